@@ -22,7 +22,7 @@ _NAMES = {
     "strip": "tfticket.sparsity",
 }
 
-__all__ = ["__version__", *sorted((*_SUBPACKAGES, *_MODULES, *_NAMES))]  # noqa: PLE0604
+__all__ = ["__version__", *sorted((*_SUBPACKAGES, *_MODULES, *_NAMES))]
 
 
 def __getattr__(name: str) -> Any:

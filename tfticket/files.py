@@ -1,0 +1,177 @@
+"""Files that are whole or absent, and arrays in them without pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from tfticket.errors import RunError, TicketError
+
+TEMPORARY_SUFFIX = ".partial"
+_HEADER = "header.json"
+
+
+def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> Path:
+    """Writes a file so that it is either there whole or not there at all.
+
+    The bytes go to a temporary name in the same folder, are synced, and take the final name in one
+    step; then the folder is synced, so that the name survives a power cut too.
+
+    Args:
+        path: The final name. Missing folders are made.
+        write: Called with the open binary file.
+
+    Raises:
+        RunError: when the file can't be written (a full disk, no permission). No temporary file is
+            left behind, and an older file of that name is as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise RunError(
+            f"`{path}` could not be written: {error.strerror or error}. {_free_space(path.parent)} "
+            "Nothing was changed; make room or choose another place, and run the command again."
+        ) from error
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_space(folder: Path) -> str:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free there."
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Writes UTF-8 text by `write_atomic`."""
+    return write_atomic(path, lambda file: file.write(text.encode()) and None)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Writes indented JSON by `write_atomic`."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
+    """Removes what killed writers left below `folder`, and returns what was removed."""
+    leftovers = sorted(Path(folder).rglob(f"*{TEMPORARY_SUFFIX}"))
+    for leftover in leftovers:
+        leftover.unlink(missing_ok=True)
+    return leftovers
+
+
+def write_arrays(
+    path: str | os.PathLike[str], *, kind: str, header: dict[str, Any], arrays: Mapping[str, Any]
+) -> Path:
+    """Writes named arrays and a JSON header as one `.npz`, with a hash over all of it.
+
+    Equal content gives equal bytes: names are sorted and the archive carries no time stamps.
+
+    Args:
+        path: The file to write.
+        kind: What the file holds (`ticket`, `snapshot`); `read_arrays` checks it.
+        header: Anything JSON can hold.
+        arrays: Name to array; no object arrays.
+    """
+    arrays = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    content = {"kind": kind, "sha256": digest(arrays, header), **header}
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(zipfile.ZipInfo(_HEADER), json.dumps(content, indent=1))
+            for name, array in arrays.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+
+    return write_atomic(path, write)
+
+
+def read_arrays(
+    path: str | os.PathLike[str], *, kind: str
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads what `write_arrays` wrote, and checks its hash.
+
+    Returns:
+        The header (with `sha256`) and the arrays by name.
+
+    Raises:
+        TicketError: when the file is missing, damaged, truncated, or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise TicketError(f"A {kind} file must exist to be read. Received: {path}, no such file.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            header = json.loads(archive.read(_HEADER))
+            arrays = dict(_arrays_in(archive))
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        zipfile.BadZipFile,
+        zipfile.zlib.error,
+    ) as error:  # type: ignore[attr-defined]
+        raise TicketError(
+            f"`{path}` is not a {kind} file of tfticket, or it is damaged ({error}). "
+            "Copy it again from where it was made, or make it again."
+        ) from error
+    if not isinstance(header, dict) or header.get("kind") != kind:
+        found = header.get("kind") if isinstance(header, dict) else header
+        raise TicketError(f"`{path}` must be a {kind} file. Received: a file of kind {found!r}.")
+    found = header.pop("sha256", None)
+    del header["kind"]
+    expected = digest(arrays, header)
+    if found != expected:
+        raise TicketError(
+            f"`{path}` is damaged: its content has the hash {expected[:12]}..., but the file says "
+            f"{str(found)[:12]}... Copy it again from where it was made, or make it again."
+        )
+    return {**header, "sha256": found}, arrays
+
+
+def _arrays_in(archive: zipfile.ZipFile) -> Iterator[tuple[str, np.ndarray]]:
+    for name in archive.namelist():
+        if name.endswith(".npy"):
+            with archive.open(name) as entry:
+                yield name.removesuffix(".npy"), np.lib.format.read_array(entry, allow_pickle=False)
+
+
+def digest(arrays: Mapping[str, np.ndarray], header: Any = None) -> str:
+    """SHA-256 over names, types, shapes and bytes of arrays, and over a JSON header."""
+    sha = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        sha.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        sha.update(array.tobytes())
+    return sha.hexdigest()

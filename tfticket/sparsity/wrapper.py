@@ -1,0 +1,148 @@
+"""`Masked(layer)`: a layer that owns its mask, and saves it with the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.errors import MaskError
+from tfticket.sparsity.constraint import MaskConstraint, masked
+from tfticket.state import MaskOwner, named_variables, prunable_variables
+
+
+@keras.saving.register_keras_serializable(package="tfticket")
+class Masked(MaskOwner):
+    """Wraps any layer with kernels so that its pruned weights are exactly zero, always.
+
+    The masks are non-trainable boolean weights: they are saved in the `.keras` file, and hold in
+    `fit`, in any loop that uses a Keras optimizer, after reloading, and in another model that
+    reuses the layer. The wrapped layer computes as it did before; nothing is multiplied in the
+    forward pass. A new wrapper keeps everything.
+
+    Args:
+        layer: The layer to wrap, built or not. The wrapper takes over its name.
+        skip: Glob patterns of kernels inside the layer to leave dense, relative to the layer
+            (`query/kernel`).
+
+    Raises:
+        ModelError: when it is built and the layer has no kernel to prune.
+
+    Example:
+        >>> layer = Masked(keras.layers.Dense(10))
+        >>> layer(np.ones((2, 4))).shape
+        TensorShape([2, 10])
+        >>> sorted(layer.masks)
+        ['kernel']
+    """
+
+    def __init__(self, layer: keras.Layer, skip: tuple[str, ...] = (), **kwargs: Any) -> None:
+        kwargs.setdefault("name", layer.name)
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        super().__init__(layer, **kwargs)
+        self.skip = tuple(skip)
+        self.supports_masking = layer.supports_masking
+        # Keras reads these off `call`; the wrapper's own takes anything, so it takes its layer's.
+        self._call_signature = layer._call_signature
+        self._call_has_training_arg = layer._call_has_training_arg
+        self._call_has_mask_arg = layer._call_has_mask_arg
+        self._call_has_context_arg = dict(layer._call_has_context_arg)
+        self._allow_non_tensor_positional_args = layer._allow_non_tensor_positional_args
+        self._convert_input_args = layer._convert_input_args
+        self._mask_variables: dict[str, keras.Variable] = {}
+
+    @property
+    def masks(self) -> dict[str, keras.Variable]:
+        """Mask variables by the kernel's key inside the layer; empty until the layer is built."""
+        return dict(self._mask_variables)
+
+    @property
+    def kernels(self) -> dict[str, keras.Variable]:
+        """The kernels that the masks cover, by the same keys."""
+        named = named_variables(self.layer)
+        return {key: named[key] for key in self._mask_variables}
+
+    def set_masks(self, masks: dict[str, np.ndarray]) -> None:
+        """Replaces masks and zeroes what they prune.
+
+        Args:
+            masks: Kernel key inside the layer to boolean array of the kernel's shape, True = kept.
+
+        Raises:
+            MaskError: when a key or shape doesn't fit; nothing is changed then.
+        """
+        for key, array in masks.items():
+            if key not in self._mask_variables:
+                raise MaskError(
+                    f"The layer {self.name!r} has masks for {sorted(self._mask_variables)}. "
+                    f"Received: {key!r}"
+                )
+            if array.shape != tuple(self._mask_variables[key].shape):
+                raise MaskError(
+                    f"The mask of {self.name}/{key} has the shape "
+                    f"{tuple(self._mask_variables[key].shape)}. Received: {array.shape}"
+                )
+        for key, array in masks.items():
+            self._mask_variables[key].assign(array)
+        self.enforce()
+
+    def enforce(self) -> None:
+        """Zeroes the pruned weights now; needed only after weights were written by hand."""
+        for key, kernel in self.kernels.items():
+            kernel.assign(masked(kernel, self._mask_variables[key]))
+
+    def build(self, input_shape: Any = None) -> None:
+        """Builds the layer where it isn't built, and the masks."""
+        super().build(input_shape)
+        self._make_masks()
+        self.built = True
+
+    def _maybe_build(self, call_spec: Any) -> None:
+        # Layers such as attention are built from several shapes: each builds itself its own way.
+        if not self.built:
+            self.layer._maybe_build(call_spec)
+            self.build()
+
+    def _make_masks(self) -> None:
+        for key, kernel in prunable_variables(self.layer, self.skip).items():
+            mask = self.add_weight(
+                shape=kernel.shape,
+                initializer="ones",
+                dtype="bool",
+                trainable=False,
+                name=f"{key.replace('/', '_')}_mask",
+            )
+            self._mask_variables[key] = mask
+            kernel.constraint = MaskConstraint(mask, kernel.constraint)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the wrapped layer."""
+        return self.layer(*args, **kwargs)
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """As the wrapped layer's."""
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """As the wrapped layer's."""
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """As the wrapped layer's."""
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def get_build_config(self) -> dict[str, Any]:
+        """The wrapped layer's, since that is what has to be built."""
+        return {"layer": self.layer.get_build_config()}
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the wrapped layer from its own config, then the masks."""
+        if not self.layer.built and config["layer"]:
+            self.layer.build_from_config(config["layer"])
+        if not self.built:
+            self.build()
+
+    def get_config(self) -> dict[str, Any]:
+        """See `keras.Layer.get_config`."""
+        return {**super().get_config(), "skip": list(self.skip)}

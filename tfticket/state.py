@@ -1,0 +1,241 @@
+"""The state of a model: its variables by stable keys, which of them can be pruned, and snapshots.
+
+A *key* is a variable's path relative to the model: the names of the layers on the way, joined by
+`/`, then the variable's own name (`block1/conv/kernel`). The model's name and the wrappers that own
+masks are left out, and automatic names count anew inside each parent (`dense`, `dense_1`), so a
+plain model, its sparsified copy, its reloaded file and a rebuilt one all have the same keys.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import keras
+import numpy as np
+from keras.src.utils.naming import to_snake_case
+
+from tfticket.errors import ModelError, TicketError
+from tfticket.files import read_arrays, write_arrays
+
+
+class MaskOwner(keras.layers.Wrapper):
+    """Abstract base of the wrapper that owns masks; keys pass through it as if it weren't there.
+
+    It is defined this low so that keys can be made without knowing what a mask does.
+    """
+
+
+def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """Every variable of the model's state by key, in the order of its layers.
+
+    That is weights, moving statistics and the states of seed generators; not masks, metrics or the
+    optimizer's variables. A shared layer is listed once, where it is met first.
+
+    Raises:
+        ModelError: when the model has no variables yet.
+    """
+    named = _named(model)
+    if not named:
+        raise ModelError(
+            "A model must have its variables before they can be listed. Received: the model "
+            f"{model.name!r} without any; call it on data or `build` it first."
+        )
+    return named
+
+
+def prunable_variables(model: keras.Model, skip: Iterable[str] = ()) -> dict[str, keras.Variable]:
+    """The variables that can be pruned, by key: floating-point kernels of rank 2 or more.
+
+    Never biases, embeddings, or the parameters of normalization layers. The kernels of depthwise,
+    separable, transposed, recurrent, einsum and attention layers are among them.
+
+    Args:
+        model: A built model.
+        skip: Glob patterns of keys to leave dense (`output/*`).
+
+    Raises:
+        ModelError: when a pattern fits no kernel, or nothing is left to prune.
+    """
+    named_variables(model)  # says so when there are none yet
+    kernels = kernels_of(model)
+    for pattern in skip:
+        fitting = fnmatch.filter(kernels, pattern)
+        if not fitting:
+            raise ModelError(
+                f"Each pattern of `skip` must fit a kernel of the model. Received: {pattern!r}, "
+                f"which fits none that is left of {sorted(kernels)}."
+            )
+        for key in fitting:
+            del kernels[key]
+    if not kernels:
+        raise ModelError(f"The model {model.name!r} has no kernel that could be pruned.")
+    return kernels
+
+
+def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
+    """The prunable variables inside one layer, by key relative to it; none for most layers."""
+    return {
+        key: variable
+        for key, variable in _named(layer).items()
+        if variable.name.endswith("kernel")
+        and len(variable.shape) >= 2
+        and keras.backend.is_float_dtype(variable.dtype)
+    }
+
+
+def _named(root: keras.Layer) -> dict[str, keras.Variable]:
+    named: dict[str, keras.Variable] = {}
+    seen: set[int] = set()
+    for path, layer in _walk(root, ()):
+        for variable in _own_variables(layer):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                named[_unused("/".join((*path, variable.name)), named)] = variable
+    return named
+
+
+def _walk(
+    layer: keras.Layer, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], keras.Layer]]:
+    yield path, layer
+    taken: set[str] = set()
+    # The one place that asks Keras for the layers inside a layer of any kind.
+    for child in layer._flatten_layers(include_self=False, recursive=False):
+        if isinstance(child, keras.metrics.Metric):
+            continue
+        name = _unused(_stable_name(child), taken)
+        taken.add(name)
+        yield from _walk(child, path if isinstance(layer, MaskOwner) else (*path, name))
+
+
+def _stable_name(layer: keras.Layer) -> str:
+    """The layer's name; an automatic one without the number that counts through the process."""
+    kind = layer.layer if isinstance(layer, MaskOwner) else layer
+    automatic = to_snake_case(type(kind).__name__)
+    return automatic if re.fullmatch(rf"{automatic}(_\d+)?", layer.name) else layer.name
+
+
+def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
+    """The variables that the layer itself holds, in the order of creation."""
+    if isinstance(layer, MaskOwner):
+        return
+    yield from layer._trainable_variables
+    yield from layer._non_trainable_variables
+    for generator in layer._seed_generators:
+        yield generator.state
+
+
+def _unused(name: str, taken: Container[str]) -> str:
+    """`name`, or `name_1`, `name_2`, ... where it is taken."""
+    candidate, number = name, 0
+    while candidate in taken:
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that training changes, as plain arrays: enough to go on from here.
+
+    Attributes:
+        variables: Key to array; weights, moving statistics, seed generators.
+        optimizer: Values of the optimizer's variables in its order (`iterations` and the learning
+            rate among them), or None when they were not captured.
+        step: Optimizer steps made.
+    """
+
+    variables: dict[str, np.ndarray]
+    optimizer: list[np.ndarray] | None
+    step: int
+
+    _KIND: ClassVar[str] = "snapshot"
+
+    @classmethod
+    def capture(cls, model: keras.Model, *, step: int, optimizer: bool = True) -> Snapshot:
+        """Copies the state of a model, and of its optimizer if it has one and it is wanted."""
+        variables = {key: _value(variable) for key, variable in named_variables(model).items()}
+        taken = None
+        if optimizer and model.optimizer is not None:
+            taken = [_value(variable) for variable in optimizer_variables(model)]
+        return cls(variables, taken, step)
+
+    def restore(self, model: keras.Model) -> None:
+        """Writes the state back.
+
+        Raises:
+            TicketError: when keys or shapes don't fit; nothing is changed then.
+        """
+        named = named_variables(model)
+        check_fit(self.variables, named)
+        slots = [] if self.optimizer is None else optimizer_variables(model)
+        if self.optimizer is not None and [a.shape for a in self.optimizer] != [
+            tuple(slot.shape) for slot in slots
+        ]:
+            raise TicketError(
+                "A snapshot's optimizer state must be restored into the same kind of optimizer. "
+                f"Received: {len(self.optimizer)} arrays for an optimizer with {len(slots)} "
+                "variables, or other shapes."
+            )
+        for key, array in self.variables.items():
+            named[key].assign(array)
+        for slot, array in zip(slots, self.optimizer or [], strict=True):
+            slot.assign(array)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes one `.npz`, whole or not at all."""
+        arrays = {f"variable:{key}": array for key, array in self.variables.items()}
+        arrays |= {f"optimizer:{i:04d}": array for i, array in enumerate(self.optimizer or [])}
+        header = {"step": self.step, "has_optimizer": self.optimizer is not None}
+        return write_arrays(path, kind=self._KIND, header=header, arrays=arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Snapshot:
+        """Reads what `save` wrote; raises `TicketError` when it is missing or damaged."""
+        header, arrays = read_arrays(path, kind=cls._KIND)
+        variables = {
+            name.removeprefix("variable:"): array
+            for name, array in arrays.items()
+            if name.startswith("variable:")
+        }
+        slots = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer:")]
+        return cls(variables, slots if header["has_optimizer"] else None, int(header["step"]))
+
+
+def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
+    """The optimizer's variables, which are made first where they don't exist yet.
+
+    Raises:
+        ModelError: when the model isn't compiled.
+    """
+    if model.optimizer is None:
+        raise ModelError(f"The model {model.name!r} must be compiled with an optimizer first.")
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    return list(model.optimizer.variables)
+
+
+def check_fit(arrays: dict[str, np.ndarray], named: dict[str, keras.Variable]) -> None:
+    """Raises a `TicketError` that lists every key or shape in which the two differ."""
+    problems = [f"`{key}` is missing in the model" for key in arrays if key not in named]
+    problems += [f"`{key}` is missing in the file" for key in named if key not in arrays]
+    problems += [
+        f"`{key}` has the shape {arrays[key].shape}, in the model {tuple(variable.shape)}"
+        for key, variable in named.items()
+        if key in arrays and arrays[key].shape != tuple(variable.shape)
+    ]
+    if problems:
+        raise TicketError(
+            "State can be restored only into a model with the same variables. "
+            f"Differing: {'; '.join(problems)}."
+        )
+
+
+def _value(variable: keras.Variable) -> np.ndarray:
+    return np.array(keras.ops.convert_to_numpy(variable.value))
