@@ -4,34 +4,33 @@ The names below are imported when they are first used, so that `import tfticket`
 that don't train anything never wait for TensorFlow.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import Any
+from tfticket._lazy import lazy_names
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("data", "export", "lottery", "models", "recipe", "report", "sparsity")
-_MODULES = ("errors", "metrics", "schedules", "state")
-_NAMES = {
-    "Mask": "tfticket.sparsity",
-    "Masked": "tfticket.sparsity",
-    "Ticket": "tfticket.lottery",
-    "TicketSearch": "tfticket.lottery",
-    "sparsify": "tfticket.sparsity",
-    "strip": "tfticket.sparsity",
-}
+_MODULES = (
+    "data",
+    "errors",
+    "export",
+    "lottery",
+    "metrics",
+    "models",
+    "recipe",
+    "report",
+    "schedules",
+    "sparsity",
+    "state",
+)
 
-__all__ = ["__version__", *sorted((*_SUBPACKAGES, *_MODULES, *_NAMES))]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _SUBPACKAGES or name in _MODULES:
-        return importlib.import_module(f"tfticket.{name}")
-    if name in _NAMES:
-        return getattr(importlib.import_module(_NAMES[name]), name)
-    raise AttributeError(f"module 'tfticket' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        **{name: f"tfticket.{name}" for name in _MODULES},
+        "Mask": "tfticket.sparsity.mask",
+        "Masked": "tfticket.sparsity.wrapper",
+        "Ticket": "tfticket.lottery.ticket",
+        "TicketSearch": "tfticket.lottery.search",
+        "sparsify": "tfticket.sparsity.convert",
+        "strip": "tfticket.sparsity.convert",
+    },
+)

@@ -1,20 +1,23 @@
 """Masks, who decides them, and what keeps pruned weights at zero."""
 
-from tfticket.sparsity.convert import get_mask, masked_layers, set_mask, sparsify, strip
-from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruners import ERKPruner, GlobalPruner, LayerwisePruner, Pruner
-from tfticket.sparsity.wrapper import Masked
+from tfticket._lazy import lazy_names
 
-__all__ = [
-    "ERKPruner",
-    "GlobalPruner",
-    "LayerwisePruner",
-    "Mask",
-    "Masked",
-    "Pruner",
-    "get_mask",
-    "masked_layers",
-    "set_mask",
-    "sparsify",
-    "strip",
-]
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "ERKPruner": "tfticket.sparsity.pruners",
+        "GlobalPruner": "tfticket.sparsity.pruners",
+        "KeepMask": "tfticket.sparsity.binding",
+        "LayerwisePruner": "tfticket.sparsity.pruners",
+        "Mask": "tfticket.sparsity.mask",
+        "Masked": "tfticket.sparsity.wrapper",
+        "Pruner": "tfticket.sparsity.pruners",
+        "get_mask": "tfticket.sparsity.convert",
+        "magnitude": "tfticket.sparsity.scores",
+        "magnitude_increase": "tfticket.sparsity.scores",
+        "movement": "tfticket.sparsity.scores",
+        "set_mask": "tfticket.sparsity.convert",
+        "sparsify": "tfticket.sparsity.convert",
+        "strip": "tfticket.sparsity.convert",
+    },
+)

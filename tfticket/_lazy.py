@@ -1,0 +1,28 @@
+"""Packages whose names are imported when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def lazy_names(
+    package: str, origins: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """What a package needs to offer names without importing them: `__getattr__`, `__dir__`, `__all__`.
+
+    Args:
+        package: The package's `__name__`.
+        origins: Name to the module that defines it; a name that is the module's own last part
+            stands for the module.
+    """
+
+    def get(name: str) -> Any:
+        if name not in origins:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(origins[name])
+        return module if module.__name__ == f"{package}.{name}" else getattr(module, name)
+
+    names = sorted(origins)
+    return get, lambda: names, names

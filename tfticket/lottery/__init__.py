@@ -1,0 +1,11 @@
+"""The lottery ticket hypothesis: find winning tickets and prove them."""
+
+from tfticket._lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Ticket": "tfticket.lottery.ticket",
+        "TicketSearch": "tfticket.lottery.search",
+    },
+)

@@ -1,0 +1,112 @@
+"""A ticket: a mask, the weights to start from, and where both came from, in one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tfticket.errors import TicketError
+from tfticket.files import digest, read_arrays, write_arrays
+from tfticket.sparsity.mask import Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """Enough to train the subnetwork anywhere: f(x; m * theta_k).
+
+    Source: Frankle & Carbin (2019), section 1; with rewinding to step k, Frankle et al. (2019,
+    arXiv:1903.01611).
+
+    Attributes:
+        mask: m, which weights are kept.
+        weights: theta_k, every variable of the model's state by key; zero where the mask prunes.
+        level: How often the network was pruned; 0 is dense.
+        rewind_step: k, the optimizer step that the weights are from.
+        provenance: Where it came from: recipe, seed, versions, results. Anything JSON can hold.
+    """
+
+    mask: Mask
+    weights: Mapping[str, np.ndarray]
+    level: int
+    rewind_step: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    _KIND: ClassVar[str] = "ticket"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", self.mask.apply(self.weights))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of mask, weights, level and step; provenance doesn't enter."""
+        arrays = {**{f"weight:{key}": array for key, array in self.weights.items()}}
+        return digest({**arrays, **self.mask.to_arrays()}, [self.level, self.rewind_step])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes one `.npz` without pickle, whole or not at all; only survivors are stored.
+
+        Raises:
+            RunError: when it can't be written.
+        """
+        arrays = {f"mask:{name}": array for name, array in self.mask.to_arrays().items()}
+        for key, array in self.weights.items():
+            stored = array[self.mask[key]] if key in self.mask else array
+            arrays[f"weight:{key}"] = stored
+        header = {
+            "level": self.level,
+            "rewind_step": self.rewind_step,
+            "density": self.mask.density,
+            "keys": list(self.weights),
+            "mask_keys": list(self.mask),
+            "provenance": dict(self.provenance),
+        }
+        return write_arrays(path, kind=self._KIND, header=header, arrays=arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Ticket:
+        """Reads what `save` wrote.
+
+        Raises:
+            TicketError: when the file is missing, damaged, or not a ticket.
+        """
+        header, arrays = read_arrays(path, kind=cls._KIND)
+        try:
+            mask = _mask(header, arrays)
+            weights = {}
+            for key in header["keys"]:
+                stored = arrays[f"weight:{key}"]
+                if key in mask:
+                    weights[key] = np.zeros(mask[key].shape, stored.dtype)
+                    weights[key][mask[key]] = stored
+                else:
+                    weights[key] = stored
+            return cls(
+                mask,
+                weights,
+                int(header["level"]),
+                int(header["rewind_step"]),
+                header["provenance"],
+            )
+        except (KeyError, IndexError, ValueError) as error:
+            raise TicketError(
+                f"`{path}` must hold a mask and the weights it keeps. It doesn't: {error!r}."
+            ) from error
+
+    @classmethod
+    def load_mask(cls, path: str | os.PathLike[str]) -> Mask:
+        """Reads the mask alone; raises `TicketError` as `load` does."""
+        return _mask(*read_arrays(path, kind=cls._KIND, prefix="mask:"))
+
+
+def _mask(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Mask:
+    packed = {
+        f"{key}:{part}": arrays[f"mask:{key}:{part}"]
+        for key in header["mask_keys"]
+        for part in ("bits", "shape")
+    }
+    return Mask.from_arrays(packed)

@@ -1,0 +1,185 @@
+"""Masks on a model for the duration of one `fit`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from tfticket.errors import InvariantError, MaskError
+from tfticket.sparsity.constraint import MaskConstraint, masked
+from tfticket.sparsity.convert import check_mask, mask_variables
+from tfticket.sparsity.mask import Mask
+from tfticket.state import prunable_variables
+
+# Their update of one weight depends on that weight's own gradient only.
+_ELEMENTWISE = (
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "Adamax",
+    "AdamW",
+    "Ftrl",
+    "Lion",
+    "Nadam",
+    "RMSprop",
+    "SGD",
+)
+
+
+class MaskBinding:
+    """The mask variables of one model, whoever owns them.
+
+    For a sparsified model these are the masks of its `Masked` layers. A plain or subclassed model
+    gets mask variables and constraints that are taken away again by `release`. Either way `set`
+    changes the mask without a new trace.
+
+    Where an update mixes weights (clipping by norm, factored or layerwise optimizers), gradients of
+    pruned weights would leak into the others' updates; there, gradients are masked too.
+
+    Args:
+        model: A compiled and built model.
+        skip: Glob patterns of keys to leave dense; for a plain model only.
+    """
+
+    def __init__(self, model: keras.Model, skip: Sequence[str] = ()) -> None:
+        self._model = model
+        self._kernels = prunable_variables(model, skip)
+        owned = mask_variables(model)
+        self._constraints: dict[str, Any] = {}
+        if owned:
+            self._kernels = {key: v for key, v in self._kernels.items() if key in owned}
+            self._masks = {key: owned[key] for key in self._kernels}
+        else:
+            self._masks = {key: _dense_mask(kernel) for key, kernel in self._kernels.items()}
+            for key, kernel in self._kernels.items():
+                self._constraints[key] = kernel.constraint
+                kernel.constraint = MaskConstraint(self._masks[key], kernel.constraint)
+        self._hooked = _hook_gradients(model.optimizer, self._kernels, self._masks)
+        # A model that was fitted before has a traced step without all this.
+        model.make_train_function(force=True)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Key to shape of what is masked."""
+        return {key: tuple(mask.shape) for key, mask in self._masks.items()}
+
+    def get(self) -> Mask:
+        """The mask as it is."""
+        return Mask({key: _numpy(mask) for key, mask in self._masks.items()})
+
+    def set(self, mask: Mask) -> None:
+        """Sets the mask, and zeroes what it prunes.
+
+        Raises:
+            MaskError: when it doesn't fit; nothing is changed then.
+        """
+        check_mask(mask, self.shapes)
+        for key, variable in self._masks.items():
+            variable.assign(mask[key])
+            self._kernels[key].assign(masked(self._kernels[key], variable))
+
+    def check(self) -> None:
+        """Raises an `InvariantError` when a pruned weight isn't exactly zero."""
+        for key, kernel in self._kernels.items():
+            leaked = keras.ops.count_nonzero(
+                keras.ops.where(self._masks[key], keras.ops.zeros((), kernel.dtype), kernel)
+            )
+            if int(leaked):
+                raise InvariantError(
+                    f"A pruned weight must be exactly zero. Received: {int(leaked)} that are "
+                    f"not, in `{key}`. Something wrote to them past the optimizer: a custom "
+                    "`train_step` that assigns weights, or another callback."
+                )
+
+    def release(self) -> None:
+        """Takes away what a plain model was lent; its weights stay as they are."""
+        for key, constraint in self._constraints.items():
+            self._kernels[key].constraint = constraint
+        if self._hooked is not None:
+            del self._hooked.apply
+        self._constraints, self._hooked = {}, None
+        self._model.train_function = None
+
+
+class KeepMask(keras.callbacks.Callback):
+    """Keeps a mask during one `fit`, for any model that Keras can train.
+
+    A plain or subclassed model gets the mask for that `fit` only. A sparsified model holds its own
+    mask anyway; this callback adds that gradients are masked where updates mix weights, as under
+    `global_clipnorm`.
+
+    Args:
+        mask: What to keep. None for a sparsified model means the mask it has.
+
+    Raises:
+        MaskError: when `fit` begins and the mask doesn't fit the model.
+    """
+
+    def __init__(self, mask: Mask | None = None) -> None:
+        super().__init__()
+        self.mask = mask
+        self._binding: MaskBinding | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Attaches the mask."""
+        if self.mask is None:
+            if not mask_variables(self.model):
+                raise MaskError(
+                    "`KeepMask` needs a mask for a model without `Masked` layers. Received: "
+                    f"mask=None for {self.model.name!r}."
+                )
+            self._binding = MaskBinding(self.model)
+        else:
+            covered = prunable_variables(self.model)
+            self._binding = MaskBinding(
+                self.model, [key for key in covered if key not in self.mask]
+            )
+            self._binding.set(self.mask)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Checks the zeros and lets go."""
+        if self._binding is not None:
+            binding, self._binding = self._binding, None
+            binding.check()
+            binding.release()
+
+
+def _dense_mask(kernel: keras.Variable) -> keras.Variable:
+    return keras.Variable("ones", shape=kernel.shape, dtype="bool", trainable=False, name="mask")
+
+
+def _hook_gradients(
+    optimizer: Any, kernels: dict[str, keras.Variable], masks: dict[str, keras.Variable]
+) -> Any:
+    """Masks gradients before `apply` where updates mix weights; returns the hooked optimizer."""
+    innermost = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    if not _mixes_weights(innermost):
+        return None
+    mask_of = {id(kernel): masks[key] for key, kernel in kernels.items()}
+    apply = innermost.apply
+
+    @functools.wraps(apply)
+    def apply_masked(grads: Any, trainable_variables: Any = None) -> Any:
+        variables = list(trainable_variables or innermost._trainable_variables)
+        grads = [
+            masked(grad, mask_of[id(variable)])
+            if grad is not None and id(variable) in mask_of
+            else grad
+            for grad, variable in zip(grads, variables, strict=True)
+        ]
+        return apply(grads, trainable_variables)
+
+    innermost.apply = apply_masked
+    return innermost
+
+
+def _mixes_weights(optimizer: keras.optimizers.Optimizer) -> bool:
+    clips = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None
+    return clips or optimizer.use_ema or type(optimizer).__name__ not in _ELEMENTWISE
+
+
+def _numpy(variable: keras.Variable) -> Any:
+    return keras.ops.convert_to_numpy(variable.value)
