@@ -1,0 +1,70 @@
+"""The result of a run in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfticket.lottery.comparison import Interval
+from tfticket.lottery.verdict import LevelVerdict, Verdict, smallest_winning
+from tfticket.report.words import factor, percent, plural, points, points_interval, ranges
+
+
+def headline(verdicts: Sequence[LevelVerdict], *, has_dense: bool = True) -> str:
+    """Says which ticket wins, or why none is known to.
+
+    Args:
+        verdicts: One a level, levels rising.
+        has_dense: Whether a dense network is finished.
+    """
+    if not verdicts:
+        if has_dense:
+            return "Only the dense network is trained so far: there is no ticket to judge yet."
+        return "No network is trained yet: there is nothing to judge."
+    winning = smallest_winning(verdicts)
+    if winning is not None:
+        return f"Smallest winning ticket: {_place(winning)}. {_against_dense(winning)}"
+    return f"No ticket is shown to win. {_instead(verdicts)}"
+
+
+def _place(verdict: LevelVerdict) -> str:
+    return f"{percent(verdict.density)} of the weights (level {verdict.level})"
+
+
+def _against_dense(verdict: LevelVerdict) -> str:
+    gain, speedup = verdict.against_dense.gain, verdict.against_dense.speedup
+    return (
+        f"Against the dense network its test accuracy is {points(gain.mean)} points "
+        f"({percent(gain.confidence, 0)} interval {points_interval(gain)}, "
+        f"{plural(gain.seeds, 'seed')}), and it learns {_faster(speedup)}."
+    )
+
+
+def _faster(speedup: Interval) -> str:
+    if speedup.mean >= 1:
+        return f"{factor(speedup.mean)} as fast"
+    return f"{factor(1 / speedup.mean)} slower"
+
+
+def _instead(verdicts: Sequence[LevelVerdict]) -> str:
+    if max(verdict.against_dense.gain.seeds for verdict in verdicts) < 2:
+        return "One seed can't tell a ticket from luck; run at least two more seeds."
+    matching = [v for v in verdicts if v.verdict is Verdict.MATCHING]
+    if matching:
+        smallest = min(matching, key=lambda v: v.density)
+        more = smallest.more_seeds
+        hint = f" About {plural(more, 'more seed')} would settle that." if more else ""
+        return (
+            f"The smallest that matches the dense network's accuracy has {_place(smallest)}; "
+            f"that it learns sooner is not shown.{hint}"
+        )
+    open_levels = [v for v in verdicts if v.verdict is Verdict.CANT_TELL]
+    if not open_levels:
+        return "All tickets are worse than the dense network."
+    levels = ranges([v.level for v in open_levels])
+    more_seeds = [v.more_seeds for v in open_levels if v.more_seeds is not None]
+    hint = (
+        f" About {plural(min(more_seeds), 'more seed')} would settle the first of them."
+        if more_seeds
+        else ""
+    )
+    return f"The seeds at hand can't tell for level {levels}.{hint}"

@@ -1,0 +1,148 @@
+"""Reads a run directory, finished or not, without changing it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfticket.errors import RunError
+from tfticket.metrics import Row, read_metrics
+
+DENSE = ("ticket", 0)
+"""Branch and level of the dense network: what the search trains before it prunes."""
+
+Place = tuple[int, str, int]
+"""Seed, branch and level: one trained network."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measure along one training.
+
+    Attributes:
+        steps: Optimizer steps, shape `(evaluations,)`, rising.
+        values: The measure there, shape `(evaluations,)`.
+    """
+
+    steps: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What the files of a run say.
+
+    Attributes:
+        path: The run directory.
+        recipe: `recipe.json`: the recipe with every default filled; empty when it is missing.
+        environment: `environment.json`; empty when it is missing.
+        complete: Whether the run wrote its last file.
+        results: For each trained network, name to (step, value) of the splits `test` and `summary`.
+        curves: For each trained network, (split, name) to the measure along training.
+        exports: The `.json` beside each exported model, sorted by file name, with `file` added
+            where it has none.
+        connectivity: `connectivity.json`, or None.
+    """
+
+    path: Path
+    recipe: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    complete: bool
+    results: Mapping[Place, Mapping[str, tuple[int, float]]]
+    curves: Mapping[Place, Mapping[tuple[str, str], Curve]]
+    exports: tuple[Mapping[str, Any], ...]
+    connectivity: Mapping[str, Any] | None
+
+    def table(self, *keys: str) -> Mapping[str, Any]:
+        """A nested table of the recipe; empty when it is missing."""
+        found: Any = self.recipe
+        for key in keys:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found if isinstance(found, Mapping) else {}
+
+    def tickets(self, branch: str = "ticket") -> dict[int, dict[int, Path]]:
+        """Seed to level to ticket file, of those that are there."""
+        found: dict[int, dict[int, Path]] = defaultdict(dict)
+        for path in sorted(self.path.glob(f"seeds/seed_*/{branch}/level_*.npz")):
+            match = re.fullmatch(r"level_(\d+)\.npz", path.name)
+            seed = path.parent.parent.name.removeprefix("seed_")
+            if match and seed.isdigit():
+                found[int(seed)][int(match[1])] = path
+        return {seed: dict(sorted(found[seed].items())) for seed in sorted(found)}
+
+
+def read_run(path: str | Path) -> RunFiles:
+    """Reads a run directory; what isn't there yet is left empty.
+
+    Raises:
+        RunError: The directory doesn't exist, holds neither recipe nor metrics, or a file in it
+            can't be read.
+    """
+    path = Path(path)
+    metrics = path / "metrics.csv"
+    if not metrics.is_file() and not (path / "recipe.json").is_file():
+        raise RunError(
+            "A run directory holds `recipe.json` and `metrics.csv`. "
+            f"Received: {path}, which has neither. Give the folder that `tfticket recipe run` "
+            "printed, such as runs/lth_digits/default."
+        )
+    rows = read_metrics(metrics) if metrics.is_file() else []
+    results, curves = _by_network(rows)
+    exports = [(file, _read_json(file)) for file in sorted(path.glob("export/*.json"))]
+    return RunFiles(
+        path=path,
+        recipe=_read_json(path / "recipe.json"),
+        environment=_read_json(path / "environment.json"),
+        complete=(path / "COMPLETE").is_file(),
+        results=results,
+        curves=curves,
+        exports=tuple(
+            {"file": file.with_suffix(".tflite").name, **table} for file, table in exports
+        ),
+        connectivity=_read_json(path / "connectivity.json") or None,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The table in a JSON file; empty when there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"`{path}` must hold JSON. Received: {error}.") from error
+    if not isinstance(content, dict):
+        raise RunError(f"`{path}` must hold a table. Received: {type(content).__name__}.")
+    return content
+
+
+def _by_network(
+    rows: list[Row],
+) -> tuple[dict[Place, dict[str, tuple[int, float]]], dict[Place, dict[tuple[str, str], Curve]]]:
+    results: dict[Place, dict[str, tuple[int, float]]] = defaultdict(dict)
+    points: dict[Place, dict[tuple[str, str], list[tuple[int, float]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for row in rows:
+        place = (row.seed, row.branch, row.level)
+        if row.split in ("test", "summary"):
+            results[place][row.name] = (row.step, row.value)
+        else:
+            points[place][row.split, row.name].append((row.step, row.value))
+    curves = {
+        place: {key: _curve(values) for key, values in measures.items()}
+        for place, measures in points.items()
+    }
+    return dict(results), curves
+
+
+def _curve(points: list[tuple[int, float]]) -> Curve:
+    steps, values = np.array(sorted(points)).T
+    return Curve(steps=steps, values=values)

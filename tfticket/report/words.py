@@ -1,0 +1,99 @@
+"""Numbers as a reader wants them: rates become percent here and nowhere before."""
+
+from __future__ import annotations
+
+import math
+
+from tfticket.lottery.comparison import Interval
+
+MINUS = "\N{MINUS SIGN}"
+THIN = "\N{NARROW NO-BREAK SPACE}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+DASH = "\N{EN DASH}"
+NONE = "\N{EM DASH}"
+
+
+def number(value: float, digits: int = 0) -> str:
+    """A number with thousands apart and a true minus sign; a dash when there is none."""
+    if not math.isfinite(value):
+        return NONE
+    text = f"{value:,.{digits}f}".replace(",", THIN)
+    # Minus zero is an artifact of rounding.
+    if text.lstrip("-").strip("0.") == "":
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def percent(rate: float, digits: int | None = None) -> str:
+    """A rate in percent; without `digits` with as many as its size asks for: 51, 3.6, 0.47."""
+    if not math.isfinite(rate):
+        return NONE
+    value = 100 * rate
+    if digits is None:
+        digits = 0 if value in (0, 100) else 1 if abs(value) >= 1 else 2
+    return f"{number(value, digits)}{THIN}%"
+
+
+def points(difference: float) -> str:
+    """A difference of rates in percentage points, with its sign."""
+    if not math.isfinite(difference):
+        return NONE
+    text = number(100 * difference, 2)
+    return text if text.startswith(MINUS) or not text.strip("0.") else f"+{text}"
+
+
+def factor(ratio: float) -> str:
+    """A ratio: 0.85 times, 3.5 times, 12 times."""
+    if not math.isfinite(ratio):
+        return NONE
+    return f"{number(ratio, 2 if ratio < 10 else 0)}{TIMES}"
+
+
+def points_interval(interval: Interval) -> str:
+    """The bounds of a difference, in percentage points; a dash for a single seed."""
+    if interval.seeds < 2:
+        return NONE
+    return f"{points(interval.lower)} to {points(interval.upper)}"
+
+
+def factor_interval(interval: Interval) -> str:
+    """The bounds of a ratio; a dash for a single seed."""
+    if interval.seeds < 2:
+        return NONE
+    return f"{factor(interval.lower)} to {factor(interval.upper)}"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`48 s`, `12 min`, `3 h 20 min`."""
+    if seconds < 90:
+        return f"{number(seconds)}{THIN}s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{number(minutes)}{THIN}min"
+    return f"{number(minutes // 60)}{THIN}h {minutes % 60}{THIN}min"
+
+
+def size(count: float) -> str:
+    """Bytes: `812 B`, `83.1 kB`, `1.07 MB` (powers of 1000)."""
+    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{number(count / scale, 2 if count < 10 * scale else 1)}{THIN}{unit}"
+    return f"{number(count)}{THIN}B"
+
+
+def ranges(values: list[int]) -> str:
+    """Whole numbers in short: `1, 3 to 5`."""
+    parts: list[list[int]] = []
+    for value in sorted(set(values)):
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], value]
+        else:
+            parts.append([value])
+    return ", ".join(
+        f"{part[0]} to {part[-1]}" if part[-1] > part[0] else str(part[0]) for part in parts
+    )
