@@ -1,0 +1,189 @@
+"""From the text of a recipe to a checked `Recipe`, and back to plain data.
+
+All mistakes are found and told in one `RecipeError`: wrong keys and values first, then conflicts
+between keys, for which wrong values are left out and stand-ins take the place of what is required.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tfticket.errors import RecipeError
+from tfticket.recipe import consistency, mistakes
+from tfticket.recipe.catalog import read_toml
+from tfticket.recipe.consistency import Problem
+from tfticket.recipe.overrides import Override, apply, merge
+from tfticket.recipe.schema import Recipe
+
+DEFAULT_RATE = 0.2
+# What stands in for a required key that is wrong, while the other keys are checked.
+_STAND_INS: dict[str, Any] = {
+    "name": "recipe",
+    "kind": "lottery",
+    "title": "title",
+    "data": {"name": "digits"},
+    "model": {"name": "lenet_300_100"},
+    "train": {"optimizer": {"name": "sgd"}, "learning_rate": 1.0, "steps": 1},
+    "lottery": {"levels": 1},
+}
+_COMPLETED = [["data"], ["train"], ["lottery"]]
+_ROUNDS = 3  # what was left out can leave a table incomplete, which then goes too
+
+
+def load(
+    path: str | Path,
+    *,
+    overrides: Sequence[Override] = (),
+    smoke: bool = False,
+    seeds: Sequence[int] | None = None,
+) -> Recipe:
+    """Reads and checks a recipe file.
+
+    Args:
+        path: The file; its stem is the recipe's name unless the recipe gives one.
+        overrides: Changes to make, after those of `smoke`.
+        smoke: Make the changes of the recipe's own `[smoke]` table.
+        seeds: Takes the place of the recipe's seeds.
+
+    Raises:
+        RecipeError: with all mistakes of the file, and of its `[smoke]` table.
+    """
+    path = Path(path)
+    raw = read_toml(path)
+    if smoke or overrides or seeds is not None:
+        changes = raw.pop("smoke", {})
+        raw = merge(raw, changes if smoke and isinstance(changes, dict) else {})
+        raw = apply(raw, overrides)
+        raw = raw if seeds is None else {**raw, "seeds": list(seeds)}
+    return parse(raw, source=str(path), name=path.stem)
+
+
+def parse(raw: Mapping[str, Any], *, source: str = "recipe", name: str = "recipe") -> Recipe:
+    """Checks the tables of a recipe, as TOML or JSON give them.
+
+    Args:
+        raw: The tables; not changed.
+        source: What the error calls the recipe.
+        name: The recipe's name unless it gives one.
+
+    Raises:
+        RecipeError: with all mistakes.
+    """
+    tables: dict[str, Any] = copy.deepcopy({"name": name, **raw})
+    recipe, found = _check(tables)
+    smoke = tables.pop("smoke", None)
+    if isinstance(smoke, dict):
+        _, others = _check(merge(tables, smoke))
+        found += [Problem(f"with [smoke], {p.key}", p.message) for p in others if p not in found]
+    if recipe is None or found:
+        count = "a mistake" if len(found) == 1 else f"{len(found)} mistakes"
+        lines = "\n".join(f"  {problem.key}: {problem.message}" for problem in found)
+        raise RecipeError(f"{source} has {count}:\n{lines}")
+    return recipe
+
+
+def _check(raw: dict[str, Any]) -> tuple[Recipe | None, list[Problem]]:
+    _fill_rate(raw)
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        found = mistakes.problems(error)
+        wrong = [problem.key for problem in found]
+        return None, found + [p for p in _conflicts(raw, error) if not _touches(p, wrong)]
+    return recipe, consistency.problems(recipe)
+
+
+def _fill_rate(raw: dict[str, Any]) -> None:
+    lottery = raw.get("lottery")
+    if isinstance(lottery, dict) and lottery.get("schedule", "iterative") == "iterative":
+        lottery.setdefault("rate", DEFAULT_RATE)
+
+
+def _conflicts(raw: dict[str, Any], error: ValidationError) -> list[Problem]:
+    """The conflicts of a recipe with wrong values, as far as the right ones go."""
+    rest = raw
+    for _ in range(_ROUNDS):
+        rest = _without(rest, error)
+        try:
+            return consistency.problems(Recipe.model_validate(rest))
+        except ValidationError as another:
+            error = another
+    return []
+
+
+def _without(raw: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+    """The recipe without its wrong values, and with stand-ins for those it can't be without."""
+    rest = copy.deepcopy(raw)
+    for details in error.errors(include_url=False, include_context=False):
+        location = details["loc"]
+        # A table that lacks a key goes as a whole, unless a stand-in completes it.
+        _remove(rest, location[:-1] if details["type"] == "missing" else location)
+    needed = copy.deepcopy(_STAND_INS)
+    if isinstance(rest.get("model"), dict):
+        del needed["model"]
+    return merge(needed, rest)
+
+
+def _remove(rest: dict[str, Any], location: Sequence[str | int]) -> None:
+    """Removes a wrong value; one in a list goes with the list."""
+    table: Any = rest
+    trail: list[tuple[dict[str, Any], str]] = []
+    for part in location:
+        if isinstance(table, dict) and isinstance(part, str) and part in table:
+            trail.append((table, part))
+            table = table[part]
+    if trail and not (isinstance(table, dict) and [key for _, key in trail] in _COMPLETED):
+        holder, key = trail[-1]
+        del holder[key]
+
+
+def _touches(problem: Problem, wrong: Iterable[str]) -> bool:
+    keys = (problem.key, *problem.others)
+    return any(_within(key, bad) or _within(bad, key) for key in keys for bad in wrong)
+
+
+def _within(key: str, table: str) -> bool:
+    return re.fullmatch(rf"{re.escape(table)}([.\[].*)?", key) is not None
+
+
+def resolve(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON data, with every default filled; `parse` gives the same recipe back.
+
+    `smoke` is left out: it says how to make another recipe.
+    """
+    return recipe.model_dump(mode="json", exclude={"smoke"})
+
+
+def sha256(resolved: Mapping[str, Any]) -> str:
+    """The hash of a resolved recipe, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
+
+
+def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What differs between two resolved recipes: a line for each key, `key: old -> new`."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{key}: {_side(before, key)} -> {_side(after, key)}"
+        for key in dict.fromkeys((*before, *after))
+        if _side(before, key) != _side(after, key)
+    ]
+
+
+def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _side(leaves: Mapping[str, Any], key: str) -> str:
+    return json.dumps(leaves[key], ensure_ascii=False) if key in leaves else "(absent)"
