@@ -1,0 +1,224 @@
+"""A run on disk: every path and file format of it, and its life from the first file to the last.
+
+```
+RUNS/<recipe>/<run>/
+  recipe.toml  recipe.json      as given; as resolved, every default filled
+  environment.json              versions, commit, devices, command line, start; later starts too
+  metrics.csv                   the table of `tfticket.metrics`
+  seeds/seed_0/initial.npz  rewind.npz
+  seeds/seed_0/ticket/level_00.npz  level_00.final.npz
+  models/seed_0_level_10.keras
+  export/seed_0_level_10.tflite + .json
+  connectivity.json             if the recipe asks for it
+  report/                       can be deleted and made again
+  COMPLETE                      the last file; absent = can be resumed
+  LOCK                          held by the process that writes the run
+```
+
+A level is finished when its ticket file exists: it is written last and in one step, after the
+level's rows. `session.writing` opens a run to be written, and drops what a killed process left of
+an unfinished level.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tfticket.errors import RunError
+from tfticket.files import write_json, write_text
+from tfticket.metrics import Row, to_csv
+from tfticket.recipe import parsing
+from tfticket.recipe.schema import Recipe
+
+_LEVEL = re.compile(r"seeds/seed_(\d+)/([^/]+)/level_(\d+)\.npz")
+
+
+class RunDir:
+    """The directory of one run. Making the object touches nothing on disk.
+
+    Args:
+        path: The directory, `RUNS/<recipe>/<run>`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RunDir({str(self.path)!r})"
+
+    @property
+    def recipe_toml(self) -> Path:
+        """The recipe, bytes as given."""
+        return self.path / "recipe.toml"
+
+    @property
+    def recipe_json(self) -> Path:
+        """The recipe with every default filled; a directory that holds it is a run."""
+        return self.path / "recipe.json"
+
+    @property
+    def environment(self) -> Path:
+        """Where and with what the run was made."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """All measurements, one long table."""
+        return self.path / "metrics.csv"
+
+    @property
+    def connectivity(self) -> Path:
+        """Linear mode connectivity by rewind step."""
+        return self.path / "connectivity.json"
+
+    @property
+    def report(self) -> Path:
+        """The folder of the report."""
+        return self.path / "report"
+
+    @property
+    def complete_file(self) -> Path:
+        """The last file that a run writes."""
+        return self.path / "COMPLETE"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while a process writes the run; holds the id of the last one that did."""
+        return self.path / "LOCK"
+
+    def initial(self, seed: int) -> Path:
+        """Snapshot at step 0."""
+        return self.path / f"seeds/seed_{seed}/initial.npz"
+
+    def rewind(self, seed: int) -> Path:
+        """Snapshot at `rewind_step`."""
+        return self.path / f"seeds/seed_{seed}/rewind.npz"
+
+    def ticket(self, seed: int, branch: str, level: int) -> Path:
+        """Mask and starting weights of a level: the file that makes the level finished."""
+        return self.path / f"seeds/seed_{seed}/{branch}/level_{level:02d}.npz"
+
+    def final(self, seed: int, branch: str, level: int) -> Path:
+        """Snapshot of the trained state at the end of a level."""
+        return self.path / f"seeds/seed_{seed}/{branch}/level_{level:02d}.final.npz"
+
+    def model(self, seed: int, level: int) -> Path:
+        """A chosen ticket, trained, as a plain Keras model."""
+        return self.path / f"models/seed_{seed}_level_{level:02d}.keras"
+
+    def exported(self, seed: int, level: int, suffix: str = ".tflite") -> Path:
+        """A chosen ticket for the device; with `.json`, what is known of it."""
+        return self.path / f"export/seed_{seed}_level_{level:02d}{suffix}"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run is finished."""
+        return self.complete_file.is_file()
+
+    def finished(self, seed: int, branch: str, level: int) -> bool:
+        """Whether a level is there whole."""
+        return self.ticket(seed, branch, level).is_file()
+
+    def finished_levels(self) -> set[tuple[int, str, int]]:
+        """Seed, branch and level of all that are finished."""
+        paths = (p.relative_to(self.path).as_posix() for p in self.path.glob("seeds/*/*/level_*"))
+        matches = (_LEVEL.fullmatch(path) for path in paths)
+        return {(int(m[1]), m[2], int(m[3])) for m in matches if m}
+
+    def resolved(self) -> dict[str, Any]:
+        """The content of `recipe.json`.
+
+        Raises:
+            RunError: when this isn't the directory of a run, or the file is damaged.
+        """
+        if not self.recipe_json.is_file():
+            raise RunError(
+                f"A run must be a directory with a recipe.json, like runs/lth_digits/default. "
+                f"Received: {self.path}. `tfticket runs` lists the runs."
+            )
+        return _read_json(self.recipe_json)
+
+    def recipe(self) -> Recipe:
+        """The recipe of the run, checked again."""
+        return parsing.parse(self.resolved(), source=str(self.recipe_json))
+
+    def append_rows(self, rows: Iterable[Row]) -> None:
+        """Appends to `metrics.csv` in one write, synced: all of the rows or none.
+
+        Raises:
+            RunError: when they can't be written; the table is then as it was.
+        """
+        try:
+            with self.metrics.open("ab", buffering=0) as file:
+                end = os.fstat(file.fileno()).st_size
+                left = memoryview(to_csv(rows, header=end == 0).encode())
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                    os.fsync(file.fileno())
+                except BaseException:
+                    os.ftruncate(file.fileno(), end)
+                    raise
+        except OSError as error:
+            free = shutil.disk_usage(self.path).free / 2**20
+            raise RunError(
+                f"The measurements of a level could not be added to `{self.metrics}`: "
+                f"{error.strerror}. {free:,.0f} MiB are free there. What was measured before is "
+                "kept; make room, and run the command again."
+            ) from error
+
+    def drop_unfinished_rows(self) -> None:
+        """Removes the rows of levels that aren't finished, and a line that was cut off.
+
+        Raises:
+            RunError: when a line doesn't say which level it belongs to.
+        """
+        if not self.metrics.is_file():
+            return
+        text = self.metrics.read_text(encoding="utf-8")
+        header, *lines = text.splitlines(keepends=True) or [""]
+        finished = self.finished_levels()
+        if lines and not lines[-1].endswith("\n"):
+            lines.pop()
+        kept = [line for line in lines if self._place(line) in finished]
+        if kept:
+            kept.insert(0, header)
+        if "".join(kept) != text:
+            write_text(self.metrics, "".join(kept))
+
+    def _place(self, line: str) -> tuple[int, str, int]:
+        try:
+            seed, branch, level, _ = line.split(",", maxsplit=3)
+            return int(seed), branch, int(level)
+        except ValueError as error:
+            raise RunError(
+                f"Each line of `{self.metrics}` must begin with seed, branch and level. Received: "
+                f"{line.strip()!r}. The file was changed; restore it, or begin anew with --fresh."
+            ) from error
+
+    def environment_facts(self) -> dict[str, Any]:
+        """The content of `environment.json`; empty when the run hasn't begun."""
+        return _read_json(self.environment) if self.environment.is_file() else {}
+
+    def update_environment(self, facts: Mapping[str, Any]) -> None:
+        """Adds facts to `environment.json`; a fact that is there already is replaced."""
+        write_json(self.environment, {**self.environment_facts(), **facts})
+
+    def mark_complete(self, summary: Mapping[str, Any]) -> None:
+        """Writes the last file of the run."""
+        write_json(self.complete_file, dict(summary))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(
+            f"`{path}` is damaged: {error}. Restore it, or begin anew with --fresh."
+        ) from error

@@ -1,0 +1,142 @@
+"""The right to write a run: one process at a time, and only on with the same recipe."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tfticket.errors import RunError
+from tfticket.files import TEMPORARY_SUFFIX, remove_leftovers, write_json, write_text
+from tfticket.recipe import parsing
+from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.schema import Recipe
+
+# Keys of a recipe that say what it is about and change no number of a run.
+DESCRIPTIVE = frozenset({"title", "paper", "deviations", "expect"})
+
+
+@contextlib.contextmanager
+def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) -> Iterator[RunDir]:
+    """Creates a run, or takes it up where it stopped, and holds its lock meanwhile.
+
+    More seeds than before, and more levels of the iterative schedule, extend a run: what is
+    finished is kept. A change that moves no number (title, deviations, expectations) is taken over.
+    Any other change of the recipe is refused.
+
+    Args:
+        run: The run; its directory is made when it is missing.
+        recipe: What will run.
+        toml: The bytes of its file.
+        fresh: Begin anew. What is there is moved to `<run>.old-<time>`, nothing is deleted.
+
+    Raises:
+        RunError: when another process writes the run, its recipe differs, the directory holds
+            something else, or it can't be written.
+    """
+    if fresh and run.recipe_json.is_file():
+        with _locked(run):
+            _move_aside(run)
+    with _locked(run):
+        _prepare(run, recipe, toml)
+        yield run
+
+
+@contextlib.contextmanager
+def _locked(run: RunDir) -> Iterator[None]:
+    lock = FileLock(run.lock_file)
+    with _explained(run):
+        run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            holder = run.lock_file.read_text(encoding="utf-8").strip() or "not known yet"
+            raise RunError(
+                f"{run.path} is being written by another process (pid {holder}). Wait until it "
+                "ends, stop it, or give this run another --name."
+            ) from error
+        # Left in place when the lock is released, so it is cut to the new length.
+        run.lock_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _explained(run: RunDir) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"The run directory {run.path} can't be used: {error.strerror or error}. Nothing was "
+            "changed; choose another place with --runs."
+        ) from error
+
+
+def _move_aside(run: RunDir) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    aside = run.path.with_name(f"{run.path.name}.old-{stamp}")
+    while aside.exists():
+        aside = aside.with_name(f"{aside.name}+")
+    with _explained(run):
+        return run.path.rename(aside)
+
+
+def _prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
+    new = parsing.resolve(recipe)
+    if run.recipe_json.is_file():
+        old = run.resolved()
+        if _extends(run, old, new):
+            run.complete_file.unlink(missing_ok=True)
+    else:
+        old = {}
+        _refuse_foreign(run)
+    remove_leftovers(run.path)
+    if old != new or not run.recipe_toml.is_file():
+        write_json(run.recipe_json, new)
+        write_text(run.recipe_toml, toml.decode())
+    run.drop_unfinished_rows()
+
+
+def _extends(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether there is more to do than before; raises `RunError` when it is something else."""
+    before = {key: value for key, value in old.items() if key not in DESCRIPTIVE}
+    after = {key: value for key, value in new.items() if key not in DESCRIPTIVE}
+    if not parsing.diff(before, after):
+        return False
+    grown = copy.deepcopy(before)
+    if set(before["seeds"]) <= set(after["seeds"]):
+        grown["seeds"] = after["seeds"]
+    levels = after["lottery"]["levels"]
+    if before["lottery"]["schedule"] == "iterative" and before["lottery"]["levels"] <= levels:
+        grown["lottery"]["levels"] = levels
+    changes = parsing.diff(grown, after)
+    if changes:
+        lines = "\n".join(f"  {line}" for line in changes)
+        raise RunError(
+            f"{run.path} was begun with another recipe; old -> new:\n{lines}\n"
+            "Undo the change, or begin anew: --fresh moves the old run aside, --name or --runs "
+            "puts the new one elsewhere. (Only more seeds or more levels extend a run.)"
+        )
+    return True
+
+
+def _refuse_foreign(run: RunDir) -> None:
+    ours = {run.lock_file.name, run.recipe_toml.name}
+    others = sorted(
+        p.name
+        for p in run.path.iterdir()
+        if p.name not in ours and not p.name.endswith(TEMPORARY_SUFFIX)
+    )
+    if others:
+        raise RunError(
+            f"{run.path} must be empty or hold a run, with its recipe.json. It holds: "
+            f"{', '.join(others[:5])}. Choose another place with --runs or --name."
+        )
