@@ -40,7 +40,7 @@ def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     Raises:
         ModelError: when the model has no variables yet.
     """
-    named = _named(model)
+    named = {key: variable for key, (_, variable) in variable_owners(model).items()}
     if not named:
         raise ModelError(
             "A model must have its variables before they can be listed. Received: the model "
@@ -82,22 +82,23 @@ def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
     """The prunable variables inside one layer, by key relative to it; none for most layers."""
     return {
         key: variable
-        for key, variable in _named(layer).items()
+        for key, (_, variable) in variable_owners(layer).items()
         if variable.name.endswith("kernel")
         and len(variable.shape) >= 2
         and keras.backend.is_float_dtype(variable.dtype)
     }
 
 
-def _named(root: keras.Layer) -> dict[str, keras.Variable]:
-    named: dict[str, keras.Variable] = {}
+def variable_owners(root: keras.Layer) -> dict[str, tuple[keras.Layer, keras.Variable]]:
+    """Key to a variable and the innermost layer that holds it, over the whole state."""
+    owners: dict[str, tuple[keras.Layer, keras.Variable]] = {}
     seen: set[int] = set()
     for path, layer in _walk(root, ()):
         for variable in _own_variables(layer):
             if id(variable) not in seen:
                 seen.add(id(variable))
-                named[_unused("/".join((*path, variable.name)), named)] = variable
-    return named
+                owners[_unused("/".join((*path, variable.name)), owners)] = (layer, variable)
+    return owners
 
 
 def _walk(
@@ -219,6 +220,14 @@ def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     return list(model.optimizer.variables)
+
+
+def innermost_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
+    """The optimizer that updates the weights, inside the loss scaling of mixed precision."""
+    optimizer = model.optimizer
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
 
 
 def check_fit(arrays: dict[str, np.ndarray], named: dict[str, keras.Variable]) -> None:

@@ -12,7 +12,7 @@ from tfticket.errors import InvariantError, MaskError
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.sparsity.convert import check_mask, mask_variables
 from tfticket.sparsity.mask import Mask
-from tfticket.state import prunable_variables
+from tfticket.state import innermost_optimizer, prunable_variables
 
 # Their update of one weight depends on that weight's own gradient only.
 _ELEMENTWISE = (
@@ -57,7 +57,7 @@ class MaskBinding:
             for key, kernel in self._kernels.items():
                 self._constraints[key] = kernel.constraint
                 kernel.constraint = MaskConstraint(self._masks[key], kernel.constraint)
-        self._hooked = _hook_gradients(model.optimizer, self._kernels, self._masks)
+        self._hooked = _hook_gradients(innermost_optimizer(model), self._kernels, self._masks)
         # A model that was fitted before has a traced step without all this.
         model.make_train_function(force=True)
 
@@ -152,18 +152,19 @@ def _dense_mask(kernel: keras.Variable) -> keras.Variable:
 
 
 def _hook_gradients(
-    optimizer: Any, kernels: dict[str, keras.Variable], masks: dict[str, keras.Variable]
+    optimizer: keras.optimizers.Optimizer,
+    kernels: dict[str, keras.Variable],
+    masks: dict[str, keras.Variable],
 ) -> Any:
     """Masks gradients before `apply` where updates mix weights; returns the hooked optimizer."""
-    innermost = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
-    if not _mixes_weights(innermost):
+    if not _mixes_weights(optimizer):
         return None
     mask_of = {id(kernel): masks[key] for key, kernel in kernels.items()}
-    apply = innermost.apply
+    apply = optimizer.apply
 
     @functools.wraps(apply)
     def apply_masked(grads: Any, trainable_variables: Any = None) -> Any:
-        variables = list(trainable_variables or innermost._trainable_variables)
+        variables = list(trainable_variables or optimizer._trainable_variables)
         grads = [
             masked(grad, mask_of[id(variable)])
             if grad is not None and id(variable) in mask_of
@@ -172,8 +173,8 @@ def _hook_gradients(
         ]
         return apply(grads, trainable_variables)
 
-    innermost.apply = apply_masked
-    return innermost
+    optimizer.apply = apply_masked
+    return optimizer
 
 
 def _mixes_weights(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -1,0 +1,200 @@
+"""The controls that a ticket has to beat, each at the ticket's own density.
+
+Each control says where its training begins: a mask, weights, and a step. The search proves that
+this differs from the ticket before it trains it; the classic mistake is a control that silently is
+the ticket.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.errors import MaskError, ModelError
+from tfticket.seeds import generator, sub_seed
+from tfticket.sparsity.mask import Mask
+from tfticket.state import Snapshot, variable_owners
+
+_INITIALIZERS = {
+    "kernel": ("kernel_initializer", "depthwise_initializer"),
+    "recurrent_kernel": ("recurrent_initializer",),
+    "depthwise_kernel": ("depthwise_initializer",),
+    "pointwise_kernel": ("pointwise_initializer",),
+    "embeddings": ("embeddings_initializer",),
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the training of a network begins.
+
+    Attributes:
+        mask: Which weights are kept.
+        snapshot: The state to restore, before the mask is applied.
+    """
+
+    mask: Mask
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True)
+class ControlContext:
+    """What a control may look at.
+
+    Attributes:
+        model: The model of the search; only its layers' initializers are read.
+        initial: State at step 0.
+        ticket: Where the ticket of this level starts.
+        prune_dense_like: Prunes the trained dense network once, to the density of a mask.
+        seed: Of the search.
+        level: Of the ticket.
+    """
+
+    model: keras.Model
+    initial: Snapshot
+    ticket: Start
+    prune_dense_like: Callable[[Mask], Mask]
+    seed: int
+    level: int
+
+
+class Control(ABC):
+    """A network of the ticket's density that lacks one thing the ticket has."""
+
+    name: str
+    begins_at_step_zero: bool = False
+
+    @abstractmethod
+    def start(self, context: ControlContext) -> Start:
+        """Where its training begins."""
+
+    def rng(self, context: ControlContext) -> np.random.Generator:
+        """Its own stream of random numbers for this level."""
+        return generator(context.seed, "control", self.name, str(context.level))
+
+
+@dataclass(frozen=True)
+class RandomReinit(Control):
+    """The ticket's mask with new initial weights from the same distributions, trained from step 0.
+
+    Training begins at step 0 also for a ticket rewound to step k > 0: beginning at k would cheat
+    the control of k steps.
+
+    Source: Frankle & Carbin (2019), "randomly reinitialize", figure 3.
+
+    Args:
+        number: Tells several of them apart; each draws other weights.
+    """
+
+    number: int = 1
+    begins_at_step_zero = True
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """`reinit`, `reinit_2`, ..."""
+        return "reinit" if self.number == 1 else f"reinit_{self.number}"
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        seed = sub_seed(context.seed, "control", self.name, str(context.level))
+        drawn = draw_initial_weights(context.model, seed)
+        variables = {**context.initial.variables, **drawn}
+        return Start(context.ticket.mask, replace(context.initial, variables=variables))
+
+
+@dataclass(frozen=True)
+class ShuffledMask(Control):
+    """The ticket's weights under its mask shuffled within each layer: the same count in each.
+
+    Source: Frankle et al. (2021, arXiv:2009.08576), "randomly shuffle".
+    """
+
+    name: str = "shuffle"
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        return Start(context.ticket.mask.shuffled(self.rng(context)), context.ticket.snapshot)
+
+
+@dataclass(frozen=True)
+class RandomMask(Control):
+    """The ticket's weights under a random mask with the same overall count.
+
+    Source: Frankle et al. (2020, arXiv:1912.05671), "random pruning".
+    """
+
+    name: str = "random"
+    attempts: int = 100
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        rng = self.rng(context)
+        for _ in range(self.attempts):
+            mask = context.ticket.mask.random(rng)
+            if all(mask.counts().values()):
+                return Start(mask, context.ticket.snapshot)
+        raise MaskError(
+            f"A random mask must leave a weight in each variable. At density {mask.density:.4f} "
+            f"none of {self.attempts} did; leave this control out at level {context.level}."
+        )
+
+
+@dataclass(frozen=True)
+class OneShotPruning(Control):
+    """The trained dense network pruned once to the ticket's density, then rewound likewise.
+
+    Source: Frankle & Carbin (2019), appendix D, "one-shot pruning".
+    """
+
+    name: str = "oneshot"
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        return Start(context.prune_dense_like(context.ticket.mask), context.ticket.snapshot)
+
+
+def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]:
+    """New initial weights from the initializers of the model's own layers.
+
+    An initializer of Keras 3 that was made without a seed draws one when it is made, and returns
+    the same weights each time it is called; so each is made anew with a seed of its own.
+
+    Args:
+        model: A built model.
+        seed: Other seeds give other weights, the same seed the same.
+
+    Returns:
+        Key to weights, for kernels and embeddings.
+
+    Raises:
+        ModelError: when a layer doesn't say how it initializes its kernel.
+    """
+    drawn = {}
+    for key, (layer, variable) in variable_owners(model).items():
+        if variable.name in _INITIALIZERS:
+            initializer = _initializer_of(layer, variable.name, key)
+            config = initializer.get_config()
+            if "seed" in config:
+                config["seed"] = sub_seed(seed, key)
+            fresh = initializer.__class__.from_config(config)
+            value = fresh(tuple(variable.shape), dtype=variable.dtype)
+            drawn[key] = np.array(keras.ops.convert_to_numpy(value))
+    return drawn
+
+
+def _initializer_of(layer: keras.Layer, name: str, key: str) -> Any:
+    attributes: Mapping[str, Any] = vars(layer)
+    for attribute in _INITIALIZERS[name]:
+        initializer = attributes.get(attribute)
+        if isinstance(initializer, keras.initializers.Initializer):
+            return initializer
+    raise ModelError(
+        "To draw a kernel's weights anew its layer must keep a Keras initializer as one of "
+        f"{_INITIALIZERS[name]}. Received: `{key}` of {type(layer).__name__}, which keeps none. "
+        "Leave the control out, or store the initializer under that name."
+    )

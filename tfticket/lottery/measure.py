@@ -1,0 +1,131 @@
+"""What is measured while one network of a search is trained."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import keras
+
+from tfticket.lottery.controls import Start
+from tfticket.lottery.ticket import Ticket
+from tfticket.lottery.trial import FinishedTrial, Trial, TrialResult
+from tfticket.metrics import Row
+from tfticket.state import Snapshot
+
+_VALIDATION = "val_"
+
+
+class TrialMeasure:
+    """Collects the rows of one trial, and the state at the step of minimum validation loss.
+
+    Training always runs to its end; the early-stop step is read afterwards from the regular
+    evaluations, as in the paper. Test data are touched only when the trial has ended.
+
+    Args:
+        trial: Which network.
+        start: Where its training begins.
+        seed: Of the search.
+        batches_per_epoch: Steps of one pass over the training data, to tell epochs from steps.
+    """
+
+    def __init__(self, trial: Trial, start: Start, *, seed: int, batches_per_epoch: float) -> None:
+        self.trial = trial
+        self.start = start
+        self._seed = seed
+        self._batches_per_epoch = batches_per_epoch
+        self._step = trial.start_step
+        self._rows: list[Row] = []
+        self._lowest_loss = math.inf
+        self._early_stop: Snapshot | None = None
+        self._began = time.perf_counter()
+
+    def record(self, model: keras.Model, steps: int, logs: Mapping[str, float]) -> int:
+        """Notes the logs of an epoch of `fit` that took `steps` steps; returns the step reached."""
+        self._step += steps
+        for name, value in logs.items():
+            if name.startswith(_VALIDATION):
+                self._add("validation", name.removeprefix(_VALIDATION), value)
+            else:
+                self._add("train", name, value)
+        loss = logs.get("val_loss", math.nan)
+        if loss < self._lowest_loss:
+            self._lowest_loss = loss
+            self._early_stop = Snapshot.capture(model, step=self._step, optimizer=False)
+        return self._step
+
+    def finish(
+        self,
+        model: keras.Model,
+        *,
+        evaluate: Callable[[], dict[str, float]] | None,
+        score_at: Literal["end", "early_stop"],
+        provenance: Mapping[str, Any],
+    ) -> FinishedTrial:
+        """Tests the network at its early-stop step and at its end, and sums up the trial.
+
+        Args:
+            model: In the state after the last step; it is left in that state.
+            evaluate: Returns test metrics of the model as it is; None without test data.
+            score_at: Which state is scored for the next level.
+            provenance: Goes into the ticket.
+        """
+        final = Snapshot.capture(model, step=self._step)
+        early = self._early_stop
+        at_end = evaluate() if evaluate else {}
+        at_early_stop = {}
+        if evaluate and early is not None:
+            early.restore(model)
+            at_early_stop = evaluate()
+            final.restore(model)
+        result = TrialResult(
+            trial=self.trial,
+            density=self.start.mask.density,
+            early_stop_step=None if early is None else early.step,
+            at_early_stop=at_early_stop,
+            at_end=at_end,
+            seconds=time.perf_counter() - self._began,
+        )
+        self._add_result(result)
+        ticket = Ticket(
+            self.start.mask,
+            self.start.snapshot.variables,
+            self.trial.level,
+            self.start.snapshot.step,
+            {**provenance, "result": _as_dict(result)},
+        )
+        scored = early if score_at == "early_stop" and early is not None else final
+        return FinishedTrial(result, ticket, final, scored, tuple(self._rows))
+
+    def _add_result(self, result: TrialResult) -> None:
+        for where, metrics, step in (
+            ("early_stop", result.at_early_stop, result.early_stop_step),
+            ("end", result.at_end, self.trial.stop_step),
+        ):
+            for name, value in metrics.items():
+                self._add("test", f"{name}_at_{where}", value, step)
+        mask = self.start.mask
+        self._add("summary", "density", mask.density)
+        self._add("summary", "remaining", mask.kept)
+        self._add("summary", "prunable", mask.total)
+        if result.early_stop_step is not None:
+            self._add("summary", "early_stop_step", result.early_stop_step)
+        self._add("summary", "seconds", round(result.seconds, 3))
+
+    def _add(self, split: str, name: str, value: float, step: int | None = None) -> None:
+        step = self._step if step is None else step
+        epoch = round(step / self._batches_per_epoch, 4)
+        trial = self.trial
+        self._rows.append(
+            Row(self._seed, trial.branch, trial.level, step, epoch, split, name, float(value))
+        )
+
+
+def _as_dict(result: TrialResult) -> dict[str, Any]:
+    return {
+        "early_stop_step": result.early_stop_step,
+        "at_early_stop": dict(result.at_early_stop),
+        "at_end": dict(result.at_end),
+    }

@@ -1,0 +1,72 @@
+"""What a search does, as plain data: which networks, pruned how, rewound to where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from tfticket.errors import ModelError
+from tfticket.lottery.controls import Control
+from tfticket.lottery.trial import TICKET, Trial
+from tfticket.schedules import PruningSchedule
+from tfticket.sparsity.pruners import Pruner
+from tfticket.sparsity.saliency import SaliencyScore
+from tfticket.sparsity.scores import WeightScore
+
+Rewind = Literal["weights", "learning_rate", "none"]
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """The settings of a `TicketSearch` that decide what is trained; see there for each of them."""
+
+    schedule: PruningSchedule
+    level_steps: int
+    pruner: Pruner
+    score: WeightScore | SaliencyScore | None
+    rewind_step: int
+    rewind: Rewind
+    optimizer_state: Literal["restore", "fresh"]
+    score_at: Literal["end", "early_stop"]
+    controls: Sequence[Control]
+    control_levels: Sequence[int] | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rewind_step < self.level_steps:
+            raise ValueError(
+                "`rewind_step` must be at least 0 and below `level_steps`. Received: "
+                f"rewind_step={self.rewind_step}, level_steps={self.level_steps}"
+            )
+        names = [control.name for control in self.controls]
+        if len(set(names)) < len(names) or TICKET in names:
+            raise ValueError(f"Each control needs a name of its own. Received: {names}")
+
+    def ticket(self, level: int) -> Trial:
+        """The trial of the ticket of a level; level 0 is the dense network."""
+        return Trial(level, TICKET, self.rewind_step if level else 0, self.level_steps)
+
+    def trials(self) -> list[Trial]:
+        """Every network of the search, in the order of training."""
+        trials = [self.ticket(0)]
+        levels = range(1, self.schedule.levels + 1)
+        with_controls = levels if self.control_levels is None else self.control_levels
+        for level in levels:
+            trials.append(self.ticket(level))
+            for control in self.controls if level in with_controls else ():
+                first = 0 if control.begins_at_step_zero else self.rewind_step
+                trials.append(Trial(level, control.name, first, self.level_steps))
+        return trials
+
+    def check_epochs(self, steps_per_epoch: int) -> None:
+        """Raises a `ModelError` when epochs don't end where networks begin and end."""
+        if self.level_steps % steps_per_epoch or self.rewind_step % steps_per_epoch:
+            divisor = int(np.gcd(self.level_steps, self.rewind_step))
+            raise ModelError(
+                "Each network must end, and the rewind step fall, at the end of an epoch. "
+                f"Received: level_steps={self.level_steps}, rewind_step={self.rewind_step}, epochs "
+                f"of {steps_per_epoch} steps. Give `fit` `steps_per_epoch` that divides {divisor}."
+            )

@@ -1,0 +1,242 @@
+"""`TicketSearch`: train, prune, rewind, repeat, inside one plain `model.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import keras
+
+from tfticket.errors import ModelError
+from tfticket.lottery.controls import Control
+from tfticket.lottery.measure import TrialMeasure
+from tfticket.lottery.procedure import Procedure, Rewind
+from tfticket.lottery.starting import StartingPoints
+from tfticket.lottery.ticket import Ticket
+from tfticket.lottery.trial import (
+    REWIND,
+    TICKET,
+    MemoryStore,
+    Trial,
+    TrialListener,
+    TrialResult,
+    TrialStore,
+)
+from tfticket.schedules import PruningSchedule
+from tfticket.sparsity.binding import MaskBinding
+from tfticket.sparsity.pruners import GlobalPruner, Pruner
+from tfticket.sparsity.saliency import SaliencyScore
+from tfticket.sparsity.scores import WeightScore, magnitude
+from tfticket.state import Snapshot, innermost_optimizer
+
+
+class Seekable(Protocol):
+    """Training data whose order is a function of the step, such as `tfticket.data.Feed`."""
+
+    @property
+    def batches_per_epoch(self) -> float:
+        """Steps of one pass over the data."""
+
+    def seek(self, step: int) -> None:
+        """Makes the next batch the one of `step`."""
+
+
+class TicketSearch(keras.callbacks.Callback):
+    """Finds lottery tickets in any model that `fit` can train.
+
+    The dense network is trained (level 0); then, level by level, the lowest-scoring weights are
+    pruned, the others go back to their values at step k, and the network is trained again. Controls
+    train beside each ticket at its density. All of this happens in one `fit`, with one trace of the
+    training step; when it ends, the model is in the state of the last network trained.
+
+    Every network sees the same learning rates, so they must be a function of the optimizer's
+    iterations (a `LearningRateSchedule`), not a callback that counts epochs. The data are the same
+    at each level; their order is the same too when `feed` can be set to a step.
+
+    Source: Frankle & Carbin (2019, arXiv:1803.03635), section 2, iterative pruning with resetting;
+    Frankle et al. (2019, arXiv:1903.01611) for k > 0; Renda et al. (2020, arXiv:2003.02389) for the
+    other kinds of rewinding.
+
+    Args:
+        schedule: How much to prune at each level.
+        level_steps: The step that each network is trained to, counted from step 0.
+        pruner: Who competes with whom; globally by default.
+        score: What makes a weight worth keeping: a function of its initial and final values, a
+            `SaliencyScore`, or None for random pruning.
+        rewind_step: k; 0 is the original hypothesis.
+        rewind: `weights` (and the learning rate), `learning_rate` alone, or `none`, which is
+            fine-tuning from the weights and at the learning rate that training ended with.
+        optimizer_state: After rewinding to k > 0, `restore` the optimizer's slots of step k, or
+            begin with `fresh` ones.
+        score_at: Score the weights at the `end` of training, as in the paper, or at `early_stop`.
+        controls: What to train beside each ticket.
+        control_levels: The levels with controls; all by default.
+        skip: Glob patterns of keys to leave dense.
+        seed: For the random numbers of controls.
+        test_data: A data set or a tuple (x, y), read only when a network is finished.
+        feed: The training data, when it can be set to a step.
+        store: Where finished networks are kept; one on disk makes the search resumable.
+        listener: Hears how it goes.
+        provenance: Goes into each ticket; anything JSON can hold.
+
+    Raises:
+        ValueError: when the settings contradict one another.
+        ModelError: when `fit` begins and epochs don't end at `rewind_step` and `level_steps`.
+
+    Example:
+        >>> search = TicketSearch(IterativePruning(0.2, levels=3), level_steps=1000)
+        >>> model.fit(x, y, epochs=search.epochs(steps_per_epoch=100), callbacks=[search],
+        ...           validation_data=(x_val, y_val))
+        >>> search.tickets[3].save("ticket.npz")
+    """
+
+    def __init__(
+        self,
+        schedule: PruningSchedule,
+        level_steps: int,
+        *,
+        pruner: Pruner | None = None,
+        score: WeightScore | SaliencyScore | None = magnitude,
+        rewind_step: int = 0,
+        rewind: Rewind = "weights",
+        optimizer_state: Literal["restore", "fresh"] = "restore",
+        score_at: Literal["end", "early_stop"] = "end",
+        controls: Sequence[Control] = (),
+        control_levels: Sequence[int] | None = None,
+        skip: Sequence[str] = (),
+        seed: int = 0,
+        test_data: Any = None,
+        feed: Seekable | None = None,
+        store: TrialStore | None = None,
+        listener: TrialListener = TrialListener.SILENT,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.procedure = Procedure(
+            schedule=schedule,
+            level_steps=level_steps,
+            pruner=pruner or GlobalPruner(),
+            score=score,
+            rewind_step=rewind_step,
+            rewind=rewind,
+            optimizer_state=optimizer_state,
+            score_at=score_at,
+            controls=tuple(controls),
+            control_levels=control_levels,
+            seed=seed,
+        )
+        self.skip = tuple(skip)
+        self.test_data = test_data
+        self.feed = feed
+        self.store = store or MemoryStore()
+        self.listener = listener
+        self.provenance = dict(provenance or {})
+        self.results: list[TrialResult] = []
+        self._binding: MaskBinding | None = None
+        self._measure: TrialMeasure | None = None
+
+    @property
+    def tickets(self) -> list[Ticket]:
+        """The tickets found so far, by level; level 0 is the dense network."""
+        trials = [trial for trial in self.procedure.trials() if trial.branch == TICKET]
+        return [self.store.ticket(TICKET, t.level) for t in trials if self.store.is_finished(t)]
+
+    def pending(self) -> list[Trial]:
+        """The networks that aren't finished yet, in the order of training."""
+        return [t for t in self.procedure.trials() if not self.store.is_finished(t)]
+
+    def epochs(self, *, steps_per_epoch: int) -> int:
+        """How many epochs `fit` needs to train all pending networks."""
+        self.procedure.check_epochs(steps_per_epoch)
+        return sum(trial.steps for trial in self.pending()) // steps_per_epoch
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Binds the masks and begins the first pending network."""
+        steps = self.params.get("steps")
+        if not steps:
+            raise ModelError(
+                "A search needs the number of steps of an epoch. Give `fit` `steps_per_epoch`, or "
+                "data of known length."
+            )
+        self.procedure.check_epochs(steps)
+        self._batches_per_epoch = self.feed.batches_per_epoch if self.feed else float(steps)
+        self.results = []
+        self._queue = self.pending()
+        self._binding = MaskBinding(self.model, self.skip)
+        self._starts = StartingPoints(self.procedure, self.model, self.store, self._binding)
+        self._begin_next()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Measures, takes the rewind point, and ends one network and begins the next."""
+        if self._measure is None or self._binding is None:
+            return
+        measure, trial = self._measure, self._measure.trial
+        step = measure.record(self.model, self.params["steps"], logs or {})
+        self._binding.check()
+        self._check_learning_rate()
+        self.listener.update(trial, step, logs or {})
+        if step == self.procedure.rewind_step and trial == self.procedure.ticket(0):
+            self.store.save_snapshot(REWIND, Snapshot.capture(self.model, step=step))
+        if step == trial.stop_step:
+            self._finish(measure)
+            self._begin_next()
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Lets go of the model."""
+        if self._binding is not None:
+            self._binding.release()
+            del self._starts, self._queue
+        self._binding = self._measure = None
+
+    def _begin_next(self) -> None:
+        if not self._queue:
+            self.model.stop_training = True
+            return
+        trial = self._queue.pop(0)
+        start = self._starts.of(trial)
+        start.snapshot.restore(self.model)
+        self._binding.set(start.mask)
+        if self.feed is not None:
+            self.feed.seek(trial.start_step)
+        self._learning_rate = _constant_learning_rate(self.model)
+        self._measure = TrialMeasure(
+            trial, start, seed=self.procedure.seed, batches_per_epoch=self._batches_per_epoch
+        )
+        self.listener.begin(trial, start.mask.density)
+
+    def _finish(self, measure: TrialMeasure) -> None:
+        finished = measure.finish(
+            self.model,
+            evaluate=None if self.test_data is None else self._test,
+            score_at=self.procedure.score_at,
+            provenance={
+                **self.provenance,
+                "seed": self.procedure.seed,
+                "branch": measure.trial.branch,
+            },
+        )
+        self._measure = None
+        self.store.save(finished)
+        self.results.append(finished.result)
+        self.listener.end(finished.result)
+
+    def _test(self) -> dict[str, float]:
+        data = self.test_data if isinstance(self.test_data, tuple) else (self.test_data,)
+        return self.model.evaluate(*data, verbose=0, return_dict=True)
+
+    def _check_learning_rate(self) -> None:
+        if self._learning_rate != _constant_learning_rate(self.model):
+            raise ModelError(
+                "Each network of a search must see the same learning rates. Something changed the "
+                "optimizer's learning rate during `fit`; instead of a callback use a "
+                "`keras.optimizers.schedules.LearningRateSchedule`, which is rewound with the rest."
+            )
+
+
+def _constant_learning_rate(model: keras.Model) -> float | None:
+    """The learning rate, or None when it follows a schedule of iterations."""
+    optimizer = innermost_optimizer(model)
+    scheduled = isinstance(
+        optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
+    )
+    return None if scheduled else float(optimizer.learning_rate)

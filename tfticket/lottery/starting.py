@@ -1,0 +1,142 @@
+"""Where the training of each network of a search begins."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from tfticket.errors import InvariantError
+from tfticket.lottery.controls import ControlContext, Start
+from tfticket.lottery.procedure import Procedure
+from tfticket.lottery.trial import INITIAL, REWIND, TICKET, Trial, TrialStore
+from tfticket.seeds import generator
+from tfticket.sparsity.binding import MaskBinding
+from tfticket.sparsity.mask import Mask
+from tfticket.sparsity.saliency import SaliencyScore, prune_by_saliency
+from tfticket.sparsity.scores import random_scores, score_weights
+from tfticket.state import Snapshot, optimizer_variables
+
+
+class StartingPoints:
+    """Mask and state that each network begins from.
+
+    A function of what the store holds, never of what the model was trained on before: this is why
+    a search can be resumed anywhere with the same result.
+
+    Args:
+        procedure: What the search does.
+        model: Compiled, and in its initial state unless the store knows that state.
+        store: What is finished.
+        binding: The model's masks.
+    """
+
+    def __init__(
+        self, procedure: Procedure, model: keras.Model, store: TrialStore, binding: MaskBinding
+    ) -> None:
+        self._procedure = procedure
+        self._model = model
+        self._store = store
+        self._binding = binding
+        initial = store.load_snapshot(INITIAL)
+        if initial is None:
+            initial = Snapshot.capture(model, step=0)
+            store.save_snapshot(INITIAL, initial)
+        self._initial = initial
+
+    def of(self, trial: Trial) -> Start:
+        """The starting point of a trial whose forerunners are finished.
+
+        Raises:
+            InvariantError: when a mask grew, a control is the ticket, or a step doesn't fit.
+        """
+        start = self._ticket(trial.level)
+        if trial.branch != TICKET:
+            ticket, start = start, self._control(trial, start)
+            _check_differs(trial, start, ticket)
+        if start.snapshot.step != trial.start_step:
+            raise InvariantError(f"{trial} must begin at its step, not {start.snapshot.step}.")
+        return start
+
+    def _ticket(self, level: int) -> Start:
+        """Mask and weights of the ticket of a level; all ones and theta_0 for level 0."""
+        if level == 0:
+            return Start(Mask.ones(self._binding.shapes), self._initial)
+        snapshot = self._rewound(level)
+        if self._store.is_finished(self._procedure.ticket(level)):
+            return Start(self._store.ticket(TICKET, level).mask, snapshot)
+        before = self._store.ticket(TICKET, level - 1).mask
+        mask = self._pruned(before, level)
+        if not mask.is_subset_of(before):
+            raise InvariantError(f"The mask of level {level} must be a subset of the one before.")
+        return Start(mask, snapshot)
+
+    def _rewound(self, level: int) -> Snapshot:
+        """What the last network of the search is rewound to, before the new mask is applied."""
+        rewound = self._rewind_point()
+        if self._procedure.rewind == "weights":
+            return rewound
+        final = self._store.final(level - 1)
+        slots = final.optimizer if self._procedure.rewind == "none" else rewound.optimizer
+        return replace(rewound, variables=final.variables, optimizer=slots)
+
+    def _rewind_point(self) -> Snapshot:
+        step = self._procedure.rewind_step
+        if step == 0:
+            return self._initial
+        rewound = self._store.load_snapshot(REWIND)
+        if rewound is None:
+            raise InvariantError(f"The state at step {step} was never kept.")
+        if self._procedure.optimizer_state == "fresh" and self._initial.optimizer is not None:
+            slots = zip(optimizer_variables(self._model), self._initial.optimizer, strict=True)
+            fresh = [
+                np.asarray(step, array.dtype) if "iteration" in slot.path else array
+                for slot, array in slots
+            ]
+            rewound = replace(rewound, optimizer=fresh)
+        return rewound
+
+    def _pruned(self, mask: Mask, level: int) -> Mask:
+        procedure = self._procedure
+        rate = procedure.schedule.rate(level)
+        if isinstance(procedure.score, SaliencyScore):
+            self._rewind_point().restore(self._model)
+            return prune_by_saliency(
+                self._model, procedure.score, procedure.pruner, mask, rate, self._binding.set
+            )
+        return procedure.pruner.prune(self._scores(mask, level), mask, rate)
+
+    def _pruned_once(self, like: Mask) -> Mask:
+        """The dense network after training, pruned in one go to the density of `like`."""
+        scores = self._scores(like, level=1)
+        return self._procedure.pruner.prune_like(scores, Mask.ones(like.shapes), like)
+
+    def _scores(self, mask: Mask, level: int) -> dict[str, np.ndarray]:
+        """Scores of the weights at the end of level - 1."""
+        score = self._procedure.score
+        if score is None or isinstance(score, SaliencyScore):
+            return random_scores(mask.shapes, generator(self._procedure.seed, "score", str(level)))
+        final = self._store.scored(level - 1).variables
+        return score_weights(score, self._initial.variables, {key: final[key] for key in mask})
+
+    def _control(self, trial: Trial, ticket: Start) -> Start:
+        procedure = self._procedure
+        control = next(c for c in procedure.controls if c.name == trial.branch)
+        context = ControlContext(
+            self._model, self._initial, ticket, self._pruned_once, procedure.seed, trial.level
+        )
+        return control.start(context)
+
+
+def _check_differs(trial: Trial, control: Start, ticket: Start) -> None:
+    """Proves that a control isn't the ticket itself."""
+    if control.mask == ticket.mask:
+        theirs = control.mask.apply(control.snapshot.variables)
+        ours = ticket.mask.apply(ticket.snapshot.variables)
+        if all(np.array_equal(theirs[key], ours[key]) for key in ticket.mask):
+            raise InvariantError(
+                f"A control must differ from the ticket it controls. Received: `{trial.branch}` of "
+                f"level {trial.level} with the same mask and the same weights. Are all kernels "
+                "initialized to constants?"
+            )

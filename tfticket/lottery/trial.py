@@ -1,0 +1,171 @@
+"""One training of one network in a search, its outcome, and where finished ones are kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tfticket.lottery.ticket import Ticket
+from tfticket.metrics import Row
+from tfticket.state import Snapshot
+
+TICKET = "ticket"
+INITIAL, REWIND = "initial", "rewind"
+
+
+@dataclass(frozen=True, order=True)
+class Trial:
+    """Which network is trained: the ticket of a level, or a control of that ticket.
+
+    Attributes:
+        level: How often the network was pruned; 0 is dense.
+        branch: `ticket`, or the name of the control.
+        start_step: The step that its training begins at.
+        stop_step: The step that it ends at.
+    """
+
+    level: int
+    branch: str
+    start_step: int
+    stop_step: int
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps it takes."""
+        return self.stop_step - self.start_step
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What came out of a trial.
+
+    Attributes:
+        trial: Which one.
+        density: Share of the prunable weights that it kept, in (0, 1].
+        early_stop_step: The step of minimum validation loss, read afterwards from the regular
+            evaluations (Frankle & Carbin 2019, section 2); None without validation data.
+        at_early_stop: Test metrics there, such as `accuracy`; empty without test data.
+        at_end: Test metrics after the last step; empty without test data.
+        seconds: Wall time of the trial.
+    """
+
+    trial: Trial
+    density: float
+    early_stop_step: int | None
+    at_early_stop: Mapping[str, float]
+    at_end: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """All that a finished trial leaves.
+
+    Attributes:
+        result: What came out.
+        ticket: Mask and starting weights.
+        final: The state after the last step.
+        scored: The state whose weights are scored for the next level: `final`, or the one of the
+            early-stop step.
+        rows: Every measurement.
+    """
+
+    result: TrialResult
+    ticket: Ticket
+    final: Snapshot
+    scored: Snapshot
+    rows: tuple[Row, ...]
+
+
+class TrialStore(ABC):
+    """Keeps what a search must find again: in memory, or on disk so that it can be resumed."""
+
+    @abstractmethod
+    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
+        """Keeps the state at step 0 (`initial`) or at the rewind step (`rewind`)."""
+
+    @abstractmethod
+    def load_snapshot(self, name: str) -> Snapshot | None:
+        """The snapshot of that name, or None."""
+
+    @abstractmethod
+    def save(self, finished: FinishedTrial) -> None:
+        """Keeps a finished trial; after this returns it is never trained again."""
+
+    @abstractmethod
+    def is_finished(self, trial: Trial) -> bool:
+        """Whether the trial was saved."""
+
+    @abstractmethod
+    def ticket(self, branch: str, level: int) -> Ticket:
+        """Mask and starting weights of a finished trial."""
+
+    @abstractmethod
+    def scored(self, level: int) -> Snapshot:
+        """The state of the ticket of a finished level whose weights are scored."""
+
+    @abstractmethod
+    def final(self, level: int) -> Snapshot:
+        """The state of the ticket of a finished level after its last step."""
+
+
+@dataclass
+class MemoryStore(TrialStore):
+    """Keeps tickets in memory; end states of the first and the last two levels only."""
+
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    tickets: dict[tuple[str, int], Ticket] = field(default_factory=dict)
+    ends: dict[int, tuple[Snapshot, Snapshot]] = field(default_factory=dict)
+
+    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
+        """See `TrialStore`."""
+        self.snapshots[name] = snapshot
+
+    def load_snapshot(self, name: str) -> Snapshot | None:
+        """See `TrialStore`."""
+        return self.snapshots.get(name)
+
+    def save(self, finished: FinishedTrial) -> None:
+        """See `TrialStore`."""
+        trial = finished.result.trial
+        self.tickets[trial.branch, trial.level] = finished.ticket
+        if trial.branch == TICKET:
+            needed = (0, trial.level - 1)
+            self.ends = {level: ends for level, ends in self.ends.items() if level in needed}
+            self.ends[trial.level] = (finished.scored, finished.final)
+
+    def is_finished(self, trial: Trial) -> bool:
+        """See `TrialStore`."""
+        return (trial.branch, trial.level) in self.tickets
+
+    def ticket(self, branch: str, level: int) -> Ticket:
+        """See `TrialStore`."""
+        return self.tickets[branch, level]
+
+    def scored(self, level: int) -> Snapshot:
+        """See `TrialStore`."""
+        return self.ends[level][0]
+
+    def final(self, level: int) -> Snapshot:
+        """See `TrialStore`."""
+        return self.ends[level][1]
+
+
+class TrialListener:
+    """Hears how a search goes; each method does nothing unless it is overridden."""
+
+    SILENT: ClassVar[TrialListener]
+
+    def begin(self, trial: Trial, density: float) -> None:
+        """A trial begins."""
+
+    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
+        """An epoch of `fit` ended; `logs` are its losses and metrics."""
+
+    def end(self, result: TrialResult) -> None:
+        """A trial ended."""
+
+
+TrialListener.SILENT = TrialListener()
