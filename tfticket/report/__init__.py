@@ -3,3 +3,14 @@
 Nothing here imports Keras or TensorFlow, and nothing but `canvas`, `plots` and `pictures` imports
 matplotlib.
 """
+
+from tfticket._lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Summary": "tfticket.report.summary",
+        "render": "tfticket.report.page",
+        "summarize": "tfticket.report.summary",
+    },
+)

@@ -5,6 +5,8 @@ The page, `publish` and the command line all say what stands here, so that they 
 
 from __future__ import annotations
 
+import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +21,10 @@ from tfticket.report.progress import missing
 from tfticket.report.reading import DENSE, RunFiles, read_run
 
 _NEEDED = ("accuracy_at_early_stop", "accuracy_at_end", "density")
+# A control may be drawn several times for one ticket: `reinit`, `reinit_2`, ...
+_DRAW = re.compile(r"_\d+$")
+
+_BySeed = Mapping[int, list[Mapping[str, tuple[int, float]]]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class Spread:
 @dataclass(frozen=True)
 class LevelSummary:
     """The networks of one branch and level, over the seeds that are finished.
+
+    Where a control was drawn several times for a ticket, a seed's value is the mean of its draws.
 
     Attributes:
         branch: `ticket`, or the name of a control.
@@ -232,41 +240,39 @@ def _criteria(files: RunFiles) -> Criteria:
 
 
 def _levels(files: RunFiles, confidence: float) -> list[LevelSummary]:
-    groups: dict[tuple[str, int], dict[int, Mapping[str, tuple[int, float]]]] = defaultdict(dict)
+    groups: dict[tuple[str, int], dict[int, list]] = defaultdict(lambda: defaultdict(list))
     for (seed, branch, level), results in sorted(files.results.items()):
         if all(name in results for name in _NEEDED):
-            groups[branch, level][seed] = results
+            groups[_DRAW.sub("", branch), level][seed].append(results)
     order = sorted(groups, key=lambda group: (group[0] != DENSE[0], group))
     return [_level(branch, level, groups[branch, level], confidence) for branch, level in order]
 
 
-def _level(
-    branch: str,
-    level: int,
-    by_seed: Mapping[int, Mapping[str, tuple[int, float]]],
-    confidence: float,
-) -> LevelSummary:
-    def spread(values: dict[int, float]) -> Spread:
+def _level(branch: str, level: int, by_seed: _BySeed, confidence: float) -> LevelSummary:
+    def mean_of_draws(name: str, place: int = 1) -> dict[int, float]:
+        return {
+            seed: math.fsum(draw.get(name, (0, 0.0))[place] for draw in draws) / len(draws)
+            for seed, draws in by_seed.items()
+        }
+
+    def spread(name: str, place: int = 1) -> Spread:
+        values = mean_of_draws(name, place)
         return Spread(values, t_interval(list(values.values()), confidence=confidence))
 
-    def of(name: str, default: float = 0.0) -> dict[int, float]:
-        return {seed: results.get(name, (0, default))[1] for seed, results in by_seed.items()}
-
     def mean(name: str) -> float:
-        return sum(of(name).values()) / len(by_seed)
+        return math.fsum(mean_of_draws(name).values()) / len(by_seed)
 
+    draws = [draw for draws in by_seed.values() for draw in draws]
     return LevelSummary(
         branch=branch,
         level=level,
         density=mean("density"),
         remaining=mean("remaining"),
         prunable=round(mean("prunable")),
-        accuracy=spread(of("accuracy_at_early_stop")),
-        accuracy_at_end=spread(of("accuracy_at_end")),
-        early_stop_step=spread(
-            {seed: float(found["accuracy_at_early_stop"][0]) for seed, found in by_seed.items()}
-        ),
-        seconds=sum(of("seconds").values()),
+        accuracy=spread("accuracy_at_early_stop"),
+        accuracy_at_end=spread("accuracy_at_end"),
+        early_stop_step=spread("accuracy_at_early_stop", 0),
+        seconds=math.fsum(draw.get("seconds", (0, 0.0))[1] for draw in draws),
     )
 
 

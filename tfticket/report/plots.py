@@ -1,0 +1,230 @@
+"""The figures of results: accuracy, early stop, learning curves, connectivity.
+
+Each function draws one figure from what was read, or returns None when the run doesn't hold it.
+All are to be called inside `canvas.settings()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from tfticket.report.canvas import (
+    LEVELS,
+    LIGHT,
+    branch_style,
+    density_axis,
+    new_axes,
+    percent_axis,
+    spread_out,
+)
+from tfticket.report.reading import RunFiles
+from tfticket.report.summary import LevelSummary, Spread, Summary
+from tfticket.report.words import number, percent
+
+_CURVES = 6
+
+
+def accuracy(summary: Summary, *, at_end: bool = False) -> Figure | None:
+    """Test accuracy against density, dense at the left; at the early stop or after the last step.
+
+    Band: minimum to maximum over seeds. Whiskers: interval of the mean.
+    """
+
+    def measure(level: LevelSummary) -> Spread:
+        return level.accuracy_at_end if at_end else level.accuracy
+
+    if not _has_levels(summary):
+        return None
+    figure, axes = new_axes()
+    for branch in summary.branches:
+        _branch(axes, summary, branch, measure)
+    _dense_line(axes, summary, measure)
+    _accuracy_window(axes, summary, measure)
+    percent_axis(axes, "test accuracy (%)")
+    _finish_by_density(axes, summary)
+    return figure
+
+
+def early_stop(summary: Summary) -> Figure | None:
+    """Iteration of minimum validation loss against density; bands and whiskers as above."""
+    if not _has_levels(summary):
+        return None
+    figure, axes = new_axes()
+    for branch in summary.branches:
+        _branch(axes, summary, branch, lambda level: level.early_stop_step)
+    _dense_line(axes, summary, lambda level: level.early_stop_step)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_ylabel("early-stop iteration")
+    _finish_by_density(axes, summary)
+    return figure
+
+
+def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure | None:
+    """Validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
+
+    A dot marks the mean early-stop iteration.
+    """
+    levels = [level for level in summary.branch("ticket") if _curves(files, level, name)]
+    if not levels:
+        return None
+    figure, axes = new_axes()
+    shown = spread_out(levels, _CURVES + 1)
+    colors = [LIGHT["ink"], *(LIGHT[color] for color in LEVELS)]
+    if shown[0].level != 0:
+        colors = colors[1:]
+    floor = []
+    for level, color in zip(shown, colors, strict=False):
+        steps, values = _mean_curve(_curves(files, level, name))
+        label = "dense" if level.level == 0 else percent(level.density)
+        axes.plot(steps, values, color=color, label=label, linewidth=1.4)
+        stop = level.early_stop_step.mean
+        axes.plot([stop], [np.interp(stop, steps, values)], "o", color=color, markersize=5)
+        floor.append(values)
+    _curve_window(axes, np.concatenate(floor), name)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_xlabel("iteration")
+    axes.legend(title="weights left", ncols=2, title_fontsize=9)
+    return figure
+
+
+def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
+    """Instability against the step at which two copies part, with the 2 % rule of stability.
+
+    Frankle et al. (2020, arXiv:1912.05671), section 3.
+
+    Args:
+        scan: `k`, a list of steps; `instability`, for each its values over pairs; `recommended`.
+    """
+    if not scan or not scan.get("k") or len(scan["k"]) != len(scan.get("instability", ())):
+        return None
+    steps, recommended = list(scan["k"]), scan.get("recommended")
+    values = [np.atleast_1d(np.asarray(pairs, float)) for pairs in scan["instability"]]
+    figure, axes = new_axes()
+    x = np.arange(len(steps))
+    for place, pairs in zip(x, values, strict=True):
+        axes.plot([place] * len(pairs), pairs, "o", color=LIGHT["blue"], alpha=0.5, markersize=4)
+    axes.plot(x, [pairs.mean() for pairs in values], color=LIGHT["blue"])
+    axes.axhline(0.02, color=LIGHT["muted"], linestyle=":", linewidth=1)
+    axes.annotate(
+        "stable below 2 %",
+        (x[-1], 0.02),
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+        color=LIGHT["muted"],
+    )
+    if recommended in steps:
+        axes.axvline(steps.index(recommended), color=LIGHT["green"], linewidth=1, linestyle="--")
+    axes.set_xticks(x, [number(step) for step in steps])
+    axes.set_ylim(bottom=min(0, *(float(pairs.min()) for pairs in values)))
+    axes.set_xlabel("step k at which the copies part")
+    percent_axis(axes, "instability (points of error)")
+    return figure
+
+
+def _has_levels(summary: Summary) -> bool:
+    return any(level.level > 0 for level in summary.levels)
+
+
+def _branch(
+    axes: Axes, summary: Summary, branch: str, measure: Callable[[LevelSummary], Spread]
+) -> None:
+    levels = summary.branch(branch)
+    if branch != "ticket" and summary.dense is not None:
+        # A control is the dense network as long as nothing is pruned.
+        levels = [summary.dense, *levels]
+    # Whiskers of several branches at one density would hide one another.
+    dodge = 1.012 ** -summary.branches.index(branch)
+    spreads = [measure(level) for level in levels]
+    x = np.array([level.density for level in levels])
+    style = branch_style(branch, summary.branches)
+    color = style["color"]
+    axes.fill_between(
+        x, [s.smallest for s in spreads], [s.largest for s in spreads], color=color, alpha=0.14, linewidth=0
+    )  # fmt: skip
+    axes.plot(x, [s.mean for s in spreads], label=branch, **style)
+    known = [(at, s) for at, s, level in zip(x, spreads, levels, strict=True)
+             if s.interval.seeds > 1 and (level.level > 0 or branch == "ticket")]  # fmt: skip
+    if known:
+        half = [s.interval.upper - s.mean for _, s in known]
+        axes.errorbar(
+            [at * dodge for at, _ in known], [s.mean for _, s in known], half, fmt="none",
+            ecolor=color, elinewidth=0.9, capsize=1.8, alpha=0.8,
+        )  # fmt: skip
+
+
+def _dense_line(axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]) -> None:
+    if summary.dense is not None:
+        axes.axhline(
+            measure(summary.dense).mean,
+            color=LIGHT["muted"],
+            linewidth=1,
+            linestyle=":",
+            label="dense",
+        )
+
+
+def _finish_by_density(axes: Axes, summary: Summary) -> None:
+    density_axis(axes, [level.density for level in summary.levels])
+    winning = summary.smallest_winning
+    if winning is not None:
+        axes.axvline(winning.density, color=LIGHT["green"], linewidth=1, linestyle="--")
+        axes.annotate(
+            "smallest winning ticket",
+            (winning.density, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            color=LIGHT["green"],
+        )
+    axes.legend(loc="best")
+
+
+def _accuracy_window(
+    axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]
+) -> None:
+    """Keeps a control that collapses, or an interval of two seeds, from flattening the rest."""
+    spreads = [(level, measure(level)) for level in summary.levels]
+    top = max(spread.largest for _, spread in spreads)
+    low = min(spread.smallest for _, spread in spreads)
+    tickets = min(spread.smallest for level, spread in spreads if level.branch == "ticket")
+    bottom = max(low, top - max(3 * (top - tickets), 0.01))
+    margin = 0.06 * (top - bottom) or 0.005
+    axes.set_ylim(max(0, bottom - margin), min(1.0, top + 1.6 * margin))
+
+
+def _curve_window(axes: Axes, values: np.ndarray, name: str) -> None:
+    """The first evaluations are far off; what matters happens near the best values."""
+    values = values[np.isfinite(values)]
+    if name == "loss":
+        low, high = float(values.min()), float(np.quantile(values, 0.93))
+        axes.set_ylim(low - 0.08 * (high - low), high + 0.12 * (high - low))
+        axes.set_ylabel("validation loss")
+        return
+    low, high = float(np.quantile(values, 0.07)), float(values.max())
+    axes.set_ylim(low - 0.12 * (high - low), min(1.0, high + 0.08 * (high - low)))
+    percent_axis(axes, "validation accuracy (%)")
+
+
+def _curves(files: RunFiles, level: LevelSummary, name: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    found = []
+    for seed in level.accuracy.values:
+        curve = files.curves.get((seed, level.branch, level.level), {}).get(("validation", name))
+        if curve is not None and len(curve.steps) > 1:
+            found.append((curve.steps, curve.values))
+    return found
+
+
+def _mean_curve(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    steps = curves[0][0]
+    return steps, np.mean([np.interp(steps, *curve) for curve in curves], axis=0)
