@@ -1,0 +1,71 @@
+"""The command line. Each command parses, makes one library call, and prints.
+
+Results go to stdout; progress, hints and errors to stderr. The exit status is 0, or 1 for an error
+that tfticket raised on purpose, 2 for wrong usage, 130 for Ctrl-C. Anything else is a bug and keeps
+its traceback. Commands import what they need when they run: help never waits for TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tfticket import __version__
+from tfticket.cli.common import InterruptError, Invocation
+from tfticket.cli.completion import completion
+from tfticket.cli.export import export
+from tfticket.cli.publish import publish
+from tfticket.cli.recipe import recipe
+from tfticket.cli.report import report
+from tfticket.cli.runs import runs
+from tfticket.cli.ticket import ticket
+from tfticket.errors import TFTicketError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tfticket")
+def cli() -> None:
+    """Find, study and ship sparse, trainable Keras 3 networks.
+
+    \b
+    tfticket recipe list
+    tfticket recipe run lth_digits
+    """
+
+
+for command in (recipe, runs, report, ticket, export, publish, completion):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        arguments: Without the program's name; those of the process if None.
+
+    Returns:
+        The exit status.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        cli.main(given, prog_name="tfticket", standalone_mode=False, obj=Invocation(tuple(given)))
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except TFTicketError as error:
+        click.echo(f"Error: {error}", err=True)
+        return 1
+    except (click.Abort, KeyboardInterrupt, InterruptError) as error:
+        click.echo(f"\nInterrupted. {error}".rstrip(), err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has enough of it (`| head`). What is still buffered can't go
+        # anywhere, and must not raise once more when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0

@@ -1,0 +1,69 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class InterruptError(Exception):
+    """Ctrl-C during a command; the message says how to go on."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The command line as it was given, without the program's name."""
+
+    arguments: tuple[str, ...]
+
+    def again(self) -> str:
+        """The command that goes on: the same, without what would begin anew."""
+        return shlex.join(["tfticket", *(a for a in self.arguments if a != "--fresh")])
+
+
+runs_option = click.option(
+    "--runs",
+    "runs_root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    envvar="TFTICKET_RUNS",
+    show_default=True,
+    show_envvar=True,
+    help="Folder that holds the runs.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+run_argument = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+
+
+def print_json(value: Any) -> None:
+    """Prints indented JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_columns(rows: Iterable[Sequence[str]]) -> None:
+    """Prints rows of texts on stdout, in columns two blanks apart."""
+    for line in columns(rows):
+        click.echo(line)
+
+
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Rows of texts as lines with aligned columns; numbers to the right."""
+    rows = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if _is_number(cell) else cell.ljust(width)
+            for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _is_number(cell: str) -> bool:
+    return cell.removesuffix(" %").replace(",", "").replace(".", "", 1).isdigit()

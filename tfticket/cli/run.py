@@ -1,0 +1,156 @@
+"""`tfticket recipe run`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tfticket.cli.common import InterruptError, Invocation, runs_option
+from tfticket.cli.completion import complete_recipe
+
+if TYPE_CHECKING:
+    from tfticket.recipe.rundir import RunDir
+    from tfticket.recipe.schema import Recipe
+
+
+class SeedList(click.ParamType):
+    """`0,2,5-7` as a tuple of numbers."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """See `click.ParamType`."""
+        seeds: list[int] = []
+        for part in value.split(","):
+            match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+            if match is None or (match[2] and int(match[2]) < int(match[1])):
+                self.fail(f"{value!r} is not like 0,2,5-7.", param, ctx)
+            seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+        return tuple(dict.fromkeys(seeds))
+
+
+@click.command()
+@click.argument("recipe", shell_complete=complete_recipe)
+@click.option("--seed", type=click.IntRange(min=0), help="Run this seed alone.")
+@click.option("--seeds", type=SeedList(), help="Run these seeds, like 0,2,5-7.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the recipe, like train.steps=2_000. Can be repeated.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="TFTICKET_DATA_DIR",
+    show_envvar=True,
+    help="Folder that holds the data sets.",
+)
+@runs_option
+@click.option("--name", help="Name of the run.  [default: from --smoke and --set, or `default`]")
+@click.option("--fresh", is_flag=True, help="Begin anew; an old run is moved aside.")
+@click.option("--smoke", is_flag=True, help="Run the recipe's small version, in seconds.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and stop.")
+@click.pass_obj
+def run(
+    invocation: Invocation,
+    recipe: str,
+    seed: int | None,
+    seeds: tuple[int, ...] | None,
+    changes: tuple[str, ...],
+    data_dir: Path | None,
+    runs_root: Path,
+    name: str | None,
+    fresh: bool,
+    smoke: bool,
+    dry_run: bool,
+) -> None:
+    """Run a recipe, or go on where it stopped. Prints the run directory as its last line.
+
+    \b
+    tfticket recipe run lth_digits
+    tfticket recipe run lth_mnist --data-dir data --seeds 0-2 --set train.steps=2_000
+    """
+    from tfticket.recipe import catalog, parsing
+    from tfticket.recipe.overrides import parse_override
+    from tfticket.recipe.rundir import RunDir
+
+    if seed is not None and seeds is not None:
+        raise click.UsageError("Give --seed or --seeds, not both.")
+    path = catalog.find(recipe)
+    overrides = [parse_override(text) for text in changes]
+    chosen = (seed,) if seed is not None else seeds
+    loaded = parsing.load(path, overrides=overrides, smoke=smoke, seeds=chosen)
+    if dry_run:
+        _say_plan(loaded, data_dir)
+        return
+    run_name = _checked_name(name) if name else _default_name(smoke, changes)
+    run_dir = RunDir(runs_root / loaded.name / run_name)
+    try:
+        _run(loaded, run_dir, path.read_bytes(), invocation, data_dir=data_dir, fresh=fresh)
+    except KeyboardInterrupt:
+        raise InterruptError(
+            f"Finished levels are kept in {run_dir.path}. Go on with:\n  {invocation.again()}"
+        ) from None
+    click.echo(run_dir.path)
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise click.BadParameter(
+            f"{name!r} names a folder: use letters, digits, `_`, `-` and `.`.", param_hint="--name"
+        )
+    return name
+
+
+def _default_name(smoke: bool, changes: tuple[str, ...]) -> str:
+    from tfticket.recipe.overrides import fingerprint, parse_override
+
+    parts = ["smoke"] if smoke else []
+    if changes:
+        parts.append(f"set-{fingerprint(parse_override(text) for text in changes)}")
+    return "-".join(parts) or "default"
+
+
+def _say_plan(recipe: Recipe, data_dir: Path | None) -> None:
+    from tfticket.cli.plan import plan_lines
+    from tfticket.cli.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket.recipe import runner
+
+    click.echo("\n".join(plan_lines(runner.plan(recipe, data_dir))))
+
+
+def _run(
+    recipe: Recipe,
+    run_dir: RunDir,
+    toml: bytes,
+    invocation: Invocation,
+    *,
+    data_dir: Path | None,
+    fresh: bool,
+) -> None:
+    from tfticket.cli.progress import on_stderr
+    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.recipe.environment import record_start
+    from tfticket.recipe.session import writing
+    from tfticket.report import page
+
+    with writing(run_dir, recipe, toml=toml, fresh=fresh):
+        if run_dir.complete:
+            click.echo("The run is complete; --fresh would begin it anew.", err=True)
+        else:
+            record_start(run_dir, command=("tfticket", *invocation.arguments))
+            start_tensorflow()
+            from tfticket.recipe import runner
+
+            with on_stderr() as progress:
+                runner.run(recipe, run_dir, data_dir=data_dir, progress=progress)
+        click.echo(f"Report: {page.render(run_dir.path)}", err=True)

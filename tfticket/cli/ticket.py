@@ -1,0 +1,99 @@
+"""`tfticket ticket`: look at a ticket file, put it into another model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfticket.cli.common import json_option, print_columns, print_json
+from tfticket.errors import ModelError
+
+ticket_argument = click.argument(
+    "ticket_file", metavar="TICKET", type=click.Path(dir_okay=False, path_type=Path)
+)
+
+
+@click.group()
+def ticket() -> None:
+    """Look at tickets, and use them in other models."""
+
+
+@ticket.command()
+@ticket_argument
+@json_option
+def show(ticket_file: Path, as_json: bool) -> None:
+    """Show what a TICKET file holds: density by layer, and where it comes from.
+
+    \b
+    tfticket ticket show runs/lth_digits/default/seeds/seed_0/ticket/level_05.npz
+    """
+    from tfticket.lottery.ticket import Ticket
+
+    found = Ticket.load(ticket_file)
+    mask = found.mask
+    if as_json:
+        print_json(
+            {
+                "level": found.level,
+                "rewind_step": found.rewind_step,
+                "density": mask.density,
+                "kept": mask.counts(),
+                "shapes": mask.shapes,
+                "sha256": found.sha256,
+                "provenance": dict(found.provenance),
+            }
+        )
+        return
+    click.echo(f"Level {found.level}, weights of step {found.rewind_step}, hash {found.sha256}")
+    rows = [(key, kept, mask[key].size) for key, kept in mask.counts().items()]
+    print_columns(
+        (key, f"{kept:,}", "of", f"{size:,}", f"{100 * kept / size:.2f} %")
+        for key, kept, size in [*rows, ("all", mask.kept, mask.total)]
+    )
+    for name, value in found.provenance.items():
+        click.echo(f"{name}: {value}")
+
+
+@ticket.command()
+@ticket_argument
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The .keras file to write.",
+)
+def apply(ticket_file: Path, model: Path, output: Path) -> None:
+    """Put a TICKET into a copy of MODEL, a .keras file, and tell what doesn't fit.
+
+    The copy keeps the mask in any further training.
+
+    \b
+    tfticket ticket apply level_05.npz model.keras -o sparse.keras
+    """
+    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.lottery.ticket import Ticket
+
+    if output.suffix != ".keras":
+        raise click.BadParameter("the name must end in .keras.", param_hint="--output")
+    found = Ticket.load(ticket_file)
+    start_tensorflow()
+    import keras
+
+    from tfticket.lottery.transfer import transfer
+
+    try:
+        loaded = keras.saving.load_model(model, compile=False)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise ModelError(f"{model} must be a .keras file. It can't be loaded: {error}") from error
+    result = transfer(found, loaded)
+    for key, (in_ticket, in_model) in result.misfits.items():
+        click.echo(f"not taken over: {key}, ticket {in_ticket}, model {in_model}", err=True)
+    try:
+        result.model.save(output)
+    except OSError as error:
+        output.unlink(missing_ok=True)
+        raise ModelError(f"{output} could not be written: {error}.") from error
+    click.echo(output)

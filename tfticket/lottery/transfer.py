@@ -1,0 +1,72 @@
+"""A ticket into a model that is not the one it was found in: another head, another data set."""
+
+from __future__ import annotations
+
+import glob
+from dataclasses import dataclass
+
+import keras
+
+from tfticket.errors import TicketError
+from tfticket.lottery.ticket import Ticket
+from tfticket.sparsity.convert import set_mask, sparsify
+from tfticket.sparsity.mask import Mask
+from tfticket.state import named_variables, prunable_variables
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of a ticket in a model.
+
+    Attributes:
+        model: A sparsified copy of the model, with the ticket's mask and weights where they fit.
+        fitted: Keys that were taken over.
+        misfits: Key to its shapes in the ticket and in the model, None where it is missing; these
+            variables are as the model had them, and are not masked.
+    """
+
+    model: keras.Model
+    fitted: tuple[str, ...]
+    misfits: dict[str, tuple[Shape | None, Shape | None]]
+
+
+def transfer(ticket: Ticket, model: keras.Model) -> Transfer:
+    """Puts a ticket into a copy of a model, as far as keys and shapes agree.
+
+    Args:
+        ticket: The mask and the weights to start from.
+        model: A built Sequential or Functional model; it isn't changed.
+
+    Raises:
+        TicketError: when no masked kernel of the ticket fits.
+        ModelError: when the model can't be copied layer by layer.
+    """
+    variables = named_variables(model)
+    in_ticket = {key: array.shape for key, array in ticket.weights.items()}
+    in_model = {key: tuple(variable.shape) for key, variable in variables.items()}
+    misfits = {
+        key: (in_ticket.get(key), in_model.get(key))
+        for key in {**in_ticket, **in_model}
+        if in_ticket.get(key) != in_model.get(key)
+    }
+    mask = Mask({key: kept for key, kept in ticket.mask.items() if key not in misfits})
+    if not mask:
+        raise TicketError(
+            "A ticket must share at least one masked kernel with the model, of the same key and "
+            f"shape. The ticket has {_shapes(ticket.mask.shapes)}; the model has "
+            f"{_shapes({key: in_model[key] for key in prunable_variables(model)})}."
+        )
+    unmasked = [glob.escape(key) for key in prunable_variables(model) if key not in mask]
+    copy = sparsify(model, skip=unmasked)
+    fitted = tuple(key for key in in_model if key not in misfits)
+    for key, variable in named_variables(copy).items():
+        if key in fitted:
+            variable.assign(ticket.weights[key])
+    set_mask(copy, mask)
+    return Transfer(copy, fitted, misfits)
+
+
+def _shapes(shapes: dict[str, Shape]) -> str:
+    return ", ".join(f"`{key}` {shape}" for key, shape in shapes.items())

@@ -1,0 +1,51 @@
+"""What runs there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfticket.recipe.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class RunEntry:
+    """What a listing says of a run.
+
+    Attributes:
+        recipe: Name of the recipe.
+        name: Name of the run.
+        complete: Whether it is finished; otherwise it can be resumed.
+        finished_levels: Number of networks that are trained, over seeds and branches.
+        started: When it was begun, ISO 8601; empty if it wasn't.
+        path: Its directory.
+    """
+
+    recipe: str
+    name: str
+    complete: bool
+    finished_levels: int
+    started: str
+    path: Path
+
+    @property
+    def state(self) -> str:
+        """In words."""
+        finished = "1 level" if self.finished_levels == 1 else f"{self.finished_levels} levels"
+        return "complete" if self.complete else f"resumable after {finished}"
+
+
+def list_runs(root: Path) -> list[RunEntry]:
+    """The runs below a folder, by recipe and name; none when there is no such folder."""
+    found = [RunDir(path.parent) for path in sorted(root.glob("*/*/recipe.json"))]
+    return [
+        RunEntry(
+            recipe=run.path.parent.name,
+            name=run.path.name,
+            complete=run.complete,
+            finished_levels=len(run.finished_levels()),
+            started=str(run.environment_facts().get("started", "")),
+            path=run.path,
+        )
+        for run in found
+    ]
