@@ -1,0 +1,92 @@
+"""Decoded data sets, kept in the user's cache folder so that the next start is fast."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import platformdirs
+
+from tfticket.data.dataset import Source, Split
+
+_HEADER = "source.json"
+_FORMAT = 1  # raise it when what is stored changes its meaning
+
+
+def folder() -> Path:
+    """Where decoded data sets are kept; deleting it loses nothing but time."""
+    return platformdirs.user_cache_path("tfticket") / "data"
+
+
+def remember(name: str, origin: Any, read: Callable[[], Source]) -> Source:
+    """Returns what `read` returns: from the cache if it was read before, memory-mapped.
+
+    A cache that is damaged, full or not writable is done without.
+
+    Args:
+        name: Readable beginning of the folder's name, such as `cifar10-3.0.2`.
+        origin: Anything JSON can hold that changes whenever the data does.
+        read: Reads the data from where it comes from.
+    """
+    key = hashlib.sha256(json.dumps([_FORMAT, origin]).encode()).hexdigest()[:16]
+    readable = "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
+    entry = folder() / f"{readable}-{key}"
+    found = _load(entry)
+    if found is not None:
+        return found
+    source = read()
+    return _save(entry, source) or source
+
+
+def stamp(root: Path, files: list[Path]) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of files: changes when one of them does."""
+    stats = [(file, file.stat()) for file in files]
+    return [(str(f.relative_to(root)), s.st_size, s.st_mtime_ns) for f, s in stats]
+
+
+def _load(entry: Path) -> Source | None:
+    try:
+        header = json.loads((entry / _HEADER).read_text())
+        train, test = (
+            Split(*(np.load(entry / f"{part}_{a}.npy", mmap_mode="r") for a in "xy"))
+            if part in header["parts"]
+            else None
+            for part in ("train", "test")
+        )
+        rest = {**header["rest"], "class_names": tuple(header["rest"]["class_names"])}
+        return None if train is None else Source(train, test, **rest)
+    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return None
+
+
+def _save(entry: Path, source: Source) -> Source | None:
+    parts = {"train": source.train, "test": source.test}
+    splits = {part: split for part, split in parts.items() if split is not None}
+    rest = ("description", "class_names", "max_value")
+    header = {"parts": list(splits), "rest": {key: getattr(source, key) for key in rest}}
+    temporary = None
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=entry.parent))
+        for part, split in splits.items():
+            for name, array in (("x", split.x), ("y", split.y)):
+                with (temporary / f"{part}_{name}.npy").open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                    file.flush()
+                    os.fsync(file.fileno())
+        (temporary / _HEADER).write_text(json.dumps(header))
+        shutil.rmtree(entry, ignore_errors=True)  # what is there could not be loaded
+        temporary.rename(entry)
+    except OSError:
+        # Nothing is lost: the arrays are in memory, and the next start reads them again.
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return None
+    return _load(entry)

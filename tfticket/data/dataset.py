@@ -1,0 +1,78 @@
+"""What a data set is: plain arrays, and how their values become the network's input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples and their labels.
+
+    Attributes:
+        x: Inputs, shape (n, *input_shape), uint8 where the source is uint8 and float32 elsewhere.
+        y: Labels, shape (n,), int32 in [0, num_classes).
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set in memory, split three ways.
+
+    The arrays hold the values of the source; `x * scale + offset` is what a network sees. `Feed`
+    and `batches` do that for one batch at a time, so that the memory holds bytes and not floats.
+
+    Attributes:
+        name: What it was loaded by.
+        train: Examples to train on.
+        validation: Examples held out of the training data, to stop and to choose by.
+        test: Examples that no decision depends on.
+        num_classes: Number of classes.
+        class_names: A name for each class, by label.
+        input_shape: Shape of one example.
+        scale: Factor, float32, shape () or (channels,).
+        offset: What is added after the factor, float32, shape as `scale`.
+        description: Where it came from and what was done to it, in a sentence or two.
+        fingerprint: SHA-256 over the source's arrays and how they were split and normalized: equal
+            fingerprints mean equal numbers.
+    """
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    num_classes: int
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, ...]
+    scale: np.ndarray
+    offset: np.ndarray
+    description: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What was read, before anything was split, scaled or left out.
+
+    Attributes:
+        train: Inputs of shape (n, ...), any numeric type, and integers of shape (n,) or (n, 1).
+        test: The same, or None when the source has no test data of its own.
+        description: Where the arrays came from.
+        class_names: A name for each class; empty when the source knows none, and then the training
+            labels say how many classes there are.
+        max_value: The value that `normalize="unit"` takes to 1; None when it isn't known.
+    """
+
+    train: Split
+    test: Split | None
+    description: str
+    class_names: tuple[str, ...] = ()
+    max_value: float | None = None

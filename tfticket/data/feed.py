@@ -1,0 +1,246 @@
+"""Examples that lie in memory, fed by index, many steps per call of `fit`.
+
+A step costs no round trip to Python: one matrix of indices is drawn per chunk of steps, and the
+images are gathered, scaled and augmented in the graph. On a CPU, tf.data's autotuning is switched
+off because its thread can stall the end of an epoch for as long as the epoch took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfticket.data.dataset import Split
+from tfticket.errors import DataError
+from tfticket.seeds import generator, sub_seed
+
+AUGMENTATIONS = ("none", "flip_crop")
+_PADDING = 4
+
+
+class Feed:
+    """Training batches whose order is a pure function of the seed and the step.
+
+    Epoch e goes through the data in a permutation of its own. Steps count from 0 and all batches
+    are full: one that the end of an epoch cuts is filled from the beginning of the next.
+
+    Keras asks for `steps_per_epoch` batches at a time, and that is a chunk here:
+
+        feed = Feed(data.train, batch_size=60, seed=0, chunk_steps=100, scale=data.scale)
+        model.compile(..., steps_per_execution=feed.chunk_steps)
+        model.fit(**feed.fit_arguments(), epochs=50)  # 50 chunks: 5,000 steps
+        feed.seek(0)  # the next chunk that is asked for begins at step 0 again
+
+    `seek` may also be called by a callback, in `on_epoch_end`. Only one iterator may be in use.
+
+    Args:
+        split: The examples; their memory is shared where TensorFlow allows it.
+        batch_size: Examples in a batch, at most `len(split)`.
+        seed: Seed of the run.
+        chunk_steps: Steps in a chunk; `steps_per_execution` should divide it.
+        scale: Factor of the inputs, shape () or (channels,).
+        offset: What is added to them after that.
+        augment: `none`, or `flip_crop`: padded by 4 black pixels, cropped at random to the old
+            size, mirrored with probability 1/2 (as He et al., arXiv:1512.03385, section 4.2, for
+            CIFAR-10). It is a pure function of seed, step and place in the batch.
+
+    Raises:
+        DataError: when a number is out of range or there are no images to augment.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        *,
+        batch_size: int,
+        seed: int,
+        chunk_steps: int,
+        scale: np.ndarray | float = 1.0,
+        offset: np.ndarray | float = 0.0,
+        augment: str = "none",
+    ) -> None:
+        if not 1 <= batch_size <= len(split):
+            raise DataError(
+                "`batch_size` must be at least 1 and at most the number of training examples. "
+                f"Received: batch_size={batch_size} and {len(split):,} examples."
+            )
+        if chunk_steps < 1:
+            raise DataError(f"`chunk_steps` must be at least 1. Received: {chunk_steps}.")
+        if augment not in AUGMENTATIONS:
+            raise DataError(
+                f"`augment` must be one of {', '.join(AUGMENTATIONS)}. Received: {augment!r}."
+            )
+        if augment != "none" and split.x.ndim != 4:
+            raise DataError(
+                f"augment={augment!r} needs images of shape (height, width, channels). Received: "
+                f"inputs of shape {split.x.shape[1:]}."
+            )
+        self.batch_size = batch_size
+        self.seed = seed
+        self.chunk_steps = chunk_steps
+        self.augment = augment
+        self._step = 0
+        self._orders: dict[int, np.ndarray] = {}
+        self._source = _Resident(split, scale, offset)
+
+    @property
+    def step(self) -> int:
+        """The step of the next chunk's first batch; moves on when a chunk's last batch is taken."""
+        return self._step
+
+    @property
+    def batches_per_epoch(self) -> float:
+        """How many batches the data makes; not whole when the batch size doesn't divide it."""
+        return self._source.count / self.batch_size
+
+    def seek(self, step: int) -> None:
+        """Lets the next chunk begin at `step`, 0 or more."""
+        if step < 0:
+            raise DataError(f"`step` must be 0 or more. Received: {step}.")
+        self._step = step
+
+    def indices(self, step: int, count: int) -> np.ndarray:
+        """Which examples are in the batches of `count` steps from `step` on.
+
+        Returns:
+            Places in the split, shape (count, batch_size), int32.
+        """
+        examples = self._source.count
+        first, last = step * self.batch_size, (step + count) * self.batch_size
+        epochs = range(first // examples, -(-last // examples))
+        # Kept between calls: a chunk mostly begins in the epoch that the one before ended in.
+        self._orders = {epoch: self._orders.get(epoch, self._order(epoch)) for epoch in epochs}
+        start = first - epochs.start * examples
+        flat = np.concatenate(list(self._orders.values()))[start : start + last - first]
+        return flat.reshape(count, self.batch_size)
+
+    def dataset(self, *, endless: bool = False) -> tf.data.Dataset:
+        """Batches (inputs float32, labels int32) from the current step on.
+
+        Args:
+            endless: False: one chunk, and each new iterator gives the next one. True: chunk after
+                chunk from the same iterator, for `fit` with `steps_per_epoch=chunk_steps`. Keras
+                then makes one iterator instead of two an epoch, 6 ms each.
+        """
+        signature = (
+            tf.TensorSpec((None, self.batch_size), tf.int32),
+            tf.TensorSpec((None,), tf.int64),
+        )
+        rows = tf.data.Dataset.from_generator(
+            self._chunks, args=(endless,), output_signature=signature
+        )
+        batches = rows.unbatch().map(self._batch)
+        if not endless:
+            batches = batches.apply(tf.data.experimental.assert_cardinality(self.chunk_steps))
+        return batches.with_options(_options())
+
+    def fit_arguments(self) -> dict[str, Any]:
+        """What `model.fit` takes as keywords so that each of its epochs is one chunk."""
+        return {
+            "x": self.dataset(endless=True),
+            "steps_per_epoch": self.chunk_steps,
+            "shuffle": False,  # Keras warns otherwise: the order is decided here
+        }
+
+    def _order(self, epoch: int) -> np.ndarray:
+        order = generator(self.seed, "order", epoch)
+        return order.permutation(self._source.count).astype(np.int32)
+
+    def _chunks(self, endless: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        while True:
+            start, stop = self._step, self._step + self.chunk_steps
+            rows, steps = self.indices(start, self.chunk_steps), np.arange(start, stop)
+            # The position moves with the last batch, so that an iterator which is made and thrown
+            # away, or interrupted, has changed nothing.
+            yield rows[:-1], steps[:-1]
+            self._step = stop
+            yield rows[-1:], steps[-1:]
+            if not endless:
+                return
+
+    def _batch(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x, y = self._source.gather(indices)
+        if self.augment == "flip_crop":
+            x = flip_crop(x, seed=sub_seed(self.seed, "augmentation"), step=step)
+        return self._source.normalize(x), y
+
+
+def flip_crop(x: tf.Tensor, *, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Shifts images by up to 4 pixels over a black border, and mirrors half of them.
+
+    Args:
+        x: Images, shape (batch, height, width, channels), any type.
+        seed: Seed of the augmentation.
+        step: Scalar; the result is a pure function of seed, step and place in the batch.
+
+    Returns:
+        Images of the same shape and type.
+    """
+    count, height, width = x.shape[0], x.shape[1], x.shape[2]
+    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+    draws = tf.random.stateless_uniform((3, count, 1), seeds, 0, 2**24, tf.int32)
+    top, left = draws[0] % (2 * _PADDING + 1), draws[1] % (2 * _PADDING + 1)
+    columns = tf.where(draws[2] % 2 == 0, tf.range(width), tf.range(width)[::-1])
+    border = [_PADDING, _PADDING]
+    padded = tf.pad(x, [[0, 0], border, border, [0, 0]])
+    rows = tf.gather(padded, top + tf.range(height), axis=1, batch_dims=1)
+    return tf.gather(rows, left + columns, axis=2, batch_dims=1)
+
+
+def batches(
+    split: Split,
+    batch_size: int = 1000,
+    *,
+    scale: np.ndarray | float = 1.0,
+    offset: np.ndarray | float = 0.0,
+) -> tf.data.Dataset:
+    """A finite data set for `model.evaluate` and `model.predict`, in the split's order.
+
+    Where the number of examples allows it all batches have the same size, at most `batch_size` and
+    more than half of it, so that nothing is compiled twice.
+
+    Args:
+        split: The examples.
+        batch_size: Most examples in a batch.
+        scale: Factor of the inputs, shape () or (channels,).
+        offset: What is added to them after that.
+    """
+    source = _Resident(split, scale, offset)
+    fewest = -(-source.count // batch_size)
+    parts = next((p for p in range(fewest, 2 * fewest) if source.count % p == 0), None)
+    size = batch_size if parts is None else source.count // parts
+    indices = tf.data.Dataset.range(source.count).batch(size, drop_remainder=parts is not None)
+    return indices.map(lambda i: source.batch(i)).with_options(_options())
+
+
+class _Resident:
+    """A split as tensors on the host: captured by the graph, never copied into it."""
+
+    def __init__(self, split: Split, scale: np.ndarray | float, offset: np.ndarray | float) -> None:
+        self.count = len(split)
+        with tf.device("CPU"):
+            self.x = tf.constant(split.x)
+            self.y = tf.constant(split.y)
+        self.scale = np.asarray(scale, np.float32)
+        self.offset = np.asarray(offset, np.float32)
+
+    def gather(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.gather(self.x, indices), tf.gather(self.y, indices)
+
+    def normalize(self, x: tf.Tensor) -> tf.Tensor:
+        x = tf.cast(x, tf.float32) * self.scale
+        return x + self.offset if self.offset.any() else x
+
+    def batch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x, y = self.gather(indices)
+        return self.normalize(x), y
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.deterministic = True
+    return options

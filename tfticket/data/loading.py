@@ -1,0 +1,178 @@
+"""`load`: from the name of a data set to arrays that are checked, split and ready to feed."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from tfticket.data import folder, sources, tfds
+from tfticket.data.checks import checked
+from tfticket.data.dataset import DataSet, Source, Split
+from tfticket.errors import DataError
+from tfticket.seeds import generator
+
+PathLike = str | os.PathLike[str]
+
+NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
+_PREFIXES: dict[str, Callable[[str, PathLike | None], Source]] = {
+    "tfds:": tfds.read,
+    "folder:": folder.read,
+    "npz:": sources.read_npz,
+}
+_TEST_SHARE = 0.2
+_CHUNK = 4096
+
+
+def load(
+    name: str,
+    *,
+    data_dir: PathLike | None = None,
+    validation: int | float = 0.1,
+    seed: int = 0,
+    normalize: str = "unit",
+    limit: int | None = None,
+) -> DataSet:
+    """Loads a data set by name.
+
+    `digits` comes with scikit-learn and needs nothing else. The named sets of TensorFlow Datasets
+    are looked for in `data_dir`, `$TFDS_DATA_DIR` and `~/tensorflow_datasets`, downloaded when they
+    are in none of these, and kept decoded in the user's cache folder.
+
+    The validation examples are drawn from the training data by `seed`, never from the test data. A
+    source without test data gives a fifth of its examples for that, the same for every seed.
+
+    Args:
+        name: `digits`, `mnist`, `fashion_mnist`, `cifar10`, `cifar100`, `tfds:NAME` (any image
+            classification set of TensorFlow Datasets, as `NAME`, `NAME/CONFIG` or with
+            `:VERSION`), `folder:PATH` (one folder of images a class, see `folder.read`) or
+            `npz:PATH` (see `sources.read_npz`).
+        data_dir: Where data sets of TensorFlow Datasets lie, and the folder that a relative PATH
+            starts from.
+        validation: How much of the training data is held out: a count of at least 1, or a share in
+            (0, 1).
+        seed: Seed of the run; decides which examples are held out.
+        normalize: `unit` scales values to [0, 1] (bytes by 1/255; floats only when they leave that
+            range); `standard` to mean 0 and deviation 1 a channel, measured on `train`.
+        limit: Keep at most so many examples of each split.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: when the name is unknown, the data is nowhere to be found, or can't be used.
+    """
+    source = checked(name, _read(name, data_dir))
+    content = _fingerprint(source)
+    pool, test = (source.train, source.test) if source.test else _hold_out_test(name, source.train)
+    held_out = _validation_count(name, validation, len(pool))
+    order = generator(seed, "validation").permutation(len(pool))
+    if limit is not None and limit < 1:
+        raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
+    train = _take(pool, order[held_out:][:limit])
+    scale, offset = _normalization(normalize, train.x, source.max_value)
+    options = (held_out, seed, normalize, limit)
+    return DataSet(
+        name=name,
+        train=train,
+        validation=_take(pool, order[:held_out][:limit]),
+        test=_take(test, np.arange(len(test))[:limit]),
+        num_classes=len(source.class_names),
+        class_names=source.class_names,
+        input_shape=tuple(int(size) for size in train.x.shape[1:]),
+        scale=scale,
+        offset=offset,
+        description=source.description
+        if source.test
+        else f"{source.description} {len(test):,} examples were held out as test data.",
+        fingerprint=hashlib.sha256(f"{content}{options}".encode()).hexdigest(),
+    )
+
+
+def _read(name: str, data_dir: PathLike | None) -> Source:
+    if name == "digits":
+        return sources.read_digits()
+    if name in NAMES:
+        return tfds.read(name, data_dir)
+    for prefix, read in _PREFIXES.items():
+        if name.startswith(prefix) and name != prefix:
+            return read(name.removeprefix(prefix), data_dir)
+    close = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.5)
+    raise DataError(
+        f"A data set must be one of {', '.join(NAMES)}, tfds:NAME, folder:PATH, npz:PATH. "
+        f"Received: {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+    )
+
+
+def _fingerprint(source: Source) -> str:
+    sha = hashlib.sha256()
+    for split in filter(None, (source.train, source.test)):
+        for array in (split.x, split.y):
+            sha.update(f"{array.dtype.str}{array.shape}".encode())
+            for start in range(0, len(array), _CHUNK):
+                sha.update(np.ascontiguousarray(array[start : start + _CHUNK]).data)
+    return sha.hexdigest()
+
+
+def _hold_out_test(name: str, split: Split) -> tuple[Split, Split]:
+    count = round(len(split) * _TEST_SHARE)
+    if not 0 < count < len(split):
+        raise DataError(
+            f"`{name}` must have examples to train and to test on. Received: {len(split)}."
+        )
+    # Not by the run's seed: runs with other seeds must be comparable on the same test examples.
+    order = generator(0, "test").permutation(len(split))
+    return _take(split, order[count:]), _take(split, order[:count])
+
+
+def _take(split: Split, chosen: np.ndarray) -> Split:
+    # In the source's order: a memory-mapped file is then read from front to back.
+    chosen = np.sort(chosen)
+    return Split(split.x[chosen], split.y[chosen])
+
+
+def _validation_count(name: str, validation: int | float, available: int) -> int:
+    share = isinstance(validation, float)
+    count = round(validation * available) if share else int(validation)
+    if (share and not 0 < validation < 1) or count < 1:
+        raise DataError(
+            "`validation` must be a count of at least 1 or a share between 0 and 1 that comes to "
+            f"at least 1 example. Received: {validation} of {available:,} examples."
+        )
+    if count >= available:
+        raise DataError(
+            f"`validation` must leave something to train on. Received: {validation:,} of the "
+            f"{available:,} training examples of `{name}`. Take fewer, or a share such as 0.1."
+        )
+    return count
+
+
+def _normalization(
+    normalize: str, x: np.ndarray, max_value: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if normalize == "unit":
+        low, high = 0.0, 255.0 if x.dtype == np.uint8 else 1.0
+        if max_value is not None:
+            high = max_value
+        elif x.dtype != np.uint8 and (x.min() < 0 or x.max() > 1):
+            low, high = float(x.min()), float(x.max())
+        factor = 1.0 / (high - low) if high > low else 1.0
+        return np.array(factor, np.float32), np.array(-low * factor, np.float32)
+    if normalize == "standard":
+        mean, deviation = _moments(x)
+        scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
+        return scale.astype(np.float32), (-mean * scale).astype(np.float32)
+    raise DataError(f"`normalize` must be unit or standard. Received: {normalize!r}.")
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation by channel (the last axis), without a float copy of the data."""
+    count = x.size // x.shape[-1]
+    chunks = [x[start : start + _CHUNK] for start in range(0, len(x), _CHUNK)]
+    axes = tuple(range(x.ndim - 1))
+    mean = np.sum([chunk.sum(axis=axes, dtype=np.float64) for chunk in chunks], axis=0) / count
+    squares = np.sum([((chunk - mean) ** 2).sum(axis=axes) for chunk in chunks], axis=0)
+    return mean, np.sqrt(squares / count)

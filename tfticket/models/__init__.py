@@ -1,0 +1,26 @@
+"""The networks of the papers, and any `.keras` file in place of one.
+
+All of them end in logits, without a softmax: train them with a loss that has `from_logits=True`,
+such as `loss_for` gives. Layer names are stable, so that keys read `conv1/kernel`.
+"""
+
+from tfticket._lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "MODELS": "tfticket.models.zoo",
+        "NORMS": "tfticket.models.parts",
+        "build": "tfticket.models.zoo",
+        "conv2": "tfticket.models.lottery",
+        "conv4": "tfticket.models.lottery",
+        "conv6": "tfticket.models.lottery",
+        "gives_probabilities": "tfticket.models.traits",
+        "jit_choice": "tfticket.models.traits",
+        "lenet_300_100": "tfticket.models.lottery",
+        "load_file": "tfticket.models.files",
+        "loss_for": "tfticket.models.losses",
+        "resnet20": "tfticket.models.resnet",
+        "vgg": "tfticket.models.vggnet",
+    },
+)

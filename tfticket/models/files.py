@@ -1,0 +1,73 @@
+"""Any `.keras` file in place of a network of the zoo."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+
+from tfticket.errors import ModelError
+
+
+def load_file(
+    path: str | os.PathLike[str],
+    input_shape: tuple[int, ...] | None = None,
+    num_classes: int | None = None,
+) -> keras.Model:
+    """Loads a `.keras` file, not compiled, with the weights that are in it.
+
+    Args:
+        path: The file.
+        input_shape: Shape of one example of the data that it must take; None for any.
+        num_classes: Number of classes that it must tell apart; None for any.
+
+    Raises:
+        ModelError: when the file is missing or damaged, needs code that isn't there, or doesn't fit
+            the data.
+    """
+    path = Path(path)
+    if path.suffix != ".keras" or not path.is_file():
+        raise ModelError(
+            f"A model file must exist and end in .keras. Received: {path.absolute()}, "
+            + ("another kind of file." if path.exists() else "no such file.")
+        )
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            f"`{path}` can't be loaded: {str(error).splitlines()[0]} Save it again with "
+            "`model.save`; a model with layers of your own needs them registered by "
+            "`keras.saving.register_keras_serializable` and imported first."
+        ) from error
+    _check(path, model, input_shape, num_classes)
+    return model
+
+
+def _check(
+    path: Path, model: keras.Model, input_shape: tuple[int, ...] | None, num_classes: int | None
+) -> None:
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
+        raise ModelError(
+            f"The model must have one input and one output, and must have been built. Received: "
+            f"`{path}` with {len(inputs or ())} inputs and {len(outputs or ())} outputs."
+        )
+    takes, gives = tuple(inputs[0].shape[1:]), tuple(outputs[0].shape[1:])
+    if input_shape is not None and not _fits(takes, tuple(input_shape)):
+        raise ModelError(
+            f"The model must take examples of shape {tuple(input_shape)}, as the data has them. "
+            f"Received: `{path}`, which takes {takes}."
+        )
+    if num_classes is not None and gives != (num_classes,):
+        raise ModelError(
+            f"The model must give {num_classes} numbers an example, one a class of the data. "
+            f"Received: `{path}`, which gives {gives}."
+        )
+
+
+def _fits(takes: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    return len(takes) == len(shape) and all(
+        size is None or size == given for size, given in zip(takes, shape, strict=True)
+    )

@@ -1,0 +1,59 @@
+"""The cross-entropy that fits a model's output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from tfticket.errors import ModelError
+from tfticket.models.traits import gives_probabilities
+
+
+def loss_for(model: keras.Model, *, label_smoothing: float = 0.0) -> keras.losses.Loss:
+    """The cross-entropy for integer labels, from logits unless the model ends in a softmax.
+
+    Args:
+        model: A Sequential or Functional model with one output of shape (batch, classes).
+        label_smoothing: Share of the target that is spread evenly over all classes, in [0, 1).
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ModelError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing}.")
+    from_logits = not gives_probabilities(model)
+    if not label_smoothing:
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    return SmoothedCrossentropy(label_smoothing, from_logits=from_logits)
+
+
+@keras.saving.register_keras_serializable(package="tfticket")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy for integer labels with label smoothing, which Keras has for one-hot rows only.
+
+    Szegedy et al., arXiv:1512.00567, section 7.
+
+    Args:
+        label_smoothing: Share of the target that is spread evenly over all classes, in [0, 1).
+        from_logits: Whether the predictions are logits.
+        **kwargs: As for `keras.losses.Loss`.
+    """
+
+    def __init__(self, label_smoothing: float, *, from_logits: bool, **kwargs: Any) -> None:
+        kwargs.setdefault("name", "smoothed_crossentropy")
+        super().__init__(**kwargs)
+        self.label_smoothing = label_smoothing
+        self.from_logits = from_logits
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each example, shape (batch,)."""
+        labels = keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32")
+        return keras.losses.categorical_crossentropy(
+            keras.ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype),
+            y_pred,
+            from_logits=self.from_logits,
+            label_smoothing=self.label_smoothing,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, for saving."""
+        own = {"label_smoothing": self.label_smoothing, "from_logits": self.from_logits}
+        return {**super().get_config(), **own}

@@ -1,0 +1,160 @@
+"""What the networks are made of: named, seeded layers, with a normalization that can be chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from tfticket.errors import ModelError
+from tfticket.seeds import sub_seed
+
+NormFactory = Callable[[str, int], keras.layers.Layer]
+"""Makes a normalization layer from its name and the number of channels it will see."""
+
+
+def _batch(name: str, channels: int) -> keras.layers.Layer:
+    # The constants of PyTorch, which the reference runs of the papers had. Keras' own momentum of
+    # 0.99 needs some hundred steps before the moving statistics are of use.
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+
+
+def _group(name: str, channels: int) -> keras.layers.Layer:
+    # Up to 32 groups (Wu & He, arXiv:1803.08494, table 3), of 4 channels or more: with one channel
+    # a group the output of a dense layer would not depend on its input.
+    most = max(1, min(32, channels // 4))
+    groups = max(count for count in range(1, most + 1) if channels % count == 0)
+    return keras.layers.GroupNormalization(groups=groups, epsilon=1e-5, name=name)
+
+
+def _layer(name: str, channels: int) -> keras.layers.Layer:
+    # One group: over height, width and channels, as Wu & He's figure 2 has it. Keras'
+    # LayerNormalization would take each pixel by itself.
+    return keras.layers.GroupNormalization(groups=1, epsilon=1e-5, name=name)
+
+
+NORMS: dict[str, NormFactory | None] = {
+    "none": None,
+    "batch": _batch,
+    "group": _group,
+    "layer": _layer,
+}
+"""Normalizations by name; a model takes one of these names, or a `NormFactory`."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Makes the layers of one network.
+
+    Attributes:
+        seed: Each layer's initializer gets a seed of its own, derived from this and the layer's
+            name, so that no two layers of one shape start with the same weights.
+        width: Factor of the number of units or channels.
+        norm: Goes between a layer and its ReLU; the layer has no bias then, which the
+            normalization would take away again.
+        dropout: Share of the units that is dropped, in [0, 1).
+        initializer: Name of a Keras initializer, or one.
+    """
+
+    seed: int
+    width: float
+    norm: NormFactory | None
+    dropout: float
+    initializer: Any
+
+    def units(self, count: int) -> int:
+        """Scales a number of units or channels by `width`."""
+        return max(1, round(count * self.width))
+
+    def kernel(self, name: str) -> keras.initializers.Initializer:
+        """The initializer of the layer called `name`."""
+        try:
+            initializer = keras.initializers.get(self.initializer)
+            config = initializer.get_config()
+        except (ValueError, AttributeError) as error:
+            raise ModelError(
+                "`initializer` must be a Keras initializer or the name of one, such as "
+                f"'he_normal'. Received: {self.initializer!r}."
+            ) from error
+        if "seed" in config:
+            config["seed"] = sub_seed(self.seed, "init", name)
+        return type(initializer).from_config(config)
+
+    def dense(self, x: Any, count: int, name: str) -> Any:
+        """Dense layer, normalization, ReLU, dropout."""
+        units = self.units(count)
+        layer = keras.layers.Dense(
+            units, use_bias=self.norm is None, kernel_initializer=self.kernel(name), name=name
+        )
+        return self.drop(self.activate(layer(x), units, name), name)
+
+    def drop(self, x: Any, name: str) -> Any:
+        """Dropout behind the layer called `name`, if there is any."""
+        if not self.dropout:
+            return x
+        seed = sub_seed(self.seed, "dropout", name)
+        return keras.layers.Dropout(self.dropout, seed=seed, name=f"{name}_dropout")(x)
+
+    def convolve(
+        self, x: Any, count: int, name: str, *, size: int = 3, strides: int = 1, relu: bool = True
+    ) -> Any:
+        """Convolution with zero padding, normalization, ReLU."""
+        channels = self.units(count)
+        layer = keras.layers.Conv2D(
+            channels, size, strides=strides, padding="same", use_bias=self.norm is None,
+            kernel_initializer=self.kernel(name), name=name,
+        )  # fmt: skip
+        return self.activate(layer(x), channels, name, relu=relu)
+
+    def activate(self, x: Any, channels: int, name: str, *, relu: bool = True) -> Any:
+        """Normalization if there is one, then ReLU."""
+        if self.norm is not None:
+            x = self.norm(f"{name}_norm", channels)(x)
+        return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+    def logits(self, x: Any, num_classes: int) -> Any:
+        """The output layer; its width is the number of classes, whatever `width` says."""
+        name = "output"
+        return keras.layers.Dense(num_classes, kernel_initializer=self.kernel(name), name=name)(x)
+
+
+def parts(
+    *,
+    seed: int,
+    width: float,
+    norm: str | NormFactory | None,
+    dropout: float,
+    initializer: Any,
+) -> Parts:
+    """Checks the options that all networks share.
+
+    Raises:
+        ModelError: when one of them is out of range or unknown.
+    """
+    if not width > 0:
+        raise ModelError(f"`width` must be greater than 0. Received: width={width}.")
+    if not 0 <= dropout < 1:
+        raise ModelError(f"`dropout` must be in [0, 1). Received: dropout={dropout}.")
+    if isinstance(norm, str) and norm not in NORMS:
+        raise ModelError(f"`norm` must be one of {', '.join(NORMS)}. Received: norm={norm!r}.")
+    factory = NORMS[norm] if isinstance(norm, str) else norm
+    made = Parts(seed, width, factory, dropout, initializer)
+    made.kernel("")  # an unknown initializer is found before anything is built
+    return made
+
+
+def image_input(input_shape: tuple[int, ...], *, smallest: int) -> Any:
+    """The input of a convolutional network.
+
+    Raises:
+        ModelError: when the examples are no images, or are too small for the pooling.
+    """
+    if len(input_shape) != 3 or min(input_shape[:2]) < smallest:
+        raise ModelError(
+            "This network needs images of shape (height, width, channels), at least "
+            f"{smallest}x{smallest} pixels for its pooling. Received: examples of shape "
+            f"{tuple(input_shape)}."
+        )
+    return keras.Input(tuple(input_shape), name="image")
