@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,7 +75,11 @@ def _free_space(folder: Path) -> str:
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Writes UTF-8 text by `write_atomic`."""
-    return write_atomic(path, lambda file: file.write(text.encode()) and None)
+
+    def write(file: BinaryIO) -> None:
+        file.write(text.encode())
+
+    return write_atomic(path, write)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
@@ -146,8 +151,8 @@ def read_arrays(
         KeyError,
         EOFError,
         zipfile.BadZipFile,
-        zipfile.zlib.error,
-    ) as error:  # type: ignore[attr-defined]
+        zlib.error,
+    ) as error:
         raise TicketError(
             f"`{path}` is not a {kind} file of tfticket, or it is damaged ({error}). "
             "Copy it again from where it was made, or make it again."
