@@ -30,13 +30,16 @@ class Pruner(ABC):
     """Decides which of the surviving weights go."""
 
     @abstractmethod
-    def prune(self, scores: Scores, mask: Mask, rate: float) -> Mask:
+    def prune(self, scores: Scores, mask: Mask, rate: float, *, since: Mask | None = None) -> Mask:
         """Prunes the lowest-scoring survivors.
 
         Args:
             scores: Key to score, of the variables' shapes; higher = keep. NaN is refused.
             mask: The mask so far.
             rate: Share of the survivors to prune, in [0, 1).
+            since: The mask whose survivors `rate` is a share of, when one step is taken in rounds:
+                with growing rates since the same mask, the last round ends at the count of one
+                step, whatever the roundings on the way. `mask` itself when None.
 
         Returns:
             A mask that is a subset of `mask`, with the exact count, and at least one survivor in
@@ -60,10 +63,11 @@ class GlobalPruner(Pruner):
     Source: Frankle & Carbin (2019), section 4, used there for VGG-19 and ResNet.
     """
 
-    def prune(self, scores: Scores, mask: Mask, rate: float) -> Mask:
+    def prune(self, scores: Scores, mask: Mask, rate: float, *, since: Mask | None = None) -> Mask:
         """See `Pruner`."""
         _check_rate(rate)
-        return self._keep(scores, mask, mask.kept - prune_count(rate, mask.kept))
+        survivors = (since or mask).kept
+        return self._keep(scores, mask, survivors - prune_count(rate, survivors))
 
     def prune_like(self, scores: Scores, mask: Mask, like: Mask) -> Mask:
         """See `Pruner`."""
@@ -96,11 +100,11 @@ class LayerwisePruner(Pruner):
             if not 0.0 <= factor < math.inf:
                 raise MaskError(f"A factor must be at least 0. Received: {pattern!r}: {factor}")
 
-    def prune(self, scores: Scores, mask: Mask, rate: float) -> Mask:
+    def prune(self, scores: Scores, mask: Mask, rate: float, *, since: Mask | None = None) -> Mask:
         """See `Pruner`."""
         _check_rate(rate)
         counts = {}
-        for key, survivors in mask.counts().items():
+        for key, survivors in (since or mask).counts().items():
             own_rate = rate * self._factor(key, mask[key].ndim)
             if own_rate >= 1.0:
                 raise MaskError(
@@ -130,11 +134,12 @@ class ERKPruner(Pruner):
     Source: Evci et al. (2020, arXiv:1911.11134), section 3, "Erdős-Rényi-Kernel".
     """
 
-    def prune(self, scores: Scores, mask: Mask, rate: float) -> Mask:
+    def prune(self, scores: Scores, mask: Mask, rate: float, *, since: Mask | None = None) -> Mask:
         """See `Pruner`."""
         _check_rate(rate)
-        keep = mask.kept - prune_count(rate, mask.kept)
-        return _keep_counts(scores, mask, erk_counts(mask, keep), self)
+        start = since or mask
+        keep = start.kept - prune_count(rate, start.kept)
+        return _keep_counts(scores, mask, erk_counts(start, keep), self)
 
     def prune_like(self, scores: Scores, mask: Mask, like: Mask) -> Mask:
         """See `Pruner`."""
@@ -146,24 +151,13 @@ def erk_counts(mask: Mask, keep: int) -> dict[str, int]:
     survivors = mask.counts()
     if not 0 < keep <= mask.kept:
         raise MaskError(f"`keep` must be in [1, {mask.kept}]. Received: keep={keep}")
-    weight = {key: float(sum(mask[key].shape)) for key in mask}
-    share: dict[str, float] = {}
-    open_keys = set(mask)
-    while open_keys:
-        left = keep - sum(share.values())
-        unit = left / sum(weight[key] for key in open_keys)
-        full = {key for key in open_keys if unit * weight[key] >= survivors[key]}
-        share |= {key: float(survivors[key]) for key in full}
-        open_keys -= full
-        if not full:
-            share |= {key: unit * weight[key] for key in open_keys}
-            break
-    # Largest remainders get the weights that rounding down left over; order settles ties.
-    counts = {key: int(share[key]) for key in mask}
-    by_remainder = sorted(mask, key=lambda key: counts[key] - share[key])
-    for key in by_remainder[: keep - sum(counts.values())]:
-        counts[key] += 1
-    return counts
+    # Webster's method: the j-th weight of a variable is due at (j - 1/2) / (its share of the sum).
+    # Unlike rounding by the largest remainder it never takes one back when `keep` grows.
+    due = [(np.arange(survivors[key]) + 0.5) / sum(mask[key].shape) for key in mask]
+    order = np.concatenate(due)
+    taken = keep_highest(-order, np.ones(order.size, bool), keep)
+    parts = np.split(taken, np.cumsum([part.size for part in due])[:-1])
+    return {key: int(np.count_nonzero(part)) for key, part in zip(mask, parts, strict=True)}
 
 
 def keep_highest(scores: np.ndarray, mask: np.ndarray, keep: int) -> np.ndarray:
