@@ -247,4 +247,4 @@ def check_fit(arrays: dict[str, np.ndarray], named: dict[str, keras.Variable]) -
 
 
 def _value(variable: keras.Variable) -> np.ndarray:
-    return np.array(keras.ops.convert_to_numpy(variable.value))
+    return np.array(variable.numpy())

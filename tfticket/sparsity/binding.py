@@ -68,7 +68,7 @@ class MaskBinding:
 
     def get(self) -> Mask:
         """The mask as it is."""
-        return Mask({key: _numpy(mask) for key, mask in self._masks.items()})
+        return Mask({key: mask.numpy() for key, mask in self._masks.items()})
 
     def set(self, mask: Mask) -> None:
         """Sets the mask, and zeroes what it prunes.
@@ -180,7 +180,3 @@ def _hook_gradients(
 def _mixes_weights(optimizer: keras.optimizers.Optimizer) -> bool:
     clips = optimizer.clipnorm is not None or optimizer.global_clipnorm is not None
     return clips or optimizer.use_ema or type(optimizer).__name__ not in _ELEMENTWISE
-
-
-def _numpy(variable: keras.Variable) -> Any:
-    return keras.ops.convert_to_numpy(variable.value)

@@ -88,7 +88,7 @@ def get_mask(model: keras.Model) -> Mask:
             f"The model {model.name!r} has no `Masked` layer, so it has no mask. Make a sparse "
             "copy with `sparsify(model)`."
         )
-    return Mask({key: keras.ops.convert_to_numpy(v.value) for key, v in variables.items()})
+    return Mask({key: v.numpy() for key, v in variables.items()})
 
 
 def set_mask(model: keras.Model, mask: Mask) -> None:
