@@ -25,7 +25,7 @@ from tfticket.cli.common import json_option, print_columns, print_json, run_argu
 def export(
     run: Path, level: int | None, seed: int | None, formats: tuple[str, ...], as_json: bool
 ) -> None:
-    """Export tickets of a finished RUN as .tflite files that are run and compared.
+    """Export tickets of a RUN as .tflite files, run and compared.
 
     \b
     tfticket export runs/lth_digits/default --level 10 --format int8

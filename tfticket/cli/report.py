@@ -13,9 +13,9 @@ from tfticket.cli.common import json_option, print_json, run_argument
 @run_argument
 @json_option
 def report(run: Path, as_json: bool) -> None:
-    """Make the report of a RUN directory again, finished or not, and print where it is.
+    """Make the report of a RUN again, and print where it is.
 
-    With --json, print the summary and write nothing.
+    The run need not be complete. With --json, print the summary and write nothing.
 
     \b
     tfticket report runs/lth_digits/default
