@@ -206,29 +206,40 @@ def _environment(shapes):
     inputs = next(iter(shapes.values()))[-2]
     return {
         "command": ["tfticket", "recipe", "run", "lth_synthetic", "--seeds", "0,1,2"],
-        "start": "2026-03-01T09:30:00+00:00",
-        "commit": "0123456789abcdef0123456789abcdef01234567",
+        "started": "2026-03-01T09:30:00+00:00",
+        "git_commit": "0123456789abcdef0123456789abcdef01234567",
         "versions": {"tfticket": "0.1.0", "python": "3.11.7", "keras": "3.15.1",
                      "tensorflow": "2.21.0", "numpy": "2.4.6"},
-        "machine": {"system": "Linux", "cpu": "x86_64", "cores": 2},
-        "data": {"name": "mnist", "note": "Synthetic numbers, for looking at the report only.",
+        "platform": "Linux-6.1-x86_64-with-glibc2.36",
+        "processor": "x86_64",
+        "cpus": 2,
+        "data": {"name": "mnist", "description": "Synthetic numbers, for looking at the report only.",
                  "train": 55000, "validation": 5000, "test": 10000,
-                 "input_shape": IMAGES[inputs], "classes": 10},
+                 "input_shape": IMAGES[inputs], "num_classes": 10},
     }  # fmt: skip
 
 
 def write_extras(path: Path, *, seed: int = 0, level: int = 6) -> None:
     """Exported files and a connectivity scan beside a run."""
     for number, (kind, size, gzip_size, loss) in enumerate(
-        [("fp32", 1066384, 84012, 0.0), ("fp32.sparse", 162944, 71240, 0.0),
-         ("int8", 273288, 31877, 0.0003)]
-    ):  # fmt: skip
+        [("fp32", 1066384, 84012, 0.0), ("int8", 273288, 31877, 0.0003)]
+    ):
+        name = f"seed_{seed}_level_{level:02d}.{kind}"
         write_json(
-            path / "export" / f"seed_{seed}_level_{level:02d}.{kind}.json",
-            {"file": f"seed_{seed}_level_{level:02d}.{kind}.tflite", "format": kind,
-             "size_bytes": size, "gzip_bytes": gzip_size, "accuracy": 0.9821 - loss,
-             "agreement": 1.0 - loss, "latency_ms": 0.021 + 0.01 * number},
-        )  # fmt: skip
+            path / "export" / f"{name}.json",
+            {
+                "path": f"{name}.tflite",
+                "format": kind,
+                "size_bytes": size,
+                "gzip_bytes": gzip_size,
+                "verification": {
+                    "accuracy": 0.9821 - loss,
+                    "keras_accuracy": 0.9821,
+                    "agreement": 1.0 - loss,
+                },
+                "latency": {"microseconds": 21.0 + 10 * number, "speedup": 1.1 - 0.2 * number},
+            },
+        )
     write_json(
         path / "connectivity.json",
         {

@@ -163,7 +163,7 @@ def _side_by_side(picture: np.ndarray) -> np.ndarray:
 
 def _reduced(kernel: np.ndarray) -> np.ndarray:
     """The share of kept weights in blocks, so that no side is longer than a screen shows."""
-    picture = kernel.astype(np.float32)
+    picture: np.ndarray = kernel.astype(float)
     for axis in (0, 1):
         size = picture.shape[axis]
         starts = np.unique(np.linspace(0, size, min(size, _PIXELS), endpoint=False).astype(int))

@@ -46,8 +46,7 @@ class RunFiles:
         complete: Whether the run wrote its last file.
         results: For each trained network, name to (step, value) of the splits `test` and `summary`.
         curves: For each trained network, (split, name) to the measure along training.
-        exports: The `.json` beside each exported model, sorted by file name, with `file` added
-            where it has none.
+        exports: The `.json` beside each exported model, sorted by file name.
         connectivity: `connectivity.json`, or None.
     """
 
@@ -95,7 +94,6 @@ def read_run(path: str | Path) -> RunFiles:
         )
     rows = read_metrics(metrics) if metrics.is_file() else []
     results, curves = _by_network(rows)
-    exports = [(file, _read_json(file)) for file in sorted(path.glob("export/*.json"))]
     return RunFiles(
         path=path,
         recipe=_read_json(path / "recipe.json"),
@@ -103,9 +101,7 @@ def read_run(path: str | Path) -> RunFiles:
         complete=(path / "COMPLETE").is_file(),
         results=results,
         curves=curves,
-        exports=tuple(
-            {"file": file.with_suffix(".tflite").name, **table} for file, table in exports
-        ),
+        exports=tuple(_read_json(file) for file in sorted(path.glob("export/*.json"))),
         connectivity=_read_json(path / "connectivity.json") or None,
     )
 

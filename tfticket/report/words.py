@@ -86,6 +86,13 @@ def size(count: float) -> str:
     return f"{number(count)}{THIN}B"
 
 
+def microseconds(time: float) -> str:
+    """A short time: `8.3 us` with its Greek letter, `1.2 ms`."""
+    if time < 1000:
+        return f"{number(time, 1 if time < 100 else 0)}{THIN}\N{MICRO SIGN}s"
+    return f"{number(time / 1000, 1)}{THIN}ms"
+
+
 def ranges(values: list[int]) -> str:
     """Whole numbers in short: `1, 3 to 5`."""
     parts: list[list[int]] = []

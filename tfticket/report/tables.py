@@ -1,0 +1,295 @@
+"""The tables of a report: numbers turned into text, ready to be set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfticket.lottery.comparison import Interval
+from tfticket.lottery.verdict import LevelVerdict
+from tfticket.report import words
+from tfticket.report.anatomy import Anatomy, LevelAnatomy
+from tfticket.report.claims import CheckedClaim
+from tfticket.report.summary import Spread, Summary
+
+
+@dataclass(frozen=True)
+class Strip:
+    """An interval drawn in a table cell; places are in [0, 1] of the column's range.
+
+    Attributes:
+        lower: Left end.
+        mean: The dot.
+        upper: Right end.
+        zero: Where the difference is 0.
+        margin: Where it is minus the margin.
+    """
+
+    lower: float
+    mean: float
+    upper: float
+    zero: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What it says.
+        detail: A second, smaller line.
+        tag: A verdict, set as a mark beside its words; empty for other cells.
+        strip: An interval to draw, or None.
+    """
+
+    text: str
+    detail: str = ""
+    tag: str = ""
+    strip: Strip | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+        columns: Headings; those that begin with `<` head text, the others numbers.
+        rows: One cell a column.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def verdict_table(summary: Summary) -> Table:
+    """The verdict on each level, with its intervals and the seeds that would settle it."""
+    strips = _strips([v.against_dense.gain for v in summary.verdicts], summary.criteria.margin)
+    columns = ("level", "weights left", "<verdict", "accuracy against dense, points", "<",
+               "after the last step", "learns", "seeds", "more needed")  # fmt: skip
+    rows = []
+    for verdict, strip in zip(summary.verdicts, strips, strict=True):
+        against = verdict.against_dense
+        remaining = summary.level("ticket", verdict.level)
+        rows.append(
+            (
+                Cell(str(verdict.level)),
+                Cell(
+                    words.percent(verdict.density),
+                    words.number(remaining.remaining) if remaining else "",
+                ),
+                Cell(str(verdict.verdict), tag=verdict.verdict.name.lower()),
+                Cell(words.points(against.gain.mean), words.points_interval(against.gain)),
+                Cell("", strip=strip),
+                Cell(words.points(against.gain_at_end.mean)),
+                Cell(words.factor(against.speedup.mean), words.factor_interval(against.speedup)),
+                Cell(str(len(against.seeds))),
+                Cell(_more_seeds(verdict)),
+            )
+        )
+    return Table(columns, tuple(rows))
+
+
+def control_table(summary: Summary) -> Table | None:
+    """The ticket against each control of its level; None without controls."""
+    controls = [name for name in summary.branches if name != "ticket"]
+    if not any(verdict.against_controls for verdict in summary.verdicts):
+        return None
+    columns = ["level", "weights left"]
+    for name in controls:
+        columns += [f"against {name}, points", "learns"]
+    rows = []
+    for verdict in summary.verdicts:
+        row = [Cell(str(verdict.level)), Cell(words.percent(verdict.density))]
+        for name in controls:
+            found = verdict.against_controls.get(name)
+            if found is None:
+                row += [Cell(words.NONE), Cell(words.NONE)]
+                continue
+            row += [
+                Cell(words.points(found.gain.mean), words.points_interval(found.gain)),
+                Cell(words.factor(found.speedup.mean), words.factor_interval(found.speedup)),
+            ]
+        rows.append(tuple(row))
+    return Table(tuple(columns), tuple(rows))
+
+
+def claim_table(claims: Sequence[CheckedClaim]) -> Table:
+    """The paper's claims beside ours."""
+    columns = ("<claim", "<where", "paper", "ours", "read at", "<agreement")
+    return Table(
+        columns,
+        tuple(
+            (
+                Cell(claim.claim),
+                Cell(claim.source),
+                Cell(_claimed(claim.measure, claim.value)),
+                Cell(
+                    _claimed(claim.measure, claim.ours.mean) if claim.ours else words.NONE,
+                    _bounds(claim),
+                ),
+                Cell(words.percent(claim.density) if claim.density else ""),
+                Cell(claim.reading),
+            )
+            for claim in claims
+        ),
+    )
+
+
+def results_table(summary: Summary) -> Table:
+    """Every branch and level: means, and minimum to maximum over seeds."""
+    columns = ("<branch", "level", "weights left", "count", "accuracy, early stop",
+               "accuracy, last step", "early-stop iteration", "seeds", "time")  # fmt: skip
+    return Table(
+        columns,
+        tuple(
+            (
+                Cell(level.branch if level.level else "dense"),
+                Cell(str(level.level)),
+                Cell(words.percent(level.density)),
+                Cell(words.number(level.remaining)),
+                _accuracy(level.accuracy),
+                _accuracy(level.accuracy_at_end),
+                Cell(
+                    words.number(level.early_stop_step.mean),
+                    _range(
+                        words.number(level.early_stop_step.smallest),
+                        words.number(level.early_stop_step.largest),
+                    ),
+                ),
+                Cell(str(len(level.accuracy.values))),
+                Cell(words.duration(level.seconds)),
+            )
+            for level in summary.levels
+        ),
+    )
+
+
+def anatomy_table(anatomy: Anatomy, densities: Mapping[int, float]) -> Table:
+    """The levels that were opened: dead units, connected weights, signs, overlap of seeds."""
+    columns = ("level", "weights left", "dead units", "on a path to the output",
+               "same sign after training", "in common with another seed, of chance")  # fmt: skip
+    rows = []
+    for level in anatomy.levels:
+        ratios = [found.ratio for found in level.overlaps]
+        dead = [
+            found.dead_in if found.dead is None else found.dead for found in level.dead.values()
+        ]
+        units = sum(found.units for found in level.dead.values())
+        rows.append(
+            (
+                Cell(str(level.level)),
+                Cell(words.percent(densities[level.level]) if level.level in densities else ""),
+                Cell(words.number(sum(dead)), f"of {words.number(units)}"),
+                Cell(words.NONE if level.connected is None else words.percent(level.connected)),
+                Cell(words.percent(level.sign_share)),
+                Cell(words.factor(sum(ratios) / len(ratios)) if ratios else words.NONE),
+            )
+        )
+    return Table(columns, tuple(rows))
+
+
+def layer_table(level: LevelAnatomy) -> Table:
+    """One ticket, layer by layer."""
+    columns = ("<layer", "<shape", "kept", "density", "units", "nothing comes in",
+               "nothing goes out", "same sign")  # fmt: skip
+    rows = []
+    for key, kept in level.mask.items():
+        dead, signs = level.dead[key], level.signs.get(key)
+        rows.append(
+            (
+                Cell(key),
+                Cell(words.TIMES.join(str(side) for side in kept.shape)),
+                Cell(words.number(kept.sum())),
+                Cell(words.percent(float(kept.mean()))),
+                Cell(words.number(dead.units)),
+                Cell(words.number(dead.dead_in)),
+                Cell(words.NONE if dead.dead_out is None else words.number(dead.dead_out)),
+                Cell(words.percent(signs.share) if signs else words.NONE),
+            )
+        )
+    return Table(columns, tuple(rows))
+
+
+def export_table(exports: Sequence[Mapping[str, Any]]) -> Table:
+    """The exported files: what they weigh and whether they still say the same.
+
+    Args:
+        exports: The files' `.json`, as `tfticket.export` writes them; what is absent is a dash.
+    """
+    columns = ("<file", "<format", "size", "gzip", "accuracy", "Keras",
+               "same answer as Keras", "one inference")  # fmt: skip
+    rows = []
+    for export in exports:
+        verification, latency = export.get("verification") or {}, export.get("latency") or {}
+        rows.append(
+            (
+                Cell(str(export.get("path", ""))),
+                Cell(str(export.get("format", ""))),
+                Cell(_given(export.get("size_bytes"), words.size)),
+                Cell(_given(export.get("gzip_bytes"), words.size)),
+                Cell(_given(verification.get("accuracy"), _percent2)),
+                Cell(_given(verification.get("keras_accuracy"), _percent2)),
+                Cell(_given(verification.get("agreement"), _percent2)),
+                Cell(
+                    _given(latency.get("microseconds"), words.microseconds),
+                    _given(latency.get("speedup"), lambda r: f"{words.factor(r)} as fast", ""),
+                ),
+            )
+        )
+    return Table(columns, tuple(rows))
+
+
+def _accuracy(spread: Spread) -> Cell:
+    bounds = _range(_percent2(spread.smallest), _percent2(spread.largest))
+    return Cell(_percent2(spread.mean), bounds if len(spread.values) > 1 else "")
+
+
+def _range(low: str, high: str) -> str:
+    return "" if low == high else f"{low} to {high}"
+
+
+def _given(value: Any, say: Callable[[Any], str], absent: str = words.NONE) -> str:
+    return absent if value is None else say(value)
+
+
+def _percent2(rate: float) -> str:
+    return words.percent(rate, 2)
+
+
+def _more_seeds(verdict: LevelVerdict) -> str:
+    if verdict.more_seeds is not None:
+        return words.number(verdict.more_seeds)
+    return "at least 2" if len(verdict.against_dense.seeds) < 2 else "over 1000"
+
+
+def _claimed(measure: str, value: float) -> str:
+    if measure == "speedup":
+        return words.factor(value)
+    return words.points(value) if measure == "gain" else words.percent(value)
+
+
+def _bounds(claim: CheckedClaim) -> str:
+    if claim.ours is None or claim.measure == "smallest_density" or claim.ours.seeds < 2:
+        return ""
+    low, high = claim.ours.lower, claim.ours.upper
+    return f"{_claimed(claim.measure, low)} to {_claimed(claim.measure, high)}"
+
+
+def _strips(gains: Sequence[Interval], margin: float) -> list[Strip | None]:
+    """All intervals on one scale, which no single wide one may stretch."""
+    known = [gain for gain in gains if gain.seeds > 1]
+    if not known:
+        return [None] * len(gains)
+    reach = max(3 * margin, *(abs(gain.mean) for gain in known), 1e-4) * 1.6
+
+    def place(value: float) -> float:
+        return min(1.0, max(0.0, 0.5 + value / (2 * reach)))
+
+    return [
+        Strip(place(g.lower), place(g.mean), place(g.upper), place(0.0), place(-margin))
+        if g.seeds > 1
+        else None
+        for g in gains
+    ]
