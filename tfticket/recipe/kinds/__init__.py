@@ -1,0 +1,1 @@
+"""What a recipe of each kind does; glue only."""

@@ -1,0 +1,153 @@
+"""Runs a recipe of the kind `lottery`: one search per seed, each network kept on disk."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from tfticket.lottery.ticket import Ticket
+from tfticket.lottery.trial import (
+    TICKET,
+    FinishedTrial,
+    Trial,
+    TrialListener,
+    TrialResult,
+    TrialStore,
+)
+from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.progress import Progress
+from tfticket.recipe.rundir import RunDir
+from tfticket.state import Snapshot
+
+_SNAPSHOTS = {"initial": RunDir.initial, "rewind": RunDir.rewind}
+
+
+class RunStore(TrialStore):
+    """Keeps the trials of one seed in a run directory.
+
+    A trial's end state and rows are written before its ticket, whose name in the directory is what
+    makes the trial finished.
+
+    Args:
+        run: Open for writing.
+        experiment: Says what has to be kept.
+        seed: Whose trials.
+    """
+
+    def __init__(self, run: RunDir, experiment: Experiment, seed: int) -> None:
+        self._run = run
+        self._lottery = experiment.recipe.lottery
+        self._seed = seed
+
+    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
+        """See `TrialStore`."""
+        snapshot.save(_SNAPSHOTS[name](self._run, self._seed))
+
+    def load_snapshot(self, name: str) -> Snapshot | None:
+        """See `TrialStore`."""
+        path = _SNAPSHOTS[name](self._run, self._seed)
+        return Snapshot.load(path) if path.exists() else None
+
+    def save(self, finished: FinishedTrial) -> None:
+        """See `TrialStore`."""
+        trial = finished.result.trial
+        if trial.branch == TICKET:
+            final = finished.final
+            if self._lottery.rewind != "none":  # only fine-tuning goes on with the slots
+                final = replace(final, optimizer=None)
+            final.save(self._run.final(self._seed, trial.branch, trial.level))
+            if finished.scored is not finished.final:
+                finished.scored.save(self._scored(trial.level))
+        self._run.append_rows(finished.rows)
+        finished.ticket.save(self._run.ticket(self._seed, trial.branch, trial.level))
+
+    def is_finished(self, trial: Trial) -> bool:
+        """See `TrialStore`."""
+        return self._run.finished(self._seed, trial.branch, trial.level)
+
+    def ticket(self, branch: str, level: int) -> Ticket:
+        """See `TrialStore`."""
+        return Ticket.load(self._run.ticket(self._seed, branch, level))
+
+    def scored(self, level: int) -> Snapshot:
+        """See `TrialStore`."""
+        path = self._scored(level)
+        return Snapshot.load(path) if path.exists() else self.final(level)
+
+    def final(self, level: int) -> Snapshot:
+        """See `TrialStore`."""
+        return Snapshot.load(self._run.final(self._seed, TICKET, level))
+
+    def _scored(self, level: int) -> Any:
+        final = self._run.final(self._seed, TICKET, level)
+        return final.with_name(final.name.replace(".final.", ".early_stop."))
+
+
+class _Reporter(TrialListener):
+    """Passes on what a search tells, in the words of a run."""
+
+    def __init__(self, progress: Progress, seed: int) -> None:
+        self._progress = progress
+        self._seed = seed
+
+    def begin(self, trial: Trial, density: float) -> None:
+        """See `TrialListener`."""
+        self._progress.begin(self._seed, trial.branch, trial.level, trial.steps, density)
+
+    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
+        """See `TrialListener`."""
+        self._progress.update(
+            step - trial.start_step,
+            logs["loss"],
+            logs["accuracy"],
+            logs["val_loss"],
+            logs["val_accuracy"],
+        )
+
+    def end(self, result: TrialResult) -> None:
+        """See `TrialListener`."""
+        summary = {
+            "density": result.density,
+            "early_stop_step": float(result.early_stop_step or 0),
+            "seconds": result.seconds,
+            **{f"{name}_at_early_stop": value for name, value in result.at_early_stop.items()},
+            **{f"{name}_at_end": value for name, value in result.at_end.items()},
+        }
+        self._progress.end(self._seed, result.trial.branch, result.trial.level, summary)
+
+
+def run_lottery(experiment: Experiment, run: RunDir, progress: Progress) -> None:
+    """Trains what isn't finished yet, seed by seed."""
+    for seed in experiment.recipe.seeds:
+        _search(experiment, run, progress, seed)
+        keras.backend.clear_session()
+        gc.collect()
+
+
+def _search(experiment: Experiment, run: RunDir, progress: Progress, seed: int) -> None:
+    model = experiment.model(seed)
+    feed = experiment.feed(seed)
+    search = experiment.search(
+        seed,
+        model,
+        feed=feed,
+        store=RunStore(run, experiment, seed),
+        listener=_Reporter(progress, seed),
+        provenance={
+            "recipe": experiment.recipe.name,
+            "data": experiment.data.description,
+            "data_fingerprint": experiment.data.fingerprint,
+        },
+    )
+    if search.pending():
+        model.fit(
+            **feed.fit_arguments(),
+            epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
+            validation_data=experiment.validation(),
+            callbacks=[search],
+            verbose=0,
+        )
