@@ -1,0 +1,200 @@
+import json
+
+import pytest
+from tiny_recipe import TOML, recipe, tables
+
+from tfticket.errors import RecipeError
+from tfticket.recipe import parsing
+from tfticket.recipe.overrides import parse_override
+from tfticket.recipe.schema import Recipe
+
+
+def write(folder, text, name="tiny.toml"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def mistakes_of(raw):
+    """Dotted key to message, of every mistake."""
+    with pytest.raises(RecipeError) as caught:
+        parsing.parse(raw, source="bad.toml")
+    first, *lines = str(caught.value).splitlines()
+    assert first.startswith("bad.toml has ")
+    return dict(line.strip().split(": ", maxsplit=1) for line in lines)
+
+
+def test_resolving_fills_every_default():
+    resolved = parsing.resolve(recipe())
+    assert resolved["lottery"]["rate"] == 0.2
+    assert resolved["verdict"] == {"margin": 0.002, "confidence": 0.95}
+    assert resolved["train"]["optimizer"]["nesterov"] is False
+    assert resolved.keys() == Recipe.model_fields.keys() - {"smoke"}
+
+
+def test_a_resolved_recipe_parses_to_the_same_one():
+    given = recipe("controls.reinit=3", "lottery.rates={output = 0.1}", "train.jit=true")
+    through_json = json.loads(json.dumps(parsing.resolve(given)))
+    assert parsing.parse(through_json) == given
+    assert parsing.diff(parsing.resolve(given), through_json) == []
+
+
+def test_a_recipe_takes_its_name_from_the_file_unless_it_has_one(tmp_path):
+    assert parsing.load(write(tmp_path, TOML)).name == "tiny"
+    assert parsing.load(write(tmp_path, 'name = "other"\n' + TOML)).name == "other"
+
+
+def test_a_file_name_that_is_no_folder_name_is_a_mistake(tmp_path):
+    with pytest.raises(RecipeError, match="letters, digits"):
+        parsing.load(write(tmp_path, TOML, "my recipe.toml"))
+
+
+def test_all_mistakes_are_told_at_once():
+    raw = tables(
+        "train.stepps=10",
+        "train.rewind_step=5",
+        "train.optimizer.name=sdg",
+        "train.evaluate_every=0",
+        "train.jit=1",
+        "data.name=mnits",
+        "lottery.rates={conv = 20}",
+        "lottery.pruner=globl",
+        "paper=1803.03635",
+        "seeds=[1, 1]",
+        "export=3",
+        "expect=[{claim = 'a', measure = 'speedup'}]",
+    )
+    del raw["title"]
+    assert mistakes_of(raw) == {
+        "title": "must be given: a text that isn't empty.",
+        "paper": "must be like arXiv:1803.03635. Received: 1803.03635.",
+        "data.name": "must be one of digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, "
+        'folder:PATH, npz:PATH. Received: "mnits".',
+        "train.optimizer.name": 'must be one of sgd, adam, adamw, rmsprop. Received: "sdg". '
+        "Did you mean `sgd`?",
+        "train.evaluate_every": "must be a whole number of at least 1. Received: 0.",
+        "train.jit": 'must be true, false or "auto" (dense networks only). Received: 1.',
+        "train.stepps": "is not a known key. Did you mean `steps`? Allowed: optimizer, "
+        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit.",
+        "train.rewind_step": "is not a known key. It belongs to [lottery]. Allowed: optimizer, "
+        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit.",
+        "lottery.pruner": 'must be one of global, layerwise, erk. Received: "globl". '
+        "Did you mean `global`?",
+        "lottery.rates.conv": "must be a share of at least 0 and below 1, not a percentage. "
+        "Received: 20.",
+        "export": "must be a table. Received: 3.",
+        "expect[0].value": "must be given: a number.",
+        "seeds": "must name each value once. Received twice: 1.",
+    }
+
+
+def test_a_recipe_without_anything_names_what_it_needs():
+    assert set(mistakes_of({})) == {"kind", "title", "data", "model", "train", "lottery"}
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "received"),
+    [
+        ("train.steps=true", "train.steps", "true"),
+        ("train.steps='300'", "train.steps", '"300"'),
+        ("train.steps=300.0", "train.steps", "300.0"),
+        ("train.learning_rate=nan", "train.learning_rate", "NaN"),
+        ("train.learning_rate=fast", "train.learning_rate", '"fast"'),
+        ("train.optimizer=adam", "train.optimizer", '"adam"'),
+        ("data.validation=1.5", "data.validation", "1.5"),
+        ("data.validation=0", "data.validation", "0"),
+        ("data=digits", "data", '"digits"'),
+        ("seeds=[]", "seeds", "[]"),
+        ("seeds=[0, -1]", "seeds[1]", "-1"),
+        ("lottery.rate=20", "lottery.rate", "20"),
+        ("controls.levels=[0]", "controls.levels[0]", "0"),
+        ("export.formats=['fp8']", "export.formats[0]", '"fp8"'),
+        ("model.file=model.h5", "model.file", '"model.h5"'),
+        ("smoke=quick", "smoke", '"quick"'),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_key_and_what_it_was(change, key, received):
+    told = mistakes_of(tables(change))
+    assert list(told) == [key]
+    assert told[key].startswith("must be ")
+    assert f"Received: {received}." in told[key]
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ("train.optimizer={}", "train.optimizer.name"),
+        ("train.learning_rate={}", "train.learning_rate.schedule"),
+        ("train.learning_rate={schedule = 'cosin'}", "train.learning_rate.schedule"),
+        ("train.learning_rate={schedule = 'cosine', initial = 1}", "train.learning_rate.decay_steps"),
+        ("connectivity={}", "connectivity.steps"),
+    ],
+)
+def test_a_table_says_what_it_lacks(change, key):
+    assert list(mistakes_of(tables(change))) == [key]
+
+
+def test_conflicts_are_told_beside_wrong_values_that_they_have_nothing_to_do_with():
+    told = mistakes_of(tables("train.evaluate_every=70", "model.width=wide", "train.foo=1"))
+    assert set(told) == {"train.evaluate_every", "model.width", "train.foo"}
+
+
+def test_no_conflict_is_told_of_a_key_that_is_wrong_itself():
+    told = mistakes_of(tables("train.evaluate_every=70", "train.steps=many"))
+    assert set(told) == {"train.steps"}
+
+
+def test_the_smoke_form_is_checked_too(tmp_path):
+    path = write(tmp_path, TOML + "[smoke]\ntrain.steps = 25\nlotery.levels = 1\n")
+    with pytest.raises(RecipeError) as caught:
+        parsing.load(path)
+    assert "with [smoke], lotery: is not a known key" in str(caught.value)
+    assert "with [smoke], train.evaluate_every: must divide train.steps = 25" in str(caught.value)
+
+
+def test_smoke_then_set_then_seeds(tmp_path):
+    path = write(tmp_path, TOML + "[smoke]\ntrain.steps = 100\nlottery.levels = 1\nseeds = [5]\n")
+    assert parsing.load(path).train.steps == 300
+    smoke = parsing.load(path, smoke=True)
+    assert (smoke.train.steps, smoke.lottery.levels, smoke.seeds) == (100, 1, (5,))
+    changed = parsing.load(
+        path, smoke=True, overrides=[parse_override("train.steps=200")], seeds=[7]
+    )
+    assert (changed.train.steps, changed.lottery.levels, changed.seeds) == (200, 1, (7,))
+    assert changed.smoke == {}
+
+
+def test_what_is_not_toml_names_file_and_line(tmp_path):
+    with pytest.raises(RecipeError, match=r"valid TOML.*tiny\.toml.*line 1"):
+        parsing.load(write(tmp_path, "kind lottery"))
+
+
+def test_what_is_not_text_is_an_error_of_the_recipe(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="can't be read"):
+        parsing.load(path)
+
+
+def test_a_recipe_is_frozen():
+    given = recipe()
+    with pytest.raises(ValueError, match="frozen"):
+        given.train.steps = 1
+
+
+def test_the_difference_of_two_recipes_names_the_keys():
+    old = parsing.resolve(recipe())
+    new = parsing.resolve(recipe("train.steps=400", "connectivity={steps=[0]}"))
+    assert parsing.diff(old, new) == [
+        "train.steps: 300 -> 400",
+        "connectivity: null -> (absent)",
+        "connectivity.steps: (absent) -> [0]",
+        "connectivity.pairs: (absent) -> 1",
+        "connectivity.points: (absent) -> 30",
+    ]
+
+
+def test_the_hash_of_a_recipe_is_that_of_its_content():
+    resolved = parsing.resolve(recipe())
+    assert parsing.sha256(dict(reversed(resolved.items()))) == parsing.sha256(resolved)
+    assert parsing.sha256({**resolved, "title": "Other"}) != parsing.sha256(resolved)
