@@ -213,7 +213,7 @@ def _environment(shapes):
         "platform": "Linux-6.1-x86_64-with-glibc2.36",
         "processor": "x86_64",
         "cpus": 2,
-        "data": {"name": "mnist", "description": "Synthetic numbers, for looking at the report only.",
+        "data": {"name": "mnist", "description": "Synthetic numbers, for looking at the page only.",
                  "train": 55000, "validation": 5000, "test": 10000,
                  "input_shape": IMAGES[inputs], "num_classes": 10},
     }  # fmt: skip

@@ -18,7 +18,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from tfticket.report.words import percent
 
@@ -134,7 +134,7 @@ def density_axis(axes: Axes, densities: Iterable[float]) -> None:
 
 def percent_axis(axes: Axes, label: str) -> None:
     """The vertical axis in percent, of values in [0, 1]."""
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
     axes.set_ylabel(label)
 
 

@@ -9,6 +9,14 @@ from tfticket.report import words
 from tfticket.report.reading import RunFiles
 from tfticket.report.summary import Summary
 
+MEANINGS = {
+    "reinit": "the ticket's mask with newly drawn weights",
+    "shuffle": "the ticket's weights under its mask shuffled within each layer",
+    "random": "a random mask with as many weights in all",
+    "oneshot": "pruned once from the trained dense network to the same density",
+}
+"""What the usual controls are, by branch name."""
+
 _VERSIONS = ("tfticket", "keras", "tensorflow", "numpy", "python")
 
 
@@ -85,13 +93,13 @@ def _pruning(files: RunFiles) -> str:
         return ""
     rate = lottery.get("rate")
     rates = lottery.get("rates") or {}
-    own = ", ".join(f"{name} {words.percent(value)}" for name, value in rates.items())
+    own = ", ".join(f"{name} {words.rate(value)}" for name, value in rates.items())
     rewind = {"none": "no rewinding", "learning_rate": "learning-rate rewinding"}.get(
         str(lottery.get("rewind")), "rewound"
     )
     parts = [
         f"{lottery.get('pruner', '')} {lottery.get('score', '')}".strip(),
-        f"{words.percent(rate)} a level" if rate else "",
+        f"{words.rate(rate)} a level" if rate else "",
         f"({own})" if own else "",
         f"{words.plural(lottery['levels'], 'level')}" if "levels" in lottery else "",
         f"{rewind} to iteration {words.number(lottery.get('rewind_step', 0))}",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tfticket.lottery.comparison import Interval
 from tfticket.lottery.verdict import LevelVerdict, Verdict, smallest_winning
-from tfticket.report.words import factor, percent, plural, points, points_interval, ranges
+from tfticket.report.words import TIMES, factor, percent, plural, points, points_interval, ranges
 
 
 def headline(verdicts: Sequence[LevelVerdict], *, has_dense: bool = True) -> str:
@@ -33,16 +33,34 @@ def _place(verdict: LevelVerdict) -> str:
 def _against_dense(verdict: LevelVerdict) -> str:
     gain, speedup = verdict.against_dense.gain, verdict.against_dense.speedup
     return (
-        f"Against the dense network its test accuracy is {points(gain.mean)} points "
+        f"Its test accuracy is {_higher(gain)} the dense network's "
         f"({percent(gain.confidence, 0)} interval {points_interval(gain)}, "
-        f"{plural(gain.seeds, 'seed')}), and it learns {_faster(speedup)}."
+        f"{plural(gain.seeds, 'seed')}), and it learns {_faster(speedup)}.{_control(verdict)}"
     )
 
 
+def _control(verdict: LevelVerdict) -> str:
+    """How the ticket stands against reinitialization, the paper's control, or the first one."""
+    controls = verdict.against_controls
+    if not controls:
+        return " No control was run beside it."
+    name = "reinit" if "reinit" in controls else min(controls)
+    found = controls[name]
+    return (
+        f" Against its control {name} it is {_higher(found.gain)} in accuracy "
+        f"and learns {_faster(found.speedup)}."
+    )
+
+
+def _higher(gain: Interval) -> str:
+    size = points(abs(gain.mean)).lstrip("+")
+    return f"{size} points {'above' if gain.mean >= 0 else 'below'}"
+
+
 def _faster(speedup: Interval) -> str:
-    if speedup.mean >= 1:
-        return f"{factor(speedup.mean)} as fast"
-    return f"{factor(1 / speedup.mean)} slower"
+    ratio = speedup.mean if speedup.mean >= 1 else 1 / speedup.mean
+    times = factor(ratio).removesuffix(TIMES)
+    return f"{times} times as fast" if speedup.mean >= 1 else f"{times} times slower"
 
 
 def _instead(verdicts: Sequence[LevelVerdict]) -> str:

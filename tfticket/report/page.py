@@ -17,7 +17,7 @@ from tfticket.files import write_json, write_text
 from tfticket.report import canvas, insides, plots, tables
 from tfticket.report.anatomy import Anatomy, dissect
 from tfticket.report.claims import check_claims
-from tfticket.report.facts import facts
+from tfticket.report.facts import MEANINGS, facts
 from tfticket.report.reading import RunFiles, read_run
 from tfticket.report.summary import Summary, summarize_files
 
@@ -106,6 +106,7 @@ def _context(
     return {
         "summary": summary,
         "facts": facts(files, summary),
+        "meanings": MEANINGS,
         "paper": files.recipe.get("paper"),
         "deviations": files.recipe.get("deviations") or (),
         "command": shlex.join(command) if isinstance(command, list) else command,
@@ -137,6 +138,7 @@ def _draw(
             "accuracy": ("Accuracy at the early stop", plots.accuracy(summary)),
             "early_stop": ("How soon it learns", plots.early_stop(summary)),
             "accuracy_at_end": ("Accuracy at the end", plots.accuracy(summary, at_end=True)),
+            "plane": ("Better and sooner", plots.plane(summary)),
             "loss_curves": (
                 "Validation loss",
                 plots.learning_curves(files, summary, name="loss"),

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from tfticket.lottery.comparison import Comparison, compare
 from tfticket.report.canvas import (
     LEVELS,
     LIGHT,
@@ -63,6 +65,33 @@ def early_stop(summary: Summary) -> Figure | None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axes.set_ylabel("early-stop iteration")
     _finish_by_density(axes, summary)
+    return figure
+
+
+def plane(summary: Summary) -> Figure | None:
+    """Accuracy gained over the dense network against speed-up, a path through the levels.
+
+    Whiskers, on the tickets only: the intervals of both.
+    """
+    if summary.dense is None or not summary.verdicts:
+        return None
+    figure, axes = new_axes()
+    axes.axhline(0, color=LIGHT["muted"], linewidth=1, linestyle=":")
+    axes.axvline(1, color=LIGHT["muted"], linewidth=1, linestyle=":")
+    points = []
+    for branch in summary.branches:
+        found = [
+            compare(level.outcomes, summary.dense.outcomes, criteria=summary.criteria)
+            for level in summary.branch(branch)
+            if level.level > 0 and set(level.outcomes) & set(summary.dense.outcomes)
+        ]
+        x, y = [1.0, *(c.speedup.mean for c in found)], [0.0, *(c.gain.mean for c in found)]
+        axes.plot(x, y, label=branch, **branch_style(branch, summary.branches))
+        points += [(a, b) for a, b in zip(x, y, strict=True) if branch == "ticket" or len(x) > 1]
+        if branch == "ticket" and len(summary.seeds) > 1:
+            _cross(axes, found)
+    _plane_window(axes, np.array(points), summary)
+    axes.legend()
     return figure
 
 
@@ -147,9 +176,8 @@ def _branch(
     x = np.array([level.density for level in levels])
     style = branch_style(branch, summary.branches)
     color = style["color"]
-    axes.fill_between(
-        x, [s.smallest for s in spreads], [s.largest for s in spreads], color=color, alpha=0.14, linewidth=0
-    )  # fmt: skip
+    low, high = [s.smallest for s in spreads], [s.largest for s in spreads]
+    axes.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
     axes.plot(x, [s.mean for s in spreads], label=branch, **style)
     known = [(at, s) for at, s, level in zip(x, spreads, levels, strict=True)
              if s.interval.seeds > 1 and (level.level > 0 or branch == "ticket")]  # fmt: skip
@@ -188,6 +216,36 @@ def _finish_by_density(axes: Axes, summary: Summary) -> None:
             color=LIGHT["green"],
         )
     axes.legend(loc="best")
+
+
+def _cross(axes: Axes, found: list[Comparison]) -> None:
+    for each in found:
+        speed, gain = each.speedup, each.gain
+        if gain.seeds > 1:
+            color = LIGHT["blue"]
+            axes.plot([speed.lower, speed.upper], [gain.mean] * 2, color=color, lw=0.8, alpha=0.45)
+            axes.plot([speed.mean] * 2, [gain.lower, gain.upper], color=color, lw=0.8, alpha=0.45)
+
+
+def _plane_window(axes: Axes, points: np.ndarray, summary: Summary) -> None:
+    """Room for all means; a control that collapses may leave at the bottom, as in `accuracy`."""
+    speeds, gains = points.T
+    tickets = [verdict.against_dense.gain.mean for verdict in summary.verdicts]
+    top, low = max(0.0, float(gains.max())), min(0.0, *tickets)
+    bottom = max(min(0.0, float(gains.min())), top - max(3 * (top - low), 0.01))
+    margin = 0.1 * (top - bottom) or 0.002
+    left, right = min(1.0, float(speeds.min())) / 1.2, max(1.0, float(speeds.max())) * 1.2
+    axes.set_xscale("log")
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom - margin, top + 1.8 * margin)
+    corner = Rectangle((1, 0), right, 1, color=LIGHT["green"], alpha=0.08, linewidth=0, zorder=0)
+    axes.add_patch(corner)
+    ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if left <= t <= right]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("times as fast as dense, logarithmic")
+    percent_axis(axes, "accuracy against dense (points)")
 
 
 def _accuracy_window(

@@ -67,7 +67,7 @@ def verdict_table(summary: Summary) -> Table:
     """The verdict on each level, with its intervals and the seeds that would settle it."""
     strips = _strips([v.against_dense.gain for v in summary.verdicts], summary.criteria.margin)
     columns = ("level", "weights left", "<verdict", "accuracy against dense, points", "<",
-               "after the last step", "learns", "seeds", "more needed")  # fmt: skip
+               "after the last step", "times as fast", "seeds", "more needed")  # fmt: skip
     rows = []
     for verdict, strip in zip(summary.verdicts, strips, strict=True):
         against = verdict.against_dense
@@ -98,7 +98,7 @@ def control_table(summary: Summary) -> Table | None:
         return None
     columns = ["level", "weights left"]
     for name in controls:
-        columns += [f"against {name}, points", "learns"]
+        columns += [f"against {name}, points", "times as fast"]
     rows = []
     for verdict in summary.verdicts:
         row = [Cell(str(verdict.level)), Cell(words.percent(verdict.density))]
@@ -282,10 +282,12 @@ def _strips(gains: Sequence[Interval], margin: float) -> list[Strip | None]:
     known = [gain for gain in gains if gain.seeds > 1]
     if not known:
         return [None] * len(gains)
-    reach = max(3 * margin, *(abs(gain.mean) for gain in known), 1e-4) * 1.6
+    means = [gain.mean for gain in known]
+    low, high = min(-1.5 * margin, *means), max(margin, 1e-4, *means)
+    room = 0.25 * (high - low)
 
     def place(value: float) -> float:
-        return min(1.0, max(0.0, 0.5 + value / (2 * reach)))
+        return min(1.0, max(0.0, (value - low + room) / (high - low + 2 * room)))
 
     return [
         Strip(place(g.lower), place(g.mean), place(g.upper), place(0.0), place(-margin))

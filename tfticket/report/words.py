@@ -34,6 +34,11 @@ def percent(rate: float, digits: int | None = None) -> str:
     return f"{number(value, digits)}{THIN}%"
 
 
+def rate(value: float) -> str:
+    """A rate that somebody chose, in percent: 20, 0.2, 12.5."""
+    return f"{100 * value:.6g}{THIN}%"
+
+
 def points(difference: float) -> str:
     """A difference of rates in percentage points, with its sign."""
     if not math.isfinite(difference):
