@@ -13,10 +13,16 @@ PIECEWISE = "train.learning_rate={schedule='piecewise', boundaries=%s, values=%s
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["train.evaluate_every=70"], r"train.evaluate_every: must divide train.steps = 300.*Try 75"),
+        (
+            ["train.evaluate_every=70"],
+            r"train.evaluate_every: must divide train.steps = 300.*Try 75",
+        ),
         (["lottery.rewind_step=50"], r"and lottery.rewind_step = 50, so .*Received: 100. Try 50"),
         (["lottery.rewind_step=300"], r"lottery.rewind_step: must be below train.steps = 300"),
-        (["connectivity={steps=[0, 150]}"], r"connectivity.steps: must be multiples.*Received: 150"),
+        (
+            ["connectivity={steps=[0, 150]}"],
+            r"connectivity.steps: must be multiples.*Received: 150",
+        ),
         (["model.file=a.keras"], r"model: must have either `name`.*Received: both"),
         (["model={}"], r"model: must have either `name`.*Received: neither"),
         (["model={file='a.keras', width=2}"], r"model.width: belongs to the networks of the zoo"),

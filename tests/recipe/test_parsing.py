@@ -126,7 +126,10 @@ def test_a_wrong_value_is_told_with_its_key_and_what_it_was(change, key, receive
         ("train.optimizer={}", "train.optimizer.name"),
         ("train.learning_rate={}", "train.learning_rate.schedule"),
         ("train.learning_rate={schedule = 'cosin'}", "train.learning_rate.schedule"),
-        ("train.learning_rate={schedule = 'cosine', initial = 1}", "train.learning_rate.decay_steps"),
+        (
+            "train.learning_rate={schedule = 'cosine', initial = 1}",
+            "train.learning_rate.decay_steps",
+        ),
         ("connectivity={}", "connectivity.steps"),
     ],
 )

@@ -63,5 +63,5 @@ def _git_commit(checkout: Path) -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout.strip()
 
-    commit = output("rev-parse", "HEAD")
+    commit = output("rev-parse", "--verify", "--quiet", "HEAD")
     return commit + ("+" if output("status", "--porcelain", "-uno") else "") if commit else None
