@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 from keras.src.models.functional import Functional
@@ -125,12 +126,17 @@ def _clone(model: keras.Model, convert: Callable[[keras.Layer], keras.Layer]) ->
             f"{model.name!r} of the class {type(model).__name__}. For a subclassed model give the "
             "callback `KeepMask` (or `TicketSearch`) to `fit`: it masks the variables in place."
         )
+
+    def convert_layer(operation: Any) -> Any:
+        # Functions such as `keras.ops.add` stand in the graph too; they hold nothing to convert.
+        return convert(operation) if isinstance(operation, keras.Layer) else _copy(operation)
+
     weights = {key: variable.value for key, variable in named_variables(model).items()}
-    clone = keras.models.clone_model(model, clone_function=convert, recursive=True)
+    clone = keras.models.clone_model(model, clone_function=convert_layer, recursive=True)
     for key, variable in named_variables(clone).items():
         variable.assign(weights[key])
     return clone
 
 
-def _copy(layer: keras.Layer) -> keras.Layer:
+def _copy(layer: Any) -> Any:
     return layer.__class__.from_config(layer.get_config())
