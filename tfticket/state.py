@@ -163,7 +163,7 @@ class Snapshot:
         """Copies the state of a model, and of its optimizer if it has one and it is wanted."""
         variables = {key: _value(variable) for key, variable in named_variables(model).items()}
         taken = None
-        if optimizer and model.optimizer is not None:
+        if optimizer and _has_optimizer(model):
             taken = [_value(variable) for variable in optimizer_variables(model)]
         return cls(variables, taken, step)
 
@@ -215,7 +215,7 @@ def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
     Raises:
         ModelError: when the model isn't compiled.
     """
-    if model.optimizer is None:
+    if not _has_optimizer(model):
         raise ModelError(f"The model {model.name!r} must be compiled with an optimizer first.")
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
@@ -228,6 +228,11 @@ def innermost_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     return optimizer
+
+
+def _has_optimizer(model: keras.Model) -> bool:
+    # Before `compile` a model doesn't even have the attribute.
+    return model.compiled and model.optimizer is not None
 
 
 def check_fit(arrays: dict[str, np.ndarray], named: dict[str, keras.Variable]) -> None:
