@@ -16,7 +16,7 @@ from tfticket.recipe.session import writing
 TESTS = Path(__file__).parent.parent
 
 
-def opened(path, *changes, toml=TOML.encode(), fresh=False):
+def opened(path, *changes, toml=b"", fresh=False):
     """Opens a run for writing and closes it again."""
     run = RunDir(path)
     with writing(run, recipe(*changes), toml=toml, fresh=fresh):
@@ -160,7 +160,7 @@ def test_more_seeds_or_levels_extend_a_complete_run(tmp_path, changes):
 def test_more_levels_of_a_schedule_that_depends_on_their_number_are_another_recipe(tmp_path):
     polynomial = ["lottery.schedule=polynomial", "lottery.final_sparsity=0.9"]
     opened(tmp_path, *polynomial)
-    with pytest.raises(RunError, match="lottery.levels: 2 -> 3"):
+    with pytest.raises(RunError, match=r"lottery\.levels: 2 -> 3"):
         opened(tmp_path, *polynomial, "lottery.levels=3")
 
 

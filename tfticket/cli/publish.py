@@ -19,7 +19,7 @@ from tfticket.cli.common import run_argument
     help="Folder of the published artifacts.",
 )
 def publish(run: Path, root: Path) -> None:
-    """Copy the few files of a RUN that are worth keeping, with a card.
+    """Copy what is worth keeping of a RUN, with a card.
 
     \b
     tfticket publish runs/lth_mnist/default

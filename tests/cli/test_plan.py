@@ -1,0 +1,66 @@
+import pytest
+
+from tfticket.cli.plan import duration, plan_lines, ranges
+from tfticket.recipe.progress import Plan, PlannedLevel
+
+PLAN = Plan(
+    title="Tiny",
+    seeds=(0, 1),
+    levels=(
+        PlannedLevel(0, {"a/kernel": 100, "output/kernel": 10}, 110),
+        PlannedLevel(1, {"a/kernel": 80, "output/kernel": 9}, 110),
+    ),
+    branches={"ticket": (0, 1), "reinit": (1,)},
+    steps_per_level=1000,
+    steps_total=6000,
+    steps_left=6000,
+    seconds=90.0,
+    size_bytes=12_345_678,
+)
+
+
+def test_a_plan_says_levels_steps_time_and_space():
+    assert plan_lines(PLAN) == [
+        "Tiny",
+        "Seeds 0, 1; 1,000 steps a level.",
+        "",
+        "  level  density   weights  a/kernel  output/kernel",
+        "      0  100.00 %      110       100             10",
+        "      1   80.91 %       89        80              9",
+        "",
+        "  ticket: levels 0-1",
+        "  reinit: levels 1",
+        "",
+        "6,000 steps, about 2 min, about 12 MB on disk.",
+    ]
+
+
+def test_a_resumed_plan_says_what_is_left():
+    left = Plan(**{**vars(PLAN), "steps_left": 2000, "seconds": None})
+    assert plan_lines(left)[-1].startswith("2,000 of 6,000 steps, time not known yet, ")
+
+
+def test_many_kernels_are_not_listed():
+    counts = {f"layer{n}/kernel": 10 for n in range(20)}
+    plan = Plan(**{**vars(PLAN), "levels": (PlannedLevel(0, counts, 200),)})
+    assert plan_lines(plan)[3] == "  level  density   weights"
+
+
+def test_ranges():
+    assert ranges([3, 1, 2, 7]) == "1-3, 7"
+    assert ranges([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (61, "1 min"),
+        (3599, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (172_800, "2.0 days"),
+    ],
+)
+def test_duration_has_two_leading_units(seconds, text):
+    assert duration(seconds) == text

@@ -1,0 +1,103 @@
+import io
+import itertools
+
+import pytest
+from rich.console import Console
+from rich.live import Live
+
+from tfticket.cli.progress import Lines, Screen, StepClock
+from tfticket.recipe.progress import Plan, PlannedLevel, Progress, Silence
+
+PLAN = Plan(
+    title="Tiny",
+    seeds=(0,),
+    levels=(PlannedLevel(0, {"a/kernel": 100}, 100),),
+    branches={"ticket": (0,)},
+    steps_per_level=100,
+    steps_total=200,
+    steps_left=200,
+    seconds=None,
+    size_bytes=0,
+)
+
+
+class Clock:
+    """Time that goes on only when it is told to."""
+
+    def __init__(self):
+        self.time = 0.0
+
+    def __call__(self):
+        return self.time
+
+
+def tell(progress: Progress, clock: Clock, seconds_a_step: float):
+    """A run of two levels, evaluated every 50 steps."""
+    progress.plan(PLAN)
+    for level in (0, 1):
+        progress.begin(0, "ticket", level, 100, 1.0 - 0.2 * level)
+        for step in (50, 100):
+            clock.time += 50 * seconds_a_step
+            progress.update(step, 0.5, 0.75, 0.6, 0.7)
+        progress.end(
+            0,
+            "ticket",
+            level,
+            {"accuracy_at_early_stop": 0.71, "early_stop_step": 50, "seconds": 9},
+        )
+    progress.message("done")
+
+
+def test_the_time_left_is_measured_after_the_first_evaluation():
+    clock = Clock()
+    steps = StepClock(1000, clock)
+    assert steps.seconds_left is None
+    clock.time = 60.0  # compilation
+    steps.advance(100)
+    assert steps.seconds_left is None
+    clock.time = 70.0
+    steps.advance(100)
+    assert steps.seconds_left == pytest.approx(80.0)
+
+
+def test_plain_lines_tell_each_level_and_now_and_then_a_step():
+    clock, stream = Clock(), io.StringIO()
+    tell(Lines(stream, clock), clock, seconds_a_step=0.2)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "Tiny"
+    lines = lines[lines.index("", 6) + 1 :] if "" in lines[6:] else lines
+    assert [line for line in lines if "step 100/100" in line] == [
+        "seed 0  ticket  0  density 100.00 %  step 100/100  loss 0.5000  accuracy 0.7500  "
+        "validation 0.6000 0.7000  20 s left",
+        "seed 0  ticket  1  density  80.00 %  step 100/100  loss 0.5000  accuracy 0.7500  "
+        "validation 0.6000 0.7000  0 s left",
+    ]
+    assert (
+        "seed 0  ticket  0  density 100.00 %  test accuracy 0.7100  at step 50  9.0 s  20 s left"
+        in lines
+    )
+    assert lines[-1] == "done"
+
+
+def test_plain_lines_are_few_when_steps_are_quick():
+    clock, stream = Clock(), io.StringIO()
+    tell(Lines(stream, clock), clock, seconds_a_step=0.001)
+    assert "loss" not in stream.getvalue()
+
+
+def test_a_screen_keeps_the_levels_and_moves_the_rest():
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=200)
+    ticks = itertools.count()
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        tell(Screen(live), Clock(), seconds_a_step=next(ticks))
+        live.refresh()
+    shown = stream.getvalue()
+    assert shown.count("test accuracy 0.7100") == 2
+    assert "validation 0.6000 0.7000" in shown
+    assert "━" in shown
+
+
+def test_silence_says_nothing(capfd):
+    tell(Silence(), Clock(), seconds_a_step=1.0)
+    assert capfd.readouterr() == ("", "")

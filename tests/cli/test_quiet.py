@@ -1,0 +1,69 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tfticket.cli import quiet
+
+ROOT = Path(__file__).parent.parent.parent
+
+CHATTER = [
+    b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n",
+    b"I0000 00:00:1795371969.418179   14694 port.cc:153] oneDNN custom operations are on.\n",
+    b"2026-11-22 18:00:00.123456: I tensorflow/core/util/port.cc:153] oneDNN\n",
+    b"To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow "
+    b"with the appropriate compiler flags.\n",
+]
+WORTH_SAYING = [
+    b"W0000 00:00:1795371969.418179   14694 thing.cc:1] This will be slow.\n",
+    b"E0000 00:00:1795371969.418179   14694 thing.cc:1] Out of memory.\n",
+    b"/site/lib.py:3: UserWarning: numpy is old\n",
+    b"  import numpy\n",
+    b"Illegal instruction\n",
+]
+NO_DRIVER = b"E0000 00:00:1.2 3 cuda_platform.cc:52] failed call to cuInit: UNKNOWN ERROR (303)\n"
+
+
+def test_chatter_is_left_out_and_warnings_are_not():
+    mixed = [line for pair in zip(CHATTER, WORTH_SAYING, strict=False) for line in pair]
+    assert list(quiet.worth_saying(CHATTER)) == []
+    assert list(quiet.worth_saying(WORTH_SAYING)) == WORTH_SAYING
+    assert list(quiet.worth_saying(mixed)) == WORTH_SAYING[: len(CHATTER)]
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_a_driver_that_does_not_answer_matters_only_with_a_gpu(monkeypatch, has_gpu):
+    monkeypatch.setattr(quiet, "_GPUS", ("/dev/null",) if has_gpu else ("/dev/no-such-gpu",))
+    assert list(quiet.worth_saying([NO_DRIVER])) == ([NO_DRIVER] if has_gpu else [])
+
+
+def test_starting_tensorflow_says_nothing_and_later_warnings_come_through():
+    code = """
+import os, sys, warnings
+os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+from tfticket.cli.quiet import start_tensorflow
+start_tensorflow()
+assert "tensorflow" in sys.modules
+warnings.warn("a real warning")
+os.write(2, b"straight to the descriptor\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("UserWarning: a real warning")
+    assert lines[-1] == "straight to the descriptor"
+    assert len(lines) <= 3
+
+
+def test_what_a_dying_tensorflow_says_is_not_lost():
+    code = """
+import os
+from tfticket.cli import quiet
+with quiet._filtered_stderr():
+    os.write(2, b"I0000 00:00:1.2 3 port.cc:153] chatter\\nIllegal instruction\\n")
+    os.abort()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode < 0
+    assert done.stderr == "Illegal instruction\n"

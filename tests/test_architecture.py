@@ -1,0 +1,136 @@
+"""Imports point down only. The layers are a table here; the code is read with `ast`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "tfticket"
+
+# From the top: a module may import what stands in a lower line, or what belongs to its own group.
+# The groups of one line are siblings and never import each other. The longest prefix counts.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("tfticket.__main__",),
+    ("tfticket.cli",),
+    ("tfticket.recipe.runner",),
+    ("tfticket.recipe.kinds",),
+    ("tfticket.recipe.planning",),
+    ("tfticket.recipe.experiment", "tfticket.report"),
+    ("tfticket.recipe.rates",),
+    ("tfticket.recipe", "tfticket.export"),
+    ("tfticket.lottery", "tfticket.norms", "tfticket.noisy", "tfticket.data", "tfticket.models"),
+    ("tfticket.sparsity",),
+    ("tfticket.state", "tfticket.schedules", "tfticket.metrics"),
+    ("tfticket.files", "tfticket.seeds"),
+    ("tfticket",),
+    ("tfticket.errors", "tfticket._lazy"),
+)
+RANK = {group: rank for rank, groups in enumerate(LAYERS) for group in groups}
+
+# Answer at once, so they import nothing that takes long, not even below something else.
+QUICK = (
+    "tfticket",
+    "tfticket.errors",
+    "tfticket.recipe",
+    "tfticket.recipe.catalog",
+    "tfticket.recipe.fields",
+    "tfticket.recipe.training",
+    "tfticket.recipe.schema",
+    "tfticket.recipe.consistency",
+    "tfticket.recipe.mistakes",
+    "tfticket.recipe.overrides",
+    "tfticket.recipe.parsing",
+    "tfticket.recipe.progress",
+)
+SLOW = {"tensorflow", "keras", "numpy", "matplotlib", "scipy", "sklearn", "rich", "jinja2"}
+NO_TENSORFLOW = ("tfticket.recipe.rundir", "tfticket.recipe.session", "tfticket.report")
+TENSORFLOW = {"tensorflow", "keras", "tensorflow_datasets", "ai_edge_litert"}
+NEVER = {"tensorflow_model_optimization", "tf_keras"}  # they change TensorFlow for the process
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def imports_of(path: Path, *, top_only: bool = False) -> Iterator[tuple[str, str]]:
+    """Place and full name of each module that a file imports.
+
+    Args:
+        path: The file.
+        top_only: Leave out what is imported inside functions.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if top_only else ast.walk(tree):
+        place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        if isinstance(node, ast.Import):
+            yield from ((place, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{place}: imports are absolute"
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                yield place, name if name in MODULES else str(node.module)
+
+
+def group_of(module: str) -> str:
+    """The longest prefix that is in the table."""
+    parts = module.split(".")
+    prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next(prefix for prefix in prefixes if prefix in RANK)
+
+
+def test_imports_point_down():
+    wrong = []
+    for module, path in MODULES.items():
+        here = group_of(module)
+        for place, name in imports_of(path):
+            if name.partition(".")[0] == "tfticket":
+                there = group_of(name)
+                if there != here and RANK[there] <= RANK[here]:
+                    wrong.append(f"{place}: {name} isn't below {module}")
+    assert wrong == []
+
+
+def test_nothing_that_changes_tensorflow_is_imported():
+    imported = [found for path in MODULES.values() for found in imports_of(path)]
+    assert [found for found in imported if found[1].partition(".")[0] in NEVER] == []
+
+
+def test_what_answers_at_once_imports_nothing_slow():
+    wrong = []
+    for module, path in MODULES.items():
+        is_command = group_of(module) == "tfticket.cli" and module != "tfticket.cli.progress"
+        if module in QUICK or is_command:
+            for place, name in imports_of(path, top_only=True):
+                top, _, below = name.partition(".")
+                slow = top in SLOW or (below and top == "tfticket" and not is_quick(name))
+                wrong += [f"{place}: {name} isn't quick"] if slow else []
+    assert wrong == []
+
+
+def is_quick(module: str) -> bool:
+    return module in QUICK or group_of(module) in ("tfticket.cli", "tfticket._lazy")
+
+
+def test_reading_a_run_needs_no_tensorflow():
+    wrong = [
+        f"{place}: {name}"
+        for module, path in MODULES.items()
+        if module.startswith(NO_TENSORFLOW)
+        for place, name in imports_of(path)
+        if name.partition(".")[0] in TENSORFLOW
+    ]
+    assert wrong == []
+
+
+def test_the_table_names_only_what_there_is():
+    planned = {"tfticket.norms", "tfticket.noisy"}
+    known = {prefix for module in MODULES for prefix in (module, module.rpartition(".")[0])}
+    assert set(RANK) - planned <= known
+
+
+def test_a_module_is_short_enough_to_be_read():
+    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}

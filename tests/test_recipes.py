@@ -1,0 +1,61 @@
+"""The contract of every built-in recipe."""
+
+import json
+
+import pytest
+
+from tfticket.recipe import catalog
+from tfticket.recipe.parsing import load, parse, resolve
+
+ENTRIES = catalog.list_recipes()
+BOTH_FORMS = pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])
+EACH = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+NO_NETWORK = ("digits",)
+
+
+def test_the_recipes_of_the_main_job_are_there():
+    assert {entry.name for entry in ENTRIES} >= {
+        "lth_digits",
+        "lth_mnist",
+        "lth_mnist_paper",
+        "lth_cifar10",
+        "lth_cifar10_resnet20",
+        "lth_oneshot_vs_iterative",
+    }
+
+
+@EACH
+@BOTH_FORMS
+def test_it_resolves_and_comes_back_from_json(entry, smoke):
+    recipe = load(entry.path, smoke=smoke)
+    resolved = json.loads(json.dumps(resolve(recipe)))
+    again = parse(resolved)
+    assert resolve(again) == resolved
+    assert again.model_copy(update={"smoke": recipe.smoke}) == recipe
+    assert recipe.name == entry.name
+
+
+@EACH
+def test_its_smoke_form_needs_no_network_and_takes_seconds(entry):
+    recipe = load(entry.path, smoke=True)
+    levels = recipe.lottery.levels + 1
+    assert recipe.data.name in NO_NETWORK
+    assert recipe.train.steps * levels * len(recipe.seeds) <= 200
+    assert recipe.export.levels != "smallest_winning"  # it exports, whatever the verdict
+
+
+@EACH
+def test_what_it_owes_to_a_paper_stands_in_it(entry):
+    recipe = load(entry.path)
+    if recipe.paper:
+        assert recipe.deviations, "a recipe that follows a paper says where it doesn't"
+        assert all(text.endswith(".") for text in recipe.deviations)
+    for claim in recipe.expect:
+        assert recipe.paper
+        assert claim.source, f"where does the paper say so: {claim.claim}"
+
+
+@EACH
+def test_its_comments_are_complete_sentences_at_the_top(entry):
+    first = entry.path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
