@@ -18,9 +18,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from tfticket.report.words import percent
+from tfticket.report.words import number, percent
 
 T = TypeVar("T")
 
@@ -134,7 +134,14 @@ def density_axis(axes: Axes, densities: Iterable[float]) -> None:
 
 def percent_axis(axes: Axes, label: str) -> None:
     """The vertical axis in percent, of values in [0, 1]."""
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=""))
+
+    def text(value: float, _: int | None) -> str:
+        ticks = 100 * axes.get_yticks()
+        step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+        digits = next((d for d in range(4) if abs(round(step, d) - step) < 1e-6), 4)
+        return number(100 * value, digits)
+
+    axes.yaxis.set_major_formatter(FuncFormatter(text))
     axes.set_ylabel(label)
 
 

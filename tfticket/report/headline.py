@@ -46,15 +46,19 @@ def _control(verdict: LevelVerdict) -> str:
         return " No control was run beside it."
     name = "reinit" if "reinit" in controls else min(controls)
     found = controls[name]
+    verb = "gains" if found.gain.mean >= 0 else "loses"
     return (
-        f" Against its control {name} it is {_higher(found.gain)} in accuracy "
+        f" Against {name}, its control, it {verb} {_size(found.gain)} "
         f"and learns {_faster(found.speedup)}."
     )
 
 
 def _higher(gain: Interval) -> str:
-    size = points(abs(gain.mean)).lstrip("+")
-    return f"{size} points {'above' if gain.mean >= 0 else 'below'}"
+    return f"{_size(gain)} {'above' if gain.mean >= 0 else 'below'}"
+
+
+def _size(gain: Interval) -> str:
+    return f"{points(abs(gain.mean)).lstrip('+')} points"
 
 
 def _faster(speedup: Interval) -> str:
@@ -63,9 +67,22 @@ def _faster(speedup: Interval) -> str:
     return f"{times} times as fast" if speedup.mean >= 1 else f"{times} times slower"
 
 
+def _of_one_seed(verdicts: Sequence[LevelVerdict]) -> str:
+    """The sparsest ticket that is at least as accurate as the dense network in the only seed."""
+    as_good = [v for v in verdicts if v.against_dense.gain.mean >= 0]
+    if not as_good:
+        return "In the only seed every ticket is less accurate than the dense network. "
+    best = min(as_good, key=lambda v: v.density)
+    gain, speedup = best.against_dense.gain, best.against_dense.speedup
+    return (
+        f"In the only seed {_place(best)} are enough to be {_higher(gain)} the dense network's "
+        f"accuracy and to learn {_faster(speedup)}. "
+    )
+
+
 def _instead(verdicts: Sequence[LevelVerdict]) -> str:
     if max(verdict.against_dense.gain.seeds for verdict in verdicts) < 2:
-        return "One seed can't tell a ticket from luck; run at least two more seeds."
+        return f"{_of_one_seed(verdicts)}One seed can't tell that from luck: run at least two more."
     matching = [v for v in verdicts if v.verdict is Verdict.MATCHING]
     if matching:
         smallest = min(matching, key=lambda v: v.density)

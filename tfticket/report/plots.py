@@ -90,6 +90,7 @@ def plane(summary: Summary) -> Figure | None:
         points += [(a, b) for a, b in zip(x, y, strict=True) if branch == "ticket" or len(x) > 1]
         if branch == "ticket" and len(summary.seeds) > 1:
             _cross(axes, found)
+    axes.plot([1], [0], "o", color=LIGHT["ink"], label="dense", zorder=5)
     _plane_window(axes, np.array(points), summary)
     axes.legend()
     return figure

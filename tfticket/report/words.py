@@ -55,16 +55,16 @@ def factor(ratio: float) -> str:
 
 
 def points_interval(interval: Interval) -> str:
-    """The bounds of a difference, in percentage points; a dash for a single seed."""
+    """The bounds of a difference, in percentage points; nothing for a single seed."""
     if interval.seeds < 2:
-        return NONE
+        return ""
     return f"{points(interval.lower)} to {points(interval.upper)}"
 
 
 def factor_interval(interval: Interval) -> str:
-    """The bounds of a ratio; a dash for a single seed."""
+    """The bounds of a ratio; nothing for a single seed."""
     if interval.seeds < 2:
-        return NONE
+        return ""
     return f"{factor(interval.lower)} to {factor(interval.upper)}"
 
 
