@@ -1,0 +1,152 @@
+"""A TensorFlow Lite file as data: read it, look inside, and write it with aligned buffers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfticket.errors import ExportError
+from tfticket.export.runtime import open_interpreter
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16  # `force_align` of `Buffer.data` in the format's schema
+
+_NUMPY_TYPES = {
+    schema.TensorType.FLOAT32: np.float32,
+    schema.TensorType.FLOAT16: np.float16,
+    schema.TensorType.INT8: np.int8,
+    schema.TensorType.UINT8: np.uint8,
+    schema.TensorType.INT16: np.int16,
+    schema.TensorType.INT32: np.int32,
+    schema.TensorType.INT64: np.int64,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A tensor whose values are in the file.
+
+    Attributes:
+        name: Its name in the file.
+        values: The stored numbers: quantized ones are not scaled back.
+        zero_point: The stored number that stands for 0; shape () or one a slice.
+        axis: Which axis the zero points belong to.
+    """
+
+    name: str
+    values: np.ndarray
+    zero_point: np.ndarray
+    axis: int
+
+    @property
+    def is_zero(self) -> np.ndarray:
+        """Where the constant is exactly zero, boolean, shape as `values`."""
+        zero_point = self.zero_point
+        if zero_point.size > 1:
+            sides = [1] * self.values.ndim
+            sides[self.axis] = zero_point.size
+            zero_point = zero_point.reshape(sides)
+        return self.values == zero_point
+
+
+def parse(content: bytes, *, source: str) -> Any:
+    """Reads the bytes of a `.tflite` file into the schema's objects.
+
+    Args:
+        content: The whole file.
+        source: What to call it in an error.
+
+    Returns:
+        A `ModelT` of `ai_edge_litert.schema_py_generated`.
+
+    Raises:
+        ExportError: when it isn't such a file, is damaged, or LiteRT can't load it.
+    """
+    if content[4:8] != _IDENTIFIER:
+        raise ExportError(
+            f"{source} must be a TensorFlow Lite file. Received: {len(content):,} bytes that don't "
+            "carry its mark."
+        )
+    # The runtime checks every offset of the file; the generated Python code follows them blindly.
+    open_interpreter(content, source=source)
+    return schema.ModelT.InitFromPackedBuf(content, 0)
+
+
+def pack(model: Any) -> bytes:
+    """Writes the schema's objects as the bytes of a file; equal objects give equal bytes.
+
+    Raw data begins at multiples of 16 bytes, as the format asks and the generated code alone does
+    not do: a microcontroller reads the weights in place.
+    """
+    builder = _AlignedBuilder(1024)
+    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _AlignedBuilder(flatbuffers.Builder):
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
+        if elemSize == 1:
+            alignment = _ALIGNMENT
+        return super().StartVector(elemSize, numElems, alignment)
+
+
+def operators(model: Any) -> dict[str, int]:
+    """How often each operator stands in the file, by name, in the order they are met.
+
+    A custom operator (one that stock runtimes don't have) is called `custom:NAME`.
+    """
+    counts: dict[str, int] = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            name = _operator_name(model.operatorCodes[operator.opcodeIndex])
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _operator_name(code: Any) -> str:
+    # Files older than operator 127 use the deprecated field; the larger of the two counts.
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if number == schema.BuiltinOperator.CUSTOM:
+        return f"custom:{code.customCode.decode()}"
+    return _operator_names().get(number, f"unknown:{number}")
+
+
+@functools.cache
+def _operator_names() -> dict[int, str]:
+    return {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
+
+
+def constants(model: Any) -> Iterator[Constant]:
+    """The tensors whose values are in the file, of types that numpy has and not sparsely stored."""
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            data = model.buffers[tensor.buffer].data
+            if data is None or not len(data):
+                continue
+            if tensor.type not in _NUMPY_TYPES or tensor.sparsity is not None:
+                continue
+            values = np.frombuffer(bytes(data), _NUMPY_TYPES[tensor.type])
+            points = None if tensor.quantization is None else tensor.quantization.zeroPoint
+            known = points is not None and len(points) > 0
+            yield Constant(
+                name=tensor.name.decode(),
+                values=values.reshape(tensor.shape if tensor.shape is not None else ()),
+                zero_point=np.asarray(points if known else 0),
+                axis=tensor.quantization.quantizedDimension if known else 0,
+            )
+
+
+def dynamic_tensors(model: Any) -> list[str]:
+    """Names of tensors that have a side of unknown length."""
+    return [
+        tensor.name.decode()
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.shapeSignature is not None and -1 in list(tensor.shapeSignature)
+    ]

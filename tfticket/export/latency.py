@@ -1,0 +1,91 @@
+"""How long a file takes on this machine, against others in the same breath."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tfticket.export.runtime import Session
+
+_ROUNDS = 11
+_SECONDS_A_ROUND = 0.02
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one inference, with the default delegate and one thread, on the named host only.
+
+    Attributes:
+        host: The processor it was measured on; says nothing about any other.
+        microseconds: Median over the rounds of the mean time of one inference.
+        baseline_microseconds: The same for the baseline, measured in turns with it.
+        speedup: Median over the rounds of baseline time / own time; above 1 is faster.
+    """
+
+    host: str
+    microseconds: float
+    baseline_microseconds: float
+    speedup: float
+
+
+def against(content: bytes, baseline: bytes, example: np.ndarray) -> Latency:
+    """Measures a file against a baseline, round by round in turns.
+
+    Machines are shared and clocks change, so single times mean little; neighbors in time are
+    compared, and the median of these ratios is what counts.
+
+    Args:
+        content: The file.
+        baseline: The file it is held against (the dense float32 network).
+        example: One input, real numbers, shape without the batch.
+
+    Raises:
+        ExportError: when one of them doesn't run.
+    """
+    rounds = _measure({"file": content, "baseline": baseline}, example)
+    own, other = rounds["file"], rounds["baseline"]
+    return Latency(
+        host=host(),
+        microseconds=statistics.median(own),
+        baseline_microseconds=statistics.median(other),
+        speedup=statistics.median(b / a for a, b in zip(own, other, strict=True)),
+    )
+
+
+def _measure(files: Mapping[str, bytes], example: np.ndarray) -> dict[str, list[float]]:
+    """Microseconds an inference by name and round; the order of the files turns with the rounds."""
+    sessions = {name: Session(content, source=f"The {name}") for name, content in files.items()}
+    repeats = {}
+    for name, session in sessions.items():
+        session.feed(example)
+        _seconds(session, 3)  # first runs pack weights and warm caches
+        repeats[name] = max(1, int(_SECONDS_A_ROUND / max(_seconds(session, 1), 1e-7)))
+    times: dict[str, list[float]] = {name: [] for name in files}
+    for number in range(_ROUNDS):
+        order = list(sessions)
+        for name in order if number % 2 else reversed(order):
+            times[name].append(_seconds(sessions[name], repeats[name]) / repeats[name] * 1e6)
+    return times
+
+
+def _seconds(session: Session, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        session.invoke()
+    return time.perf_counter() - start
+
+
+def host() -> str:
+    """The name of this machine's processor."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,94 @@
+"""Where a file came from, kept inside the file: the entry `tfticket.provenance` of its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from tfticket.errors import ExportError
+from tfticket.export import flatbuffer
+
+_NAME = "tfticket.provenance"
+_HASH = "buffers_sha256"
+
+
+def embed(model: Any, provenance: Mapping[str, Any]) -> None:
+    """Puts provenance into a parsed file, in place of what was there before.
+
+    A hash over all the data of the file is added, so that damage to the weights is found later.
+
+    Args:
+        model: A `ModelT`, from `flatbuffer.parse`.
+        provenance: Anything JSON can hold; equal content gives equal bytes.
+    """
+    entry = _entry(model)
+    if entry is None:
+        model.buffers.append(schema.BufferT())
+        entry = schema.MetadataT()
+        entry.name = _NAME
+        entry.buffer = len(model.buffers) - 1
+        model.metadata = [*(model.metadata or []), entry]
+    content = {**provenance, _HASH: _hash(model, entry.buffer)}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    model.buffers[entry.buffer].data = np.frombuffer(text.encode(), np.uint8)
+
+
+def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a `.tflite` file made by tfticket says about itself.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Hashes of mask and weights, format, how to feed it, versions, and under `provenance` what
+        the exporter was told.
+
+    Raises:
+        ExportError: when the file is missing, damaged, or was not made by tfticket.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ExportError(
+            f"A .tflite file must be there to be read. Received: {path}: {error.strerror}."
+        ) from error
+    model = flatbuffer.parse(content, source=f"`{path}`")
+    entry = _entry(model)
+    if entry is None:
+        raise ExportError(
+            f"`{path}` holds no provenance, so it was not exported by tfticket, or was rewritten "
+            "since by a program that drops metadata."
+        )
+    try:
+        provenance = json.loads(bytes(model.buffers[entry.buffer].data))
+        found = provenance.pop(_HASH)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExportError(f"The provenance in `{path}` is damaged ({error!r}).") from error
+    if found != _hash(model, entry.buffer):
+        raise ExportError(
+            f"`{path}` is damaged or was changed since it was exported: its data doesn't have the "
+            "hash that the file says. Copy it again from where it was made, or export it again."
+        )
+    return provenance
+
+
+def _entry(model: Any) -> Any:
+    names = {entry.name: entry for entry in model.metadata or []}
+    return names.get(_NAME.encode(), names.get(_NAME))
+
+
+def _hash(model: Any, left_out: int) -> str:
+    sha = hashlib.sha256()
+    for index, buffer in enumerate(model.buffers):
+        data = b"" if buffer.data is None or index == left_out else bytes(buffer.data)
+        sha.update(len(data).to_bytes(8, "little"))
+        sha.update(data)
+    return sha.hexdigest()

@@ -1,0 +1,42 @@
+"""Plain `.keras` files: what anyone can load without tfticket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+import keras
+
+from tfticket.errors import ExportError
+from tfticket.files import write_atomic
+from tfticket.sparsity.convert import masked_layers, strip
+
+
+def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
+    """Writes a model as a `.keras` file, whole or not at all, the zeros in place.
+
+    Args:
+        model: A Keras model; of a sparsified one a stripped copy is written.
+        path: Where to write; must end in `.keras`.
+
+    Raises:
+        ExportError: when the name ends in something else.
+        RunError: when the file can't be written.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ExportError(f"`path` must end in .keras. Received: {path}")
+    plain = strip(model) if masked_layers(model) else model
+
+    def write(file: BinaryIO) -> None:
+        # Keras writes only to names that end in .keras, so not to one that is in the making.
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / path.name
+            plain.save(whole)
+            with whole.open("rb") as saved:
+                shutil.copyfileobj(saved, file)
+
+    return write_atomic(path, write)

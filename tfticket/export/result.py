@@ -1,0 +1,118 @@
+"""What is known of an exported file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from tfticket.errors import ExportError
+from tfticket.export.latency import Latency
+from tfticket.export.runtime import TensorSpec
+from tfticket.export.verify import Verification
+from tfticket.export.zeros import ZeroCount
+
+Format = Literal["fp32", "fp16", "dynamic", "int8"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How raw data becomes what the Keras model takes: `raw * scale + offset`.
+
+    It is not part of the exported file: the file takes what the model takes.
+
+    Attributes:
+        scale: One factor, or one a channel.
+        offset: What is added after it, as many as factors.
+    """
+
+    scale: tuple[float, ...] = (1.0,)
+    offset: tuple[float, ...] = (0.0,)
+
+    @classmethod
+    def of(cls, scale: Any, offset: Any) -> Preprocessing:
+        """From arrays or numbers, shape () or (channels,)."""
+        scales = tuple(float(value) for value in np.ravel(scale))
+        offsets = tuple(float(value) for value in np.ravel(offset))
+        if len(scales) != len(offsets):
+            raise ExportError(
+                "Preprocessing needs as many offsets as factors. Received: "
+                f"scale={scales}, offset={offsets}."
+            )
+        return cls(scales, offsets)
+
+    def feeding(self, given: TensorSpec) -> dict[str, Any]:
+        """How to get from raw data to the bytes of the file's input, in words and in numbers.
+
+        Args:
+            given: The input of the file.
+
+        Returns:
+            `formula` with `scale` and `offset`, each a number a channel or one for all.
+        """
+        if given.scale is None or given.zero_point is None:
+            return {
+                "formula": f"input = {given.dtype}(raw * scale + offset)",
+                "scale": list(self.scale),
+                "offset": list(self.offset),
+            }
+        limits = np.iinfo(given.dtype)
+        return {
+            "formula": f"input = {given.dtype}(clip(round(raw * scale + offset), {limits.min}, "
+            f"{limits.max}))",
+            "scale": [factor / given.scale for factor in self.scale],
+            "offset": [added / given.scale + given.zero_point for added in self.offset],
+        }
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and what was seen when it was run.
+
+    Attributes:
+        path: The file.
+        format: `fp32`, `fp16`, `dynamic` or `int8`.
+        size_bytes: Its size. Zeros don't make a dense file smaller; `gzip_bytes` shows them.
+        gzip_bytes: Its size after gzip at level 9: what goes over the wire.
+        sha256: Hash of its bytes.
+        input: What it takes.
+        output: What it gives: logits, as the Keras model does.
+        feeding: How raw data becomes the input, see `Preprocessing.feeding`.
+        operators: How often each operator is in the file.
+        zeros: For each kernel of the Keras model, its zeros there and in the file.
+        verification: How the file's answers compare with those of Keras.
+        latency: Time against a baseline, when one was given.
+        provenance: What stands in the file's metadata.
+    """
+
+    path: Path
+    format: Format
+    size_bytes: int
+    gzip_bytes: int
+    sha256: str
+    input: TensorSpec
+    output: TensorSpec
+    feeding: Mapping[str, Any]
+    operators: Mapping[str, int]
+    zeros: tuple[ZeroCount, ...]
+    verification: Verification
+    latency: Latency | None
+    provenance: Mapping[str, Any]
+
+    @property
+    def report_path(self) -> Path:
+        """Where `to_json` is kept: beside the file, `.json` in place of `.tflite`."""
+        return self.path.with_suffix(".json")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; of the path the name alone, since a run may be moved."""
+        return {**asdict(self), "path": self.path.name}
+
+    def to_json(self) -> str:
+        """The text of the file beside the exported one."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,80 @@
+"""The copy of a model that is converted: plain, float32, one example at a time."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras.src.models.functional import Functional
+
+from tfticket.errors import ExportError, ModelError
+from tfticket.sparsity.wrapper import Masked
+from tfticket.state import _stable_name, named_variables
+
+
+def static_copy(model: keras.Model) -> keras.Model:
+    """A copy of a model as the converter needs it.
+
+    The batch is 1, since with any other the file gets dynamic shapes and operators to compute them;
+    wrappers that own masks are gone, their zeros stay; computation is in float32; automatic names
+    are counted anew, since names end up in the file and would differ from one copy to the next.
+
+    Raises:
+        ModelError: for a subclassed model, which Keras can't copy.
+        ExportError: for a model that hasn't one input and one output, or whose input has a side of
+            unknown length.
+    """
+    check_exportable(model)
+    taken: dict[str, int] = {}
+
+    def copy(layer: keras.Layer) -> keras.Layer:
+        inner = layer.layer if isinstance(layer, Masked) else layer
+        name = _stable_name(inner)
+        number = taken[name] = taken.get(name, -1) + 1
+        unique = name if number == 0 else f"{name}_{number}"
+        return inner.__class__.from_config({**inner.get_config(), "name": unique})
+
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(
+            batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name="input"
+        ),
+        model.inputs[0] if isinstance(model, keras.Sequential) else model.input,
+    )
+    static = keras.models.clone_model(
+        model, input_tensors=inputs, clone_function=copy, recursive=True
+    )
+    values = {key: variable.value for key, variable in named_variables(model).items()}
+    for key, variable in named_variables(static).items():
+        variable.assign(values[key])
+    for layer in static._flatten_layers():
+        if layer.compute_dtype in ("float16", "bfloat16"):
+            layer.dtype_policy = "float32"
+    static.name = "model"
+    return static
+
+
+def check_exportable(model: keras.Model) -> None:
+    """Raises what `static_copy` would; making the copy can take long."""
+    if not isinstance(model, (keras.Sequential, Functional)) or not model.built:
+        raise ModelError(
+            "Only built Sequential and Functional models can be exported. Received: "
+            f"{model.name!r} of the class {type(model).__name__}. Rebuild it with the functional "
+            "API, or call a Sequential model on data first."
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ExportError(
+            "A model must have one input and one output to be exported. Received: "
+            f"{len(model.inputs)} and {len(model.outputs)} in {model.name!r}."
+        )
+    shape = tuple(model.inputs[0].shape)
+    if None in shape[1:]:
+        raise ExportError(
+            "A model's input must have known sides to be exported, but for the batch. Received: "
+            f"the shape {shape}. Rebuild it with keras.Input(shape=...) of the size it will be "
+            "used with."
+        )
+
+
+def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """What the model answers to examples, shape (n, ...), float32."""
+    batch_size = model.inputs[0].shape[0] or 256
+    return np.asarray(model.predict(x, batch_size=batch_size, verbose=0), np.float32)
