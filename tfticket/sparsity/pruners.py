@@ -149,8 +149,8 @@ class ERKPruner(Pruner):
 def erk_counts(mask: Mask, keep: int) -> dict[str, int]:
     """Splits `keep` survivors over the variables of `mask` by the ERK rule; the sum is exact."""
     survivors = mask.counts()
-    if not 0 < keep <= mask.kept:
-        raise MaskError(f"`keep` must be in [1, {mask.kept}]. Received: keep={keep}")
+    if not 0 <= keep <= mask.kept:
+        raise MaskError(f"`keep` must be in [0, {mask.kept}]. Received: keep={keep}")
     # Webster's method: the j-th weight of a variable is due at (j - 1/2) / (its share of the sum).
     # Unlike rounding by the largest remainder it never takes one back when `keep` grows.
     due = [(np.arange(survivors[key]) + 0.5) / sum(mask[key].shape) for key in mask]
