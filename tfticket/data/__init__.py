@@ -9,7 +9,7 @@ from tfticket._lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
-        "AUGMENTATIONS": "tfticket.data.feed",
+        "AUGMENTATIONS": "tfticket.data.augment",
         "DataSet": "tfticket.data.dataset",
         "Feed": "tfticket.data.feed",
         "Split": "tfticket.data.dataset",

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfticket.data.augment import AUGMENTATIONS, flip_crop
 from tfticket.data.dataset import Split
+from tfticket.data.resident import Resident
 from tfticket.errors import DataError
 from tfticket.seeds import generator, sub_seed
-
-AUGMENTATIONS = ("none", "flip_crop")
-_PADDING = 4
 
 
 class Feed:
@@ -37,15 +36,14 @@ class Feed:
     `seek` may also be called by a callback, in `on_epoch_end`. Only one iterator may be in use.
 
     Args:
-        split: The examples; their memory is shared where TensorFlow allows it.
+        split: The examples; arrays of `load` are used as they lie in memory.
         batch_size: Examples in a batch, at most `len(split)`.
         seed: Seed of the run.
         chunk_steps: Steps in a chunk; `steps_per_execution` should divide it.
         scale: Factor of the inputs, shape () or (channels,).
         offset: What is added to them after that.
-        augment: `none`, or `flip_crop`: padded by 4 black pixels, cropped at random to the old
-            size, mirrored with probability 1/2 (as He et al., arXiv:1512.03385, section 4.2, for
-            CIFAR-10). It is a pure function of seed, step and place in the batch.
+        augment: `none`, or `flip_crop`: see `tfticket.data.augment`. It depends on nothing but the
+            seed, the step and the place in the batch.
 
     Raises:
         DataError: when a number is out of range or there are no images to augment.
@@ -84,7 +82,7 @@ class Feed:
         self.augment = augment
         self._step = 0
         self._orders: dict[int, np.ndarray] = {}
-        self._source = _Resident(split, scale, offset)
+        self._source = Resident(split, scale, offset)
 
     @property
     def step(self) -> int:
@@ -168,28 +166,6 @@ class Feed:
         return self._source.normalize(x), y
 
 
-def flip_crop(x: tf.Tensor, *, seed: int, step: tf.Tensor) -> tf.Tensor:
-    """Shifts images by up to 4 pixels over a black border, and mirrors half of them.
-
-    Args:
-        x: Images, shape (batch, height, width, channels), any type.
-        seed: Seed of the augmentation.
-        step: Scalar; the result is a pure function of seed, step and place in the batch.
-
-    Returns:
-        Images of the same shape and type.
-    """
-    count, height, width = x.shape[0], x.shape[1], x.shape[2]
-    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
-    draws = tf.random.stateless_uniform((3, count, 1), seeds, 0, 2**24, tf.int32)
-    top, left = draws[0] % (2 * _PADDING + 1), draws[1] % (2 * _PADDING + 1)
-    columns = tf.where(draws[2] % 2 == 0, tf.range(width), tf.range(width)[::-1])
-    border = [_PADDING, _PADDING]
-    padded = tf.pad(x, [[0, 0], border, border, [0, 0]])
-    rows = tf.gather(padded, top + tf.range(height), axis=1, batch_dims=1)
-    return tf.gather(rows, left + columns, axis=2, batch_dims=1)
-
-
 def batches(
     split: Split,
     batch_size: int = 1000,
@@ -208,39 +184,23 @@ def batches(
         scale: Factor of the inputs, shape () or (channels,).
         offset: What is added to them after that.
     """
-    source = _Resident(split, scale, offset)
+    source = Resident(split, scale, offset)
     fewest = -(-source.count // batch_size)
     parts = next((p for p in range(fewest, 2 * fewest) if source.count % p == 0), None)
     size = batch_size if parts is None else source.count // parts
     indices = tf.data.Dataset.range(source.count).batch(size, drop_remainder=parts is not None)
-    return indices.map(lambda i: source.batch(i)).with_options(_options())
 
+    def batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x, y = source.gather(indices)
+        return source.normalize(x), y
 
-class _Resident:
-    """A split as tensors on the host: captured by the graph, never copied into it."""
-
-    def __init__(self, split: Split, scale: np.ndarray | float, offset: np.ndarray | float) -> None:
-        self.count = len(split)
-        with tf.device("CPU"):
-            self.x = tf.constant(split.x)
-            self.y = tf.constant(split.y)
-        self.scale = np.asarray(scale, np.float32)
-        self.offset = np.asarray(offset, np.float32)
-
-    def gather(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.gather(self.x, indices), tf.gather(self.y, indices)
-
-    def normalize(self, x: tf.Tensor) -> tf.Tensor:
-        x = tf.cast(x, tf.float32) * self.scale
-        return x + self.offset if self.offset.any() else x
-
-    def batch(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x, y = self.gather(indices)
-        return self.normalize(x), y
+    return indices.map(batch).with_options(_options())
 
 
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True
+    # Rewriting the pipeline would copy the captured data; there is nothing here to rewrite.
+    options.experimental_optimization.apply_default_optimizations = False
     return options

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from tfticket.data import folder, sources, tfds
+from tfticket.data.alignment import aligned_take
 from tfticket.data.checks import checked
 from tfticket.data.dataset import DataSet, Source, Split
 from tfticket.errors import DataError
@@ -24,7 +25,7 @@ _PREFIXES: dict[str, Callable[[str, PathLike | None], Source]] = {
     "npz:": sources.read_npz,
 }
 _TEST_SHARE = 0.2
-_CHUNK = 4096
+_CHUNK = 1024
 
 
 def load(
@@ -131,7 +132,7 @@ def _hold_out_test(name: str, split: Split) -> tuple[Split, Split]:
 def _take(split: Split, chosen: np.ndarray) -> Split:
     # In the source's order: a memory-mapped file is then read from front to back.
     chosen = np.sort(chosen)
-    return Split(split.x[chosen], split.y[chosen])
+    return Split(aligned_take(split.x, chosen), aligned_take(split.y, chosen))
 
 
 def _validation_count(name: str, validation: int | float, available: int) -> int:
@@ -171,8 +172,13 @@ def _normalization(
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation by channel (the last axis), without a float copy of the data."""
     count = x.size // x.shape[-1]
-    chunks = [x[start : start + _CHUNK] for start in range(0, len(x), _CHUNK)]
-    axes = tuple(range(x.ndim - 1))
-    mean = np.sum([chunk.sum(axis=axes, dtype=np.float64) for chunk in chunks], axis=0) / count
-    squares = np.sum([((chunk - mean) ** 2).sum(axis=axes) for chunk in chunks], axis=0)
-    return mean, np.sqrt(squares / count)
+    total = np.sum([c.sum(axis=1, dtype=np.float64) for c in _channel_rows(x)], axis=0)
+    mean = (total / count)[:, np.newaxis].astype(np.float32)
+    squares = [np.square(c - mean).sum(axis=1, dtype=np.float64) for c in _channel_rows(x)]
+    return total / count, np.sqrt(np.sum(squares, axis=0) / count)
+
+
+def _channel_rows(x: np.ndarray) -> Iterator[np.ndarray]:
+    # One contiguous row a channel: four times as fast to sum as a strided last axis.
+    for start in range(0, len(x), _CHUNK):
+        yield x[start : start + _CHUNK].reshape(-1, x.shape[-1]).T.astype(np.float32, order="C")
