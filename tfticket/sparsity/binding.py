@@ -125,26 +125,38 @@ class KeepMask(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Attaches the mask."""
-        if self.mask is None:
-            if not mask_variables(self.model):
-                raise MaskError(
-                    "`KeepMask` needs a mask for a model without `Masked` layers. Received: "
-                    f"mask=None for {self.model.name!r}."
-                )
-            self._binding = MaskBinding(self.model)
-        else:
-            covered = prunable_variables(self.model)
-            self._binding = MaskBinding(
-                self.model, [key for key in covered if key not in self.mask]
-            )
+        self._release()  # of a `fit` that was interrupted
+        self._binding = MaskBinding(self.model, self._left_dense())
+        if self.mask is not None:
             self._binding.set(self.mask)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Checks the zeros and lets go."""
+        try:
+            if self._binding is not None:
+                self._binding.check()
+        finally:
+            self._release()
+
+    def _left_dense(self) -> list[str]:
+        """The kernels that the mask leaves out, after a look at whether it fits the others."""
+        shapes = {key: tuple(v.shape) for key, v in prunable_variables(self.model).items()}
+        owned = mask_variables(self.model)
+        if self.mask is None:
+            if not owned:
+                raise MaskError(
+                    "`KeepMask` needs a mask for a model without `Masked` layers. Received: "
+                    f"mask=None for {self.model.name!r}."
+                )
+            return []
+        covered = owned or self.mask
+        check_mask(self.mask, {key: shape for key, shape in shapes.items() if key in covered})
+        return [key for key in shapes if key not in covered]
+
+    def _release(self) -> None:
         if self._binding is not None:
-            binding, self._binding = self._binding, None
-            binding.check()
-            binding.release()
+            self._binding.release()
+            self._binding = None
 
 
 def _dense_mask(kernel: keras.Variable) -> keras.Variable:
