@@ -87,7 +87,7 @@ class Lines:
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
         """Notes what the next updates are about."""
-        self._level = f"seed {seed}  {branch} {level:2d}  density {100 * density:6.2f} %"
+        self._level = f"seed {seed}  {branch:<8} {level:2d}  density {100 * density:6.2f} %"
         self._steps, self._step = steps, 0
 
     def update(

@@ -50,7 +50,7 @@ def list_(as_json: bool = False) -> None:
 @recipe_argument
 @json_option
 def show(recipe: str, as_json: bool) -> None:
-    """Print a recipe with its comments; with --json, resolved, every default filled.
+    """Print a recipe; with --json, with every default filled.
 
     \b
     tfticket recipe show lth_digits
@@ -69,7 +69,7 @@ def show(recipe: str, as_json: bool) -> None:
 @recipe.command()
 @click.argument("recipes", nargs=-1, shell_complete=complete_recipe)
 def check(recipes: tuple[str, ...]) -> None:
-    """Check recipes, and tell all mistakes of each; without a RECIPE, the built-in ones.
+    """Check recipes, by default the built-in ones, and tell all mistakes.
 
     \b
     tfticket recipe check lth_digits my_recipe.toml

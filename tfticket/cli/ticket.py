@@ -23,7 +23,7 @@ def ticket() -> None:
 @ticket_argument
 @json_option
 def show(ticket_file: Path, as_json: bool) -> None:
-    """Show what a TICKET file holds: density by layer, and where it comes from.
+    """Show what a TICKET file holds, and where it comes from.
 
     \b
     tfticket ticket show runs/lth_digits/default/seeds/seed_0/ticket/level_05.npz
@@ -66,9 +66,9 @@ def show(ticket_file: Path, as_json: bool) -> None:
     help="The .keras file to write.",
 )
 def apply(ticket_file: Path, model: Path, output: Path) -> None:
-    """Put a TICKET into a copy of MODEL, a .keras file, and tell what doesn't fit.
+    """Put a TICKET into a copy of MODEL, and tell what doesn't fit.
 
-    The copy keeps the mask in any further training.
+    MODEL is a .keras file. The copy keeps the mask in any further training.
 
     \b
     tfticket ticket apply level_05.npz model.keras -o sparse.keras

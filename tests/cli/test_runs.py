@@ -1,0 +1,30 @@
+import json
+
+from tiny_recipe import recipe
+
+from tfticket.cli import main
+from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.session import writing
+
+
+def test_runs_are_listed_with_their_state(tmp_path, capsys):
+    run = RunDir(tmp_path / "tiny" / "default")
+    with writing(run, recipe(), toml=b""):
+        run.update_environment({"started": "2026-01-01T00:00:00+00:00"})
+    assert main(["runs", "list", "--runs", str(tmp_path)]) == 0
+    line = capsys.readouterr().out
+    assert line.split() == [
+        str(run.path), "resumable", "after", "0", "levels", "2026-01-01T00:00:00+00:00"
+    ]  # fmt: skip
+    run.mark_complete({})
+    assert main(["runs", "list", "--runs", str(tmp_path), "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["complete"] is True
+    assert entry["path"] == str(run.path)
+
+
+def test_no_runs_is_no_error(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs"]) == 0
+    streams = capsys.readouterr()
+    assert (streams.out, streams.err) == ("", "No runs in runs.\n")

@@ -1,0 +1,84 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from helpers import mlp, random_mask, values
+
+from tfticket.cli import main
+from tfticket.lottery import Ticket
+from tfticket.sparsity import get_mask
+from tfticket.state import Snapshot
+
+
+@pytest.fixture
+def ticket(tmp_path, seeded):
+    model = mlp()
+    weights = Snapshot.capture(model, step=0).variables
+    found = Ticket(random_mask(model), weights, 3, 0, {"recipe": "tiny", "seed": 4})
+    found.save(tmp_path / "level_03.npz")
+    return found
+
+
+def test_show_tells_density_by_layer_and_provenance(ticket, tmp_path, capsys):
+    assert main(["ticket", "show", str(tmp_path / "level_03.npz")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Level 3, weights of step 0, hash ")
+    for key, kept in ticket.mask.counts().items():
+        assert f"{key}" in shown
+        assert f"{kept} of" in " ".join(shown.split())
+    assert "recipe: tiny" in shown
+
+
+def test_show_as_json(ticket, tmp_path, capsys):
+    assert main(["ticket", "show", str(tmp_path / "level_03.npz"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["kept"] == ticket.mask.counts()
+    assert shown["sha256"] == ticket.sha256
+    assert shown["provenance"] == {"recipe": "tiny", "seed": 4}
+
+
+def test_apply_writes_a_model_that_keeps_the_mask(ticket, tmp_path, capsys):
+    model, output = tmp_path / "model.keras", tmp_path / "sparse.keras"
+    mlp().save(model)
+    path = str(tmp_path / "level_03.npz")
+    assert main(["ticket", "apply", path, str(model), "-o", str(output)]) == 0
+    streams = capsys.readouterr()
+    assert streams.out == f"{output}\n"
+    assert "not taken over" not in streams.err
+    sparse = keras.saving.load_model(output)
+    assert get_mask(sparse) == ticket.mask
+    for key, array in values(sparse).items():
+        np.testing.assert_array_equal(array, ticket.weights[key])
+
+
+def test_apply_tells_what_does_not_fit(ticket, tmp_path, capsys):
+    model, output = tmp_path / "model.keras", tmp_path / "sparse.keras"
+    mlp((6, 5, 4, 7)).save(model)
+    path = str(tmp_path / "level_03.npz")
+    assert main(["ticket", "apply", path, str(model), "-o", str(output)]) == 0
+    told = capsys.readouterr().err
+    assert "not taken over: output/kernel, ticket (4, 3), model (4, 7)" in told
+    assert output.is_file()
+
+
+@pytest.mark.parametrize(
+    ("ticket_name", "model_name", "output", "status", "message"),
+    [
+        ("none.npz", "model.keras", "out.keras", 1, "no such file"),
+        ("broken.npz", "model.keras", "out.keras", 1, "damaged"),
+        ("level_03.npz", "broken.keras", "out.keras", 1, "must be a .keras file"),
+        ("level_03.npz", "none.keras", "out.keras", 2, "does not exist"),
+        ("level_03.npz", "model.keras", "out.h5", 2, "must end in .keras"),
+        ("level_03.npz", "model.keras", "none/out.keras", 1, "could not be written"),
+    ],
+)
+def test_apply_refuses(
+    ticket, tmp_path, capsys, monkeypatch, ticket_name, model_name, output, status, message
+):
+    monkeypatch.chdir(tmp_path)
+    mlp().save("model.keras")
+    (tmp_path / "broken.npz").write_bytes(b"no archive")
+    (tmp_path / "broken.keras").write_bytes(b"no archive")
+    assert main(["ticket", "apply", ticket_name, model_name, "-o", output]) == status
+    assert message in capsys.readouterr().err
