@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.cli",),
     ("tfticket.recipe.runner",),
     ("tfticket.recipe.kinds",),
-    ("tfticket.recipe.planning",),
+    ("tfticket.recipe.planning", "tfticket.recipe.exporting"),
     ("tfticket.recipe.experiment", "tfticket.report"),
     ("tfticket.recipe.rates",),
     ("tfticket.recipe", "tfticket.export"),

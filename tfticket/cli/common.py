@@ -37,6 +37,13 @@ runs_option = click.option(
     show_envvar=True,
     help="Folder that holds the runs.",
 )
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="TFTICKET_DATA_DIR",
+    show_envvar=True,
+    help="Folder that holds the data sets.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 run_argument = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 

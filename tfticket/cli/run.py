@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tfticket.cli.common import InterruptError, Invocation, runs_option
+from tfticket.cli.common import InterruptError, Invocation, data_dir_option, runs_option
 from tfticket.cli.completion import complete_recipe
 
 if TYPE_CHECKING:
@@ -45,13 +45,7 @@ class SeedList(click.ParamType):
     metavar="KEY=VALUE",
     help="Change a key of the recipe, like train.steps=2_000. Can be repeated.",
 )
-@click.option(
-    "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="TFTICKET_DATA_DIR",
-    show_envvar=True,
-    help="Folder that holds the data sets.",
-)
+@data_dir_option
 @runs_option
 @click.option("--name", help="Name of the run.  [default: from --smoke and --set, or `default`]")
 @click.option("--fresh", is_flag=True, help="Begin anew; an old run is moved aside.")

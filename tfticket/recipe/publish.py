@@ -51,6 +51,7 @@ def publish(run: str | Path, root: str | Path) -> Path:
     files = {
         "ticket.npz": source.ticket(seed, "ticket", level),
         "model.tflite": exported,
+        "model.json": exported.with_suffix(".json"),
         "summary.json": source.report / "summary.json",
     }
     figures = sorted((source.report / "figures").glob("*.png"))[:MOST_FIGURES]

@@ -41,15 +41,20 @@ def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) ->
             something else, or it can't be written.
     """
     if fresh and run.recipe_json.is_file():
-        with _locked(run):
+        with locked(run):
             _move_aside(run)
-    with _locked(run):
+    with locked(run):
         _prepare(run, recipe, toml)
         yield run
 
 
 @contextlib.contextmanager
-def _locked(run: RunDir) -> Iterator[None]:
+def locked(run: RunDir) -> Iterator[None]:
+    """Holds the lock of a run.
+
+    Raises:
+        RunError: when another process holds it, or the directory can't be used.
+    """
     lock = FileLock(run.lock_file)
     with _explained(run):
         run.path.mkdir(parents=True, exist_ok=True)
