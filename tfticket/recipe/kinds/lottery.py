@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from tfticket.files import write_json
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import (
     TICKET,
@@ -19,6 +20,7 @@ from tfticket.lottery.trial import (
     TrialStore,
 )
 from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.kinds.connectivity import scan_connectivity
 from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.state import Snapshot
@@ -121,11 +123,13 @@ class _Reporter(TrialListener):
 
 
 def run_lottery(experiment: Experiment, run: RunDir, progress: Progress) -> None:
-    """Trains what isn't finished yet, seed by seed."""
+    """Trains what isn't finished yet, seed by seed, then measures connectivity if asked for."""
     for seed in experiment.recipe.seeds:
         _search(experiment, run, progress, seed)
         keras.backend.clear_session()
         gc.collect()
+    if experiment.recipe.connectivity is not None and not run.connectivity.exists():
+        write_json(run.connectivity, scan_connectivity(experiment, progress).to_dict())
 
 
 def _search(experiment: Experiment, run: RunDir, progress: Progress, seed: int) -> None:
