@@ -1,0 +1,122 @@
+import hashlib
+import json
+
+import pytest
+from report import synthetic_run
+
+from tfticket.errors import RunError
+from tfticket.lottery.ticket import Ticket
+from tfticket.recipe import parsing
+from tfticket.recipe.publish import CARD, MOST_BYTES, publish
+
+FIGURES = ("01_accuracy.png", "02_early_stop.png", "03_a.png", "04_b.png", "05_c.png")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A complete run with a report and exported levels 0, 4 and 6; 6 is the sparsest."""
+    path = synthetic_run.write_run(tmp_path / "runs" / "lth_synthetic" / "default", seeds=(0, 1))
+    for name, size in {
+        "seed_0_level_00.fp32": 900,
+        "seed_0_level_04.fp32": 800,
+        "seed_0_level_06.fp32": 700,
+        "seed_0_level_06.int8": 300,
+        "seed_1_level_06.int8": 200,
+    }.items():
+        export = path / "export" / f"{name}.tflite"
+        export.parent.mkdir(exist_ok=True)
+        export.write_bytes(name.encode() * size)
+        export.with_suffix(".json").write_text(json.dumps({"format": name[-4:]}))
+    win(path, None)
+    for name in FIGURES:
+        figure = path / "report" / "figures" / name
+        figure.parent.mkdir(exist_ok=True)
+        figure.write_bytes(name.encode())
+    return path
+
+
+def win(path, level):
+    """Writes a summary in which this level is the smallest winning one."""
+    (path / "report").mkdir(exist_ok=True)
+    summary = {"smallest_winning": None if level is None else {"level": level}}
+    (path / "report" / "summary.json").write_text(json.dumps(summary))
+
+
+def test_the_folder_holds_the_small_set_and_a_card_of_it(run, tmp_path):
+    folder = publish(run, tmp_path / "saved")
+    assert folder == tmp_path / "saved" / "lth_synthetic"
+    card = json.loads((folder / CARD).read_text())
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert files == card["files"].keys() | {CARD}
+    assert files == {
+        CARD,
+        "ticket.npz",
+        "model.tflite",
+        "model.json",
+        "summary.json",
+        *(f"figures/{name}" for name in FIGURES[:4]),
+    }
+    for name, facts in card["files"].items():
+        content = (folder / name).read_bytes()
+        assert facts == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_the_card_says_where_it_is_from_and_what_was_measured(run, tmp_path):
+    folder = publish(run, tmp_path / "saved")
+    card = json.loads((folder / CARD).read_text())
+    ticket = Ticket.load(folder / "ticket.npz")
+    recipe = json.loads((run / "recipe.json").read_text())
+    assert (card["recipe"], card["seed"], card["level"]) == ("lth_synthetic", 0, ticket.level)
+    assert card["recipe_sha256"] == parsing.sha256(recipe)
+    assert card["density"] == pytest.approx(ticket.mask.density)
+    assert 0 < card["ticket"]["accuracy_at_early_stop"] < 1
+    assert card["dense"]["density"] == 1.0
+    assert card["versions"]["keras"] == "3.15.1"
+
+
+@pytest.mark.parametrize(("winning", "level"), [(None, 6), (4, 4), (5, 6)])
+def test_the_smallest_winning_ticket_is_taken_if_it_was_exported(run, tmp_path, winning, level):
+    win(run, winning)
+    folder = publish(run, tmp_path / "saved")
+    assert Ticket.load(folder / "ticket.npz").level == level
+
+
+def test_of_its_files_the_smallest_of_the_first_seed_is_taken(run, tmp_path):
+    content = (publish(run, tmp_path / "saved") / "model.tflite").read_bytes()
+    assert content.startswith(b"seed_0_level_06.int8")
+
+
+def test_publishing_again_replaces_what_was_there(run, tmp_path):
+    folder = publish(run, tmp_path / "saved")
+    note = folder / "NOTES.md"
+    note.write_text("by hand")
+    (run / "report" / "figures" / FIGURES[0]).unlink()
+    publish(run, tmp_path / "saved")
+    assert not (folder / "figures" / FIGURES[0]).exists()
+    assert (folder / "figures" / FIGURES[4]).exists()
+    assert note.read_text() == "by hand"
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("COMPLETE", "Only a complete run"),
+        ("recipe.json", "must be a directory with a recipe.json"),
+        ("report/summary.json", "Make it by `tfticket report"),
+        ("seeds/seed_0/ticket/level_06.npz", "level_06.npz can't be read"),
+        ("export", "Nothing of .* has been exported yet"),
+    ],
+)
+def test_what_lacks_something_is_refused_and_nothing_is_written(run, tmp_path, missing, message):
+    (run / missing).rename(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=message):
+        publish(run, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
+def test_a_file_that_is_too_large_is_refused(run, tmp_path):
+    win(run, 4)
+    (run / "export" / "seed_0_level_04.fp32.tflite").write_bytes(bytes(MOST_BYTES + 1))
+    with pytest.raises(RunError, match=r"at most 2,000,000 bytes.*with 2,000,001"):
+        publish(run, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
