@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfticket.lottery.trial import MemoryStore, Trial, TrialListener
 from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.exporting import Exporter
 from tfticket.recipe.kinds.lottery import run_lottery
 from tfticket.recipe.planning import plan as make_plan
 from tfticket.recipe.progress import Plan, Progress, Silence
@@ -83,4 +84,8 @@ def _trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
 
 
 def _export(experiment: Experiment, run: RunDir, progress: Progress) -> None:
-    pass
+    """Every file that can be made is made before the first failure is told."""
+    exporter = Exporter(experiment, run, progress)
+    exporter.export()
+    if exporter.failures:
+        raise exporter.failures[0]

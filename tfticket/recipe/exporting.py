@@ -1,0 +1,261 @@
+"""From the networks of a run to the files that run on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfticket.data import DataSet, Split
+from tfticket.errors import DataError, ExportError, RunError
+from tfticket.export.plain import save_keras
+from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket.export.tflite import to_tflite
+from tfticket.lottery.ticket import Ticket
+from tfticket.lottery.trial import TICKET
+from tfticket.lottery.verdict import Verdict
+from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.progress import Progress, Silence
+from tfticket.recipe.rundir import RunDir
+from tfticket.report.summary import Summary, summarize
+from tfticket.state import Snapshot
+
+CALIBRATION_EXAMPLES = 500
+CHECK_EXAMPLES = 10_000
+_DENSE = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A level that is worth exporting.
+
+    Attributes:
+        level: The level.
+        reason: Why, in words.
+    """
+
+    level: int
+    reason: str
+
+
+def choose(summary: Summary) -> Choice:
+    """The smallest ticket that a run has shown, or at least suggests, to be as good as dense.
+
+    Raises:
+        RunError: when no network is finished.
+    """
+    tickets = [level for level in summary.branch(TICKET) if level.level > _DENSE]
+    if summary.dense is None:
+        raise RunError("A run must have a finished dense network to choose a ticket to export.")
+    if summary.smallest_winning is not None:
+        return Choice(summary.smallest_winning.level, "the smallest winning ticket")
+    matching = [v for v in summary.verdicts if v.verdict is Verdict.MATCHING]
+    if matching:
+        smallest = min(matching, key=lambda verdict: verdict.density)
+        return Choice(smallest.level, "no ticket is winning; the smallest that matches")
+    enough = summary.dense.accuracy.mean - summary.criteria.margin
+    as_good = [level for level in tickets if level.accuracy.mean >= enough]
+    if as_good:
+        smallest_level = min(as_good, key=lambda level: level.density)
+        return Choice(
+            smallest_level.level,
+            "no ticket is shown to match; the smallest that was as accurate on average",
+        )
+    if tickets:
+        best = max(tickets, key=lambda level: level.accuracy.mean)
+        return Choice(best.level, "no ticket is as accurate; the one that comes nearest")
+    return Choice(_DENSE, "no ticket is finished; the dense network")
+
+
+def export_run(
+    run: str | Path,
+    *,
+    level: int | None = None,
+    seed: int | None = None,
+    formats: Sequence[Format] | None = None,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> list[ExportReport]:
+    """Exports a ticket of a run, and the dense network beside it to be held against.
+
+    Writes `models/seed_S_level_LL.keras`, a plain Keras model with the zeros in place, and for each
+    format `export/seed_S_level_LL.FORMAT.tflite` with its report `.json`. The weights are those
+    at the end of the level's training.
+
+    Args:
+        run: The run directory; the run needn't be complete.
+        level: Which level. None for those that the recipe asks for, which may mean to `choose`.
+        seed: Which seed. None for the first of the recipe that has the level.
+        formats: Which formats. None for those of the recipe.
+        data_dir: Where data sets lie.
+        progress: Is told about each file.
+
+    Returns:
+        A report a file; those of the dense network first.
+
+    Raises:
+        RunError: when it isn't a run, or the level isn't finished.
+        DataError: when the data can't be had, or isn't what the run was made with.
+        ExportError: when a file could not be made or failed its checks; the others are there.
+    """
+    directory = RunDir(run)
+    experiment = Experiment.load(directory.recipe(), data_dir)
+    exporter = Exporter(experiment, directory, progress or Silence())
+    reports = exporter.export(level=level, seed=seed, formats=formats)
+    if exporter.failures:
+        raise ExportError(
+            f"{len(exporter.failures)} of {len(exporter.failures) + len(reports)} files failed, "
+            f"and were not written: {' '.join(map(str, exporter.failures))}"
+        )
+    return reports
+
+
+@dataclass(eq=False)
+class Exporter:
+    """Exports networks of one run; a file that fails doesn't keep the others from being made.
+
+    Args:
+        experiment: The recipe of the run with its data in memory.
+        run: The run directory.
+        progress: Is told about each file, and each failure.
+
+    Attributes:
+        failures: What went wrong so far, an error a file.
+    """
+
+    experiment: Experiment
+    run: RunDir
+    progress: Progress
+    failures: list[ExportError] = field(default_factory=list)
+
+    def export(
+        self,
+        *,
+        level: int | None = None,
+        seed: int | None = None,
+        formats: Sequence[Format] | None = None,
+    ) -> list[ExportReport]:
+        """Exports what was asked for, as `export_run` says, but keeps failures to itself."""
+        levels = self._levels() if level is None else [level]
+        chosen: Sequence[Format] = formats or self.experiment.recipe.export.formats
+        by_seed: dict[int, list[int]] = {}
+        for wanted in levels:
+            by_seed.setdefault(self._seed_of(wanted, seed), []).append(wanted)
+        reports = []
+        for found, wanted_levels in by_seed.items():
+            # Sparse files are timed against dense fp32, so that one is always made.
+            dense: dict[Format, None] = dict.fromkeys(("fp32", *chosen))
+            reports += self._network(found, _DENSE, dense)
+            for wanted in wanted_levels:
+                if wanted != _DENSE:
+                    reports += self._network(found, wanted, chosen)
+        return reports
+
+    def _levels(self) -> list[int]:
+        asked = self.experiment.recipe.export.levels
+        if asked != "smallest_winning":
+            return list(asked)
+        choice = choose(summarize(self.run.path))
+        self.progress.message(f"Exporting level {choice.level}: {choice.reason}.")
+        return [choice.level]
+
+    def _seed_of(self, level: int, seed: int | None) -> int:
+        wanted = self.experiment.recipe.seeds if seed is None else (seed,)
+        finished = self.run.finished_levels()
+        for candidate in wanted:
+            if {(candidate, TICKET, level), (candidate, TICKET, _DENSE)} <= finished:
+                return candidate
+        places = sorted({(s, found) for s, branch, found in finished if branch == TICKET})
+        raise RunError(
+            "A level must be finished, and the dense network of its seed too, to be exported. "
+            f"Received: level {level} of seed {' or '.join(map(str, wanted))}. Finished as (seed, "
+            f"level): {places}."
+        )
+
+    def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:
+        ticket = Ticket.load(self.run.ticket(seed, TICKET, level))
+        self._check_data(ticket)
+        model = self._trained(seed, level)
+        if level != _DENSE:
+            save_keras(model, self.run.model(seed, level))
+        reports = []
+        for format in formats:
+            try:
+                reports.append(self._file(model, ticket, seed, format))
+            except ExportError as error:
+                self.failures.append(error)
+                self.progress.message(str(error))
+            else:
+                self.progress.message(_line(reports[-1]))
+        return reports
+
+    def _trained(self, seed: int, level: int) -> keras.Model:
+        model = self.experiment.model(seed)
+        snapshot = Snapshot.load(self.run.final(seed, TICKET, level))
+        replace(snapshot, optimizer=None).restore(model)
+        return model
+
+    def _check_data(self, ticket: Ticket) -> None:
+        found, expected = (
+            self.experiment.data.fingerprint,
+            ticket.provenance.get("data_fingerprint"),
+        )
+        if expected not in (None, found):
+            raise DataError(
+                "A ticket must be exported with the data that it was found with, or its accuracy "
+                f"would mean nothing. Received: {self.experiment.data.name!r} with the fingerprint "
+                f"{found[:12]}..., the ticket has {str(expected)[:12]}... Give the folder of the "
+                "original data."
+            )
+
+    def _file(self, model: keras.Model, ticket: Ticket, seed: int, format: Format) -> ExportReport:
+        data = self.experiment.data
+        baseline = self.run.exported(seed, _DENSE, ".fp32.tflite")
+        path = self.run.exported(seed, ticket.level, f".{format}.tflite")
+        return to_tflite(
+            model,
+            path,
+            format=format,
+            calibration=self._calibration,
+            check_on=self._test,
+            mask=ticket.mask,
+            preprocessing=Preprocessing.of(data.scale, data.offset),
+            provenance={
+                **ticket.provenance,
+                "run": self.run.path.resolve().name,
+                "seed": seed,
+                "level": ticket.level,
+                "ticket_sha256": ticket.sha256,
+                "classes": list(data.class_names),
+            },
+            baseline=baseline if baseline.is_file() and baseline != path else None,
+        )
+
+    @cached_property
+    def _calibration(self) -> np.ndarray:
+        return _inputs(self.experiment.data, self.experiment.data.train, CALIBRATION_EXAMPLES)
+
+    @cached_property
+    def _test(self) -> tuple[np.ndarray, np.ndarray]:
+        test = self.experiment.data.test
+        return _inputs(self.experiment.data, test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
+
+
+def _inputs(data: DataSet, split: Split, examples: int) -> np.ndarray:
+    """The first examples of a split as the network sees them; splits are in random order."""
+    return (split.x[:examples] * data.scale + data.offset).astype(np.float32)
+
+
+def _line(report: ExportReport) -> str:
+    """A file in one line for people."""
+    seen = report.verification
+    parts = [f"{report.size_bytes:,} bytes, {report.gzip_bytes:,} after gzip"]
+    if seen.accuracy is not None:
+        parts.append(f"accuracy {seen.accuracy:.2%} on {seen.count:,} test examples")
+    if report.latency is not None:
+        parts.append(f"{report.latency.speedup:.2f} times as fast as dense fp32 on this machine")
+    return f"{report.path.name}: {', '.join(parts)}."
