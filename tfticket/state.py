@@ -97,7 +97,8 @@ def variable_owners(root: keras.Layer) -> dict[str, tuple[keras.Layer, keras.Var
         for variable in _own_variables(layer):
             if id(variable) not in seen:
                 seen.add(id(variable))
-                owners[_unused("/".join((*path, variable.name)), owners)] = (layer, variable)
+                key = "/".join((*path, _without_number("variable", variable.name)))
+                owners[_unused(key, owners)] = (layer, variable)
     return owners
 
 
@@ -118,8 +119,11 @@ def _walk(
 def _stable_name(layer: keras.Layer) -> str:
     """The layer's name; an automatic one without the number that counts through the process."""
     kind = layer.layer if isinstance(layer, MaskOwner) else layer
-    automatic = to_snake_case(type(kind).__name__)
-    return automatic if re.fullmatch(rf"{automatic}(_\d+)?", layer.name) else layer.name
+    return _without_number(to_snake_case(type(kind).__name__), layer.name)
+
+
+def _without_number(automatic: str, name: str) -> str:
+    return automatic if re.fullmatch(rf"{automatic}(_\d+)?", name) else name
 
 
 def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
