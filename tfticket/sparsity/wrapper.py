@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfticket.errors import MaskError
+from tfticket.errors import MaskError, ModelError
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.state import MaskOwner, named_variables, prunable_variables
 
@@ -131,6 +131,13 @@ class Masked(MaskOwner):
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """As the wrapped layer's."""
         return self.layer.compute_mask(inputs, previous_mask)
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Refused: Keras would put an integer kernel in place of the one that the mask is for."""
+        raise ModelError(
+            f"A sparse layer can't be quantized while it has its mask. Received: {self.name!r}. "
+            "Quantize the model that `strip` returns: its zeros stay zero."
+        )
 
     def get_build_config(self) -> dict[str, Any]:
         """The wrapped layer's, since that is what has to be built."""
