@@ -26,11 +26,12 @@ def checked(name: str, source: Source) -> Source:
             or are out of range, or there is only one class.
     """
     train = _examples(name, "training", source.train)
-    test = source.test and _examples(name, "test", source.test)
-    if test and (test.x.shape[1:] != train.x.shape[1:] or test.x.dtype != train.x.dtype):
+    test = None if source.test is None else _examples(name, "test", source.test)
+    kinds = [(s.x.shape[1:], s.x.dtype.name) for s in (train, test) if s is not None]
+    if len(set(kinds)) > 1:
         raise DataError(
             f"Training and test inputs of `{name}` must have one shape and type. Received: "
-            f"{train.x.shape[1:]} {train.x.dtype} and {test.x.shape[1:]} {test.x.dtype}."
+            f"{' and '.join(f'{shape} {dtype}' for shape, dtype in kinds)}."
         )
     class_names = source.class_names or _classes_of(name, train.y)
     if len(class_names) < 2:

@@ -110,7 +110,10 @@ class Feed:
         first, last = step * self.batch_size, (step + count) * self.batch_size
         epochs = range(first // examples, -(-last // examples))
         # Kept between calls: a chunk mostly begins in the epoch that the one before ended in.
-        self._orders = {epoch: self._orders.get(epoch, self._order(epoch)) for epoch in epochs}
+        self._orders = {
+            epoch: self._orders[epoch] if epoch in self._orders else self._order(epoch)
+            for epoch in epochs
+        }
         start = first - epochs.start * examples
         flat = np.concatenate(list(self._orders.values()))[start : start + last - first]
         return flat.reshape(count, self.batch_size)

@@ -68,7 +68,10 @@ def load(
     """
     source = checked(name, _read(name, data_dir))
     content = _fingerprint(source)
-    pool, test = (source.train, source.test) if source.test else _hold_out_test(name, source.train)
+    pool, test, description = source.train, source.test, source.description
+    if test is None:
+        pool, test = _hold_out_test(name, source.train)
+        description = f"{description} {len(test):,} examples were held out as test data."
     held_out = _validation_count(name, validation, len(pool))
     order = generator(seed, "validation").permutation(len(pool))
     if limit is not None and limit < 1:
@@ -86,9 +89,7 @@ def load(
         input_shape=tuple(int(size) for size in train.x.shape[1:]),
         scale=scale,
         offset=offset,
-        description=source.description
-        if source.test
-        else f"{source.description} {len(test):,} examples were held out as test data.",
+        description=description,
         fingerprint=hashlib.sha256(f"{content}{options}".encode()).hexdigest(),
     )
 
@@ -110,8 +111,8 @@ def _read(name: str, data_dir: PathLike | None) -> Source:
 
 def _fingerprint(source: Source) -> str:
     sha = hashlib.sha256()
-    for split in filter(None, (source.train, source.test)):
-        for array in (split.x, split.y):
+    for split in (source.train, source.test):
+        for array in () if split is None else (split.x, split.y):
             sha.update(f"{array.dtype.str}{array.shape}".encode())
             for start in range(0, len(array), _CHUNK):
                 sha.update(np.ascontiguousarray(array[start : start + _CHUNK]).data)

@@ -55,7 +55,8 @@ def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
             f"`npz:PATH` must name a file that exists. Received: {file.absolute()}, no such file."
         )
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        with file.open("rb") as opened:  # np.load forgets to close a path that it can't read
+            archive = np.load(opened, allow_pickle=False)
             arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(

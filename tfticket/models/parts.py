@@ -117,7 +117,14 @@ class Parts:
     def logits(self, x: Any, num_classes: int) -> Any:
         """The output layer; its width is the number of classes, whatever `width` says."""
         name = "output"
-        return keras.layers.Dense(num_classes, kernel_initializer=self.kernel(name), name=name)(x)
+        layer = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=self.kernel(name),
+            # Under mixed precision the loss needs logits of full precision.
+            dtype=keras.config.dtype_policy().variable_dtype,
+            name=name,
+        )
+        return layer(x)
 
 
 def parts(

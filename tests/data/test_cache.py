@@ -1,0 +1,99 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfticket.data import cache
+from tfticket.data.dataset import Source, Split
+
+SPLIT = Split(np.arange(12, dtype=np.uint8).reshape(6, 2), np.array([0, 1] * 3, np.int32))
+SOURCE = Source(SPLIT, SPLIT, "made up", class_names=("a", "b"), max_value=16.0)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "tfticket" / "data"
+
+
+class Reader:
+    def __init__(self, source=SOURCE):
+        self.source = source
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+        return self.source
+
+
+def same(one, other):
+    for part in ("train", "test"):
+        a, b = getattr(one, part), getattr(other, part)
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_array_equal(a.x, b.x)
+            np.testing.assert_array_equal(a.y, b.y)
+            assert a.x.dtype == b.x.dtype
+    rest = ("description", "class_names", "max_value")
+    return all(getattr(one, name) == getattr(other, name) for name in rest)
+
+
+@pytest.mark.parametrize("source", [SOURCE, dataclasses.replace(SOURCE, test=None, max_value=None)])
+def test_read_once_then_memory_mapped(folder, source):
+    read = Reader(source)
+    assert same(cache.remember("set 1.0", [1], read), source)
+    again = cache.remember("set 1.0", [1], read)
+    assert same(again, source)
+    assert isinstance(again.train.x, np.memmap)
+    assert read.calls == 1
+    assert [entry.name.startswith("set_1.0-") for entry in folder.iterdir()] == [True]
+
+
+def test_another_origin_is_another_entry():
+    read = Reader()
+    cache.remember("set", [1], read)
+    cache.remember("set", [2], read)
+    assert read.calls == 2
+
+
+@pytest.mark.parametrize("name", ["train_x.npy", "test_y.npy", "source.json"])
+@pytest.mark.parametrize("damage", [b"", b"x" * 40, None])
+def test_a_damaged_entry_is_made_again(folder, name, damage):
+    read = Reader()
+    cache.remember("set", [1], read)
+    (file,) = folder.glob(f"*/{name}")
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage)
+    assert same(cache.remember("set", [1], read), SOURCE)
+    assert same(cache.remember("set", [1], read), SOURCE)
+    assert read.calls == 2
+
+
+def test_without_a_place_to_write_it_goes_on(folder):
+    folder.parent.mkdir()
+    folder.write_text("a file where the folder should be")
+    read = Reader()
+    for _ in range(2):
+        assert cache.remember("set", [1], read) is SOURCE
+    assert read.calls == 2
+
+
+def test_a_failed_read_leaves_nothing(folder):
+    def read():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.remember("set", [1], read)
+    assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_stamp_sees_changes(tmp_path):
+    file = tmp_path / "a"
+    file.write_text("one")
+    before = cache.stamp(tmp_path, [file])
+    assert before == cache.stamp(tmp_path, [file])
+    assert before[0][:2] == ("a", 3)
+    file.write_text("four")
+    assert before != cache.stamp(tmp_path, [file])

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+
+from tfticket import data
+from tfticket.errors import DataError
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """An .npz of 200 examples whose first value is their number; labels follow from it."""
+
+    def write(dtype=np.uint8, low=0, high=256, **extra):
+        rng = np.random.default_rng(0)
+        x = rng.uniform(low, high, (200, 3, 3, 2)).astype(dtype)
+        x[:, 0, 0, 0] = np.arange(200) if dtype == np.uint8 else x[:, 0, 0, 0]
+        y = np.arange(200) % 4
+        arrays = {"x_train": x[:150], "y_train": y[:150], "x_test": x[150:], "y_test": y[150:]}
+        np.savez(tmp_path / "a.npz", **(arrays | extra))
+        return f"npz:{tmp_path / 'a.npz'}"
+
+    return write
+
+
+def numbers(split):
+    return split.x[:, 0, 0, 0].tolist()
+
+
+def test_splits_are_disjoint_and_complete(archive):
+    loaded = data.load(archive(), validation=30)
+    assert sorted(numbers(loaded.train) + numbers(loaded.validation)) == list(range(150))
+    assert numbers(loaded.test) == list(range(150, 200))
+    assert (len(loaded.train), len(loaded.validation), len(loaded.test)) == (120, 30, 50)
+    for split in (loaded.train, loaded.validation, loaded.test):
+        np.testing.assert_array_equal(split.x[:, 0, 0, 0] % 4, split.y)
+    assert (loaded.num_classes, loaded.input_shape) == (4, (3, 3, 2))
+    assert loaded.train.x.dtype == np.uint8
+
+
+def test_the_seed_draws_the_validation_data_and_nothing_else(archive):
+    name = archive()
+    one, same, other = (data.load(name, validation=30, seed=seed) for seed in (0, 0, 1))
+    assert numbers(one.validation) == numbers(same.validation)
+    assert one.fingerprint == same.fingerprint
+    assert numbers(one.validation) != numbers(other.validation)
+    assert numbers(one.test) == numbers(other.test)
+    assert one.fingerprint != other.fingerprint
+
+
+def test_fingerprint_follows_content_and_options(archive):
+    name = archive()
+    before = data.load(name).fingerprint
+    assert before == data.load(name).fingerprint
+    assert before != data.load(name, normalize="standard").fingerprint
+    assert before != data.load(name, limit=10).fingerprint
+    archive(y_test=np.zeros(50, int))
+    assert before != data.load(name).fingerprint
+
+
+@pytest.mark.parametrize(("validation", "count"), [(1, 1), (149, 149), (0.1, 15), (0.5, 75)])
+def test_validation_by_count_or_share(archive, validation, count):
+    assert len(data.load(archive(), validation=validation).validation) == count
+
+
+@pytest.mark.parametrize("validation", [0, -1, 150, 5000, 0.0, 1.0, 1.5, 0.001, 0.999])
+def test_validation_out_of_range(archive, validation):
+    with pytest.raises(DataError, match=rf"`validation`.*Received: {validation:,} of the 150|"
+                       rf"`validation`.*Received: {validation} of 150"):  # fmt: skip
+        data.load(archive(), validation=validation)
+
+
+def test_limit_takes_a_part_of_the_same_splits(archive):
+    whole, part = data.load(archive()), data.load(archive(), limit=10)
+    for name in ("train", "validation", "test"):
+        few, many = numbers(getattr(part, name)), numbers(getattr(whole, name))
+        assert len(few) == 10
+        assert set(few) <= set(many)
+    with pytest.raises(DataError, match="limit=0"):
+        data.load(archive(), limit=0)
+
+
+def apply(loaded, split):
+    return split.x * loaded.scale + loaded.offset
+
+
+def test_unit_scale_of_bytes(archive):
+    loaded = data.load(archive())
+    assert loaded.scale == np.float32(1 / 255)
+    assert loaded.offset == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0, 0.7, (0, 0.7)), (-3, 5, (0, 1)), (0, 90, (0, 1))]
+)
+def test_unit_scale_of_floats(archive, low, high, expected):
+    loaded = data.load(archive(np.float32, low, high))
+    scaled = apply(loaded, loaded.train)
+    np.testing.assert_allclose((scaled.min(), scaled.max()), expected, atol=0.05)
+    assert scaled.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_standard_scale_is_measured_on_train(archive, dtype):
+    loaded = data.load(archive(dtype), normalize="standard")
+    scaled = apply(loaded, loaded.train)
+    np.testing.assert_allclose(scaled.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axis=(0, 1, 2)), 1, atol=1e-5)
+    assert abs(apply(loaded, loaded.test).mean()) > 1e-3
+
+
+def test_standard_scale_of_a_constant_channel(archive):
+    x = np.full((150, 3, 3, 2), 7, np.uint8)
+    x[..., 1] = np.arange(150)[:, None, None]
+    loaded = data.load(archive(x_train=x), normalize="standard")
+    assert loaded.scale[0] == 1
+    assert loaded.offset[0] == -7
+
+
+def test_unknown_normalization(archive):
+    with pytest.raises(DataError, match=r"unit or standard\. Received: 'none'"):
+        data.load(archive(), normalize="none")
+
+
+def test_digits_hold_out_their_test_data_by_no_seed():
+    one, other = (data.load("digits", validation=237, seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(one.test.x, other.test.x)
+    assert (len(one.train), len(one.validation), len(one.test)) == (1201, 237, 359)
+    assert "359 examples were held out" in one.description
+    assert apply(one, one.train).max() == 1
+    assert one.input_shape == (8, 8, 1)
+
+
+def test_too_few_to_hold_out(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 4)), y=np.array([0, 1]))
+    with pytest.raises(DataError, match="examples to train and to test on"):
+        data.load("npz:a.npz", data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cifar", "Did you mean 'cifar10'"),
+        ("MNIST", "Did you mean 'mnist'"),
+        ("xyz", r"Received: 'xyz'\.$"),
+        ("tfds:", "tfds:NAME"),
+    ],
+)
+def test_unknown_names(name, words):
+    with pytest.raises(DataError, match=words):
+        data.load(name)

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfticket.data import sources
+from tfticket.errors import DataError
+
+
+def test_digits():
+    digits = sources.read_digits()
+    assert digits.train.x.shape == (1797, 8, 8)
+    assert digits.train.x.dtype == np.uint8
+    assert (digits.train.x.min(), digits.train.x.max()) == (0, digits.max_value)
+    assert digits.test is None
+
+
+X, Y = np.arange(24.0).reshape(6, 4), np.array([0, 1] * 3)
+
+
+@pytest.mark.parametrize("compress", [np.savez, np.savez_compressed])
+def test_npz_with_test_data(tmp_path, compress):
+    compress(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=X[:2], y_test=Y[:2])
+    read = sources.read_npz("a.npz", tmp_path)
+    np.testing.assert_array_equal(read.train.x, X)
+    np.testing.assert_array_equal(read.train.y, Y)
+    np.testing.assert_array_equal(read.test.x, X[:2])
+    assert read.class_names == ()
+
+
+def test_npz_without_test_data_and_with_names(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, y=Y, class_names=np.array(["cat", "dog"]))
+    read = sources.read_npz(str(tmp_path / "a.npz"), None)
+    assert read.test is None
+    assert read.class_names == ("cat", "dog")
+
+
+def test_npz_with_wrong_keys(tmp_path):
+    np.savez(tmp_path / "a.npz", images=X, y=Y)
+    with pytest.raises(DataError, match=r"x_train.*Received: .*with images, y"):
+        sources.read_npz("a.npz", tmp_path)
+
+
+def test_npz_missing(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.npz, no such file"):
+        sources.read_npz("nowhere.npz", tmp_path)
+
+
+def truncated(path):
+    np.savez(path, x=X, y=Y)
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def pickled(path):
+    np.savez(path, x=np.array([object()] * 6), y=Y)
+
+
+def text(path):
+    path.write_text("not an archive")
+
+
+def single_array(path):
+    with path.open("wb") as file:
+        np.save(file, X)
+
+
+@pytest.mark.parametrize("write", [truncated, pickled, text, single_array])
+def test_npz_that_is_none(tmp_path, write):
+    path = tmp_path / "a.npz"
+    write(path)
+    with pytest.raises(DataError, match=r"a\.npz` can't be read"):
+        sources.read_npz("a.npz", tmp_path)
+
+
+def test_where_a_path_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert sources.resolved("~/a", None) == tmp_path / "a"
+    assert sources.resolved("a", "~/b") == tmp_path / "b/a"
+    assert sources.resolved("/a", "b") == Path("/a")
