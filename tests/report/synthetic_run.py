@@ -6,6 +6,7 @@ Masks and tickets are real files; the curves follow formulas that resemble the p
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def write_run(
     steps: int = 8000,
     evaluate_every: int = 200,
     recipe: dict | None = None,
+    input_shape: Sequence[int] | None = (),
 ) -> Path:
     """A run directory below `path`; `finished_levels` cuts the last seed short."""
     rows: list[Row] = []
@@ -57,7 +59,7 @@ def write_run(
         path / "recipe.json",
         _recipe(shapes, seeds, levels, controls, steps, evaluate_every) | (recipe or {}),
     )
-    write_json(path / "environment.json", _environment(shapes))
+    write_json(path / "environment.json", _environment(shapes, input_shape))
     if complete:
         write_json(path / "COMPLETE", {"seconds": 5400.0})
     return path
@@ -72,8 +74,8 @@ def search(shapes, *, seed, levels, rate=0.2):
         scores[key] = np.abs(own.normal(size=shape)) + 0.5 * np.abs(common.normal(size=shape))
         weights[key] = own.normal(0, 0.1, shape).astype(np.float32)
         weights[key.replace("kernel", "bias")] = np.zeros(shape[-1], np.float32)
-    if len(shapes[first]) == 2:
-        side = round(shapes[first][0] ** 0.5)
+    side = math.isqrt(shapes[first][0])
+    if len(shapes[first]) == 2 and side**2 == shapes[first][0]:
         axis = np.linspace(-1.6, 1.6, side)
         importance = np.exp(-(axis[:, None] ** 2) - axis[None] ** 2)
         scores[first] *= importance.reshape(-1, 1)
@@ -202,8 +204,9 @@ def _recipe(shapes, seeds, levels, controls, steps, evaluate_every):
     }  # fmt: skip
 
 
-def _environment(shapes):
-    inputs = next(iter(shapes.values()))[-2]
+def _environment(shapes, input_shape):
+    if input_shape == ():
+        input_shape = IMAGES[next(iter(shapes.values()))[-2]]
     return {
         "command": ["tfticket", "recipe", "run", "lth_synthetic", "--seeds", "0,1,2"],
         "started": "2026-03-01T09:30:00+00:00",
@@ -215,7 +218,7 @@ def _environment(shapes):
         "cpus": 2,
         "data": {"name": "mnist", "description": "Synthetic numbers, for looking at the page only.",
                  "train": 55000, "validation": 5000, "test": 10000,
-                 "input_shape": IMAGES[inputs], "num_classes": 10},
+                 "input_shape": input_shape, "num_classes": 10},
     }  # fmt: skip
 
 

@@ -154,6 +154,8 @@ def spread_out(items: Sequence[T], count: int) -> list[T]:
 def save_png(figure: Figure, path: Path) -> None:
     """Writes the drawing as it looks on paper, 200 dots an inch."""
     figure.savefig(path, format="png", dpi=200, metadata={"Software": None})
+    # The layout is found by now; finding it again for the SVG would take as long once more.
+    figure.set_layout_engine("none")
 
 
 def to_svg(figure: Figure, *, name: str) -> str:

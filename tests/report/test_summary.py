@@ -1,0 +1,150 @@
+import json
+
+import numpy as np
+import pytest
+
+from tfticket.errors import RunError
+from tfticket.lottery.verdict import Verdict
+from tfticket.metrics import Row, to_csv
+from tfticket.report.reading import read_run
+from tfticket.report.summary import summarize
+
+
+def write_networks(path, networks, *, recipe=None):
+    """A run with one finished network each: (seed, branch, level, accuracy, step)."""
+    rows = []
+    for seed, branch, level, accuracy, step in networks:
+        rows += [
+            Row(seed, branch, level, step, 1.0, "test", "accuracy_at_early_stop", accuracy),
+            Row(seed, branch, level, 900, 1.0, "test", "accuracy_at_end", accuracy - 0.01),
+            Row(seed, branch, level, 900, 1.0, "summary", "density", 0.8**level),
+            Row(seed, branch, level, 900, 1.0, "summary", "remaining", 1000 * 0.8**level),
+            Row(seed, branch, level, 900, 1.0, "summary", "prunable", 1000),
+            Row(seed, branch, level, 900, 1.0, "summary", "seconds", 2.5),
+        ]
+    (path / "metrics.csv").write_text(to_csv(rows))
+    if recipe is not None:
+        (path / "recipe.json").write_text(json.dumps(recipe))
+    return path
+
+
+def test_means_and_bounds_over_seeds(tmp_path):
+    networks = [(0, "ticket", 0, 0.90, 100), (1, "ticket", 0, 0.92, 300)]
+    dense = summarize(write_networks(tmp_path, networks)).dense
+    assert dense.accuracy.mean == pytest.approx(0.91)
+    assert (dense.accuracy.smallest, dense.accuracy.largest) == (0.90, 0.92)
+    assert dense.accuracy.values == {0: 0.90, 1: 0.92}
+    # The 0.975 quantile of Student's t with one degree of freedom is 12.706.
+    assert dense.accuracy.interval.upper == pytest.approx(0.91 + 12.7062 * 0.01, abs=1e-5)
+    assert dense.accuracy_at_end.mean == pytest.approx(0.90)
+    assert dense.early_stop_step.mean == 200
+    assert (dense.remaining, dense.prunable, dense.seconds) == (1000, 1000, 5.0)
+
+
+def test_the_whole_run(run):
+    summary = summarize(run)
+    assert summary.branches == ("ticket", "random", "reinit")
+    assert summary.seeds == (0, 1, 2)
+    assert summary.complete
+    assert summary.missing == ()
+    assert [level.level for level in summary.branch("ticket")] == list(range(7))
+    assert [level.level for level in summary.branch("reinit")] == list(range(1, 7))
+    assert [verdict.level for verdict in summary.verdicts] == list(range(1, 7))
+    assert summary.level("dense", 3) is summary.level("ticket", 0) is summary.dense
+    assert summary.level("reinit", 9) is None
+    winning = summary.smallest_winning
+    assert winning.verdict is Verdict.WINNING
+    assert winning.density == min(
+        v.density for v in summary.verdicts if v.verdict is Verdict.WINNING
+    )
+    assert set(winning.against_controls) == {"random", "reinit"}
+    assert summary.criteria.accuracy_resolution == 1e-4
+    assert summary.criteria.step_resolution == 200
+
+
+def test_the_summary_is_strict_json(run):
+    written = json.loads(json.dumps(summarize(run).to_dict(), allow_nan=False))
+    assert written["smallest_winning"]["level"] == summarize(run).smallest_winning.level
+    assert written["headline"].startswith("Smallest winning ticket")
+    assert len(written["levels"]) == 7 + 6 + 6
+    assert set(written["levels"][0]["accuracy"]["by_seed"]) == {"0", "1", "2"}
+
+
+def test_one_seed_is_strict_json_too(tmp_path):
+    networks = [(0, "ticket", 0, 0.90, 100), (0, "ticket", 1, 0.95, 50)]
+    written = summarize(write_networks(tmp_path, networks)).to_dict()
+    assert (
+        json.loads(json.dumps(written, allow_nan=False))["verdicts"][0]["verdict"] == "can't tell"
+    )
+
+
+def test_draws_of_a_control_are_pooled_by_seed(tmp_path):
+    networks = [
+        (0, "ticket", 0, 0.9, 100),
+        (0, "ticket", 1, 0.9, 100),
+        (0, "reinit", 1, 0.80, 100),
+        (0, "reinit_2", 1, 0.82, 300),
+    ]
+    summary = summarize(write_networks(tmp_path, networks))
+    assert summary.branches == ("ticket", "reinit")
+    pooled = summary.level("reinit", 1)
+    assert pooled.accuracy.values == {0: pytest.approx(0.81)}
+    assert pooled.early_stop_step.mean == 200
+    assert pooled.seconds == 5.0
+
+
+def test_the_recipe_sets_margin_and_confidence(tmp_path):
+    networks = [
+        (seed, "ticket", level, 0.9 - 0.01 * level + jitter, 100)
+        for level in (0, 1)
+        for seed, jitter in enumerate((0.0, 0.001, 0.002))
+    ]
+    strict = summarize(write_networks(tmp_path, networks))
+    assert strict.verdicts[0].verdict is Verdict.WORSE
+    recipe = {"name": "loose", "verdict": {"margin": 0.02, "confidence": 0.8}}
+    loose = summarize(write_networks(tmp_path, networks, recipe=recipe))
+    assert loose.verdicts[0].verdict is not Verdict.WORSE
+    assert loose.verdicts[0].against_dense.gain.confidence == 0.8
+    assert loose.name == "loose"
+
+
+def test_unfinished_networks_are_left_out(tmp_path):
+    write_networks(tmp_path, [(0, "ticket", 0, 0.9, 100)])
+    row = Row(0, "ticket", 1, 50, 0.5, "validation", "loss", 0.3)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write(to_csv([row], header=False))
+    summary = summarize(tmp_path)
+    assert [level.level for level in summary.levels] == [0]
+    assert summary.verdicts == ()
+
+
+def test_controls_without_a_dense_network_give_no_verdict(tmp_path):
+    summary = summarize(write_networks(tmp_path, [(0, "reinit", 1, 0.9, 100)]))
+    assert summary.dense is None
+    assert summary.verdicts == ()
+
+
+def test_an_unfinished_run_says_what_is_missing(unfinished_run):
+    summary = summarize(unfinished_run)
+    assert not summary.complete
+    assert summary.missing == (
+        "ticket, seed 1: levels 3 to 4 not finished",
+        "reinit, seed 1: levels 3 to 4 not finished",
+    )
+
+
+def test_numbers_are_those_of_the_table(run):
+    files, summary = read_run(run), summarize(run)
+    for level in summary.branch("random"):
+        by_hand = np.mean(
+            [
+                files.results[seed, "random", level.level]["accuracy_at_end"][1]
+                for seed in summary.seeds
+            ]
+        )
+        assert level.accuracy_at_end.mean == pytest.approx(by_hand)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(RunError):
+        summarize(tmp_path)
