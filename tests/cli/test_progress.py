@@ -1,5 +1,4 @@
 import io
-import itertools
 
 import pytest
 from rich.console import Console
@@ -85,14 +84,18 @@ def test_plain_lines_are_few_when_steps_are_quick():
 def test_a_screen_keeps_the_levels_and_moves_the_rest():
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=200)
-    ticks = itertools.count()
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        tell(Screen(live), Clock(), seconds_a_step=next(ticks))
-        live.refresh()
-    shown = stream.getvalue()
-    assert shown.count("test accuracy 0.7100") == 2
-    assert "validation 0.6000 0.7000" in shown
-    assert "━" in shown
+    clock = Clock()
+    with Live(console=console, auto_refresh=False) as live:
+        screen = Screen(live, clock)
+        tell(screen, clock, seconds_a_step=0.2)
+        assert stream.getvalue().count("test accuracy 0.7100") == 2
+        assert "validation" not in stream.getvalue()  # nothing of a level that has ended
+        screen.begin(0, "reinit", 1, 100, 0.8)
+        screen.update(50, 0.5, 0.75, 0.6, 0.7)
+    bottom = stream.getvalue()
+    assert "seed 0  reinit    1  density  80.00 %  step 50/100" in bottom
+    assert "validation 0.6000 0.7000" in bottom
+    assert "━" in bottom
 
 
 def test_silence_says_nothing(capfd):

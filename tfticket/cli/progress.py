@@ -11,6 +11,7 @@ from typing import IO
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from tfticket.cli.plan import duration, plan_lines
@@ -96,11 +97,11 @@ class Lines:
         """Advances the clock, and shows where training is."""
         self._clock.advance(step - self._step)
         self._step = step
-        measured = (
-            f"step {step:,}/{self._steps:,}  loss {loss:.4f}  accuracy {accuracy:.4f}  "
-            f"validation {val_loss:.4f} {val_accuracy:.4f}"
+        self.show(
+            f"{self._level}  step {step:,}/{self._steps:,}",
+            f"loss {loss:.4f}  accuracy {accuracy:.4f}  "
+            f"validation {val_loss:.4f} {val_accuracy:.4f}",
         )
-        self.show(f"{self._level}  {measured}  {self.time_left}".rstrip())
 
     @property
     def time_left(self) -> str:
@@ -128,24 +129,32 @@ class Lines:
         print(line, file=self._stream, flush=True)
         self._said = self._now()
 
-    def show(self, line: str) -> None:
-        """A line that soon is out of date: one every quarter of a minute."""
+    def show(self, place: str, measured: str) -> None:
+        """What soon is out of date: a line every quarter of a minute."""
         if self._now() - self._said >= _SECONDS_BETWEEN_LINES:
-            self.say(line)
+            self.say(f"{place}  {measured}  {self.time_left}".rstrip())
 
 
 class Screen(Lines):
     """The same on a terminal: what goes out of date stays at the bottom, with a bar."""
 
-    def __init__(self, live: Live) -> None:
-        super().__init__(None)
+    def __init__(self, live: Live, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(None, now)
         self._live = live
 
     def say(self, line: str) -> None:
         """See `Lines`."""
         self._live.console.print(Text(line), soft_wrap=True)
 
-    def show(self, line: str) -> None:
+    def show(self, place: str, measured: str) -> None:
         """See `Lines`."""
+        total = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=max(self._clock.total, 1), completed=self._clock.done, width=40)
-        self._live.update(Group(Text(line), bar))
+        total.add_row(bar, self.time_left)
+        lines = (Text(line, no_wrap=True, overflow="ellipsis") for line in (place, measured))
+        self._live.update(Group(*lines, total))
+
+    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
+        """See `Lines`; what was at the bottom belonged to this level."""
+        self._live.update(Text(""))
+        super().end(seed, branch, level, summary)
