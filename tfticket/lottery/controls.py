@@ -18,7 +18,7 @@ import numpy as np
 from tfticket.errors import MaskError, ModelError
 from tfticket.seeds import generator, sub_seed
 from tfticket.sparsity.mask import Mask
-from tfticket.state import Snapshot, variable_owners
+from tfticket.state import Snapshot, kernels_of, variable_owners
 
 _INITIALIZERS = {
     "kernel": ("kernel_initializer", "depthwise_initializer"),
@@ -50,7 +50,7 @@ class ControlContext:
         model: The model of the search; only its layers' initializers are read.
         initial: State at step 0.
         ticket: Where the ticket of this level starts.
-        prune_dense_like: Prunes the trained dense network once, to the density of a mask.
+        prune_dense_like: Prunes the dense network once, to the density of a mask, and rewinds it.
         seed: Of the search.
         level: Of the ticket.
     """
@@ -58,16 +58,23 @@ class ControlContext:
     model: keras.Model
     initial: Snapshot
     ticket: Start
-    prune_dense_like: Callable[[Mask], Mask]
+    prune_dense_like: Callable[[Mask], Start]
     seed: int
     level: int
 
 
 class Control(ABC):
-    """A network of the ticket's density that lacks one thing the ticket has."""
+    """A network of the ticket's density that lacks one thing the ticket has.
+
+    Attributes:
+        name: Its branch.
+        begins_at_step_zero: Whether it begins at step 0 even where the ticket begins at step k.
+        first_level: Below this level it would be the ticket itself, and isn't trained.
+    """
 
     name: str
     begins_at_step_zero: bool = False
+    first_level: int = 1
 
     @abstractmethod
     def start(self, context: ControlContext) -> Start:
@@ -148,14 +155,17 @@ class RandomMask(Control):
 class OneShotPruning(Control):
     """The trained dense network pruned once to the ticket's density, then rewound likewise.
 
+    It begins at level 2, for the ticket of level 1 is pruned once too.
+
     Source: Frankle & Carbin (2019), appendix D, "one-shot pruning".
     """
 
     name: str = "oneshot"
+    first_level = 2
 
     def start(self, context: ControlContext) -> Start:
         """See `Control`."""
-        return Start(context.prune_dense_like(context.ticket.mask), context.ticket.snapshot)
+        return context.prune_dense_like(context.ticket.mask)
 
 
 def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]:
@@ -175,8 +185,9 @@ def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]
         ModelError: when a layer doesn't say how it initializes its kernel.
     """
     drawn = {}
+    kernels = kernels_of(model)
     for key, (layer, variable) in variable_owners(model).items():
-        if variable.name in _INITIALIZERS:
+        if variable.name in _INITIALIZERS or key in kernels:
             initializer = _initializer_of(layer, variable.name, key)
             config = initializer.get_config()
             if "seed" in config:
@@ -189,12 +200,13 @@ def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]
 
 def _initializer_of(layer: keras.Layer, name: str, key: str) -> Any:
     attributes: Mapping[str, Any] = vars(layer)
-    for attribute in _INITIALIZERS[name]:
+    names = _INITIALIZERS.get(name, (f"{name}_initializer",))
+    for attribute in names:
         initializer = attributes.get(attribute)
         if isinstance(initializer, keras.initializers.Initializer):
             return initializer
     raise ModelError(
         "To draw a kernel's weights anew its layer must keep a Keras initializer as one of "
-        f"{_INITIALIZERS[name]}. Received: `{key}` of {type(layer).__name__}, which keeps none. "
+        f"{names}. Received: `{key}` of {type(layer).__name__}, which keeps none. "
         "Leave the control out, or store the initializer under that name."
     )

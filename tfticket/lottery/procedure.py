@@ -56,9 +56,10 @@ class Procedure:
         with_controls = levels if self.control_levels is None else self.control_levels
         for level in levels:
             trials.append(self.ticket(level))
-            for control in self.controls if level in with_controls else ():
-                first = 0 if control.begins_at_step_zero else self.rewind_step
-                trials.append(Trial(level, control.name, first, self.level_steps))
+            for control in self.controls:
+                if level in with_controls and level >= control.first_level:
+                    first = 0 if control.begins_at_step_zero else self.rewind_step
+                    trials.append(Trial(level, control.name, first, self.level_steps))
         return trials
 
     def check_epochs(self, steps_per_epoch: int) -> None:

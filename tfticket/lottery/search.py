@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import keras
@@ -70,7 +71,8 @@ class TicketSearch(keras.callbacks.Callback):
             begin with `fresh` ones.
         score_at: Score the weights at the `end` of training, as in the paper, or at `early_stop`.
         controls: What to train beside each ticket.
-        control_levels: The levels with controls; all by default.
+        control_levels: The levels with controls; all by default. One-shot pruning is trained from
+            level 2 on, since at level 1 it is the ticket.
         skip: Glob patterns of keys to leave dense.
         seed: For the random numbers of controls.
         test_data: A data set or a tuple (x, y), read only when a network is finished.
@@ -82,6 +84,8 @@ class TicketSearch(keras.callbacks.Callback):
     Raises:
         ValueError: when the settings contradict one another.
         ModelError: when `fit` begins and epochs don't end at `rewind_step` and `level_steps`.
+
+    A search that didn't get to its end goes on when it is given to `fit` again.
 
     Example:
         >>> search = TicketSearch(IterativePruning(0.2, levels=3), level_steps=1000)
@@ -133,6 +137,7 @@ class TicketSearch(keras.callbacks.Callback):
         self.provenance = dict(provenance or {})
         self.results: list[TrialResult] = []
         self._binding: MaskBinding | None = None
+        self._starts: StartingPoints | None = None
         self._measure: TrialMeasure | None = None
 
     @property
@@ -152,6 +157,7 @@ class TicketSearch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Binds the masks and begins the first pending network."""
+        self._release()  # of a `fit` that was interrupted
         steps = self.params.get("steps")
         if not steps:
             raise ModelError(
@@ -162,40 +168,56 @@ class TicketSearch(keras.callbacks.Callback):
         self._batches_per_epoch = self.feed.batches_per_epoch if self.feed else float(steps)
         self.results = []
         self._queue = self.pending()
-        self._binding = MaskBinding(self.model, self.skip)
-        self._starts = StartingPoints(self.procedure, self.model, self.store, self._binding)
-        self._begin_next()
+        if not self._queue and self.params["epochs"]:
+            raise ModelError(
+                "Nothing is left to train: every network of this search is finished. Use its "
+                "`tickets`; to search anew, make another `TicketSearch` with a store of its own."
+            )
+        with self._released_on_error():
+            self._binding = MaskBinding(self.model, self.skip)
+            self._starts = StartingPoints(self.procedure, self.model, self.store, self._binding)
+            self._begin_next()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measures, takes the rewind point, and ends one network and begins the next."""
         if self._measure is None or self._binding is None:
             return
         measure, trial = self._measure, self._measure.trial
-        step = measure.record(self.model, self.params["steps"], logs or {})
-        self._binding.check()
-        self._check_learning_rate()
-        self.listener.update(trial, step, logs or {})
-        if step == self.procedure.rewind_step and trial == self.procedure.ticket(0):
-            self.store.save_snapshot(REWIND, Snapshot.capture(self.model, step=step))
-        if step == trial.stop_step:
-            self._finish(measure)
-            self._begin_next()
+        with self._released_on_error():
+            step = measure.record(self.model, self.params["steps"], logs or {})
+            self._binding.check()
+            self._check_learning_rate()
+            self.listener.update(trial, step, logs or {})
+            if step == self.procedure.rewind_step and trial == self.procedure.ticket(0):
+                self.store.save_snapshot(REWIND, Snapshot.capture(self.model, step=step))
+            if step == trial.stop_step:
+                self._finish(measure)
+                self._begin_next()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Lets go of the model."""
+        self._release()
+
+    @contextlib.contextmanager
+    def _released_on_error(self) -> Iterator[None]:
+        """Keras doesn't call `on_train_end` then."""
+        try:
+            yield
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
         if self._binding is not None:
             self._binding.release()
-            del self._starts, self._queue
-        self._binding = self._measure = None
+        self._binding = self._starts = self._measure = None
 
     def _begin_next(self) -> None:
-        if not self._queue:
+        if self._starts is None or not self._queue:
             self.model.stop_training = True
             return
         trial = self._queue.pop(0)
-        start = self._starts.of(trial)
-        start.snapshot.restore(self.model)
-        self._binding.set(start.mask)
+        start = self._starts.take(trial)
         if self.feed is not None:
             self.feed.seek(trial.start_step)
         self._learning_rate = _constant_learning_rate(self.model)

@@ -45,6 +45,13 @@ class StartingPoints:
             store.save_snapshot(INITIAL, initial)
         self._initial = initial
 
+    def take(self, trial: Trial) -> Start:
+        """Puts the model at the starting point of a trial; see `of`."""
+        start = self.of(trial)
+        start.snapshot.restore(self._model)
+        self._binding.set(start.mask)
+        return start
+
     def of(self, trial: Trial) -> Start:
         """The starting point of a trial whose forerunners are finished.
 
@@ -101,24 +108,33 @@ class StartingPoints:
         procedure = self._procedure
         rate = procedure.schedule.rate(level)
         if isinstance(procedure.score, SaliencyScore):
-            self._rewind_point().restore(self._model)
+            self._put_at_rewind_point(mask)
             return prune_by_saliency(
                 self._model, procedure.score, procedure.pruner, mask, rate, self._binding.set
             )
         return procedure.pruner.prune(self._scores(mask, level), mask, rate)
 
-    def _pruned_once(self, like: Mask) -> Mask:
-        """The dense network after training, pruned in one go to the density of `like`."""
-        scores = self._scores(like, level=1)
-        return self._procedure.pruner.prune_like(scores, Mask.ones(like.shapes), like)
+    def _pruned_once(self, like: Mask) -> Start:
+        """The dense network pruned in one go to the density of `like`, and rewound."""
+        dense = Mask.ones(like.shapes)
+        pruned = self._procedure.pruner.prune_like(self._scores(dense, level=1), dense, like)
+        return Start(pruned, self._rewound(1))
 
     def _scores(self, mask: Mask, level: int) -> dict[str, np.ndarray]:
-        """Scores of the weights at the end of level - 1."""
+        """Scores of the weights at the end of level - 1; saliencies are of the rewind point."""
         score = self._procedure.score
-        if score is None or isinstance(score, SaliencyScore):
+        if isinstance(score, SaliencyScore):
+            self._put_at_rewind_point(mask)
+            return score(self._model)
+        if score is None:
             return random_scores(mask.shapes, generator(self._procedure.seed, "score", str(level)))
         final = self._store.scored(level - 1).variables
         return score_weights(score, self._initial.variables, {key: final[key] for key in mask})
+
+    def _put_at_rewind_point(self, mask: Mask) -> None:
+        """Makes the model the subnetwork at step k, whatever it was before."""
+        self._rewind_point().restore(self._model)
+        self._binding.set(mask)
 
     def _control(self, trial: Trial, ticket: Start) -> Start:
         procedure = self._procedure
