@@ -73,7 +73,7 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
     out, err = finishing.communicate(timeout=300)
     assert finishing.returncode == 0, err
     assert out == f"{run.path}\n"
-    assert "Seeds 0; 10 steps a level." in err
+    assert "Seed 0; 10 steps a level." in err
     assert "Report: " in err
     assert run.complete
     assert run.finished_levels() == {(0, "ticket", 0), (0, "ticket", 1)}
@@ -90,7 +90,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(file, tmp_path, capfd, monk
     monkeypatch.chdir(tmp_path)
     assert main(["recipe", "run", str(file), "--smoke", "--dry-run"]) == 0
     shown = capfd.readouterr().out
-    assert "Seeds 0; 10 steps a level." in shown
+    assert "Seed 0; 10 steps a level." in shown
     assert "50,200" in shown
     assert not (tmp_path / "runs").exists()
 

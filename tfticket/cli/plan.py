@@ -12,8 +12,9 @@ _MOST_KEYS = 8
 
 def plan_lines(plan: Plan) -> list[str]:
     """What a run will do: its levels with their counts, its steps, time and disk space."""
+    noun = "Seed" if len(plan.seeds) == 1 else "Seeds"
     seeds = ", ".join(str(seed) for seed in plan.seeds)
-    lines = [plan.title, f"Seeds {seeds}; {plan.steps_per_level:,} steps a level.", ""]
+    lines = [plan.title, f"{noun} {seeds}; {plan.steps_per_level:,} steps a level.", ""]
     lines += [f"  {line}" for line in _level_table(plan)]
     lines.append("")
     lines += [f"  {branch}: levels {ranges(levels)}" for branch, levels in plan.branches.items()]
