@@ -59,9 +59,11 @@ def test_a_size_can_be_asked_for(tmp_path):
 
 def test_cached_until_an_image_changes(tmp_path, cache):
     write(tmp_path / "a/1.png", 100)
-    assert not isinstance(folder.read(str(tmp_path), None).train.x, np.memmap) or cache.exists()
+    for _ in range(2):
+        read = folder.read(str(tmp_path), None)
+        assert isinstance(read.train.x, np.memmap)
+        assert read.train.x.max() == 100
     assert len(list((cache / "tfticket/data").iterdir())) == 1
-    assert folder.read(str(tmp_path), None).train.x.max() == 100
     write(tmp_path / "a/1.png", 101, size=(5, 5))
     assert folder.read(str(tmp_path), None).train.x.max() == 101
 

@@ -1,0 +1,65 @@
+import keras
+import pytest
+import tensorflow as tf
+
+from tfticket.errors import ModelError
+from tfticket.models import build, gives_probabilities, jit_choice
+from tfticket.sparsity import sparsify
+
+layers = keras.layers
+only_cpus = pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")), reason="`auto` leaves it to Keras on a GPU"
+)
+
+
+@only_cpus
+@pytest.mark.parametrize(
+    ("name", "expected"), [("lenet_300_100", True), ("conv2", False), ("resnet20", False)]
+)
+def test_auto_is_for_networks_without_convolutions(name, expected):
+    model = build(name, (16, 16, 1), 10, width=0.1)
+    assert jit_choice(model) is expected
+    assert jit_choice(sparsify(model)) is expected
+
+
+@only_cpus
+def test_auto_finds_convolutions_inside_other_models_and_wrappers():
+    inner = keras.Sequential([keras.Input((8, 8, 1)), layers.DepthwiseConv2D(3)])
+    assert not jit_choice(keras.Sequential([keras.Input((8, 8, 1)), inner, layers.Flatten()]))
+    wrapped = layers.TimeDistributed(layers.Conv1D(2, 3))
+    assert not jit_choice(keras.Sequential([keras.Input((4, 8, 1)), wrapped]))
+    assert jit_choice(keras.Sequential([keras.Input((4, 8)), layers.LSTM(3)]))
+
+
+@pytest.mark.parametrize("choice", [True, False])
+def test_a_choice_is_a_choice(choice):
+    assert jit_choice(build("conv2", (8, 8, 1), 10, width=0.1), choice) is choice
+    assert jit_choice(build("lenet_300_100", (8,), 10, width=0.1), choice) is choice
+
+
+def test_any_other_choice():
+    with pytest.raises(ModelError, match=r"'auto'\. Received: 'yes'"):
+        jit_choice(build("lenet_300_100", (8,), 10, width=0.1), "yes")
+
+
+SOFTMAX = [
+    layers.Dense(3, activation="softmax"),
+    layers.Softmax(),
+    layers.Activation("softmax"),
+    layers.TimeDistributed(layers.Dense(3, activation="softmax")),
+]
+LOGITS = [layers.Dense(3), layers.Dense(3, activation="relu"), layers.Flatten(), layers.ReLU()]
+
+
+@pytest.mark.parametrize(("last", "expected"), [(last, True) for last in SOFTMAX] + [
+    (last, False) for last in LOGITS])  # fmt: skip
+def test_gives_probabilities(last, expected):
+    inner = keras.Sequential([keras.Input((2, 3)), last])
+    inputs = keras.Input((2, 3))
+    for model in (inner, keras.Model(inputs, inner(layers.Dense(3)(inputs)))):
+        assert gives_probabilities(model) is expected
+
+
+def test_gives_probabilities_through_masks():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(3, activation="softmax", name="d")])
+    assert gives_probabilities(sparsify(model))
