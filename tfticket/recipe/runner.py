@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -49,11 +50,30 @@ def run(
     progress = progress or Silence()
     _be_deterministic()
     experiment = Experiment.load(recipe, data_dir)
+    run.update_environment(facts(experiment))
     progress.message(experiment.data.description)
     progress.plan(_plan(experiment, run))
     run_lottery(experiment, run, progress)
     _export(experiment, run, progress)
     run.mark_complete({"seeds": list(recipe.seeds), "networks": len(run.finished_levels())})
+
+
+def facts(experiment: Experiment) -> dict[str, Any]:
+    """What `environment.json` says of the data and the devices."""
+    data = experiment.data
+    return {
+        "devices": [device.device_type for device in tf.config.list_logical_devices()],
+        "data": {
+            "name": data.name,
+            "description": data.description,
+            "fingerprint": data.fingerprint,
+            "train": len(data.train),
+            "validation": len(data.validation),
+            "test": len(data.test),
+            "input_shape": list(data.input_shape),
+            "num_classes": data.num_classes,
+        },
+    }
 
 
 def _be_deterministic() -> None:
