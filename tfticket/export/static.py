@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras.src.models.functional import Functional
@@ -24,23 +26,27 @@ def static_copy(model: keras.Model) -> keras.Model:
             unknown length.
     """
     check_exportable(model)
+    structure = _input_structure(model)
     taken: dict[str, int] = {}
 
-    def copy(layer: keras.Layer) -> keras.Layer:
+    def copy(layer: Any) -> Any:
+        if not isinstance(layer, keras.Layer):  # a function such as `keras.ops.add`
+            return layer.__class__.from_config(layer.get_config())
         inner = layer.layer if isinstance(layer, Masked) else layer
         name = _stable_name(inner)
         number = taken[name] = taken.get(name, -1) + 1
         unique = name if number == 0 else f"{name}_{number}"
         return inner.__class__.from_config({**inner.get_config(), "name": unique})
 
-    inputs = keras.tree.map_structure(
-        lambda tensor: keras.Input(
-            batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name="input"
-        ),
-        model.inputs[0] if isinstance(model, keras.Sequential) else model.input,
-    )
+    def one(tensor: keras.KerasTensor) -> keras.KerasTensor:
+        name = tensor.name if isinstance(structure, dict) else "input"
+        return keras.Input(batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name=name)
+
     static = keras.models.clone_model(
-        model, input_tensors=inputs, clone_function=copy, recursive=True
+        model,
+        input_tensors=keras.tree.map_structure(one, structure),
+        clone_function=copy,
+        recursive=True,
     )
     values = {key: variable.value for key, variable in named_variables(model).items()}
     for key, variable in named_variables(static).items():
@@ -76,5 +82,18 @@ def check_exportable(model: keras.Model) -> None:
 
 def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """What the model answers to examples, shape (n, ...), float32."""
+    structure = _input_structure(model)
     batch_size = model.inputs[0].shape[0] or 256
-    return np.asarray(model.predict(x, batch_size=batch_size, verbose=0), np.float32)
+    answers = []
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        given = keras.tree.map_structure(lambda _, batch=batch: batch, structure)
+        # Called as it is: `predict` would trace it anew for each model, and keep that in the model.
+        (answer,) = keras.tree.flatten(model(given, training=False))
+        answers.append(keras.ops.convert_to_numpy(answer))
+    return np.concatenate(answers).astype(np.float32)
+
+
+def _input_structure(model: keras.Model) -> Any:
+    """The input, or the list or dictionary that holds it, as the model wants to be called."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -20,7 +20,7 @@ from tfticket.export.convert import convert
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
 from tfticket.export.static import check_exportable, predictions, static_copy
-from tfticket.export.verify import Reference, check_structure, verify
+from tfticket.export.verify import Reference, check_finite, check_structure, verify
 from tfticket.export.zeros import count_zeros
 from tfticket.files import digest, write_atomic, write_text
 from tfticket.sparsity.convert import get_mask, masked_layers
@@ -67,7 +67,7 @@ def to_tflite(
         provenance: What the file is to tell about its origin: recipe, seed, level. Anything JSON
             can hold.
         min_agreement: For `dynamic` and `int8`: smallest share, in [0, 1], of `check_on` on which
-            the file must give the same class as Keras.
+            the file must give the same class as Keras, unless its outputs are near anyway.
         baseline: A `.tflite` file to measure the latency against, in turns: the dense fp32 network.
 
     Returns:
@@ -160,7 +160,9 @@ def _reference(
     else:
         x, inputs = _random_examples(model), "random"
     reduced = any(layer.compute_dtype in ("float16", "bfloat16") for layer in model.layers)
-    return Reference(x, predictions(model, x), y, inputs, reduced)
+    outputs = predictions(model, x)
+    check_finite(outputs, "The Keras model itself")
+    return Reference(x, outputs, y, inputs, reduced)
 
 
 def _examples(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:

@@ -1,0 +1,21 @@
+import pytest
+
+from tfticket.errors import ExportError
+from tfticket.export import latency
+
+
+def test_both_files_are_measured(exported):
+    content = {name: report.path.read_bytes() for name, report in exported.reports.items()}
+    found = latency.against(content["int8"], content["fp32"], exported.x[0])
+    assert found.host == latency.host()
+    assert min(found.microseconds, found.baseline_microseconds, found.speedup) > 0
+
+
+def test_the_host_is_named():
+    assert latency.host().strip()
+
+
+def test_a_baseline_that_does_not_run_is_named(exported):
+    content = exported.reports["fp32"].path.read_bytes()
+    with pytest.raises(ExportError, match=r"^The baseline must load"):
+        latency.against(content, content[:100], exported.x[0])

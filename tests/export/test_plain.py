@@ -1,0 +1,48 @@
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from exports import convnet, digits, pruned
+from helpers import compiled
+
+from tfticket.errors import ExportError, RunError
+from tfticket.export import save_keras
+from tfticket.sparsity import get_mask
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+def test_the_file_needs_only_keras(tmp_path):
+    model, x = compiled(pruned(convnet()), "adam"), digits()[0][:3]
+    path = save_keras(model, tmp_path / "models" / "a.keras")
+    with zipfile.ZipFile(path) as archive:
+        assert b"tfticket" not in archive.read("config.json")
+    loaded = keras.saving.load_model(path)
+    assert not loaded.compiled
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-5)
+
+
+def test_zeros_stay_and_the_model_is_as_it_was(tmp_path):
+    model = compiled(pruned(convnet()), "adam")
+    loaded = keras.saving.load_model(save_keras(model, tmp_path / "a.keras"))
+    mask = get_mask(model)
+    assert not np.any(loaded.get_layer("hidden").kernel.numpy()[~mask["hidden/kernel"]])
+    assert model.compiled
+    assert model.optimizer is not None
+
+
+def test_the_optimizer_is_left_out(tmp_path):
+    model = compiled(convnet(), "adam")
+    model.fit(digits()[0][:8], digits()[1][:8], verbose=0)
+    with zipfile.ZipFile(save_keras(model, tmp_path / "a.keras")) as archive:
+        assert b"optimizer" not in archive.read("model.weights.h5")
+        assert b"Adam" not in archive.read("config.json")
+
+
+def test_a_name_of_another_kind_and_a_place_without_room(tmp_path):
+    with pytest.raises(ExportError, match=r"end in \.keras"):
+        save_keras(convnet(), tmp_path / "a.h5")
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(RunError, match="could not be written"):
+        save_keras(convnet(), tmp_path / "file" / "a.keras")
