@@ -74,7 +74,10 @@ def prunable_variables(model: keras.Model, skip: Iterable[str] = ()) -> dict[str
         for key in fitting:
             del kernels[key]
     if not kernels:
-        raise ModelError(f"The model {model.name!r} has no kernel that could be pruned.")
+        raise ModelError(
+            f"A model must have a kernel that can be pruned. Received: {model.name!r}, "
+            f"{'where none is left' if model.built else 'which is not built yet; call it first'}."
+        )
     return kernels
 
 

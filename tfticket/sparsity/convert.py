@@ -132,10 +132,24 @@ def _clone(model: keras.Model, convert: Callable[[keras.Layer], keras.Layer]) ->
         return convert(operation) if isinstance(operation, keras.Layer) else _copy(operation)
 
     weights = {key: variable.value for key, variable in named_variables(model).items()}
-    clone = keras.models.clone_model(model, clone_function=convert_layer, recursive=True)
+    clone = keras.models.clone_model(
+        model, _named_inputs(model), clone_function=convert_layer, recursive=True
+    )
     for key, variable in named_variables(clone).items():
         variable.assign(weights[key])
     return clone
+
+
+def _named_inputs(model: keras.Model) -> Any:
+    """New inputs like the model's. Keras' own would lose the automatic names of input layers."""
+    if isinstance(model, keras.Sequential):
+        return None
+    return keras.tree.map_structure(
+        lambda x: keras.Input(
+            batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name
+        ),
+        model._inputs_struct,
+    )
 
 
 def _copy(layer: Any) -> Any:

@@ -115,6 +115,8 @@ class Masked(MaskOwner):
             )
             self._mask_variables[key] = mask
             kernel.constraint = MaskConstraint(mask, kernel.constraint)
+        for layer in self.layer._flatten_layers():
+            layer.quantize = self.quantize  # `Model.quantize` asks the innermost layers
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the wrapped layer."""
@@ -139,9 +141,9 @@ class Masked(MaskOwner):
             "Quantize the model that `strip` returns: its zeros stay zero."
         )
 
-    def get_build_config(self) -> dict[str, Any]:
+    def get_build_config(self) -> dict[str, Any] | None:
         """The wrapped layer's, since that is what has to be built."""
-        return {"layer": self.layer.get_build_config()}
+        return {"layer": self.layer.get_build_config()} if self.built else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Builds the wrapped layer from its own config, then the masks."""
