@@ -2,7 +2,6 @@ import pytest
 from report import synthetic_run
 
 from tfticket.report import canvas, plots
-from tfticket.report.reading import read_run
 from tfticket.report.summary import summarize
 
 SCAN = {"k": [0, 100, 500], "instability": [[0.09, 0.11], [0.03, 0.02], [0.001, 0.0]]}
@@ -70,20 +69,6 @@ def test_the_plane_holds_the_means_against_dense(summary):
         0.0,
         *(verdict.against_dense.gain.mean for verdict in summary.verdicts),
     ]
-
-
-@pytest.mark.parametrize("name", ["loss", "accuracy"])
-def test_learning_curves_from_dense_to_sparsest(run, summary, name):
-    drawn = lines(plots.learning_curves(read_run(run), summary, name=name))
-    assert next(iter(drawn)) == "dense"
-    assert len(drawn) == 7
-    curves = read_run(run).curves
-    by_seed = [curves[seed, "ticket", 0]["validation", name].values for seed in summary.seeds]
-    assert drawn["dense"].get_ydata() == pytest.approx(sum(by_seed) / 3)
-
-
-def test_curves_that_were_not_recorded_are_not_drawn(run, summary):
-    assert plots.learning_curves(read_run(run), summary, name="temperature") is None
 
 
 def test_connectivity_marks_the_recommended_step():

@@ -118,6 +118,29 @@ def test_unfinished_networks_are_left_out(tmp_path):
     assert summary.verdicts == ()
 
 
+def test_an_early_stop_at_the_end_is_noted(tmp_path):
+    networks = [(0, "ticket", 0, 0.9, 900), (0, "ticket", 1, 0.9, 300), (1, "ticket", 1, 0.9, 900)]
+    summary = summarize(write_networks(tmp_path, networks))
+    assert [level.still_falling for level in summary.levels] == [1, 1]
+    (note,) = summary.notes
+    assert note.startswith("In 2 of 3 networks the validation loss was lowest at the last")
+    assert summary.to_dict()["notes"] == [note]
+
+
+def test_a_win_below_a_worse_level_is_noted(tmp_path):
+    accuracies = {0: 0.90, 1: 0.85, 2: 0.91}
+    networks = [
+        (seed, "ticket", level, accuracy + seed / 1000, 400 - 100 * level - seed)
+        for level, accuracy in accuracies.items()
+        for seed in range(3)
+    ]
+    summary = summarize(write_networks(tmp_path, networks))
+    assert summary.smallest_winning.level == 2
+    (note,) = summary.notes
+    assert note.startswith("Level 1 is worse than the dense network")
+    assert summarize(write_networks(tmp_path, networks[:3] + networks[6:])).notes == ()
+
+
 def test_controls_without_a_dense_network_give_no_verdict(tmp_path):
     summary = summarize(write_networks(tmp_path, [(0, "reinit", 1, 0.9, 100)]))
     assert summary.dense is None

@@ -74,14 +74,27 @@ def test_each_control_has_its_columns(summary):
     assert table.rows[2][5].text == words.factor(found.speedup.mean)
 
 
-def test_a_control_that_skips_a_level_leaves_a_dash(tmp_path):
-    run = synthetic_run.write_run(tmp_path, seeds=(0, 1), levels=2, steps=600)
+def without(run, *networks):
+    """The run without the measurements of some networks, each `seed,branch,level,`."""
     lines = (run / "metrics.csv").read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith(("0,reinit,1,", "1,reinit,1,"))]
+    kept = [line for line in lines if not line.startswith(networks)]
     (run / "metrics.csv").write_text("".join(kept))
-    table = tables.control_table(summarize(run))
-    assert [cell.text for cell in table.rows[0][2:]] == [words.NONE, words.NONE]
-    assert table.rows[1][2].text != words.NONE
+    return run
+
+
+def test_a_control_that_skips_a_level_leaves_a_dash(tmp_path):
+    run = synthetic_run.write_run(
+        tmp_path, seeds=(0, 1), levels=2, controls=("random", "reinit"), steps=600
+    )
+    table = tables.control_table(summarize(without(run, "0,reinit,1,", "1,reinit,1,")))
+    assert [cell.text for cell in table.rows[0][4:]] == [words.NONE, words.NONE]
+    assert words.NONE not in [cell.text for cell in table.rows[1]]
+
+
+def test_a_level_without_controls_is_left_out(tmp_path):
+    run = synthetic_run.write_run(tmp_path, seeds=(0, 1), levels=2, steps=600)
+    table = tables.control_table(summarize(without(run, "0,reinit,1,", "1,reinit,1,")))
+    assert [row[0].text for row in table.rows] == ["2"]
 
 
 def test_all_networks_are_listed(summary):

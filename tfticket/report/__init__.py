@@ -1,7 +1,7 @@
 """Reads the files of a run and tells what came out: numbers, tables, figures, one page.
 
-Nothing here imports Keras or TensorFlow, and nothing but `canvas`, `plots` and `pictures` imports
-matplotlib.
+Nothing here imports Keras or TensorFlow. Only what draws imports matplotlib: `canvas`, `plots`,
+`curves`, `insides` and the `page` that asks them.
 """
 
 from tfticket._lazy import lazy_names

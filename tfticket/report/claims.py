@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfticket.lottery.comparison import Comparison, Interval, compare
-from tfticket.report.summary import LevelSummary, Summary
+from tfticket.report.levels import LevelSummary
+from tfticket.report.summary import Summary
 
 # A level whose density differs from the claim's by more than this factor measures something else.
 _NEAR = 1.3
@@ -61,7 +62,7 @@ def _check(claim: Mapping[str, Any], summary: Summary) -> CheckedClaim:
         value=value,
         ours=ours,
         density=density,
-        reading=why if ours is None else _reading(measure, value, ours),
+        reading=why if ours is None or why else _reading(measure, value, ours),
     )
 
 
@@ -98,8 +99,14 @@ def _smallest_density(claim: Mapping[str, Any], summary: Summary) -> _Found:
     if not reached:
         return None, None, f"no {branch} network is as accurate"
     density, gain = min(reached, key=lambda pair: pair[0])
+    sparsest = min(density for density, _ in compared)
+    cut_short = density == sparsest > _NEAR * float(claim["value"])
     nan = math.nan
-    return Interval(density, nan, nan, nan, gain.seeds, gain.confidence), None, ""
+    return (
+        Interval(density, nan, nan, nan, gain.seeds, gain.confidence),
+        None,
+        ("as far as this run went" if cut_short else ""),
+    )
 
 
 def _nearest(branch: str, density: float | None, summary: Summary) -> LevelSummary | None:

@@ -95,11 +95,12 @@ def _instead(verdicts: Sequence[LevelVerdict]) -> str:
     open_levels = [v for v in verdicts if v.verdict is Verdict.CANT_TELL]
     if not open_levels:
         return "All tickets are worse than the dense network."
-    levels = ranges([v.level for v in open_levels])
+    noun = "level" if len(open_levels) == 1 else "levels"
+    levels = f"{noun} {ranges([v.level for v in open_levels])}"
     more_seeds = [v.more_seeds for v in open_levels if v.more_seeds is not None]
     hint = (
         f" About {plural(min(more_seeds), 'more seed')} would settle the first of them."
         if more_seeds
         else ""
     )
-    return f"The seeds at hand can't tell for level {levels}.{hint}"
+    return f"The seeds at hand can't tell for {levels}.{hint}"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from tfticket import __version__
 from tfticket.files import write_json, write_text
-from tfticket.report import canvas, insides, plots, tables
+from tfticket.report import canvas, curves, insides, plots, tables
 from tfticket.report.anatomy import Anatomy, dissect
 from tfticket.report.claims import check_claims
 from tfticket.report.facts import MEANINGS, facts
@@ -141,11 +141,11 @@ def _draw(
             "plane": ("Better and sooner", plots.plane(summary)),
             "loss_curves": (
                 "Validation loss",
-                plots.learning_curves(files, summary, name="loss"),
+                curves.learning_curves(files, summary, name="loss"),
             ),
             "accuracy_curves": (
                 "Validation accuracy",
-                plots.learning_curves(files, summary, name="accuracy"),
+                curves.learning_curves(files, summary, name="accuracy"),
             ),
             "connectivity": ("Linear mode connectivity", plots.connectivity(files.connectivity)),
         }

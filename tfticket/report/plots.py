@@ -1,4 +1,4 @@
-"""The figures of results: accuracy, early stop, learning curves, connectivity.
+"""The figures of results: accuracy, early stop, both at once, connectivity.
 
 Each function draws one figure from what was read, or returns None when the run doesn't hold it.
 All are to be called inside `canvas.settings()`.
@@ -17,19 +17,18 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tfticket.lottery.comparison import Comparison, compare
 from tfticket.report.canvas import (
-    LEVELS,
     LIGHT,
     branch_style,
     density_axis,
     new_axes,
     percent_axis,
-    spread_out,
 )
-from tfticket.report.reading import RunFiles
-from tfticket.report.summary import LevelSummary, Spread, Summary
-from tfticket.report.words import number, percent
+from tfticket.report.levels import LevelSummary, Spread
+from tfticket.report.summary import Summary
+from tfticket.report.words import number
 
-_CURVES = 6
+_COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
+_FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
 
 
 def accuracy(summary: Summary, *, at_end: bool = False) -> Figure | None:
@@ -93,35 +92,6 @@ def plane(summary: Summary) -> Figure | None:
     axes.plot([1], [0], "o", color=LIGHT["ink"], label="dense", zorder=5)
     _plane_window(axes, np.array(points), summary)
     axes.legend()
-    return figure
-
-
-def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure | None:
-    """Validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
-
-    A dot marks the mean early-stop iteration.
-    """
-    levels = [level for level in summary.branch("ticket") if _curves(files, level, name)]
-    if not levels:
-        return None
-    figure, axes = new_axes()
-    shown = spread_out(levels, _CURVES + 1)
-    colors = [LIGHT["ink"], *(LIGHT[color] for color in LEVELS)]
-    if shown[0].level != 0:
-        colors = colors[1:]
-    floor = []
-    for level, color in zip(shown, colors, strict=False):
-        steps, values = _mean_curve(_curves(files, level, name))
-        label = "dense" if level.level == 0 else percent(level.density)
-        axes.plot(steps, values, color=color, label=label, linewidth=1.4)
-        stop = level.early_stop_step.mean
-        axes.plot([stop], [np.interp(stop, steps, values)], "o", color=color, markersize=5)
-        floor.append(values)
-    _curve_window(axes, np.concatenate(floor), name)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.set_xlabel("iteration")
-    axes.legend(title="weights left", ncols=2, title_fontsize=9)
     return figure
 
 
@@ -241,8 +211,8 @@ def _plane_window(axes: Axes, points: np.ndarray, summary: Summary) -> None:
     axes.set_ylim(bottom - margin, top + 1.8 * margin)
     corner = Rectangle((1, 0), right, 1, color=LIGHT["green"], alpha=0.08, linewidth=0, zorder=0)
     axes.add_patch(corner)
-    ticks = [t for t in (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10) if left <= t <= right]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    ticks = _FINE if right < 2.5 * left else _COARSE
+    axes.xaxis.set_major_locator(FixedLocator([t for t in ticks if left <= t <= right]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("times as fast as dense, logarithmic")
@@ -260,30 +230,3 @@ def _accuracy_window(
     bottom = max(low, top - max(3 * (top - tickets), 0.01))
     margin = 0.06 * (top - bottom) or 0.005
     axes.set_ylim(max(0, bottom - margin), min(1.0, top + 1.6 * margin))
-
-
-def _curve_window(axes: Axes, values: np.ndarray, name: str) -> None:
-    """The first evaluations are far off; what matters happens near the best values."""
-    values = values[np.isfinite(values)]
-    if name == "loss":
-        low, high = float(values.min()), float(np.quantile(values, 0.93))
-        axes.set_ylim(low - 0.08 * (high - low), high + 0.12 * (high - low))
-        axes.set_ylabel("validation loss")
-        return
-    low, high = float(np.quantile(values, 0.07)), float(values.max())
-    axes.set_ylim(low - 0.12 * (high - low), min(1.0, high + 0.08 * (high - low)))
-    percent_axis(axes, "validation accuracy (%)")
-
-
-def _curves(files: RunFiles, level: LevelSummary, name: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    found = []
-    for seed in level.accuracy.values:
-        curve = files.curves.get((seed, level.branch, level.level), {}).get(("validation", name))
-        if curve is not None and len(curve.steps) > 1:
-            found.append((curve.steps, curve.values))
-    return found
-
-
-def _mean_curve(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    steps = curves[0][0]
-    return steps, np.mean([np.interp(steps, *curve) for curve in curves], axis=0)

@@ -11,7 +11,8 @@ from tfticket.lottery.verdict import LevelVerdict
 from tfticket.report import words
 from tfticket.report.anatomy import Anatomy, LevelAnatomy
 from tfticket.report.claims import CheckedClaim
-from tfticket.report.summary import Spread, Summary
+from tfticket.report.levels import Spread
+from tfticket.report.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,8 @@ def control_table(summary: Summary) -> Table | None:
         columns += [f"against {name}, points", "times as fast"]
     rows = []
     for verdict in summary.verdicts:
+        if not verdict.against_controls:
+            continue
         row = [Cell(str(verdict.level)), Cell(words.percent(verdict.density))]
         for name in controls:
             found = verdict.against_controls.get(name)
