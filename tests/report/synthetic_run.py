@@ -222,6 +222,24 @@ def _environment(shapes, input_shape):
     }  # fmt: skip
 
 
+def write_networks(path, networks, *, recipe=None):
+    """A run with one finished network each: (seed, branch, level, accuracy, step)."""
+    rows = []
+    for seed, branch, level, accuracy, step in networks:
+        rows += [
+            Row(seed, branch, level, step, 1.0, "test", "accuracy_at_early_stop", accuracy),
+            Row(seed, branch, level, 900, 1.0, "test", "accuracy_at_end", accuracy - 0.01),
+            Row(seed, branch, level, 900, 1.0, "summary", "density", 0.8**level),
+            Row(seed, branch, level, 900, 1.0, "summary", "remaining", 1000 * 0.8**level),
+            Row(seed, branch, level, 900, 1.0, "summary", "prunable", 1000),
+            Row(seed, branch, level, 900, 1.0, "summary", "seconds", 2.5),
+        ]
+    (path / "metrics.csv").write_text(to_csv(rows))
+    if recipe is not None:
+        (path / "recipe.json").write_text(json.dumps(recipe))
+    return path
+
+
 def write_extras(path: Path, *, seed: int = 0, level: int = 6) -> None:
     """Exported files and a connectivity scan beside a run."""
     for number, (kind, size, gzip_size, loss) in enumerate(

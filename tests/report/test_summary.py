@@ -1,44 +1,12 @@
 import json
 
-import numpy as np
 import pytest
+from report.synthetic_run import write_networks
 
 from tfticket.errors import RunError
 from tfticket.lottery.verdict import Verdict
 from tfticket.metrics import Row, to_csv
-from tfticket.report.reading import read_run
 from tfticket.report.summary import summarize
-
-
-def write_networks(path, networks, *, recipe=None):
-    """A run with one finished network each: (seed, branch, level, accuracy, step)."""
-    rows = []
-    for seed, branch, level, accuracy, step in networks:
-        rows += [
-            Row(seed, branch, level, step, 1.0, "test", "accuracy_at_early_stop", accuracy),
-            Row(seed, branch, level, 900, 1.0, "test", "accuracy_at_end", accuracy - 0.01),
-            Row(seed, branch, level, 900, 1.0, "summary", "density", 0.8**level),
-            Row(seed, branch, level, 900, 1.0, "summary", "remaining", 1000 * 0.8**level),
-            Row(seed, branch, level, 900, 1.0, "summary", "prunable", 1000),
-            Row(seed, branch, level, 900, 1.0, "summary", "seconds", 2.5),
-        ]
-    (path / "metrics.csv").write_text(to_csv(rows))
-    if recipe is not None:
-        (path / "recipe.json").write_text(json.dumps(recipe))
-    return path
-
-
-def test_means_and_bounds_over_seeds(tmp_path):
-    networks = [(0, "ticket", 0, 0.90, 100), (1, "ticket", 0, 0.92, 300)]
-    dense = summarize(write_networks(tmp_path, networks)).dense
-    assert dense.accuracy.mean == pytest.approx(0.91)
-    assert (dense.accuracy.smallest, dense.accuracy.largest) == (0.90, 0.92)
-    assert dense.accuracy.values == {0: 0.90, 1: 0.92}
-    # The 0.975 quantile of Student's t with one degree of freedom is 12.706.
-    assert dense.accuracy.interval.upper == pytest.approx(0.91 + 12.7062 * 0.01, abs=1e-5)
-    assert dense.accuracy_at_end.mean == pytest.approx(0.90)
-    assert dense.early_stop_step.mean == 200
-    assert (dense.remaining, dense.prunable, dense.seconds) == (1000, 1000, 5.0)
 
 
 def test_the_whole_run(run):
@@ -76,21 +44,6 @@ def test_one_seed_is_strict_json_too(tmp_path):
     assert (
         json.loads(json.dumps(written, allow_nan=False))["verdicts"][0]["verdict"] == "can't tell"
     )
-
-
-def test_draws_of_a_control_are_pooled_by_seed(tmp_path):
-    networks = [
-        (0, "ticket", 0, 0.9, 100),
-        (0, "ticket", 1, 0.9, 100),
-        (0, "reinit", 1, 0.80, 100),
-        (0, "reinit_2", 1, 0.82, 300),
-    ]
-    summary = summarize(write_networks(tmp_path, networks))
-    assert summary.branches == ("ticket", "reinit")
-    pooled = summary.level("reinit", 1)
-    assert pooled.accuracy.values == {0: pytest.approx(0.81)}
-    assert pooled.early_stop_step.mean == 200
-    assert pooled.seconds == 5.0
 
 
 def test_the_recipe_sets_margin_and_confidence(tmp_path):
@@ -154,18 +107,6 @@ def test_an_unfinished_run_says_what_is_missing(unfinished_run):
         "ticket, seed 1: levels 3 to 4 not finished",
         "reinit, seed 1: levels 3 to 4 not finished",
     )
-
-
-def test_numbers_are_those_of_the_table(run):
-    files, summary = read_run(run), summarize(run)
-    for level in summary.branch("random"):
-        by_hand = np.mean(
-            [
-                files.results[seed, "random", level.level]["accuracy_at_end"][1]
-                for seed in summary.seeds
-            ]
-        )
-        assert level.accuracy_at_end.mean == pytest.approx(by_hand)
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -2,7 +2,6 @@ import pytest
 from report import synthetic_run
 
 from tfticket.report import tables, words
-from tfticket.report.anatomy import dissect
 from tfticket.report.claims import check_claims
 from tfticket.report.reading import read_run
 from tfticket.report.summary import summarize
@@ -20,16 +19,11 @@ def column(table, name):
 
 def all_tables(run):
     files, summary = read_run(run), summarize(run)
-    densities = {level.level: level.density for level in summary.branch("ticket")}
-    anatomy = dissect(files, list(densities))
     return [
         tables.verdict_table(summary),
         tables.control_table(summary),
         tables.claim_table(check_claims(files.recipe["expect"], summary)),
         tables.results_table(summary),
-        tables.anatomy_table(anatomy, densities),
-        tables.layer_table(anatomy.levels[-1]),
-        tables.export_table([{"path": "a.tflite"}]),
     ]
 
 
@@ -116,31 +110,3 @@ def test_claims_are_in_the_unit_of_their_measure(run, summary):
         f"98.0{words.THIN}%",
     ]
     assert " to " in column(table, "ours")[-1].detail
-
-
-def test_exports_say_what_is_known():
-    table = tables.export_table(
-        [
-            {
-                "path": "a.tflite",
-                "format": "int8",
-                "size_bytes": 273288,
-                "gzip_bytes": 31877,
-                "verification": {"accuracy": 0.98, "keras_accuracy": 0.981, "agreement": None},
-                "latency": {"microseconds": 21.0, "speedup": 1.5},
-            },
-            {"path": "b.tflite", "latency": None},
-        ]
-    )
-    texts = [[cell.text for cell in row] for row in table.rows]
-    thin, dash = words.THIN, words.NONE
-    assert texts[0][1:] == [
-        "int8",
-        f"273.3{thin}kB",
-        f"31.9{thin}kB",
-        f"98.00{thin}%",
-        f"98.10{thin}%",
-        dash,
-        f"21.0{thin}\N{MICRO SIGN}s",
-    ]
-    assert texts[1] == ["b.tflite", "", *[dash] * 6]

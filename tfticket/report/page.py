@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from tfticket import __version__
 from tfticket.files import write_json, write_text
-from tfticket.report import canvas, curves, insides, plots, tables
+from tfticket.report import canvas, curves, details, insides, plots, tables
 from tfticket.report.anatomy import Anatomy, dissect
 from tfticket.report.claims import check_claims
 from tfticket.report.facts import MEANINGS, facts
@@ -118,9 +118,9 @@ def _context(
         "anatomy": anatomy,
         "focus": focus,
         "focus_density": densities.get(focus.level) if focus else None,
-        "opened": tables.anatomy_table(anatomy, densities) if anatomy else None,
-        "layers": tables.layer_table(focus) if focus else None,
-        "exports": tables.export_table(files.exports) if files.exports else None,
+        "opened": details.anatomy_table(anatomy, densities) if anatomy else None,
+        "layers": details.layer_table(focus) if focus else None,
+        "exports": details.export_table(files.exports) if files.exports else None,
         "recommended_k": (files.connectivity or {}).get("recommended"),
     }
 

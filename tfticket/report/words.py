@@ -34,6 +34,11 @@ def percent(rate: float, digits: int | None = None) -> str:
     return f"{number(value, digits)}{THIN}%"
 
 
+def percent2(rate: float) -> str:
+    """A rate in percent with two digits, as accuracies are printed."""
+    return percent(rate, 2)
+
+
 def rate(value: float) -> str:
     """A rate that somebody chose, in percent: 20, 0.2, 12.5."""
     return f"{100 * value:.6g}{THIN}%"
