@@ -175,7 +175,7 @@ def _unfinished_learning(levels: tuple[LevelSummary, ...]) -> list[str]:
     return [
         f"In {falling} of {words.plural(networks, 'network')} the validation loss was lowest at "
         "the last evaluation: their early stop is where training ended, and how much sooner a "
-        "ticket learns can't be told from them. Longer training (`train.steps`) would show it."
+        "ticket learns can't be told from them. More steps a level would show it."
     ]
 
 
