@@ -10,7 +10,7 @@ from typing import Any
 def lazy_names(
     package: str, origins: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """What a package needs to offer names without importing them: `__getattr__`, `__dir__`, `__all__`.
+    """A package's `__getattr__`, `__dir__` and `__all__`, to offer names without importing them.
 
     Args:
         package: The package's `__name__`.
