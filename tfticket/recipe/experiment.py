@@ -21,6 +21,7 @@ from tfticket.lottery import (
     TicketSearch,
 )
 from tfticket.lottery.trial import TrialListener, TrialStore
+from tfticket.recipe.parsing import DEFAULT_RATE
 from tfticket.recipe.rates import learning_rate
 from tfticket.recipe.schema import Controls, Lottery, Recipe
 from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
@@ -37,7 +38,6 @@ _OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
 }
 _SALIENCY_EXAMPLES_A_CLASS = 10
-DEFAULT_RATE = 0.2
 
 
 @dataclass(frozen=True, eq=False)

@@ -101,7 +101,7 @@ class Lottery(Table):
     final_sparsity: Share | None = None
     rewind_step: Step = 0
     rewind: Literal["weights", "learning_rate", "none"] = "weights"
-    optimizer_state: Literal["restore", "fresh"] = "fresh"
+    optimizer_state: Literal["restore", "fresh"] = "restore"
     score_at: Literal["end", "early_stop"] = "end"
 
 

@@ -20,14 +20,16 @@ from tfticket.recipe.fields import (
 
 
 class _Optimizer(Table):
-    """What every optimizer can do, in the words of Keras."""
+    """What every optimizer can do, in the words of Keras.
+
+    Not `use_ema`: Keras puts the averages into the weights when `fit` ends, after all networks of a
+    search were measured without them.
+    """
 
     name: str
     weight_decay: NotNegative | None = None
     clipnorm: Positive | None = None
     global_clipnorm: Positive | None = None
-    use_ema: bool = False
-    ema_momentum: Decay = 0.99
 
 
 class Sgd(_Optimizer):
