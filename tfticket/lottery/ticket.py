@@ -93,14 +93,16 @@ class Ticket:
                 header["provenance"],
             )
         except (KeyError, IndexError, ValueError) as error:
-            raise TicketError(
-                f"`{path}` must hold a mask and the weights it keeps. It doesn't: {error!r}."
-            ) from error
+            raise _incomplete(path, error) from error
 
     @classmethod
     def load_mask(cls, path: str | os.PathLike[str]) -> Mask:
         """Reads the mask alone; raises `TicketError` as `load` does."""
-        return _mask(*read_arrays(path, kind=cls._KIND, prefix="mask:"))
+        header, arrays = read_arrays(path, kind=cls._KIND, prefix="mask:")
+        try:
+            return _mask(header, arrays)
+        except (KeyError, IndexError, ValueError) as error:
+            raise _incomplete(path, error) from error
 
 
 def _mask(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Mask:
@@ -110,3 +112,9 @@ def _mask(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Mask:
         for part in ("bits", "shape")
     }
     return Mask.from_arrays(packed)
+
+
+def _incomplete(path: str | os.PathLike[str], error: Exception) -> TicketError:
+    return TicketError(
+        f"`{path}` must hold a mask and the weights it keeps. It doesn't: {error!r}."
+    )
