@@ -1,11 +1,15 @@
-"""A quiet TensorFlow on one thread, and the same random numbers for each test."""
+"""A quiet TensorFlow, the same random numbers for each test, and no test that watches the clock."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture

@@ -1,0 +1,132 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfticket.errors import MaskError, TicketError
+from tfticket.files import write_arrays
+from tfticket.lottery.ticket import Ticket
+from tfticket.sparsity.mask import Mask
+
+WEIGHTS = {
+    "conv/kernel": np.arange(1, 13, dtype="float32").reshape(3, 4),
+    "conv/bias": np.array([1.0, -1.0, 0.0, 2.0], "float32"),
+    "output/kernel": np.full((4, 2), -0.5, "float16"),
+    "drop/seed_generator_state": np.array([3, 4], "uint32"),
+}
+MASK = Mask({"conv/kernel": np.eye(3, 4), "output/kernel": np.tri(4, 2)})
+
+
+def ticket(**changes):
+    content = {
+        "mask": MASK,
+        "weights": WEIGHTS,
+        "level": 2,
+        "rewind_step": 500,
+        "provenance": {"recipe": "lth_digits", "seed": 0},
+    }
+    return Ticket(**{**content, **changes})
+
+
+def test_pruned_weights_are_positive_zeros():
+    weights = ticket().weights
+    np.testing.assert_array_equal(weights["conv/kernel"], np.eye(3, 4) * WEIGHTS["conv/kernel"])
+    assert not np.signbit(weights["output/kernel"][~MASK["output/kernel"]]).any()
+    np.testing.assert_array_equal(weights["conv/bias"], WEIGHTS["conv/bias"])
+    assert WEIGHTS["conv/kernel"].all()
+
+
+def test_there_and_back(tmp_path):
+    saved = ticket()
+    loaded = Ticket.load(saved.save(tmp_path / "level_02.npz"))
+    assert loaded.mask == MASK
+    assert list(loaded.weights) == list(WEIGHTS)
+    for key, array in saved.weights.items():
+        np.testing.assert_array_equal(loaded.weights[key], array)
+        assert loaded.weights[key].dtype == array.dtype
+    assert (loaded.level, loaded.rewind_step) == (2, 500)
+    assert loaded.provenance == saved.provenance
+    assert loaded.sha256 == saved.sha256
+    assert Ticket.load_mask(tmp_path / "level_02.npz") == MASK
+
+
+def test_only_survivors_are_stored(tmp_path):
+    noise = np.random.default_rng(0).random((200, 200)).astype("float32")
+    sparse = np.zeros((200, 200), bool)
+    sparse[:2] = True
+    sizes = [
+        ticket(mask=Mask({"fc/kernel": mask}), weights={"fc/kernel": noise})
+        .save(tmp_path / "ticket.npz")
+        .stat()
+        .st_size
+        for mask in (np.ones_like(sparse), sparse)
+    ]
+    assert sizes[1] < 0.05 * sizes[0]
+
+
+def test_the_hash_is_of_the_subnetwork_not_of_its_story():
+    sha256 = ticket().sha256
+    assert ticket(provenance={}).sha256 == sha256
+    other = {**WEIGHTS, "conv/kernel": -WEIGHTS["conv/kernel"]}
+    for changes in (
+        {"level": 3},
+        {"rewind_step": 0},
+        {"weights": other},
+        {"mask": Mask({"conv/kernel": np.eye(3, 4)})},
+    ):
+        assert ticket(**changes).sha256 != sha256
+    pruned_only = np.where(MASK["conv/kernel"], WEIGHTS["conv/kernel"], 9)
+    assert ticket(weights={**WEIGHTS, "conv/kernel": pruned_only}).sha256 == sha256
+
+
+def test_mask_and_weights_must_fit():
+    with pytest.raises(MaskError, match=r"Missing: \['output/kernel'\]"):
+        ticket(weights={"conv/kernel": WEIGHTS["conv/kernel"]})
+    with pytest.raises(MaskError, match=r"\(4, 3\), its mask \(3, 4\)"):
+        ticket(weights={**WEIGHTS, "conv/kernel": np.ones((4, 3))})
+
+
+def test_a_ticket_does_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ticket().level = 3
+
+
+@pytest.mark.parametrize("read", [Ticket.load, Ticket.load_mask])
+def test_files_that_are_no_tickets(tmp_path, read):
+    path = ticket().save(tmp_path / "ticket.npz")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(TicketError, match="Copy it again"):
+        read(path)
+    write_arrays(path, kind="snapshot", header={}, arrays={})
+    with pytest.raises(TicketError, match="kind 'snapshot'"):
+        read(path)
+    with pytest.raises(TicketError, match="no such file"):
+        read(tmp_path / "absent.npz")
+
+
+@pytest.mark.parametrize("read", [Ticket.load, Ticket.load_mask])
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"mask_keys": ["a"], "keys": ["a"], "level": 0, "rewind_step": 0, "provenance": {}},
+    ],
+)
+def test_a_whole_file_that_says_what_it_does_not_hold(tmp_path, read, header):
+    path = write_arrays(tmp_path / "ticket.npz", kind="ticket", header=header, arrays={})
+    with pytest.raises(TicketError, match="must hold a mask"):
+        read(path)
+
+
+def test_weights_that_are_not_as_many_as_the_mask_keeps(tmp_path):
+    packed = {f"mask:{name}": array for name, array in MASK.to_arrays().items()}
+    stored = {"weight:conv/kernel": np.ones(2), "weight:output/kernel": np.ones(7)}
+    header = {"mask_keys": list(MASK), "keys": list(MASK), "level": 0, "rewind_step": 0}
+    path = write_arrays(
+        tmp_path / "ticket.npz",
+        kind="ticket",
+        header={**header, "provenance": {}},
+        arrays={**packed, **stored},
+    )
+    with pytest.raises(TicketError, match="must hold a mask and the weights it keeps"):
+        Ticket.load(path)
