@@ -1,5 +1,7 @@
+import keras
+import numpy as np
 import pytest
-from exports import convnet, digits
+from exports import convnet, digits, layers
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
@@ -19,3 +21,20 @@ def test_no_weight_is_ever_stored_sparsely(exported):
 def test_calibration_data_that_does_not_fit_is_an_export_error():
     with pytest.raises(ExportError, match="could not convert the model to int8"):
         convert(static_copy(convnet()), "int8", digits()[0][:5, :4])
+
+
+def recurrent(layer):
+    return static_copy(keras.Sequential([keras.Input((4, 3)), layer, layers.Dense(2)]))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+def test_loops_are_refused_where_calibrating_them_would_end_the_process(kind):
+    x = np.random.default_rng(0).normal(size=(9, 4, 3)).astype("float32")
+    with pytest.raises(ExportError, match=r"loops in \[.*while.*unroll=True"):
+        convert(recurrent(getattr(layers, kind)(5)), "int8", x)
+
+
+def test_an_unrolled_layer_has_no_loops():
+    x = np.random.default_rng(0).normal(size=(9, 4, 3)).astype("float32")
+    content = convert(recurrent(layers.SimpleRNN(5, unroll=True)), "int8", x)
+    assert "WHILE" not in flatbuffer.operators(flatbuffer.parse(content, source="it"))

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfticket.errors import ExportError
 from tfticket.export.quiet import quiet
+from tfticket.export.static import input_structure
 
 
 def convert(static: keras.Model, format: str, calibration: np.ndarray | None) -> bytes:
@@ -28,7 +29,7 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
         The file's bytes, with dense weights; not yet run.
 
     Raises:
-        ExportError: when the converter fails.
+        ExportError: when the converter fails, or would bring down the process.
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(static)
     if format != "fp32":
@@ -37,6 +38,7 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
         converter.target_spec.supported_types = [tf.float16]
     if format == "int8":
         assert calibration is not None
+        _check_no_loops(static)
         converter.representative_dataset = lambda: ([example[None]] for example in calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -49,3 +51,21 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
         raise ExportError(
             f"TensorFlow Lite could not convert the model to {format}: {error}"
         ) from error
+
+
+def _check_no_loops(static: keras.Model) -> None:
+    """Calibration ends the process with a segmentation fault where a loop is in the graph."""
+    given = keras.tree.map_structure(
+        lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), input_structure(static)
+    )
+    graph = tf.function(static).get_concrete_function(given).graph.as_graph_def()
+    nodes = [
+        *graph.node,
+        *(node for function in graph.library.function for node in function.node_def),
+    ]
+    loops = sorted({node.name for node in nodes if node.op in ("While", "StatelessWhile")})
+    if loops:
+        raise ExportError(
+            "A model with loops can't be exported as int8: the converter crashes. Received: loops "
+            f"in {loops}. Build recurrent layers with unroll=True, or choose dynamic."
+        )

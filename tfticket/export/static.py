@@ -26,7 +26,7 @@ def static_copy(model: keras.Model) -> keras.Model:
             unknown length.
     """
     check_exportable(model)
-    structure = _input_structure(model)
+    structure = input_structure(model)
     taken: dict[str, int] = {}
 
     def copy(layer: Any) -> Any:
@@ -82,7 +82,7 @@ def check_exportable(model: keras.Model) -> None:
 
 def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
     """What the model answers to examples, shape (n, ...), float32."""
-    structure = _input_structure(model)
+    structure = input_structure(model)
     batch_size = model.inputs[0].shape[0] or 256
     answers = []
     for start in range(0, len(x), batch_size):
@@ -94,6 +94,6 @@ def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
     return np.concatenate(answers).astype(np.float32)
 
 
-def _input_structure(model: keras.Model) -> Any:
+def input_structure(model: keras.Model) -> Any:
     """The input, or the list or dictionary that holds it, as the model wants to be called."""
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
