@@ -1,0 +1,560 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import leaked
+from small_search import (
+    BATCH,
+    CHUNK,
+    LEVEL_STEPS,
+    REWIND_STEP,
+    Observer,
+    RecordingStore,
+    Subclassed,
+    assert_plain,
+    assert_same_arrays,
+    assert_same_state,
+    compiled,
+    digits,
+    feed,
+    network,
+    searched,
+    strongest,
+    unseen,
+    validation,
+)
+
+from tfticket.errors import ModelError
+from tfticket.lottery import (
+    OneShotPruning,
+    RandomMask,
+    RandomReinit,
+    ShuffledMask,
+    TicketSearch,
+)
+from tfticket.lottery.trial import INITIAL, REWIND, MemoryStore
+from tfticket.schedules import IterativePruning
+from tfticket.sparsity import get_mask, sparsify
+from tfticket.sparsity.pruners import LayerwisePruner
+from tfticket.state import Snapshot, named_variables
+
+TICKETS = [("ticket", 0), ("ticket", 1), ("ticket", 2)]
+TWINS = [(name, level) for level in (1, 2) for name in ("reinit", "shuffle", "random")]
+
+
+class RisingRate(keras.optimizers.schedules.LearningRateSchedule):
+    """Spoils the network towards the end, so that it stops early; notes the steps."""
+
+    def __init__(self):
+        self.steps = []
+        self.rates = keras.optimizers.schedules.PiecewiseConstantDecay([7], [0.1, 3.0])
+
+    def __call__(self, step):
+        tf.numpy_function(self.steps.append, [step], [], stateful=True)
+        return self.rates(step)
+
+
+class ReadTestData:
+    """The test data, and at which step of which network they were read."""
+
+    def __init__(self, observer):
+        self.observer = observer
+        self.read = []
+
+    def __call__(self):
+        trial = self.observer.now
+        self.read.append((*trial, max(self.observer.steps[trial])))
+        yield from unseen()
+
+    def data(self):
+        signature = unseen().element_spec
+        read = tf.data.Dataset.from_generator(self, output_signature=signature)
+        return read.apply(tf.data.experimental.assert_cardinality(len(unseen())))
+
+
+@pytest.fixture(scope="module")
+def original():
+    """Rewinds to step 0, beside all controls, and sees everything."""
+    rate = RisingRate()
+    sgd = keras.optimizers.SGD(rate, momentum=0.5)
+    model = compiled(network(witness=True), sgd, steps_per_execution=CHUNK)
+    observer = Observer(model)
+    tests = ReadTestData(observer)
+    result = searched(
+        model,
+        observer=observer,
+        pruner=LayerwisePruner({"output/*": 0.5}),
+        controls=[RandomReinit(), ShuffledMask(), RandomMask(), OneShotPruning()],
+        test_data=tests.data(),
+        provenance={"made": "here"},
+    )
+    result.rate, result.tests = rate, tests
+    return result
+
+
+@pytest.fixture(scope="module")
+def late():
+    """Rewinds to step k, optimizer and all."""
+    model = compiled(network(witness=True), steps_per_execution=CHUNK)
+    return searched(
+        model, rewind_step=REWIND_STEP, controls=[RandomReinit(), RandomReinit(2), OneShotPruning()]
+    )
+
+
+def batches_by_network(result):
+    """The batches that each network was trained on, in the order of training."""
+    batches = iter(result.model.get_layer("witness").notes.batches)
+    trials = [r.trial for r in result.search.results]
+    return {(t.branch, t.level): [next(batches) for _ in range(t.steps)] for t in trials}
+
+
+def test_level_0_is_the_dense_network(original):
+    dense = original.search.tickets[0]
+    assert dense.mask.density == 1.0
+    assert set(dense.mask) == {"hidden/kernel", "output/kernel"}
+    assert_same_arrays(dense.weights, original.search.store.load_snapshot(INITIAL).variables)
+
+
+def test_tickets_keep_exact_counts_and_only_shrink(original):
+    # 1,024 weights at a rate of 0.3, and the 160 of the output layer at half of it.
+    counts = [{"hidden/kernel": n, "output/kernel": m} for n, m in ((1024, 160), (717, 136))]
+    counts.append({"hidden/kernel": 717 - 215, "output/kernel": 136 - 20})
+    tickets = original.search.tickets
+    assert [ticket.mask.counts() for ticket in tickets] == counts
+    assert [ticket.level for ticket in tickets] == [0, 1, 2]
+    assert tickets[2].mask.is_subset_of(tickets[1].mask)
+
+
+def test_the_survivors_are_the_weights_that_ended_largest(original):
+    before, after = original.search.tickets[1:]
+    final = original.observer.ended["ticket", 1].variables
+    for key, mask in after.mask.items():
+        expected = strongest(final[key], before.mask[key], after.mask.counts()[key])
+        np.testing.assert_array_equal(mask, expected)
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_tickets_go_back_to_the_beginning_bit_for_bit(original, level):
+    initial = original.search.store.load_snapshot(INITIAL)
+    ticket, started = original.search.tickets[level], original.observer.started["ticket", level]
+    expected = ticket.mask.apply(initial.variables)
+    assert_same_arrays(ticket.weights, expected)
+    assert ticket.rewind_step == 0
+    assert_same_state(started, Snapshot(expected, initial.optimizer, 0))
+    assert any("seed_generator" in key for key in started.variables)
+    assert "norm/moving_mean" in started.variables
+
+
+def test_pruned_weights_are_zero_at_each_evaluation(original):
+    for (branch, level), states in original.observer.steps.items():
+        mask = original.search.store.ticket(branch, level).mask
+        for state in states.values():
+            assert_same_arrays(state.variables, mask.apply(state.variables))
+
+
+def test_the_early_stop_step_is_the_first_minimum_of_the_validation_loss(original):
+    for result in original.search.results:
+        trial = result.trial
+        rows = [r for r in original.rows if (r.branch, r.level) == (trial.branch, trial.level)]
+        losses = [r for r in rows if (r.split, r.name) == ("validation", "loss")]
+        assert [row.step for row in losses] == [4, 8, 12]
+        lowest = losses[int(np.argmin([row.value for row in losses]))]
+        assert result.early_stop_step == lowest.step < LEVEL_STEPS
+        assert [r.value for r in rows if r.name == "early_stop_step"] == [lowest.step]
+
+
+def test_test_metrics_are_those_of_the_early_stop_step_and_of_the_end(original):
+    model = compiled(network(witness=True))
+    for result in original.search.results[:3]:
+        trial = result.trial.branch, result.trial.level
+        steps = original.observer.steps[trial]
+        for step, metrics in (
+            (result.early_stop_step, result.at_early_stop),
+            (LEVEL_STEPS, result.at_end),
+        ):
+            Snapshot(steps[step].variables, None, step).restore(model)
+            expected = model.evaluate(unseen(), verbose=0, return_dict=True)
+            assert metrics == pytest.approx(expected)
+        assert result.at_end != result.at_early_stop
+
+
+def test_test_data_are_read_only_when_a_network_has_ended(original):
+    networks = [(r.trial.branch, r.trial.level) for r in original.search.results]
+    twice = [(*network, LEVEL_STEPS) for network in networks for _ in range(2)]
+    assert original.tests.read == twice
+
+
+def test_networks_are_trained_level_by_level_with_controls_beside_them(original):
+    assert [(r.trial.branch, r.trial.level) for r in original.search.results] == [
+        ("ticket", 0),
+        ("ticket", 1),
+        ("reinit", 1),
+        ("shuffle", 1),
+        ("random", 1),
+        ("ticket", 2),
+        ("reinit", 2),
+        ("shuffle", 2),
+        ("random", 2),
+        ("oneshot", 2),
+    ]
+    assert original.search.pending() == []
+
+
+def test_each_network_sees_the_same_batches_in_the_same_order(original):
+    batches = batches_by_network(original)
+    first = batches["ticket", 0]
+    assert len(set(first)) == LEVEL_STEPS
+    assert all(order == first for order in batches.values())
+
+
+def test_each_network_sees_the_same_learning_rates(original):
+    steps = [int(step) for step in original.rate.steps]
+    assert steps == list(range(LEVEL_STEPS)) * len(original.search.results)
+
+
+def test_one_trace_of_the_training_step_serves_all_networks(original):
+    assert original.model.get_layer("witness").notes.traces == 1
+
+
+def test_the_model_ends_as_the_last_network_with_nothing_left_on_it(original):
+    state = Snapshot.capture(original.model, step=LEVEL_STEPS)
+    assert_same_state(state, original.observer.ended["oneshot", 2])
+    assert_plain(original.model)
+
+
+def test_the_rows_say_where_and_when_each_value_was_measured(original):
+    per_epoch = len(digits().train) / BATCH
+    assert {row.seed for row in original.rows} == {0}
+    for row in original.rows:
+        assert row.epoch == round(row.step / per_epoch, 4)
+    ticket = original.search.tickets[2].mask
+    level = {
+        r.name: r.value for r in original.rows if (r.branch, r.level, r.split)[1:] == (2, "summary")
+    }
+    assert (level["remaining"], level["prunable"]) == (ticket.kept, ticket.total)
+    assert level["density"] == ticket.density
+
+
+def test_a_ticket_says_where_it_came_from(original):
+    provenance = original.search.tickets[1].provenance
+    assert (provenance["made"], provenance["seed"], provenance["branch"]) == ("here", 0, "ticket")
+    result = original.search.results[1]
+    assert provenance["result"]["at_end"] == result.at_end
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_late_rewinding_restores_all_that_was_at_step_k(late, level):
+    kept = late.observer.steps["ticket", 0][REWIND_STEP]
+    assert_same_state(late.search.store.load_snapshot(REWIND), kept)
+    ticket, started = late.search.tickets[level], late.observer.started["ticket", level]
+    expected = ticket.mask.apply(kept.variables)
+    assert_same_arrays(ticket.weights, expected)
+    assert ticket.rewind_step == REWIND_STEP
+    assert_same_state(started, Snapshot(expected, kept.optimizer, REWIND_STEP))
+
+
+def test_the_step_k_that_is_restored_has_moved_on_in_every_kind_of_state(late):
+    initial = late.search.store.load_snapshot(INITIAL)
+    kept = late.search.store.load_snapshot(REWIND)
+    for key in ("hidden/kernel", "norm/moving_variance", "drop/seed_generator_state"):
+        assert not np.array_equal(initial.variables[key], kept.variables[key]), key
+    assert int(kept.optimizer[0]) == REWIND_STEP
+    assert all(np.any(slot) for slot in kept.optimizer)
+
+
+def test_late_tickets_go_on_with_the_data_and_the_steps_of_step_k(late):
+    batches = batches_by_network(late)
+    assert batches["ticket", 1] == batches["ticket", 2] == batches["ticket", 0][REWIND_STEP:]
+    steps = [r.step for r in late.rows if (r.branch, r.level, r.name) == ("ticket", 1, "loss")]
+    assert steps == [8, 8, 12, 12]
+    final = late.observer.ended["ticket", 1].optimizer
+    assert int(final[0]) == LEVEL_STEPS
+
+
+def test_a_reinitialized_control_of_a_late_ticket_gets_the_k_steps_too(late):
+    initial = late.search.store.load_snapshot(INITIAL)
+    batches = batches_by_network(late)
+    for branch in ("reinit", "reinit_2"):
+        started = late.observer.started[branch, 2]
+        assert (started.step, int(started.optimizer[0])) == (0, 0)
+        assert batches[branch, 2] == batches["ticket", 0]
+        assert late.search.store.ticket(branch, 2).mask == late.search.tickets[2].mask
+        for key in ("norm/gamma", "drop/seed_generator_state"):
+            np.testing.assert_array_equal(started.variables[key], initial.variables[key])
+    one, other = (late.observer.started[b, 2].variables for b in ("reinit", "reinit_2"))
+    kept = late.search.tickets[2].mask["hidden/kernel"]
+    for a, b in ((one, other), (one, initial.variables), (other, initial.variables)):
+        assert np.mean((a["hidden/kernel"] != b["hidden/kernel"])[kept]) > 0.99
+
+
+def test_one_shot_pruning_prunes_the_dense_network_to_the_ticket_s_total(late):
+    control = late.search.store.ticket("oneshot", 2)
+    assert control.mask.kept == late.search.tickets[2].mask.kept
+    dense = late.observer.ended["ticket", 0].variables
+    flat = np.concatenate([dense[key].ravel() for key in control.mask])
+    expected = strongest(flat, np.ones(flat.size, bool), control.mask.kept)
+    actual = np.concatenate([mask.ravel() for mask in control.mask.values()])
+    np.testing.assert_array_equal(actual, expected)
+    assert late.observer.started["oneshot", 2].step == REWIND_STEP
+
+
+def test_a_fresh_optimizer_has_empty_slots_and_goes_on_at_step_k():
+    result = searched(
+        compiled(network()), levels=1, rewind_step=REWIND_STEP, optimizer_state="fresh"
+    )
+    names = [variable.path for variable in result.model.optimizer.variables]
+    started = result.observer.started["ticket", 1]
+    for name, value in zip(names, started.optimizer, strict=True):
+        if name.endswith("iteration"):
+            assert int(value) == REWIND_STEP
+        elif name.endswith("learning_rate"):
+            assert value == np.float32(0.01)
+        else:
+            assert not value.any(), name
+    kept = result.observer.steps["ticket", 0][REWIND_STEP]
+    assert_same_arrays(started.variables, result.search.tickets[1].mask.apply(kept.variables))
+
+
+def test_learning_rate_rewinding_goes_on_with_the_trained_weights_and_the_rates_of_step_k():
+    result = searched(compiled(network()), rewind="learning_rate", rewind_step=REWIND_STEP)
+    kept = result.observer.steps["ticket", 0][REWIND_STEP]
+    for level in (1, 2):
+        trained = result.observer.ended["ticket", level - 1].variables
+        expected = result.search.tickets[level].mask.apply(trained)
+        started = result.observer.started["ticket", level]
+        assert_same_state(started, Snapshot(expected, kept.optimizer, REWIND_STEP))
+    # The weights of the next ticket are those that training ended with, not the initial ones.
+    assert_same_arrays(result.search.tickets[2].weights, expected)
+
+
+def test_fine_tuning_goes_on_with_weights_optimizer_and_steps():
+    result = searched(compiled(network()), rewind="none")
+    for level in (1, 2):
+        ended = result.observer.ended["ticket", level - 1]
+        expected = result.search.tickets[level].mask.apply(ended.variables)
+        started = result.observer.started["ticket", level]
+        assert_same_state(started, Snapshot(expected, ended.optimizer, 0))
+        assert int(started.optimizer[0]) == level * LEVEL_STEPS
+
+
+def test_weights_can_be_scored_at_the_early_stop_step():
+    model = compiled(network(), keras.optimizers.SGD(RisingRate()))
+    result = searched(model, levels=1, score_at="early_stop", pruner=LayerwisePruner())
+    step = result.search.results[0].early_stop_step
+    assert step < LEVEL_STEPS
+    states = result.observer.steps["ticket", 0]
+    mask = result.search.tickets[1].mask
+    for key, array in mask.items():
+        scored = states[step].variables[key], states[LEVEL_STEPS].variables[key]
+        early, end = (strongest(w, np.ones(w.shape, bool), mask.counts()[key]) for w in scored)
+        np.testing.assert_array_equal(array, early)
+        assert not np.array_equal(early, end)
+
+
+def fitted_before(model):
+    """Traps the masks: Keras has a traced step of this model already."""
+    model.fit(feed().dataset(), shuffle=False, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: fitted_before(compiled(network())), id="fitted before"),
+        pytest.param(lambda: compiled(Subclassed.built()), id="subclassed"),
+        pytest.param(lambda: compiled(sparsify(network())), id="sparsified"),
+        pytest.param(
+            lambda: compiled(network(), keras.optimizers.SGD(0.1, global_clipnorm=0.5)),
+            id="clipped by norm",
+        ),
+        pytest.param(
+            lambda: compiled(
+                network(policy="mixed_float16"),
+                keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
+            ),
+            id="mixed precision",
+        ),
+    ],
+)
+def test_any_model_that_keras_can_fit_is_searched_without_leaks(make):
+    model = make()
+    initial = Snapshot.capture(model, step=0)
+    plain = {key: v.constraint for key, v in named_variables(model).items()}
+    result = searched(model, levels=1, rewind_step=REWIND_STEP)
+    ticket = result.search.tickets[1]
+    assert ticket.mask.kept == ticket.mask.total - round(0.3 * ticket.mask.total)
+    kept = result.observer.steps["ticket", 0][REWIND_STEP]
+    started = result.observer.started["ticket", 1]
+    assert_same_state(
+        started, Snapshot(ticket.mask.apply(kept.variables), kept.optimizer, REWIND_STEP)
+    )
+    assert_same_arrays(result.search.tickets[0].weights, initial.variables)
+    assert leaked(model, ticket.mask) == 0
+    final = result.observer.ended["ticket", 1].variables
+    for key, mask in ticket.mask.items():
+        moved = (final[key] != started.variables[key])[mask]
+        assert np.mean(moved) > 0.7, "survivors learn, but for those of pixels that are blank"
+    assert {key: v.constraint for key, v in named_variables(model).items()} == plain
+    assert "apply" not in vars(model.optimizer)
+
+
+def test_a_sparsified_model_keeps_the_last_mask_as_its_own():
+    model = compiled(sparsify(network(), skip=["output/*"]))
+    result = searched(model, levels=1)
+    assert get_mask(model) == result.search.tickets[1].mask
+    assert set(get_mask(model)) == {"hidden/kernel"}
+
+
+def test_plain_arrays_are_enough():
+    sets = digits()
+    x, y = sets.train.x * sets.scale, sets.train.y
+    model = compiled(network(), steps_per_execution=1)
+    search = TicketSearch(
+        IterativePruning(0.5, levels=1), level_steps=14, test_data=(x, y), skip=["output/*"]
+    )
+    epochs = search.epochs(steps_per_epoch=7)
+    assert epochs == 4
+    model.fit(x, y, batch_size=32, epochs=epochs, callbacks=[search], verbose=0)
+    dense, sparse = search.results
+    assert (dense.density, sparse.density) == (1.0, 0.5)
+    # Nobody can tell an early-stop step without validation data.
+    assert dense.early_stop_step is None
+    assert dense.at_early_stop == {}
+    assert set(dense.at_end) == {"loss", "accuracy"}
+    assert len(model.history.epoch) == 4
+    assert set(search.tickets[1].mask) == {"hidden/kernel"}
+
+
+def test_more_epochs_than_needed_stop_when_the_last_network_ends():
+    result = searched(compiled(network()), levels=1, epochs=100)
+    assert len(result.model.history.epoch) == 2 * LEVEL_STEPS // CHUNK
+
+
+class Interrupts(keras.callbacks.Callback):
+    """Ctrl-C while a batch is trained."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_search_that_was_interrupted_goes_on_as_if_nothing_had_been():
+    options = {"rewind_step": REWIND_STEP, "controls": [ShuffledMask()]}
+    whole = searched(compiled(network()), **options)
+
+    model = compiled(network())
+    batches = feed()
+    search = TicketSearch(
+        IterativePruning(0.3, levels=2),
+        LEVEL_STEPS,
+        feed=batches,
+        store=RecordingStore(),
+        test_data=unseen(),
+        **options,
+    )
+
+    def fit(*others):
+        model.fit(
+            **batches.fit_arguments(),
+            epochs=search.epochs(steps_per_epoch=CHUNK),
+            validation_data=validation(),
+            callbacks=[search, *others],
+            verbose=0,
+        )
+
+    for epoch in (1, 6, 3):  # in the dense network, the first control, the second ticket
+        with pytest.raises(KeyboardInterrupt):
+            fit(Interrupts(epoch))
+    fit()
+
+    assert_plain(model)
+    assert [t.sha256 for t in search.tickets] == [t.sha256 for t in whole.search.tickets]
+    last = Snapshot.capture(model, step=LEVEL_STEPS)
+    assert_same_state(last, whole.observer.ended["shuffle", 2])
+    assert measured(search.store.rows) == measured(whole.rows)
+
+
+def measured(rows):
+    return [row for row in rows if row.name != "seconds"]
+
+
+def test_a_search_in_another_process_needs_only_the_store():
+    whole = searched(compiled(network()), levels=1, rewind_step=REWIND_STEP)
+    store = MemoryStore()
+    cut = searched(compiled(network()), levels=1, rewind_step=REWIND_STEP, store=store, cut_after=1)
+    assert_plain(cut.model)
+    # Another model: what it holds by chance must not matter.
+    other = compiled(network(seed=99))
+    rest = searched(other, levels=1, rewind_step=REWIND_STEP, store=store)
+    assert [(r.trial.branch, r.trial.level) for r in rest.search.results] == [("ticket", 1)]
+    assert rest.search.tickets[1].sha256 == whole.search.tickets[1].sha256
+    assert_same_state(rest.observer.ended["ticket", 1], whole.observer.ended["ticket", 1])
+
+
+def test_a_search_that_is_finished_says_so():
+    result = searched(compiled(network()), levels=1)
+    assert result.search.epochs(steps_per_epoch=CHUNK) == 0
+    arguments = {**result.feed.fit_arguments(), "callbacks": [result.search], "verbose": 0}
+    before = Snapshot.capture(result.model, step=0)
+    result.model.fit(**arguments, epochs=0)
+    with pytest.raises(ModelError, match="Nothing is left to train"):
+        result.model.fit(**arguments, epochs=1)
+    assert_same_state(Snapshot.capture(result.model, step=0), before)
+    assert_plain(result.model)
+
+
+def refused(match, *, model=None, callbacks=(), steps=CHUNK, data=None, **options):
+    """Fits with a search that raises, and leaves the model plain."""
+    model = model or compiled(network(), keras.optimizers.SGD(0.1, clipnorm=1.0))
+    search = TicketSearch(IterativePruning(0.3, levels=1), LEVEL_STEPS, **options)
+    with pytest.raises(ModelError, match=match):
+        model.fit(
+            data or feed().dataset(endless=True),
+            steps_per_epoch=steps,
+            epochs=10,
+            callbacks=[search, *callbacks],
+            shuffle=False,
+            verbose=0,
+        )
+    assert_plain(model)
+
+
+def test_a_callback_that_changes_the_learning_rate_is_refused():
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / (epoch + 1))
+    refused("must see the same learning rates", callbacks=[scheduler])
+
+
+def test_a_learning_rate_that_another_callback_keeps_is_fine():
+    keeper = keras.callbacks.LearningRateScheduler(lambda epoch, rate: 0.01)
+    result = searched(compiled(network()), levels=1, callbacks=[keeper])
+    assert len(result.search.tickets) == 2
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "divisor"),
+    [(5, {}, 12), (4, {"rewind_step": 6}, 6), (6, {"rewind_step": 3}, 3)],
+)
+def test_epochs_that_do_not_end_with_the_networks_are_refused(steps, options, divisor):
+    refused(rf"`steps_per_epoch` that divides {divisor}\.", steps=steps, **options)
+    search = TicketSearch(IterativePruning(0.3, levels=1), LEVEL_STEPS, **options)
+    with pytest.raises(ModelError, match=f"epochs of {steps} steps"):
+        search.epochs(steps_per_epoch=steps)
+
+
+def test_data_of_unknown_length_are_refused():
+    refused("needs the number of steps of an epoch", steps=None)
+
+
+def test_a_control_that_is_the_ticket_is_refused_before_it_is_trained():
+    model = compiled(network(initializer="ones"))
+    with pytest.raises(AssertionError, match=r"`reinit` of level 1 .* initialized to constants\?"):
+        searched(model, levels=1, controls=[RandomReinit()], observer=(seen := Observer(model)))
+    assert set(seen.started) == {("ticket", 0), ("ticket", 1)}
+    assert_plain(model)
