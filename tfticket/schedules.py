@@ -22,12 +22,15 @@ class PruningSchedule(ABC):
 
     def rate(self, level: int) -> float:
         """Share of the surviving weights that is pruned on the way from `level` - 1 to `level`."""
+        self._check_level(level, first=1)
         before = 1.0 - self.sparsity(level - 1)
         return 1.0 - (1.0 - self.sparsity(level)) / before
 
-    def _check_level(self, level: int) -> int:
-        if not 0 <= level <= self.levels:
-            raise ValueError(f"`level` must be in [0, {self.levels}]. Received: level={level}")
+    def _check_level(self, level: int, *, first: int = 0) -> int:
+        if not first <= level <= self.levels:
+            raise ValueError(
+                f"`level` must be in [{first}, {self.levels}]. Received: level={level}"
+            )
         return level
 
 
@@ -55,7 +58,7 @@ class IterativePruning(PruningSchedule):
 
     def rate(self, level: int) -> float:
         """See `PruningSchedule`."""
-        self._check_level(level)
+        self._check_level(level, first=1)
         return self.rate_per_level
 
 
