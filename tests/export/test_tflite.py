@@ -151,6 +151,14 @@ def test_a_file_that_answers_differently_leaves_an_older_one_as_it_was(exported,
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"older"]
 
 
+def test_answers_that_drown_in_a_common_offset_are_found(exported, tmp_path):
+    model = strip(exported.model)
+    model.get_layer("output").bias.assign_add([1000.0] * 10)  # 8 bits reach from 0 to there
+    with pytest.raises(ExportError, match="must give the same answer"):
+        to_tflite(model, tmp_path / "a.tflite", format="int8", calibration=exported.x[:200])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_weights_too_large_for_half_precision_are_found(tmp_path):
     model = mlp()
     model.layers[0].kernel.assign(np.full((6, 5), 1e5))

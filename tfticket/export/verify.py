@@ -12,9 +12,10 @@ from tfticket.export import flatbuffer
 from tfticket.export.runtime import Session
 
 # Largest difference of an output, relative to the largest output: rounding of sums for fp32, of
-# each weight to 11 bits for fp16. Rounding everything to 8 bits may do more, as long as the answers
-# agree; where they can't tell (no classes, random inputs), at most the last number.
+# each weight to 11 bits for fp16.
 _TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}
+# The same for rounding everything to 8 bits, relative to the range that the outputs span. It may do
+# more, as long as the answers agree; where they can't tell, at most the second number.
 _QUANTIZED_TOLERANCE = 5e-2
 _QUANTIZED_TOLERANCE_ALONE = 0.25
 _WITHOUT_DELEGATE = 200
@@ -147,19 +148,30 @@ def _accuracy(outputs: np.ndarray, reference: Reference) -> float | None:
 def _check_near(
     found: Verification, reference: Reference, *, format: str, min_agreement: float, source: str
 ) -> None:
-    answers_tell = found.agreement is not None and reference.inputs != "random"
-    if format in _TOLERANCES:
-        tolerance = _TOLERANCES["fp16" if reference.reduced_precision else format]
-    else:
-        tolerance = _QUANTIZED_TOLERANCE if answers_tell else _QUANTIZED_TOLERANCE_ALONE
-    if found.relative_difference <= tolerance:
+    if format not in _TOLERANCES:
+        _check_quantized(found, reference, min_agreement=min_agreement, source=source)
         return
-    if format in _TOLERANCES or not answers_tell:
+    tolerance = _TOLERANCES["fp16" if reference.reduced_precision else format]
+    if found.relative_difference > tolerance:
         raise ExportError(
             f"{source} must answer as the Keras model does, to {tolerance:g} of its largest "
             f"output. Received: outputs that differ by {found.relative_difference:.2g} of it."
         )
-    if found.agreement is not None and found.agreement < min_agreement:
+
+
+def _check_quantized(
+    found: Verification, reference: Reference, *, min_agreement: float, source: str
+) -> None:
+    span = max(float(np.ptp(reference.outputs)), float(np.finfo(np.float32).tiny))
+    difference = found.max_difference / span
+    if found.agreement is None or reference.inputs == "random":
+        if difference > _QUANTIZED_TOLERANCE_ALONE:
+            raise ExportError(
+                f"{source} must answer as the Keras model does, to {_QUANTIZED_TOLERANCE_ALONE:g} "
+                f"of the range of its outputs. Received: outputs that differ by {difference:.2g} "
+                "of it. Check and calibrate it with real examples."
+            )
+    elif difference > _QUANTIZED_TOLERANCE and found.agreement < min_agreement:
         raise ExportError(
             f"{source} must give the same answer as the Keras model to at least "
             f"{min_agreement:.1%} of {found.count:,} inputs. Received: {found.agreement:.1%}. "
