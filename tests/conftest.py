@@ -14,11 +14,13 @@ hypothesis.settings.load_profile("tests")
 
 @pytest.fixture
 def seeded():
-    """Keras from a fixed seed, with its global settings as before afterwards."""
+    """Keras from a fixed seed, with its type policy as before afterwards.
+
+    Sessions aren't cleared: that collects garbage for a second, and keys don't depend on it.
+    """
     import keras  # imported late: most tests need no TensorFlow
 
     policy = keras.config.dtype_policy()
     keras.utils.set_random_seed(7)
     yield
     keras.config.set_dtype_policy(policy)
-    keras.backend.clear_session()

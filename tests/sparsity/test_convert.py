@@ -81,11 +81,15 @@ def around(make_layer, shape):
     return helpers.compiled(keras.Model(inputs, outputs), run_eagerly=True)
 
 
+def outputs(model, x):
+    return model(x, training=False).numpy()
+
+
 def check_all_stages(model, x, y, path):
     """Sparsified, fitted, saved, loaded, fitted on, stripped: zeros exact, predictions bitwise."""
     mask = helpers.random_mask(model)
     dense = sparsify(model)
-    np.testing.assert_array_equal(dense.predict(x, verbose=0), model.predict(x, verbose=0))
+    np.testing.assert_array_equal(outputs(dense, x), outputs(model, x))
     assert list(named_variables(dense)) == list(named_variables(model))
 
     sparse = sparsify(model, mask)
@@ -98,18 +102,18 @@ def check_all_stages(model, x, y, path):
     sparse.save(path)
     loaded = keras.models.load_model(path)
     assert get_mask(loaded) == mask
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), sparse.predict(x, verbose=0))
+    np.testing.assert_array_equal(outputs(loaded, x), outputs(sparse, x))
     loaded.fit(x, y, batch_size=8, verbose=0)
     assert helpers.leaked(loaded, mask) == 0
 
     plain = strip(loaded)
     assert masked_layers(plain) == []
     assert helpers.leaked(plain, mask) == 0
-    np.testing.assert_array_equal(plain.predict(x, verbose=0), loaded.predict(x, verbose=0))
+    np.testing.assert_array_equal(outputs(plain, x), outputs(loaded, x))
     assert [layer.name for layer in plain.layers] == [layer.name for layer in model.layers]
     again = sparsify(plain, mask)
     assert get_mask(again) == mask
-    np.testing.assert_array_equal(again.predict(x, verbose=0), plain.predict(x, verbose=0))
+    np.testing.assert_array_equal(outputs(again, x), outputs(plain, x))
 
 
 @pytest.mark.parametrize("kind", KINDS)
