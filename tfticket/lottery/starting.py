@@ -39,11 +39,10 @@ class StartingPoints:
         self._model = model
         self._store = store
         self._binding = binding
-        initial = store.load_snapshot(INITIAL)
-        if initial is None:
-            initial = Snapshot.capture(model, step=0)
-            store.save_snapshot(INITIAL, initial)
-        self._initial = initial
+        if store.load_snapshot(INITIAL) is None:
+            store.save_snapshot(INITIAL, Snapshot.capture(model, step=0))
+        # What the store gives back, the first time too: a file doesn't keep the order of the keys.
+        self._initial = _existing(store.load_snapshot(INITIAL), step=0)
 
     def take(self, trial: Trial) -> Start:
         """Puts the model at the starting point of a trial; see `of`."""
@@ -92,9 +91,7 @@ class StartingPoints:
         step = self._procedure.rewind_step
         if step == 0:
             return self._initial
-        rewound = self._store.load_snapshot(REWIND)
-        if rewound is None:
-            raise InvariantError(f"The state at step {step} was never kept.")
+        rewound = _existing(self._store.load_snapshot(REWIND), step=step)
         if self._procedure.optimizer_state == "fresh" and self._initial.optimizer is not None:
             slots = zip(optimizer_variables(self._model), self._initial.optimizer, strict=True)
             fresh = [
@@ -143,6 +140,12 @@ class StartingPoints:
             self._model, self._initial, ticket, self._pruned_once, procedure.seed, trial.level
         )
         return control.start(context)
+
+
+def _existing(snapshot: Snapshot | None, *, step: int) -> Snapshot:
+    if snapshot is None:
+        raise InvariantError(f"The state at step {step} was never kept.")
+    return snapshot
 
 
 def _check_differs(trial: Trial, control: Start, ticket: Start) -> None:
