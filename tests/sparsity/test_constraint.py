@@ -79,7 +79,7 @@ def test_pruned_weights_are_zero_after_every_batch(training, owner):
     model = helpers.Subclassed() if owner == "callback" else helpers.mlp((6, 12, 3))
     model(x)
     # Moments, averages and the traced step of a denser phase are there already.
-    helpers.compiled(model, make_optimizer(), **options).fit(x, y, batch_size=16, verbose=0)
+    helpers.compiled(model, make_optimizer(), **options).fit(x, y, batch_size=8, verbose=0)
     mask = helpers.random_mask(model)
     kept = KeepMask(mask)
     if owner == "wrapper":
