@@ -114,12 +114,12 @@ def _walk(
     for child in layer._flatten_layers(include_self=False, recursive=False):
         if isinstance(child, keras.metrics.Metric):
             continue
-        name = _unused(_stable_name(child), taken)
+        name = _unused(stable_name(child), taken)
         taken.add(name)
         yield from _walk(child, path if isinstance(layer, MaskOwner) else (*path, name))
 
 
-def _stable_name(layer: keras.Layer) -> str:
+def stable_name(layer: keras.Layer) -> str:
     """The layer's name; an automatic one without the number that counts through the process."""
     kind = layer.layer if isinstance(layer, MaskOwner) else layer
     return _without_number(to_snake_case(type(kind).__name__), layer.name)

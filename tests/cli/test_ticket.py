@@ -67,10 +67,10 @@ def test_apply_tells_what_does_not_fit(ticket, tmp_path, capsys):
     [
         ("none.npz", "model.keras", "out.keras", 1, "no such file"),
         ("broken.npz", "model.keras", "out.keras", 1, "damaged"),
-        ("level_03.npz", "broken.keras", "out.keras", 1, "must be a .keras file"),
+        ("level_03.npz", "broken.keras", "out.keras", 1, "can't be loaded"),
         ("level_03.npz", "none.keras", "out.keras", 2, "does not exist"),
         ("level_03.npz", "model.keras", "out.h5", 2, "must end in .keras"),
-        ("level_03.npz", "model.keras", "none/out.keras", 1, "could not be written"),
+        ("level_03.npz", "model.keras", "model.keras/out.keras", 1, "could not be written"),
     ],
 )
 def test_apply_refuses(

@@ -6,7 +6,7 @@ import pytest
 from exports import convnet, digits, pruned
 from helpers import compiled
 
-from tfticket.errors import ExportError, RunError
+from tfticket.errors import ModelError, RunError
 from tfticket.export import save_keras
 from tfticket.sparsity import get_mask
 
@@ -41,7 +41,7 @@ def test_the_optimizer_is_left_out(tmp_path):
 
 
 def test_a_name_of_another_kind_and_a_place_without_room(tmp_path):
-    with pytest.raises(ExportError, match=r"end in \.keras"):
+    with pytest.raises(ModelError, match=r"end in \.keras"):
         save_keras(convnet(), tmp_path / "a.h5")
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(RunError, match="could not be written"):

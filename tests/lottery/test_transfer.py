@@ -6,7 +6,7 @@ from helpers import batch, compiled, leaked, mlp, random_mask, values
 from tfticket.errors import TicketError
 from tfticket.lottery import Ticket
 from tfticket.lottery.transfer import transfer
-from tfticket.sparsity import get_mask
+from tfticket.sparsity import get_mask, sparsify
 from tfticket.state import Snapshot
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -59,3 +59,10 @@ def test_a_model_that_shares_no_kernel_is_refused_with_the_shapes():
     shapes = r"The ticket has `hidden_0/kernel` \(6, 5\).*the model has `hidden_0/kernel` \(8, 9\)"
     with pytest.raises(TicketError, match=shapes):
         transfer(ticket_of(mlp()), mlp((8, 9, 2)))
+
+
+def test_a_model_with_masks_of_its_own_and_another_head_takes_the_mask_of_the_ticket():
+    ticket, model = ticket_of(mlp()), sparsify(mlp((6, 5, 4, 7)))
+    result = transfer(ticket, model)
+    assert set(get_mask(result.model)) == {"hidden_0/kernel", "hidden_1/kernel"}
+    assert leaked(result.model, get_mask(result.model)) == 0

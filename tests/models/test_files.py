@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tfticket.errors import ModelError
-from tfticket.models import lenet_300_100, load_file
+from tfticket.models import lenet_300_100, load_file, save_file
 
 
 @pytest.fixture
@@ -79,4 +79,10 @@ def test_two_outputs(tmp_path):
     outputs = [keras.layers.Dense(2)(inputs), keras.layers.Dense(2)(inputs)]
     keras.Model(inputs, outputs).save(tmp_path / "a.keras")
     with pytest.raises(ModelError, match="1 inputs and 2 outputs"):
-        load_file(tmp_path / "a.keras")
+        load_file(tmp_path / "a.keras", (3,), 2)
+    assert len(load_file(tmp_path / "a.keras").outputs) == 2
+
+
+def test_saving_under_another_ending_is_refused(saved, tmp_path):
+    with pytest.raises(ModelError, match=r"end in \.keras"):
+        save_file(load_file(saved[0]), tmp_path / "a.h5")

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from tfticket.cli.common import json_option, print_columns, print_json
-from tfticket.errors import ModelError
 
 ticket_argument = click.argument(
     "ticket_file", metavar="TICKET", type=click.Path(dir_okay=False, path_type=Path)
@@ -80,20 +79,11 @@ def apply(ticket_file: Path, model: Path, output: Path) -> None:
         raise click.BadParameter("the name must end in .keras.", param_hint="--output")
     found = Ticket.load(ticket_file)
     start_tensorflow()
-    import keras
-
+    from tfticket import models
     from tfticket.lottery.transfer import transfer
 
-    try:
-        loaded = keras.saving.load_model(model, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise ModelError(f"{model} must be a .keras file. It can't be loaded: {error}") from error
-    result = transfer(found, loaded)
+    result = transfer(found, models.load_file(model))
     for key, (in_ticket, in_model) in result.misfits.items():
         click.echo(f"not taken over: {key}, ticket {in_ticket}, model {in_model}", err=True)
-    try:
-        result.model.save(output)
-    except OSError as error:
-        output.unlink(missing_ok=True)
-        raise ModelError(f"{output} could not be written: {error}.") from error
+    models.save_file(result.model, output)
     click.echo(output)

@@ -10,7 +10,7 @@ from keras.src.models.functional import Functional
 
 from tfticket.errors import ExportError, ModelError
 from tfticket.sparsity.wrapper import Masked
-from tfticket.state import _stable_name, named_variables
+from tfticket.state import named_variables, stable_name
 
 
 def static_copy(model: keras.Model) -> keras.Model:
@@ -33,7 +33,7 @@ def static_copy(model: keras.Model) -> keras.Model:
         if not isinstance(layer, keras.Layer):  # a function such as `keras.ops.add`
             return layer.__class__.from_config(layer.get_config())
         inner = layer.layer if isinstance(layer, Masked) else layer
-        name = _stable_name(inner)
+        name = stable_name(inner)
         number = taken[name] = taken.get(name, -1) + 1
         unique = name if number == 0 else f"{name}_{number}"
         return inner.__class__.from_config({**inner.get_config(), "name": unique})

@@ -9,7 +9,7 @@ import keras
 
 from tfticket.errors import TicketError
 from tfticket.lottery.ticket import Ticket
-from tfticket.sparsity.convert import set_mask, sparsify
+from tfticket.sparsity.convert import masked_layers, set_mask, sparsify, strip
 from tfticket.sparsity.mask import Mask
 from tfticket.state import named_variables, prunable_variables
 
@@ -43,6 +43,8 @@ def transfer(ticket: Ticket, model: keras.Model) -> Transfer:
         TicketError: when no masked kernel of the ticket fits.
         ModelError: when the model can't be copied layer by layer.
     """
+    if masked_layers(model):
+        model = strip(model)  # the ticket brings the mask; the model's own has had its day
     variables = named_variables(model)
     in_ticket = {key: array.shape for key, array in ticket.weights.items()}
     in_model = {key: tuple(variable.shape) for key, variable in variables.items()}

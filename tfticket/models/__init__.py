@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "load_file": "tfticket.models.files",
         "loss_for": "tfticket.models.losses",
         "resnet20": "tfticket.models.resnet",
+        "save_file": "tfticket.models.files",
         "vgg": "tfticket.models.vggnet",
     },
 )

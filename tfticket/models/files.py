@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.files import write_atomic
 
 
 def load_file(
@@ -41,8 +45,31 @@ def load_file(
             "`model.save`; a model with layers of your own needs them registered by "
             "`keras.saving.register_keras_serializable` and imported first."
         ) from error
-    _check(path, model, input_shape, num_classes)
+    if input_shape is not None or num_classes is not None:
+        _check(path, model, input_shape, num_classes)
     return model
+
+
+def save_file(model: keras.Model, path: str | os.PathLike[str]) -> Path:
+    """Writes a model as a `.keras` file, whole or not at all.
+
+    Raises:
+        ModelError: when the name ends in something else.
+        RunError: when the file can't be written; an older file of that name is then as it was.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise ModelError(f"The name of a model file must end in .keras. Received: {path}")
+
+    def write(file: BinaryIO) -> None:
+        # Keras writes only to names that end in .keras, so not to one that is in the making.
+        with tempfile.TemporaryDirectory() as folder:
+            whole = Path(folder) / path.name
+            model.save(whole)
+            with whole.open("rb") as saved:
+                shutil.copyfileobj(saved, file)
+
+    return write_atomic(path, write)
 
 
 def _check(

@@ -36,7 +36,8 @@ def run(
     """Runs a recipe, or goes on with it, in a run directory that is open for writing.
 
     Trains all networks, exports the tickets that the recipe asks for, and marks the run complete.
-    The result doesn't depend on how often it was interrupted.
+    The result doesn't depend on how often it was interrupted. A file that can't be exported is told
+    of, here and in the run; it doesn't make the networks worth less.
 
     Args:
         recipe: The recipe; the run directory holds the same one.
@@ -54,8 +55,15 @@ def run(
     progress.message(experiment.data.description)
     progress.plan(_plan(experiment, run))
     run_lottery(experiment, run, progress)
-    _export(experiment, run, progress)
-    run.mark_complete({"seeds": list(recipe.seeds), "networks": len(run.finished_levels())})
+    exporter = Exporter(experiment, run, progress)
+    exporter.export()
+    run.mark_complete(
+        {
+            "seeds": list(recipe.seeds),
+            "networks": len(run.finished_levels()),
+            "failed_exports": [str(failure) for failure in exporter.failures],
+        }
+    )
 
 
 def facts(experiment: Experiment) -> dict[str, Any]:
@@ -101,11 +109,3 @@ def _trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
         provenance={},
     )
     return search.procedure.trials()
-
-
-def _export(experiment: Experiment, run: RunDir, progress: Progress) -> None:
-    """Every file that can be made is made before the first failure is told."""
-    exporter = Exporter(experiment, run, progress)
-    exporter.export()
-    if exporter.failures:
-        raise exporter.failures[0]
