@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import leaked
+from helpers import leaked, values
 from small_search import (
     BATCH,
     CHUNK,
@@ -219,6 +219,8 @@ def test_one_trace_of_the_training_step_serves_all_networks(original):
 def test_the_model_ends_as_the_last_network_with_nothing_left_on_it(original):
     state = Snapshot.capture(original.model, step=LEVEL_STEPS)
     assert_same_state(state, original.observer.ended["oneshot", 2])
+    # Testing it at its early-stop step has left no trace.
+    assert_same_state(state, original.observer.steps["oneshot", 2][LEVEL_STEPS])
     assert_plain(original.model)
 
 
@@ -479,6 +481,18 @@ def test_a_search_that_was_interrupted_goes_on_as_if_nothing_had_been():
     last = Snapshot.capture(model, step=LEVEL_STEPS)
     assert_same_state(last, whole.observer.ended["shuffle", 2])
     assert measured(search.store.rows) == measured(whole.rows)
+
+
+def test_another_search_takes_over_a_model_whose_fit_was_interrupted():
+    optimizer = keras.optimizers.SGD(0.1, clipnorm=1.0)
+    model = compiled(network(), optimizer)
+    with pytest.raises(KeyboardInterrupt):
+        searched(model, levels=1, callbacks=[Interrupts(4)])
+    assert np.any(values(model)["output/kernel"] == 0)
+    result = searched(model, levels=1)
+    dense = result.observer.ended["ticket", 0]
+    assert np.all(dense.variables["output/kernel"] != 0)
+    assert_plain(model)
 
 
 def measured(rows):

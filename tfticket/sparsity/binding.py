@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ _ELEMENTWISE = (
     "SGD",
 )
 
+_BINDINGS: weakref.WeakKeyDictionary[keras.Model, MaskBinding] = weakref.WeakKeyDictionary()
+
 
 class MaskBinding:
     """The mask variables of one model, whoever owns them.
@@ -39,13 +42,18 @@ class MaskBinding:
     Where an update mixes weights (clipping by norm, factored or layerwise optimizers), gradients of
     pruned weights would leak into the others' updates; there, gradients are masked too.
 
+    A model has one binding at a time. One that is left of a `fit` that was interrupted, which Keras
+    tells no callback, is released by the next.
+
     Args:
         model: A compiled and built model.
         skip: Glob patterns of keys to leave dense; for a plain model only.
     """
 
     def __init__(self, model: keras.Model, skip: Sequence[str] = ()) -> None:
-        self._model = model
+        if model in _BINDINGS:
+            _BINDINGS[model].release()
+        self._model = weakref.ref(model)  # else the entry below would keep it alive for ever
         self._kernels = prunable_variables(model, skip)
         owned = mask_variables(model)
         self._constraints: dict[str, Any] = {}
@@ -57,6 +65,7 @@ class MaskBinding:
             for key, kernel in self._kernels.items():
                 self._constraints[key] = kernel.constraint
                 kernel.constraint = MaskConstraint(self._masks[key], kernel.constraint)
+        _BINDINGS[model] = self
         self._hooked = _hook_gradients(innermost_optimizer(model), self._kernels, self._masks)
         # A model that was fitted before has a traced step without all this.
         model.make_train_function(force=True)
@@ -101,7 +110,10 @@ class MaskBinding:
         if self._hooked is not None:
             del self._hooked.apply
         self._constraints, self._hooked = {}, None
-        self._model.train_function = None
+        model = self._model()
+        if model is not None and _BINDINGS.get(model) is self:
+            del _BINDINGS[model]
+            model.train_function = None
 
 
 class KeepMask(keras.callbacks.Callback):
