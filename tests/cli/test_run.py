@@ -74,7 +74,8 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
     assert finishing.returncode == 0, err
     assert out == f"{run.path}\n"
     assert "Seed 0; 10 steps a level." in err
-    assert "Report: " in err
+    headline = json.loads((run.report / "summary.json").read_text())["headline"]
+    assert err.endswith(f"Report: {run.report / 'index.html'}\n{headline}\n")
     assert run.complete
     assert run.finished_levels() == {(0, "ticket", 0), (0, "ticket", 1)}
     assert run.environment_facts()["command"][:4] == ["tfticket", "recipe", "run", str(file)]

@@ -136,6 +136,7 @@ def _run(
     from tfticket.recipe.environment import record_start
     from tfticket.recipe.session import writing
     from tfticket.report import page
+    from tfticket.report.summary import summarize
 
     with writing(run_dir, recipe, toml=toml, fresh=fresh):
         if run_dir.complete:
@@ -148,3 +149,4 @@ def _run(
             with on_stderr() as progress:
                 runner.run(recipe, run_dir, data_dir=data_dir, progress=progress)
         click.echo(f"Report: {page.render(run_dir.path)}", err=True)
+        click.echo(summarize(run_dir.path).headline, err=True)
