@@ -17,7 +17,7 @@ FOLDERS = sorted(path.parent for path in ROOT.glob("*/card.json"))
 
 
 def test_there_are_some() -> None:
-    assert {folder.name for folder in FOLDERS} >= {"lth_mnist"}
+    assert {folder.name for folder in FOLDERS} >= {"lth_cifar10", "lth_mnist"}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
