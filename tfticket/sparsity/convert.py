@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
 
-from tfticket.errors import MaskError, ModelError
+from tfticket.cloning import clone, copy_layer
+from tfticket.errors import MaskError
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.wrapper import Masked
 from tfticket.state import kernels_of, named_variables, prunable_variables
+
+_INSTEAD = (
+    "For a subclassed model give the callback `KeepMask` (or `TicketSearch`) to `fit`: it masks "
+    "the variables in place."
+)
 
 
 def sparsify(
@@ -43,7 +47,7 @@ def sparsify(
     def wrap(layer: keras.Layer) -> keras.Layer:
         kernels = {} if isinstance(layer, Masked) else kernels_of(layer)
         dense = tuple(key for key, kernel in kernels.items() if id(kernel) not in wanted)
-        copy = _copy(layer)
+        copy = copy_layer(layer)
         return copy if len(dense) == len(kernels) else Masked(copy, skip=dense)
 
     sparse = _clone(model, wrap)
@@ -58,7 +62,9 @@ def strip(model: keras.Model) -> keras.Model:
     The copy needs nothing of tfticket to be loaded. Without its masks it does not stay sparse in
     further training.
     """
-    return _clone(model, lambda layer: _copy(layer.layer if isinstance(layer, Masked) else layer))
+    return _clone(
+        model, lambda layer: copy_layer(layer.layer if isinstance(layer, Masked) else layer)
+    )
 
 
 def masked_layers(model: keras.Model) -> list[Masked]:
@@ -120,37 +126,8 @@ def check_mask(mask: Mask, shapes: dict[str, tuple[int, ...]]) -> None:
 
 
 def _clone(model: keras.Model, convert: Callable[[keras.Layer], keras.Layer]) -> keras.Model:
-    if not isinstance(model, (keras.Sequential, Functional)):
-        raise ModelError(
-            "Only Sequential and Functional models can be copied layer by layer. Received: "
-            f"{model.name!r} of the class {type(model).__name__}. For a subclassed model give the "
-            "callback `KeepMask` (or `TicketSearch`) to `fit`: it masks the variables in place."
-        )
-
-    def convert_layer(operation: Any) -> Any:
-        # Functions such as `keras.ops.add` stand in the graph too; they hold nothing to convert.
-        return convert(operation) if isinstance(operation, keras.Layer) else _copy(operation)
-
+    copy = clone(model, convert, instead=_INSTEAD)
     weights = {key: variable.value for key, variable in named_variables(model).items()}
-    clone = keras.models.clone_model(
-        model, _named_inputs(model), clone_function=convert_layer, recursive=True
-    )
-    for key, variable in named_variables(clone).items():
+    for key, variable in named_variables(copy.model).items():
         variable.assign(weights[key])
-    return clone
-
-
-def _named_inputs(model: keras.Model) -> Any:
-    """New inputs like the model's. Keras' own would lose the automatic names of input layers."""
-    if isinstance(model, keras.Sequential):
-        return None
-    return keras.tree.map_structure(
-        lambda x: keras.Input(
-            batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name
-        ),
-        model._inputs_struct,
-    )
-
-
-def _copy(layer: Any) -> Any:
-    return layer.__class__.from_config(layer.get_config())
+    return copy.model
