@@ -1,6 +1,6 @@
-"""How much is pruned at which level.
+"""How much is pruned at which level, and at which steps something is measured.
 
-A schedule is a frozen dataclass. `rate(level)` is the share of the *surviving* weights that goes
+A schedule is a frozen dataclass. Of a `PruningSchedule`, `rate(level)` is the share of the *surviving* weights that goes
 between level - 1 and level, the quantity that Frankle & Carbin (2019, arXiv:1803.03635) write as
 p^(1/n); `sparsity(level)` is the share of all prunable weights that is gone by then.
 """
@@ -112,6 +112,64 @@ class PolynomialDecay(PruningSchedule):
         """See `PruningSchedule`."""
         remaining = 1.0 - self._check_level(level) / self.levels
         return self.final_sparsity * (1.0 - remaining**self.power)
+
+
+class StepSchedule(ABC):
+    """Which optimizer steps, counted from 0."""
+
+    @abstractmethod
+    def due(self, step: int) -> bool:
+        """Whether `step` is one of them."""
+
+    def first_due(self, steps: range) -> int | None:
+        """The first of `steps` that is due, or None."""
+        return next((step for step in steps if self.due(step)), None)
+
+
+@dataclass(frozen=True)
+class Every(StepSchedule):
+    """Steps `start`, `start + interval`, `start + 2 interval`, ...
+
+    Args:
+        interval: At least 1.
+        start: At least 0.
+    """
+
+    interval: int
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.interval < 1 or self.start < 0:
+            raise ValueError(
+                "`interval` must be at least 1 and `start` at least 0. Received: "
+                f"interval={self.interval}, start={self.start}"
+            )
+
+    def due(self, step: int) -> bool:
+        """See `StepSchedule`."""
+        return step >= self.start and (step - self.start) % self.interval == 0
+
+
+@dataclass(frozen=True)
+class At(StepSchedule):
+    """The steps that are named.
+
+    Args:
+        steps: At least one, none below 0.
+    """
+
+    steps: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))
+        if not self.steps or min(self.steps) < 0:
+            raise ValueError(
+                f"`steps` must name one step or more, from 0 on. Received: steps={self.steps}"
+            )
+
+    def due(self, step: int) -> bool:
+        """See `StepSchedule`."""
+        return step in self.steps
 
 
 def _check_share(name: str, value: float) -> None:

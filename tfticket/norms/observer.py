@@ -1,0 +1,171 @@
+"""What the trackers have in common: when they measure, on which batch, and what that costs."""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+from keras.src.utils.io_utils import print_msg
+
+from tfticket.errors import ModelError
+from tfticket.metrics import Row
+from tfticket.norms.tap import look_at_next_batch
+from tfticket.schedules import Every, StepSchedule
+
+When = StepSchedule | int | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What measuring took of one `fit`.
+
+    Attributes:
+        measurements: How many were made.
+        seconds: Time that all of them took, building the graph included.
+        first_seconds: Time of the first, which builds the graph.
+        share: Of the time of the whole `fit` so far, in [0, 1].
+    """
+
+    measurements: int = 0
+    seconds: float = 0.0
+    first_seconds: float = 0.0
+    share: float = 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.measurements} measurements in {self.seconds:.1f} s, {self.share:.1%} of the "
+            "time"
+        )
+
+
+class Observer(keras.callbacks.Callback):
+    """Abstract base of callbacks that measure at some steps and leave no trace.
+
+    A measurement belongs to the step that comes next: it sees the weights, the batch and the seeds
+    that this step will see. With `steps_per_execution` above 1 it is made at the first step of the
+    execution in which one was due.
+
+    Args:
+        when: An interval in steps, a `StepSchedule`, or None for as often as `budget` allows.
+        batch: `train` for the batch of the step, or a batch of your own: (x, y) or
+            (x, y, sample_weight) as arrays.
+        budget: Largest share of the time of `fit`, in (0, 1), where `when` is None. The first
+            measurement is always made; the following wait until it is paid for. Which steps are
+            measured then depends on the machine; what is trained never does.
+        log_dir: Folder for TensorBoard, or None.
+        verbose: 0 is silent, 1 prints the cost when `fit` ends, 2 each measurement as well.
+    """
+
+    def __init__(
+        self,
+        when: When,
+        *,
+        batch: Any,
+        budget: float,
+        log_dir: str | os.PathLike[str] | None,
+        verbose: int,
+    ) -> None:
+        super().__init__()
+        if not 0 < budget < 1:
+            raise ValueError(f"`budget` must be a share in (0, 1). Received: budget={budget}")
+        if isinstance(batch, str) and batch != "train":
+            raise ValueError(
+                "`batch` must be 'train' or a batch of your own, (x, y) or (x, y, sample_weight). "
+                f"Received: batch={batch!r}"
+            )
+        self.when = Every(when) if isinstance(when, int) else when
+        self.budget = budget
+        self.log_dir = log_dir
+        self.verbose = verbose
+        self._writer: Any = None
+        self._batch: Literal["train"] | Any = batch
+        self._begun = 0.0
+        self._step = 0
+        self._first_of_execution = 0
+        self._seconds: list[float] = []
+
+    @property
+    def cost(self) -> Cost:
+        """What measuring has taken of this `fit`."""
+        if not self._seconds:
+            return Cost()
+        total = sum(self._seconds)
+        elapsed = time.perf_counter() - self._begun
+        return Cost(len(self._seconds), total, self._seconds[0], total / elapsed)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Forgets an earlier `fit`."""
+        if not self.model.compiled or self.model.optimizer is None:
+            raise ModelError("A model must be compiled with an optimizer to be measured.")
+        self._begun, self._seconds = time.perf_counter(), []
+        if self.log_dir is not None:
+            self._writer = tf.summary.create_file_writer(os.fspath(self.log_dir))
+        self.begin()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Takes the step from the optimizer, which another callback may have rewound."""
+        self._step = int(self.model.optimizer.iterations)
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures, if it is time to."""
+        self._first_of_execution = batch
+        if not self._due():
+            return
+        if isinstance(self._batch, str):
+            look_at_next_batch(self.model, self._observe)
+        else:
+            self._observe(keras.tree.map_structure(tf.convert_to_tensor, self._batch))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Counts steps."""
+        self._step += batch - self._first_of_execution + 1
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Lets go of the model."""
+        self.release()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        if self.verbose:
+            print_msg(f"{type(self).__name__}: {self.cost}.")
+
+    @abstractmethod
+    def begin(self) -> None:
+        """`fit` begins: build what is needed for its model."""
+
+    @abstractmethod
+    def measure(self, step: int, batch: Any) -> str:
+        """Measures at one step; returns a line to print."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """`fit` ends: keep the results only."""
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Passes the measurements of one step on to TensorBoard, if it is wanted."""
+        if self._writer is not None:
+            for row in rows:
+                with self._writer.as_default(step=row.step):
+                    tf.summary.scalar(f"{row.split}/{row.name}", row.value)
+
+    def _due(self) -> bool:
+        if self.when is not None:
+            execution = range(self._step, self._step + self.model.steps_per_execution)
+            return self.when.first_due(execution) is not None
+        if not self._seconds:
+            return True
+        elapsed = time.perf_counter() - self._begun
+        return sum(self._seconds) + self._seconds[-1] <= self.budget * elapsed
+
+    def _observe(self, batch: Any) -> None:
+        start = time.perf_counter()
+        line = self.measure(self._step, batch)
+        self._seconds.append(time.perf_counter() - start)
+        if self.verbose > 1:
+            print_msg(f"\nstep {self._step}: {line}")

@@ -1,0 +1,61 @@
+"""A look at the batch of the coming training step of a running `fit`.
+
+Keras gives callbacks no batches. Wrapping `train_step` would, but then another function is compiled
+and trained than without the callback. Here the compiled function stays as it is: for one call it
+gets another iterator, which yields the batches of the first one in their order, after someone has
+seen the first of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfticket.errors import ModelError
+
+
+def look_at_next_batch(model: keras.Model, look: Callable[[Any], None]) -> None:
+    """Calls `look` with the next batch, before the model is trained on it.
+
+    To be called in `on_train_batch_begin`. It holds for that one execution, of one step or
+    `steps_per_execution` of them, and then nothing of it is left. Several may look at one batch.
+
+    Args:
+        model: In the middle of `fit`.
+        look: Gets what the data set yields. It isn't called when the data are at their end.
+    """
+    train = model.train_function
+
+    def train_watched(iterator: Any) -> Any:
+        model.train_function = train
+        return train(_watched(iterator, look))
+
+    model.train_function = train_watched
+
+
+def _watched(iterator: Any, look: Callable[[Any], None]) -> Any:
+    if not isinstance(iterator, tf.data.Iterator):
+        raise ModelError(
+            "The training batch can be looked at only where one `tf.data` iterator feeds one "
+            f"replica. Received: {type(iterator).__name__}. Measure on a fixed batch: "
+            "`batch=(x, y)`."
+        )
+    try:
+        first = next(iterator)
+    except StopIteration:
+        return iterator  # whoever trains finds out by itself
+    look(first)
+
+    def batches() -> Iterator[Any]:
+        yield first
+        yield from iterator
+
+    # The same element types as before, to the last unknown dimension: no new trace.
+    spec = iterator.element_spec
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return iter(dataset.with_options(options))

@@ -1,0 +1,81 @@
+"""The proof that a callback leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.errors import InvariantError
+from tfticket.state import named_variables
+
+
+def assert_no_trace(
+    build: Callable[[], keras.Model],
+    callback: Callable[[], keras.callbacks.Callback],
+    *fit_arguments: Any,
+    seed: int = 0,
+    **fit_options: Any,
+) -> None:
+    """Trains twice, with and without a callback, and compares every bit.
+
+        assert_no_trace(build, lambda: LandscapeTracker(10), x, y, epochs=2)
+
+    Compared are the model's variables (weights, moving statistics, states of seed generators), the
+    optimizer's and those of the metrics, and every line of the history.
+
+    Args:
+        build: Makes the compiled model anew; called twice, with the same global seed.
+        callback: Makes the callback.
+        *fit_arguments: What `fit` is given: data that can be gone through twice.
+        seed: The global seed of both trainings.
+        **fit_options: What `fit` is given by keyword; `callbacks` run in both trainings.
+
+    Raises:
+        InvariantError: when anything differs; it lists what, and by how much.
+    """
+    fit_options = {"verbose": 0, **fit_options}
+    others = list(fit_options.pop("callbacks", None) or [])
+
+    def train(*more: keras.callbacks.Callback) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+        keras.utils.set_random_seed(seed)
+        model = build()
+        history = model.fit(*fit_arguments, callbacks=[*others, *more], **fit_options)
+        return _state(model), history.history
+
+    without, plain_history = train()
+    watcher = callback()
+    observed, history = train(watcher)
+    differing = [
+        f"`{name}` by up to {_difference(without[name], observed[name]):.3g}"
+        for name in without
+        if without[name].tobytes() != observed[name].tobytes()
+    ]
+    differing += [
+        f"history of `{name}`: {plain_history.get(name)} -> {history.get(name)}"
+        for name in {**plain_history, **history}
+        if _bits(plain_history.get(name)) != _bits(history.get(name))
+    ]
+    if differing:
+        raise InvariantError(
+            f"`{type(watcher).__name__}` must not change what is trained. It changed: "
+            f"{'; '.join(differing)}."
+        )
+
+
+def _state(model: keras.Model) -> dict[str, np.ndarray]:
+    variables = dict(named_variables(model))
+    variables |= {f"optimizer/{v.path}": v for v in model.optimizer.variables}
+    variables |= {f"metrics/{place}": v for place, v in enumerate(model.metrics_variables)}
+    return {name: np.array(variable.numpy()) for name, variable in variables.items()}
+
+
+def _difference(some: np.ndarray, other: np.ndarray) -> float:
+    return float(np.max(np.abs(some.astype(np.float64) - other.astype(np.float64)), initial=0.0))
+
+
+def _bits(values: list[float] | None) -> bytes | None:
+    """The exact values; NaN, of a training that diverged, equals itself."""
+    return None if values is None else np.asarray(values, np.float64).tobytes()
