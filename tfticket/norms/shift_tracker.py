@@ -87,9 +87,8 @@ class ShiftTracker(Observer):
         self.write(moment.rows(seed=0, branch="fit", steps_per_epoch=1))
         if self.on_record is not None:
             self.on_record(moment)
-        return (
-            f"{SPLIT} of {len(self._names)} layers, median cosine {np.nanmedian(moment.cosine):.3f}"
-        )
+        cosines = moment.cosine[np.isfinite(moment.cosine)]
+        return f"median cosine {np.median(cosines) if len(cosines) else np.nan:.3f}"
 
     def release(self) -> None:
         """See `Observer`."""
