@@ -18,9 +18,9 @@ from tfticket.lottery.connectivity import (
     interpolate,
     scan,
 )
-from tfticket.lottery.recalibration import recalibrate_statistics
 from tfticket.sparsity.convert import sparsify
 from tfticket.state import Snapshot
+from tfticket.statistics import recalibrate as recalibrate_statistics
 
 pytestmark = pytest.mark.usefixtures("seeded")
 

@@ -18,8 +18,8 @@ import keras
 import numpy as np
 
 from tfticket.errors import TicketError
-from tfticket.lottery.recalibration import recalibrate_statistics
 from tfticket.state import Snapshot
+from tfticket.statistics.population import recalibrate as recalibrate_statistics
 
 POINTS = 30
 STABLE_BELOW = 0.02

@@ -1,0 +1,81 @@
+"""The statistics of a population, taken for a network as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.statistics.moments import (
+    KeepsScale,
+    Moments,
+    batch_layers,
+    mean_of_spreads,
+    moments_of,
+    normalized,
+    normalizing,
+)
+
+
+def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
+    """Sets moving statistics to those of a population: precise batch normalization.
+
+    Each batch goes through the model once, normalized by its own statistics as in training but
+    without dropout and noise, since what follows is inference. The moments of the batches are then
+    joined to those of all examples. For variances that is the law of total variance,
+    `E[var_B] + Var[mean_B]`, weighted by the batches' sizes: the variance of the population, which
+    inference normalizes. A mean of the batches' variances, which is what moving averages estimate,
+    lacks the variance between batches and is too small by a factor of about 1 - 1/n for batches of
+    n numbers a channel. L-p scales are joined by their p-th powers, or by their maximum.
+
+    Frozen layers keep their statistics.
+
+    Source: Wu & Johnson (2021, arXiv:2105.07576), section 3.
+
+    Args:
+        model: A built model; only moving statistics change.
+        batches: Batches of inputs, each as the model takes it and of the size used in training:
+            later layers see what earlier ones make of a batch of that size. Some thousand examples
+            are enough. Nothing changes when there are none.
+    """
+    layers = batch_layers(model)
+    found: dict[int, list[Moments]] = {id(layer): [] for layer in layers}
+
+    def note(layer: keras.Layer, x: Any, mask: Any) -> Any:
+        moments = moments_of(layer, x, mask)
+        found[id(layer)].append(Moments(*(np.asarray(m, np.float64).ravel() for m in moments)))
+        return normalized(layer, x, moments)
+
+    with normalizing(layers, note):
+        for batch in batches if layers else ():
+            model(batch, training=False)
+    for layer in layers:
+        if found[id(layer)]:
+            _set(layer, _joined(layer, found[id(layer)]))
+
+
+def _joined(layer: keras.Layer, parts: list[Moments]) -> Moments:
+    """The moments of all that the parts are of."""
+    counts, means, spreads = (np.stack([part[i] for part in parts]) for i in range(3))
+    count = counts.sum(0)
+    shares = counts / np.maximum(count, 1.0)
+    mean = (shares * means).sum(0)
+    spread = np.asarray(mean_of_spreads(layer, shares, spreads, axis=0))
+    if not isinstance(layer, KeepsScale):
+        spread = spread + (shares * (means - mean) ** 2).sum(0)
+    return Moments(count, mean, spread)
+
+
+def _set(layer: Any, moments: Moments) -> None:
+    layer.moving_mean.assign(moments.mean)
+    if isinstance(layer, KeepsScale):
+        layer.moving_scale.assign(moments.spread)
+        return
+    layer.moving_variance.assign(moments.spread)
+    if layer.renorm:  # its further averages are of the same statistics
+        deviation = np.sqrt(moments.spread + layer.epsilon)
+        layer.moving_stddev.assign(deviation)
+        layer.renorm_mean.assign(moments.mean)
+        layer.renorm_stddev.assign(deviation)
