@@ -6,6 +6,8 @@ import pytest
 
 from tfticket.errors import ModelError
 from tfticket.models.parts import NORMS, parts
+from tfticket.norms.catalog import Norm
+from tfticket.norms.layers import StandardizedConv2D
 
 OPTIONS = {"seed": 0, "width": 1.0, "norm": None, "dropout": 0.0, "initializer": "glorot_normal"}
 
@@ -47,7 +49,7 @@ def test_a_layer_keeps_its_weights_when_another_is_added():
     np.testing.assert_array_equal(kernels(alone)[0], kernels(twins())[1])
 
 
-@pytest.mark.parametrize("norm", [name for name in NORMS if name != "none"])
+@pytest.mark.parametrize("norm", ["batch", "group", "layer", "ws_group"])
 @pytest.mark.parametrize("channels", [3, 12, 16, 100, 300])
 def test_norms_take_any_number_of_channels_and_depend_on_their_input(norm, channels, seeded):
     layer = NORMS[norm]("name", channels)
@@ -80,6 +82,39 @@ def test_norm_by_function_and_no_bias_beside_it():
     assert twins(norm="none").get_layer("first").use_bias
 
 
+def test_norm_with_options():
+    norm = twins(norm=Norm("group", {"channels_per_group": 3})).get_layer("first_norm")
+    assert norm.group_count == 4
+
+
+def test_convolutions_are_standardized_where_the_norm_wants_it():
+    inputs = keras.Input((8, 8, 2))
+    for name, kind in (("group", keras.layers.Conv2D), ("ws_group", StandardizedConv2D)):
+        make = parts(**{**OPTIONS, "norm": name})
+        model = keras.Model(inputs, make.convolve(inputs, 12, "conv"))
+        assert type(model.get_layer("conv")) is kind
+        kernel = model.get_layer("conv").kernel.numpy()
+    make = parts(**OPTIONS)
+    plain = keras.Model(inputs, make.convolve(inputs, 12, "conv"))
+    np.testing.assert_array_equal(plain.get_layer("conv").kernel, kernel)
+
+
+def test_instance_norm_stays_away_from_dense_layers():
+    model = twins(norm="instance")
+    assert [layer.name for layer in model.layers if layer.name.endswith("_norm")] == []
+    assert model.get_layer("first").use_bias
+
+
+def test_the_noise_of_two_layers_differs_and_comes_from_the_seed():
+    def seeds(model):
+        return [model.get_layer(f"{name}_norm").seed for name in ("first", "second")]
+
+    one, other = seeds(twins(norm="noisy_batch")), seeds(twins(norm="noisy_batch", seed=1))
+    assert len({*one, *other}) == 4
+    assert seeds(twins(norm="noisy_batch")) == one
+    assert seeds(twins(norm=Norm("noisy_batch", {"seed": 5}))) == [5, 5]
+
+
 def test_width_scales_hidden_units_only():
     assert [k.shape for k in kernels(twins(width=0.5))] == [(12, 6), (6, 6), (6, 12)]
     assert kernels(twins(width=0.001))[0].shape == (12, 1)
@@ -98,7 +133,7 @@ def test_logits_stay_precise_under_mixed_precision(seeded):
         ({"width": 0}, "width=0"),
         ({"width": float("nan")}, "width=nan"),
         ({"dropout": 1.0}, r"in \[0, 1\). Received: dropout=1.0"),
-        ({"norm": "instance"}, "none, batch, group, layer. Received: norm='instance'"),
+        ({"norm": "grup"}, "none, batch, .* Received: 'grup'. Did you mean 'group'"),
         ({"initializer": "he"}, "Received: 'he'"),
     ],
 )

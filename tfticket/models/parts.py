@@ -9,39 +9,17 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.norms.catalog import NORMS, Norm
+from tfticket.norms.layers.convolution import StandardizedConv2D
 from tfticket.seeds import sub_seed
 
-NormFactory = Callable[[str, int], keras.layers.Layer]
-"""Makes a normalization layer from its name and the number of channels it will see."""
+__all__ = ["NORMS", "NormFactory", "Parts", "image_input", "parts"]
 
+NormFactory = Callable[[str, int], keras.layers.Layer | None]
+"""Makes a normalization layer from its name and the number of channels it will see.
 
-def _batch(name: str, channels: int) -> keras.layers.Layer:
-    # The constants of PyTorch, which the reference runs of the papers had. Keras' own momentum of
-    # 0.99 needs some hundred steps before the moving statistics are of use.
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
-
-
-def _group(name: str, channels: int) -> keras.layers.Layer:
-    # Up to 32 groups (Wu & He, arXiv:1803.08494, table 3), of 4 channels or more: with one channel
-    # a group the output of a dense layer would not depend on its input.
-    most = max(1, min(32, channels // 4))
-    groups = max(count for count in range(1, most + 1) if channels % count == 0)
-    return keras.layers.GroupNormalization(groups=groups, epsilon=1e-5, name=name)
-
-
-def _layer(name: str, channels: int) -> keras.layers.Layer:
-    # One group: over height, width and channels, as Wu & He's figure 2 has it. Keras'
-    # LayerNormalization would take each pixel by itself.
-    return keras.layers.GroupNormalization(groups=1, epsilon=1e-5, name=name)
-
-
-NORMS: dict[str, NormFactory | None] = {
-    "none": None,
-    "batch": _batch,
-    "group": _group,
-    "layer": _layer,
-}
-"""Normalizations by name; a model takes one of these names, or a `NormFactory`."""
+The values of `NORMS` are such, and so is a `Norm` with options.
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +31,8 @@ class Parts:
             name, so that no two layers of one shape start with the same weights.
         width: Factor of the number of units or channels.
         norm: Goes between a layer and its ReLU; the layer has no bias then, which the
-            normalization would take away again.
+            normalization would take away again. With one that standardizes weights, convolutions
+            are standardized ones.
         dropout: Share of the units that is dropped, in [0, 1).
         initializer: Name of a Keras initializer, or one.
     """
@@ -63,6 +42,15 @@ class Parts:
     norm: NormFactory | None
     dropout: float
     initializer: Any
+
+    @property
+    def dense_norm(self) -> NormFactory | None:
+        """The normalization behind dense layers, whose output is a single position.
+
+        There is none where each channel is normalized over positions: its output would be constant.
+        """
+        single = isinstance(self.norm, Norm) and self.norm.needs_positions
+        return None if single else self.norm
 
     def units(self, count: int) -> int:
         """Scales a number of units or channels by `width`."""
@@ -86,7 +74,7 @@ class Parts:
         """Dense layer, normalization, ReLU, dropout."""
         units = self.units(count)
         layer = keras.layers.Dense(
-            units, use_bias=self.norm is None, kernel_initializer=self.kernel(name), name=name
+            units, use_bias=self.dense_norm is None, kernel_initializer=self.kernel(name), name=name
         )
         return self.drop(self.activate(layer(x), units, name), name)
 
@@ -102,7 +90,9 @@ class Parts:
     ) -> Any:
         """Convolution with zero padding, normalization, ReLU."""
         channels = self.units(count)
-        layer = keras.layers.Conv2D(
+        standardizes = isinstance(self.norm, Norm) and self.norm.standardizes_weights
+        convolution = StandardizedConv2D if standardizes else keras.layers.Conv2D
+        layer = convolution(
             channels, size, strides=strides, padding="same", use_bias=self.norm is None,
             kernel_initializer=self.kernel(name), name=name,
         )  # fmt: skip
@@ -110,9 +100,15 @@ class Parts:
 
     def activate(self, x: Any, channels: int, name: str, *, relu: bool = True) -> Any:
         """Normalization if there is one, then ReLU."""
-        if self.norm is not None:
-            x = self.norm(f"{name}_norm", channels)(x)
+        norm = self.dense_norm if len(x.shape) == 2 else self.norm
+        if norm is not None:
+            x = self._norm_layer(norm, f"{name}_norm", channels)(x)
         return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
+
+    def _norm_layer(self, norm: NormFactory, name: str, channels: int) -> Any:
+        if isinstance(norm, Norm) and "seed" in norm.known_options:
+            norm = Norm(norm.kind, {"seed": sub_seed(self.seed, "norm", name), **norm.options})
+        return norm(name, channels)
 
     def logits(self, x: Any, num_classes: int) -> Any:
         """The output layer; its width is the number of classes, whatever `width` says."""
@@ -144,9 +140,9 @@ def parts(
         raise ModelError(f"`width` must be greater than 0. Received: width={width}.")
     if not 0 <= dropout < 1:
         raise ModelError(f"`dropout` must be in [0, 1). Received: dropout={dropout}.")
-    if isinstance(norm, str) and norm not in NORMS:
-        raise ModelError(f"`norm` must be one of {', '.join(NORMS)}. Received: norm={norm!r}.")
-    factory = NORMS[norm] if isinstance(norm, str) else norm
+    factory = Norm(norm) if isinstance(norm, str) else norm
+    if isinstance(factory, Norm) and factory.kind == "none":
+        factory = None
     made = Parts(seed, width, factory, dropout, initializer)
     made.kernel("")  # an unknown initializer is found before anything is built
     return made

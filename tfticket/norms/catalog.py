@@ -1,0 +1,223 @@
+"""Normalizations by name: one call signature, and the defaults of the papers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from tfticket.errors import ModelError
+from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
+from tfticket.norms.layers.group import GroupNorm
+from tfticket.norms.layers.noise import NoisyBatchNorm
+from tfticket.norms.layers.response import FilterResponseNorm
+
+# The constants of PyTorch, which the reference runs of the papers had. Keras' own epsilon of 1e-3
+# makes weak activations weaker, and its momentum of 0.99 needs some hundred steps before the moving
+# statistics are of use.
+_EPSILON = {"epsilon": 1e-5}
+_MOVING = {"momentum": 0.9, **_EPSILON}
+
+# What any kind with `gamma` and `beta` takes, under Keras' names and with Keras' defaults.
+_AFFINE = (
+    "center", "scale", "beta_initializer", "gamma_initializer", "beta_regularizer",
+    "gamma_regularizer", "beta_constraint", "gamma_constraint",
+)  # fmt: skip
+_ALWAYS = ("axis", "dtype", "trainable")
+_NOISE = ("max_shift", "max_scale", "spread", "seed")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """One line of the catalog.
+
+    Attributes:
+        make: The layer's class; None for no layer.
+        fixed: Arguments that make it this kind.
+        defaults: Options with a default of ours.
+        options: More options; what they are when absent is the layer's business.
+        standardizes_weights: Whether the convolutions before it must standardize their weights.
+        needs_positions: Whether it says nothing of a single position, such as a dense layer's.
+    """
+
+    make: Callable[..., keras.Layer] | None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[str, ...] = _AFFINE
+    standardizes_weights: bool = False
+    needs_positions: bool = False
+
+
+_BATCH = keras.layers.BatchNormalization
+_GROUPS = (*_AFFINE, "groups", "channels_per_group")
+_KINDS: dict[str, _Kind] = {
+    "none": _Kind(None, options=()),
+    # Ioffe & Szegedy, arXiv:1502.03167.
+    "batch": _Kind(_BATCH, defaults=_MOVING),
+    # Ioffe, arXiv:1702.03275. Its clips are widened by hand in the course of training; constant
+    # ones are those of Wu & He, arXiv:1803.08494, section 4.1.
+    "batch_renorm": _Kind(
+        _BATCH,
+        fixed={"renorm": True},
+        defaults={
+            **_MOVING,
+            "renorm_clipping": {"rmax": 1.5, "rmin": 1 / 1.5, "dmax": 0.5},
+            "renorm_momentum": 0.9,
+        },
+    ),
+    "frozen_batch": _Kind(FrozenBatchNorm, defaults=_EPSILON),
+    # Statistics over all replicas of a strategy. Keras takes the variance as E[x^2] - E[x]^2 here.
+    "sync_batch": _Kind(_BATCH, fixed={"synchronized": True}, defaults=_MOVING),
+    # Wu & He, arXiv:1803.08494. Without a number: up to 32 groups (table 3) of 4 channels or more.
+    "group": _Kind(GroupNorm, defaults=_EPSILON, options=_GROUPS),
+    # Ba et al., arXiv:1607.06450, over height, width and channels, as Wu & He's figure 2 has it.
+    # Keras' LayerNormalization would take each pixel by itself.
+    "layer": _Kind(GroupNorm, fixed={"groups": 1}, defaults=_EPSILON),
+    # Ulyanov et al., arXiv:1607.08022: each channel of each example.
+    "instance": _Kind(
+        GroupNorm, fixed={"channels_per_group": 1}, defaults=_EPSILON, needs_positions=True
+    ),
+    # Zhang & Sennrich, arXiv:1910.07467: each position by itself, over its channels.
+    "rms": _Kind(keras.layers.RMSNormalization, defaults=_EPSILON, options=()),
+    # Singh & Krishnan, arXiv:1911.09737. The threshold replaces an activation; a layer that takes
+    # the place of another norm has its own activation behind it.
+    "filter_response": _Kind(
+        FilterResponseNorm,
+        defaults={"epsilon": 1e-6, "threshold": False, "learn_epsilon": False},
+    ),
+    # Qiao et al., arXiv:1903.10520: group normalization behind standardized weights.
+    "ws_group": _Kind(GroupNorm, defaults=_EPSILON, options=_GROUPS, standardizes_weights=True),
+    # Santurkar et al., arXiv:1805.11604, section 3.3 and algorithm 1.
+    "l1_batch": _Kind(LpBatchNorm, fixed={"p": 1}, defaults=_MOVING),
+    "l2_batch": _Kind(LpBatchNorm, fixed={"p": 2}, defaults=_MOVING),
+    "linf_batch": _Kind(LpBatchNorm, fixed={"p": "inf"}, defaults=_MOVING),
+    "noisy_batch": _Kind(NoisyBatchNorm, defaults=_MOVING, options=(*_AFFINE, *_NOISE)),
+}
+
+
+def norm_layer(
+    kind: str, channels: int, *, name: str | None = None, **options: Any
+) -> keras.Layer | None:
+    """A normalization layer by name.
+
+    Args:
+        kind: A key of `NORMS`.
+        channels: How many channels it will see, at least 1.
+        name: The layer's name.
+        **options: Those of `options_of(kind)`, by the words that Keras has for them. Left out, they
+            are as in the papers: epsilon 1e-5 (1e-6 for `filter_response`), momentum 0.9, up to 32
+            groups of 4 channels or more.
+
+    Returns:
+        The layer, not built yet; None for the kind "none".
+
+    Raises:
+        ModelError: for a kind or an option that doesn't exist, or a value out of its range.
+
+    Example:
+        >>> norm_layer("group", 64, groups=8, name="norm").groups
+        8
+    """
+    return Norm(kind, options).layer(channels, name=name)
+
+
+def options_of(kind: str) -> tuple[str, ...]:
+    """The names of the options that a kind takes, sorted.
+
+    Raises:
+        ModelError: for a kind that doesn't exist.
+    """
+    return Norm(kind).known_options
+
+
+def standardizes_weights(kind: str) -> bool:
+    """Whether the convolutions in front of a kind must become `standardized` ones.
+
+    Raises:
+        ModelError: for a kind that doesn't exist.
+    """
+    return Norm(kind).standardizes_weights
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A kind of normalization with its options, chosen once for many layers.
+
+    Networks of the zoo take it for `norm`, where a name alone isn't enough.
+
+    Attributes:
+        kind: A key of `NORMS`.
+        options: As for `norm_layer`.
+
+    Raises:
+        ModelError: for a kind or an option that doesn't exist.
+
+    Example:
+        >>> norm = Norm("group", {"channels_per_group": 16})
+        >>> norm("norm1", 64).name
+        'norm1'
+    """
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = self.known_options
+        for option in self.options:
+            if option not in known:
+                raise ModelError(
+                    f"The options of the norm {self.kind!r} are {', '.join(known) or 'none'}. "
+                    f"Received: {option!r}.{_nearest(option, known)}"
+                )
+
+    @property
+    def known_options(self) -> tuple[str, ...]:
+        """The names of the options that the kind takes, sorted."""
+        entry = _find(self.kind)
+        return (
+            () if entry.make is None else tuple(sorted({*entry.options, *entry.defaults, *_ALWAYS}))
+        )
+
+    @property
+    def standardizes_weights(self) -> bool:
+        """Whether the convolutions in front of it must become `standardized` ones."""
+        return _KINDS[self.kind].standardizes_weights
+
+    @property
+    def needs_positions(self) -> bool:
+        """Whether it needs more than one position: behind a dense layer it would be constant."""
+        return _KINDS[self.kind].needs_positions
+
+    def layer(self, channels: int, *, name: str | None = None) -> keras.Layer | None:
+        """A new layer for so many channels; None for the kind "none"."""
+        if channels < 1:
+            raise ModelError(f"`channels` must be at least 1. Received: channels={channels}.")
+        entry = _KINDS[self.kind]
+        if entry.make is None:
+            return None
+        return entry.make(name=name, **{**entry.fixed, **entry.defaults, **self.options})
+
+    def __call__(self, name: str, channels: int) -> keras.Layer | None:
+        """As `layer`, in the order in which the zoo asks a function for its norms."""
+        return self.layer(channels, name=name)
+
+
+def _find(kind: str) -> _Kind:
+    if kind not in _KINDS:
+        raise ModelError(
+            f"A norm must be one of {', '.join(_KINDS)}. Received: {kind!r}."
+            f"{_nearest(kind, _KINDS)}"
+        )
+    return _KINDS[kind]
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+NORMS: dict[str, Norm] = {kind: Norm(kind) for kind in _KINDS}
+"""Every kind by name, with its defaults."""

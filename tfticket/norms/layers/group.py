@@ -1,0 +1,141 @@
+"""Group normalization (Wu & He, arXiv:1803.08494) by the law of total variance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfticket.errors import ModelError
+from tfticket.norms.layers.channels import ChannelNorm, mean
+
+_GROUPS, _CHANNELS_PER_GROUP = 32, 4
+
+
+def group_count(
+    channels: int, groups: int | None = None, channels_per_group: int | None = None
+) -> int:
+    """Into how many groups a number of channels is divided.
+
+    The answer is the largest divisor of `channels` that is at most `groups` and leaves at least
+    `channels_per_group` channels in each, or 1. So a width that `groups` divides gets exactly that
+    many, and another one the nearest count below: 24 groups for 24 or 48 channels and `groups=32`,
+    where the greatest common divisor, the other rule in use, would give 8 and 16.
+
+    Args:
+        channels: Number of channels, at least 1.
+        groups: The most groups, at least 1; None for no limit.
+        channels_per_group: The fewest channels in a group, at least 1; None for no limit. With both
+            None the rule is 32 groups of 4 channels or more: 32 is the best of Wu & He's table 3,
+            and groups of one or two channels say little of a 1x1 map, or nothing.
+
+    Example:
+        >>> group_count(64), group_count(100), group_count(3)
+        (16, 25, 1)
+        >>> group_count(512), group_count(48, groups=32), group_count(72, channels_per_group=16)
+        (32, 24, 4)
+    """
+    if groups is None and channels_per_group is None:
+        groups, channels_per_group = _GROUPS, _CHANNELS_PER_GROUP
+    most = channels // (channels_per_group or 1)
+    if groups is not None:
+        most = min(most, groups)
+    return max(count for count in range(1, max(1, most) + 1) if channels % count == 0)
+
+
+@keras.saving.register_keras_serializable(package="tfticket")
+class GroupNorm(ChannelNorm):
+    """Normalizes each example over its positions and the channels of a group.
+
+    With one group this is layer normalization as Wu & He have it, over the whole example; with one
+    channel in a group it is instance normalization.
+
+    The moments of each channel are taken over the positions, and joined within the groups by the
+    law of total variance, `Var = E[Var_c] + Var[E_c]`, on tensors of shape (batch, channels). This
+    is exact, and several times faster on a CPU than to reshape the images into groups. Variances
+    are of centered values, so large means cost no precision. `epsilon` is added to the variance.
+
+    Args:
+        groups: The most groups, or None.
+        channels_per_group: The fewest channels in a group, or None. `group_count` is the rule for
+            both, also for widths that can't be divided as asked; without either there are 32 groups
+            of 4 channels or more.
+        **kwargs: As for `ChannelNorm`.
+
+    Call arguments:
+        inputs: Floats of shape (batch, ..., channels, ...), of rank 2 to 5.
+        mask: Booleans of the inputs' shape without the channels: positions that count, or None.
+
+    Raises:
+        ModelError: for an argument out of its range; when it is built, if each group would be one
+            number, so that the output would be `beta` whatever the input.
+
+    Example:
+        >>> layer = GroupNorm(groups=8)
+        >>> layer(np.ones((2, 4, 4, 12))).shape
+        TensorShape([2, 4, 4, 12])
+        >>> layer.group_count
+        6
+    """
+
+    def __init__(
+        self, groups: int | None = None, channels_per_group: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("groups", groups), ("channels_per_group", channels_per_group)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ModelError(
+                    f"`{name}` must be an integer of at least 1, or None. Received: "
+                    f"{name}={value!r}."
+                )
+        self.groups = groups
+        self.channels_per_group = channels_per_group
+        self.group_count: int | None = None  # known when the layer is built
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Finds the number of groups, and makes the weights."""
+        super().build(input_shape)
+        channels = input_shape[self.axis]
+        assert channels is not None  # the base has seen to it
+        self.group_count = group_count(channels, self.groups, self.channels_per_group)
+        single = all(input_shape[axis] == 1 for axis in self._spatial_axes(len(input_shape)))
+        if self.group_count == channels and single:
+            raise ModelError(
+                "A group must hold more than one number, or what is normalized is always 0. "
+                f"Received: {channels} groups for inputs of shape {tuple(input_shape)}, in "
+                f"{self.name!r}. Ask for fewer `groups` or for more `channels_per_group`."
+            )
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Normalizes; the same at training and inference."""
+        x = self._precise(inputs)
+        axes, present = self._spatial_axes(len(x.shape)), self._present(mask, x)
+        channel_mean = mean(x, axes, present)
+        centered = x - channel_mean
+        channel_variance = mean(ops.square(centered), axes, present)
+        group_mean = self._over_groups(channel_mean)
+        distance = channel_mean - group_mean
+        variance = self._over_groups(channel_variance + ops.square(distance))
+        factor = ops.rsqrt(variance + self.epsilon)
+        return self._finish(centered, factor, distance * factor)
+
+    def _over_groups(self, values: Any) -> Any:
+        """Each channel's value replaced by the mean over its group.
+
+        All channels have the same number of positions, so the mean needs no weights.
+        """
+        shape = (-1, *values.shape[1:])
+        channels = values.shape[self.axis]
+        grouped = ops.reshape(values, (-1, self.group_count, channels // self.group_count))
+        joined = ops.mean(grouped, axis=-1, keepdims=True)
+        return ops.reshape(ops.broadcast_to(joined, ops.shape(grouped)), shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `keras.Layer.get_config`; the numbers are those that were given."""
+        return {
+            **super().get_config(),
+            "groups": self.groups,
+            "channels_per_group": self.channels_per_group,
+        }
