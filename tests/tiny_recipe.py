@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tfticket.recipe.overrides import apply, parse_override
 from tfticket.recipe.parsing import parse
-from tfticket.recipe.schema import Recipe
+from tfticket.recipe.lottery_schema import LotteryRecipe
 
 TOML = """
 kind = "lottery"
@@ -30,6 +30,6 @@ def tables(*changes: str) -> dict:
     return apply({"name": "tiny", **tomllib.loads(TOML)}, map(parse_override, changes))
 
 
-def recipe(*changes: str) -> Recipe:
+def recipe(*changes: str) -> LotteryRecipe:
     """The same, checked."""
     return parse(tables(*changes))

@@ -19,6 +19,8 @@ PLAN = Plan(
     size_bytes=0,
 )
 
+MEASURED = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.6, "val_accuracy": 0.7}
+
 
 class Clock:
     """Time that goes on only when it is told to."""
@@ -37,7 +39,7 @@ def tell(progress: Progress, clock: Clock, seconds_a_step: float):
         progress.begin(0, "ticket", level, 100, 1.0 - 0.2 * level)
         for step in (50, 100):
             clock.time += 50 * seconds_a_step
-            progress.update(step, 0.5, 0.75, 0.6, 0.7)
+            progress.update(step, MEASURED)
         progress.end(
             0,
             "ticket",
@@ -91,7 +93,7 @@ def test_a_screen_keeps_the_levels_and_moves_the_rest():
         assert stream.getvalue().count("test accuracy 0.7100") == 2
         assert "validation" not in stream.getvalue()  # nothing of a level that has ended
         screen.begin(0, "reinit", 1, 100, 0.8)
-        screen.update(50, 0.5, 0.75, 0.6, 0.7)
+        screen.update(50, MEASURED)
     bottom = stream.getvalue()
     assert "seed 0  reinit    1  density  80.00 %  step 50/100" in bottom
     assert "validation 0.6000 0.7000" in bottom

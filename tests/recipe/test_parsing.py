@@ -6,7 +6,7 @@ from tiny_recipe import TOML, recipe, tables
 from tfticket.errors import RecipeError
 from tfticket.recipe import parsing
 from tfticket.recipe.overrides import parse_override
-from tfticket.recipe.schema import Recipe
+from tfticket.recipe.lottery_schema import LotteryRecipe
 
 
 def write(folder, text, name="tiny.toml"):
@@ -29,7 +29,7 @@ def test_resolving_fills_every_default():
     assert resolved["lottery"]["rate"] == 0.2
     assert resolved["verdict"] == {"margin": 0.002, "confidence": 0.95}
     assert resolved["train"]["optimizer"]["nesterov"] is False
-    assert resolved.keys() == Recipe.model_fields.keys() - {"smoke"}
+    assert resolved.keys() == LotteryRecipe.model_fields.keys() - {"smoke"}
 
 
 def test_a_resolved_recipe_parses_to_the_same_one():
@@ -68,8 +68,8 @@ def test_all_mistakes_are_told_at_once():
     assert mistakes_of(raw) == {
         "title": "must be given: a text that isn't empty.",
         "paper": "must be like arXiv:1803.03635. Received: 1803.03635.",
-        "data.name": "must be one of digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, "
-        'folder:PATH, npz:PATH. Received: "mnits".',
+        "data.name": "must be one of digits, mnist, fashion_mnist, cifar10, cifar100, linear, "
+        'tfds:NAME, folder:PATH, npz:PATH. Received: "mnits".',
         "train.optimizer.name": 'must be one of sgd, adam, adamw, rmsprop. Received: "sdg". '
         "Did you mean `sgd`?",
         "train.evaluate_every": "must be a whole number of at least 1. Received: 0.",

@@ -5,24 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tfticket.cli.common import columns
-from tfticket.recipe.progress import Plan
+from tfticket.recipe.progress import NormsPlan, Plan
 
 _MOST_KEYS = 8
 
 
-def plan_lines(plan: Plan) -> list[str]:
-    """What a run will do: its levels with their counts, its steps, time and disk space."""
+def plan_lines(plan: Plan | NormsPlan) -> list[str]:
+    """What a run will do: its networks with their counts, its steps, time and disk space."""
+    return [*(_levels(plan) if isinstance(plan, Plan) else _cells(plan)), "", _end(plan)]
+
+
+def _seeds(plan: Plan | NormsPlan) -> str:
     noun = "Seed" if len(plan.seeds) == 1 else "Seeds"
-    seeds = ", ".join(str(seed) for seed in plan.seeds)
-    lines = [plan.title, f"{noun} {seeds}; {plan.steps_per_level:,} steps a level.", ""]
+    return f"{noun} {', '.join(str(seed) for seed in plan.seeds)}"
+
+
+def _cells(plan: NormsPlan) -> list[str]:
+    count = sum(cell.seeds for cell in plan.cells)
+    nouns = "1 network" if count == 1 else f"{count} networks"
+    tracked = f", the landscape measured {plan.probes} times in each" if plan.probes else ""
+    lines = [plan.title, f"{_seeds(plan)}; {nouns}{tracked}.", ""]
+    header = ("network", "seeds", "steps", "steps of its search")
+    searched = any(cell.searched for cell in plan.cells)
+    rows = [
+        (cell.branch, str(cell.seeds), f"{cell.steps:,}", f"{cell.searched:,}")
+        for cell in plan.cells
+    ]
+    shown = [row if searched else row[:3] for row in (header, *rows)]
+    return [*lines, *(f"  {line}" for line in columns(shown))]
+
+
+def _levels(plan: Plan) -> list[str]:
+    lines = [plan.title, f"{_seeds(plan)}; {plan.steps_per_level:,} steps a level.", ""]
     lines += [f"  {line}" for line in _level_table(plan)]
     lines.append("")
     lines += [f"  {branch}: levels {ranges(levels)}" for branch, levels in plan.branches.items()]
+    return lines
+
+
+def _end(plan: Plan | NormsPlan) -> str:
     resumed = plan.steps_left < plan.steps_total
     left = f"{plan.steps_left:,} of {plan.steps_total:,}" if resumed else f"{plan.steps_total:,}"
     time = f"about {duration(plan.seconds)}" if plan.seconds is not None else "time not known yet"
-    lines += ["", f"{left} steps, {time}, about {plan.size_bytes / 1e6:,.0f} MB on disk."]
-    return lines
+    return f"{left} steps, {time}, about {plan.size_bytes / 1e6:,.0f} MB on disk."
 
 
 def _level_table(plan: Plan) -> list[str]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfticket.cli.plan import duration, plan_lines
-from tfticket.recipe.progress import Plan
+from tfticket.recipe.progress import NormsPlan, Plan
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -63,6 +63,27 @@ class StepClock:
         return max(0, self.total - self.done) * (self._now() - began) / (self.done - done)
 
 
+def measurements(measured: Mapping[str, float]) -> str:
+    """What `Progress.update` tells, in words."""
+    parts = [
+        f"{name} {number(measured[name])}" for name in ("loss", "accuracy") if name in measured
+    ]
+    held_out = [number(measured[n]) for n in ("val_loss", "val_accuracy") if n in measured]
+    parts += [f"validation {' '.join(held_out)}"] if held_out else []
+    if "learning_rate" in measured:
+        parts.append(f"lr {measured['learning_rate']:g}")
+    if "gauge" in measured:
+        parts.append(f"lr*sharpness/2 {measured['gauge']:.2f}")
+    if "beta" in measured:
+        parts.append(f"beta {measured['beta']:.3g}")
+    return "  ".join(parts)
+
+
+def number(value: float) -> str:
+    """A loss or an accuracy: four decimals, or none where it is large."""
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
 class Lines:
     """`tfticket.recipe.progress.Progress` as plain lines: each level, and now and then a step.
 
@@ -76,32 +97,31 @@ class Lines:
         self._now = now
         self._clock = StepClock(0, now)
         self._level = ""
+        self._levels, self._width = True, 8
         self._steps = self._step = 0
         self._said = now()
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, plan: Plan | NormsPlan) -> None:
         """Prints the plan."""
         self._clock = StepClock(plan.steps_left, self._now)
+        if isinstance(plan, NormsPlan):
+            self._levels = False
+            self._width = max(len(cell.branch) for cell in plan.cells)
         for line in plan_lines(plan):
             self.say(line)
         self.say("")
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
         """Notes what the next updates are about."""
-        self._level = f"seed {seed}  {branch:<8} {level:2d}  density {100 * density:6.2f} %"
+        searched = f" {level:2d}  density {100 * density:6.2f} %" if self._levels else ""
+        self._level = f"seed {seed}  {branch:<{self._width}}{searched}"
         self._steps, self._step = steps, 0
 
-    def update(
-        self, step: int, loss: float, accuracy: float, val_loss: float, val_accuracy: float
-    ) -> None:
+    def update(self, step: int, measured: Mapping[str, float]) -> None:
         """Advances the clock, and shows where training is."""
         self._clock.advance(step - self._step)
         self._step = step
-        self.show(
-            f"{self._level}  step {step:,}/{self._steps:,}",
-            f"loss {loss:.4f}  accuracy {accuracy:.4f}  "
-            f"validation {val_loss:.4f} {val_accuracy:.4f}",
-        )
+        self.show(f"{self._level}  step {step:,}/{self._steps:,}", measurements(measured))
 
     @property
     def time_left(self) -> str:
@@ -112,8 +132,14 @@ class Lines:
     def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
         """Prints what a level came to."""
         parts = [self._level]
-        if "accuracy_at_early_stop" in summary:
+        if "diverged_step" in summary:
+            parts.append(f"diverged by step {summary['diverged_step']:,.0f}")
+        elif "accuracy_at_early_stop" in summary:
             parts.append(f"test accuracy {summary['accuracy_at_early_stop']:.4f}")
+        elif "accuracy_at_end" in summary:
+            parts.append(f"test accuracy {summary['accuracy_at_end']:.4f}")
+        elif "loss_at_end" in summary:
+            parts.append(f"test loss {number(summary['loss_at_end'])}")
         if "early_stop_step" in summary:
             parts.append(f"at step {summary['early_stop_step']:,.0f}")
         if "seconds" in summary:

@@ -72,6 +72,7 @@ def run(
     tfticket recipe run lth_mnist --data-dir data --seeds 0-2 --set train.steps=2_000
     """
     from tfticket.recipe import catalog, parsing
+    from tfticket.recipe.kind import KINDS
     from tfticket.recipe.overrides import parse_override
     from tfticket.recipe.rundir import RunDir
 
@@ -90,7 +91,8 @@ def run(
         _run(loaded, run_dir, path.read_bytes(), invocation, data_dir=data_dir, fresh=fresh)
     except KeyboardInterrupt:
         raise InterruptError(
-            f"Finished levels are kept in {run_dir.path}. Go on with:\n  {invocation.again()}"
+            f"Finished {KINDS[loaded.kind].unit}s are kept in {run_dir.path}. Go on with:\n"
+            f"  {invocation.again()}"
         ) from None
     click.echo(run_dir.path)
 

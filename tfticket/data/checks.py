@@ -25,14 +25,16 @@ def checked(name: str, source: Source) -> Source:
         DataError: when x and y don't fit together, a value is not finite, labels are no integers
             or are out of range, or there is only one class.
     """
-    train = _examples(name, "training", source.train)
-    test = None if source.test is None else _examples(name, "test", source.test)
+    train = _examples(name, "training", source.train, source.regression)
+    test = None if source.test is None else _examples(name, "test", source.test, source.regression)
     kinds = [(s.x.shape[1:], s.x.dtype.name) for s in (train, test) if s is not None]
     if len(set(kinds)) > 1:
         raise DataError(
             f"Training and test inputs of `{name}` must have one shape and type. Received: "
             f"{' and '.join(f'{shape} {dtype}' for shape, dtype in kinds)}."
         )
+    if source.regression:
+        return dataclasses.replace(source, train=train, test=test)
     class_names = source.class_names or _classes_of(name, train.y)
     if len(class_names) < 2:
         raise DataError(
@@ -48,8 +50,8 @@ def checked(name: str, source: Source) -> Source:
     return dataclasses.replace(source, train=train, test=test, class_names=class_names)
 
 
-def _examples(name: str, part: str, split: Split) -> Split:
-    x, y = split.x, _labels(name, part, split.y)
+def _examples(name: str, part: str, split: Split, regression: bool) -> Split:
+    x, y = split.x, split.y if regression else _labels(name, part, split.y)
     if x.dtype == object or not np.issubdtype(x.dtype, np.number):
         raise DataError(
             f"Inputs of `{name}` must be one array of numbers. Received: {part} inputs of type "

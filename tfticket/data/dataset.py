@@ -13,7 +13,8 @@ class Split:
 
     Attributes:
         x: Inputs, shape (n, *input_shape), uint8 where the source is uint8 and float32 elsewhere.
-        y: Labels, shape (n,), int32 in [0, num_classes).
+        y: Labels, shape (n,), int32 in [0, num_classes); of a regression targets, shape
+            (n, outputs), float32.
     """
 
     x: np.ndarray
@@ -35,8 +36,8 @@ class DataSet:
         train: Examples to train on.
         validation: Examples held out of the training data, to stop and to choose by.
         test: Examples that no decision depends on.
-        num_classes: Number of classes.
-        class_names: A name for each class, by label.
+        num_classes: Number of classes; 0 for a regression.
+        class_names: A name for each class, by label; empty for a regression.
         input_shape: Shape of one example.
         scale: Factor, float32, shape () or (channels,).
         offset: What is added after the factor, float32, shape as `scale`.
@@ -57,18 +58,30 @@ class DataSet:
     description: str
     fingerprint: str
 
+    @property
+    def regression(self) -> bool:
+        """Whether numbers are to be predicted, and not classes."""
+        return not self.num_classes
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a network gives for one example: its logits, or the targets."""
+        return self.train.y.shape[1] if self.regression else self.num_classes
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
     """What was read, before anything was split, scaled or left out.
 
     Attributes:
-        train: Inputs of shape (n, ...), any numeric type, and integers of shape (n,) or (n, 1).
+        train: Inputs of shape (n, ...), any numeric type, and integers of shape (n,) or (n, 1); of
+            a regression floats of shape (n, outputs).
         test: The same, or None when the source has no test data of its own.
         description: Where the arrays came from.
         class_names: A name for each class; empty when the source knows none, and then the training
             labels say how many classes there are.
         max_value: The value that `normalize="unit"` takes to 1; None when it isn't known.
+        regression: Whether numbers are to be predicted, and not classes.
     """
 
     train: Split
@@ -76,3 +89,4 @@ class Source:
     description: str
     class_names: tuple[str, ...] = ()
     max_value: float | None = None
+    regression: bool = False

@@ -18,7 +18,8 @@ from tfticket.seeds import generator
 
 PathLike = str | os.PathLike[str]
 
-NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100")
+NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "linear")
+_WITHOUT_FILES = {"digits": sources.read_digits, "linear": sources.read_linear}
 _PREFIXES: dict[str, Callable[[str, PathLike | None], Source]] = {
     "tfds:": tfds.read,
     "folder:": folder.read,
@@ -47,7 +48,8 @@ def load(
     source without test data gives a fifth of its examples for that, the same for every seed.
 
     Args:
-        name: `digits`, `mnist`, `fashion_mnist`, `cifar10`, `cifar100`, `tfds:NAME` (any image
+        name: `digits`, `mnist`, `fashion_mnist`, `cifar10`, `cifar100`, `linear` (a regression, see
+            `sources.read_linear`), `tfds:NAME` (any image
             classification set of TensorFlow Datasets, as `NAME`, `NAME/CONFIG` or with
             `:VERSION`), `folder:PATH` (one folder of images a class, see `folder.read`) or
             `npz:PATH` (see `sources.read_npz`).
@@ -95,8 +97,8 @@ def load(
 
 
 def _read(name: str, data_dir: PathLike | None) -> Source:
-    if name == "digits":
-        return sources.read_digits()
+    if name in _WITHOUT_FILES:
+        return _WITHOUT_FILES[name]()
     if name in NAMES:
         return tfds.read(name, data_dir)
     for prefix, read in _PREFIXES.items():

@@ -1,4 +1,4 @@
-"""Data that needs no download: scikit-learn's digits, and arrays in an `.npz` file."""
+"""Data that needs no download: digits, a linear map, and arrays in an `.npz` file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 
 from tfticket.data.dataset import Source, Split
 from tfticket.errors import DataError
+from tfticket.seeds import generator
+
+_LINEAR_SIZE = 10
 
 
 def read_digits() -> Source:
@@ -27,6 +30,29 @@ def read_digits() -> Source:
         description="UCI optical digits, 8x8 pixels, from scikit-learn.",
         class_names=tuple(str(digit) for digit in range(10)),
         max_value=16.0,
+    )
+
+
+def read_linear() -> Source:
+    """Makes the regression of a deep linear network: x and A x, both x and A Gaussian.
+
+    Ten inputs and ten targets, unit variance each of x and of A; 2,000 examples to train on, half
+    of which are meant to be held out (`validation=1_000`), and 1,000 to test. The numbers are
+    always the same ones. Santurkar et al. (arXiv:1805.11604), appendix A.1.2, have n = 1,000.
+    """
+    rng = generator(0, "linear")
+    matrix = rng.standard_normal((_LINEAR_SIZE, _LINEAR_SIZE))
+
+    def split(count: int) -> Split:
+        x = rng.standard_normal((count, _LINEAR_SIZE))
+        return Split(x.astype(np.float32), (x @ matrix.T).astype(np.float32))
+
+    return Source(
+        train=split(2000),
+        test=split(1000),
+        description="Gaussian x in 10 dimensions and y = A x with one Gaussian matrix A.",
+        max_value=1.0,  # taken as they are
+        regression=True,
     )
 
 

@@ -1,7 +1,7 @@
 """The networks of the papers, and any `.keras` file in place of one.
 
 All of them end in logits, without a softmax: train them with a loss that has `from_logits=True`,
-such as `loss_for` gives. Layer names are stable, so that keys read `conv1/kernel`.
+such as `loss_for` gives (`dln`, which is for regression, with `SummedSquares`). Layer names are stable, so that keys read `conv1/kernel`.
 """
 
 from tfticket._lazy import lazy_names
@@ -11,10 +11,12 @@ __getattr__, __dir__, __all__ = lazy_names(
     {
         "MODELS": "tfticket.models.zoo",
         "NORMS": "tfticket.models.parts",
+        "SummedSquares": "tfticket.models.losses",
         "build": "tfticket.models.zoo",
         "conv2": "tfticket.models.lottery",
         "conv4": "tfticket.models.lottery",
         "conv6": "tfticket.models.lottery",
+        "dln": "tfticket.models.dln",
         "gives_probabilities": "tfticket.models.traits",
         "jit_choice": "tfticket.models.traits",
         "lenet_300_100": "tfticket.models.lottery",

@@ -1,4 +1,4 @@
-"""The cross-entropy that fits a model's output."""
+"""The losses of recipes: the cross-entropy that fits a model's output, and squared errors."""
 
 from __future__ import annotations
 
@@ -57,3 +57,24 @@ class SmoothedCrossentropy(keras.losses.Loss):
         """The arguments, for saving."""
         own = {"label_smoothing": self.label_smoothing, "from_logits": self.from_logits}
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="tfticket")
+class SummedSquares(keras.losses.Loss):
+    """Squared errors, summed over the targets and over the batch.
+
+    This is the loss of the deep linear network of Santurkar et al. (arXiv:1805.11604, appendix
+    A.1.2), ||W_1 ... W_k x - A x||^2 over the whole data; its learning rate of 1e-6 is for the sum.
+
+    Args:
+        **kwargs: As for `keras.losses.Loss`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("name", "summed_squares")
+        kwargs.setdefault("reduction", "sum")
+        super().__init__(**kwargs)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each example, shape (batch,), from arrays of shape (batch, targets)."""
+        return keras.ops.sum(keras.ops.square(y_pred - y_true), axis=-1)

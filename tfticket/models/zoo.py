@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.models.dln import dln
 from tfticket.models.lottery import conv2, conv4, conv6, lenet_300_100
 from tfticket.models.resnet import resnet20
 from tfticket.models.vggnet import vgg
@@ -20,6 +21,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "conv6": conv6,
     "resnet20": resnet20,
     "vgg": vgg,
+    "dln": dln,
 }
 
 
@@ -29,8 +31,8 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, **options: 
     Args:
         name: A key of `MODELS`.
         input_shape: Shape of one example.
-        num_classes: Number of logits, at least 2.
-        **options: `width`, `norm`, `dropout`, `seed`, `initializer`, and `depth` for `vgg`.
+        num_classes: Number of logits, or of targets of a regression, at least 2.
+        **options: `width`, `norm`, `dropout`, `seed`, `initializer`, and `depth` for `vgg` and `dln`.
 
     Raises:
         ModelError: when the name is unknown, or the network can't be built so.

@@ -1,4 +1,4 @@
-"""From a recipe to the objects it names: data, compiled models, the search."""
+"""From a recipe of the kind `lottery` to what it names: data, compiled models, the search."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tfticket.lottery import (
     TicketSearch,
 )
 from tfticket.lottery.trial import TrialListener, TrialStore
-from tfticket.recipe.parsing import DEFAULT_RATE
-from tfticket.recipe.rates import learning_rate
-from tfticket.recipe.schema import Controls, Lottery, Recipe
+from tfticket.recipe.building import compile_model, load_data, precision
+from tfticket.recipe.kind import DEFAULT_RATE
+from tfticket.recipe.lottery_schema import Controls, Lottery, LotteryRecipe
 from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
 from tfticket.seeds import sub_seed
 from tfticket.sparsity.pruners import ERKPruner, GlobalPruner, LayerwisePruner, Pruner
@@ -31,12 +31,6 @@ from tfticket.sparsity.saliency import SALIENCIES, SaliencyScore
 from tfticket.sparsity.scores import WEIGHT_SCORES, WeightScore
 from tfticket.state import prunable_variables
 
-_OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-}
 _SALIENCY_EXAMPLES_A_CLASS = 10
 
 
@@ -49,25 +43,17 @@ class Experiment:
         data: Its data set.
     """
 
-    recipe: Recipe
+    recipe: LotteryRecipe
     data: DataSet
 
     @classmethod
-    def load(cls, recipe: Recipe, data_dir: Path | None = None) -> Experiment:
+    def load(cls, recipe: LotteryRecipe, data_dir: Path | None = None) -> Experiment:
         """Loads the data of a recipe; the split doesn't depend on the recipe's seeds.
 
         Raises:
             DataError: when the data can't be found or used.
         """
-        table = recipe.data
-        loaded = data.load(
-            table.name,
-            data_dir=data_dir,
-            validation=table.validation,
-            normalize=table.normalize,
-            limit=table.limit,
-        )
-        return cls(recipe, loaded)
+        return cls(recipe, load_data(recipe.data, data_dir))
 
     def model(self, seed: int) -> keras.Model:
         """A compiled network in the initial state that belongs to the seed.
@@ -79,11 +65,9 @@ class Experiment:
             ModelError: when it can't be built or doesn't fit the data.
         """
         table = self.recipe.model
+        train = self.recipe.train
         keras.utils.set_random_seed(sub_seed(seed, "init"))
-        policy = keras.config.dtype_policy()
-        if self.recipe.train.mixed_precision:
-            keras.config.set_dtype_policy("mixed_float16")
-        try:
+        with precision(mixed=train.mixed_precision):
             if table.file is not None:
                 model = models.load_file(table.file, self.data.input_shape, self.data.num_classes)
             else:
@@ -96,22 +80,10 @@ class Experiment:
                     dropout=table.dropout,
                     seed=seed,
                 )
-        finally:
-            keras.config.set_dtype_policy(policy)
-        self._compile(model)
-        return model
-
-    def _compile(self, model: keras.Model) -> None:
-        train = self.recipe.train
-        options = train.optimizer.model_dump(exclude={"name"}, exclude_none=True)
-        optimizer = _OPTIMIZERS[train.optimizer.name](learning_rate(train.learning_rate), **options)
-        model.compile(
-            optimizer=optimizer,
-            loss=models.loss_for(model, label_smoothing=train.label_smoothing),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-            steps_per_execution=train.evaluate_every,
-            jit_compile=models.jit_choice(model, train.jit),
+        compile_model(
+            model, train, rate=train.learning_rate, steps_per_execution=train.evaluate_every
         )
+        return model
 
     def feed(self, seed: int) -> Feed:
         """The training data, whose order and augmentation belong to the seed."""
@@ -149,7 +121,7 @@ class Experiment:
             schedule(lottery),
             self.recipe.train.steps,
             pruner=pruner(lottery, model),
-            score=self._score(lottery.score),
+            score=score(lottery.score, self.data),
             rewind_step=lottery.rewind_step,
             rewind=lottery.rewind,
             optimizer_state=lottery.optimizer_state,
@@ -165,15 +137,17 @@ class Experiment:
             provenance=provenance,
         )
 
-    def _score(self, name: str) -> WeightScore | SaliencyScore | None:
-        if name == "random":
-            return None
-        if name in WEIGHT_SCORES:
-            return WEIGHT_SCORES[name]
-        first = self.data.train.x[: _SALIENCY_EXAMPLES_A_CLASS * self.data.num_classes]
-        x = first * self.data.scale + self.data.offset
-        _, iterations = SALIENCIES[name]
-        return SaliencyScore(name, x, self.data.train.y[: len(first)], iterations)
+
+def score(name: str, data: DataSet) -> WeightScore | SaliencyScore | None:
+    """The score of a recipe; those that need examples take the first of the training data."""
+    if name == "random":
+        return None
+    if name in WEIGHT_SCORES:
+        return WEIGHT_SCORES[name]
+    first = data.train.x[: _SALIENCY_EXAMPLES_A_CLASS * data.num_classes]
+    _, iterations = SALIENCIES[name]
+    x = first * data.scale + data.offset
+    return SaliencyScore(name, x, data.train.y[: len(first)], iterations)
 
 
 def schedule(lottery: Lottery) -> PruningSchedule:

@@ -15,24 +15,24 @@ from tfticket.recipe.consistency import Problem
 from tfticket.recipe.schema import Recipe
 
 
-def problems(error: ValidationError) -> list[Problem]:
-    """One problem a key, in the order of the schema."""
+def problems(error: ValidationError, root: type[Recipe]) -> list[Problem]:
+    """One problem a key, in the order of the schema of `root`."""
     found: dict[str, Problem] = {}
     for details in error.errors(include_url=False, include_context=False):
-        problem = _problem(details)
+        problem = _problem(details, root)
         found.setdefault(problem.key, problem)
     # A list with a wrong item is also too short for pydantic, which leaves the item out.
     return [p for p in found.values() if not any(k.startswith(f"{p.key}[") for k in found)]
 
 
-def _problem(details: Mapping[str, Any]) -> Problem:
-    path, table, field = _locate(details["loc"])
+def _problem(details: Mapping[str, Any], root: type[Recipe]) -> Problem:
+    path, table, field = _locate(details["loc"], root)
     kind, received = details["type"], details["input"]
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
         return _wrong_tag(path, field, received)
     key = dotted(path)
     if kind == "extra_forbidden":
-        return Problem(key, _unknown(str(path[-1]), table))
+        return Problem(key, _unknown(str(path[-1]), table, root))
     if kind == "missing":
         return Problem(key, f"must be given: {_allowed(field)}.")
     item = field is not None and str(path[-1]) not in table.model_fields
@@ -43,11 +43,11 @@ def _problem(details: Mapping[str, Any]) -> Problem:
 
 
 def _locate(
-    location: Iterable[str | int],
+    location: Iterable[str | int], root: type[Recipe]
 ) -> tuple[list[str | int], type[BaseModel], FieldInfo | None]:
     """The path of keys without pydantic's names of union members, the table and the field."""
     path: list[str | int] = []
-    table: type[BaseModel] = Recipe
+    table: type[BaseModel] = root
     field: FieldInfo | None = None
     for part in location:
         if isinstance(part, int) or (field and get_origin(field.annotation) is dict):
@@ -102,11 +102,11 @@ def _wrong_tag(path: list[str | int], field: FieldInfo | None, received: Any) ->
     return Problem(key, message + _did_you_mean(tag, choices))
 
 
-def _unknown(key: str, table: type[BaseModel]) -> str:
+def _unknown(key: str, table: type[BaseModel], root: type[Recipe]) -> str:
     allowed = list(table.model_fields)
     homes = [
         name
-        for name, field in Recipe.model_fields.items()
+        for name, field in root.model_fields.items()
         for inner in _tables(field.annotation).values()
         if key in inner.model_fields and inner is not table
     ]

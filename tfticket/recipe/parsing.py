@@ -17,24 +17,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from tfticket.errors import RecipeError
-from tfticket.recipe import consistency, mistakes
+from tfticket.recipe import mistakes
 from tfticket.recipe.catalog import read_toml
 from tfticket.recipe.consistency import Problem
+from tfticket.recipe.kind import DEFAULT_RATE, KINDS, Kind, kind_of
 from tfticket.recipe.overrides import Override, apply, merge
 from tfticket.recipe.schema import Recipe
 
-DEFAULT_RATE = 0.2
-# What stands in for a required key that is wrong, while the other keys are checked.
-_STAND_INS: dict[str, Any] = {
-    "name": "recipe",
-    "kind": "lottery",
-    "title": "title",
-    "data": {"name": "digits"},
-    "model": {"name": "lenet_300_100"},
-    "train": {"optimizer": {"name": "sgd"}, "learning_rate": 1.0, "steps": 1},
-    "lottery": {"levels": 1},
-}
-_COMPLETED = [["data"], ["train"], ["lottery"]]
 _ROUNDS = 3  # what was left out can leave a table incomplete, which then goes too
 
 
@@ -91,48 +80,63 @@ def parse(raw: Mapping[str, Any], *, source: str = "recipe", name: str = "recipe
 
 
 def _check(raw: dict[str, Any]) -> tuple[Recipe | None, list[Problem]]:
-    _fill_rate(raw)
+    kind = kind_of(raw)
+    _fill_rate(raw, kind)
     try:
-        recipe = Recipe.model_validate(raw)
+        recipe = kind.recipe.model_validate(raw)
     except ValidationError as error:
-        found = mistakes.problems(error)
+        found = [_with_all_kinds(p, raw) for p in mistakes.problems(error, kind.recipe)]
         wrong = [problem.key for problem in found]
-        return None, found + [p for p in _conflicts(raw, error) if not _touches(p, wrong)]
-    return recipe, consistency.problems(recipe)
+        return None, found + [p for p in _conflicts(raw, error, kind) if not _touches(p, wrong)]
+    return recipe, _problems(recipe, kind)
 
 
-def _fill_rate(raw: dict[str, Any]) -> None:
-    lottery = raw.get("lottery")
-    if isinstance(lottery, dict) and lottery.get("schedule", "iterative") == "iterative":
-        lottery.setdefault("rate", DEFAULT_RATE)
+def _problems(recipe: Recipe, kind: Kind) -> list[Problem]:
+    return [problem for rule in kind.rules for problem in rule(recipe)]
 
 
-def _conflicts(raw: dict[str, Any], error: ValidationError) -> list[Problem]:
+def _with_all_kinds(problem: Problem, raw: Mapping[str, Any]) -> Problem:
+    """A schema knows only its own kind."""
+    if problem.key != "kind":
+        return problem
+    rule, names = "must be" if "kind" in raw else "must be given:", ", ".join(KINDS)
+    received = f" Received: {mistakes.shown(raw['kind'])}." if "kind" in raw else ""
+    return Problem("kind", f"{rule} one of {names}.{received}")
+
+
+def _fill_rate(raw: dict[str, Any], kind: Kind) -> None:
+    table = raw.get(kind.table)
+    if isinstance(table, dict) and table.get("schedule", "iterative") == "iterative":
+        table.setdefault("rate", DEFAULT_RATE)
+
+
+def _conflicts(raw: dict[str, Any], error: ValidationError, kind: Kind) -> list[Problem]:
     """The conflicts of a recipe with wrong values, as far as the right ones go."""
     rest = raw
     for _ in range(_ROUNDS):
-        rest = _without(rest, error)
+        rest = _without(rest, error, kind)
         try:
-            return consistency.problems(Recipe.model_validate(rest))
+            return _problems(kind.recipe.model_validate(rest), kind)
         except ValidationError as another:
             error = another
     return []
 
 
-def _without(raw: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+def _without(raw: dict[str, Any], error: ValidationError, kind: Kind) -> dict[str, Any]:
     """The recipe without its wrong values, and with stand-ins for those it can't be without."""
     rest = copy.deepcopy(raw)
     for details in error.errors(include_url=False, include_context=False):
         location = details["loc"]
         # A table that lacks a key goes as a whole, unless a stand-in completes it.
-        _remove(rest, location[:-1] if details["type"] == "missing" else location)
-    needed = copy.deepcopy(_STAND_INS)
+        gone = location[:-1] if details["type"] == "missing" else location
+        _remove(rest, gone, kind.completed)
+    needed = copy.deepcopy(dict(kind.stand_ins))
     if isinstance(rest.get("model"), dict):
         del needed["model"]
     return merge(needed, rest)
 
 
-def _remove(rest: dict[str, Any], location: Sequence[str | int]) -> None:
+def _remove(rest: dict[str, Any], location: Sequence[str | int], completed: Sequence[str]) -> None:
     """Removes a wrong value; one in a list goes with the list."""
     table: Any = rest
     trail: list[tuple[dict[str, Any], str]] = []
@@ -140,7 +144,7 @@ def _remove(rest: dict[str, Any], location: Sequence[str | int]) -> None:
         if isinstance(table, dict) and isinstance(part, str) and part in table:
             trail.append((table, part))
             table = table[part]
-    if trail and not (isinstance(table, dict) and [key for _, key in trail] in _COMPLETED):
+    if trail and not (isinstance(table, dict) and len(trail) == 1 and trail[0][1] in completed):
         holder, key = trail[-1]
         del holder[key]
 

@@ -35,7 +35,7 @@ class PlannedLevel:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, before it starts.
+    """What a search for tickets will do, before it starts.
 
     Attributes:
         title: The recipe's title.
@@ -60,22 +60,66 @@ class Plan:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class PlannedCell:
+    """One network of a recipe of the kind `norms`.
+
+    Attributes:
+        branch: Its name.
+        seeds: How many times it is trained.
+        steps: Optimizer steps of one training.
+        searched: Optimizer steps of the search that finds its ticket, if it needs one.
+    """
+
+    branch: str
+    seeds: int
+    steps: int
+    searched: int = 0
+
+
+@dataclass(frozen=True)
+class NormsPlan:
+    """What a recipe of the kind `norms` will do, before it starts.
+
+    Attributes:
+        title: The recipe's title.
+        seeds: The seeds.
+        cells: The networks.
+        probes: How often the landscape is measured in one training; 0 if it isn't.
+        steps_total: Optimizer steps of the whole run.
+        steps_left: Those that are still to do; fewer than the total when a run is resumed.
+        seconds: Estimated time for the steps left; None where it can't be told yet.
+        size_bytes: Estimated size of the run directory when it is complete.
+    """
+
+    title: str
+    seeds: tuple[int, ...]
+    cells: tuple[PlannedCell, ...]
+    probes: int
+    steps_total: int
+    steps_left: int
+    seconds: float | None
+    size_bytes: int
+
+
 class Progress(Protocol):
     """Who wants to know how a run goes on. All of it is for show: a run never depends on it."""
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, plan: Plan | NormsPlan) -> None:
         """Before the first step."""
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
-        """A level begins; it will make `steps` optimizer steps."""
+        """A network begins; it will make `steps` optimizer steps."""
 
-    def update(
-        self, step: int, loss: float, accuracy: float, val_loss: float, val_accuracy: float
-    ) -> None:
-        """An evaluation, after `step` of the level's own steps. Accuracies are in [0, 1]."""
+    def update(self, step: int, measured: Mapping[str, float]) -> None:
+        """An evaluation, after `step` of the network's own steps.
+
+        Measured are `loss` and `val_loss`, `accuracy` and `val_accuracy` in [0, 1] where there are
+        classes, and where the landscape is tracked `learning_rate`, `gauge` and `beta`.
+        """
 
     def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
-        """A level ends; `summary` holds its `test` and `summary` measurements by name."""
+        """A network ends; `summary` holds its `test` and `summary` measurements by name."""
 
     def message(self, text: str) -> None:
         """Anything else worth a line."""
@@ -84,15 +128,13 @@ class Progress(Protocol):
 class Silence:
     """Wants to know nothing."""
 
-    def plan(self, plan: Plan) -> None:
+    def plan(self, plan: Plan | NormsPlan) -> None:
         """See `Progress`."""
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
         """See `Progress`."""
 
-    def update(
-        self, step: int, loss: float, accuracy: float, val_loss: float, val_accuracy: float
-    ) -> None:
+    def update(self, step: int, measured: Mapping[str, float]) -> None:
         """See `Progress`."""
 
     def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:

@@ -10,6 +10,7 @@ RUNS/<recipe>/<run>/
   models/seed_0_level_10.keras
   export/seed_0_level_10.tflite + .json
   connectivity.json             if the recipe asks for it
+  cells.json                    of the kind `norms`: what each branch is
   report/                       can be deleted and made again
   COMPLETE                      the last file; absent = can be resumed
   LOCK                          held by the process that writes the run
@@ -76,6 +77,11 @@ class RunDir:
     def connectivity(self) -> Path:
         """Linear mode connectivity by rewind step."""
         return self.path / "connectivity.json"
+
+    @property
+    def cells(self) -> Path:
+        """What the branches of a run of the kind `norms` are."""
+        return self.path / "cells.json"
 
     @property
     def report(self) -> Path:

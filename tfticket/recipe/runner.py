@@ -1,33 +1,49 @@
-"""Runs a recipe from its data to its exported tickets."""
+"""Runs a recipe of any kind from its data to the last file of its run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import keras
 import tensorflow as tf
 
-from tfticket.lottery.trial import MemoryStore, Trial, TrialListener
-from tfticket.recipe.experiment import Experiment
-from tfticket.recipe.exporting import Exporter
-from tfticket.recipe.kinds.lottery import run_lottery
-from tfticket.recipe.planning import plan as make_plan
-from tfticket.recipe.progress import Plan, Progress, Silence
+from tfticket.data import DataSet
+from tfticket.recipe.kinds.lottery import LotteryWork
+from tfticket.recipe.kinds.norms import NormsWork
+from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.schema import Recipe
 
 
-def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan:
+class Work(Protocol):
+    """What a recipe of one kind does, with its data in memory."""
+
+    data: DataSet
+
+    def plan(self, run: RunDir) -> Plan | NormsPlan:
+        """What is to be done, less what is finished in `run`."""
+
+    def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
+        """Does what isn't finished yet; returns what the run's last file says of it."""
+
+
+WORK: Mapping[str, Callable[[Any, Path | None], Work]] = {
+    "lottery": LotteryWork,
+    "norms": NormsWork,
+}
+"""By the `kind` of a recipe: made from the recipe and the folder of the data sets."""
+
+
+def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan | NormsPlan:
     """What a run of the recipe would do from the beginning.
 
     Raises:
         TFTicketError: for data or a model that can't be had.
     """
-    experiment = Experiment.load(recipe, data_dir)
     nowhere = RunDir(os.devnull)
-    return _plan(experiment, nowhere)
+    return WORK[recipe.kind](recipe, data_dir).plan(nowhere)
 
 
 def run(
@@ -35,9 +51,7 @@ def run(
 ) -> None:
     """Runs a recipe, or goes on with it, in a run directory that is open for writing.
 
-    Trains all networks, exports the tickets that the recipe asks for, and marks the run complete.
-    The result doesn't depend on how often it was interrupted. A file that can't be exported is told
-    of, here and in the run; it doesn't make the networks worth less.
+    The result doesn't depend on how often it was interrupted.
 
     Args:
         recipe: The recipe; the run directory holds the same one.
@@ -50,25 +64,17 @@ def run(
     """
     progress = progress or Silence()
     _be_deterministic()
-    experiment = Experiment.load(recipe, data_dir)
-    run.update_environment(facts(experiment))
-    progress.message(experiment.data.description)
-    progress.plan(_plan(experiment, run))
-    run_lottery(experiment, run, progress)
-    exporter = Exporter(experiment, run, progress)
-    exporter.export()
-    run.mark_complete(
-        {
-            "seeds": list(recipe.seeds),
-            "networks": len(run.finished_levels()),
-            "failed_exports": [str(failure) for failure in exporter.failures],
-        }
-    )
+    work = WORK[recipe.kind](recipe, data_dir)
+    run.update_environment(facts(work.data))
+    progress.message(work.data.description)
+    progress.plan(work.plan(run))
+    outcome = work.run(run, progress)
+    networks = len(run.finished_levels())
+    run.mark_complete({"seeds": list(recipe.seeds), "networks": networks, **outcome})
 
 
-def facts(experiment: Experiment) -> dict[str, Any]:
+def facts(data: DataSet) -> dict[str, Any]:
     """What `environment.json` says of the data and the devices."""
-    data = experiment.data
     return {
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "data": {
@@ -88,24 +94,3 @@ def _be_deterministic() -> None:
     """Same seeds, same bits, also on a GPU; on a CPU it is so anyway, and this would forbid XLA."""
     if tf.config.list_physical_devices("GPU"):
         tf.config.experimental.enable_op_determinism()
-
-
-def _plan(experiment: Experiment, run: RunDir) -> Plan:
-    seed = experiment.recipe.seeds[0]
-    model = experiment.model(seed)
-    trials = _trials(experiment, model)
-    made = make_plan(experiment, run, trials, model, measure=True)
-    keras.backend.clear_session()
-    return made
-
-
-def _trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
-    search = experiment.search(
-        experiment.recipe.seeds[0],
-        model,
-        feed=experiment.feed(0),
-        store=MemoryStore(),
-        listener=TrialListener.SILENT,
-        provenance={},
-    )
-    return search.procedure.trials()

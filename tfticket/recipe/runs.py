@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfticket.recipe.kind import kind_of
 from tfticket.recipe.rundir import RunDir
 
 
@@ -19,6 +20,7 @@ class RunEntry:
         finished_levels: Number of networks that are trained, over seeds and branches.
         started: When it was begun, ISO 8601; empty if it wasn't.
         path: Its directory.
+        unit: What is counted, in one word.
     """
 
     recipe: str
@@ -27,11 +29,13 @@ class RunEntry:
     finished_levels: int
     started: str
     path: Path
+    unit: str = "level"
 
     @property
     def state(self) -> str:
         """In words."""
-        finished = "1 level" if self.finished_levels == 1 else f"{self.finished_levels} levels"
+        plural = "" if self.finished_levels == 1 else "s"
+        finished = f"{self.finished_levels} {self.unit}{plural}"
         return "complete" if self.complete else f"resumable after {finished}"
 
 
@@ -46,6 +50,7 @@ def list_runs(root: Path) -> list[RunEntry]:
             finished_levels=len(run.finished_levels()),
             started=str(run.environment_facts().get("started", "")),
             path=run.path,
+            unit=kind_of(run.resolved()).unit,
         )
         for run in found
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 from tfticket.errors import RunError
 from tfticket.files import TEMPORARY_SUFFIX, remove_leftovers, write_json, write_text
 from tfticket.recipe import parsing
+from tfticket.recipe.kind import KINDS
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.schema import Recipe
 
@@ -26,7 +26,7 @@ DESCRIPTIVE = frozenset({"title", "paper", "deviations", "expect"})
 def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) -> Iterator[RunDir]:
     """Creates a run, or takes it up where it stopped, and holds its lock meanwhile.
 
-    More seeds than before, and more levels of the iterative schedule, extend a run: what is
+    More seeds than before, and more levels of an iterative search, extend a run: what is
     finished is kept. A change that moves no number (title, deviations, expectations) is taken over.
     Any other change of the recipe is refused.
 
@@ -116,12 +116,8 @@ def _extends(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any]) -> boo
     after = {key: value for key, value in new.items() if key not in DESCRIPTIVE}
     if not parsing.diff(before, after):
         return False
-    grown = copy.deepcopy(before)
-    if set(before["seeds"]) <= set(after["seeds"]):
-        grown["seeds"] = after["seeds"]
-    levels = after["lottery"]["levels"]
-    if before["lottery"]["schedule"] == "iterative" and before["lottery"]["levels"] <= levels:
-        grown["lottery"]["levels"] = levels
+    same_kind = before["kind"] == after["kind"]
+    grown = KINDS[after["kind"]].grow(before, after) if same_kind else before
     changes = parsing.diff(grown, after)
     if changes:
         lines = "\n".join(f"  {line}" for line in changes)

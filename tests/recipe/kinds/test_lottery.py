@@ -88,8 +88,8 @@ class Told(Silence):
     def begin(self, seed, branch, level, steps, density):
         self.began.append((seed, branch, level, steps, density))
 
-    def update(self, step, loss, accuracy, val_loss, val_accuracy):
-        self.updates.append((step, loss, accuracy, val_loss, val_accuracy))
+    def update(self, step, measured):
+        self.updates.append((step, dict(measured)))
 
     def end(self, seed, branch, level, summary):
         self.ended.append((seed, branch, level, dict(summary)))
@@ -102,8 +102,8 @@ class PulledPlugError(Exception):
 class PullsThePlug(Told):
     """In the middle of the second network."""
 
-    def update(self, step, *values):
-        super().update(step, *values)
+    def update(self, step, measured):
+        super().update(step, measured)
         if len(self.began) == 2 and step == 1:
             raise PulledPlugError
 
@@ -180,7 +180,7 @@ def test_progress_hears_what_the_table_says(late):
     run, told = late
     rows = read_metrics(run.metrics)
     losses = [row.value for row in rows if (row.split, row.name) == ("validation", "loss")]
-    assert [update[3] for update in told.updates] == losses
+    assert [measured["val_loss"] for _, measured in told.updates] == losses
     for seed, branch, level, summary in told.ended:
         of_network = [r for r in rows if (r.seed, r.branch, r.level) == (seed, branch, level)]
         values = {r.name: r.value for r in of_network if r.split in ("test", "summary")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,14 +15,18 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import (
     TICKET,
     FinishedTrial,
+    MemoryStore,
     Trial,
     TrialListener,
     TrialResult,
     TrialStore,
 )
 from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.exporting import Exporter
 from tfticket.recipe.kinds.connectivity import scan_connectivity
-from tfticket.recipe.progress import Progress
+from tfticket.recipe.lottery_schema import LotteryRecipe
+from tfticket.recipe.planning import plan as make_plan
+from tfticket.recipe.progress import Plan, Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.state import Snapshot
 
@@ -102,13 +107,7 @@ class _Reporter(TrialListener):
 
     def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
         """See `TrialListener`."""
-        self._progress.update(
-            step - trial.start_step,
-            logs["loss"],
-            logs["accuracy"],
-            logs["val_loss"],
-            logs["val_accuracy"],
-        )
+        self._progress.update(step - trial.start_step, logs)
 
     def end(self, result: TrialResult) -> None:
         """See `TrialListener`."""
@@ -120,6 +119,49 @@ class _Reporter(TrialListener):
             **{f"{name}_at_end": value for name, value in result.at_end.items()},
         }
         self._progress.end(self._seed, result.trial.branch, result.trial.level, summary)
+
+
+class LotteryWork:
+    """What a recipe of the kind `lottery` does in a run directory.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Where data sets lie.
+    """
+
+    def __init__(self, recipe: LotteryRecipe, data_dir: Path | None) -> None:
+        self._experiment = Experiment.load(recipe, data_dir)
+        self.data = self._experiment.data
+
+    def plan(self, run: RunDir) -> Plan:
+        """See `runner.Work`."""
+        experiment = self._experiment
+        model = experiment.model(experiment.recipe.seeds[0])
+        made = make_plan(experiment, run, _trials(experiment, model), model, measure=True)
+        keras.backend.clear_session()
+        return made
+
+    def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
+        """Trains all networks and exports what the recipe asks for; see `runner.Work`.
+
+        A file that can't be exported is told of; it doesn't make the networks worth less.
+        """
+        run_lottery(self._experiment, run, progress)
+        exporter = Exporter(self._experiment, run, progress)
+        exporter.export()
+        return {"failed_exports": [str(failure) for failure in exporter.failures]}
+
+
+def _trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
+    search = experiment.search(
+        experiment.recipe.seeds[0],
+        model,
+        feed=experiment.feed(0),
+        store=MemoryStore(),
+        listener=TrialListener.SILENT,
+        provenance={},
+    )
+    return search.procedure.trials()
 
 
 def run_lottery(experiment: Experiment, run: RunDir, progress: Progress) -> None:

@@ -1,0 +1,81 @@
+"""What experiments of all kinds are built from: data, compiled models."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from tfticket import data, models
+from tfticket.data import DataSet
+from tfticket.recipe.rates import learning_rate
+from tfticket.recipe.schema import Data, Train
+from tfticket.recipe.training import LearningRate
+
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def load_data(table: Data, data_dir: Path | None = None) -> DataSet:
+    """The data of a recipe; the split doesn't depend on the recipe's seeds.
+
+    Raises:
+        DataError: when the data can't be found or used.
+    """
+    return data.load(
+        table.name,
+        data_dir=data_dir,
+        validation=table.validation,
+        normalize=table.normalize,
+        limit=table.limit,
+    )
+
+
+@contextlib.contextmanager
+def precision(*, mixed: bool) -> Iterator[None]:
+    """Builds models of mixed precision, or of whatever the policy is; restores it afterwards."""
+    policy = keras.config.dtype_policy()
+    if mixed:
+        keras.config.set_dtype_policy("mixed_float16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def compile_model(
+    model: keras.Model,
+    train: Train,
+    *,
+    rate: LearningRate,
+    steps_per_execution: int,
+    regression: bool = False,
+) -> None:
+    """Compiles a model as a recipe says.
+
+    Args:
+        model: The model.
+        train: The table of the recipe.
+        rate: The learning rate, a number or a table.
+        steps_per_execution: How many steps are made between two returns to Python.
+        regression: Sum squared errors, and measure no accuracy.
+    """
+    options = train.optimizer.model_dump(exclude={"name"}, exclude_none=True)
+    if regression:
+        loss, metrics = models.SummedSquares(), []
+    else:
+        loss = models.loss_for(model, label_smoothing=train.label_smoothing)
+        metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    model.compile(
+        optimizer=_OPTIMIZERS[train.optimizer.name](learning_rate(rate), **options),
+        loss=loss,
+        metrics=metrics,
+        steps_per_execution=steps_per_execution,
+        jit_compile=models.jit_choice(model, train.jit),
+    )

@@ -1,0 +1,111 @@
+"""Runs a recipe of the kind `norms`: each network kept on disk when it has ended."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfticket.files import write_arrays, write_json
+from tfticket.lottery.trial import Trial, TrialListener, TrialResult
+from tfticket.recipe.cells import Cell, cells
+from tfticket.recipe.kinds.norms_planning import plan_cells
+from tfticket.recipe.kinds.norms_tickets import Tickets
+from tfticket.recipe.kinds.norms_training import TrainedCell, train
+from tfticket.recipe.norms_experiment import NormsExperiment
+from tfticket.recipe.norms_schema import NormsRecipe
+from tfticket.recipe.progress import NormsPlan, Progress
+from tfticket.recipe.rundir import RunDir
+
+CELL = "cell"
+"""The kind of file that holds what one network left."""
+
+
+class NormsWork:
+    """What a recipe of the kind `norms` does in a run directory.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Where data sets lie.
+    """
+
+    def __init__(self, recipe: NormsRecipe, data_dir: Path | None) -> None:
+        self._experiment = NormsExperiment.load(recipe, data_dir)
+        self._cells = cells(recipe)
+        self.data = self._experiment.data
+
+    def plan(self, run: RunDir) -> NormsPlan:
+        """See `runner.Work`."""
+        made = plan_cells(self._experiment, run, self._cells)
+        _forget_graphs()
+        return made
+
+    def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
+        """Trains what isn't finished yet, seed by seed; see `runner.Work`."""
+        write_json(run.cells, {"cells": [cell.to_dict() for cell in self._cells]})
+        tickets = Tickets(self._experiment)
+        for seed, cell in in_order(self._experiment.recipe.seeds, self._cells):
+            if run.finished(seed, cell.branch, 0):
+                continue
+            trained = self._train(seed, cell, tickets, progress)
+            _save(run, seed, cell, trained)
+            progress.end(seed, cell.branch, 0, trained.summary)
+            _forget_graphs()
+        return {}
+
+    def _train(self, seed: int, cell: Cell, tickets: Tickets, progress: Progress) -> TrainedCell:
+        start = tickets.start(seed, cell, _SearchReporter(progress, seed, cell))
+        density = 1.0 if start is None or start.mask is None else start.mask.density
+        first_step = 0 if start is None else start.snapshot.step
+        progress.begin(seed, cell.branch, 0, cell.steps - first_step, density)
+        return train(self._experiment, cell, seed, start=start, tell=progress.update)
+
+
+class _SearchReporter(TrialListener):
+    """Passes on how the search for a ticket goes."""
+
+    def __init__(self, progress: Progress, seed: int, cell: Cell) -> None:
+        self._progress = progress
+        self._seed = seed
+        self._cell = cell
+
+    def begin(self, trial: Trial, density: float) -> None:
+        """See `TrialListener`."""
+        name = f"{self._cell.norm.name}, searching at level {trial.level}"
+        self._progress.begin(self._seed, name, trial.level, trial.steps, density)
+
+    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
+        """See `TrialListener`."""
+        self._progress.update(step - trial.start_step, logs)
+
+    def end(self, result: TrialResult) -> None:
+        """See `TrialListener`."""
+
+
+def in_order(seeds: tuple[int, ...], planned: tuple[Cell, ...]) -> Iterator[tuple[int, Cell]]:
+    """All networks: seed by seed, and the subnetworks of one norm together.
+
+    The whole picture of one seed is there first, and no ticket is searched twice.
+    """
+    for seed in seeds:
+        mine = [cell for cell in planned if seed in cell.seeds]
+        if any(cell.subnetwork != "dense" for cell in mine):
+            searches = list(dict.fromkeys(cell.search for cell in mine))
+            mine.sort(key=lambda cell: searches.index(cell.search))
+        yield from ((seed, cell) for cell in mine)
+
+
+def _save(run: RunDir, seed: int, cell: Cell, trained: TrainedCell) -> None:
+    """The rows, then the file whose name makes the network finished."""
+    run.append_rows(trained.rows)
+    header = {**cell.to_dict(), "seed": seed, "diverged": "diverged" in trained.summary}
+    path = run.ticket(seed, cell.branch, 0)
+    write_arrays(path, kind=CELL, header=header, arrays=trained.arrays)
+
+
+def _forget_graphs() -> None:
+    keras.backend.clear_session()
+    gc.collect()

@@ -1,0 +1,105 @@
+"""Finds the tickets whose landscape is compared with that of the dense network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tfticket.lottery import RandomMask, TicketSearch
+from tfticket.lottery.controls import ControlContext, Start
+from tfticket.lottery.trial import INITIAL, REWIND, TICKET, MemoryStore, TrialListener
+from tfticket.recipe.cells import Cell
+from tfticket.recipe.experiment import pruner, schedule, score
+from tfticket.recipe.norms_experiment import NormsExperiment
+from tfticket.recipe.norms_schema import Subnetwork
+from tfticket.sparsity.mask import Mask
+from tfticket.state import Snapshot
+
+
+@dataclass(frozen=True)
+class CellStart:
+    """Where the training of a cell begins.
+
+    Attributes:
+        snapshot: The state at step 0, or at the rewind step.
+        mask: Which weights it keeps; None for the dense network.
+    """
+
+    snapshot: Snapshot
+    mask: Mask | None
+
+
+class Tickets:
+    """Finds the ticket of a seed and a norm when it is first asked for, and keeps it in memory.
+
+    Dense network, ticket and random control of a seed and a norm begin at the same state.
+
+    Args:
+        experiment: A recipe with a table [tickets].
+    """
+
+    def __init__(self, experiment: NormsExperiment) -> None:
+        self._experiment = experiment
+        self._found: dict[tuple[int, Any], dict[Subnetwork, CellStart]] = {}
+
+    def start(self, seed: int, cell: Cell, listener: TrialListener) -> CellStart | None:
+        """Where a cell begins; None where the recipe compares no tickets.
+
+        Args:
+            seed: Of the cell.
+            cell: Which network.
+            listener: Hears of the search, if there must be one.
+        """
+        if self._experiment.recipe.tickets is None:
+            return None
+        key = (seed, cell.search)
+        if key not in self._found:
+            self._found = {key: self._search(seed, cell, listener)}  # one at a time
+        return self._found[key][cell.subnetwork]
+
+    def _search(
+        self, seed: int, cell: Cell, listener: TrialListener
+    ) -> dict[Subnetwork, CellStart]:
+        lottery = self._experiment.recipe.tickets
+        assert lottery is not None  # the caller asks only when there is one
+        model = self._experiment.model(seed, cell)
+        feed = self._experiment.feed(seed, cell)
+        store = MemoryStore()
+        search = TicketSearch(
+            schedule(lottery),
+            cell.steps,
+            pruner=pruner(lottery, model),
+            score=score(lottery.score, self._experiment.data),
+            rewind_step=lottery.rewind_step,
+            rewind=lottery.rewind,
+            optimizer_state=lottery.optimizer_state,
+            score_at=lottery.score_at,
+            skip=lottery.skip,
+            seed=seed,
+            feed=feed,
+            store=store,
+            listener=listener,
+        )
+        model.fit(
+            **feed.fit_arguments(),
+            epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
+            validation_data=self._experiment.validation(),
+            callbacks=[search],
+            verbose=0,
+        )
+        initial = store.snapshots[INITIAL]
+        begin = store.snapshots[REWIND] if lottery.rewind_step else initial
+        mask = store.ticket(TICKET, lottery.levels).mask
+        context = ControlContext(
+            model=model,
+            initial=initial,
+            ticket=Start(mask, begin),
+            prune_dense_like=lambda mask: Start(mask, begin),
+            seed=seed,
+            level=lottery.levels,
+        )
+        return {
+            "dense": CellStart(begin, None),
+            "ticket": CellStart(begin, mask),
+            "random": CellStart(begin, RandomMask().start(context).mask),
+        }

@@ -1,0 +1,164 @@
+"""Trains one network of a recipe of the kind `norms`, and measures it meanwhile."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.metrics import Row
+from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.recipe.cells import Cell
+from tfticket.recipe.kinds.norms_statistics import accuracies
+from tfticket.recipe.kinds.norms_tickets import CellStart
+from tfticket.recipe.norms_experiment import NormsExperiment
+from tfticket.sparsity.binding import KeepMask
+from tfticket.state import innermost_optimizer
+
+Tell = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrainedCell:
+    """What the training of one cell with one seed leaves.
+
+    Attributes:
+        rows: Every measurement.
+        arrays: Those of the trackers, `landscape/<field>` and `shift/<field>`.
+        summary: The measurements of the splits `test` and `summary` by name.
+    """
+
+    rows: tuple[Row, ...]
+    arrays: Mapping[str, np.ndarray]
+    summary: Mapping[str, float]
+
+
+@dataclass
+class _Watch(keras.callbacks.Callback):
+    """Notes the evaluations, tells of them, and ends what has diverged.
+
+    Attributes:
+        first_step: The step that training begins at.
+        chunk_steps: Steps between two evaluations.
+        tell: Is told the steps made so far and what was measured.
+        measured: Step to the logs of Keras.
+        latest: The last gauge and beta of the landscape.
+        diverged_step: Where the loss of training was found not to be finite.
+    """
+
+    first_step: int
+    chunk_steps: int
+    tell: Tell
+    measured: dict[int, dict[str, float]] = field(default_factory=dict)
+    latest: dict[str, float] = field(default_factory=dict)
+    diverged_step: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """An epoch of Keras is a chunk of steps."""
+        made = (epoch + 1) * self.chunk_steps
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        self.measured[self.first_step + made] = logs
+        rate = float(innermost_optimizer(self.model).learning_rate)
+        self.tell(made, {**logs, "learning_rate": rate, **self.latest})
+        if not math.isfinite(logs["loss"]):
+            self.diverged_step = self.first_step + made
+            self.model.stop_training = True
+
+    def note(self, record: SmoothnessRecord) -> None:
+        """A measurement of the landscape was made."""
+        self.latest = {"gauge": float(record.gauge[-1]), "beta": float(record.effective_beta[-1])}
+
+
+def train(
+    experiment: NormsExperiment, cell: Cell, seed: int, *, start: CellStart | None, tell: Tell
+) -> TrainedCell:
+    """Trains a cell from its beginning to its end, or until it diverges.
+
+    Args:
+        experiment: The recipe with its data.
+        cell: Which network.
+        seed: Of its initial weights and of the order of the data.
+        start: Where to begin, for one that is compared with a ticket; None for the initial state.
+        tell: Is told the steps made so far and what was measured, at each evaluation.
+    """
+    began = time.perf_counter()
+    model, feed = experiment.model(seed, cell), experiment.feed(seed, cell)
+    first_step = 0
+    if start is not None:
+        start.snapshot.restore(model)
+        first_step = start.snapshot.step
+        feed.seek(first_step)
+    watch = _Watch(first_step, feed.chunk_steps, tell)
+    landscape = experiment.landscape(seed, cell, watch.note)
+    shift = experiment.shift(cell)
+    masks = [KeepMask(start.mask)] if start is not None and start.mask is not None else []
+    trackers = [tracker for tracker in (landscape, shift) if tracker is not None]
+    model.fit(
+        **feed.fit_arguments(),
+        epochs=(cell.steps - first_step) // feed.chunk_steps,
+        validation_data=experiment.validation(),
+        callbacks=[*masks, *trackers, watch],
+        verbose=0,
+    )
+    summary = {"learning_rate": cell.learning_rate, "batch_size": float(cell.batch_size)}
+    if masks:
+        summary["density"] = masks[0].mask.density
+    test = _tested(experiment, model, cell, seed)
+    if watch.diverged_step is not None:
+        summary |= {"diverged": 1.0, "diverged_step": float(watch.diverged_step)}
+    arrays = {}
+    rows = list(_evaluations(watch, seed, cell.branch, feed.batches_per_epoch))
+    for tracker, split in ((landscape, "landscape"), (shift, "shift")):
+        if tracker is not None:
+            record = tracker.record
+            arrays |= {f"{split}/{name}": array for name, array in record.to_arrays().items()}
+            rows += record.rows(
+                seed=seed, branch=cell.branch, steps_per_epoch=feed.batches_per_epoch
+            )
+            summary[f"{split}_seconds"] = tracker.cost.seconds
+    summary["seconds"] = time.perf_counter() - began
+    last = max(watch.measured)
+    for split, found in (("test", test), ("summary", summary)):
+        rows += _rows(seed, cell.branch, last, feed.batches_per_epoch, split, found)
+    return TrainedCell(tuple(rows), arrays, {**test, **summary})
+
+
+def _tested(
+    experiment: NormsExperiment, model: keras.Model, cell: Cell, seed: int
+) -> dict[str, float]:
+    at_end = model.evaluate(experiment.test(), verbose=0, return_dict=True)
+    test = {f"{name}_at_end": float(value) for name, value in at_end.items()}
+    return test | accuracies(experiment, model, cell, seed)
+
+
+def _evaluations(watch: _Watch, seed: int, branch: str, steps_per_epoch: float) -> Iterator[Row]:
+    for step, logs in watch.measured.items():
+        for split, prefix in (("train", ""), ("validation", "val_")):
+            names = ("loss", "accuracy")
+            found = {name: logs[prefix + name] for name in names if prefix + name in logs}
+            yield from _rows(seed, branch, step, steps_per_epoch, split, found)
+
+
+def _rows(
+    seed: int,
+    branch: str,
+    step: int,
+    steps_per_epoch: float,
+    split: str,
+    found: Mapping[str, Any],
+) -> list[Row]:
+    """One row a number; what isn't finite is no measurement, but a network that has diverged."""
+    epoch = step / steps_per_epoch
+    return [
+        Row(seed, branch, 0, step, epoch, split, name, float(value))
+        for name, value in found.items()
+        if math.isfinite(value)
+    ]

@@ -1,0 +1,154 @@
+"""What may stand in a recipe of the kind `lottery`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tfticket.recipe.fields import (
+    Count,
+    Decay,
+    Positive,
+    Share,
+    ShareOrNone,
+    Step,
+    Table,
+    Text,
+    Texts,
+)
+from tfticket.recipe.schema import Recipe
+
+
+class Model(Table):
+    """The network: one of the zoo by `name`, or any `.keras` file by `file`."""
+
+    name: Literal["lenet_300_100", "conv2", "conv4", "conv6", "resnet20", "vgg"] | None = None
+    file: (
+        Annotated[str, Field(pattern=r"\.keras$", description="a path to a .keras file")] | None
+    ) = None
+    norm: Literal["none", "batch", "group", "layer"] | None = None
+    width: Positive = 1.0
+    dropout: Decay = 0.0
+
+
+class Lottery(Table):
+    """How tickets are searched: what is pruned, how much a level, and where weights go back to.
+
+    `rate` is the share of the surviving weights that goes at each level of the iterative schedule
+    (0.2 unless given); `rates` gives `conv`, `dense`, `output` or keys by glob pattern their own,
+    the first that fits counts. The other schedules are told `final_sparsity` instead.
+    """
+
+    score: Literal[
+        "magnitude", "magnitude_increase", "movement", "random", "snip", "grasp", "synflow"
+    ] = "magnitude"
+    pruner: Literal["global", "layerwise", "erk"] = "layerwise"
+    schedule: Literal["iterative", "one_shot", "polynomial"] = "iterative"
+    rate: Share | None = None
+    rates: dict[str, ShareOrNone] = Field(
+        default={}, description="a table of shares by conv, dense, output, or a pattern of keys"
+    )
+    skip: Texts = ()
+    levels: Count
+    final_sparsity: Share | None = None
+    rewind_step: Step = 0
+    rewind: Literal["weights", "learning_rate", "none"] = "weights"
+    optimizer_state: Literal["restore", "fresh"] = "restore"
+    score_at: Literal["end", "early_stop"] = "end"
+
+
+class Controls(Table):
+    """What runs beside the tickets, at the same density; at all levels unless `levels` says."""
+
+    reinit: Annotated[
+        bool | Step, Field(description="true, false, or how many reinitializations a ticket gets")
+    ] = False
+    shuffle: bool = False
+    random: bool = False
+    oneshot: bool = False
+    levels: (
+        Annotated[
+            tuple[Count, ...],
+            Field(
+                strict=False, min_length=1, description="a list of levels, one or more, from 1 on"
+            ),
+        ]
+        | None
+    ) = None
+
+
+class Connectivity(Table):
+    """Linear mode connectivity of `pairs` of copies trained on from each of `steps`."""
+
+    steps: Annotated[
+        tuple[Step, ...],
+        Field(strict=False, min_length=1, description="a list of steps, one or more, from 0 on"),
+    ]
+    pairs: Count = 1
+    points: Annotated[int, Field(ge=3, description="a whole number of at least 3")] = 30
+
+
+class Export(Table):
+    """Which tickets become `.tflite` files, and in which formats."""
+
+    formats: Annotated[
+        tuple[Literal["fp32", "fp16", "dynamic", "int8"], ...],
+        Field(strict=False, description="a list out of fp32, fp16, dynamic, int8"),
+    ] = ("fp32", "int8")
+    levels: Annotated[
+        Literal["smallest_winning"]
+        | Annotated[tuple[Step, ...], Field(strict=False, min_length=1)],
+        Field(description='"smallest_winning", or a list of levels, one or more'),
+    ] = "smallest_winning"
+
+
+class Verdict(Table):
+    """When a ticket is called winning or matching.
+
+    `margin` is the loss of accuracy that still counts as equal; `confidence` is that of the
+    interval of the difference over seeds.
+    """
+
+    margin: ShareOrNone = 0.002
+    confidence: Share = 0.95
+
+
+class Claim(Table):
+    """One number of the paper, to stand beside ours in the report. Never used while training.
+
+    Attributes:
+        claim: What the paper says, in short.
+        source: Where it says so (`section 2`, `figure 3`).
+        measure: What is compared. `accuracy` is the mean test accuracy at the early-stop step,
+            `gain` its difference from `against`, `speedup` the early-stop step of `against`
+            divided by that of `branch`, `smallest_density` the lowest density at which `branch`
+            is still as accurate as `against`.
+        value: The paper's number.
+        branch: Whose number it is; `dense` is level 0 of the search.
+        against: What `gain`, `speedup` and `smallest_density` are relative to.
+        density: Where it is read, at the level that is nearest.
+    """
+
+    claim: Text
+    source: str = ""
+    measure: Literal["accuracy", "gain", "speedup", "smallest_density"]
+    value: Annotated[float, Field(allow_inf_nan=False, description="a number")]
+    branch: Text = "ticket"
+    against: Text = "dense"
+    density: (
+        Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")] | None
+    ) = None
+
+
+class LotteryRecipe(Recipe):
+    """A search for lottery tickets, with its controls."""
+
+    kind: Literal["lottery"]
+    model: Model
+    lottery: Lottery
+    controls: Controls = Controls()
+    connectivity: Connectivity | None = None
+    export: Export = Export()
+    verdict: Verdict = Verdict()
+    expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
