@@ -16,7 +16,7 @@ from tfticket.recipe.exporting import Exporter, choose, export_run
 from tfticket.recipe.parsing import resolve
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
-from tfticket.report.summary import summarize
+from tfticket.report.lottery.summary import summarize
 from tfticket.sparsity import Mask
 from tfticket.state import Snapshot, prunable_variables
 

@@ -21,7 +21,7 @@ from tfticket.lottery.verdict import Verdict
 from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.progress import Progress, Silence
 from tfticket.recipe.rundir import RunDir
-from tfticket.report.summary import Summary, summarize
+from tfticket.report.lottery.summary import Summary, summarize
 from tfticket.state import Snapshot
 
 CALIBRATION_EXAMPLES = 500

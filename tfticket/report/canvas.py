@@ -17,12 +17,14 @@ from typing import Any, TypeVar
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from tfticket.report.words import number, percent
 
 T = TypeVar("T")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 PALETTE: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -47,6 +49,8 @@ PALETTE: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 LIGHT: Mapping[str, str] = MappingProxyType({name: pair[0] for name, pair in PALETTE.items()})
+WIDE = 11.6
+"""Width in inches of a figure that takes the page's whole width."""
 LEVELS = tuple(name for name in PALETTE if name.startswith("level"))
 
 _STYLES: Mapping[str, tuple[str, str, Any]] = {
@@ -116,6 +120,17 @@ def new_axes(width: float = 5.6, height: float = 3.5) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def grid(
+    rows: int, columns: int, *, width: float, height: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """Small multiples in `rows` by `columns`, `width` by `height` inches in all."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for each in axes.flat:
+        each.set_axisbelow(True)
+    return figure, [list(row) for row in axes]
+
+
 def density_axis(axes: Axes, densities: Iterable[float]) -> None:
     """Logarithmic, dense at the left; ticks at densities that occur, as far as they have room."""
     values = sorted({round(float(value), 6) for value in densities}, reverse=True)
@@ -143,6 +158,42 @@ def percent_axis(axes: Axes, label: str) -> None:
 
     axes.yaxis.set_major_formatter(FuncFormatter(text))
     axes.set_ylabel(label)
+
+
+def share_axis(axes: Axes) -> None:
+    """The horizontal axis is the share of training, from none to all of it."""
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: number(100 * share)))
+    axes.set_xlabel("share of training (%)")
+
+
+def log_axis(axis: Axis) -> None:
+    """A logarithmic axis whose ticks are plain numbers, or powers of ten where they are many."""
+    if isinstance(axis, XAxis):
+        axis.axes.set_xscale("log")
+    else:
+        axis.axes.set_yscale("log")
+    low, high = sorted(axis.get_view_interval())
+    decades = np.log10(high / low) if low > 0 else 1.0
+    axis.set_major_locator(LogLocator(numticks=6 if decades > 5 else 12))
+    fine = [2.0, 5.0] if decades < 2 else []
+    if decades < 0.7:
+        fine = [float(lead) for lead in range(2, 10)]
+    axis.set_minor_locator(LogLocator(subs=fine) if fine else NullLocator())
+    for kind in (axis.set_major_formatter, axis.set_minor_formatter):
+        kind(FuncFormatter(lambda value, _: power(value)))
+
+
+def power(value: float) -> str:
+    """A tick of a logarithmic axis: 0.05, 20, 10⁶."""
+    if value <= 0:
+        return ""
+    if 1e-3 <= value < 1e5:
+        return number(value, max(0, -int(np.floor(np.log10(value) + 1e-9))))
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    lead = round(value / 10.0**exponent)
+    raised = str(exponent).translate(_RAISED)
+    return f"10{raised}" if lead == 1 else f"{lead}·10{raised}"
 
 
 def spread_out(items: Sequence[T], count: int) -> list[T]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -14,14 +15,17 @@ from matplotlib.figure import Figure
 
 from tfticket import __version__
 from tfticket.files import write_json, write_text
-from tfticket.report import canvas, curves, details, insides, plots, tables
-from tfticket.report.anatomy import Anatomy, dissect
-from tfticket.report.claims import check_claims
-from tfticket.report.facts import MEANINGS, facts
+from tfticket.report import canvas
+from tfticket.report.contents import Contents
+from tfticket.report.lottery.page import compose as compose_lottery
+from tfticket.report.norms.page import compose as compose_norms
 from tfticket.report.reading import RunFiles, read_run
-from tfticket.report.summary import Summary, summarize_files
+from tfticket.report.summary import kind_of
 
-_LOOKED_AT = 7
+PAGES: Mapping[str, Callable[[RunFiles], Contents]] = MappingProxyType(
+    {"lottery": compose_lottery, "norms": compose_norms}
+)
+"""Kind of a recipe to what fills the page of its runs."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,15 @@ def render(run: str | Path) -> Path:
         RunError: It is no run directory, or one of its files can't be read.
     """
     files = read_run(run)
-    summary = summarize_files(files)
-    densities = {level.level: level.density for level in summary.branch("ticket")}
-    anatomy = dissect(files, _levels_to_open(summary, list(densities)))
-    report = files.path / "report"
-    drawings = _draw(files, summary, anatomy, densities, report / "figures")
-    write_json(report / "summary.json", summary.to_dict())
-    page = _environment().get_template("page.html.j2")
+    with canvas.settings():
+        contents = PAGES[kind_of(files)](files)
+        drawings = _draw(contents, files.path / "report" / "figures")
+    write_json(files.path / "report" / "summary.json", contents.summary.to_dict())
+    page = _environment().get_template(contents.template)
     return write_text(
-        report / "index.html",
+        files.path / "report" / "index.html",
         page.render(
-            **_context(files, summary, anatomy, densities), drawings=drawings, version=__version__
+            **_common(files), **contents.values, summary=contents.summary, drawings=drawings
         ),
     )
 
@@ -80,105 +82,26 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _levels_to_open(summary: Summary, levels: list[int]) -> list[int]:
-    """An even choice of levels, the smallest winning ticket's among them."""
-    chosen = set(canvas.spread_out(levels, _LOOKED_AT))
-    if summary.smallest_winning is not None:
-        chosen.add(summary.smallest_winning.level)
-    return sorted(chosen)
-
-
-def _focus(summary: Summary, anatomy: Anatomy | None) -> Any:
-    """The level to show layer by layer: the smallest winning ticket, or the sparsest there is."""
-    if anatomy is None or not anatomy.levels:
-        return None
-    winning = summary.smallest_winning
-    by_level = {level.level: level for level in anatomy.levels}
-    return by_level.get(winning.level if winning else -1, anatomy.levels[-1])
-
-
-def _context(
-    files: RunFiles, summary: Summary, anatomy: Anatomy | None, densities: Mapping[int, float]
-) -> dict[str, Any]:
-    claims = check_claims(list(files.recipe.get("expect") or ()), summary)
-    focus = _focus(summary, anatomy)
+def _common(files: RunFiles) -> dict[str, Any]:
     command = files.environment.get("command")
     return {
-        "summary": summary,
-        "facts": facts(files, summary),
-        "meanings": MEANINGS,
         "paper": files.recipe.get("paper"),
         "deviations": files.recipe.get("deviations") or (),
         "command": shlex.join(command) if isinstance(command, list) else command,
         "palette": canvas.PALETTE,
-        "verdicts": tables.verdict_table(summary) if summary.verdicts else None,
-        "controls": tables.control_table(summary),
-        "claims": tables.claim_table(claims) if claims else None,
-        "results": tables.results_table(summary) if summary.levels else None,
-        "anatomy": anatomy,
-        "focus": focus,
-        "focus_density": densities.get(focus.level) if focus else None,
-        "opened": details.anatomy_table(anatomy, densities) if anatomy else None,
-        "layers": details.layer_table(focus) if focus else None,
-        "exports": details.export_table(files.exports) if files.exports else None,
-        "recommended_k": (files.connectivity or {}).get("recommended"),
+        "version": __version__,
     }
 
 
-def _draw(
-    files: RunFiles,
-    summary: Summary,
-    anatomy: Anatomy | None,
-    densities: Mapping[int, float],
-    folder: Path,
-) -> dict[str, Drawing]:
-    """Draws what can be drawn; writes each figure as PNG and returns it as SVG, by name."""
-    with canvas.settings():
-        figures: dict[str, tuple[str, Figure | None]] = {
-            "accuracy": ("Accuracy at the early stop", plots.accuracy(summary)),
-            "early_stop": ("How soon it learns", plots.early_stop(summary)),
-            "accuracy_at_end": ("Accuracy at the end", plots.accuracy(summary, at_end=True)),
-            "plane": ("Better and sooner", plots.plane(summary)),
-            "loss_curves": (
-                "Validation loss",
-                curves.learning_curves(files, summary, name="loss"),
-            ),
-            "accuracy_curves": (
-                "Validation accuracy",
-                curves.learning_curves(files, summary, name="accuracy"),
-            ),
-            "connectivity": ("Linear mode connectivity", plots.connectivity(files.connectivity)),
-        }
-        if anatomy is not None:
-            focus = _focus(summary, anatomy)
-            figures |= {
-                "layers": (
-                    "Density by layer",
-                    insides.layer_density(anatomy.densities, densities),
-                ),
-                "overlap": (
-                    "What two seeds have in common",
-                    insides.seed_overlap(
-                        {
-                            densities[level.level]: level.overlaps
-                            for level in anatomy.levels
-                            if level.level in densities
-                        }
-                    ),
-                ),
-                "inputs": (
-                    "Inputs that survive",
-                    insides.surviving_inputs(anatomy.pictures, densities),
-                ),
-                "masks": ("The mask", insides.masks(focus.mask) if focus else None),
-            }
-        for outdated in folder.glob("*.png"):
-            outdated.unlink()
-        return {
-            name: _save(figure, name, title=title, path=folder / f"{number:02d}_{name}.png")
-            for number, (name, (title, figure)) in enumerate(figures.items(), start=1)
-            if figure is not None
-        }
+def _draw(contents: Contents, folder: Path) -> dict[str, Drawing]:
+    """Writes each figure as PNG and returns it as SVG, by name."""
+    for outdated in folder.glob("*.png"):
+        outdated.unlink()
+    return {
+        name: _save(figure, name, title=title, path=folder / f"{number:02d}_{name}.png")
+        for number, (name, (title, figure)) in enumerate(contents.figures.items(), start=1)
+        if figure is not None
+    }
 
 
 def _save(figure: Figure, name: str, *, title: str, path: Path) -> Drawing:

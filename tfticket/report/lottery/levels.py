@@ -1,0 +1,129 @@
+"""Branches and levels of a run, each over its seeds."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tfticket.lottery.comparison import Outcome, t_interval
+from tfticket.report.reading import DENSE, RunFiles
+from tfticket.report.spread import Spread
+
+_NEEDED = ("accuracy_at_early_stop", "accuracy_at_end", "density")
+# A control may be drawn several times for one ticket: `reinit`, `reinit_2`, ...
+_DRAW = re.compile(r"_\d+$")
+
+_BySeed = Mapping[int, list[Mapping[str, tuple[int, float]]]]
+
+
+@dataclass(frozen=True)
+class LevelSummary:
+    """The networks of one branch and level, over the seeds that are finished.
+
+    Where a control was drawn several times for a ticket, a seed's value is the mean of its draws.
+
+    Attributes:
+        branch: `ticket`, or the name of a control.
+        level: How often the network was pruned.
+        density: Mean share of prunable weights that are left, in (0, 1].
+        remaining: Mean number of them.
+        prunable: Number of prunable weights of the dense network.
+        accuracy: Test accuracy at the early-stop iteration, in [0, 1].
+        accuracy_at_end: Test accuracy after the last step, in [0, 1].
+        early_stop_step: Optimizer steps until the minimum of the validation loss.
+        seconds: Time that the level took, over all seeds.
+        networks: How many were trained.
+        still_falling: How many of them had the minimum of the validation loss at their last
+            evaluation, so that the early-stop iteration is where training ended.
+    """
+
+    branch: str
+    level: int
+    density: float
+    remaining: float
+    prunable: int
+    accuracy: Spread
+    accuracy_at_end: Spread
+    early_stop_step: Spread
+    seconds: float
+    networks: int
+    still_falling: int
+
+    @property
+    def outcomes(self) -> dict[int, Outcome]:
+        """Seed to outcome, for comparisons."""
+        return {
+            seed: Outcome(
+                self.accuracy.values[seed],
+                self.accuracy_at_end.values[seed],
+                self.early_stop_step.values[seed],
+            )
+            for seed in self.accuracy.values
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "branch": self.branch,
+            "level": self.level,
+            "density": self.density,
+            "remaining": self.remaining,
+            "prunable": self.prunable,
+            "accuracy": self.accuracy.to_dict(),
+            "accuracy_at_end": self.accuracy_at_end.to_dict(),
+            "early_stop_step": self.early_stop_step.to_dict(),
+            "seconds": self.seconds,
+            "networks": self.networks,
+            "still_falling": self.still_falling,
+        }
+
+
+def read_levels(files: RunFiles, *, confidence: float) -> list[LevelSummary]:
+    """All branches and levels with a finished network: `ticket` first, then controls by name.
+
+    Args:
+        files: The run.
+        confidence: Coverage of the intervals, in (0, 1).
+    """
+    groups: dict[tuple[str, int], dict[int, list]] = defaultdict(lambda: defaultdict(list))
+    for (seed, branch, level), results in sorted(files.results.items()):
+        if all(name in results for name in _NEEDED):
+            groups[_DRAW.sub("", branch), level][seed].append(results)
+    order = sorted(groups, key=lambda group: (group[0] != DENSE[0], group))
+    return [_level(branch, level, groups[branch, level], confidence) for branch, level in order]
+
+
+def _level(branch: str, level: int, by_seed: _BySeed, confidence: float) -> LevelSummary:
+    def mean_of_draws(name: str, place: int = 1) -> dict[int, float]:
+        return {
+            seed: math.fsum(draw.get(name, (0, 0.0))[place] for draw in draws) / len(draws)
+            for seed, draws in by_seed.items()
+        }
+
+    def spread(name: str, place: int = 1) -> Spread:
+        values = mean_of_draws(name, place)
+        return Spread(values, t_interval(list(values.values()), confidence=confidence))
+
+    def mean(name: str) -> float:
+        return math.fsum(mean_of_draws(name).values()) / len(by_seed)
+
+    draws = [draw for draws in by_seed.values() for draw in draws]
+    return LevelSummary(
+        branch=branch,
+        level=level,
+        density=mean("density"),
+        remaining=mean("remaining"),
+        prunable=round(mean("prunable")),
+        accuracy=spread("accuracy_at_early_stop"),
+        accuracy_at_end=spread("accuracy_at_end"),
+        early_stop_step=spread("accuracy_at_early_stop", 0),
+        seconds=math.fsum(draw.get("seconds", (0, 0.0))[1] for draw in draws),
+        networks=len(draws),
+        still_falling=sum(
+            draw["accuracy_at_early_stop"][0] >= draw["accuracy_at_end"][0] for draw in draws
+        ),
+    )

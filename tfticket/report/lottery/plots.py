@@ -1,0 +1,233 @@
+"""The figures of results: accuracy, early stop, both at once, connectivity.
+
+Each function draws one figure from what was read, or returns None when the run doesn't hold it.
+All are to be called inside `canvas.settings()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from tfticket.lottery.comparison import Comparison, compare
+from tfticket.report.canvas import (
+    LIGHT,
+    branch_style,
+    density_axis,
+    new_axes,
+    percent_axis,
+)
+from tfticket.report.lottery.levels import LevelSummary
+from tfticket.report.lottery.summary import Summary
+from tfticket.report.spread import Spread
+from tfticket.report.words import number
+
+_COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
+_FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
+
+
+def accuracy(summary: Summary, *, at_end: bool = False) -> Figure | None:
+    """Test accuracy against density, dense at the left; at the early stop or after the last step.
+
+    Band: minimum to maximum over seeds. Whiskers: interval of the mean.
+    """
+
+    def measure(level: LevelSummary) -> Spread:
+        return level.accuracy_at_end if at_end else level.accuracy
+
+    if not _has_levels(summary):
+        return None
+    figure, axes = new_axes()
+    for branch in summary.branches:
+        _branch(axes, summary, branch, measure)
+    _dense_line(axes, summary, measure)
+    _accuracy_window(axes, summary, measure)
+    percent_axis(axes, "test accuracy (%)")
+    _finish_by_density(axes, summary)
+    return figure
+
+
+def early_stop(summary: Summary) -> Figure | None:
+    """Iteration of minimum validation loss against density; bands and whiskers as above."""
+    if not _has_levels(summary):
+        return None
+    figure, axes = new_axes()
+    for branch in summary.branches:
+        _branch(axes, summary, branch, lambda level: level.early_stop_step)
+    _dense_line(axes, summary, lambda level: level.early_stop_step)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_ylabel("early-stop iteration")
+    _finish_by_density(axes, summary)
+    return figure
+
+
+def plane(summary: Summary) -> Figure | None:
+    """Accuracy gained over the dense network against speed-up, a path through the levels.
+
+    Whiskers, on the tickets only: the intervals of both.
+    """
+    if summary.dense is None or not summary.verdicts:
+        return None
+    figure, axes = new_axes()
+    axes.axhline(0, color=LIGHT["muted"], linewidth=1, linestyle=":")
+    axes.axvline(1, color=LIGHT["muted"], linewidth=1, linestyle=":")
+    points = []
+    for branch in summary.branches:
+        found = [
+            compare(level.outcomes, summary.dense.outcomes, criteria=summary.criteria)
+            for level in summary.branch(branch)
+            if level.level > 0 and set(level.outcomes) & set(summary.dense.outcomes)
+        ]
+        x, y = [1.0, *(c.speedup.mean for c in found)], [0.0, *(c.gain.mean for c in found)]
+        axes.plot(x, y, label=branch, **branch_style(branch, summary.branches))
+        points += [(a, b) for a, b in zip(x, y, strict=True) if branch == "ticket" or len(x) > 1]
+        if branch == "ticket" and len(summary.seeds) > 1:
+            _cross(axes, found)
+    axes.plot([1], [0], "o", color=LIGHT["ink"], label="dense", zorder=5)
+    _plane_window(axes, np.array(points), summary)
+    axes.legend()
+    return figure
+
+
+def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
+    """Instability against the step at which two copies part, with the 2 % rule of stability.
+
+    Frankle et al. (2020, arXiv:1912.05671), section 3.
+
+    Args:
+        scan: `k`, a list of steps; `instability`, for each its values over pairs; `recommended`.
+    """
+    if not scan or not scan.get("k") or len(scan["k"]) != len(scan.get("instability", ())):
+        return None
+    steps, recommended = list(scan["k"]), scan.get("recommended")
+    values = [np.atleast_1d(np.asarray(pairs, float)) for pairs in scan["instability"]]
+    figure, axes = new_axes()
+    x = np.arange(len(steps))
+    for place, pairs in zip(x, values, strict=True):
+        axes.plot([place] * len(pairs), pairs, "o", color=LIGHT["blue"], alpha=0.5, markersize=4)
+    axes.plot(x, [pairs.mean() for pairs in values], color=LIGHT["blue"])
+    axes.axhline(0.02, color=LIGHT["muted"], linestyle=":", linewidth=1)
+    axes.annotate(
+        "stable below 2 %",
+        (x[-1], 0.02),
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+        color=LIGHT["muted"],
+    )
+    if recommended in steps:
+        axes.axvline(steps.index(recommended), color=LIGHT["green"], linewidth=1, linestyle="--")
+    axes.set_xticks(x, [number(step) for step in steps])
+    axes.set_ylim(bottom=min(0, *(float(pairs.min()) for pairs in values)))
+    axes.set_xlabel("step k at which the copies part")
+    percent_axis(axes, "instability (points of error)")
+    return figure
+
+
+def _has_levels(summary: Summary) -> bool:
+    return any(level.level > 0 for level in summary.levels)
+
+
+def _branch(
+    axes: Axes, summary: Summary, branch: str, measure: Callable[[LevelSummary], Spread]
+) -> None:
+    levels = summary.branch(branch)
+    if branch != "ticket" and summary.dense is not None:
+        # A control is the dense network as long as nothing is pruned.
+        levels = [summary.dense, *levels]
+    # Whiskers of several branches at one density would hide one another.
+    dodge = 1.012 ** -summary.branches.index(branch)
+    spreads = [measure(level) for level in levels]
+    x = np.array([level.density for level in levels])
+    style = branch_style(branch, summary.branches)
+    color = style["color"]
+    low, high = [s.smallest for s in spreads], [s.largest for s in spreads]
+    axes.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
+    axes.plot(x, [s.mean for s in spreads], label=branch, **style)
+    known = [(at, s) for at, s, level in zip(x, spreads, levels, strict=True)
+             if s.interval.seeds > 1 and (level.level > 0 or branch == "ticket")]  # fmt: skip
+    if known:
+        half = [s.interval.upper - s.mean for _, s in known]
+        axes.errorbar(
+            [at * dodge for at, _ in known], [s.mean for _, s in known], half, fmt="none",
+            ecolor=color, elinewidth=0.9, capsize=1.8, alpha=0.8,
+        )  # fmt: skip
+
+
+def _dense_line(axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]) -> None:
+    if summary.dense is not None:
+        axes.axhline(
+            measure(summary.dense).mean,
+            color=LIGHT["muted"],
+            linewidth=1,
+            linestyle=":",
+            label="dense",
+        )
+
+
+def _finish_by_density(axes: Axes, summary: Summary) -> None:
+    density_axis(axes, [level.density for level in summary.levels])
+    winning = summary.smallest_winning
+    if winning is not None:
+        axes.axvline(winning.density, color=LIGHT["green"], linewidth=1, linestyle="--")
+        axes.annotate(
+            "smallest winning ticket",
+            (winning.density, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8.5,
+            color=LIGHT["green"],
+        )
+    axes.legend(loc="best")
+
+
+def _cross(axes: Axes, found: list[Comparison]) -> None:
+    for each in found:
+        speed, gain = each.speedup, each.gain
+        if gain.seeds > 1:
+            color = LIGHT["blue"]
+            axes.plot([speed.lower, speed.upper], [gain.mean] * 2, color=color, lw=0.8, alpha=0.45)
+            axes.plot([speed.mean] * 2, [gain.lower, gain.upper], color=color, lw=0.8, alpha=0.45)
+
+
+def _plane_window(axes: Axes, points: np.ndarray, summary: Summary) -> None:
+    """Room for all means; a control that collapses may leave at the bottom, as in `accuracy`."""
+    speeds, gains = points.T
+    tickets = [verdict.against_dense.gain.mean for verdict in summary.verdicts]
+    top, low = max(0.0, float(gains.max())), min(0.0, *tickets)
+    bottom = max(min(0.0, float(gains.min())), top - max(3 * (top - low), 0.01))
+    margin = 0.1 * (top - bottom) or 0.002
+    left, right = min(1.0, float(speeds.min())) / 1.2, max(1.0, float(speeds.max())) * 1.2
+    axes.set_xscale("log")
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom - margin, top + 1.8 * margin)
+    corner = Rectangle((1, 0), right, 1, color=LIGHT["green"], alpha=0.08, linewidth=0, zorder=0)
+    axes.add_patch(corner)
+    ticks = _FINE if right < 2.5 * left else _COARSE
+    axes.xaxis.set_major_locator(FixedLocator([t for t in ticks if left <= t <= right]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_xlabel("times as fast as dense, logarithmic")
+    percent_axis(axes, "accuracy against dense (points)")
+
+
+def _accuracy_window(
+    axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]
+) -> None:
+    """Keeps a control that collapses, or an interval of two seeds, from flattening the rest."""
+    spreads = [(level, measure(level)) for level in summary.levels]
+    top = max(spread.largest for _, spread in spreads)
+    low = min(spread.smallest for _, spread in spreads)
+    tickets = min(spread.smallest for level, spread in spreads if level.branch == "ticket")
+    bottom = max(low, top - max(3 * (top - tickets), 0.01))
+    margin = 0.06 * (top - bottom) or 0.005
+    axes.set_ylim(max(0, bottom - margin), min(1.0, top + 1.6 * margin))

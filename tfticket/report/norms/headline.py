@@ -1,0 +1,165 @@
+"""The result of a study in plain words: what came out, not what was hoped for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tfticket.lottery.comparison import Interval
+from tfticket.report import words
+from tfticket.report.norms.batches import BatchLoss
+from tfticket.report.norms.claims import CheckedClaim, Reading
+from tfticket.report.norms.comparisons import Contrast
+from tfticket.report.norms.words import bounds, during, listed, norm, times
+
+_BANDS = {"predictiveness": "gradient-predictiveness band", "loss_band": "loss band"}
+
+
+def headline(
+    norms: Sequence[Contrast],
+    subnetworks: Sequence[Contrast],
+    batch_losses: Sequence[BatchLoss],
+    claims: Sequence[CheckedClaim],
+    *,
+    first: float,
+    trained: bool,
+) -> str:
+    """Says what was measured, on how many seeds, and what can't be told.
+
+    Args:
+        norms: Each normalization against its baseline, the most important condition first.
+        subnetworks: Tickets and random subnetworks against their dense network.
+        batch_losses: What smaller batches cost.
+        claims: The recipe's expectations.
+        first: Share of training that the contrasts are about.
+        trained: Whether any network is finished.
+    """
+    if not trained:
+        return "No network is trained yet: there is nothing to tell."
+    sentences = [
+        *_smoothness(norms, first),
+        *_batches(batch_losses),
+        *([] if batch_losses else _accuracy(norms)),
+        *_subnetworks(subnetworks, first),
+        *_claims(claims),
+    ]
+    return " ".join(sentences) or "Nothing that could be compared is finished yet."
+
+
+def _main(norms: Sequence[Contrast], *names: str) -> Contrast | None:
+    """The contrast to speak of: batch norm's if it has the measures, else the first that does."""
+    able = [c for c in norms if c.branch.subnetwork == "dense" and set(names) & set(c.measures)]
+    return next((c for c in able if c.branch.norm == "batch"), able[0] if able else None)
+
+
+def _smoothness(norms: Sequence[Contrast], first: float) -> list[str]:
+    main = _main(norms, *_BANDS)
+    if main is None:
+        return []
+    found = [(text, main.measures[name]) for name, text in _BANDS.items() if name in main.measures]
+    said = [band(text, ratio) for text, ratio in found]
+    start = f"With {norm(main.branch.label)}, against {norm(main.against.label)},"
+    if main.against.norm == "none":
+        start = f"With {norm(main.branch.label)} instead of none,"
+    seeds = words.plural(found[0][1].seeds, "seed")
+    luck = " One seed can't tell that from luck." if found[0][1].seeds < 2 else ""
+    return [f"{start} {listed(said)} {during(first)} ({seeds}).{luck}"]
+
+
+def band(name: str, ratio: Interval) -> str:
+    """`the loss band is 3.2 times narrower (2.1 to 4.9)`, or that it can't be told."""
+    if ratio.seeds < 2:
+        word = "narrower" if ratio.mean >= 1 else "wider"
+        return f"the {name} is {times(ratio.mean)} {word}"
+    if ratio.lower > 1:
+        return f"the {name} is {times(ratio.mean)} narrower ({bounds(ratio)})"
+    if ratio.upper < 1:
+        return f"the {name} is {times(ratio.mean)} wider ({bounds(ratio, inverse=True)})"
+    return (
+        f"whether the {name} is narrower can't be told "
+        f"(other over own width {words.factor(ratio.mean)}, {bounds(ratio)})"
+    )
+
+
+def difference(gain: Interval) -> str:
+    """`3.10 points higher (+2.2 to +4.0)`, `can't be told from ...`."""
+    size = words.points(abs(gain.mean)).lstrip("+")
+    word = "higher" if gain.mean >= 0 else "lower"
+    if gain.seeds < 2:
+        return f"{size} points {word} in the only seed"
+    interval = words.points_interval(gain)
+    if gain.lower <= 0 <= gain.upper:
+        mean = words.points(gain.mean)
+        return f"the same as far as these seeds tell (difference {mean} points, {interval})"
+    return f"{size} points {word} ({interval})"
+
+
+def _accuracy(norms: Sequence[Contrast]) -> list[str]:
+    main = _main(norms, "accuracy")
+    if main is None or "accuracy" not in main.measures:
+        return []
+    return [f"Its test accuracy is {difference(main.measures['accuracy'])}."]
+
+
+def _batches(losses: Sequence[BatchLoss]) -> list[str]:
+    """What each norm loses from its largest to its smallest batch."""
+    smallest = {loss.label: loss for loss in losses}
+    if not smallest:
+        return []
+    said = [f"{norm(label)} {_lost(loss.drop)}" for label, loss in smallest.items()]
+    one = next(iter(smallest.values()))
+    seeds = words.plural(max(loss.drop.seeds for loss in smallest.values()), "seed")
+    sentences = [
+        f"From batches of {one.largest} to batches of {one.batch_size}, "
+        f"{listed(said)} of test accuracy ({seeds})."
+    ]
+    batch = smallest.get("batch")
+    if batch is not None and batch.mismatch is not None and batch.drop.mean > 0:
+        sentences.append(
+            f"Statistics taken again after training change batch norm's accuracy there by "
+            f"{words.points(batch.mismatch.mean)} points."
+        )
+    return sentences
+
+
+def _lost(drop: Interval) -> str:
+    size = words.points(abs(drop.mean)).lstrip("+")
+    verb = "loses" if drop.mean >= 0 else "gains"
+    if drop.seeds < 2:
+        return f"{verb} {size} points"
+    low, high = (words.number(100 * x, 2) for x in sorted((abs(drop.lower), abs(drop.upper))))
+    if drop.lower <= 0 <= drop.upper:
+        return f"stays the same as far as these seeds tell ({words.points_interval(drop)})"
+    return f"{verb} {size} points ({low} to {high})"
+
+
+def _subnetworks(subnetworks: Sequence[Contrast], first: float) -> list[str]:
+    """The winning ticket's smoothness against its dense network, for each normalization."""
+    said = [
+        f"{norm(c.branch.label)}, {band('band', c.measures['predictiveness'])}"
+        for c in subnetworks
+        if c.branch.subnetwork == "ticket" and "predictiveness" in c.measures
+    ]
+    if not said:
+        return []
+    return [
+        f"Ticket against dense network, gradient predictiveness {during(first)}: {'; '.join(said)}."
+    ]
+
+
+def _claims(claims: Sequence[CheckedClaim]) -> list[str]:
+    counts: Counter[Reading] = Counter(
+        claim.reading for claim in claims if claim.reading is not Reading.NOTED
+    )
+    if not counts:
+        return []
+    parts = [
+        f"{counts[reading]} {verb}"
+        for reading, verb in (
+            (Reading.PASS, "met"),
+            (Reading.FAIL, "not met"),
+            (Reading.CANT_TELL, "can't be told"),
+        )
+        if counts[reading]
+    ]
+    return [f"Of {words.plural(counts.total(), 'expectation')}: {', '.join(parts)}."]

@@ -1,0 +1,134 @@
+"""One number a training: how smooth its landscape was, how far its layers shifted, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.shift import ShiftRecord
+from tfticket.report.norms.cells import Network
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How two networks are compared by a measure.
+
+    Attributes:
+        title: What it is, in a few words.
+        ratio: Whether they are compared by a ratio, the other over this one, so that above 1 speaks
+            for this one; else by a difference, this one minus the other.
+        shown_as: `times`, `points` (of a rate) or `number`.
+    """
+
+    title: str
+    ratio: bool
+    shown_as: str
+
+
+MEASURES = MappingProxyType(
+    {
+        "loss_band": Measure("loss band", ratio=True, shown_as="times"),
+        "predictiveness": Measure("gradient-predictiveness band", ratio=True, shown_as="times"),
+        "beta": Measure("effective beta", ratio=True, shown_as="times"),
+        "relative_beta": Measure("relative beta", ratio=True, shown_as="times"),
+        "accuracy": Measure("test accuracy", ratio=False, shown_as="points"),
+        "accuracy_drop": Measure("accuracy lost by small batches", ratio=False, shown_as="points"),
+        "shift_cosine": Measure("cosine of the shift", ratio=False, shown_as="number"),
+    }
+)
+"""What a claim may be about."""
+
+SMOOTHNESS = ("loss_band", "predictiveness", "beta", "relative_beta")
+STATISTICS = {
+    "accuracy": "moving statistics",
+    "accuracy_precise": "statistics taken again",
+    "accuracy_evalnorm": "EvalNorm",
+    "accuracy_batch": "the test batch's own",
+}
+"""Measure to where the normalization's statistics come from when it is tested."""
+
+_RESULTS = {"accuracy_at_end": "accuracy", "loss_at_end": "loss"} | {
+    name: name for name in (*STATISTICS, "density", "seconds", "landscape_seconds")
+}
+
+
+def smoothness(record: SmoothnessRecord, *, steps: int, first: float = 1.0) -> dict[str, float]:
+    """What a record of smoothness comes to.
+
+    Moments at which a loss or gradient isn't finite are left out of the means.
+
+    Args:
+        record: The record.
+        steps: Length of the training.
+        first: Share of the training to look at, from its start, in (0, 1].
+
+    Returns:
+        `loss_band` (mean of log10(highest / lowest loss)), `predictiveness` (mean of largest minus
+        smallest change of the gradient), `beta`, `relative_beta`, `sharpness`, `gauge`, `usable`
+        (medians), `saturated` and `above_one` (shares of the moments at which beta is saturated and
+        the gauge is above 1, in [0, 1]). NaN where nothing finite is left.
+    """
+    early = record.step <= first * steps
+    low, high = record.loss_band[early].T
+    small, large = record.gradient_predictiveness[early].T
+    positive = (low > 0) & np.isfinite(high)
+    with np.errstate(invalid="ignore"):
+        gauge = _finite(record.gauge[early])
+        return {
+            "loss_band": _mean(np.log10(high[positive] / low[positive])),
+            "predictiveness": _mean(_finite(large - small)),
+            "beta": _median(record.effective_beta[early]),
+            "relative_beta": _median(record.relative_beta[early]),
+            "sharpness": _median(record.sharpness[early]),
+            "gauge": _median(gauge),
+            "above_one": _mean(gauge > 1),
+            "usable": _median(record.usable[early]),
+            "saturated": _mean(record.saturated[early]),
+        }
+
+
+def shift(record: ShiftRecord, *, steps: int, first: float = 1.0) -> dict[str, float]:
+    """What a record of shift comes to: medians over moments and layers.
+
+    Args:
+        record: The record.
+        steps: Length of the training.
+        first: Share of the training to look at, from its start, in (0, 1].
+
+    Returns:
+        `shift_cosine`, in [-1, 1], and `shift_l2`.
+    """
+    early = record.step <= first * steps
+    return {"shift_cosine": _median(record.cosine[early]), "shift_l2": _median(record.l2[early])}
+
+
+def measure(network: Network, *, steps: int, first: float = 1.0) -> Mapping[str, float]:
+    """All that one training came to, by name; what wasn't measured or isn't finite is absent.
+
+    A network that diverged has no accuracy and no loss at its end.
+    """
+    found = {_RESULTS[n]: value for n, value in network.results.items() if n in _RESULTS}
+    if network.diverged:
+        found = {n: v for n, v in found.items() if not n.startswith(("accuracy", "loss"))}
+    if network.landscape is not None:
+        found |= smoothness(network.landscape, steps=steps, first=first)
+    if network.shift is not None:
+        found |= shift(network.shift, steps=steps, first=first)
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else np.nan
+
+
+def _median(values: np.ndarray) -> float:
+    found = _finite(values)
+    return float(np.median(found)) if found.size else np.nan

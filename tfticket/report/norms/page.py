@@ -1,0 +1,84 @@
+"""What the page of a study of normalization shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tfticket.report.contents import Contents
+from tfticket.report.norms import curves, depth, panels, shifts, tables, training
+from tfticket.report.norms.cells import Study, read_study
+from tfticket.report.norms.comparisons import CONFIDENCE
+from tfticket.report.norms.facts import facts
+from tfticket.report.norms.summary import Summary, summarize_study
+from tfticket.report.norms.words import during
+from tfticket.report.reading import RunFiles
+
+
+def compose(files: RunFiles) -> Contents:
+    """Opens the cells, summarizes and draws; to be called inside `canvas.settings()`.
+
+    Args:
+        files: The run.
+    """
+    study = read_study(files)
+    summary = summarize_study(study)
+    return Contents(
+        template="norms/page.html.j2",
+        summary=summary,
+        values=_values(study, summary),
+        figures=_landscape(study) | _training(study, summary),
+    )
+
+
+def _values(study: Study, summary: Summary) -> dict[str, Any]:
+    return {
+        "facts": facts(study, summary),
+        "damaged": study.damaged,
+        "confidence": f"{100 * CONFIDENCE:g}",
+        "during": during(summary.first),
+        "reference": _reference(study, summary),
+        "diverged": sum(len(each.diverged) for each in summary.branches),
+        "claims": tables.claim_table(summary.claims) if summary.claims else None,
+        "smoothness": tables.smoothness_table(summary.norms, summary),
+        "subnetworks": tables.smoothness_table(summary.subnetworks, summary),
+        "raw": tables.raw_table(summary),
+        "accuracies": tables.accuracy_table(summary),
+        "batches": tables.batch_table(summary.batch_losses),
+        "cost": tables.cost_table(summary),
+    }
+
+
+def _reference(study: Study, summary: Summary) -> str:
+    """The condition of the main figures, where a run holds several."""
+    found = summary.reference
+    if found is None or len({branch.condition[:2] for branch in study.branches}) < 2:
+        return ""
+    return f"learning rate {found[0]:g}, batches of {found[1]}"
+
+
+def _landscape(study: Study) -> dict[str, tuple[str, Figure | None]]:
+    return {
+        "figure4": ("The landscape along the step", panels.figure4(study)),
+        "paper": ("This run over the paper", panels.over_paper(study)),
+        "norms": ("All normalizations", panels.rows(study)),
+        "beta_curves": ("Beta at every step size", depth.beta_curves(study)),
+        "relative": ("Changes without units", depth.relative_change(study)),
+        "gauge": ("The learning-rate gauge", depth.gauge(study)),
+        "sharpness": ("Sharpness", depth.sharpness(study)),
+        "usable": ("Usable step", depth.usable(study)),
+    }
+
+
+def _training(study: Study, summary: Summary) -> dict[str, tuple[str, Figure | None]]:
+    return {
+        "batch_sizes": ("Test error by batch size", training.batch_sizes(summary)),
+        "statistics": ("Training or statistics?", training.statistics(summary)),
+        "subnetworks": ("Tickets", training.subnetworks(summary)),
+        "shift_cosine": ("Covariate shift, cosine", shifts.shift(study, measure="cosine")),
+        "shift_l2": ("Covariate shift, l2", shifts.shift(study, measure="l2")),
+        "learning_rates": ("Learning-rate range", training.learning_rates(summary)),
+        "loss_curves": ("Loss", curves.learning_curves(study, name="loss")),
+        "accuracy_curves": ("Accuracy", curves.learning_curves(study, name="accuracy")),
+    }

@@ -1,0 +1,86 @@
+"""The names of normalizations, conditions and measures, as a reader wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfticket.lottery.comparison import Interval
+from tfticket.report import words
+
+NORMS = {
+    "none": "no normalization",
+    "batch": "batch norm",
+    "batch_renorm": "batch renormalization",
+    "frozen_batch": "frozen batch norm",
+    "sync_batch": "synchronized batch norm",
+    "group": "group norm",
+    "layer": "layer norm",
+    "instance": "instance norm",
+    "rms": "RMS norm",
+    "filter_response": "filter response norm",
+    "ws_group": "group norm with standardized weights",
+    "l1_batch": "l1 batch norm",
+    "l2_batch": "l2 batch norm",
+    "linf_batch": "l-infinity batch norm",
+    "noisy_batch": "noisy batch norm",
+}
+"""Kind of normalization to its name in a sentence."""
+
+SHARES = {1 / 4: "first quarter", 1 / 3: "first third", 1 / 2: "first half",
+          2 / 3: "first two thirds", 3 / 4: "first three quarters"}  # fmt: skip
+
+
+def norm(label: str) -> str:
+    """A normalization with its options, as in a sentence: `group norm (groups 8)`."""
+    kind, _, options = label.partition(" ")
+    return f"{NORMS.get(kind, kind)} {options}".strip()
+
+
+def label(kind: str, options: Mapping[str, Any]) -> str:
+    """A short name for legends and tables: `group (groups 8)`."""
+    if not options:
+        return kind
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+    return f"{kind} ({said})"
+
+
+def during(share: float) -> str:
+    """`over the first two thirds of training`, `over all of training`."""
+    if share >= 1:
+        return "over all of training"
+    for known, text in SHARES.items():
+        if abs(share - known) < 0.01:
+            return f"over the {text} of training"
+    return f"over the first {words.percent(share, 0)} of training"
+
+
+def times(ratio: float) -> str:
+    """The size of a ratio, whichever way: `5.1 times`, `1.24 times`."""
+    size = max(ratio, 1 / ratio)
+    return f"{words.number(size, 2 if size < 2 else 1 if size < 100 else 0)} times"
+
+
+def bounds(ratio: Interval, *, inverse: bool = False) -> str:
+    """`3.9 to 6.6`; of the inverse ratio if asked."""
+    low, high = (1 / ratio.upper, 1 / ratio.lower) if inverse else (ratio.lower, ratio.upper)
+    return f"{_plain(low)} to {_plain(high)}"
+
+
+def _plain(value: float) -> str:
+    if 0 < value < 0.01 or value >= 1e6:
+        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+    return words.number(value, 2 if value < 2 else 1 if value < 100 else 0)
+
+
+def quantity(value: float) -> str:
+    """A number of any size with three digits: 0.0412, 20.0, 1.3e+09."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        return f"{value:.2e}".replace("-", words.MINUS) if abs(value) < float("inf") else words.NONE
+    digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return words.number(value, digits)
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(part for part in (", ".join(items[:-1]), items[-1]) if part)
