@@ -79,12 +79,8 @@ class LpBatchNorm(ChannelNorm, KeepsScale):
         if not 0 <= momentum < 1:
             raise ModelError(f"`momentum` must be in [0, 1). Received: momentum={momentum}.")
         self.p = p
+        self.order = float(p)
         self.momentum = momentum
-
-    @property
-    def order(self) -> float:
-        """The number `p`: infinity for "inf"."""
-        return float(self.p)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Makes the weights, and the moving averages of mean and scale: 0 and 1."""

@@ -52,6 +52,7 @@ class StandardizedConv(keras.layers.Layer):
         kernel = ops.convert_to_tensor(kernel)
         axes = tuple(range(len(kernel.shape) - 1))
         present = ops.not_equal(kernel, 0.0)
+        kernel = ops.where(present, kernel, 0.0)  # the same, but zeros get no gradient
         count = ops.sum(ops.cast(present, kernel.dtype), axis=axes, keepdims=True)
         count = ops.maximum(count, 1.0)
         average = ops.sum(kernel, axis=axes, keepdims=True) / count
