@@ -200,8 +200,8 @@ class SmoothnessRecord:
             "usable": self.usable,
         }
         return [
-            Row(seed, branch, level, int(step), step / steps_per_epoch, SPLIT, name, float(value))
-            for index, step in enumerate(self.step)
+            Row(seed, branch, level, step, step / steps_per_epoch, SPLIT, name, float(value))
+            for index, step in enumerate(self.step.tolist())
             for name, value in ((name, column[index]) for name, column in columns.items())
         ]
 

@@ -20,6 +20,11 @@ from tfticket.schedules import Every, StepSchedule
 
 When = StepSchedule | int | None
 
+_SCALAR = tf.compat.v1.SummaryMetadata(
+    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
+    data_class="DATA_CLASS_SCALAR",
+)
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -152,7 +157,8 @@ class Observer(keras.callbacks.Callback):
         if self._writer is not None:
             for row in rows:
                 with self._writer.as_default(step=row.step):
-                    tf.summary.scalar(f"{row.split}/{row.name}", row.value)
+                    # What `tf.summary.scalar` writes, which needs TensorBoard to be installed.
+                    tf.summary.write(f"{row.split}/{row.name}", row.value, metadata=_SCALAR)
 
     def _due(self) -> bool:
         if self.when is not None:

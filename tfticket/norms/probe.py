@@ -18,6 +18,7 @@ from keras.src.trainers.data_adapters.data_adapter_utils import unpack_x_y_sampl
 
 from tfticket.errors import ModelError
 from tfticket.sparsity.constraint import MaskConstraint, masked
+from tfticket.state import optimizer_variables
 
 Weights = Sequence[tf.Tensor]
 """A value for each trainable variable, in the order of `model.trainable_variables`."""
@@ -39,6 +40,7 @@ class Probe:
 
     def __init__(self, model: keras.Model) -> None:
         _check(model)
+        optimizer_variables(model)  # are made now, so that a step can be taken back
         self.model = model
         self.variables = list(model.trainable_variables)
 

@@ -61,8 +61,8 @@ class ShiftRecord:
     def rows(self, *, seed: int, branch: str, steps_per_epoch: float, level: int = 0) -> list[Row]:
         """`l2` and `cosine` in the common table, under the split `shift`; NaN is left out."""
         return [
-            Row(seed, branch, level, int(step), step / steps_per_epoch, SPLIT, name, float(value))
-            for moment, step in enumerate(self.step)
+            Row(seed, branch, level, step, step / steps_per_epoch, SPLIT, name, float(value))
+            for moment, step in enumerate(self.step.tolist())
             for place, layer in enumerate(self.layers)
             for name, value in (
                 (f"l2/{layer}", self.l2[moment, place]),

@@ -1,8 +1,8 @@
-"""The proof that a callback leaves no trace."""
+"""The proof that callbacks leave no trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,21 +14,21 @@ from tfticket.state import named_variables
 
 def assert_no_trace(
     build: Callable[[], keras.Model],
-    callback: Callable[[], keras.callbacks.Callback],
+    watchers: Callable[[], Sequence[keras.callbacks.Callback]],
     *fit_arguments: Any,
     seed: int = 0,
     **fit_options: Any,
 ) -> None:
-    """Trains twice, with and without a callback, and compares every bit.
+    """Trains twice, without and with callbacks that only watch, and compares every bit.
 
-        assert_no_trace(build, lambda: LandscapeTracker(10), x, y, epochs=2)
+        assert_no_trace(build, lambda: [LandscapeTracker(10)], x, y, epochs=2)
 
     Compared are the model's variables (weights, moving statistics, states of seed generators), the
     optimizer's and those of the metrics, and every line of the history.
 
     Args:
         build: Makes the compiled model anew; called twice, with the same global seed.
-        callback: Makes the callback.
+        watchers: Makes the callbacks.
         *fit_arguments: What `fit` is given: data that can be gone through twice.
         seed: The global seed of both trainings.
         **fit_options: What `fit` is given by keyword; `callbacks` run in both trainings.
@@ -46,8 +46,8 @@ def assert_no_trace(
         return _state(model), history.history
 
     without, plain_history = train()
-    watcher = callback()
-    observed, history = train(watcher)
+    watching = watchers()
+    observed, history = train(*watching)
     differing = [
         f"`{name}` by up to {_difference(without[name], observed[name]):.3g}"
         for name in without
@@ -60,15 +60,19 @@ def assert_no_trace(
     ]
     if differing:
         raise InvariantError(
-            f"`{type(watcher).__name__}` must not change what is trained. It changed: "
-            f"{'; '.join(differing)}."
+            f"{', '.join(type(one).__name__ for one in watching)} must not change what is trained. "
+            f"Changed: {'; '.join(differing)}."
         )
 
 
 def _state(model: keras.Model) -> dict[str, np.ndarray]:
     variables = dict(named_variables(model))
-    variables |= {f"optimizer/{v.path}": v for v in model.optimizer.variables}
-    variables |= {f"metrics/{place}": v for place, v in enumerate(model.metrics_variables)}
+    # By their place: the names go on counting from model to model.
+    for owner, listed in (
+        ("optimizer", model.optimizer.variables),
+        ("metrics", model.metrics_variables),
+    ):
+        variables |= {f"{owner}/{place}": v for place, v in enumerate(listed)}
     return {name: np.array(variable.numpy()) for name, variable in variables.items()}
 
 
