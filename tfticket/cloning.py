@@ -43,6 +43,7 @@ def clone(model: keras.Model, convert: Convert, *, instead: str) -> Clone:
     Raises:
         ModelError: for a subclassed model, which has no graph to copy.
     """
+    require_graph(model, instead=instead)
     layers: list[tuple[keras.Layer, keras.Layer | None]] = []
     made: dict[int, Any] = {}
 
@@ -53,14 +54,14 @@ def clone(model: keras.Model, convert: Convert, *, instead: str) -> Clone:
 
     def _converted(operation: Any) -> Any:
         if isinstance(operation, (keras.Sequential, Functional)):
-            return _clone_graph(operation, convert_once, instead)
+            return _clone_graph(operation, convert_once)
         if not isinstance(operation, keras.Layer):
             return copy_layer(operation)  # `keras.ops.add` and its like hold nothing to convert
         new = convert(operation)
         layers.append((operation, new))
         return _PassOn() if new is None else new
 
-    return Clone(_clone_graph(model, convert_once, instead), layers)
+    return Clone(_clone_graph(model, convert_once), layers)
 
 
 def copy_layer(layer: Any) -> Any:
@@ -75,6 +76,15 @@ def copy_state(layer: keras.Layer, new: keras.Layer) -> None:
         variable.assign(theirs[key][1].value)
 
 
+def require_graph(model: keras.Model, *, instead: str) -> None:
+    """Raises a `ModelError` for a subclassed model; `instead` says what to do with one."""
+    if not isinstance(model, (keras.Sequential, Functional)):
+        raise ModelError(
+            "Only Sequential and Functional models can be copied layer by layer. Received: "
+            f"{model.name!r} of the class {type(model).__name__}. {instead}"
+        )
+
+
 class _PassOn:
     """Stands in a graph for what is left out of it."""
 
@@ -82,29 +92,29 @@ class _PassOn:
         return inputs
 
 
-def _clone_graph(model: keras.Model, convert: Callable[[Any], Any], instead: str) -> keras.Model:
+def _clone_graph(model: keras.Model, convert: Callable[[Any], Any]) -> keras.Model:
     if isinstance(model, keras.Sequential):
         return _clone_sequential(model, convert)
-    if isinstance(model, Functional):
-        return keras.models.clone_model(
-            model, _named_inputs(model), clone_function=convert, call_function=_call
-        )
-    raise ModelError(
-        "Only Sequential and Functional models can be copied layer by layer. Received: "
-        f"{model.name!r} of the class {type(model).__name__}. {instead}"
+    return keras.models.clone_model(
+        model, _named_inputs(model), clone_function=convert, call_function=_call
     )
 
 
 def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """Replays a call of the graph; without what the new layer doesn't take, when it is None.
+    """Replays a call of the graph, without what the new layer doesn't take and doesn't need.
 
-    Keras notes `mask=None` among the arguments of a call, and other layers may know no masks.
+    Keras notes `mask=None` among the arguments of a call, and other layers may know no masks; nor
+    need they know whether they are in training.
     """
     if isinstance(operation, keras.Layer):
         known = operation._call_signature.parameters
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
         if not takes_any:
-            kwargs = {k: v for k, v in kwargs.items() if v is not None or k in known}
+            kwargs = {
+                name: value
+                for name, value in kwargs.items()
+                if name in known or not (value is None or name == "training")
+            }
     return operation(*args, **kwargs)
 
 

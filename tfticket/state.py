@@ -92,6 +92,20 @@ def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
     }
 
 
+def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
+    """Every layer inside the model by key, each once, in order; a wrapper that owns masks as such.
+
+    The key of a layer is that of its variables without the variable's own name.
+    """
+    named: dict[str, keras.Layer] = {}
+    seen: set[int] = {id(model)}
+    for path, layer in _walk(model, ()):
+        if id(layer) not in seen and "/".join(path) not in named:
+            named["/".join(path)] = layer
+        seen.add(id(layer))
+    return named
+
+
 def variable_owners(root: keras.Layer) -> dict[str, tuple[keras.Layer, keras.Variable]]:
     """Key to a variable and the innermost layer that holds it, over the whole state."""
     owners: dict[str, tuple[keras.Layer, keras.Variable]] = {}

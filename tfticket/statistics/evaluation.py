@@ -60,8 +60,8 @@ def eval_norm(
     The paper also learns a, and another weight for the variance, layer by layer so that outputs
     come close to those in training; this is its form with one fixed weight. Which fixed weight the
     paper uses as its rule of thumb could not be checked against its text: one public implementation
-    takes 1/n^2. L-p scales are mixed by their p-th powers, and at p = inf the larger one counts, neither
-    of which is from the paper. Functions that were traced before know nothing of all this; see
+    takes 1/n^2. For l-p scales, which the paper doesn't have, p-th powers are mixed, and at p = inf
+    the larger one counts. Functions that were traced before know nothing of all this; see
     `batch_statistics`.
 
     Source: Singh & Shrivastava (2019, arXiv:1904.06031).

@@ -1,0 +1,93 @@
+"""Who feeds whom in a model, as far as its graph shows it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+
+from tfticket.sparsity.wrapper import Masked
+
+LINEAR_LAYERS = (
+    keras.layers.Dense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+"""Layers of a kernel and a bias by channel, and their children."""
+
+
+class Graph:
+    """The operations before and after each layer of a Sequential or Functional model.
+
+    Each model inside the model is a graph of its own: what feeds its inputs isn't known in it, and
+    to the outside it is one operation. A layer that is called several times has as many neighbors.
+
+    Args:
+        model: A built model. A subclassed one has no graph, but its parts may have.
+
+    Attributes:
+        layers: The layers that stand in a graph by themselves, models left out; each once.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.layers: list[keras.Layer] = []
+        self._shapes: dict[int, tuple[int | None, ...]] = {}
+        self._before: dict[int, list[Any]] = defaultdict(list)
+        self._after: dict[int, list[Any]] = defaultdict(list)
+        for graph in _graphs(model):
+            for node in _nodes(graph):
+                self._add(node)
+                sources = [tensor._keras_history.operation for tensor in node.input_tensors]
+                self._before[id(node.operation)] += sources[:1]
+                for source in sources:
+                    self._after[id(source)].append(node.operation)
+            for output in graph.outputs:
+                self._after[id(output._keras_history.operation)].append(None)
+
+    def _add(self, node: Any) -> None:
+        layer = node.operation
+        is_model = isinstance(layer, keras.Model)
+        if id(layer) not in self._shapes and isinstance(layer, keras.Layer) and not is_model:
+            self.layers.append(layer)
+            self._shapes[id(layer)] = tuple(node.input_tensors[0].shape)
+
+    def input_shape(self, layer: keras.Layer) -> tuple[int | None, ...]:
+        """The shape of the first input of a layer where it is met first, with the batch axis."""
+        return self._shapes[id(layer)]
+
+    def before(self, layer: keras.Layer) -> list[Any]:
+        """What makes the first input of a layer, for each of its calls."""
+        return list(self._before[id(layer)])
+
+    def after(self, layer: keras.Layer) -> list[Any]:
+        """What reads the outputs of a layer, once a reading; None for the end of a graph."""
+        return list(self._after[id(layer)])
+
+
+def unmasked(layer: Any) -> Any:
+    """The layer inside a `Masked` wrapper, or the layer itself."""
+    return layer.layer if isinstance(layer, Masked) else layer
+
+
+def _graphs(model: keras.Model) -> Iterator[Functional]:
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.Sequential) and layer._functional is not None:
+            yield layer._functional
+        elif isinstance(layer, Functional):
+            yield layer
+
+
+def _nodes(graph: Functional) -> Iterator[Any]:
+    for nodes in graph._nodes_by_depth.values():
+        yield from (node for node in nodes if not node.is_input)
