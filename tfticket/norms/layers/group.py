@@ -115,22 +115,22 @@ class GroupNorm(ChannelNorm):
         channel_mean = mean(x, axes, present)
         centered = x - channel_mean
         channel_variance = mean(ops.square(centered), axes, present)
-        group_mean = self._over_groups(channel_mean)
-        distance = channel_mean - group_mean
-        variance = self._over_groups(channel_variance + ops.square(distance))
-        factor = ops.rsqrt(variance + self.epsilon)
-        return self._finish(centered, factor, distance * factor)
+        factor, offset = self._join(channel_mean, channel_variance)
+        return self._finish(centered, factor, offset)
 
-    def _over_groups(self, values: Any) -> Any:
-        """Each channel's value replaced by the mean over its group.
+    def _join(self, means: Any, variances: Any) -> tuple[Any, Any]:
+        """What normalizes centered channels within their groups: `centered * factor + offset`.
 
-        All channels have the same number of positions, so the mean needs no weights.
+        All channels have the same number of positions, so the law of total variance needs no
+        weights.
         """
-        shape = (-1, *values.shape[1:])
-        channels = values.shape[self.axis]
-        grouped = ops.reshape(values, (-1, self.group_count, channels // self.group_count))
-        joined = ops.mean(grouped, axis=-1, keepdims=True)
-        return ops.reshape(ops.broadcast_to(joined, ops.shape(grouped)), shape)
+        by_example = (-1, *means.shape[1:])
+        by_group = (-1, self.group_count, means.shape[self.axis] // self.group_count)
+        means, variances = ops.reshape(means, by_group), ops.reshape(variances, by_group)
+        distances = means - ops.mean(means, axis=-1, keepdims=True)
+        variance = ops.mean(variances + ops.square(distances), axis=-1, keepdims=True)
+        factor = ops.broadcast_to(ops.rsqrt(variance + self.epsilon), ops.shape(distances))
+        return ops.reshape(factor, by_example), ops.reshape(distances * factor, by_example)
 
     def get_config(self) -> dict[str, Any]:
         """See `keras.Layer.get_config`; the numbers are those that were given."""
