@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from tfticket.report.words import number, percent
 
@@ -160,11 +160,12 @@ def percent_axis(axes: Axes, label: str) -> None:
     axes.set_ylabel(label)
 
 
-def share_axis(axes: Axes) -> None:
-    """The horizontal axis is the share of training, from none to all of it."""
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: number(100 * share)))
-    axes.set_xlabel("share of training (%)")
+def step_axis(axes: Axes, last: int) -> None:
+    """The horizontal axis counts optimizer steps, from none to the last."""
+    axes.set_xlim(0, last)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_xlabel("iteration")
 
 
 def log_axis(axis: Axis) -> None:

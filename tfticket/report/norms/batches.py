@@ -8,6 +8,7 @@ from typing import Any
 
 from tfticket.lottery.comparison import Interval, t_interval
 from tfticket.report.norms.comparisons import CONFIDENCE, BranchSummary
+from tfticket.report.norms.measures import MOVING
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class BatchLoss:
         drop: Accuracy at the largest minus accuracy at this one, moving statistics; above 0 is
             lost.
         mismatch: Accuracy with statistics taken again minus accuracy with moving ones, at this
-            batch size: what of it is no matter of training. None when it wasn't measured.
+            batch size: what of it is no matter of training. None when it wasn't measured, or the
+            normalization keeps no moving statistics.
     """
 
     label: str
@@ -81,6 +83,8 @@ def _difference(first: BranchSummary, second: BranchSummary) -> Interval | None:
 
 
 def _mismatch(found: BranchSummary) -> Interval | None:
+    if found.branch.norm not in MOVING:
+        return None
     return _interval(found, "accuracy_precise", found, "accuracy")
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfticket.lottery.comparison import Interval
+from tfticket.report import words
 from tfticket.report.norms.batches import batch_losses
 from tfticket.report.norms.cells import Branch, Study
 from tfticket.report.norms.comparisons import (
-    BranchSummary,
+    cut,
     paired,
-    summarize_branch,
+    sides,
     summarize_branches,
 )
 from tfticket.report.norms.measures import MEASURES
@@ -88,6 +89,10 @@ def _check(claim: Mapping[str, Any], study: Study) -> CheckedClaim:
     ours, why = _measured(claim, study)
     low, high, value = claim.get("at_least"), claim.get("at_most"), claim.get("value")
     reading, remark = judge(ours, at_least=low, at_most=high)
+    neutral = 1.0 if MEASURES[str(claim["measure"])].ratio else 0.0
+    if ours is not None and not remark and value is not None:
+        remark = beside_paper(ours, float(value), neutral=neutral)
+    remark = "; ".join(part for part in (remark, why) if part)
     return CheckedClaim(
         claim=str(claim["claim"]),
         source=str(claim.get("source") or ""),
@@ -98,7 +103,7 @@ def _check(claim: Mapping[str, Any], study: Study) -> CheckedClaim:
         first=float(claim.get("first") or 1.0),
         ours=ours,
         reading=reading,
-        why=why or remark,
+        why=remark,
     )
 
 
@@ -132,6 +137,22 @@ def judge(
     return Reading.CANT_TELL, mean_meets
 
 
+def beside_paper(ours: Interval, value: float, *, neutral: float) -> str:
+    """How our number and the paper's agree.
+
+    Args:
+        ours: The run's number over seeds.
+        value: The paper's.
+        neutral: The number that would mean no difference.
+    """
+    if ours.seeds > 1 and ours.lower <= value <= ours.upper:
+        return "the paper's number is inside our interval"
+    if (ours.mean - neutral) * (value - neutral) <= 0:
+        return "not the paper's direction"
+    more = abs(ours.mean - neutral) > abs(value - neutral)
+    return f"same direction as the paper, {'more' if more else 'less'}"
+
+
 def _measured(claim: Mapping[str, Any], study: Study) -> tuple[Interval | None, str]:
     measure, first = str(claim["measure"]), float(claim.get("first") or 1.0)
     if measure == "accuracy_drop":
@@ -141,15 +162,11 @@ def _measured(claim: Mapping[str, Any], study: Study) -> tuple[Interval | None, 
     if own is None or other is None:
         absent = claim.get("norm") if own is None else claim.get("against") or "none"
         return None, f"not measured: no finished network with norm = {absent}"
-    sides = [_summary(study, branch, first) for branch in (own, other)]
-    interval = paired(measure, *sides)
+    interval = paired(measure, *sides(study, own, other, first=first))
     if interval is None:
         return None, f"not measured: {MEASURES[measure].title} in no common seed"
-    return interval, ""
-
-
-def _summary(study: Study, branch: Branch, first: float) -> BranchSummary:
-    return summarize_branch(study, branch, first=first)
+    step = cut(own, other)
+    return interval, f"both after {words.number(step)} iterations" if step else ""
 
 
 def _drop(claim: Mapping[str, Any], study: Study) -> tuple[Interval | None, str]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tfticket.lottery.comparison import Interval, t_interval
-from tfticket.report.norms.cells import Branch, Study
-from tfticket.report.norms.measures import MEASURES, SMOOTHNESS, measure
+from tfticket.report.norms.cells import Branch, Network, Study
+from tfticket.report.norms.measures import MEASURES, SMOOTHNESS, accuracy_after, measure
 from tfticket.report.spread import Spread
 
 CONFIDENCE = 0.95
@@ -58,6 +58,9 @@ class BranchSummary:
 class Contrast:
     """One branch against another over their common seeds.
 
+    Where one was trained longer, both are measured as far as the shorter one went, and by the
+    validation accuracy there instead of the test accuracy at the end.
+
     Attributes:
         branch: The one in question.
         against: The one it is held against.
@@ -69,11 +72,17 @@ class Contrast:
     against: Branch
     measures: Mapping[str, Interval]
 
+    @property
+    def cut(self) -> int | None:
+        """The step up to which they were compared, if one was trained longer."""
+        return cut(self.branch, self.against)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "branch": self.branch.name,
             "against": self.against.name,
+            "cut": self.cut,
             "measures": {name: interval.to_dict() for name, interval in self.measures.items()},
         }
 
@@ -95,19 +104,61 @@ def summarize_branches(study: Study, *, first: float) -> tuple[BranchSummary, ..
 def summarize_branch(study: Study, branch: Branch, *, first: float) -> BranchSummary:
     """One branch; see `summarize_branches`."""
     networks = study.of(branch)
-    by_seed = {
-        seed: measure(network, steps=branch.steps, first=first)
-        for seed, network in networks.items()
-    }
+    until = first * branch.steps
+    return _over_seeds(
+        branch, networks, {seed: measure(each, until=until) for seed, each in networks.items()}
+    )
+
+
+def sides(
+    study: Study, own: Branch, other: Branch, *, first: float
+) -> tuple[BranchSummary, BranchSummary]:
+    """Two branches measured alike, as `Contrast` says."""
+    step = cut(own, other)
+    if step is None:
+        return (
+            summarize_branch(study, own, first=first),
+            summarize_branch(study, other, first=first),
+        )
+    return _until(study, own, step, first), _until(study, other, step, first)
+
+
+def cut(own: Branch, other: Branch) -> int | None:
+    """The step that both branches were trained to, if one was trained longer."""
+    return None if own.steps == other.steps else min(own.steps, other.steps)
+
+
+def _until(study: Study, branch: Branch, step: int, first: float) -> BranchSummary:
+    networks = study.of(branch)
+    return _over_seeds(
+        branch,
+        networks,
+        {
+            seed: {
+                **measure(network, until=first * step),
+                "accuracy": accuracy_after(network, step),
+            }
+            for seed, network in networks.items()
+        },
+    )
+
+
+def _over_seeds(
+    branch: Branch,
+    networks: Mapping[int, Network],
+    by_seed: Mapping[int, Mapping[str, float]],
+) -> BranchSummary:
     names = dict.fromkeys(name for found in by_seed.values() for name in found)
+    known = {
+        name: {seed: found[name] for seed, found in by_seed.items()
+               if math.isfinite(found.get(name, math.nan))}
+        for name in names
+    }  # fmt: skip
     return BranchSummary(
         branch=branch,
         seeds=tuple(networks),
         diverged=tuple(seed for seed, network in networks.items() if network.diverged),
-        measures={
-            name: spread({seed: found[name] for seed, found in by_seed.items() if name in found})
-            for name in names
-        },
+        measures={name: spread(values) for name, values in known.items() if values},
     )
 
 
@@ -116,11 +167,12 @@ def spread(values: Mapping[int, float]) -> Spread:
     return Spread(values, t_interval(list(values.values()), confidence=CONFIDENCE))
 
 
-def contrast(own: BranchSummary, other: BranchSummary) -> Contrast:
+def contrast(study: Study, own: Branch, other: Branch, *, first: float) -> Contrast:
     """Holds a branch against another, in all measures that they share."""
-    found = {name: paired(name, own, other) for name in _COMPARED}
+    pair = sides(study, own, other, first=first)
+    found = {name: paired(name, *pair) for name in _COMPARED}
     measures = {name: interval for name, interval in found.items() if interval is not None}
-    return Contrast(own.branch, other.branch, measures)
+    return Contrast(own, other, measures)
 
 
 def paired(name: str, own: BranchSummary, other: BranchSummary) -> Interval | None:
@@ -141,33 +193,37 @@ def paired(name: str, own: BranchSummary, other: BranchSummary) -> Interval | No
     return t_interval(differences, confidence=CONFIDENCE) if differences else None
 
 
-def contrast_norms(branches: tuple[BranchSummary, ...]) -> tuple[Contrast, ...]:
-    """Each normalization against the baseline that was trained the same way."""
+def contrast_norms(study: Study, *, first: float) -> tuple[Contrast, ...]:
+    """Each normalization against the baseline at its learning rate and batch size."""
+    finished = _finished(study)
     return tuple(
-        contrast(own, other) for own in branches if (other := _baseline(own, branches)) is not None
+        contrast(study, own, other, first=first)
+        for own in finished
+        if (other := _baseline(own, finished)) is not None
     )
 
 
-def contrast_subnetworks(branches: tuple[BranchSummary, ...]) -> tuple[Contrast, ...]:
+def contrast_subnetworks(study: Study, *, first: float) -> tuple[Contrast, ...]:
     """Each ticket and random subnetwork against the dense network with the same normalization."""
-    dense = {_training(found): found for found in branches if found.branch.subnetwork == "dense"}
+    finished = _finished(study)
+    dense = {
+        (branch.label, branch.condition[:2]): branch
+        for branch in finished
+        if branch.subnetwork == "dense"
+    }
     return tuple(
-        contrast(own, dense[_training(own)])
-        for own in branches
-        if own.branch.subnetwork != "dense" and _training(own) in dense
+        contrast(study, own, dense[own.label, own.condition[:2]], first=first)
+        for own in finished
+        if own.subnetwork != "dense" and (own.label, own.condition[:2]) in dense
     )
 
 
-def _training(found: BranchSummary) -> tuple[str, float, int]:
-    return (found.branch.label, found.branch.learning_rate, found.branch.batch_size)
+def _finished(study: Study) -> list[Branch]:
+    return [branch for branch in study.branches if study.of(branch)]
 
 
-def _baseline(own: BranchSummary, branches: tuple[BranchSummary, ...]) -> BranchSummary | None:
-    """The first of `BASELINES` that the run asks for under the branch's own condition."""
-    alike = {
-        other.branch.norm: other
-        for other in branches
-        if other.branch.condition == own.branch.condition
-    }
+def _baseline(own: Branch, finished: Sequence[Branch]) -> Branch | None:
+    """The first of `BASELINES` that there is under the branch's own condition."""
+    alike = {other.norm: other for other in finished if other.condition == own.condition}
     name = next((name for name in BASELINES if name in alike), None)
-    return alike[name] if name is not None and name != own.branch.norm else None
+    return alike[name] if name is not None and name != own.norm else None

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.report.canvas import LEVELS, LIGHT, WIDE, grid, log_axis, new_axes, share_axis
+from tfticket.report.canvas import LEVELS, LIGHT, WIDE, grid, log_axis, new_axes, step_axis
 from tfticket.report.norms.cells import Branch, Study, tracked
 from tfticket.report.norms.series import is_wide, labels, line_style, over_seeds
 from tfticket.report.words import TIMES, percent
@@ -28,7 +28,8 @@ _MOST = 9
 def beta_curves(study: Study) -> Figure | None:
     """Beta against the step size at a few moments, a panel a norm.
 
-    Dotted: 1 / distance, which any gradient that vanishes along the step would give.
+    Dotted: what a gradient that is gone at that distance gives, ||g_0|| / (k ||d||): 1 / step size
+    along the gradient.
     """
     branches = tracked(study)[:_MOST]
     if not branches or len(_multipliers(study, branches[0])) < 2:
@@ -63,8 +64,9 @@ def _beta_panel(axes: Axes, study: Study, branch: Branch) -> None:
         moment = int(np.argmin(np.abs(steps - share * branch.steps)))
         axes.plot(k, curves[moment], color=LIGHT[color], marker="o", markersize=2.6,
                   label=f"at {percent(share, 0)}")  # fmt: skip
-    axes.plot(k, 1 / (k * branch.learning_rate), color=LIGHT["muted"], linestyle=":", linewidth=1.1,
-              label="1 / step size")  # fmt: skip
+    bound = np.median([np.median(r.gradient_norm / r.direction_norm) for r in records.values()])
+    axes.plot(k, bound / k, color=LIGHT["muted"], linestyle=":", linewidth=1.1,
+              label="gradient gone")  # fmt: skip
     axes.set_yscale("log")
     multiplier_axis(axes, k)
     axes.set_title(branch.label)
@@ -104,7 +106,7 @@ def relative_change(study: Study) -> Figure | None:
     log_axis(axes.yaxis)
     axes.set_xlabel("distance moved, relative to the weights")
     axes.set_ylabel("change of the gradient, relative")
-    axes.legend()
+    figure.legend(loc="outside upper left", ncols=4)
     return figure
 
 
@@ -161,15 +163,15 @@ def _along(
         steps, found = over_seeds(study.landscapes(branch), value)
         smooth = running_median(found)
         style = line_style(branch.label, labels(branches))
-        axes.plot(steps / branch.steps, found, color=style["color"], linewidth=0.5, alpha=0.3)
-        axes.plot(steps / branch.steps, smooth, label=branch.label, **style)
+        axes.plot(steps, found, color=style["color"], linewidth=0.5, alpha=0.3)
+        axes.plot(steps, smooth, label=branch.label, **style)
         drawn.append(smooth)
     if is_wide(drawn):
         log_axis(axes.yaxis)
     else:
         _window(axes, np.concatenate(drawn))
-    share_axis(axes)
-    axes.legend()
+    step_axis(axes, max(branch.steps for branch in branches))
+    figure.legend(loc="outside upper left", ncols=4)
     return figure, axes
 
 

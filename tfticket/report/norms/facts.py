@@ -22,7 +22,7 @@ def facts(study: Study, summary: Summary) -> common.Facts:
         [
             ("Recipe", f"{summary.name} ({summary.run})"),
             ("Data", common.data(files)),
-            ("Network", common.network(files)),
+            ("Network", _network(study)),
             ("Normalization", ", ".join(labels(study.branches))),
             ("Training", _training(study)),
             ("Landscape", _landscape(study)),
@@ -31,6 +31,13 @@ def facts(study: Study, summary: Summary) -> common.Facts:
             ("Time", common.time(files, seconds)),
             *common.origin(files.environment),
         ]
+    )
+
+
+def _network(study: Study) -> str:
+    depth = study.files.table("model").get("depth")
+    return ", ".join(
+        part for part in (common.network(study.files), f"depth {depth}" if depth else "") if part
     )
 
 

@@ -68,17 +68,22 @@ def _smoothness(norms: Sequence[Contrast], first: float) -> list[str]:
 
 def band(name: str, ratio: Interval) -> str:
     """`the loss band is 3.2 times narrower (2.1 to 4.9)`, or that it can't be told."""
-    if ratio.seeds < 2:
-        word = "narrower" if ratio.mean >= 1 else "wider"
-        return f"the {name} is {times(ratio.mean)} {word}"
-    if ratio.lower > 1:
-        return f"the {name} is {times(ratio.mean)} narrower ({bounds(ratio)})"
-    if ratio.upper < 1:
-        return f"the {name} is {times(ratio.mean)} wider ({bounds(ratio, inverse=True)})"
-    return (
-        f"whether the {name} is narrower can't be told "
-        f"(other over own width {words.factor(ratio.mean)}, {bounds(ratio)})"
-    )
+    if ratio.seeds > 1 and ratio.lower <= 1 <= ratio.upper:
+        return f"whether the {name} is narrower or wider can't be told ({_open(ratio)})"
+    return f"the {name} is {_width(ratio)}"
+
+
+def _width(ratio: Interval) -> str:
+    """`3.2 times narrower (2.1 to 4.9)`; of a single seed without an interval."""
+    if ratio.seeds > 1 and ratio.lower <= 1 <= ratio.upper:
+        return f"not told apart ({_open(ratio)})"
+    word = "narrower" if ratio.mean >= 1 else "wider"
+    interval = f" ({bounds(ratio, inverse=ratio.mean < 1)})" if ratio.seeds > 1 else ""
+    return f"{times(ratio.mean)} {word}{interval}"
+
+
+def _open(ratio: Interval) -> str:
+    return f"{words.factor(ratio.mean).removesuffix(words.TIMES)} times, {bounds(ratio)}"
 
 
 def difference(gain: Interval) -> str:
@@ -88,7 +93,7 @@ def difference(gain: Interval) -> str:
     if gain.seeds < 2:
         return f"{size} points {word} in the only seed"
     interval = words.points_interval(gain)
-    if gain.lower <= 0 <= gain.upper:
+    if _is_open(gain):
         mean = words.points(gain.mean)
         return f"the same as far as these seeds tell (difference {mean} points, {interval})"
     return f"{size} points {word} ({interval})"
@@ -106,44 +111,50 @@ def _batches(losses: Sequence[BatchLoss]) -> list[str]:
     smallest = {loss.label: loss for loss in losses}
     if not smallest:
         return []
-    said = [f"{norm(label)} {_lost(loss.drop)}" for label, loss in smallest.items()]
     one = next(iter(smallest.values()))
-    seeds = words.plural(max(loss.drop.seeds for loss in smallest.values()), "seed")
-    sentences = [
-        f"From batches of {one.largest} to batches of {one.batch_size}, "
-        f"{listed(said)} of test accuracy ({seeds})."
+    said = [
+        f"{norm(label)} {_lost(loss.drop)}"
+        for label, loss in smallest.items()
+        if not _is_open(loss.drop)
     ]
+    unknown = [norm(label) for label, loss in smallest.items() if _is_open(loss.drop)]
+    if unknown:
+        said.append(f"for {listed(unknown)} no change of accuracy can be told")
+    seeds = words.plural(max(loss.drop.seeds for loss in smallest.values()), "seed")
+    sizes = f"From batches of {one.largest} to batches of {one.batch_size}"
+    sentences = [f"{sizes}, {'; '.join(said)} ({seeds})."]
     batch = smallest.get("batch")
     if batch is not None and batch.mismatch is not None and batch.drop.mean > 0:
-        sentences.append(
-            f"Statistics taken again after training change batch norm's accuracy there by "
-            f"{words.points(batch.mismatch.mean)} points."
-        )
+        won = f"{words.points(batch.mismatch.mean)} points"
+        sentences.append(f"With statistics taken again, batch norm's accuracy changes by {won}.")
     return sentences
+
+
+def _is_open(difference: Interval) -> bool:
+    return difference.seeds > 1 and difference.lower <= 0 <= difference.upper
 
 
 def _lost(drop: Interval) -> str:
     size = words.points(abs(drop.mean)).lstrip("+")
     verb = "loses" if drop.mean >= 0 else "gains"
     if drop.seeds < 2:
-        return f"{verb} {size} points"
+        return f"{verb} {size} points of test accuracy"
     low, high = (words.number(100 * x, 2) for x in sorted((abs(drop.lower), abs(drop.upper))))
-    if drop.lower <= 0 <= drop.upper:
-        return f"stays the same as far as these seeds tell ({words.points_interval(drop)})"
-    return f"{verb} {size} points ({low} to {high})"
+    return f"{verb} {size} points of test accuracy ({low} to {high})"
 
 
 def _subnetworks(subnetworks: Sequence[Contrast], first: float) -> list[str]:
     """The winning ticket's smoothness against its dense network, for each normalization."""
     said = [
-        f"{norm(c.branch.label)}, {band('band', c.measures['predictiveness'])}"
-        for c in subnetworks
-        if c.branch.subnetwork == "ticket" and "predictiveness" in c.measures
+        f"{_width(contrast.measures['predictiveness'])} with {norm(contrast.branch.label)}"
+        for contrast in subnetworks
+        if contrast.branch.subnetwork == "ticket" and "predictiveness" in contrast.measures
     ]
     if not said:
         return []
     return [
-        f"Ticket against dense network, gradient predictiveness {during(first)}: {'; '.join(said)}."
+        f"Against its dense network, the ticket's gradient-predictiveness band is {listed(said)}, "
+        f"{during(first)}."
     ]
 
 

@@ -51,20 +51,25 @@ STATISTICS = {
 }
 """Measure to where the normalization's statistics come from when it is tested."""
 
+MOVING = frozenset(
+    {"batch", "batch_renorm", "frozen_batch", "sync_batch", "l1_batch", "l2_batch", "linf_batch",
+     "noisy_batch"}
+)  # fmt: skip
+"""Kinds of normalization that keep moving statistics for tests."""
+
 _RESULTS = {"accuracy_at_end": "accuracy", "loss_at_end": "loss"} | {
-    name: name for name in (*STATISTICS, "density", "seconds", "landscape_seconds")
+    name: name for name in (*STATISTICS, "density", "seconds", "landscape_seconds", "shift_seconds")
 }
 
 
-def smoothness(record: SmoothnessRecord, *, steps: int, first: float = 1.0) -> dict[str, float]:
+def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
     """What a record of smoothness comes to.
 
     Moments at which a loss or gradient isn't finite are left out of the means.
 
     Args:
         record: The record.
-        steps: Length of the training.
-        first: Share of the training to look at, from its start, in (0, 1].
+        until: The last step to look at.
 
     Returns:
         `loss_band` (mean of log10(highest / lowest loss)), `predictiveness` (mean of largest minus
@@ -72,7 +77,7 @@ def smoothness(record: SmoothnessRecord, *, steps: int, first: float = 1.0) -> d
         (medians), `saturated` and `above_one` (shares of the moments at which beta is saturated and
         the gauge is above 1, in [0, 1]). NaN where nothing finite is left.
     """
-    early = record.step <= first * steps
+    early = record.step <= until
     low, high = record.loss_band[early].T
     small, large = record.gradient_predictiveness[early].T
     positive = (low > 0) & np.isfinite(high)
@@ -91,34 +96,45 @@ def smoothness(record: SmoothnessRecord, *, steps: int, first: float = 1.0) -> d
         }
 
 
-def shift(record: ShiftRecord, *, steps: int, first: float = 1.0) -> dict[str, float]:
+def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
     """What a record of shift comes to: medians over moments and layers.
 
     Args:
         record: The record.
-        steps: Length of the training.
-        first: Share of the training to look at, from its start, in (0, 1].
+        until: The last step to look at.
 
     Returns:
         `shift_cosine`, in [-1, 1], and `shift_l2`.
     """
-    early = record.step <= first * steps
+    early = record.step <= until
     return {"shift_cosine": _median(record.cosine[early]), "shift_l2": _median(record.l2[early])}
 
 
-def measure(network: Network, *, steps: int, first: float = 1.0) -> Mapping[str, float]:
+def measure(network: Network, *, until: float) -> Mapping[str, float]:
     """All that one training came to, by name; what wasn't measured or isn't finite is absent.
 
     A network that diverged has no accuracy and no loss at its end.
+
+    Args:
+        network: The training.
+        until: The last step that measures of smoothness and shift look at.
     """
     found = {_RESULTS[n]: value for n, value in network.results.items() if n in _RESULTS}
     if network.diverged:
         found = {n: v for n, v in found.items() if not n.startswith(("accuracy", "loss"))}
     if network.landscape is not None:
-        found |= smoothness(network.landscape, steps=steps, first=first)
+        found |= smoothness(network.landscape, until=until)
     if network.shift is not None:
-        found |= shift(network.shift, steps=steps, first=first)
+        found |= shift(network.shift, until=until)
     return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def accuracy_after(network: Network, step: int) -> float:
+    """Validation accuracy at the last evaluation up to a step; NaN if there is none."""
+    curve = network.curves.get(("validation", "accuracy"))
+    if curve is None or network.diverged or not (curve.steps <= step).any():
+        return np.nan
+    return float(curve.values[curve.steps <= step][-1])
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

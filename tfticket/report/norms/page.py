@@ -40,6 +40,7 @@ def _values(study: Study, summary: Summary) -> dict[str, Any]:
         "during": during(summary.first),
         "reference": _reference(study, summary),
         "diverged": sum(len(each.diverged) for each in summary.branches),
+        "statistics_panels": len(training.with_statistics(summary)),
         "claims": tables.claim_table(summary.claims) if summary.claims else None,
         "smoothness": tables.smoothness_table(summary.norms, summary),
         "subnetworks": tables.smoothness_table(summary.subnetworks, summary),
@@ -74,7 +75,7 @@ def _landscape(study: Study) -> dict[str, tuple[str, Figure | None]]:
 def _training(study: Study, summary: Summary) -> dict[str, tuple[str, Figure | None]]:
     return {
         "batch_sizes": ("Test error by batch size", training.batch_sizes(summary)),
-        "statistics": ("Training or statistics?", training.statistics(summary)),
+        "statistics": ("Training or statistics", training.statistics(summary)),
         "subnetworks": ("Tickets", training.subnetworks(summary)),
         "shift_cosine": ("Covariate shift, cosine", shifts.shift(study, measure="cosine")),
         "shift_l2": ("Covariate shift, l2", shifts.shift(study, measure="l2")),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, share_axis
+from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, step_axis
 from tfticket.report.norms.cells import Branch, Study, tracked
 from tfticket.report.norms.comparisons import BASELINES
 from tfticket.report.norms.paper import figure_of
@@ -31,6 +31,7 @@ _TITLES = {
     "beta": "effective beta",
 }
 _MOST_ROWS = 6
+_MANY = 160  # moments above which dots are small
 _TRIMMED = 0.995  # share of the values that an axis makes room for
 
 
@@ -47,7 +48,7 @@ def figure4(study: Study) -> Figure | None:
         drawn = [_draw(here, study, branch, measure, pair) for branch in pair]
         _scale([here], measure, drawn)
         here.set_title(_TITLES[measure])
-        share_axis(here)
+        step_axis(here, _last(pair))
     handles = axes[0][0].get_legend_handles_labels()[0]
     figure.legend(loc="outside upper left", ncols=4, handles=handles)
     return figure
@@ -65,9 +66,9 @@ def over_paper(study: Study) -> Figure | None:
         for row, branch in enumerate(pair):
             curve = paper[measure][branch.norm]
             edges = np.stack([curve.low, curve.high], axis=1)
-            _gray(axes[row][column], curve.share, edges, measure)
+            _gray(axes[row][column], curve.share * branch.steps, edges, measure)
             drawn += [edges, _draw(axes[row][column], study, branch, measure, pair)]
-        _finish_column([row[column] for row in axes], measure, drawn)
+        _finish_column([row[column] for row in axes], measure, drawn, _last(pair))
     _name_rows(axes, pair)
     return figure
 
@@ -85,11 +86,11 @@ def rows(study: Study) -> Figure | None:
         for row, branch in enumerate(others):
             here = axes[row][column]
             if baseline is not None:
-                share, edges = _edges(study, baseline, measure)
-                _gray(here, share, edges, measure)
+                steps, edges = _edges(study, baseline, measure)
+                _gray(here, steps, edges, measure)
                 drawn.append(edges)
             drawn.append(_draw(here, study, branch, measure, branches))
-        _finish_column([row[column] for row in axes], measure, drawn)
+        _finish_column([row[column] for row in axes], measure, drawn, _last(branches))
     _name_rows(axes, others)
     return figure
 
@@ -117,50 +118,59 @@ def band_of(record: SmoothnessRecord, measure: str) -> np.ndarray:
 
 
 def _edges(study: Study, branch: Branch, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    steps, found = over_seeds(study.landscapes(branch), lambda record: band_of(record, measure))
-    return steps / branch.steps, found
+    return over_seeds(study.landscapes(branch), lambda record: band_of(record, measure))
 
 
 def _draw(
     axes: Axes, study: Study, branch: Branch, measure: str, among: Sequence[Branch]
 ) -> np.ndarray:
-    share, found = _edges(study, branch, measure)
+    steps, found = _edges(study, branch, measure)
     color = line_style(branch.label, labels(among))["color"]
     if measure == "beta":
         _beta_line(axes, study, branch, color)
     else:
         axes.fill_between(
-            share, *found.T, color=color, alpha=0.5, linewidth=0.4, label=branch.label
+            steps, *found.T, color=color, alpha=0.5, linewidth=0.4, label=branch.label
         )
     return found
 
 
 def _beta_line(axes: Axes, study: Study, branch: Branch, color: str) -> None:
     """A line through all moments; a dot where beta is a measurement, hollow where saturated."""
-    share, edges = _edges(study, branch, "beta")
+    steps, edges = _edges(study, branch, "beta")
     _, saturated = over_seeds(study.landscapes(branch), lambda r: r.saturated.astype(float))
     beta, bound = edges[:, 0], saturated >= 0.5
-    axes.plot(share, beta, color=color, linewidth=0.8, alpha=0.5)
-    axes.plot(share[~bound], beta[~bound], "o", color=color, markersize=2.8, label=branch.label)
+    axes.plot(steps, beta, color=color, linewidth=0.8, alpha=0.5)
+    size = 2.8 if len(steps) <= _MANY else 1.7
+    axes.plot(steps[~bound], beta[~bound], "o", color=color, markersize=size, label=branch.label)
     axes.plot(
-        share[bound], beta[bound], "o", markersize=2.8, markerfacecolor=LIGHT["paper"],
+        steps[bound], beta[bound], "o", markersize=size, markerfacecolor=LIGHT["paper"],
         markeredgecolor=LIGHT["muted"], markeredgewidth=0.7,
     )  # fmt: skip
 
 
-def _gray(axes: Axes, share: np.ndarray, edges: np.ndarray, measure: str) -> None:
+def _gray(axes: Axes, steps: np.ndarray, edges: np.ndarray, measure: str) -> None:
     if measure == "beta":
-        axes.plot(share, edges[:, 0], color=LIGHT["muted"], linewidth=0.8, alpha=0.6)
+        axes.plot(steps, edges[:, 0], color=LIGHT["muted"], linewidth=0.8, alpha=0.6)
     else:
-        axes.fill_between(share, *edges.T, color=LIGHT["muted"], alpha=0.3, linewidth=0)
+        axes.fill_between(steps, *edges.T, color=LIGHT["muted"], alpha=0.3, linewidth=0)
 
 
-def _finish_column(axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray]) -> None:
+def _finish_column(
+    axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray], last: int
+) -> None:
     _scale(axes, measure, drawn)
     axes[0].set_title(_TITLES[measure])
     for here in axes[:-1]:
         here.tick_params(labelbottom=False)
-    share_axis(axes[-1])
+    for here in axes:
+        step_axis(here, last)
+        if here is not axes[-1]:
+            here.set_xlabel("")
+
+
+def _last(branches: Sequence[Branch]) -> int:
+    return max(branch.steps for branch in branches)
 
 
 def _name_rows(axes: Sequence[Sequence[Axes]], branches: Sequence[Branch]) -> None:
@@ -179,7 +189,6 @@ def _scale(axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray]) -> N
         measure == "loss_band" or is_wide(drawn) or max(tops) > 8 * min(tops)
     )
     for here in axes:
-        here.set_xlim(0, 1)
         if logarithmic:
             low, high = np.quantile(positive, [1 - _TRIMMED, _TRIMMED])
             here.set_ylim(low / 1.15, high * 1.15)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tfticket.report.canvas import LEVELS, LIGHT, WIDE, grid, log_axis, share_axis
+from tfticket.report.canvas import LEVELS, LIGHT, WIDE, grid, log_axis, step_axis
 from tfticket.report.norms.cells import Branch, Study
 from tfticket.report.norms.depth import running_median
 from tfticket.report.norms.series import is_wide, over_seeds
@@ -46,7 +46,8 @@ def shift(study: Study, *, measure: str) -> Figure | None:
             drawn.append((here, _panel(here, study, found[0], measure)))
             title = norm if len(rates) == 1 else f"{norm}, learning rate {rate:g}"
             here.set_title(title)
-            _axes_of(here, row=row, column=column, rows=len(rates), measure=measure)
+            _axes_of(here, row=row, column=column, rows=len(rates), measure=measure,
+                     last=max(branch.steps for branch in branches))  # fmt: skip
     _scale(drawn, measure)
     handles = drawn[0][0].get_legend_handles_labels()[0]
     if handles:
@@ -65,13 +66,12 @@ def _panel(axes: Axes, study: Study, branch: Branch, measure: str) -> np.ndarray
     records = study.shifts(branch)
     layers = [str(name) for name in next(iter(records.values())).layers]
     steps, values = over_seeds(records, lambda r: r.cosine if measure == "cosine" else r.l2)
-    share = steps / branch.steps
     if len(layers) > _MOST_LINES:
-        _heat_map(axes, share, values, layers, measure)
+        _heat_map(axes, steps, values, layers, measure)
         return np.empty(0)
     for place, (layer, color) in enumerate(zip(layers, _colors(len(layers)), strict=True)):
-        axes.plot(share, values[:, place], color=color, linewidth=0.5, alpha=0.3)
-        axes.plot(share, running_median(values[:, place]), color=color, label=layer)
+        axes.plot(steps, values[:, place], color=color, linewidth=0.5, alpha=0.3)
+        axes.plot(steps, running_median(values[:, place]), color=color, label=layer)
     return values
 
 
@@ -81,13 +81,13 @@ def _colors(count: int) -> list[str]:
 
 
 def _heat_map(
-    axes: Axes, share: np.ndarray, values: np.ndarray, layers: Sequence[str], measure: str
+    axes: Axes, steps: np.ndarray, values: np.ndarray, layers: Sequence[str], measure: str
 ) -> None:
     """Dark: the gradient stayed (cosine 1) or, in l2, changed much."""
     shown = values.T if measure == "cosine" else np.log10(np.maximum(values.T, 1e-12))
     low, high = (-0.2, 1.0) if measure == "cosine" else (None, None)
     axes.pcolormesh(
-        share, np.arange(len(layers)), shown, cmap="Blues", shading="nearest", rasterized=True,
+        steps, np.arange(len(layers)), shown, cmap="Blues", shading="nearest", rasterized=True,
         vmin=low, vmax=high,
     )  # fmt: skip
     axes.set_yticks(np.arange(len(layers)), layers, fontsize=7)
@@ -95,8 +95,8 @@ def _heat_map(
     axes.grid(visible=False)
 
 
-def _axes_of(axes: Axes, *, row: int, column: int, rows: int, measure: str) -> None:
-    share_axis(axes)
+def _axes_of(axes: Axes, *, row: int, column: int, rows: int, measure: str, last: int) -> None:
+    step_axis(axes, last)
     if row < rows - 1:
         axes.set_xlabel("")
         axes.tick_params(labelbottom=False)

@@ -119,8 +119,8 @@ def summarize_study(study: Study) -> Summary:
         first=first,
         reference=reference_condition(study),
         branches=branches,
-        norms=contrast_norms(branches),
-        subnetworks=contrast_subnetworks(branches),
+        norms=contrast_norms(study, first=first),
+        subnetworks=contrast_subnetworks(study, first=first),
         batch_losses=batch_losses(branches),
         claims=check_claims(list(files.recipe.get("expect") or ()), study),
     )

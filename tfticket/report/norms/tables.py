@@ -8,7 +8,7 @@ from tfticket.lottery.comparison import Interval
 from tfticket.report import words
 from tfticket.report.norms.batches import BatchLoss
 from tfticket.report.norms.cells import Branch
-from tfticket.report.norms.claims import CheckedClaim
+from tfticket.report.norms.claims import CheckedClaim, Reading
 from tfticket.report.norms.comparisons import BranchSummary, Contrast
 from tfticket.report.norms.measures import MEASURES, STATISTICS
 from tfticket.report.norms.summary import Summary
@@ -16,6 +16,7 @@ from tfticket.report.norms.words import bounds, quantity
 from tfticket.report.spread import Spread
 from tfticket.report.tables import Cell, Table
 
+_TIMES = ("seconds", "landscape_seconds", "shift_seconds")
 _TAGS = {"pass": "winning", "fail": "worse", "can't tell": "cant_tell", "no criterion": ""}
 
 
@@ -33,7 +34,7 @@ def claim_table(claims: Sequence[CheckedClaim]) -> Table:
                 Cell(_criterion(claim)),
                 _ours(claim),
                 Cell(str(claim.ours.seeds) if claim.ours else words.NONE),
-                Cell(str(claim.reading), claim.why, tag=_TAGS[claim.reading]),
+                Cell(_reading(claim), claim.why, tag=_TAGS[claim.reading]),
             )
             for claim in claims
         ),
@@ -54,7 +55,7 @@ def smoothness_table(contrasts: Sequence[Contrast], summary: Summary) -> Table |
         tuple(
             (
                 Cell(_name(contrast.branch)),
-                Cell(_name(contrast.against)),
+                Cell(_name(contrast.against), _until(contrast)),
                 *_varied(contrast.branch, varying),
                 *(_ratio(contrast.measures.get(name)) for name in measures),
                 _share(summary.branch(contrast.branch), "saturated"),
@@ -103,13 +104,14 @@ def accuracy_table(summary: Summary) -> Table | None:
     for each in summary.branches:
         contrast = by_name.get(each.branch.name)
         gain = contrast.measures.get("accuracy") if contrast else None
+        after = f"after {words.number(contrast.cut)}" if contrast and contrast.cut else ""
         rows.append(
             (
                 Cell(each.branch.label),
                 *_varied(each.branch, varying),
                 *([_percent(each.measures.get("density"))] if density else []),
                 *(_accuracy(each.measures.get(name)) for name in kinds),
-                *([_points(gain)] if kinds else []),
+                *([_points(gain, after)] if kinds else []),
                 _number(each.measures.get("loss")),
                 Cell(f"{len(each.diverged)} of {len(each.seeds)}" if each.diverged else ""),
                 Cell(str(len(each.seeds))),
@@ -119,24 +121,23 @@ def accuracy_table(summary: Summary) -> Table | None:
 
 
 def batch_table(losses: Sequence[BatchLoss]) -> Table | None:
-    """What each smaller batch costs, and how much of it is a matter of statistics."""
+    """A row a norm: what each smaller batch costs; beneath, what other statistics win back."""
     if not losses:
         return None
-    columns = ("<norm", "batch size", "accuracy lost, points", "won back by statistics taken again",
-               "seeds")  # fmt: skip
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(loss.label),
-                Cell(str(loss.batch_size), f"against {loss.largest}"),
-                _points(loss.drop),
-                _points(loss.mismatch),
-                Cell(str(loss.drop.seeds)),
-            )
-            for loss in losses
-        ),
-    )
+    sizes = sorted({loss.batch_size for loss in losses}, reverse=True)
+    found = {(loss.label, loss.batch_size): loss for loss in losses}
+    columns = ("<norm", "<points of accuracy", *(f"batch of {size}" for size in sizes), "seeds")
+    rows = []
+    for label in dict.fromkeys(loss.label for loss in losses):
+        own = [found.get((label, size)) for size in sizes]
+        known = [loss for loss in own if loss is not None]
+        seeds = Cell(str(max(loss.drop.seeds for loss in known)))
+        lost = [_points(loss.drop if loss else None) for loss in own]
+        rows.append((Cell(label), Cell(f"lost against {known[0].largest}"), *lost, seeds))
+        if any(loss.mismatch for loss in known):
+            won = [_points(loss.mismatch if loss else None) for loss in own]
+            rows.append((Cell(""), Cell("won back by statistics taken again"), *won, Cell("")))
+    return Table(columns, tuple(rows))
 
 
 def cost_table(summary: Summary) -> Table | None:
@@ -147,7 +148,8 @@ def cost_table(summary: Summary) -> Table | None:
     columns = ("<branch", "training and measuring", "of it measuring", "share")
     rows = []
     for each in found:
-        seconds, tracking = (sum(each.values(n).values()) for n in ("seconds", "landscape_seconds"))
+        seconds, *trackers = (sum(each.values(name).values()) for name in _TIMES)
+        tracking = sum(trackers)
         rows.append(
             (
                 Cell(each.branch.name),
@@ -163,6 +165,10 @@ def _name(branch: Branch) -> str:
     return branch.label if branch.subnetwork == "dense" else f"{branch.label}, {branch.subnetwork}"
 
 
+def _until(contrast: Contrast) -> str:
+    return f"both to iteration {words.number(contrast.cut)}" if contrast.cut else ""
+
+
 def _part(first: float) -> str:
     return "" if first >= 1 else f"first {words.percent(first, 0)} of training"
 
@@ -174,6 +180,10 @@ def _said(measure: str, value: float | None) -> str:
     if kind == "points":
         return words.points(value)
     return words.factor(value) if kind == "times" else quantity(value)
+
+
+def _reading(claim: CheckedClaim) -> str:
+    return "noted" if claim.reading is Reading.NOTED else str(claim.reading)
 
 
 def _criterion(claim: CheckedClaim) -> str:
@@ -200,10 +210,11 @@ def _ratio(ratio: Interval | None) -> Cell:
     return Cell(words.factor(ratio.mean), bounds(ratio) if ratio.seeds > 1 else "")
 
 
-def _points(difference: Interval | None) -> Cell:
+def _points(difference: Interval | None, remark: str = "") -> Cell:
     if difference is None:
         return Cell("")
-    return Cell(words.points(difference.mean), words.points_interval(difference))
+    details = (words.points_interval(difference), remark)
+    return Cell(words.points(difference.mean), ", ".join(part for part in details if part))
 
 
 def _accuracy(spread: Spread | None) -> Cell:
@@ -238,6 +249,8 @@ def _varying(branches: Sequence[Branch], *, subnetwork: bool = True) -> list[str
         found.append("learning rate")
     if len({b.batch_size for b in branches}) > 1:
         found.append("batch size")
+    if len({b.steps for b in branches}) > 1:
+        found.append("iterations")
     if subnetwork and len({b.subnetwork for b in branches}) > 1:
         found.append("<subnetwork")
     return found
@@ -247,6 +260,7 @@ def _varied(branch: Branch, varying: Sequence[str]) -> list[Cell]:
     cells = {
         "learning rate": Cell(f"{branch.learning_rate:g}"),
         "batch size": Cell(str(branch.batch_size)),
+        "iterations": Cell(words.number(branch.steps)),
         "<subnetwork": Cell(branch.subnetwork),
     }
     return [cells[name] for name in varying]

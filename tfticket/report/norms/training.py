@@ -15,10 +15,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, new_axes, percent_axis
 from tfticket.report.norms.batches import by_batch_size
 from tfticket.report.norms.comparisons import BranchSummary
-from tfticket.report.norms.measures import STATISTICS
+from tfticket.report.norms.measures import MOVING, STATISTICS
 from tfticket.report.norms.series import labels, norm_style
 from tfticket.report.norms.summary import Summary
-from tfticket.report.norms.words import quantity
 from tfticket.report.spread import Spread
 
 _STATISTICS_STYLES = dict(
@@ -34,6 +33,7 @@ _SUBNETWORKS = {
     "ticket": ("blue", "s", 0.0),
     "random": ("purple", "v", 0.2),
 }
+_MOST_PANELS = 3
 _BANDS = {
     "predictiveness": "gradient-predictiveness band",
     "loss_band": "loss band, log10(highest / lowest)",
@@ -59,7 +59,7 @@ def learning_rates(summary: Summary) -> Figure | None:
     _ticks(axes, sorted(rates))
     axes.set_xlabel("learning rate, logarithmic")
     _measure_axis(axes, measure)
-    axes.legend()
+    figure.legend(loc="outside upper left", ncols=4, handles=_handles(axes))
     return figure
 
 
@@ -83,20 +83,19 @@ def batch_sizes(summary: Summary) -> Figure | None:
                   turn=lambda accuracy: 1 - accuracy)  # fmt: skip
     _batch_axis(axes, sorted({size for of_norm in norms.values() for size in of_norm}))
     percent_axis(axes, "test error (%)")
-    axes.legend()
+    figure.legend(loc="outside upper left", ncols=4, handles=_handles(axes))
     return figure
 
 
 def statistics(summary: Summary) -> Figure | None:
-    """Test error over batch sizes by where the statistics of the normalization come from."""
-    norms = {
-        name: of_norm
-        for name, of_norm in by_batch_size(summary.branches).items()
-        if "batch" in name and any(_recovered(found) for found in of_norm.values())
-    }
+    """Test error over batch sizes by where the statistics of the normalization come from.
+
+    A panel a norm that has moving statistics; beside batch norm itself at most two others.
+    """
+    norms = with_statistics(summary)
     if not norms:
         return None
-    figure, axes = grid(1, len(norms), width=max(5.6, 3.9 * len(norms)), height=3.5)
+    figure, axes = grid(1, len(norms), width=WIDE if len(norms) > 1 else 5.6, height=3.5)
     for here, (name, of_norm) in zip(axes[0], norms.items(), strict=True):
         own = [of_norm[size] for size in sorted(of_norm, reverse=True)]
         for measure, said in STATISTICS.items():
@@ -107,12 +106,26 @@ def statistics(summary: Summary) -> Figure | None:
         _batch_axis(here, sorted(of_norm))
         percent_axis(here, "test error (%)")
         here.set_title(name)
-    axes[0][0].legend(title="statistics when tested", alignment="left")
+    limits = [limit for here in axes[0] for limit in here.get_ylim()]
+    for here in axes[0]:
+        here.set_ylim(min(limits), max(limits))
+    figure.legend(loc="outside upper left", ncols=4, handles=_handles(axes[0][0]))
     return figure
 
 
+def with_statistics(summary: Summary) -> dict[str, dict[int, BranchSummary]]:
+    """The norms that `statistics` has a panel for, by batch size."""
+    found = {
+        name: of_norm
+        for name, of_norm in by_batch_size(summary.branches).items()
+        if any(_recovered(each) for each in of_norm.values())
+    }
+    return {name: found[name] for name in sorted(found, key=lambda n: n != "batch")[:_MOST_PANELS]}
+
+
 def _recovered(found: BranchSummary) -> bool:
-    return any(found.values(name) for name in STATISTICS if name != "accuracy")
+    has_moving = found.branch.norm in MOVING
+    return has_moving and any(found.values(name) for name in STATISTICS if name != "accuracy")
 
 
 def subnetworks(summary: Summary) -> Figure | None:
@@ -131,10 +144,14 @@ def subnetworks(summary: Summary) -> Figure | None:
         here.set_xticks(range(len(names)), names)
         here.set_xlim(-0.6, len(names) - 0.4)
         here.set_ylim(bottom=0)
-        here.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
+        here.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         here.set_title(title)
-    axes[0][0].legend()
+    figure.legend(loc="outside upper left", ncols=3, handles=_handles(axes[0][0]))
     return figure
+
+
+def _handles(axes: Axes) -> list[Any]:
+    return axes.get_legend_handles_labels()[0]
 
 
 def _subnetwork(
