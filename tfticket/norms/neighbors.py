@@ -59,3 +59,9 @@ def with_plain_weights(layer: keras.Layer) -> keras.Layer:
 def with_bias(layer: keras.Layer) -> keras.Layer:
     """The same layer, not built, with a bias."""
     return rebuilt(layer, lambda old: type(old).from_config({**old.get_config(), "use_bias": True}))
+
+
+def copy_masks(old: keras.Layer, new: keras.Layer) -> None:
+    """Gives a layer the masks of the one that it stands for, if that has any."""
+    if isinstance(old, Masked):
+        new.set_masks({key: mask.numpy() for key, mask in old.masks.items()})

@@ -18,7 +18,6 @@ from tfticket.norms.graph import Graph, unmasked
 from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of
 from tfticket.norms.swap_report import SwappedLayer, SwapReport
 from tfticket.norms.transfer import carried_options, carry_weights
-from tfticket.sparsity.wrapper import Masked
 from tfticket.state import named_layers, stable_name, variable_owners
 
 Where = str | Iterable[str] | Callable[[str, keras.Layer], bool] | None
@@ -204,8 +203,7 @@ def _copy_weights(old: keras.Layer, new: keras.Layer, changes: Sequence[_Change]
     for change in changes:
         if change.shift is not None and unmasked(new).bias.shape == change.shift.shape:
             unmasked(new).bias.assign(change.shift.value)
-    if isinstance(old, Masked):
-        new.set_masks({key: mask.numpy() for key, mask in old.masks.items()})
+    neighbors.copy_masks(old, new)
 
 
 def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:
