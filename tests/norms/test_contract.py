@@ -57,7 +57,7 @@ def trained(request):
     keras.utils.set_random_seed(7)
     plain = network(request.param)
     mask = random_mask(plain)
-    model = compiled(sparsify(plain, mask), keras.optimizers.SGD(0.05, momentum=0.9))
+    model = compiled(sparsify(plain, mask), keras.optimizers.SGD(0.05), jit_compile=False)
     before = {key: np.array(v.numpy()) for key, v in named_variables(model).items()}
     x, y = batch((8, 8, 2))
     history = model.fit(x, y, batch_size=8, epochs=2, verbose=0)
@@ -136,10 +136,9 @@ def test_mixed_precision_computes_statistics_precisely(kind, policy, seeded):
     np.testing.assert_allclose(mixed, precise, rtol=2 * digits, atol=4 * digits)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_network_learns_in_mixed_precision(kind, policy, seeded):
-    keras.config.set_dtype_policy(policy)
+def test_a_network_learns_in_mixed_precision(kind, seeded):
+    keras.config.set_dtype_policy("mixed_float16")
     model = compiled(network(kind), "sgd", run_eagerly=True)
     before = model.get_layer("conv").kernel.numpy()
     assert np.isfinite(model.train_on_batch(*batch((8, 8, 2))))
