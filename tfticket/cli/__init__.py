@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import click
 
 from tfticket import __version__
+from tfticket.cli.bench import bench
 from tfticket.cli.common import InterruptError, Invocation
 from tfticket.cli.completion import completion
 from tfticket.cli.export import export
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (recipe, runs, report, ticket, export, publish, completion):
+for command in (recipe, runs, report, ticket, export, publish, bench, completion):
     cli.add_command(command)
 
 

@@ -27,14 +27,15 @@ def record_start(run: RunDir, *, command: Sequence[str]) -> None:
         command: The command line.
     """
     started = datetime.now().astimezone().isoformat(timespec="seconds")
-    facts = {"started": started, "command": list(command), **_machine()}
+    facts = {"started": started, "command": list(command), **machine()}
     known = run.environment_facts()
     if known:
         facts = {"resumed": [*known.get("resumed", []), facts]}
     run.update_environment(facts)
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Versions, commit, platform, and the number of processors that may be used."""
     return {
         "versions": {"tfticket": __version__, "python": platform.python_version(), **_versions()},
         "git_commit": _git_commit(Path(str(files("tfticket"))).parent),
