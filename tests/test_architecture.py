@@ -40,6 +40,7 @@ QUICK = (
     "tfticket.errors",
     "tfticket.recipe",
     "tfticket.recipe.catalog",
+    "tfticket.recipe.cells",
     "tfticket.recipe.fields",
     "tfticket.recipe.training",
     "tfticket.recipe.kind",
