@@ -42,7 +42,7 @@ class Graph:
 
     def __init__(self, model: keras.Model) -> None:
         self.layers: list[keras.Layer] = []
-        self._shapes: dict[int, tuple[int | None, ...]] = {}
+        self._calls: dict[int, list[Any]] = defaultdict(list)
         self._before: dict[int, list[Any]] = defaultdict(list)
         self._after: dict[int, list[Any]] = defaultdict(list)
         for graph in _graphs(model):
@@ -57,14 +57,22 @@ class Graph:
 
     def _add(self, node: Any) -> None:
         layer = node.operation
-        is_model = isinstance(layer, keras.Model)
-        if id(layer) not in self._shapes and isinstance(layer, keras.Layer) and not is_model:
-            self.layers.append(layer)
-            self._shapes[id(layer)] = tuple(node.input_tensors[0].shape)
+        if isinstance(layer, keras.Layer) and not isinstance(layer, keras.Model):
+            if id(layer) not in self._calls:
+                self.layers.append(layer)
+            self._calls[id(layer)].append(node)
+
+    def inputs(self, layer: keras.Layer) -> list[Any]:
+        """The first symbolic input of a layer, for each of its calls."""
+        return [node.input_tensors[0] for node in self._calls[id(layer)]]
 
     def input_shape(self, layer: keras.Layer) -> tuple[int | None, ...]:
         """The shape of the first input of a layer where it is met first, with the batch axis."""
-        return self._shapes[id(layer)]
+        return tuple(self.inputs(layer)[0].shape)
+
+    def call_arguments(self, layer: keras.Layer, name: str) -> list[Any]:
+        """What a layer is called with under a name, for each of its calls; None for nothing."""
+        return [node.arguments.kwargs.get(name) for node in self._calls[id(layer)]]
 
     def before(self, layer: keras.Layer) -> list[Any]:
         """What makes the first input of a layer, for each of its calls."""
