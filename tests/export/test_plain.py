@@ -8,6 +8,7 @@ from helpers import compiled
 
 from tfticket.errors import ModelError, RunError
 from tfticket.export import save_keras
+from tfticket.models import build
 from tfticket.sparsity import get_mask
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -21,6 +22,17 @@ def test_the_file_needs_only_keras(tmp_path):
     loaded = keras.saving.load_model(path)
     assert not loaded.compiled
     np.testing.assert_allclose(loaded(x), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["ws_group", "linf_batch"])
+def test_norms_of_ours_become_those_of_keras(norm, tmp_path):
+    model = build("conv2", (8, 8, 1), 3, width=0.1, norm=norm)
+    model(digits()[0][:50], training=True)  # moves the statistics
+    path = save_keras(model, tmp_path / "a.keras")
+    with zipfile.ZipFile(path) as archive:
+        assert b"tfticket" not in archive.read("config.json")
+    x = digits()[0][50:60]
+    np.testing.assert_allclose(keras.saving.load_model(path)(x), model(x), atol=1e-5)
 
 
 def test_zeros_stay_and_the_model_is_as_it_was(tmp_path):

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import keras
 
+from tfticket.cloning import clone, copy_layer, copy_state
 from tfticket.models import save_file
+from tfticket.norms.layers import plain_layer
 from tfticket.sparsity.convert import strip
 
 
 def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     """Writes a model as a `.keras` file to predict with, whole or not at all.
 
-    It holds no wrappers, but their zeros, and no optimizer or loss: nothing of tfticket is needed
-    to load it.
+    It holds no wrappers, but their zeros, and no optimizer or loss; normalization layers of
+    tfticket become those of Keras that predict the same (`plain_layer`). So nothing of tfticket is
+    needed to load it, but for a `FilterResponseNorm`, which Keras doesn't have.
 
     Args:
         model: A built Sequential or Functional model, sparsified or plain. It isn't changed.
@@ -25,6 +28,13 @@ def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
         ModelError: when the name ends in something else, or for a subclassed model.
         RunError: when the file can't be written.
     """
-    plain = strip(model)
+    stripped = strip(model)
+    copied = clone(
+        stripped, lambda layer: plain_layer(layer) or copy_layer(layer), instead="Rebuild it."
+    )
+    for layer, new in copied.layers:
+        if type(new) is type(layer):
+            copy_state(layer, new)
+    plain = copied.model
     plain.compiled, plain.optimizer = False, None  # Keras has no option to leave them out
     return save_file(plain, path)

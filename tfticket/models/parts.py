@@ -28,7 +28,8 @@ class Parts:
 
     Attributes:
         seed: Each layer's initializer gets a seed of its own, derived from this and the layer's
-            name, so that no two layers of one shape start with the same weights.
+            name, so that no two layers of one shape start with the same weights. Dropout and noisy
+            normalization get theirs from it too.
         width: Factor of the number of units or channels.
         norm: Goes between a layer and its ReLU; the layer has no bias then, which the
             normalization would take away again. With one that standardizes weights, convolutions

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "StandardizedConv3D": "tfticket.norms.layers.convolution",
         "covariate_noise": "tfticket.norms.layers.noise",
         "group_count": "tfticket.norms.layers.group",
+        "plain_layer": "tfticket.norms.layers.plain",
         "standardized": "tfticket.norms.layers.convolution",
     },
 )
