@@ -15,22 +15,27 @@ _MODULES = (
     "lottery",
     "metrics",
     "models",
+    "norms",
     "recipe",
     "report",
     "schedules",
     "sparsity",
     "state",
+    "statistics",
 )
 
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         **{name: f"tfticket.{name}" for name in _MODULES},
+        "LandscapeTracker": "tfticket.norms.tracker",
         "Mask": "tfticket.sparsity.mask",
         "Masked": "tfticket.sparsity.wrapper",
+        "ShiftTracker": "tfticket.norms.shift_tracker",
         "Ticket": "tfticket.lottery.ticket",
         "TicketSearch": "tfticket.lottery.search",
         "sparsify": "tfticket.sparsity.convert",
         "strip": "tfticket.sparsity.convert",
+        "swap_norm": "tfticket.norms.swap",
     },
 )
