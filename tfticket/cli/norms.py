@@ -1,0 +1,223 @@
+"""`tfticket norms`: swap, fold and check the normalization of a model file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tfticket.cli.common import columns, json_option, print_columns, print_json
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfticket.norms.findings import Finding
+
+model_argument = click.argument(
+    "model_file", metavar="MODEL", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+_SHOWN_LAYERS = 3
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where a command writes its model, and whether over a file that is there."""
+    for option in (
+        click.option("--overwrite", is_flag=True, help="Write over a file that is there."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The .keras file to write.  [default: MODEL's name and what was done]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def norms() -> None:
+    """Swap, fold and check normalization."""
+
+
+@norms.command(name="list")
+@json_option
+def list_kinds(as_json: bool) -> None:
+    """List the kinds of normalization and their options.
+
+    \b
+    tfticket norms list
+    """
+    from tfticket.cli.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket.norms.catalog import NORMS, options_of
+
+    options = {kind: options_of(kind) for kind in NORMS}
+    if as_json:
+        print_json(options)
+        return
+    shared = set.intersection(*(set(names) for names in options.values() if names))
+    print_columns(
+        (kind, ", ".join(name for name in names if name not in shared))
+        for kind, names in options.items()
+    )
+    click.echo(f"All but none: {', '.join(sorted(shared))}", err=True)
+
+
+@norms.command()
+@model_argument
+@click.option("--to", required=True, metavar="KIND", help="What to swap to; see `norms list`.")
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="PATTERN",
+    help="Swap only the norms whose key fits, such as 'block1_*'; may be given again.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the kind, such as groups=16; may be given again.",
+)
+@click.option(
+    "--bias/--no-bias",
+    default=True,
+    help="With --to none: give layers without a bias the shift of their norm.  [default: bias]",
+)
+@output_options
+@json_option
+def swap(
+    model_file: Path,
+    to: str,
+    where: Sequence[str],
+    options: Sequence[str],
+    bias: bool,
+    output: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Give a copy of MODEL another normalization.
+
+    MODEL is a .keras file. The copy keeps all other weights, and must be trained.
+
+    \b
+    tfticket norms swap model.keras --to group --option groups=16
+    """
+    given = dict(_option(text) for text in options)
+    output = _output(model_file, output, to, overwrite=overwrite)
+    model = _load(model_file)
+    from tfticket import models
+    from tfticket.norms.swap import swap_norm
+
+    swapped, report = swap_norm(model, to, where=where or None, add_bias=bias, **given)
+    models.save_file(swapped, output)
+    if as_json:
+        print_json({"output": output, **asdict(report)})
+        return
+    print_columns(report.rows())
+    for key in report.closed:
+        click.echo(f"not swapped: {key}, inside a layer that can't be opened", err=True)
+    if report.needs_statistics:
+        click.echo("Moving statistics are new: train, or recalibrate them on data.", err=True)
+    click.echo(output)
+
+
+@norms.command()
+@model_argument
+@output_options
+@json_option
+def fold(model_file: Path, output: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Put the batch normalization of MODEL into the layers around it.
+
+    MODEL is a .keras file. The copy infers the same, and isn't for training.
+
+    \b
+    tfticket norms fold model.keras -o small.keras
+    """
+    output = _output(model_file, output, "folded", overwrite=overwrite)
+    model = _load(model_file)
+    from tfticket import models
+    from tfticket.norms.folding import fold_batch_norm
+
+    folded = fold_batch_norm(model)
+    models.save_file(folded.model, output)
+    if as_json:
+        print_json({"output": output, "folded": folded.folded, "left": folded.left})
+        return
+    rows = [(norm, f"into {layer}") for norm, layer in folded.folded.items()]
+    rows += [(norm, f"left: {why}") for norm, why in folded.left.items()]
+    print_columns(rows)
+    click.echo(output)
+
+
+@norms.command()
+@model_argument
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Examples in a batch of training on a device."
+)
+@json_option
+def doctor(model_file: Path, batch_size: int | None, as_json: bool) -> None:
+    """Look for known mistakes in the normalization of MODEL.
+
+    MODEL is a .keras file. Nothing is changed. Each finding says what to do.
+
+    \b
+    tfticket norms doctor model.keras --batch-size 4
+    """
+    model = _load(model_file)
+    from tfticket.norms.doctor import diagnose
+
+    findings = diagnose(model, batch_size=batch_size)
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+        return
+    for finding in findings:
+        _print_finding(finding)
+    if not findings:
+        click.echo("Nothing to complain of.")
+    if batch_size is None:
+        click.echo("Batches weren't looked at: give --batch-size.", err=True)
+
+
+def _print_finding(finding: Finding) -> None:
+    more = len(finding.layers) - _SHOWN_LAYERS
+    layers = ", ".join(finding.layers[:_SHOWN_LAYERS]) + (f" and {more} more" if more > 0 else "")
+    click.echo(f"{finding.severity}: {finding.code}: {layers}")
+    rows = [("what", finding.what), ("remedy", finding.remedy), ("see", finding.reference)]
+    for line in columns(row for row in rows if row[1]):
+        click.echo(f"  {line}")
+
+
+def _load(path: Path) -> keras.Model:
+    from tfticket.cli.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket import models
+    from tfticket.norms import catalog  # noqa: F401  (files may hold its layers,
+    from tfticket.sparsity import wrapper  # noqa: F401  and layers with masks)
+
+    return models.load_file(path)
+
+
+def _output(model: Path, output: Path | None, done: str, *, overwrite: bool) -> Path:
+    path = output or model.with_name(f"{model.stem}-{done}.keras")
+    if path.suffix != ".keras":
+        raise click.BadParameter("the name must end in .keras.", param_hint="--output")
+    if path.exists() and not overwrite:
+        raise click.BadParameter(f"{path} exists; give --overwrite.", param_hint="--output")
+    return path
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} isn't NAME=VALUE.", param_hint="--option")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value  # a word, such as the name of an initializer
