@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 
@@ -160,3 +161,50 @@ def test_shapes_may_be_unknown_but_for_the_channels(kind, seeded):
         x = np.random.default_rng(0).normal(2, 3, shape).astype(np.float32)
         same = type(layer).from_config(layer.get_config())
         np.testing.assert_allclose(traced(x), same(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_mask_is_heeded_and_passed_on_or_given_up_aloud(kind, seeded):
+    x = np.random.default_rng(0).normal(2, 3, (4, 6, 4)).astype(np.float32)
+    mask = np.arange(6) < np.array([[6], [4], [2], [5]])
+    options = {"seed": 1} if kind == "noisy_batch" else {}
+    outputs = []
+    for garbage in (0.0, 1e6):
+        inputs = tf.constant(np.where(mask[..., None], x, garbage).astype(np.float32))
+        keras.src.backend.set_keras_mask(inputs, mask)
+        layer = norm_layer(kind, 4, **options)
+        gives_up = not layer.supports_masking
+        with pytest.warns(UserWarning, match="mask") if gives_up else contextlib.nullcontext():
+            given = layer(inputs, training=True)
+        assert gives_up or given._keras_mask is not None
+        outputs.append(given.numpy()[mask])
+    np.testing.assert_allclose(*outputs, atol=1e-5)
+
+
+def test_layers_of_ours_are_compiled_by_xla(seeded):
+    ours = ("frozen_batch", "group", "filter_response", "l1_batch", "l2_batch", "linf_batch")
+    built = {kind: norm_layer(kind, 4) for kind in ours}
+    noisy = norm_layer("noisy_batch", 4)
+    conv = standardized(layers.Conv2D(4, 3))
+
+    @tf.function(jit_compile=True)
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = {kind: layer(x, training=True) for kind, layer in built.items()}
+            outputs["conv"], outputs["noisy_batch"] = conv(x), noisy(x, training=True)
+            loss = sum(tf.reduce_sum(y**3) for y in outputs.values())
+        return outputs, tape.gradient(loss, x)
+
+    x = tf.constant(np.random.default_rng(0).normal(2, 3, (4, 5, 5, 4)).astype(np.float32))
+    for layer in (*built.values(), noisy, conv):
+        layer.build(x.shape)
+    copies = {kind: type(one).from_config(one.get_config()) for kind, one in built.items()}
+    outputs, gradient = step(x)
+    assert np.isfinite(gradient).all()
+    assert np.isfinite(outputs["noisy_batch"]).all()
+    np.testing.assert_allclose(outputs["conv"], conv(x), atol=1e-5)
+    for kind, copy in copies.items():
+        np.testing.assert_allclose(outputs[kind], copy(x, training=True), atol=1e-5)
+        for one, other in zip(built[kind].weights, copy.weights, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
