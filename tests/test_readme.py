@@ -24,7 +24,7 @@ def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_each_recipe_is_in_the_table() -> None:
-    listed = set(re.findall(r"^\| `(lth_\w+)` \|", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `((?:lth|norms)_\w+)` \|", README, re.MULTILINE))
     assert listed == {entry.name for entry in catalog.list_recipes()}
 
 

@@ -49,12 +49,16 @@ def _watched(iterator: Any, look: Callable[[Any], None]) -> Any:
         return iterator  # whoever trains finds out by itself
     look(first)
 
+    # TensorFlow never forgets the function of a generator, which therefore must not hold the data.
+    kept = [iterator, first]
+    spec = iterator.element_spec
+    del iterator, first
+
     def batches() -> Iterator[Any]:
-        yield first
-        yield from iterator
+        yield kept.pop()
+        yield from kept.pop()
 
     # The same element types as before, to the last unknown dimension: no new trace.
-    spec = iterator.element_spec
     dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
     options = tf.data.Options()
     options.autotune.enabled = False
