@@ -206,3 +206,21 @@ ENVIRONMENT = {
     "data": {"name": "cifar10", "train": 45000, "validation": 5000, "test": 10000,
              "description": "Synthetic numbers, for looking at the page only."},
 }  # fmt: skip
+
+
+def hand_made(losses=((1, 10), (2, 200)), change=((1, 3), (2, 10))):
+    """Two moments and the multipliers 1/2 and 2, in numbers that one can reckon with."""
+    return SmoothnessRecord(
+        step=np.array([0, 100]),
+        learning_rate=np.array([0.2, 0.2]),
+        multipliers=np.array([0.5, 2.0]),
+        loss=np.array([2.0, 1.0]),
+        losses=np.array(losses, float),
+        weight_norm=np.array([10.0, 10.0]),
+        gradient_norm=np.array([5.0, 5.0]),
+        direction_norm=np.array([1.0, 1.0]),
+        slope=np.array([-5.0, -5.0]),
+        gradient_norms=np.array([[4.0, 3.0], [4.0, 3.0]]),
+        gradient_change=np.array(change, float),
+        curvature=np.array([[0.4, 1.0], [20.0, 1.0]]),
+    )

@@ -21,10 +21,9 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from tfticket.report.words import number, percent
+from tfticket.report.words import number, percent, superscript
 
 T = TypeVar("T")
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 PALETTE: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -193,7 +192,7 @@ def power(value: float) -> str:
         return number(value, max(0, -int(np.floor(np.log10(value) + 1e-9))))
     exponent = int(np.floor(np.log10(value) + 1e-9))
     lead = round(value / 10.0**exponent)
-    raised = str(exponent).translate(_RAISED)
+    raised = superscript(exponent)
     return f"10{raised}" if lead == 1 else f"{lead}·10{raised}"
 
 

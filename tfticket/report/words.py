@@ -11,6 +11,7 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 NONE = "\N{EM DASH}"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, digits: int = 0) -> str:
@@ -22,6 +23,11 @@ def number(value: float, digits: int = 0) -> str:
     if text.lstrip("-").strip("0.") == "":
         text = text.lstrip("-")
     return text.replace("-", MINUS)
+
+
+def superscript(exponent: int) -> str:
+    """A raised whole number: ⁻⁶."""
+    return str(exponent).translate(_RAISED)
 
 
 def percent(rate: float, digits: int | None = None) -> str:

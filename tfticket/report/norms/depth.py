@@ -16,6 +16,7 @@ from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.report.canvas import LEVELS, LIGHT, WIDE, grid, log_axis, new_axes, step_axis
 from tfticket.report.norms.cells import Branch, Study, tracked
 from tfticket.report.norms.series import is_wide, labels, line_style, over_seeds
+from tfticket.report.norms.words import quantity
 from tfticket.report.words import TIMES, percent
 
 MOMENTS = (0.0, 0.1, 0.33, 0.66, 1.0)
@@ -75,7 +76,8 @@ def _beta_panel(axes: Axes, study: Study, branch: Branch) -> None:
 def multiplier_axis(axes: Axes, k: np.ndarray) -> None:
     """Ticks at a few of the multipliers."""
     low, high = float(k[0]), float(k[-1])
-    wanted = [t for t in (0.01, 0.03, 0.1, 0.3, 0.5, 1, 2, 4, 10, 30) if low <= t <= high]
+    usual = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if high > 20 * low else (0.25, 0.5, 1, 2, 4, 8)
+    wanted = [tick for tick in usual if low <= tick <= high]
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(wanted or [low, high]))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -170,6 +172,7 @@ def _along(
         log_axis(axes.yaxis)
     else:
         _window(axes, np.concatenate(drawn))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
     step_axis(axes, max(branch.steps for branch in branches))
     figure.legend(loc="outside upper left", ncols=4)
     return figure, axes

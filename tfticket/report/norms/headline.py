@@ -12,6 +12,7 @@ from tfticket.report.norms.claims import CheckedClaim, Reading
 from tfticket.report.norms.comparisons import Contrast
 from tfticket.report.norms.words import bounds, during, listed, norm, times
 
+_APART = 3.0
 _BANDS = {"predictiveness": "gradient-predictiveness band", "loss_band": "loss band"}
 
 
@@ -62,8 +63,16 @@ def _smoothness(norms: Sequence[Contrast], first: float) -> list[str]:
     if main.against.norm == "none":
         start = f"With {norm(main.branch.label)} instead of none,"
     seeds = words.plural(found[0][1].seeds, "seed")
-    luck = " One seed can't tell that from luck." if found[0][1].seeds < 2 else ""
-    return [f"{start} {listed(said)} {during(first)} ({seeds}).{luck}"]
+    luck = ["One seed can't tell that from luck."] if found[0][1].seeds < 2 else []
+    return [f"{start} {listed(said)} {during(first)} ({seeds}).", *_uneven(main), *luck]
+
+
+def _uneven(main: Contrast) -> list[str]:
+    """A remark where few moments rule the mean width of a band."""
+    mean, median = (main.measures.get(n) for n in ("predictiveness", "predictiveness_median"))
+    if mean is None or median is None or 1 / _APART < mean.mean / median.mean < _APART:
+        return []
+    return [f"A few moments rule that mean: in its median width, the band is {_width(median)}."]
 
 
 def band(name: str, ratio: Interval) -> str:

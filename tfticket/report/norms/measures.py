@@ -32,7 +32,11 @@ class Measure:
 MEASURES = MappingProxyType(
     {
         "loss_band": Measure("loss band", ratio=True, shown_as="times"),
+        "loss_width": Measure("loss band in units of the loss", ratio=True, shown_as="times"),
         "predictiveness": Measure("gradient-predictiveness band", ratio=True, shown_as="times"),
+        "predictiveness_median": Measure(
+            "typical gradient-predictiveness band", ratio=True, shown_as="times"
+        ),
         "beta": Measure("effective beta", ratio=True, shown_as="times"),
         "relative_beta": Measure("relative beta", ratio=True, shown_as="times"),
         "accuracy": Measure("test accuracy", ratio=False, shown_as="points"),
@@ -40,9 +44,11 @@ MEASURES = MappingProxyType(
         "shift_cosine": Measure("cosine of the shift", ratio=False, shown_as="number"),
     }
 )
-"""What a claim may be about."""
+"""What networks are compared by, and what a claim may be about."""
 
-SMOOTHNESS = ("loss_band", "predictiveness", "beta", "relative_beta")
+SMOOTHNESS = tuple(name for name, measure in MEASURES.items() if measure.ratio)
+"""Those about the landscape."""
+
 STATISTICS = {
     "accuracy": "moving statistics",
     "accuracy_precise": "statistics taken again",
@@ -72,10 +78,11 @@ def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
         until: The last step to look at.
 
     Returns:
-        `loss_band` (mean of log10(highest / lowest loss)), `predictiveness` (mean of largest minus
-        smallest change of the gradient), `beta`, `relative_beta`, `sharpness`, `gauge`, `usable`
-        (medians), `saturated` and `above_one` (shares of the moments at which beta is saturated and
-        the gauge is above 1, in [0, 1]). NaN where nothing finite is left.
+        `loss_band` (mean of log10(highest / lowest loss)), `loss_width` (mean of their difference),
+        `predictiveness` (mean of largest minus smallest change of the gradient); the medians
+        `predictiveness_median`, `beta`, `relative_beta`, `sharpness`, `gauge` and `usable`; and the
+        shares of moments at which beta is saturated (`saturated`) and the gauge above 1
+        (`above_one`), in [0, 1]. NaN where nothing finite is left.
     """
     early = record.step <= until
     low, high = record.loss_band[early].T
@@ -85,7 +92,9 @@ def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
         gauge = _finite(record.gauge[early])
         return {
             "loss_band": _mean(np.log10(high[positive] / low[positive])),
+            "loss_width": _mean(_finite(high - low)),
             "predictiveness": _mean(_finite(large - small)),
+            "predictiveness_median": _median(large - small),
             "beta": _median(record.effective_beta[early]),
             "relative_beta": _median(record.relative_beta[early]),
             "sharpness": _median(record.sharpness[early]),

@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tfticket.report.contents import Contents
-from tfticket.report.norms import curves, depth, panels, shifts, tables, training
+from tfticket.report.norms import curves, depth, outcomes, panels, shifts, tables, training
 from tfticket.report.norms.cells import Study, read_study
 from tfticket.report.norms.comparisons import CONFIDENCE
 from tfticket.report.norms.facts import facts
@@ -45,9 +45,9 @@ def _values(study: Study, summary: Summary) -> dict[str, Any]:
         "smoothness": tables.smoothness_table(summary.norms, summary),
         "subnetworks": tables.smoothness_table(summary.subnetworks, summary),
         "raw": tables.raw_table(summary),
-        "accuracies": tables.accuracy_table(summary),
-        "batches": tables.batch_table(summary.batch_losses),
-        "cost": tables.cost_table(summary),
+        "accuracies": outcomes.accuracy_table(summary),
+        "batches": outcomes.batch_table(summary.batch_losses),
+        "cost": outcomes.cost_table(summary),
     }
 
 

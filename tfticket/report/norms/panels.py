@@ -31,6 +31,8 @@ _TITLES = {
     "beta": "effective beta",
 }
 _MOST_ROWS = 6
+_FAR = 8.0  # ratio of typical values above which an axis is logarithmic
+_PEAK = 50.0  # the same of the highest to a typical one
 _MANY = 160  # moments above which dots are small
 _TRIMMED = 0.995  # share of the values that an axis makes room for
 
@@ -186,7 +188,10 @@ def _scale(axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray]) -> N
     positive = values[np.isfinite(values) & (values > 0)]
     tops = [float(np.nanmedian(found[:, 1])) for found in drawn if np.isfinite(found).any()]
     logarithmic = bool(positive.size) and (
-        measure == "loss_band" or is_wide(drawn) or max(tops) > 8 * min(tops)
+        measure == "loss_band"
+        or is_wide(drawn)
+        or max(tops) > _FAR * min(tops)
+        or float(highs.max()) > _PEAK * float(np.median(highs))
     )
     for here in axes:
         if logarithmic:

@@ -32,22 +32,27 @@ def shift(study: Study, *, measure: str) -> Figure | None:
     if not branches:
         return None
     branches = _one_batch_size(study, branches)
-    norms = list(dict.fromkeys(branch.label for branch in branches))[:_MOST_COLUMNS]
     rates = sorted({branch.learning_rate for branch in branches})[-_MOST_ROWS:]
+    branches = [branch for branch in branches if branch.learning_rate in rates]
+    norms = list(dict.fromkeys(branch.label for branch in branches))[:_MOST_COLUMNS]
     figure, axes = grid(len(rates), len(norms), width=WIDE, height=1.0 + 2.1 * len(rates))
     drawn: list[tuple[Axes, np.ndarray]] = []
-    for row, rate in enumerate(rates):
-        for column, norm in enumerate(norms):
+    for column, norm in enumerate(norms):
+        of_norm = {branch.learning_rate: branch for branch in branches if branch.label == norm}
+        lowest = max(rates.index(rate) for rate in rates if rate in of_norm)
+        for row, rate in enumerate(rates):
             here = axes[row][column]
-            found = [b for b in branches if (b.label, b.learning_rate) == (norm, rate)]
-            if not found:
+            if rate not in of_norm:
                 here.set_visible(False)
                 continue
-            drawn.append((here, _panel(here, study, found[0], measure)))
-            title = norm if len(rates) == 1 else f"{norm}, learning rate {rate:g}"
-            here.set_title(title)
-            _axes_of(here, row=row, column=column, rows=len(rates), measure=measure,
-                     last=max(branch.steps for branch in branches))  # fmt: skip
+            drawn.append((here, _panel(here, study, of_norm[rate], measure)))
+            here.set_title(norm if len(rates) == 1 else f"{norm}, learning rate {rate:g}")
+            step_axis(here, max(branch.steps for branch in branches))
+            if row < lowest:
+                here.set_xlabel("")
+                here.tick_params(labelbottom=False)
+            if column == 0 and not here.collections:
+                here.set_ylabel("cosine" if measure == "cosine" else "l2 difference")
     _scale(drawn, measure)
     handles = drawn[0][0].get_legend_handles_labels()[0]
     if handles:
@@ -93,15 +98,6 @@ def _heat_map(
     axes.set_yticks(np.arange(len(layers)), layers, fontsize=7)
     axes.invert_yaxis()
     axes.grid(visible=False)
-
-
-def _axes_of(axes: Axes, *, row: int, column: int, rows: int, measure: str, last: int) -> None:
-    step_axis(axes, last)
-    if row < rows - 1:
-        axes.set_xlabel("")
-        axes.tick_params(labelbottom=False)
-    if column == 0 and not axes.collections:
-        axes.set_ylabel("cosine" if measure == "cosine" else "l2 difference")
 
 
 def _scale(drawn: Sequence[tuple[Axes, np.ndarray]], measure: str) -> None:

@@ -24,6 +24,8 @@ from tfticket.report.norms.measures import SMOOTHNESS
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import ranges
 
+_MOST_SENTENCES = 12
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -143,4 +145,7 @@ def _missing(study: Study) -> tuple[str, ...]:
         if lacking:
             noun = "seed" if len(lacking) == 1 else "seeds"
             sentences.append(f"{branch.name}: {noun} {ranges(lacking)} not finished")
+    more = len(sentences) - _MOST_SENTENCES
+    if more > 1:
+        sentences[_MOST_SENTENCES:] = [f"and {more} branches more"]
     return tuple(sentences) or ("the run has not written its last file",)

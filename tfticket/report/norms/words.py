@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,11 +75,16 @@ def _plain(value: float) -> str:
 
 
 def quantity(value: float) -> str:
-    """A number of any size with three digits: 0.0412, 20.0, 1.3e+09."""
-    if value != 0 and not 1e-3 <= abs(value) < 1e5:
-        return f"{value:.2e}".replace("-", words.MINUS) if abs(value) < float("inf") else words.NONE
-    digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
-    return words.number(value, digits)
+    """A number of any size, with three digits at most: 0.041, 20, 1.3·10⁹."""
+    if not math.isfinite(value):
+        return words.NONE
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        places = 2 - math.floor(math.log10(abs(value))) if value else 0
+        text = words.number(value, max(0, min(places, 5)))
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    exponent = math.floor(math.log10(abs(value)))
+    lead = words.number(value / 10.0**exponent, 2).rstrip("0").rstrip(".")
+    return f"{lead}·10{words.superscript(exponent)}"
 
 
 def listed(items: Sequence[str]) -> str:
