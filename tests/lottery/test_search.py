@@ -37,6 +37,7 @@ from tfticket.schedules import IterativePruning
 from tfticket.sparsity import get_mask, sparsify
 from tfticket.sparsity.pruners import LayerwisePruner
 from tfticket.state import Snapshot, named_variables
+from tfticket.statistics import recalibrate
 
 TICKETS = [("ticket", 0), ("ticket", 1), ("ticket", 2)]
 TWINS = [(name, level) for level in (1, 2) for name in ("reinit", "shuffle", "random")]
@@ -510,6 +511,33 @@ def test_a_search_in_another_process_needs_only_the_store():
     assert [(r.trial.branch, r.trial.level) for r in rest.search.results] == [("ticket", 1)]
     assert rest.search.tickets[1].sha256 == whole.search.tickets[1].sha256
     assert_same_state(rest.observer.ended["ticket", 1], whole.observer.ended["ticket", 1])
+
+
+def test_statistics_of_pruned_networks_are_taken_again_also_when_a_search_goes_on():
+    batches = [digits().train.x[:96] / 255.0, digits().train.x[96:140] / 255.0]
+    options = {"levels": 1, "rewind_step": REWIND_STEP, "controls": [RandomMask()]}
+    taken = options | {"recalibrate": batches}
+    whole, plain = (searched(compiled(network()), **given) for given in (taken, options))
+    begun, as_it_was = whole.observer.started, plain.observer.started
+    assert_same_state(begun["ticket", 0], as_it_was["ticket", 0])
+    statistics = {"norm/moving_mean", "norm/moving_variance"}
+    for trial in [("ticket", 1), ("random", 1)]:
+        ours, theirs = begun[trial].variables, as_it_was[trial].variables
+        changed = {key for key in ours if not np.array_equal(ours[key], theirs[key])}
+        assert changed == statistics
+        model = compiled(network())
+        begun[trial].restore(model)
+        recalibrate(model, batches)
+        assert_same_arrays(Snapshot.capture(model, step=0).variables, ours)
+    ticket = whole.search.tickets[1].weights
+    for key in statistics:
+        np.testing.assert_array_equal(ticket[key], begun["ticket", 1].variables[key])
+
+    store = RecordingStore()
+    searched(compiled(network()), **taken, store=store, cut_after=1)
+    rest = searched(compiled(network(seed=99)), **taken, store=store)
+    assert rest.search.tickets[1].sha256 == whole.search.tickets[1].sha256
+    assert_same_state(rest.observer.ended["random", 1], whole.observer.ended["random", 1])
 
 
 def test_a_search_that_is_finished_says_so():

@@ -75,6 +75,10 @@ class TicketSearch(keras.callbacks.Callback):
             level 2 on, since at level 1 it is the ticket.
         skip: Glob patterns of keys to leave dense.
         seed: For the random numbers of controls.
+        recalibrate: Batches of training inputs, of the size used in training, to take the moving
+            statistics of batch normalization from before each pruned network is trained: what it
+            is rewound to has statistics of the dense network. They are left so when None. The
+            same batches must be given when a search is resumed.
         test_data: A data set or a tuple (x, y), read only when a network is finished.
         feed: The training data, when it can be set to a step.
         store: Where finished networks are kept; one on disk makes the search resumable.
@@ -109,6 +113,7 @@ class TicketSearch(keras.callbacks.Callback):
         control_levels: Sequence[int] | None = None,
         skip: Sequence[str] = (),
         seed: int = 0,
+        recalibrate: Sequence[Any] | None = None,
         test_data: Any = None,
         feed: Seekable | None = None,
         store: TrialStore | None = None,
@@ -130,6 +135,7 @@ class TicketSearch(keras.callbacks.Callback):
             seed=seed,
         )
         self.skip = tuple(skip)
+        self.recalibrate = recalibrate
         self.test_data = test_data
         self.feed = feed
         self.store = store or MemoryStore()
@@ -175,7 +181,9 @@ class TicketSearch(keras.callbacks.Callback):
             )
         with self._released_on_error():
             self._binding = MaskBinding(self.model, self.skip)
-            self._starts = StartingPoints(self.procedure, self.model, self.store, self._binding)
+            self._starts = StartingPoints(
+                self.procedure, self.model, self.store, self._binding, self.recalibrate
+            )
             self._begin_next()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +19,7 @@ from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.saliency import SaliencyScore, prune_by_saliency
 from tfticket.sparsity.scores import random_scores, score_weights
 from tfticket.state import Snapshot, optimizer_variables
+from tfticket.statistics import recalibrate
 
 
 class StartingPoints:
@@ -30,15 +33,22 @@ class StartingPoints:
         model: Compiled, and in its initial state unless the store knows that state.
         store: What is finished.
         binding: The model's masks.
+        recalibrate: Batches to take the moving statistics of pruned networks from, or None.
     """
 
     def __init__(
-        self, procedure: Procedure, model: keras.Model, store: TrialStore, binding: MaskBinding
+        self,
+        procedure: Procedure,
+        model: keras.Model,
+        store: TrialStore,
+        binding: MaskBinding,
+        recalibrate: Sequence[Any] | None = None,
     ) -> None:
         self._procedure = procedure
         self._model = model
         self._store = store
         self._binding = binding
+        self._batches = recalibrate
         if store.load_snapshot(INITIAL) is None:
             store.save_snapshot(INITIAL, Snapshot.capture(model, step=0))
         # What the store gives back, the first time too: a file doesn't keep the order of the keys.
@@ -49,7 +59,7 @@ class StartingPoints:
         start = self.of(trial)
         start.snapshot.restore(self._model)
         self._binding.set(start.mask)
-        return start
+        return start if self._batches is None or trial.level == 0 else self._recalibrated(start)
 
     def of(self, trial: Trial) -> Start:
         """The starting point of a trial whose forerunners are finished.
@@ -64,6 +74,14 @@ class StartingPoints:
         if start.snapshot.step != trial.start_step:
             raise InvariantError(f"{trial} must begin at its step, not {start.snapshot.step}.")
         return start
+
+    def _recalibrated(self, start: Start) -> Start:
+        """Statistics of the model, which is at `start`, taken again; the rest is what it was."""
+        recalibrate(self._model, self._batches or ())
+        now = Snapshot.capture(self._model, step=start.snapshot.step, optimizer=False).variables
+        unpruned = {key: array for key, array in now.items() if key not in start.mask}
+        variables = {**start.snapshot.variables, **unpruned}
+        return replace(start, snapshot=replace(start.snapshot, variables=variables))
 
     def _ticket(self, level: int) -> Start:
         """Mask and weights of the ticket of a level; all ones and theta_0 for level 0."""
