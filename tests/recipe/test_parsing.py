@@ -5,8 +5,8 @@ from tiny_recipe import TOML, recipe, tables
 
 from tfticket.errors import RecipeError
 from tfticket.recipe import parsing
-from tfticket.recipe.overrides import parse_override
 from tfticket.recipe.lottery_schema import LotteryRecipe
+from tfticket.recipe.overrides import parse_override
 
 
 def write(folder, text, name="tiny.toml"):

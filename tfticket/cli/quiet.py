@@ -8,6 +8,7 @@ TensorFlow that dies at the start has to say still comes through. Python's warni
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import signal
@@ -34,6 +35,12 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_logical_devices()
+    tf.get_logger().addFilter(_worth_logging)
+
+
+def _worth_logging(record: logging.LogRecord) -> bool:
+    # Each network of a run has functions of its own, and TensorFlow counts them by their names.
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """The networks of the papers, and any `.keras` file in place of one.
 
 All of them end in logits, without a softmax: train them with a loss that has `from_logits=True`,
-such as `loss_for` gives (`dln`, which is for regression, with `SummedSquares`). Layer names are stable, so that keys read `conv1/kernel`.
+such as `loss_for` gives (and `dln`, for regression, with `SummedSquares`). Layer names are stable,
+so that keys read `conv1/kernel`.
 """
 
 from tfticket._lazy import lazy_names

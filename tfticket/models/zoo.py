@@ -32,7 +32,8 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int, **options: 
         name: A key of `MODELS`.
         input_shape: Shape of one example.
         num_classes: Number of logits, or of targets of a regression, at least 2.
-        **options: `width`, `norm`, `dropout`, `seed`, `initializer`, and `depth` for `vgg` and `dln`.
+        **options: `width`, `norm`, `dropout`, `seed`, `initializer`, and for `vgg` and `dln`
+            `depth`.
 
     Raises:
         ModelError: when the name is unknown, or the network can't be built so.

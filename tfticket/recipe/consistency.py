@@ -35,7 +35,7 @@ Rule = Callable[[Any], Iterator[Problem]]
 """Takes a recipe of one kind."""
 
 
-def twice(lists: Mapping[str, Sequence[int | str] | str | None]) -> Iterator[Problem]:
+def twice(lists: Mapping[str, Sequence[Any] | None]) -> Iterator[Problem]:
     """Names each list, by its key, that has a value more than once; what isn't a list passes."""
     for key, values in lists.items():
         if isinstance(values, tuple) and len(set(values)) < len(values):

@@ -19,6 +19,7 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET
 from tfticket.lottery.verdict import Verdict
 from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.progress import Progress, Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.report.lottery.summary import Summary, summarize
@@ -103,7 +104,13 @@ def export_run(
         ExportError: when a file could not be made or failed its checks; the others are there.
     """
     directory = RunDir(run)
-    experiment = Experiment.load(directory.recipe(), data_dir)
+    recipe = directory.recipe()
+    if not isinstance(recipe, LotteryRecipe):
+        raise RunError(
+            f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
+            f"kind {recipe.kind}."
+        )
+    experiment = Experiment.load(recipe, data_dir)
     exporter = Exporter(experiment, directory, progress or Silence())
     reports = exporter.export(level=level, seed=seed, formats=formats)
     if exporter.failures:

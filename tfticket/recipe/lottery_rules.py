@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tfticket.recipe.consistency import (
     Problem,
@@ -18,7 +19,7 @@ from tfticket.recipe.lottery_schema import LotteryRecipe
 
 
 def _unique(recipe: LotteryRecipe) -> Iterator[Problem]:
-    lists: dict[str, Sequence[int | str] | str | None] = {
+    lists: dict[str, Sequence[Any] | None] = {
         "seeds": recipe.seeds,
         "controls.levels": recipe.controls.levels,
         "connectivity.steps": recipe.connectivity.steps if recipe.connectivity else None,

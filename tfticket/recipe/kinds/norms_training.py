@@ -99,7 +99,8 @@ def train(
     watch = _Watch(first_step, feed.chunk_steps, tell)
     landscape = experiment.landscape(seed, cell, watch.note)
     shift = experiment.shift(cell)
-    masks = [KeepMask(start.mask)] if start is not None and start.mask is not None else []
+    mask = None if start is None else start.mask
+    masks = [] if mask is None else [KeepMask(mask)]
     trackers = [tracker for tracker in (landscape, shift) if tracker is not None]
     model.fit(
         **feed.fit_arguments(),
@@ -109,12 +110,12 @@ def train(
         verbose=0,
     )
     summary = {"learning_rate": cell.learning_rate, "batch_size": float(cell.batch_size)}
-    if masks:
-        summary["density"] = masks[0].mask.density
+    if mask is not None:
+        summary["density"] = mask.density
     test = _tested(experiment, model, cell, seed)
     if watch.diverged_step is not None:
         summary |= {"diverged": 1.0, "diverged_step": float(watch.diverged_step)}
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     rows = list(_evaluations(watch, seed, cell.branch, feed.batches_per_epoch))
     for tracker, split in ((landscape, "landscape"), (shift, "shift")):
         if tracker is not None:
