@@ -30,7 +30,8 @@ def test_kinds_are_listed_with_their_options(capsys):
     lines = {line.split()[0]: line for line in streams.out.splitlines()}
     assert list(lines) == list(NORMS)
     assert "channels_per_group" in lines["group"]
-    assert "epsilon" in streams.err
+    assert "gamma_initializer" not in streams.out
+    assert "gamma_initializer" in streams.err
     assert main(["norms", "list", "--json"]) == 0
     assert "momentum" in json.loads(capsys.readouterr().out)["batch"]
 

@@ -60,12 +60,12 @@ def list_kinds(as_json: bool) -> None:
     if as_json:
         print_json(options)
         return
-    shared = set.intersection(*(set(names) for names in options.values() if names))
+    plainest = options["layer"]  # has what nearly all of them have
     print_columns(
-        (kind, ", ".join(name for name in names if name not in shared))
+        (kind, ", ".join(name for name in names if name not in plainest))
         for kind, names in options.items()
     )
-    click.echo(f"All but none: {', '.join(sorted(shared))}", err=True)
+    click.echo(f"Nearly all take: {', '.join(plainest)}.", err=True)
 
 
 @norms.command()
@@ -119,7 +119,8 @@ def swap(
     if as_json:
         print_json({"output": output, **asdict(report)})
         return
-    print_columns(report.rows())
+    filled = [column for column in zip(*report.rows(), strict=True) if any(column)]
+    print_columns(zip(*filled, strict=True))
     for key in report.closed:
         click.echo(f"not swapped: {key}, inside a layer that can't be opened", err=True)
     if report.needs_statistics:

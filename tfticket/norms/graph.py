@@ -97,5 +97,5 @@ def _graphs(model: keras.Model) -> Iterator[Functional]:
 
 
 def _nodes(graph: Functional) -> Iterator[Any]:
-    for nodes in graph._nodes_by_depth.values():
-        yield from (node for node in nodes if not node.is_input)
+    for depth in sorted(graph._nodes_by_depth, reverse=True):  # the inputs are the deepest
+        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)

@@ -1,0 +1,62 @@
+import helpers
+import keras
+
+from tfticket.norms.graph import Graph, unmasked
+from tfticket.sparsity import Masked
+
+layers = keras.layers
+
+
+def names(operations):
+    return [None if operation is None else operation.name for operation in operations]
+
+
+def test_neighbors_are_those_of_each_call():
+    inputs = keras.Input((4,), name="in")
+    shared = layers.Dense(4, name="shared")
+    first = shared(inputs)
+    second = layers.ReLU(name="relu")(first)
+    outputs = layers.Add(name="sum")([shared(second), first])
+    graph = Graph(keras.Model(inputs, outputs))
+    assert names(graph.before(shared)) == ["in", "relu"]
+    assert sorted(names(graph.after(shared))) == ["relu", "sum", "sum"]
+    assert [layer.name for layer in graph.layers] == ["shared", "relu", "sum"]
+    assert len(graph.inputs(shared)) == 2
+    assert graph.input_shape(shared) == (None, 4)
+
+
+def test_the_end_of_a_graph_reads_too():
+    model = helpers.mlp((6, 5, 3))
+    graph = Graph(model)
+    assert names(graph.after(model.get_layer("output"))) == [None]
+    assert names(graph.after(model.get_layer("hidden_0"))) == ["output"]
+
+
+def test_each_model_inside_is_a_graph_of_its_own():
+    inner = helpers.mlp((6, 5, 6), name="inner")
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, layers.Dense(2, name="last")(inner(inner(inputs))))
+    graph = Graph(model)
+    assert names(graph.before(model.get_layer("last"))) == ["inner"]
+    assert names(graph.after(inner.get_layer("output"))) == [None]
+    assert [layer.name for layer in graph.layers] == ["last", "hidden_0", "output"]
+
+
+def test_calls_of_other_models_are_not_seen():
+    model = helpers.mlp((6, 5, 3))
+    hidden = model.get_layer("hidden_0")
+    keras.Model(model.inputs, layers.ReLU()(hidden.output))
+    assert names(Graph(model).after(hidden)) == ["output"]
+
+
+def test_arguments_of_calls():
+    inputs = keras.Input((4,))
+    norm = layers.BatchNormalization()
+    graph = Graph(keras.Model(inputs, norm(norm(inputs, training=False))))
+    assert graph.call_arguments(norm, "training") == [False, None]
+
+
+def test_a_mask_s_wrapper_is_looked_through():
+    dense = layers.Dense(2)
+    assert unmasked(Masked(dense)) is dense
+    assert unmasked(dense) is dense
