@@ -21,6 +21,7 @@ belongs to a smaller e just as well. Networks that were stopped early beat these
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -175,7 +176,7 @@ def _others(num_classes: int, kind: str) -> int:
     return num_classes - 1 if kind == "symmetric" else 1
 
 
-def _share(part: float, whole: float) -> float:
+def _share(part: Any, whole: Any) -> float:
     return float(part / whole) if whole > 0 else float("nan")
 
 

@@ -1,0 +1,93 @@
+"""Types of noise: what each would give in a window of confident predictions, and which one fits.
+
+symmetric   the given label is the predicted one, or any other with equal probability
+pair        networks under pair noise make the mistakes that the labels make: a share 1 - u of
+            the window predicted as i is of class i - 1. Beside an even background of other
+            mistakes, that window then holds
+                next     = P(given i + 1) = e u
+                previous = P(given i - 1) = (1 - e) (1 - u)
+            so that e and u are the roots of t^2 - (1 + next - previous) t + next. With complete
+            memorization u = 1 - e, which is equation 4 of Chen et al. (2019); with none u = 1,
+            and e is the share of next. Nothing in between has to be assumed.
+general     anything else
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tfticket.seeds import generator
+
+CLEAN, SYMMETRIC, PAIR, GENERAL = "clean", "symmetric", "pair", "general"
+
+_SIMULATIONS = 60
+_DEVIATIONS = 2.0
+_TOLERANCE = 0.2  # share of the wrong labels that may be distributed otherwise
+_LARGEST_BACKGROUND = 0.5
+
+
+def fit_kind(counts: np.ndarray, *, seed: int) -> str:
+    """The simplest type of noise that the counts of a window agree with.
+
+    The distance between the counts and a type is the share of examples that would have to get
+    another label. It is compared with what chance alone gives, by simulation, plus a fifth of the
+    wrong labels: a network's own mistakes are never quite even.
+
+    Args:
+        counts: Examples by prediction and given label, shape (k, k).
+        seed: Seed of the simulation.
+
+    Returns:
+        `symmetric`, `pair` or `general`.
+    """
+    k, total = len(counts), max(counts.sum(), 1)
+    shares = np.array([np.trace(np.roll(counts, -s, axis=1)) for s in range(k)]) / total
+    wrong = 1 - shares[0]
+    candidates = {SYMMETRIC: np.r_[shares[0], np.full(k - 1, wrong / (k - 1))]}
+    if k > 2:
+        background = (wrong - shares[1] - shares[-1]) / max(k - 3, 1)
+        if background * (k - 1) <= _LARGEST_BACKGROUND * wrong:
+            spread = np.full(k, background)
+            spread[[0, 1, -1]] = shares[[0, 1, -1]]
+            candidates[PAIR] = spread
+    rng = generator(seed, "noise", "kind")
+    for kind, spread in candidates.items():
+        fitted = np.array([np.roll(spread, i) for i in range(k)])
+        sizes = counts.sum(axis=1)
+        distance = _distance(counts, fitted)
+        chance = [_distance(_simulate(sizes, fitted, rng), fitted) for _ in range(_SIMULATIONS)]
+        bound = np.mean(chance) + _DEVIATIONS * np.std(chance)
+        if distance <= bound + _TOLERANCE * wrong:
+            return kind
+    return GENERAL
+
+
+def pair_roots(groups: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Solves the two equations of pair noise for e and u.
+
+    Args:
+        groups: Examples given as predicted, one class after, one class before, and otherwise, shape
+            (..., 4).
+        num_classes: k, at least 3.
+
+    Returns:
+        e in [0, 1/2] and the discriminant (u - e)^2, each of shape (...,). Where chance makes the
+        discriminant negative, e and u can't be told apart, and e is their mean.
+    """
+    background = groups[..., 3] / max(num_classes - 3, 1)
+    three = np.maximum(groups[..., :3] - background[..., None], 0)
+    total = np.maximum(three.sum(axis=-1), np.finfo(float).tiny)
+    after, before = three[..., 1] / total, three[..., 2] / total
+    both = 1 + after - before
+    discriminant = both**2 - 4 * after
+    rate = (both - np.sqrt(np.maximum(discriminant, 0))) / 2
+    return np.clip(rate, 0.0, 0.5), discriminant
+
+
+def _distance(counts: np.ndarray, fitted: np.ndarray) -> float:
+    sizes = counts.sum(axis=1, keepdims=True)
+    return float(np.abs(counts - sizes * fitted).sum() / 2 / max(sizes.sum(), 1))
+
+
+def _simulate(sizes: np.ndarray, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.multinomial(sizes, fitted)
