@@ -101,10 +101,10 @@ def _clone_graph(model: keras.Model, convert: Callable[[Any], Any]) -> keras.Mod
 
 
 def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """Replays a call of the graph, without what the new layer doesn't take and doesn't need.
+    """Replays a call of the graph, as far as the new layer knows its arguments.
 
-    Keras notes `mask=None` among the arguments of a call, and other layers may know no masks; nor
-    need they know whether they are in training.
+    Keras notes `mask=None` among the arguments of a call, and other layers may know no masks, or
+    need not know whether they are in training.
     """
     if isinstance(operation, keras.Layer):
         known = operation._call_signature.parameters
@@ -113,7 +113,7 @@ def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
             kwargs = {
                 name: value
                 for name, value in kwargs.items()
-                if name in known or not (value is None or name == "training")
+                if name in known or not (value is None or name in ("training", "mask"))
             }
     return operation(*args, **kwargs)
 

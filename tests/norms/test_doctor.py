@@ -141,6 +141,13 @@ def test_a_mask_that_group_normalization_ignores():
     assert diagnose(unmasked) == []
 
 
+@pytest.mark.filterwarnings("ignore:Layer 'norm' .* was passed an input with a mask")
+def test_a_mask_that_is_not_passed_on():
+    inputs = keras.Input((5, 4))
+    model = keras.Model(inputs, layers.RMSNormalization(name="norm")(layers.Masking(0.0)(inputs)))
+    assert list(codes(model)) == ["mask-lost"]
+
+
 def test_frozen_on_the_statistics_that_it_began_with():
     for norm in (good_norm(trainable=False), FrozenBatchNorm(name="norm")):
         model = sequence(IMAGE, norm)

@@ -180,6 +180,18 @@ def test_nested_and_shared_norms_are_swapped_and_closed_ones_reported():
     np.testing.assert_allclose(swapped(x), swapped.layers[-2](expected).numpy().reshape(16, -1))
 
 
+@pytest.mark.parametrize("kind", ["group", "l1_batch", "frozen_batch", "none"])
+def test_a_mask_that_was_given_is_given_to_norms_that_take_one(kind):
+    inputs, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
+    outputs = layers.BatchNormalization(name="norm")(inputs, mask=mask)
+    swapped = swap_norm(keras.Model([inputs, mask], outputs), kind).model
+    x, _ = helpers.batch((4, 3), examples=4)
+    present = np.array([[True, True, False, False]] * 4)
+    other = np.where(present[..., None], x, 99.0)
+    ours, theirs = (swapped([given, present], training=True).numpy() for given in (x, other))
+    np.testing.assert_allclose(ours[:, :2], theirs[:, :2], atol=1e-6)
+
+
 def test_where_chooses_by_pattern_or_function():
     model = nested()
 
@@ -302,6 +314,11 @@ def test_networks_of_keras_applications(build):
     [
         (helpers.Subclassed, {"to": "group"}, r"class Subclassed\. A subclassed model has no"),
         (helpers.mlp, {"to": "group"}, r"none is chosen of \[\]"),
+        (
+            lambda: keras.Sequential([layers.Dense(2)]),
+            {"to": "group"},
+            "call it on data or `build`",
+        ),
         (convnet, {"to": "grop"}, "Did you mean 'group'"),
         (convnet, {"to": "batch", "groups": 2}, "The options of the norm 'batch' are"),
         (convnet, {"to": "group", "where": "bn*"}, r"'bn\*', which fits none of \['norm'\]"),

@@ -127,17 +127,18 @@ def _too_few_to_normalize(norms: Norms) -> Iterator[Finding]:
 
 
 def _ignored_masks(norms: Norms) -> Iterator[Finding]:
-    """Padding that counts in the statistics."""
-    deaf = [
-        norm
-        for norm in norms
-        if isinstance(norm.layer, keras.layers.GroupNormalization)
-        and any(get_keras_mask(x) is not None for x in norm.inputs)
-    ]
+    """Padding that counts in the statistics, or in what comes later."""
+    masked = [n for n in norms if any(get_keras_mask(x) is not None for x in n.inputs)]
     yield from _found(
-        "mask-ignored", "warning", deaf,
+        "mask-ignored", "warning",
+        [n for n in masked if isinstance(n.layer, keras.layers.GroupNormalization)],
         "The inputs have a mask, which Keras' GroupNormalization ignores: padding counts.",
         "swap to tfticket's, which heeds masks: --to group",
+    )  # fmt: skip
+    yield from _found(
+        "mask-lost", "warning", [n for n in masked if not n.layer.supports_masking],
+        "The inputs have a mask, which this layer doesn't pass on: later layers don't see it.",
+        "use a norm that does: --to layer, or Keras' LayerNormalization",
     )  # fmt: skip
 
 

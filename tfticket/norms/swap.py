@@ -18,7 +18,7 @@ from tfticket.norms.graph import Graph, unmasked
 from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of
 from tfticket.norms.swap_report import SwappedLayer, SwapReport
 from tfticket.norms.transfer import carried_options, carry_weights
-from tfticket.state import named_layers, stable_name, variable_owners
+from tfticket.state import named_layers, named_variables, stable_name, variable_owners
 
 Where = str | Iterable[str] | Callable[[str, keras.Layer], bool] | None
 """Glob patterns of keys, or a function of key and layer that says which norms to swap."""
@@ -76,6 +76,7 @@ def swap_norm(
         >>> model, report = swap_norm(resnet, "group", groups=16)
     """
     require_graph(model, instead=_INSTEAD)
+    named_variables(model)  # says so when the model isn't built
     Norm(to, options)  # says so when there is no such kind or option
     graph = Graph(model)
     chosen, closed = _chosen(model, graph, where)
