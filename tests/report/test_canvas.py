@@ -117,3 +117,37 @@ def test_percent_ticks_have_the_digits_they_need():
         canvas.percent_axis(axes, "accuracy")
         figure.draw_without_rendering()
         assert [tick.get_text() for tick in axes.get_yticklabels()] == ["97.00", "97.25", "97.50"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.05, "0.05"),
+        (20, "20"),
+        (1e-3, "0.001"),
+        (50_000, "50\N{NARROW NO-BREAK SPACE}000"),
+        (1e6, "10⁶"),
+        (2e-5, "2·10⁻⁵"),
+        (0, ""),
+    ],
+)
+def test_ticks_of_logarithmic_axes_are_plain(value, text):
+    assert canvas.power(value) == text
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.5, 2), (0.1, 40), (1e-9, 1e12)])
+def test_a_logarithmic_axis_has_a_handful_of_ticks(low, high):
+    _, axes = canvas.grid(1, 2, width=6, height=3)
+    axis = axes[0][1].yaxis
+    axes[0][1].set_ylim(low, high)
+    canvas.log_axis(axis)
+    assert axes[0][1].get_yscale() == "log"
+    ticks = [*axis.get_majorticklocs(), *axis.get_minorticklocs()]
+    assert 2 <= len([tick for tick in ticks if low <= tick <= high]) <= 12
+
+
+def test_steps_are_counted_from_none_to_the_last():
+    _, axes = canvas.new_axes()
+    canvas.step_axis(axes, 15_000)
+    assert axes.get_xlim() == (0, 15_000)
+    assert axes.get_xlabel() == "iteration"

@@ -121,12 +121,13 @@ def _batches(losses: Sequence[BatchLoss]) -> list[str]:
     if not smallest:
         return []
     one = next(iter(smallest.values()))
+    names = {label: _network(label) for label in smallest}
     said = [
-        f"{norm(label)} {_lost(loss.drop)}"
+        f"{names[label]} {_lost(loss.drop)}"
         for label, loss in smallest.items()
         if not _is_open(loss.drop)
     ]
-    unknown = [norm(label) for label, loss in smallest.items() if _is_open(loss.drop)]
+    unknown = [names[label] for label, loss in smallest.items() if _is_open(loss.drop)]
     if unknown:
         said.append(f"for {listed(unknown)} no change of accuracy can be told")
     seeds = words.plural(max(loss.drop.seeds for loss in smallest.values()), "seed")
@@ -137,6 +138,10 @@ def _batches(losses: Sequence[BatchLoss]) -> list[str]:
         won = f"{words.points(batch.mismatch.mean)} points"
         sentences.append(f"With statistics taken again, batch norm's accuracy changes by {won}.")
     return sentences
+
+
+def _network(label: str) -> str:
+    return "the network without normalization" if label == "none" else norm(label)
 
 
 def _is_open(difference: Interval) -> bool:

@@ -48,7 +48,7 @@ def figure4(study: Study) -> Figure | None:
     figure, axes = grid(1, 3, width=WIDE, height=3.5)
     for here, measure in zip(axes[0], PANELS, strict=True):
         drawn = [_draw(here, study, branch, measure, pair) for branch in pair]
-        _scale([here], measure, drawn)
+        scale([here], measure, drawn)
         here.set_title(_TITLES[measure])
         step_axis(here, _last(pair))
     handles = axes[0][0].get_legend_handles_labels()[0]
@@ -161,7 +161,7 @@ def _gray(axes: Axes, steps: np.ndarray, edges: np.ndarray, measure: str) -> Non
 def _finish_column(
     axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray], last: int
 ) -> None:
-    _scale(axes, measure, drawn)
+    scale(axes, measure, drawn)
     axes[0].set_title(_TITLES[measure])
     for here in axes[:-1]:
         here.tick_params(labelbottom=False)
@@ -180,7 +180,7 @@ def _name_rows(axes: Sequence[Sequence[Axes]], branches: Sequence[Branch]) -> No
         row[0].set_ylabel(branch.label)
 
 
-def _scale(axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray]) -> None:
+def scale(axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray]) -> None:
     """One vertical scale for all: logarithmic for losses and wide ranges, else from zero."""
     highs = np.concatenate([found[:, 1] for found in drawn])
     highs = highs[np.isfinite(highs)]

@@ -70,21 +70,27 @@ def bounds(ratio: Interval, *, inverse: bool = False) -> str:
 
 def _plain(value: float) -> str:
     if 0 < value < 0.01 or value >= 1e6:
-        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
+        return quantity(value, digits=1)
     return words.number(value, 2 if value < 2 else 1 if value < 100 else 0)
 
 
-def quantity(value: float) -> str:
-    """A number of any size, with three digits at most: 0.041, 20, 1.3·10⁹."""
+def quantity(value: float, *, digits: int = 3) -> str:
+    """A number of any size, with so many digits at most: 0.041, 20, 1.3·10⁹."""
     if not math.isfinite(value):
         return words.NONE
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        places = 2 - math.floor(math.log10(abs(value))) if value else 0
-        text = words.number(value, max(0, min(places, 5)))
-        return text.rstrip("0").rstrip(".") if "." in text else text
+    if value == 0:
+        return "0"
     exponent = math.floor(math.log10(abs(value)))
-    lead = words.number(value / 10.0**exponent, 2).rstrip("0").rstrip(".")
-    return f"{lead}·10{words.superscript(exponent)}"
+    if -3 <= exponent < 5:
+        return _short(value, max(0, digits - 1 - exponent))
+    lead = _short(value / 10.0**exponent, digits - 1)
+    power = f"10{words.superscript(exponent)}"
+    return power if lead == "1" else f"{lead}\N{MIDDLE DOT}{power}"
+
+
+def _short(value: float, places: int) -> str:
+    text = words.number(value, places)
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def listed(items: Sequence[str]) -> str:
