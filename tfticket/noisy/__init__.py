@@ -5,10 +5,16 @@ from tfticket._lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "CleanSplit": "tfticket.noisy.clean_split",
         "Corruption": "tfticket.noisy.receipt",
+        "INCV": "tfticket.noisy.incv",
+        "NoiseEstimate": "tfticket.noisy.estimate",
+        "Suspects": "tfticket.noisy.suspects",
         "TransitionMatrix": "tfticket.noisy.transition",
         "cifar10_asymmetric": "tfticket.noisy.transition",
         "corrupt": "tfticket.noisy.corruption",
+        "estimate_noise": "tfticket.noisy.estimate",
+        "find_suspects": "tfticket.noisy.suspects",
         "given_labels": "tfticket.noisy.receipt",
         "instance_dependent": "tfticket.noisy.corruption",
         "open_set": "tfticket.noisy.corruption",

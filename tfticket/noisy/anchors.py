@@ -48,7 +48,7 @@ class Windows:
         return self.counts.shape[1]
 
     def by_shift(self) -> np.ndarray:
-        """Examples whose given label is 0, 1, ..., k - 1 classes after the predicted one, (w, k)."""
+        """Examples whose given label is s classes after the predicted one, shape (w, k)."""
         k = self.num_classes
         given = (np.arange(k)[:, None] + np.arange(k)) % k
         return np.take_along_axis(self.counts, given[None], axis=2).sum(axis=1)

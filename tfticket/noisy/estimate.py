@@ -113,7 +113,11 @@ def estimate_noise(
     Raises:
         DataError: when shapes or values are wrong.
     """
-    windows = count_windows(labels, probabilities, folds=folds)
+    windows = count_windows(
+        np.asarray(labels),
+        np.asarray(probabilities),
+        folds=None if folds is None else np.asarray(folds),
+    )
     groups = _grouped(windows.by_shift())
     _, purest = _rates(groups, SYMMETRIC, windows.num_classes)
     kind = fit_kind(windows.counts[purest], seed=seed)

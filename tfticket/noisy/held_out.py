@@ -1,0 +1,156 @@
+"""Training a fresh network on some examples, and asking it about others."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfticket.errors import ModelError
+from tfticket.noisy.labels import checked_probabilities
+from tfticket.seeds import generator, sub_seed
+
+Build = Callable[[int], keras.Model]
+
+
+def fresh_model(build: Build, seed: int) -> keras.Model:
+    """A compiled model from `build`, with weights and an optimizer of its own.
+
+    Keras's random numbers start from `seed` while it is built, also for layers without a seed;
+    Python's and NumPy's generators are as before afterwards.
+
+    Raises:
+        ModelError: when `build` doesn't give a compiled Keras model with a row of class scores.
+    """
+    with _seeded(seed):
+        model = build(seed)
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise ModelError(
+            "`build(seed)` must return a compiled keras.Model, a new one each time. Received: "
+            f"{model!r}. Call `model.compile(...)` in it."
+        )
+    if int(model.optimizer.iterations) != 0:
+        raise ModelError(
+            "`build(seed)` must return a model with a new optimizer: one that has made steps "
+            f"carries its moments into the next fold. Received: {int(model.optimizer.iterations)} "
+            "steps. Make the optimizer inside `build`."
+        )
+    return model
+
+
+def class_count(model: keras.Model) -> int:
+    """How many classes a built model has a score for.
+
+    Raises:
+        ModelError: when it isn't built, or has no output of shape (batch, classes).
+    """
+    shape = tuple(model.output_shape) if model.built and model.outputs else ()
+    if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 2:
+        raise ModelError(
+            "The model must be Sequential or Functional, with one output of shape (batch, "
+            f"classes) and 2 classes or more. Received: output shape {shape or None}."
+        )
+    return shape[1]
+
+
+def predict_held_out(
+    build: Build,
+    x: tf.Tensor,
+    labels: np.ndarray,
+    *,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+) -> np.ndarray:
+    """Trains a new network on `train`, and gives its probabilities for `held_out`.
+
+    Model, optimizer and seed are new: restoring initial weights would keep the optimizer's moments,
+    and one initialization for all folds would make their mistakes alike.
+
+    Args:
+        build: Seed to compiled model, whose loss takes integer labels.
+        x: All inputs, shape (n, ...). Batches are gathered from them; nothing is copied a fold.
+        labels: All given labels, shape (n,), int64.
+        train: Ids to train on, shape (m,).
+        held_out: Ids to predict, shape (h,).
+        epochs: Passes over `train`.
+        batch_size: Examples in a step; at most m are taken.
+        seed: Decides initialization, dropout and order.
+
+    Returns:
+        Probabilities, shape (h, k), float32.
+
+    Raises:
+        ModelError: when the model isn't as it must be, or gives no finite numbers.
+    """
+    model = fresh_model(build, sub_seed(seed, "init"))
+    batch = min(batch_size, len(train))
+    orders = _orders(train, epochs=epochs, batch_size=batch, seed=seed)
+    targets = tf.constant(labels.astype(np.int32))
+    data = (
+        tf.data.Dataset.from_tensor_slices(orders)
+        .batch(batch, drop_remainder=True)
+        .map(lambda ids: (tf.gather(x, ids), tf.gather(targets, ids)))
+        .with_options(_options())
+    )
+    with _seeded(sub_seed(seed, "fit")):
+        model.fit(data, epochs=1, verbose=0)  # the data goes through all epochs by itself
+    asked = tf.data.Dataset.from_tensor_slices(held_out).batch(max(batch, 256))
+    asked = asked.map(lambda ids: tf.gather(x, ids)).with_options(_options())
+    return as_probabilities(model.predict(asked, verbose=0))
+
+
+def as_probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Probabilities as they are, and logits through a softmax, shape (n, k), float32.
+
+    Rows that aren't negative and sum to 1 are probabilities: a second softmax would flatten them.
+
+    Raises:
+        ModelError: when there are numbers that aren't finite.
+    """
+    outputs = np.asarray(outputs, np.float64)
+    if not np.isfinite(outputs).all():
+        raise ModelError(
+            "Predictions must be finite. Received: NaN or infinity after training on a fold. Try "
+            "a lower learning rate."
+        )
+    if outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > 1e-2:
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        outputs = powers / powers.sum(axis=1, keepdims=True)
+    outputs = outputs / outputs.sum(axis=1, keepdims=True)
+    return checked_probabilities(outputs).astype(np.float32)
+
+
+def _orders(train: np.ndarray, *, epochs: int, batch_size: int, seed: int) -> np.ndarray:
+    """Ids in the order of training, full batches only, int64.
+
+    An epoch whose last batch isn't full is filled up from its own beginning, so that all steps
+    have one shape and every example is met.
+    """
+    missing = -len(train) % batch_size
+    epoch_orders = (generator(seed, "order", epoch).permutation(train) for epoch in range(epochs))
+    return np.concatenate([part for order in epoch_orders for part in (order, order[:missing])])
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread can stall the end of an epoch on a CPU
+    options.deterministic = True
+    return options
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    python, array = random.getstate(), np.random.get_state()  # noqa: NPY002
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(array)  # noqa: NPY002

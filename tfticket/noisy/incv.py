@@ -1,0 +1,203 @@
+"""Iterative noisy cross-validation: selecting examples whose label is probably right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from tfticket.errors import DataError
+from tfticket.noisy.clean_split import CleanSplit
+from tfticket.noisy.held_out import Build, class_count, fresh_model, predict_held_out
+from tfticket.noisy.incv_progress import Progress
+from tfticket.noisy.incv_rule import deal
+from tfticket.noisy.incv_store import FoldStore
+from tfticket.noisy.labels import checked_labels
+from tfticket.seeds import sub_seed
+
+_HASHED_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a selection takes at most; one that becomes stable takes less.
+
+    Attributes:
+        fits: Networks to train.
+        epochs: Passes over all examples that these make together.
+        steps: Optimizer steps.
+    """
+
+    fits: int
+    epochs: float
+    steps: int
+
+
+class INCV:
+    """Selects clean examples by cross-validation on labels that are partly wrong.
+
+    In each iteration the candidates are dealt to folds. A new network, trained on the selected
+    examples and on the candidates of the other folds, predicts each fold. Candidates whose label is
+    predicted are selected; those that fit their label least are removed, as many as the estimated
+    rate says. The networks of the next iteration are trained on cleaner labels.
+
+    Source: Chen, Liao, Chen & Zhang, "Understanding and Utilizing Deep Neural Networks Trained with
+    Noisy Labels" (ICML 2019, arXiv:1905.05040), algorithm 2. Differences: the rate and the type of
+    the noise are estimated, on all folds (`estimate_noise`), and none of them is given; each fold
+    has its own model, optimizer and seed; the weights of the last epoch are used, not those of the
+    epoch with the best accuracy on the very fold that is then selected from; a selection that no
+    longer grows ends.
+
+    Args:
+        build: Seed to a new, compiled Keras model with one output of class scores, probabilities or
+            logits, and a loss that takes integer labels.
+        epochs: Epochs of each network. Few epochs serve better than many: what is memorized is
+            predicted, right or wrong. The paper trains 50 on CIFAR-10.
+        folds: At least 2, the paper's number. More folds train more on more.
+        iterations: At most so many, at least 1; the paper's number is 4.
+        batch_size: Examples in a step.
+        stable: The selection is stable when an iteration adds less than this share to it, in
+            [0, 1).
+        seed: Seed of the run.
+
+    Raises:
+        DataError: when a number is out of range.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        *,
+        epochs: int,
+        folds: int = 2,
+        iterations: int = 4,
+        batch_size: int = 128,
+        stable: float = 0.01,
+        seed: int = 0,
+    ) -> None:
+        counts = {"epochs": epochs, "iterations": iterations, "batch_size": batch_size}
+        if min(counts.values()) < 1 or folds < 2 or not 0 <= stable < 1:
+            raise DataError(
+                "`folds` must be at least 2, `epochs`, `iterations` and `batch_size` at least 1, "
+                f"and `stable` in [0, 1). Received: {counts}, folds={folds}, stable={stable}."
+            )
+        self.build = build
+        self.epochs = epochs
+        self.folds = folds
+        self.iterations = iterations
+        self.batch_size = batch_size
+        self.stable = stable
+        self.seed = seed
+
+    def cost(self, count: int) -> Cost:
+        """What selecting from `count` examples takes at most, before anything is trained."""
+        sizes = [count - count // self.folds] * self.folds
+        sizes += [count] * self.folds * (self.iterations - 1)
+        batches = sum(-(-size // min(self.batch_size, max(size, 1))) for size in sizes)
+        return Cost(
+            fits=len(sizes),
+            epochs=self.epochs * sum(sizes) / max(count, 1),
+            steps=self.epochs * batches,
+        )
+
+    def select(
+        self, x: ArrayLike, y: ArrayLike, *, folder: str | os.PathLike[str] | None = None
+    ) -> CleanSplit:
+        """Selects clean examples.
+
+        Args:
+            x: Inputs, shape (n, ...), as the model takes them.
+            y: Given labels, integers of shape (n,).
+            folder: Where finished folds are kept. When it holds some of the same selection, they
+                aren't trained again, and the result has the same bits.
+
+        Returns:
+            Clean, candidate and removed ids, with votes, out-of-sample probabilities and the
+            estimated noise. The clean ids are never empty.
+
+        Raises:
+            DataError: when x and y don't fit the model or each other, there are fewer examples than
+                folds, or fewer than two labels occur.
+            ModelError: when `build` doesn't give models as it must.
+            RunError: when `folder` belongs to another selection, or no label was predicted.
+        """
+        probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
+        labels = checked_labels(y, class_count(probe), name="y")
+        inputs = np.asarray(x)
+        _check(inputs, labels, self.folds)
+        store = FoldStore.open(folder, self._fingerprint(probe, inputs, labels))
+        progress = Progress(labels, class_count(probe))
+        tensor = tf.convert_to_tensor(inputs)
+        for iteration in range(self.iterations):
+            selected = len(progress.selected)
+            self._iterate(iteration, progress, tensor, store)
+            grown = len(progress.selected) - selected
+            if grown <= self.stable * selected or len(progress.candidates) < self.folds:
+                break
+        return progress.result()
+
+    def _iterate(self, iteration: int, progress: Progress, x: tf.Tensor, store: FoldStore) -> None:
+        candidates, labels = progress.candidates, progress.labels
+        dealt = deal(
+            candidates,
+            labels[candidates],
+            folds=self.folds,
+            seed=self.seed,
+            iteration=iteration,
+        )
+        predicted = np.empty((len(candidates), progress.num_classes), np.float32)
+        for fold in range(self.folds):
+            probabilities = store.load(iteration, fold)
+            if probabilities is None:
+                others = candidates[dealt != fold]
+                probabilities = predict_held_out(
+                    self.build,
+                    x,
+                    labels,
+                    train=np.concatenate([progress.selected, others]),
+                    held_out=candidates[dealt == fold],
+                    epochs=self.epochs,
+                    batch_size=self.batch_size,
+                    seed=sub_seed(self.seed, "incv", iteration, fold),
+                )
+                store.save(iteration, fold, probabilities)
+            predicted[dealt == fold] = probabilities
+        progress.take(predicted, dealt, seed=self.seed)
+
+    def _fingerprint(self, probe: keras.Model, x: np.ndarray, labels: np.ndarray) -> str:
+        """Hash of all that decides what a fold gives; the number of iterations doesn't."""
+        sha = hashlib.sha256()
+        settings: dict[str, Any] = {
+            "epochs": self.epochs,
+            "folds": self.folds,
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "weights": [[v.path, list(v.shape), str(v.dtype)] for v in probe.variables],
+            "optimizer": keras.optimizers.serialize(probe.optimizer),
+            "x": [list(x.shape), x.dtype.str],
+        }
+        sha.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        sha.update(labels.tobytes())
+        for start in range(0, len(x), _HASHED_AT_ONCE):
+            sha.update(np.ascontiguousarray(x[start : start + _HASHED_AT_ONCE]).tobytes())
+        return sha.hexdigest()
+
+
+def _check(x: np.ndarray, labels: np.ndarray, folds: int) -> None:
+    if len(x) != len(labels):
+        raise DataError(
+            f"There must be a label for each input. Received: {len(x)} inputs, {len(labels)} "
+            "labels."
+        )
+    if len(labels) < 2 * folds or len(np.unique(labels)) < 2:
+        raise DataError(
+            f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or more. "
+            f"Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
+        )
