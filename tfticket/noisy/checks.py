@@ -1,0 +1,89 @@
+"""What must hold before two networks are trained together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.errors import DataError, ModelError
+from tfticket.noisy.truth import split_truth
+
+
+def check_pair(first: keras.Model, second: keras.Model) -> None:
+    """Raises a `ModelError` unless they are two models that share no variable."""
+    for network in (first, second):
+        if not isinstance(network, keras.Model):
+            raise ModelError(f"Both networks must be Keras models. Received: {network!r}.")
+    shared = {id(v) for v in first.variables} & {id(v) for v in second.variables}
+    if first is second or shared:
+        raise ModelError(
+            "The two networks must not share anything, or they would make the same mistakes. "
+            f"Received: {first.name!r} and {second.name!r}, which share {len(shared)} variables. "
+            "Build the model twice."
+        )
+
+
+def check_beginnings(first: keras.Model, second: keras.Model) -> None:
+    """Raises a `ModelError` when two networks would begin with the same weights."""
+    weights = [[np.asarray(v.numpy()) for v in m.trainable_variables] for m in (first, second)]
+    if not weights[0] or [w.shape for w in weights[0]] != [w.shape for w in weights[1]]:
+        return
+    if all(np.array_equal(*pair) for pair in zip(*weights, strict=True)):
+        raise ModelError(
+            "The two networks must begin with different weights: from equal ones they stay equal "
+            "for ever, and nobody corrects anybody. Received: two networks with the same weights. "
+            "Build them with different seeds."
+        )
+
+
+def check_between(name: str, value: float, *, below_one: bool) -> None:
+    """Raises a `ModelError` unless the share is in [0, 1], or in [0, 1)."""
+    if not 0 <= value <= 1 or (below_one and value == 1):
+        raise ModelError(
+            f"`{name}` must be in [0, 1{')' if below_one else ']'}. Received: {value}."
+        )
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raises a `ModelError` unless the value is one of the choices."""
+    if value not in choices:
+        raise ModelError(f"`{name}` must be one of {list(choices)}. Received: {value!r}.")
+
+
+def check_logits(loss: Any, outputs: str) -> None:
+    """Raises a `ModelError` when the loss takes the outputs for something else."""
+    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+    from_logits = config.get("from_logits", config.get("fn_kwargs", {}).get("from_logits"))
+    expected = {"logits": True, "probabilities": False}.get(outputs)
+    if from_logits is None or expected is None or from_logits == expected:
+        return
+    raise ModelError(
+        f"The loss must fit the outputs of the networks, which are {outputs}. Received: "
+        f"{loss.name!r} with from_logits={from_logits}. Set `from_logits={expected}` in the loss, "
+        "or say what the networks give by `outputs` of `CoTeaching`."
+    )
+
+
+def check_labels(y: Any, classes: int | None) -> None:
+    """Raises a `DataError` when labels in memory are out of range.
+
+    Labels in a data set can't be looked at before they come; then TensorFlow raises on a CPU.
+
+    Args:
+        y: What `fit` was given.
+        classes: Number of classes, or None when labels aren't classes.
+    """
+    if y is None or classes is None:
+        return
+    for labels in split_truth(y):
+        if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or not labels.size:
+            continue
+        is_column = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
+        low, high = int(labels.min()), int(labels.max())
+        if is_column and (low < 0 or high >= classes):
+            raise DataError(
+                f"Labels must be integers in [0, {classes}), as many classes as the networks "
+                f"have. Received: labels from {low} to {high}."
+            )

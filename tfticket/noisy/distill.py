@@ -1,0 +1,121 @@
+"""From two networks to one plain Keras model: their ensemble, or a student of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.models.functional import Functional
+
+from tfticket.cloning import copy_state
+from tfticket.errors import ModelError
+from tfticket.noisy.outputs import Outputs, log_probabilities
+
+_NAMES = ("first", "second")
+
+
+def ensemble(
+    peers: tuple[keras.Model, keras.Model], kind: Outputs, *, name: str = "ensemble"
+) -> keras.Model:
+    """Two networks as one plain Keras model, made of Keras' own layers.
+
+    Args:
+        peers: Two built Sequential or Functional models; they are copied, not changed.
+        kind: What they give.
+        name: Of the new model.
+
+    Returns:
+        A Functional model that gives the mean of their probabilities, also where the networks give
+        logits, or the mean of their values. Not compiled.
+
+    Raises:
+        ModelError: for subclassed models, which have no inputs to join.
+    """
+    if not all(isinstance(peer, (keras.Sequential, Functional)) for peer in peers):
+        raise ModelError(
+            "Only Sequential and Functional networks can be joined into one. Received: "
+            f"{[type(peer).__name__ for peer in peers]}. Use the networks in `peers`, or `distill` "
+            "into a student."
+        )
+    first, second = (_copy(peer, name) for peer, name in zip(peers, _NAMES, strict=True))
+    taken = first.inputs[0] if len(first.inputs) == 1 else first._inputs_struct
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), taken
+    )
+    outputs = [network(inputs) for network in (first, second)]
+    if kind == "logits":
+        squash = _sigmoid if outputs[0].shape[-1] == 1 else _softmax
+        outputs = [squash(each, of) for each, of in zip(outputs, _NAMES, strict=True)]
+    mean = keras.layers.Average(dtype="float32", name="mean")(outputs)
+    return keras.Model(inputs, mean, name=name)
+
+
+def _softmax(logits: Any, of: str) -> Any:
+    return keras.layers.Softmax(dtype="float32", name=f"softmax_{of}")(logits)
+
+
+def _sigmoid(logits: Any, of: str) -> Any:
+    return keras.layers.Activation("sigmoid", dtype="float32", name=f"sigmoid_{of}")(logits)
+
+
+def distill(
+    teacher: keras.Model,
+    x: np.ndarray,
+    student: keras.Model | None = None,
+    *,
+    kind: Outputs,
+    epochs: int,
+    batch_size: int = 128,
+    optimizer: Any = "adam",
+    seed: int = 0,
+    callbacks: Any = None,
+) -> keras.Model:
+    """Trains one network to say what the pair says together; labels are not used.
+
+    The student minimizes the cross-entropy to the pair's mean probabilities (Hinton et al. 2015,
+    arXiv:1503.02531, at temperature 1), or the squared difference to its mean values.
+
+    Args:
+        teacher: The pair.
+        x: Inputs as the networks take them, shape (n, ...).
+        student: The network to train, in place, which gives what the networks of the pair give;
+            a copy of the first, which begins with its weights, when None.
+        kind: What the networks and the student give.
+        epochs: Passes over `x`.
+        batch_size: Samples a step.
+        optimizer: As for `compile`.
+        seed: Of the order of the samples.
+        callbacks: As for `fit`.
+
+    Returns:
+        The student, a plain Keras model.
+    """
+    if epochs < 1:
+        raise ModelError(f"`epochs` must be at least 1. Received: {epochs}.")
+    student = _copy(teacher.first, "student") if student is None else student
+    targets = teacher.predict(x, batch_size=batch_size, verbose=0)
+    loss: keras.losses.Loss = keras.losses.MeanSquaredError()
+    if kind != "values":
+        single = targets.shape[-1] == 1
+        log_p = np.array(log_probabilities(targets, kind))
+        targets = np.exp(log_p)[..., 1:] if single else np.exp(log_p)
+        soft = keras.losses.BinaryCrossentropy if single else keras.losses.CategoricalCrossentropy
+        loss = soft(from_logits=kind == "logits")
+    student.compile(optimizer, loss)
+    samples = tf.data.Dataset.from_tensor_slices((x, targets))
+    samples = samples.shuffle(len(targets), seed=seed, reshuffle_each_iteration=True)
+    student.fit(
+        samples.batch(batch_size), epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks
+    )
+    return student
+
+
+def _copy(network: keras.Model, name: str) -> keras.Model:
+    """The same network under another name, with weights, statistics and seeds of its own."""
+    copy = type(network).from_config({**network.get_config(), "name": name})
+    if not copy.built:
+        copy.build_from_config(network.get_build_config())
+    copy_state(network, copy)
+    return copy

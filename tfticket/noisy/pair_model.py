@@ -1,0 +1,159 @@
+"""Two networks and their two optimizers as one Keras model: built, called, compiled and saved."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional
+
+from tfticket.errors import ModelError
+from tfticket.noisy import checks
+from tfticket.noisy.distill import distill, ensemble
+from tfticket.noisy.losses import PerSampleLoss
+from tfticket.noisy.outputs import OUTPUTS, Outputs, class_count, kind_of_outputs, mean_outputs
+from tfticket.noisy.pair_optimizer import PairOptimizer, copy_optimizer, scaled
+from tfticket.noisy.scoreboard import Scoreboard
+
+
+class PairModel(keras.Model, ABC):
+    """Abstract base: everything but how the two are trained.
+
+    Args:
+        first: Any Keras model with one output.
+        second: Another one, that shares nothing with it.
+        outputs: What they give: `logits`, `probabilities` or `values`; None looks at the first.
+        **kwargs: As for `keras.Model`.
+    """
+
+    def __init__(
+        self, first: keras.Model, second: keras.Model, *, outputs: Outputs | None, **kwargs: Any
+    ) -> None:
+        checks.check_pair(first, second)
+        kind = kind_of_outputs(first) if outputs is None else outputs
+        checks.check_choice("outputs", kind, OUTPUTS)
+        super().__init__(**kwargs)
+        self.first = first
+        self.second = second
+        self.kind = kind
+        self.scoreboard = Scoreboard()
+        # `call` never runs in training, so Keras couldn't know that there is nothing to build.
+        self.built = first.built and second.built
+
+    @property
+    def peers(self) -> tuple[keras.Model, keras.Model]:
+        """The two networks themselves, plain Keras models."""
+        return self.first, self.second
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes; None for values, and for subclassed or unbuilt networks."""
+        known = isinstance(self.first, (keras.Sequential, Functional)) and self.first.built
+        return class_count(self.first.output_shape, self.kind) if known else None
+
+    def ensemble(self, *, name: str = "ensemble") -> keras.Model:
+        """Both as one plain Keras model that gives the mean probability: a copy.
+
+        See `tfticket.noisy.distill.ensemble`.
+        """
+        return ensemble(self.peers, self.kind, name=name)
+
+    def distill(self, x: Any, student: keras.Model | None = None, **kwargs: Any) -> keras.Model:
+        """One plain network that has learned what the two say together.
+
+        See `tfticket.noisy.distill.distill`.
+        """
+        return distill(self, x, student, kind=self.kind, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the networks that aren't."""
+        for network in self.peers:
+            if not network.built:
+                network.build(input_shape)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """What the two say together, in the kind that they give."""
+        return mean_outputs(*self.both(inputs, training=training), self.kind)
+
+    def both(self, inputs: Any, *, training: bool | None) -> tuple[Any, Any]:
+        """One forward pass of each network."""
+        outputs = tuple(network(inputs, training=training) for network in self.peers)
+        if any(keras.tree.is_nested(each) for each in outputs):
+            raise ModelError(
+                "Both networks must have one output. Received: outputs of the structure "
+                f"{keras.tree.map_structure(lambda _: '*', outputs)}."
+            )
+        return outputs
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        *,
+        second_optimizer: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        auto_scale_loss: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training, as Keras does.
+
+        Args:
+            optimizer: Of the first network.
+            loss: One loss with a value for each sample: a name, a function or a Keras loss.
+            second_optimizer: Of the second network; with the settings of the first when None. What
+                sets the learning rate of `model.optimizer` sets that of both.
+            metrics: As in Keras, for one output.
+            weighted_metrics: As in Keras, for one output.
+            auto_scale_loss: Whether a network in float16 gets a `LossScaleOptimizer`.
+            **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, as in Keras.
+
+        Raises:
+            ModelError: when the loss has no value for each sample or doesn't fit the outputs, or
+                both networks would share an optimizer.
+        """
+        own = keras.optimizers.get(optimizer)
+        other = copy_optimizer(own) if second_optimizer is None else second_optimizer
+        other = keras.optimizers.get(other)
+        if own is other:
+            raise ModelError(
+                "Each network needs an optimizer of its own. Received: one optimizer for both. "
+                "Leave `second_optimizer` out, and the first's settings are taken."
+            )
+        self.per_sample = PerSampleLoss(loss)
+        checks.check_logits(self.per_sample.loss, self.kind)
+        self.scoreboard = Scoreboard(metrics, weighted_metrics)
+        both = (own, other)
+        if auto_scale_loss:
+            both = (scaled(own, self.first), scaled(other, self.second))
+        pair = PairOptimizer(*both, network=self.first)
+        super().compile(optimizer=pair, auto_scale_loss=False, **kwargs)
+        self.loss = loss
+        self._compiled_with = {
+            "optimizer": own,
+            "loss": loss,
+            "second_optimizer": other,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+            "auto_scale_loss": auto_scale_loss,
+            **kwargs,
+        }
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The loss, then the scoreboard."""
+        return [*super().metrics, *self.scoreboard.metrics]
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was given, both optimizers among it."""
+        if not self.compiled:
+            return {}
+        return keras.saving.serialize_keras_object(self._compiled_with)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles, and makes the optimizers' variables so that their values can be loaded."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
