@@ -176,7 +176,7 @@ def log_axis(axis: Axis) -> None:
     low, high = sorted(axis.get_view_interval())
     decades = np.log10(high / low) if low > 0 else 1.0
     axis.set_major_locator(LogLocator(numticks=6 if decades > 5 else 12))
-    fine = [2.0, 5.0] if decades < 2 else []
+    fine = [2.0, 5.0] if decades < 2.5 else []
     if decades < 0.7:
         fine = [float(lead) for lead in range(2, 10)]
     axis.set_minor_locator(LogLocator(subs=fine) if fine else NullLocator())

@@ -82,6 +82,13 @@ def test_a_mean_that_few_moments_rule_is_said():
     )
 
 
+def test_a_relative_band_that_hides_the_loss_is_said():
+    measures = {"loss_band": interval(0.9, 1.02, 1.2), "loss_width": interval(4, 5, 6)}
+    assert "in units of the loss, it is 5.0 times narrower (4.0 to 6.0)." in say(
+        Contrast(branch("batch"), branch("none"), measures)
+    )
+
+
 def test_a_difference_of_accuracy():
     assert difference(interval(0.01, 0.031, 0.05)) == "3.10 points higher (+1.00 to +5.00)"
     assert difference(interval(-0.05, -0.031, -0.01)) == (

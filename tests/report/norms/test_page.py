@@ -146,3 +146,11 @@ def test_no_tensorflow_is_imported(panels_run):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_headline_is_green_when_all_that_was_asked_for_is_met(tmp_path):
+    claim = {"claim": "c", "measure": "loss_band", "norm": "batch", "against": "none"}
+    for at_least, expected in ((1.0, "headline winning"), (100.0, "headline ")):
+        recipe = {"expect": [claim | {"at_least": at_least}], "model": {}}
+        run = write_run(tmp_path / str(at_least), shift=False, every=300, recipe=recipe)
+        assert ("p", {"class": expected}) in page_of(run).elements

@@ -1,8 +1,9 @@
 import pytest
 from report.synthetic_norms import cell, write_run
 
+from tfticket.lottery.comparison import Interval
 from tfticket.report import words
-from tfticket.report.norms import outcomes, tables
+from tfticket.report.norms import entries, outcomes, tables
 from tfticket.report.norms.cells import read_study
 from tfticket.report.norms.summary import summarize_study
 from tfticket.report.reading import read_run
@@ -51,6 +52,12 @@ def test_ratios_stand_over_their_intervals(summary):
     assert [cell.text for cell in column(table, "beta saturated")] == [
         words.percent(share, 0) for share in shares
     ]
+
+
+def test_small_ratios_keep_their_digits():
+    assert entries.ratio(Interval(0.0042, 0.001, 0.01, 1, 3, 0.95)).text == f"0.0042{words.TIMES}"
+    assert entries.ratio(Interval(0.42, 0.1, 0.9, 1, 3, 0.95)).text == f"0.42{words.TIMES}"
+    assert entries.ratio(None).text == words.NONE
 
 
 def test_claims_are_read_in_the_unit_of_their_measure(summary):

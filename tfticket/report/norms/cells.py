@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,13 @@ def reference_condition(study: Study) -> tuple[float, int] | None:
         return (len(norms), condition == usual)
 
     return max(conditions, key=rank)
+
+
+def usual_batch_size(study: Study, among: Sequence[Branch]) -> int:
+    """The recipe's own batch size if one of the branches has it, else their largest."""
+    sizes = {branch.batch_size for branch in among}
+    usual = study.files.table("data").get("batch_size")
+    return usual if usual in sizes else max(sizes)
 
 
 def tracked(study: Study) -> list[Branch]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from tfticket.report.canvas import grid, log_axis, percent_axis
-from tfticket.report.norms.cells import Branch, Study
+from tfticket.report.norms.cells import Branch, Study, usual_batch_size
 from tfticket.report.norms.depth import running_median
 from tfticket.report.norms.series import is_wide, labels, line_style
 from tfticket.report.reading import Curve
@@ -47,11 +47,10 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
 def _shown(study: Study, name: str) -> list[Branch]:
     """Dense branches with such a curve, of the usual batch size where there are several."""
     found = [b for b in study.branches if b.subnetwork == "dense" and _curves(study, b, name)]
-    sizes = {branch.batch_size for branch in found}
-    usual = study.files.table("data").get("batch_size")
-    if len(sizes) > 1:
-        found = [b for b in found if b.batch_size == (usual if usual in sizes else max(sizes))]
-    return found
+    if not found:
+        return []
+    size = usual_batch_size(study, found)
+    return [branch for branch in found if branch.batch_size == size]
 
 
 def _curves(study: Study, branch: Branch, name: str) -> list[Curve]:

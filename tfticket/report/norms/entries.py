@@ -17,7 +17,9 @@ def ratio(found: Interval | None) -> Cell:
     """A ratio and its interval; a dash when it wasn't measured."""
     if found is None:
         return Cell(words.NONE)
-    return Cell(words.factor(found.mean), bounds(found) if found.seeds > 1 else "")
+    small = 0 < found.mean < 0.1
+    text = f"{quantity(found.mean, digits=2)}{words.TIMES}" if small else words.factor(found.mean)
+    return Cell(text, bounds(found) if found.seeds > 1 else "")
 
 
 def points(difference: Interval | None, remark: str = "") -> Cell:

@@ -68,11 +68,28 @@ def _smoothness(norms: Sequence[Contrast], first: float) -> list[str]:
 
 
 def _uneven(main: Contrast) -> list[str]:
-    """A remark where few moments rule the mean width of a band."""
-    mean, median = (main.measures.get(n) for n in ("predictiveness", "predictiveness_median"))
-    if mean is None or median is None or 1 / _APART < mean.mean / median.mean < _APART:
-        return []
-    return [f"A few moments rule that mean: in its median width, the band is {_width(median)}."]
+    """Remarks where another measure of the same band says something else."""
+    remarks = []
+    median = _apart(main, "predictiveness", "predictiveness_median")
+    if median is not None:
+        remarks.append(
+            f"A few moments rule that mean: in its median width, the band is {_width(median)}."
+        )
+    width = _apart(main, "loss_band", "loss_width")
+    if width is not None:
+        remarks.append(
+            "The loss band is measured relative to the loss: in units of the loss, it is "
+            f"{_width(width)}."
+        )
+    return remarks
+
+
+def _apart(main: Contrast, name: str, other: str) -> Interval | None:
+    """The second measure if the two are far from each other."""
+    first, second = main.measures.get(name), main.measures.get(other)
+    if first is None or second is None or 1 / _APART < first.mean / second.mean < _APART:
+        return None
+    return second
 
 
 def band(name: str, ratio: Interval) -> str:

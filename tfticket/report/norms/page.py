@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from tfticket.report.contents import Contents
 from tfticket.report.norms import curves, depth, outcomes, panels, shifts, tables, training
-from tfticket.report.norms.cells import Study, read_study
+from tfticket.report.norms.cells import Study, read_study, usual_batch_size
+from tfticket.report.norms.claims import Reading
 from tfticket.report.norms.comparisons import CONFIDENCE
 from tfticket.report.norms.facts import facts
 from tfticket.report.norms.summary import Summary, summarize_study
@@ -40,6 +41,9 @@ def _values(study: Study, summary: Summary) -> dict[str, Any]:
         "during": during(summary.first),
         "reference": _reference(study, summary),
         "diverged": sum(len(each.diverged) for each in summary.branches),
+        "met": _met(summary),
+        "lengths_vary": len({branch.steps for branch in study.branches}) > 1,
+        "batch_shown": _batch_shown(study),
         "statistics_panels": len(training.with_statistics(summary)),
         "claims": tables.claim_table(summary.claims) if summary.claims else None,
         "smoothness": tables.smoothness_table(summary.norms, summary),
@@ -49,6 +53,18 @@ def _values(study: Study, summary: Summary) -> dict[str, Any]:
         "batches": outcomes.batch_table(summary.batch_losses),
         "cost": outcomes.cost_table(summary),
     }
+
+
+def _met(summary: Summary) -> bool:
+    """Whether there are criteria and all are met."""
+    readings = {claim.reading for claim in summary.claims} - {Reading.NOTED}
+    return readings == {Reading.PASS}
+
+
+def _batch_shown(study: Study) -> int | None:
+    """The batch size of figures along training, where a run holds several."""
+    sizes = {branch.batch_size for branch in study.branches}
+    return usual_batch_size(study, study.branches) if len(sizes) > 1 else None
 
 
 def _reference(study: Study, summary: Summary) -> str:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tfticket.report.canvas import LEVELS, LIGHT, WIDE, grid, log_axis, step_axis
-from tfticket.report.norms.cells import Branch, Study
+from tfticket.report.norms.cells import Branch, Study, usual_batch_size
 from tfticket.report.norms.depth import running_median
 from tfticket.report.norms.series import is_wide, over_seeds
 
@@ -31,7 +31,8 @@ def shift(study: Study, *, measure: str) -> Figure | None:
     branches = [b for b in study.branches if b.subnetwork == "dense" and study.shifts(b)]
     if not branches:
         return None
-    branches = _one_batch_size(study, branches)
+    size = usual_batch_size(study, branches)
+    branches = [branch for branch in branches if branch.batch_size == size]
     rates = sorted({branch.learning_rate for branch in branches})[-_MOST_ROWS:]
     branches = [branch for branch in branches if branch.learning_rate in rates]
     norms = list(dict.fromkeys(branch.label for branch in branches))[:_MOST_COLUMNS]
@@ -58,13 +59,6 @@ def shift(study: Study, *, measure: str) -> Figure | None:
     if handles:
         figure.legend(loc="outside upper left", ncols=min(6, len(handles)), handles=handles)
     return figure
-
-
-def _one_batch_size(study: Study, branches: Sequence[Branch]) -> list[Branch]:
-    sizes = {branch.batch_size for branch in branches}
-    usual = study.files.table("data").get("batch_size")
-    size = usual if usual in sizes else max(sizes)
-    return [branch for branch in branches if branch.batch_size == size]
 
 
 def _panel(axes: Axes, study: Study, branch: Branch, measure: str) -> np.ndarray:
