@@ -67,6 +67,20 @@ def test_swap_keeps_masks_and_says_that_statistics_are_new(model, capsys):
     assert get_mask(keras.saving.load_model("out.keras")) == mask
 
 
+def test_swap_matches_the_outputs_of_inputs_from_a_file(model, capsys):
+    np.save("inputs.npy", helpers.batch((6, 6, 2), examples=40)[0])
+    arguments = ["norms", "swap", "model.keras", "--to", "l2_batch"]
+    assert main([*arguments, "--match", "inputs.npy"]) == 0
+    assert "Moving statistics" not in capsys.readouterr().err
+    norm = keras.saving.load_model("model-l2_batch.keras").get_layer("norm")
+    assert not np.isin(norm.moving_scale, 1.0).any()
+    np.save("wrong.npy", np.ones((3, 5, 5, 2)))
+    Path("broken.npy").write_bytes(b"no array")
+    for name, message in [("wrong.npy", "examples of shape (5, 5, 2)"), ("broken.npy", "no array")]:
+        assert main([*arguments, "-o", "out.keras", "--match", name]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_fold_infers_the_same(model, capsys):
     assert main(["norms", "fold", "model.keras"]) == 0
     assert capsys.readouterr().out.splitlines() == ["norm  into conv", "model-folded.keras"]

@@ -85,6 +85,12 @@ def list_kinds(as_json: bool) -> None:
     help="An option of the kind, such as groups=16; may be given again.",
 )
 @click.option(
+    "--match",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An .npy file of some hundred inputs: set scales and shifts so that channels keep their "
+    "mean and deviation on them.",
+)
+@click.option(
     "--bias/--no-bias",
     default=True,
     help="With --to none: give layers without a bias the shift of their norm.  [default: bias]",
@@ -96,6 +102,7 @@ def swap(
     to: str,
     where: Sequence[str],
     options: Sequence[str],
+    match: Path | None,
     bias: bool,
     output: Path | None,
     overwrite: bool,
@@ -103,10 +110,11 @@ def swap(
 ) -> None:
     """Give a copy of MODEL another normalization.
 
-    MODEL is a .keras file. The copy keeps all other weights, and must be trained.
+    MODEL is a .keras file. The copy keeps all other weights. It must be trained; less so with
+    --match, which keeps most of what a trained network knows.
 
     \b
-    tfticket norms swap model.keras --to group --option groups=16
+    tfticket norms swap model.keras --to group --option groups=16 --match inputs.npy
     """
     given = dict(_option(text) for text in options)
     output = _output(model_file, output, to, overwrite=overwrite)
@@ -114,7 +122,10 @@ def swap(
     from tfticket import models
     from tfticket.norms.swap import swap_norm
 
-    swapped, report = swap_norm(model, to, where=where or None, add_bias=bias, **given)
+    inputs = None if match is None else _inputs(match, model)
+    swapped, report = swap_norm(
+        model, to, where=where or None, match=inputs, add_bias=bias, **given
+    )
     models.save_file(swapped, output)
     if as_json:
         print_json({"output": output, **asdict(report)})
@@ -123,7 +134,7 @@ def swap(
     print_columns(zip(*filled, strict=True))
     for key in report.closed:
         click.echo(f"not swapped: {key}, inside a layer that can't be opened", err=True)
-    if report.needs_statistics:
+    if report.needs_statistics and match is None:
         click.echo("Moving statistics are new: train, or recalibrate them on data.", err=True)
     click.echo(output)
 
@@ -203,6 +214,28 @@ def _load(path: Path) -> keras.Model:
     from tfticket.sparsity import wrapper  # noqa: F401  and layers with masks)
 
     return models.load_file(path)
+
+
+def _inputs(path: Path, model: keras.Model) -> Any:
+    import numpy as np
+
+    try:
+        inputs = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"{path} holds no array.", param_hint="--match") from error
+    if len(model.inputs) != 1 or not _fits(model.inputs[0].shape[1:], inputs.shape[1:]):
+        raise click.BadParameter(
+            f"the model takes {[tuple(x.shape[1:]) for x in model.inputs]}, and {path} holds "
+            f"examples of shape {inputs.shape[1:]}.",
+            param_hint="--match",
+        )
+    return inputs
+
+
+def _fits(takes: Sequence[int | None], shape: Sequence[int]) -> bool:
+    return len(takes) == len(shape) and all(
+        size in (None, given) for size, given in zip(takes, shape, strict=True)
+    )
 
 
 def _output(model: Path, output: Path | None, done: str, *, overwrite: bool) -> Path:

@@ -16,6 +16,7 @@ from tfticket.norms import neighbors
 from tfticket.norms.catalog import Norm
 from tfticket.norms.graph import Graph, unmasked
 from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of
+from tfticket.norms.matching import Replacement, match_outputs
 from tfticket.norms.swap_report import SwappedLayer, SwapReport
 from tfticket.norms.transfer import carried_options, carry_weights
 from tfticket.state import named_layers, named_variables, stable_name, variable_owners
@@ -37,7 +38,13 @@ class Swapped(NamedTuple):
 
 
 def swap_norm(
-    model: keras.Model, to: str, *, where: Where = None, add_bias: bool = True, **options: Any
+    model: keras.Model,
+    to: str,
+    *,
+    where: Where = None,
+    match: Any = None,
+    add_bias: bool = True,
+    **options: Any,
 ) -> Swapped:
     """A copy of a model with another kind of normalization.
 
@@ -48,8 +55,9 @@ def swap_norm(
     masks, stay bit for bit. A compiled model gives a compiled copy with a fresh optimizer.
 
     The copy does *not* compute what the model did, except among `batch`, `batch_renorm`,
-    `frozen_batch`, `sync_batch` and `noisy_batch` at inference: it has to be trained. Where moving
-    statistics are new, `tfticket.statistics.recalibrate` measures them.
+    `frozen_batch`, `sync_batch` and `noisy_batch` at inference: it has to be trained. With inputs
+    to `match` a trained network stays close to what it was, and has less to learn again. Without,
+    `tfticket.statistics.recalibrate` measures moving statistics where they are new.
 
     With `ws_group`, convolutions right before a norm get standardized weights; when it is swapped
     for another kind they lose them again. With `none`, an `Identity` of the same name takes the
@@ -60,6 +68,9 @@ def swap_norm(
         to: A kind of the catalog, see `tfticket.norms.NORMS`.
         where: Which norms: glob patterns of their keys (`block1_*`, `*/bn`), or a function of key
             and layer; all when None.
+        match: Some hundred inputs of the training data, as the model takes them: scale and shift of
+            the new norms become those that give each channel the mean and the deviation that it
+            has in the model; see `tfticket.norms.matching`. Weights are only copied when None.
         add_bias: With `to="none"`: give a bias, which begins as the norm's shift, to the layer
             before the norm when it has none and nobody else reads its output. The model could not
             shift anything otherwise.
@@ -93,12 +104,17 @@ def swap_norm(
         return changed
 
     copy = clone(model, convert, instead=_INSTEAD)
-    rows = {}
+    norms: list[Replacement] = []
     for old, new in copy.layers:
         if id(old) in keys:
-            rows[keys[id(old)]] = _row(keys[id(old)], old, new, to, graph, changes)
+            norms.append(Replacement(old, new, carry_weights(old, new)))
         else:
             _copy_weights(old, new, changes.get(id(old), ()))
+    if match is not None:
+        match_outputs(model, copy.model, norms, match)
+    rows = {
+        keys[id(norm.old)]: _row(keys[id(norm.old)], norm, to, graph, changes) for norm in norms
+    }
     return Swapped(copy.model, SwapReport(tuple(rows[key] for key in chosen), tuple(closed)))
 
 
@@ -212,14 +228,9 @@ def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:
 
 
 def _row(
-    key: str,
-    old: keras.Layer,
-    new: keras.Layer,
-    to: str,
-    graph: Graph,
-    changes: dict[int, list[_Change]],
+    key: str, norm: Replacement, to: str, graph: Graph, changes: dict[int, list[_Change]]
 ) -> SwappedLayer:
-    """Carries the weights over, and reports it."""
+    old = norm.old
     before = {layer.name: layer for layer in graph.before(old)}
     standardized = any(neighbors.is_standardized(layer) for layer in before.values())
     return SwappedLayer(
@@ -227,8 +238,8 @@ def _row(
         old="ws_group" if standardized and groups_of(old) is not None else kind_of(old),
         new=to,
         channels=_channels(old, graph),
-        groups=groups_of(new),
-        weights=carry_weights(old, new),
+        groups=groups_of(norm.new),
+        weights=norm.weights,
         before=tuple(
             f"{name}: {change.label}"
             for name, layer in before.items()

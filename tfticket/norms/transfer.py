@@ -55,7 +55,7 @@ def carry_weights(old: keras.Layer, new: keras.Layer) -> Carried:
     Scale and shift always do. Moving statistics do among the kinds that normalize by a variance,
     and between norms of one kind; the further averages of batch renormalization are derived then.
     """
-    theirs, ours = _variables(old), _variables(new)
+    theirs, ours = variables_of(old), variables_of(new)
     kept = [name for name in ours if name in theirs and _means_the_same(name, old, new)]
     kept = [name for name in kept if ours[name].shape == theirs[name].shape]
     for name in kept:
@@ -69,7 +69,8 @@ def carry_weights(old: keras.Layer, new: keras.Layer) -> Carried:
     )
 
 
-def _variables(norm: keras.Layer) -> dict[str, keras.Variable]:
+def variables_of(norm: keras.Layer) -> dict[str, keras.Variable]:
+    """A norm's variables by name; the scale is `gamma`, whatever the layer calls it."""
     return {_SAME.get(key, key): variable for key, (_, variable) in variable_owners(norm).items()}
 
 

@@ -53,7 +53,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
             model(batch, training=False)
     for layer in layers:
         if found[id(layer)]:
-            _set(layer, _joined(layer, found[id(layer)]))
+            set_moments(layer, _joined(layer, found[id(layer)]))
 
 
 def _joined(layer: keras.Layer, parts: list[Moments]) -> Moments:
@@ -68,14 +68,20 @@ def _joined(layer: keras.Layer, parts: list[Moments]) -> Moments:
     return Moments(count, mean, spread)
 
 
-def _set(layer: Any, moments: Moments) -> None:
+def set_moments(layer: Any, moments: Moments) -> None:
+    """Makes moments the moving statistics of a layer.
+
+    Args:
+        layer: One with a `moving_mean`, and a `moving_variance` or a `moving_scale`.
+        moments: Each of shape (channels,).
+    """
     layer.moving_mean.assign(moments.mean)
     if isinstance(layer, KeepsScale):
         layer.moving_scale.assign(moments.spread)
         return
     layer.moving_variance.assign(moments.spread)
-    if layer.renorm:  # its further averages are of the same statistics
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.renorm:
         deviation = np.sqrt(moments.spread + layer.epsilon)
-        layer.moving_stddev.assign(deviation)
+        layer.moving_stddev.assign(deviation)  # its further averages are of the same statistics
         layer.renorm_mean.assign(moments.mean)
         layer.renorm_stddev.assign(deviation)
