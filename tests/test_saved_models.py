@@ -10,10 +10,17 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from tfticket.files import read_arrays
 from tfticket.lottery import Ticket
+from tfticket.norms.landscape import SmoothnessRecord
 
 ROOT = Path(__file__).parents[1] / "saved_models"
 FOLDERS = sorted(path.parent for path in ROOT.glob("*/card.json"))
+# The cards of the first tickets don't say their kind.
+KINDS = {f: json.loads((f / "card.json").read_text()).get("kind", "lottery") for f in FOLDERS}
+OF_KIND = {
+    kind: [folder for folder in FOLDERS if KINDS[folder] == kind] for kind in ("lottery", "norms")
+}
 
 
 def test_there_are_some() -> None:
@@ -31,12 +38,29 @@ def test_card_tells_the_truth(folder: Path) -> None:
         content = (folder / name).read_bytes()
         assert len(content) == facts["bytes"] <= 2_000_000
         assert hashlib.sha256(content).hexdigest() == facts["sha256"]
+
+
+@pytest.mark.parametrize("folder", OF_KIND["lottery"], ids=lambda folder: folder.name)
+def test_the_ticket_is_the_one_of_the_card(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
     ticket = Ticket.load(folder / "ticket.npz")
     assert ticket.level == card["level"]
     assert ticket.mask.density == pytest.approx(card["density"])
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", OF_KIND["norms"], ids=lambda folder: folder.name)
+def test_the_curves_are_those_of_the_networks_of_the_card(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    _, arrays = read_arrays(folder / "curves.npz", kind="curves")
+    networks = {f"seed_{seed}/{cell['branch']}" for cell in card["cells"] for seed in cell["seeds"]}
+    assert {"/".join(name.split("/")[:2]) for name in arrays} == networks
+    for network in networks:
+        prefix = f"{network}/landscape/"
+        fields = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+        assert len(SmoothnessRecord.from_arrays(fields)) > 0
+
+
+@pytest.mark.parametrize("folder", OF_KIND["lottery"], ids=lambda folder: folder.name)
 def test_exported_model_runs(folder: Path) -> None:
     interpreter = Interpreter(model_path=str(folder / "model.tflite"))
     interpreter.allocate_tensors()

@@ -1,7 +1,7 @@
 import pytest
 
 from tfticket.cli.plan import duration, plan_lines, ranges
-from tfticket.recipe.progress import Plan, PlannedLevel
+from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
 
 PLAN = Plan(
     title="Tiny",
@@ -44,6 +44,42 @@ def test_many_kernels_are_not_listed():
     counts = {f"layer{n}/kernel": 10 for n in range(20)}
     plan = Plan(**{**vars(PLAN), "levels": (PlannedLevel(0, counts, 200),)})
     assert plan_lines(plan)[3] == "  level  density   weights"
+
+
+NORMS = NormsPlan(
+    title="Tiny",
+    seeds=(0, 1),
+    cells=(PlannedCell("batch-lr0.1", 2, 1200), PlannedCell("group-lr0.1", 1, 600)),
+    probes=30,
+    steps_total=3000,
+    steps_left=3000,
+    seconds=90.0,
+    size_bytes=3_000_000,
+)
+
+
+def test_a_plan_of_norms_says_networks_steps_time_and_space():
+    assert plan_lines(NORMS) == [
+        "Tiny",
+        "Seeds 0, 1; 3 networks, the landscape measured 30 times in each.",
+        "",
+        "  network      seeds  steps",
+        "  batch-lr0.1      2  1,200",
+        "  group-lr0.1      1    600",
+        "",
+        "3,000 steps, about 2 min, about 3 MB on disk.",
+    ]
+
+
+def test_a_search_for_tickets_is_part_of_the_plan():
+    cells = (PlannedCell("batch-dense", 1, 600), PlannedCell("batch-ticket", 1, 600, 1200))
+    lines = plan_lines(NormsPlan(**{**vars(NORMS), "cells": cells, "probes": 0}))
+    assert lines[1] == "Seeds 0, 1; 2 networks."
+    assert lines[3:6] == [
+        "  network       seeds  steps  steps of its search",
+        "  batch-dense       1    600                    0",
+        "  batch-ticket      1    600                1,200",
+    ]
 
 
 def test_ranges():

@@ -4,8 +4,15 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from tfticket.cli.progress import Lines, Screen, StepClock
-from tfticket.recipe.progress import Plan, PlannedLevel, Progress, Silence
+from tfticket.cli.progress import Lines, Screen, StepClock, measurements
+from tfticket.recipe.progress import (
+    NormsPlan,
+    Plan,
+    PlannedCell,
+    PlannedLevel,
+    Progress,
+    Silence,
+)
 
 PLAN = Plan(
     title="Tiny",
@@ -103,3 +110,47 @@ def test_a_screen_keeps_the_levels_and_moves_the_rest():
 def test_silence_says_nothing(capfd):
     tell(Silence(), Clock(), seconds_a_step=1.0)
     assert capfd.readouterr() == ("", "")
+
+
+NORMS = NormsPlan(
+    title="Tiny",
+    seeds=(0,),
+    cells=(PlannedCell("batch-lr0.1", 1, 100),),
+    probes=4,
+    steps_total=100,
+    steps_left=100,
+    seconds=None,
+    size_bytes=0,
+)
+
+
+def told_of_norms(measured, summary):
+    clock, stream = Clock(), io.StringIO()
+    lines = Lines(stream, clock)
+    lines.plan(NORMS)
+    lines.begin(0, "batch-lr0.1", 0, 100, 1.0)
+    clock.time += 60
+    lines.update(50, measured)
+    lines.end(0, "batch-lr0.1", 0, summary)
+    return stream.getvalue().splitlines()
+
+
+def test_a_network_of_a_study_of_norms_has_no_level_and_tells_its_landscape():
+    measured = {**MEASURED, "learning_rate": 0.1, "gauge": 0.834, "beta": 12.34}
+    *_, step, end = told_of_norms(measured, {"accuracy_at_end": 0.5, "seconds": 61.0})
+    assert step == (
+        "seed 0  batch-lr0.1  step 50/100  loss 0.5000  accuracy 0.7500  "
+        "validation 0.6000 0.7000  lr 0.1  lr*sharpness/2 0.83  beta 12.3"
+    )
+    assert end == "seed 0  batch-lr0.1  test accuracy 0.5000  61.0 s"
+
+
+def test_a_regression_has_losses_only():
+    assert measurements({"loss": 28_737.2, "val_loss": 3.5}) == "loss 28,737  validation 3.5000"
+    end = told_of_norms(MEASURED, {"loss_at_end": 1234.5, "seconds": 1.0})[-1]
+    assert end == "seed 0  batch-lr0.1  test loss 1,234  1.0 s"
+
+
+def test_a_network_that_diverged_says_so():
+    end = told_of_norms(MEASURED, {"diverged": 1.0, "diverged_step": 50.0, "accuracy_at_end": 0.1})
+    assert end[-1] == "seed 0  batch-lr0.1  diverged by step 50"

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfticket.data import sources
+from tfticket.data import Feed, load, sources
 from tfticket.errors import DataError
 
 
@@ -77,3 +77,24 @@ def test_where_a_path_starts(tmp_path, monkeypatch):
     assert sources.resolved("~/a", None) == tmp_path / "a"
     assert sources.resolved("a", "~/b") == tmp_path / "b/a"
     assert sources.resolved("/a", "b") == Path("/a")
+
+
+def test_linear_targets_are_one_matrix_times_the_inputs():
+    source = sources.read_linear()
+    x, y = source.train.x.astype(np.float64), source.train.y.astype(np.float64)
+    matrix, residuals, *_ = np.linalg.lstsq(x, y, rcond=None)
+    assert (x.shape, y.shape, matrix.shape) == ((2000, 10), (2000, 10), (10, 10))
+    assert residuals.max() < 1e-8
+    np.testing.assert_allclose(source.test.x @ matrix, source.test.y, atol=1e-4)
+    assert 0.7 < matrix.std() < 1.3
+    np.testing.assert_array_equal(sources.read_linear().train.x, source.train.x)
+
+
+def test_linear_data_are_taken_as_they_are_and_know_no_classes():
+    data = load("linear", validation=1000)
+    assert (len(data.train), len(data.validation), len(data.test)) == (1000, 1000, 1000)
+    assert (data.num_classes, data.outputs, data.regression) == (0, 10, True)
+    assert (float(data.scale), float(data.offset)) == (1.0, 0.0)
+    x, y = next(iter(Feed(data.train, batch_size=1000, seed=0, chunk_steps=1).dataset()))
+    assert x.shape == y.shape == (1000, 10)
+    assert y.dtype == "float32"

@@ -1,3 +1,4 @@
+import tiny_norms
 from tiny_recipe import TOML, recipe
 
 from tfticket.recipe.rundir import RunDir
@@ -22,3 +23,12 @@ def test_runs_are_listed_with_their_state(tmp_path):
 
 def test_no_folder_has_no_runs(tmp_path):
     assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_a_run_of_the_kind_norms_counts_networks(tmp_path):
+    with writing(RunDir(tmp_path / "tiny" / "default"), tiny_norms.recipe(), toml=b"") as run:
+        path = run.ticket(0, "batch", 0)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"cell")
+    (entry,) = list_runs(tmp_path)
+    assert entry.state == "resumable after 1 network"

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import tiny_norms
 from tiny_recipe import TOML, recipe
 
 from tfticket.errors import RunError
@@ -35,6 +36,7 @@ def in_child(code, *arguments):
     start = f"""
 import os, signal, sys, time
 sys.path.insert(0, {str(TESTS)!r})
+import tiny_norms
 from tiny_recipe import TOML, recipe
 from tfticket.metrics import Row
 from tfticket.recipe.rundir import RunDir
@@ -204,3 +206,25 @@ def test_an_error_inside_releases_the_lock(tmp_path):
     with pytest.raises(KeyboardInterrupt), writing(run, recipe(), toml=b""):
         raise KeyboardInterrupt
     assert opened(tmp_path).recipe_json.is_file()
+
+
+def test_more_seeds_extend_a_study_of_norms_and_other_arms_are_another_recipe(tmp_path):
+    run = RunDir(tmp_path)
+    for changes in ((), ("seeds=[0, 1]",)):
+        with writing(run, tiny_norms.recipe(*changes), toml=b""):
+            pass
+    assert run.resolved()["seeds"] == [0, 1]
+    with (
+        pytest.raises(RunError, match="arms: "),
+        writing(run, tiny_norms.recipe("seeds=[0, 1]", 'arms=[{norms=["none"]}]'), toml=b""),
+    ):
+        pass
+
+
+def test_a_run_of_another_kind_is_refused(tmp_path):
+    opened(tmp_path)
+    with (
+        pytest.raises(RunError, match='kind: "lottery" -> "norms"'),
+        writing(RunDir(tmp_path), tiny_norms.recipe(), toml=b""),
+    ):
+        pass

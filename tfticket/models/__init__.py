@@ -17,7 +17,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "conv2": "tfticket.models.lottery",
         "conv4": "tfticket.models.lottery",
         "conv6": "tfticket.models.lottery",
-        "dln": "tfticket.models.dln",
         "gives_probabilities": "tfticket.models.traits",
         "jit_choice": "tfticket.models.traits",
         "lenet_300_100": "tfticket.models.lottery",

@@ -171,6 +171,9 @@ class Observer(keras.callbacks.Callback):
 
     def _observe(self, batch: Any) -> None:
         start = time.perf_counter()
+        # Keras makes a model's metrics when it is first trained. Were that inside a measurement,
+        # what it counts would stay in them.
+        self.model._symbolic_build(data_batch=batch)
         line = self.measure(self._step, batch)
         self._seconds.append(time.perf_counter() - start)
         if self.verbose > 1:

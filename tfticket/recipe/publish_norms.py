@@ -1,0 +1,56 @@
+"""What is published of a run of the kind `norms`: the curves of all networks in one file."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tfticket.files import read_arrays, write_arrays
+from tfticket.metrics import read_metrics
+from tfticket.recipe.published import Published, read, reported
+from tfticket.recipe.rundir import RunDir
+
+CURVES = "curves.npz"
+_MOST_FIGURES = 6
+
+
+def chosen(run: RunDir) -> Published:
+    """Summary, figures, and `curves.npz` with what the trackers measured of every network.
+
+    The arrays of `curves.npz` are called `seed_0/<branch>/landscape/<field>` and `.../shift/...`;
+    its header has what `cells.json` says of the branches.
+
+    Raises:
+        RunError: when the run has no report.
+    """
+    report = reported(run, figures=_MOST_FIGURES)
+    cells: list[dict[str, Any]] = json.loads(run.cells.read_text(encoding="utf-8"))["cells"]
+    measured = _measured(run)
+    return Published(
+        report | {CURVES: _curves(run, cells)},
+        {"cells": [cell | {"measured": measured.get(cell["branch"], {})} for cell in cells]},
+    )
+
+
+def _curves(run: RunDir, cells: list[dict[str, Any]]) -> bytes:
+    arrays = {}
+    for cell in cells:
+        for seed in cell["seeds"]:
+            _, own = read_arrays(run.ticket(seed, cell["branch"], 0), kind="cell")
+            place = f"seed_{seed}/{cell['branch']}"
+            arrays |= {f"{place}/{name}": array for name, array in own.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / CURVES
+        return read(write_arrays(path, kind="curves", header={"cells": cells}, arrays=arrays))
+
+
+def _measured(run: RunDir) -> dict[str, dict[str, dict[str, float]]]:
+    """Branch, then seed, to the measurements that belong to the whole training."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in read_metrics(run.metrics):
+        if row.split in ("test", "summary"):
+            of_branch = found.setdefault(row.branch, {})
+            of_branch.setdefault(f"seed_{row.seed}", {})[row.name] = row.value
+    return found

@@ -1,0 +1,63 @@
+"""What every kind of run publishes: its summary, and the first of its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfticket.errors import RunError
+from tfticket.recipe.rundir import RunDir
+
+MOST_BYTES = 2_000_000
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is to be published of a run.
+
+    Attributes:
+        contents: Name to bytes of each file but the card.
+        card: What the card says beside what it says of every run.
+    """
+
+    contents: Mapping[str, bytes]
+    card: Mapping[str, Any]
+
+
+def reported(run: RunDir, *, figures: int) -> dict[str, bytes]:
+    """The summary of a run's report, and the first of its figures.
+
+    Raises:
+        RunError: when there is no report.
+    """
+    summary = run.report / "summary.json"
+    if not summary.is_file():
+        raise RunError(f"{summary} is missing. Make it by `tfticket report {run.path}`.")
+    first = sorted((run.report / "figures").glob("*.png"))[:figures]
+    contents = {"summary.json": read(summary)}
+    return contents | {f"figures/{path.name}": read(path) for path in first}
+
+
+def read(path: Path) -> bytes:
+    """The bytes of a file that is to be published.
+
+    Raises:
+        RunError: when it can't be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path} can't be read: {error.strerror}.") from error
+    if len(content) > MOST_BYTES:
+        raise too_large(path, len(content))
+    return content
+
+
+def too_large(path: Path | str, size: int) -> RunError:
+    """The error about a file that is too large to be published."""
+    return RunError(
+        f"A published file must have at most {MOST_BYTES:,} bytes. Received: {path} with "
+        f"{size:,}. Export a sparser level or a smaller format, or measure less often."
+    )
