@@ -8,14 +8,12 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from tfticket.report.canvas import grid, log_axis, percent_axis
+from tfticket.report.canvas import WIDE, grid, log_axis, percent_axis, step_axis
 from tfticket.report.norms.cells import Branch, Study, usual_batch_size
 from tfticket.report.norms.depth import running_median
 from tfticket.report.norms.series import is_wide, labels, line_style
 from tfticket.report.reading import Curve
-from tfticket.report.words import number
 
 _MOST_PANELS = 4
 _MANY = 40  # evaluations above which a curve is smoothed
@@ -31,7 +29,7 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
     if not branches:
         return None
     rates = sorted({branch.learning_rate for branch in branches})[-_MOST_PANELS:]
-    figure, axes = grid(1, len(rates), width=max(5.6, 1 + 3.2 * len(rates)), height=3.5)
+    figure, axes = grid(1, len(rates), width=WIDE if len(rates) > 1 else 5.6, height=3.5)
     drawn = [_panel(here, study, [b for b in branches if b.learning_rate == rate], branches, name)
              for here, rate in zip(axes[0], rates, strict=True)]  # fmt: skip
     _scale(axes[0], np.concatenate(drawn), name)
@@ -42,6 +40,11 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
                for handle, text in zip(*here.get_legend_handles_labels(), strict=True)}  # fmt: skip
     figure.legend(loc="outside upper left", ncols=4, handles=list(handles.values()))
     return figure
+
+
+def panel_count(study: Study) -> int:
+    """How many panels `learning_curves` has, for the loss."""
+    return min(_MOST_PANELS, len({branch.learning_rate for branch in _shown(study, "loss")}))
 
 
 def _shown(study: Study, name: str) -> list[Branch]:
@@ -79,14 +82,14 @@ def _panel(
             axes.plot(steps, values, color=style["color"], linewidth=0.5, alpha=0.3)
         axes.plot(steps, smooth, label=branch.label, **style)
         everything.append(smooth)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.set_xlabel("iteration")
+    step_axis(axes, max(branch.steps for branch in among))
     return np.concatenate(everything)
 
 
 def _scale(axes: list[Axes], values: np.ndarray, name: str) -> None:
     values = values[np.isfinite(values)]
+    if not values.size:
+        return
     for here in axes:
         if name == "accuracy":
             here.set_ylim(
@@ -99,4 +102,4 @@ def _scale(axes: list[Axes], values: np.ndarray, name: str) -> None:
         else:
             low, high = float(values.min()), float(np.quantile(values, 0.97))
             here.set_ylim(low - 0.06 * (high - low), high + 0.1 * (high - low))
-        here.set_ylabel("loss" if here is axes[0] else "")
+        here.set_ylabel("validation loss" if here is axes[0] else "")

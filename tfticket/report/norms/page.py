@@ -44,6 +44,7 @@ def _values(study: Study, summary: Summary) -> dict[str, Any]:
         "met": _met(summary),
         "lengths_vary": len({branch.steps for branch in study.branches}) > 1,
         "batch_shown": _batch_shown(study),
+        "rate_panels": curves.panel_count(study),
         "statistics_panels": len(training.with_statistics(summary)),
         "claims": tables.claim_table(summary.claims) if summary.claims else None,
         "smoothness": tables.smoothness_table(summary.norms, summary),

@@ -34,6 +34,7 @@ _SUBNETWORKS = {
     "random": ("purple", "v", 0.2),
 }
 _MOST_PANELS = 3
+_DODGE = 1.025
 _BANDS = {
     "predictiveness": "gradient-predictiveness band",
     "loss_band": "loss band, log10(highest / lowest)",
@@ -53,7 +54,8 @@ def learning_rates(summary: Summary) -> Figure | None:
     figure, axes = new_axes()
     for name in names:
         own = sorted((e for e in found if e.branch.label == name), key=_rate)
-        _whiskers(axes, own, measure, x=_rate, label=name, style=norm_style(name, names))
+        x = _dodged(names.index(name) - (len(names) - 1) / 2)
+        _whiskers(axes, own, measure, x=x, label=name, style=norm_style(name, names))
     _diverged(axes, found, names)
     axes.set_xscale("log")
     _ticks(axes, sorted(rates))
@@ -65,6 +67,11 @@ def learning_rates(summary: Summary) -> Figure | None:
 
 def _rate(found: BranchSummary) -> float:
     return found.branch.learning_rate
+
+
+def _dodged(places: float) -> Callable[[BranchSummary], float]:
+    """The learning rate, moved aside: whiskers of several norms would hide one another."""
+    return lambda found: _DODGE**places * _rate(found)
 
 
 def _size(found: BranchSummary) -> float:
