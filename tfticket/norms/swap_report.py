@@ -18,7 +18,7 @@ class SwappedLayer:
         channels: How many channels it sees.
         groups: Into how many groups the new norm divides them; None when it has no groups.
         weights: Its variables that were kept, dropped, and added.
-        before: What changed in the layers before it: `conv1: + bias`; empty for nothing.
+        before: What changed in the layers before it: `conv1: bias`; empty for nothing.
     """
 
     key: str

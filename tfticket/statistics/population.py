@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfticket.statistics.moments import (
     KeepsScale,
@@ -17,6 +18,9 @@ from tfticket.statistics.moments import (
     normalized,
     normalizing,
 )
+
+_WORTH_A_TRACE = 16
+"""Batches from which on it is faster to trace the model than to run it layer by layer."""
 
 
 def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
@@ -42,15 +46,29 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     """
     layers = batch_layers(model)
     found: dict[int, list[Moments]] = {id(layer): [] for layer in layers}
+    called: list[keras.Layer] = []
 
-    def note(layer: keras.Layer, x: Any, mask: Any) -> Any:
-        moments = moments_of(layer, x, mask)
-        found[id(layer)].append(Moments(*(np.asarray(m, np.float64).ravel() for m in moments)))
-        return normalized(layer, x, moments)
+    def take(batch: Any) -> list[Moments]:
+        """The moments of all calls, in the order of `called`."""
+        moments: list[Moments] = []
+        called.clear()
 
-    with normalizing(layers, note):
-        for batch in batches if layers else ():
+        def note(layer: keras.Layer, x: Any, mask: Any) -> Any:
+            called.append(layer)
+            moments.append(moments_of(layer, x, mask))
+            return normalized(layer, x, moments[-1])
+
+        with normalizing(layers, note):
             model(batch, training=False)
+        return moments
+
+    for number, batch in enumerate(batches if layers else ()):
+        if number == _WORTH_A_TRACE:
+            take = tf.function(take, reduce_retracing=True)
+        taken = take(batch)
+        for layer, moments in zip(called, taken, strict=True):
+            values = Moments(*(np.asarray(m, np.float64).ravel() for m in moments))
+            found[id(layer)].append(values)
     for layer in layers:
         if found[id(layer)]:
             set_moments(layer, _joined(layer, found[id(layer)]))
