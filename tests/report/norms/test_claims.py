@@ -47,6 +47,7 @@ def test_what_cant_be_told_says_on_which_side_the_mean_is():
         (9.0, "same direction as the paper, less"),
         (1.5, "same direction as the paper, more"),
         (0.5, "not the paper's direction"),
+        (1.0, "the paper saw no difference"),
     ],
 )
 def test_the_paper_s_number_beside_ours(value, text):

@@ -147,6 +147,8 @@ def beside_paper(ours: Interval, value: float, *, neutral: float) -> str:
     """
     if ours.seeds > 1 and ours.lower <= value <= ours.upper:
         return "the paper's number is inside our interval"
+    if value == neutral:
+        return "the paper saw no difference"
     if (ours.mean - neutral) * (value - neutral) <= 0:
         return "not the paper's direction"
     more = abs(ours.mean - neutral) > abs(value - neutral)
