@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfticket.errors import ModelError
 from tfticket.noisy import checks
 from tfticket.noisy.clock import Clock
 from tfticket.noisy.forgetting import ForgetRate, Formula
-from tfticket.noisy.outputs import Outputs, class_count, class_ids, mean_outputs
+from tfticket.noisy.outputs import Outputs, class_count, mean_outputs
 from tfticket.noisy.pair_model import PairModel
+from tfticket.noisy.passes import gradients, recording, regularization, sample_weights
 from tfticket.noisy.rule import Decision, Rule
+from tfticket.noisy.scoreboard import TRAINING_ONLY
 from tfticket.noisy.session import EpochKeeper
 from tfticket.noisy.tally import SelectionSummary, Tally
 from tfticket.noisy.truth import split_truth
@@ -107,7 +106,6 @@ class CoTeaching(PairModel):
             shape=(), dtype="float32", initializer="ones", trainable=False, name="relief"
         )
         self._tally: Tally | None = None
-        self._knows_truth = False
 
     def fit(
         self,
@@ -160,49 +158,56 @@ class CoTeaching(PairModel):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of both networks: a forward and a backward pass each."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, given_weight = keras.utils.unpack_x_y_sample_weight(data)
         y, true = split_truth(y)
+        weight = sample_weights(given_weight)
         self._prepare(x)
-        with _recording(self.first) as tape, _recording(self.second) as other_tape:
+        with recording(self.first) as tape, recording(self.second) as other_tape:
             outputs = self.both(x, training=True)
             losses = self.per_sample.values(y, outputs[0]), self.per_sample.values(y, outputs[1])
-            decision = self._decide(outputs, losses, y, sample_weight)
-            objectives = self._objectives(decision, sample_weight)
+            decision = self.rule.decide(
+                outputs,
+                losses,
+                y=y,
+                sample_weight=weight,
+                epochs_done=self.clock.epochs_done(),
+                relief=self.relief.value,
+            )
+            objectives = self._objectives(decision, weight)
             scaled = self.optimizer.scale_both(objectives)
-        variables = [network.trainable_variables for network in self.peers]
-        gradients = [
-            *tape.gradient(scaled[0], [v.value for v in variables[0]]),
-            *other_tape.gradient(scaled[1], [v.value for v in variables[1]]),
-        ]
-        self.optimizer.apply(gradients, [*variables[0], *variables[1]])
+        own = gradients(tape, scaled[0], self.first)
+        other = gradients(other_tape, scaled[1], self.second)
+        variables = [*self.first.trainable_variables, *self.second.trainable_variables]
+        self.optimizer.apply([*own, *other], variables)
         self.clock.steps.assign_add(1)
-        self._count(decision, losses, outputs, true)
-        self._measure(y, outputs, sample_weight, decision.disagree, objectives)
+        if self._tally is None:
+            self._tally = Tally(class_count(tuple(outputs[0].shape), self.kind))
+        self._tally.update(decision, losses, true)
         self.scoreboard.update_selection(decision.choice, decision.forget_rate)
+        loss = (objectives[0] + objectives[1]) / 2
+        self._measure(y, outputs, given_weight, decision.disagree, (*objectives, loss))
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates both networks, and what they say together, on all samples."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, given_weight = keras.utils.unpack_x_y_sample_weight(data)
         y, _ = split_truth(y)
-        weight = _sample_weights(sample_weight)
+        weight = sample_weights(given_weight)
         outputs = self.both(x, training=False)
-        together = mean_outputs(*outputs, self.kind)
         means = []
-        for each in (*outputs, together):
+        for each in (*outputs, mean_outputs(*outputs, self.kind)):
             values = self.per_sample.values(y, each)
             means.append(self.per_sample.mean(values, tf.ones_like(values, tf.bool), weight))
-        extra = [_regularization(network) for network in self.peers]
-        objectives = (means[0] + extra[0], means[1] + extra[1])
-        loss = means[2] + (extra[0] + extra[1]) / 2
-        self._measure(y, outputs, sample_weight, self.rule.disagree(*outputs), objectives, loss)
-        training_only = ("forget_rate", "keep_rate")
+        added = [regularization(network) for network in self.peers]
+        added.append((added[0] + added[1]) / 2)
+        losses = tuple(mean + extra for mean, extra in zip(means, added, strict=True))
+        self._measure(y, outputs, given_weight, self.rule.disagree(*outputs), losses)
         results = self.get_metrics_result()
-        return {name: value for name, value in results.items() if name not in training_only}
+        return {name: results[name] for name in results if name not in TRAINING_ONLY}
 
     def selection(self) -> SelectionSummary | None:
         """What the selections of the current or last epoch did; None before the first step."""
-        return None if self._tally is None else self._tally.summary(truth=self._knows_truth)
+        return None if self._tally is None else self._tally.summary()
 
     def begin_epoch(self, steps_per_epoch: int | None) -> None:
         """Sets the pace and begins to count anew; `fit` does this.
@@ -235,86 +240,22 @@ class CoTeaching(PairModel):
             self.built = True
         self.optimizer.build(self.trainable_variables)
 
-    def _decide(
-        self, outputs: tuple[Any, Any], losses: tuple[Any, Any], y: Any, sample_weight: Any
-    ) -> Decision:
-        return self.rule.decide(
-            outputs,
-            losses,
-            y=y,
-            sample_weight=_sample_weights(sample_weight),
-            epochs_done=self.clock.epochs_done(),
-            relief=self.relief.value,
-        )
-
-    def _objectives(self, decision: Decision, sample_weight: Any) -> tuple[Any, Any]:
+    def _objectives(self, decision: Decision, weight: Any) -> tuple[Any, Any]:
         """What each network minimizes: the mean over its samples, and its own regularization."""
-        weight, mean, choice = _sample_weights(sample_weight), self.per_sample.mean, decision.choice
-        first = mean(decision.values[0], choice.first, weight) + _regularization(self.first)
-        second = mean(decision.values[1], choice.second, weight) + _regularization(self.second)
+        mean, choice = self.per_sample.mean, decision.choice
+        first = mean(decision.values[0], choice.first, weight) + regularization(self.first)
+        second = mean(decision.values[1], choice.second, weight) + regularization(self.second)
         return first, second
 
-    def _count(
-        self, decision: Decision, losses: tuple[Any, Any], outputs: tuple[Any, Any], true: Any
-    ) -> None:
-        classes = class_count(tuple(outputs[0].shape), self.kind)
-        right = None
-        if true is not None and decision.labels is not None:
-            right = decision.labels == class_ids(true, classes)
-        self._knows_truth = right is not None
-        if self._tally is None:
-            self._tally = Tally(classes)
-        self._tally.update(
-            decision.choice,
-            losses=losses,
-            forget_rate=decision.forget_rate,
-            disagree=decision.disagree,
-            labels=decision.labels,
-            right=right,
-        )
-
     def _measure(
-        self,
-        y: Any,
-        outputs: tuple[Any, Any],
-        sample_weight: Any,
-        disagree: Any,
-        objectives: tuple[Any, Any],
-        loss: Any = None,
+        self, y: Any, outputs: tuple[Any, Any], weight: Any, disagree: Any, losses: tuple[Any, ...]
     ) -> None:
-        loss = (objectives[0] + objectives[1]) / 2 if loss is None else loss
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(outputs[0])[0])
+        """Updates the metrics; the losses are those of both networks, and the one to report."""
+        self._loss_tracker.update_state(losses[2], sample_weight=tf.shape(outputs[0])[0])
         self.scoreboard.update(
             y,
             {"": mean_outputs(*outputs, self.kind), "first": outputs[0], "second": outputs[1]},
-            losses=objectives,
+            losses=losses[:2],
             disagree=None if self.kind == "values" else disagree,
-            sample_weight=sample_weight,
+            sample_weight=weight,
         )
-
-
-@contextlib.contextmanager
-def _recording(network: keras.Model) -> Iterator[tf.GradientTape]:
-    """A tape that knows one network: its backward pass ends there, whatever the objective says."""
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([variable.value for variable in network.trainable_variables])
-        yield tape
-
-
-def _regularization(network: keras.Model) -> Any:
-    """The sum of what its layers added to the loss, float32."""
-    added = [keras.ops.sum(keras.ops.cast(loss, "float32")) for loss in network.losses]
-    return tf.add_n(added) if added else tf.zeros(())
-
-
-def _sample_weights(sample_weight: Any) -> Any:
-    """The weights, float32, shape (batch,), or None."""
-    if sample_weight is None:
-        return None
-    shape = tuple(sample_weight.shape)
-    if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
-        raise ModelError(
-            "Samples are selected whole, so a weight must belong to a sample: shape (batch,). "
-            f"Received: shape {shape}."
-        )
-    return keras.ops.cast(keras.ops.reshape(sample_weight, (-1,)), "float32")

@@ -181,8 +181,8 @@ _NOTED: dict[str, str] = {
         "that is kept; see which applies."
     ),
     "not_finite": (
-        "Samples with such losses were not selected. Lower the learning rate, or look for labels "
-        "out of range."
+        "Nothing was done beyond never selecting such a sample. Look for inputs that aren't finite "
+        "and labels out of range, or lower the learning rate."
     ),
     "starvation": "",
     "vanishing_class": "",

@@ -6,13 +6,14 @@ import math
 from typing import Any, Literal
 
 import keras
+from keras.src.models.functional import Functional
 
 from tfticket.errors import ModelError
 
 Outputs = Literal["logits", "probabilities", "values"]
 OUTPUTS = ("logits", "probabilities", "values")
 _TINY = 1e-7
-_PROBABLE = (keras.activations.softmax, keras.activations.sigmoid)
+_PROBABLE = ("softmax", "sigmoid")  # as activations are written in a configuration
 
 
 def kind_of_outputs(model: keras.Model) -> Outputs:
@@ -21,21 +22,24 @@ def kind_of_outputs(model: keras.Model) -> Outputs:
     Raises:
         ModelError: for a subclassed model, which has no last layer to look at.
     """
-    last: keras.layers.Layer = model
-    while isinstance(last, keras.Model) and last.layers:
-        if not isinstance(last, keras.Sequential) and len(last.outputs or ()) != 1:
+    last: Any = model
+    while isinstance(last, (keras.Model, keras.layers.Wrapper)):
+        if isinstance(last, keras.layers.Wrapper):
+            last = last.layer
+        elif isinstance(last, keras.Sequential) and last.layers:
+            last = last.layers[-1]
+        elif isinstance(last, Functional) and len(last.outputs) == 1:
+            last = last.outputs[0]._keras_history.operation
+        else:
             raise ModelError(
-                "What a subclassed model gives can't be seen from outside. Received: "
-                f"{model.name!r}. Say it: `outputs='logits'`, 'probabilities' or 'values'."
+                "What a subclassed model gives can't be seen from outside, and a model must have "
+                f"one output. Received: {model.name!r} of the class {type(model).__name__}. Say "
+                "what it gives: `outputs='logits'`, 'probabilities' or 'values'."
             )
-        last = last.layers[-1]
-    config = last.get_config()
-    if isinstance(last, keras.layers.Softmax) or config.get("activation") in _NAMES:
+    config = last.get_config() if isinstance(last, keras.Layer) else {}
+    if isinstance(last, keras.layers.Softmax) or config.get("activation") in _PROBABLE:
         return "probabilities"
     return "logits"
-
-
-_NAMES = tuple(keras.activations.serialize(activation) for activation in _PROBABLE)
 
 
 def log_probabilities(outputs: Any, kind: Outputs) -> Any:

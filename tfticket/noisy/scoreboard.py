@@ -11,6 +11,7 @@ from keras.src.trainers.compile_utils import CompileMetrics
 from tfticket.noisy.updates import Choice
 
 PEERS = ("first", "second")
+TRAINING_ONLY = ("forget_rate", "keep_rate")  # `evaluate` doesn't select
 
 
 class Scoreboard:
@@ -24,7 +25,6 @@ class Scoreboard:
     def __init__(self, metrics: Any = None, weighted_metrics: Any = None) -> None:
         self.losses = {name: keras.metrics.Mean(name=f"{name}_loss") for name in PEERS}
         self.disagreement = keras.metrics.Mean(name="disagreement")
-        # Of training steps only; `evaluate` doesn't select.
         self.forget_rate = keras.metrics.Mean(name="forget_rate")
         self.keep_rate = keras.metrics.Mean(name="keep_rate")
         self._sets: dict[str, CompileMetrics] = {}
@@ -45,7 +45,7 @@ class Scoreboard:
         y: Any,
         outputs: Mapping[str, Any],
         *,
-        losses: tuple[Any, Any],
+        losses: tuple[Any, ...],
         disagree: Any,
         sample_weight: Any,
     ) -> None:

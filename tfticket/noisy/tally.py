@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.noisy.updates import Choice
+from tfticket.noisy.outputs import class_ids
+from tfticket.noisy.rule import Decision
 
 _COUNTS = (
     "steps",
@@ -64,6 +65,7 @@ class Tally:
 
     def __init__(self, classes: int | None) -> None:
         self.classes = classes
+        self._knows_truth = False
         self._counts = _zeros((len(_COUNTS),), "counts")
         self._by_class = _zeros((2, classes or 0), "by_class")
 
@@ -72,41 +74,33 @@ class Tally:
         for variable in (self._counts, self._by_class):
             variable.assign(np.zeros(variable.shape, "float64"))
 
-    def update(
-        self,
-        choice: Choice,
-        *,
-        losses: tuple[Any, Any],
-        forget_rate: Any,
-        disagree: Any,
-        labels: Any,
-        right: Any,
-    ) -> None:
+    def update(self, decision: Decision, losses: tuple[Any, Any], true: Any) -> None:
         """Adds a step, inside the graph.
 
         Args:
-            choice: What was selected.
+            decision: What was selected.
             losses: Of both networks, each shape (batch,).
-            forget_rate: Scalar.
-            disagree: Where the networks predict different classes, boolean, shape (batch,).
-            labels: Given classes, int32, shape (batch,), or None.
-            right: Where the given label is the true one, boolean, shape (batch,), or None.
+            true: True labels, in the form of the given ones; or None.
         """
+        choice, labels = decision.choice, decision.labels
         kept = _number(choice.first) + _number(choice.second)
-        candidates = _number(choice.candidates)
+        candidates = _sum(choice.candidates)
         few = (_sum(choice.first) <= 1) | (_sum(choice.second) <= 1)
-        known = tf.zeros_like(kept) if right is None else _number(right)
+        self._knows_truth = true is not None and labels is not None
+        right = tf.zeros_like(kept)
+        if self._knows_truth:
+            right = _number(labels == class_ids(true, self.classes))
         found = {
             "steps": tf.ones((), tf.float64),
             "examples": _sum(tf.ones_like(kept)),
-            "candidates": tf.reduce_sum(candidates),
-            "wanted": tf.cast(forget_rate, tf.float64),
-            "kept": tf.reduce_sum(kept) / 2,
-            "starved": _number(few & (tf.reduce_sum(candidates) > 1)),
-            "disagreed": _sum(disagree),
+            "candidates": candidates,
+            "wanted": tf.cast(decision.forget_rate, tf.float64),
+            "kept": _sum(kept) / 2,
+            "starved": _number(few & (candidates > 1)),
+            "disagreed": _sum(decision.disagree),
             "not_finite": sum(_sum(~tf.math.is_finite(values)) for values in losses),
-            "right": tf.reduce_sum(known),
-            "kept_right": tf.reduce_sum(known * kept) / 2,
+            "right": _sum(right),
+            "kept_right": _sum(right * kept) / 2,
         }
         self._counts.assign_add(tf.stack([found[name] for name in _COUNTS]))
         if labels is not None and self.classes:
@@ -114,12 +108,9 @@ class Tally:
             seen = tf.reduce_sum(rows, axis=0)
             self._by_class.assign_add(tf.stack([seen, tf.linalg.matvec(rows, kept, True) / 2]))
 
-    def summary(self, *, truth: bool) -> SelectionSummary:
-        """What was counted since `reset`.
-
-        Args:
-            truth: Whether true labels were given.
-        """
+    def summary(self) -> SelectionSummary:
+        """What was counted since `reset`."""
+        truth = self._knows_truth
         count = dict(zip(_COUNTS, self._counts.numpy().tolist(), strict=True))
         seen, kept = np.asarray(self._by_class.numpy())
         return SelectionSummary(
