@@ -24,7 +24,7 @@ from tfticket.noisy.labels import checked_labels, checked_probabilities
 
 _STEP = 2**-0.5  # each window has this share of the examples of the one before
 _SMALLEST_SHARE = 1 / 32
-_SMALLEST_COUNT = 500
+_SMALLEST_COUNTS = (100, 500)
 _PER_CLASS = 8
 _DEVIATIONS = 1.5
 
@@ -133,6 +133,7 @@ def _ranks(confidence: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _shares(count: int, num_classes: int) -> np.ndarray:
-    needed = max(_SMALLEST_COUNT, _PER_CLASS * num_classes)
+    """Shares of the windows: down to 1/32, but to no less than some hundred examples."""
+    needed = max(np.clip(count / 8, *_SMALLEST_COUNTS), _PER_CLASS * num_classes)
     smallest = min(1.0, max(_SMALLEST_SHARE, needed / max(count, 1)))
     return _STEP ** np.arange(1 + int(np.log(smallest) / np.log(_STEP) + 1e-9))

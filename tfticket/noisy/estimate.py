@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfticket.errors import DataError
 from tfticket.noisy.anchors import count_windows, widest_unbiased
 from tfticket.noisy.identifiability import judge
 from tfticket.noisy.kinds import CLEAN, PAIR, SYMMETRIC, fit_kind, pair_roots
@@ -32,6 +33,7 @@ from tfticket.seeds import generator
 
 _RESAMPLES = 400
 _IMPURITY = 0.01
+_HALVING = 2  # windows
 _GROUPS = 4  # given as predicted, one class after, one before, otherwise
 
 
@@ -113,6 +115,8 @@ def estimate_noise(
     Raises:
         DataError: when shapes or values are wrong.
     """
+    if not 0 < confidence < 1:
+        raise DataError(f"`confidence` must be in (0, 1). Received: {confidence}.")
     windows = count_windows(
         np.asarray(labels),
         np.asarray(probabilities),
@@ -125,9 +129,9 @@ def estimate_noise(
     window, rate = int(chosen), float(rates[chosen])
     resampled = _bootstrap(groups, kind, windows.num_classes, seed)
     low, high = _interval(rates, window, groups[window].sum(), resampled, confidence)
-    if low == 0:
+    reason, low, high = judge(kind, windows, window=window, low=low, high=high)
+    if low == 0 and not reason:
         kind = CLEAN
-    reason, low, high = judge(kind, windows.counts[window], low=low, high=high)
     disagreement = 1 - groups[:, 0] / groups.sum(axis=1)
     return NoiseEstimate(
         rate=rate,
@@ -187,10 +191,20 @@ def _interval(
     low, high = np.quantile(resampled, tails)
     # Few disagreements, or none, resample to too little variety.
     wilson_low, wilson_high = _wilson(rate, size, confidence)
-    halved = min(window + 2, len(rates) - 1)
-    still_falling = max(0.0, rate - float(rates[halved]))
-    low = min(low, wilson_low, rate) - still_falling - _IMPURITY * (1 - rate)
+    low = min(low, wilson_low, rate) - _still_falling(rates, window) - _IMPURITY * (1 - rate)
     return max(0.0, float(low)), min(1.0, float(max(high, wilson_high, rate)))
+
+
+def _still_falling(rates: np.ndarray, window: int) -> float:
+    """How much lower the rate may be where no wrong prediction is left.
+
+    What halving the window changes; at the narrowest, what halving to it did; with too few examples
+    for either, all of it.
+    """
+    if len(rates) < _HALVING + 1:
+        return float(rates[window])
+    halved = min(window + _HALVING, len(rates) - 1)
+    return max(0.0, float(rates[halved - _HALVING] - rates[halved]))
 
 
 def _wilson(rate: float, size: int, confidence: float) -> tuple[float, float]:

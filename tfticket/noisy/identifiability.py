@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfticket.noisy.anchors import Windows
 from tfticket.noisy.kinds import GENERAL, PAIR
 from tfticket.noisy.theory import rates_from_accuracy
 
@@ -14,12 +15,15 @@ _DEVIATIONS = 1.645
 _UNSEEN = 0.5
 
 
-def judge(kind: str, counts: np.ndarray, *, low: float, high: float) -> tuple[str, float, float]:
+def judge(
+    kind: str, windows: Windows, *, window: int, low: float, high: float
+) -> tuple[str, float, float]:
     """Says why a rate can't be relied on, and which rates can't be ruled out.
 
     Args:
         kind: The type of noise.
-        counts: Examples of the window by prediction and given label, shape (k, k).
+        windows: Examples by prediction and given label.
+        window: Index of the window that was used.
         low: Lower end of the interval.
         high: Upper end of the interval.
 
@@ -27,10 +31,11 @@ def judge(kind: str, counts: np.ndarray, *, low: float, high: float) -> tuple[st
         A sentence, empty when the rate can be relied on; and the ends of the interval, wider where
         it can't.
     """
-    k = len(counts)
+    everything, counts = windows.counts[0], windows.counts[window]
+    k = windows.num_classes
     limit = (k - 1) / k
-    unseen = np.flatnonzero((counts.sum(axis=1) == 0) & (counts.sum(axis=0) > 0))
-    if counts[:, unseen].sum() > _UNSEEN / k * counts.sum():
+    unseen = np.flatnonzero((everything.sum(axis=1) == 0) & (everything.sum(axis=0) > 0))
+    if everything[:, unseen].sum() > _UNSEEN / k * everything.sum():
         return f"No held-out example was predicted as class {_listed(unseen)}.", low, 1.0
     if kind == PAIR and high >= 0.5 - _NEAR_HALF:
         return (

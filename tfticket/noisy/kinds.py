@@ -23,7 +23,7 @@ CLEAN, SYMMETRIC, PAIR, GENERAL = "clean", "symmetric", "pair", "general"
 _SIMULATIONS = 60
 _DEVIATIONS = 2.0
 _TOLERANCE = 0.2  # share of the wrong labels that may be distributed otherwise
-_LARGEST_BACKGROUND = 0.5
+_LARGEST_BACKGROUND = 0.35
 
 
 def fit_kind(counts: np.ndarray, *, seed: int) -> str:
@@ -45,11 +45,11 @@ def fit_kind(counts: np.ndarray, *, seed: int) -> str:
     wrong = 1 - shares[0]
     candidates = {SYMMETRIC: np.r_[shares[0], np.full(k - 1, wrong / (k - 1))]}
     if k > 2:
-        background = (wrong - shares[1] - shares[-1]) / max(k - 3, 1)
+        background = max(wrong - shares[1] - shares[-1], 0.0) / max(k - 3, 1)
         if background * (k - 1) <= _LARGEST_BACKGROUND * wrong:
             spread = np.full(k, background)
             spread[[0, 1, -1]] = shares[[0, 1, -1]]
-            candidates[PAIR] = spread
+            candidates[PAIR] = spread / spread.sum()
     rng = generator(seed, "noise", "kind")
     for kind, spread in candidates.items():
         fitted = np.array([np.roll(spread, i) for i in range(k)])

@@ -10,10 +10,11 @@ probabilities alone weighs a network's doubt against how rare wrong labels are: 
 like a 9, a right label is the likelier explanation when 1 % are wrong, and a wrong one at 50 %.
 The threshold needs no tuning, and the mean of the probabilities is the precision to expect.
 
-Networks are over- or underconfident, most of all when trained on wrong labels. A temperature t
-brings them in line: it maximizes the likelihood of the given labels, sum log sum_j q_j(t) T_jy with
-q(t) proportional to q^(1/t). The confidently wrong tail gets a share of its own, an even mixture
-that is fitted along with t.
+Held-out probabilities aren't q yet. A network that was trained on given labels learns *their*
+probabilities, of which q are those behind: p = q M, where M = (1 - l) I + l T says how far it did.
+And networks are over- or underconfident, which a temperature t corrects, q^(1/t); an even share is
+mixed in for mistakes that they are sure of. The three numbers are those under which the given
+labels are most likely, the largest sum of log sum_j q_j T_jy on a grid.
 
 The idea to rank labels by out-of-sample probabilities is that of confident learning (Northcutt,
 Jiang & Chuang 2021, arXiv:1911.00068).
@@ -30,11 +31,20 @@ from tfticket.errors import DataError
 from tfticket.noisy.labels import checked_labels, checked_probabilities
 from tfticket.noisy.transition import as_transition
 
-_TEMPERATURES = 2.0 ** np.arange(-4, 4.1, 0.5)
+_LEARNED = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+_TEMPERATURES = 2.0 ** np.arange(-3, 4.1, 0.5)
 _EVEN = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+_FLOOR = 1e-7
 _ANY_CONFUSION = 0.05  # share of the noise that may be of a kind that T knows nothing of
 _TINY = 1e-12
-_FITTED_ON = 20_000
+_FITTED_ON = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    probabilities: np.ndarray
+    learned: float
+    temperature: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +57,7 @@ class Suspects:
         suggested: The most probable classes, shape (s,), int64.
         probability: P(given label is wrong), shape (s,), falling, in [0, 1].
         all_probabilities: The same for every example, shape (n,).
+        learned: The l that was fitted, in [0, 1].
         temperature: The t that was fitted; above 1 for networks that are too sure of themselves.
     """
 
@@ -55,6 +66,7 @@ class Suspects:
     suggested: np.ndarray
     probability: np.ndarray
     all_probabilities: np.ndarray
+    learned: float
     temperature: float
 
     def __len__(self) -> int:
@@ -91,17 +103,15 @@ def find_suspects(
             f"Probabilities must be about the {len(matrix)} classes of the transition matrix. "
             f"Received: shape {probabilities.shape}."
         )
-    logs = np.log(np.maximum(probabilities, _TINY))
-    likelihood = matrix[:, labels].T
-    temperature, even = _calibration(logs, likelihood)
-    posterior = _tempered(logs, temperature, even) * likelihood
+    fit = _calibrated(probabilities, matrix, labels)
+    posterior = fit.probabilities * matrix[:, labels].T
     posterior /= posterior.sum(axis=1, keepdims=True)
     everyone = np.arange(len(labels))
     wrong = 1 - posterior[everyone, labels]
     best = posterior.argmax(axis=1)
     order = np.lexsort((everyone, -wrong))
     ids = order[best[order] != labels[order]]
-    return Suspects(ids, labels[ids], best[ids], wrong[ids], wrong, temperature)
+    return Suspects(ids, labels[ids], best[ids], wrong[ids], wrong, fit.learned, fit.temperature)
 
 
 def _softened(matrix: np.ndarray) -> np.ndarray:
@@ -112,20 +122,36 @@ def _softened(matrix: np.ndarray) -> np.ndarray:
     return (1 - _ANY_CONFUSION) * matrix + _ANY_CONFUSION * even
 
 
-def _calibration(logs: np.ndarray, likelihood: np.ndarray) -> tuple[float, float]:
-    """Temperature and even share under which the given labels are most likely."""
-    # Every so-many-th example: two numbers don't need a million of them, and none is drawn.
-    step = -(-len(logs) // _FITTED_ON)
-    logs, likelihood = logs[::step], likelihood[::step]
-    best = (-np.inf, 1.0, 0.0)
-    for temperature in _TEMPERATURES.tolist():
-        for even in _EVEN:
-            explained = (_tempered(logs, temperature, even) * likelihood).sum(axis=1)
-            best = max(best, (float(np.log(explained + _TINY).sum()), temperature, even))
-    return best[1], best[2]
+def _calibrated(probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarray) -> _Fit:
+    """The q under which the given labels are most likely."""
+    # Every so-many-th example: three numbers don't need a million of them, and none is drawn.
+    part = slice(None, None, -(-len(labels) // _FITTED_ON))
+    likelihood = matrix[:, labels[part]].T
+    best = (-np.inf, 0.0, 1.0, 0.0)
+    for learned in _LEARNED:
+        logs = _unmixed(probabilities[part], matrix, learned)
+        for temperature in _TEMPERATURES.tolist():
+            powers = _tempered(logs, temperature)
+            for even in _EVEN:
+                explained = (_leveled(powers, even) * likelihood).sum(axis=1)
+                total = float(np.log(explained + _TINY).sum())
+                best = max(best, (total, learned, temperature, even))
+    _, learned, temperature, even = best
+    powers = _tempered(_unmixed(probabilities, matrix, learned), temperature)
+    return _Fit(_leveled(powers, even), learned, temperature)
 
 
-def _tempered(logs: np.ndarray, temperature: float, even: float) -> np.ndarray:
+def _unmixed(probabilities: np.ndarray, matrix: np.ndarray, learned: float) -> np.ndarray:
+    """Logarithms of the class probabilities behind those of labels, as far as T was learned."""
+    mixing = (1 - learned) * np.eye(len(matrix)) + learned * matrix
+    behind = np.maximum(np.linalg.solve(mixing.T, probabilities.T).T, _FLOOR)
+    return np.log(behind / behind.sum(axis=1, keepdims=True))
+
+
+def _tempered(logs: np.ndarray, temperature: float) -> np.ndarray:
     powers = np.exp((logs - logs.max(axis=1, keepdims=True)) / temperature)
-    powers /= powers.sum(axis=1, keepdims=True)
-    return (1 - even) * powers + even / logs.shape[1]
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _leveled(probabilities: np.ndarray, even: float) -> np.ndarray:
+    return (1 - even) * probabilities + even / probabilities.shape[1]

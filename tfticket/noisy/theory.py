@@ -31,6 +31,7 @@ from tfticket.noisy.labels import checked_labels
 from tfticket.noisy.transition import TransitionMatrix, as_transition, checked_prior
 
 KINDS = ("symmetric", "pair")
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -148,11 +149,11 @@ def rates_from_accuracy(accuracy: float, num_classes: int, *, kind: str) -> tupl
     if not 0 <= accuracy <= 1:
         raise DataError(f"`accuracy` must be in [0, 1]. Received: {accuracy}.")
     root = 1 - curvature * (1 - accuracy)
-    if root < -1e-12:
+    if root < -_ROUNDING:
         return ()
     width = np.sqrt(max(root, 0.0))
     rates = {(1 - width) / curvature, (1 + width) / curvature}
-    return tuple(sorted(float(rate) for rate in rates if rate <= 1))
+    return tuple(sorted(min(1.0, float(rate)) for rate in rates if rate <= 1 + _ROUNDING))
 
 
 def accuracy_slope(rate: float, num_classes: int, *, kind: str) -> float:

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfticket.errors import DataError
+from tfticket.noisy.corruption import corrupt, instance_dependent, open_set
+from tfticket.noisy.transition import cifar10_asymmetric, pair, symmetric
+
+LABELS = np.random.default_rng(0).integers(0, 10, 20_000)
+
+
+def images(count=600, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 1)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "transition",
+    [
+        symmetric(10, 0.5),
+        symmetric(10, 0.5, inclusive=True),
+        pair(10, 0.4),
+        cifar10_asymmetric(0.4),
+    ],
+    ids=lambda transition: transition.kind,
+)
+@pytest.mark.parametrize("exact", [False, True])
+def test_what_comes_out_is_what_was_asked_for(transition, exact):
+    corruption = corrupt(LABELS, transition, seed=3, exact=exact)
+    prior = np.bincount(LABELS, minlength=10) / len(LABELS)
+    tolerance = 0.5 / len(LABELS) if exact else 0.012
+    assert corruption.realized_rate == pytest.approx(transition.rate(prior), abs=tolerance)
+    np.testing.assert_allclose(corruption.realized, transition, atol=0.0015 if exact else 0.04)
+    np.testing.assert_array_equal(corruption.true, LABELS)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    st.floats(0, 1),
+    st.sampled_from([symmetric, pair]),
+)
+def test_exact_counts_are_exact(labels, rate, kind):
+    corruption = corrupt(labels, kind(4, rate), seed=0, exact=True)
+    assert abs(corruption.changed.sum() - len(labels) * rate) <= 0.5 + 1e-6
+    assert set(corruption.given) <= {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_rates_of_nothing_and_of_everything(exact):
+    for transition in (symmetric(10, 0), pair(10, 0)):
+        assert not corrupt(LABELS, transition, seed=0, exact=exact).changed.any()
+    assert corrupt(LABELS, symmetric(10, 1), seed=0, exact=exact).changed.all()
+    everyone = corrupt(LABELS, pair(10, 1), seed=0, exact=exact).given
+    np.testing.assert_array_equal(everyone, (LABELS + 1) % 10)
+
+
+def test_the_seed_decides():
+    one = corrupt(LABELS, symmetric(10, 0.3), seed=0)
+    assert one.sha256 == corrupt(LABELS, symmetric(10, 0.3), seed=0).sha256
+    assert one.sha256 != corrupt(LABELS, symmetric(10, 0.3), seed=1).sha256
+
+
+def test_higher_rates_flip_the_same_labels_and_more():
+    low, high = (corrupt(LABELS, symmetric(10, rate), seed=5) for rate in (0.2, 0.5))
+    assert high.changed[low.changed].all()
+    np.testing.assert_array_equal(high.given[low.changed], low.given[low.changed])
+
+
+def test_labels_of_the_caller_stay_and_classes_are_not_guessed():
+    # The paper's `flip_label` changes its argument, and takes max(y) + 1 for the number of classes.
+    mine = np.array([0, 1, 2, 2, 1, 0] * 50)
+    copy = mine.copy()
+    flipped = corrupt(mine, symmetric(10, 0.9), seed=0)
+    np.testing.assert_array_equal(mine, copy)
+    assert flipped.num_classes == 10
+    assert flipped.given.max() > 2
+
+
+def test_every_class_is_flipped_when_counts_are_fixed():
+    # Rounding each cell down would leave a class of 3 examples as it is, at any rate below 1/3.
+    labels = np.repeat(np.arange(10), 3)
+    corruption = corrupt(labels, symmetric(10, 0.3), seed=0, exact=True)
+    assert corruption.changed.sum() == 9
+
+
+@pytest.mark.parametrize("labels", [[], [0.5, 1.0], [[0, 1], [1, 0]], [0, 10], [-1, 0]])
+def test_what_are_no_labels(labels):
+    with pytest.raises(DataError, match="labels"):
+        corrupt(labels, symmetric(10, 0.2), seed=0)
+
+
+def test_noise_that_depends_on_the_example():
+    x, y = images(), LABELS[:600]
+    noisy = instance_dependent(x, y, num_classes=10, rate=0.4, seed=0)
+    assert noisy.realized_rate == pytest.approx(0.4, abs=0.06)
+    assert noisy.kind == "instance_dependent"
+    again = instance_dependent(x / 255, y, num_classes=10, rate=0.4, seed=0)
+    np.testing.assert_array_equal(noisy.given, again.given)
+    # Equal examples of a class go to the same place more often than even noise would send them.
+    alike = instance_dependent(
+        np.repeat(x[:1], 600, 0) + x % 2, 0 * y, num_classes=10, rate=1, seed=0
+    )
+    assert np.bincount(alike.given[alike.changed]).max() > 300
+
+
+def test_noise_by_example_at_the_ends_of_its_range():
+    x, y = images(50), LABELS[:50]
+    assert instance_dependent(x, y, num_classes=10, rate=0, seed=0).realized_rate < 0.2
+    assert instance_dependent(x, y, num_classes=10, rate=1, seed=0).realized_rate > 0.8
+    flat = np.zeros_like(x)
+    assert 0 < instance_dependent(flat, y, num_classes=10, rate=0.5, seed=0).realized_rate < 1
+    for rate in (-0.1, 1.5, 30):
+        with pytest.raises(DataError, match="`rate` must be in"):
+            instance_dependent(x, y, num_classes=10, rate=rate, seed=0)
+    with pytest.raises(DataError, match="an example for each label"):
+        instance_dependent(x[:10], y, num_classes=10, rate=0.5, seed=0)
+
+
+def test_examples_of_no_class():
+    x, y, foreign = images(), LABELS[:600], 255 - images(200, seed=1)
+    inputs, noise = open_set(x, y, foreign=foreign, num_classes=10, rate=0.25, seed=0)
+    assert noise.changed.sum() == 150
+    assert (noise.true[noise.changed] == -1).all()
+    np.testing.assert_array_equal(noise.given, y)
+    np.testing.assert_array_equal(inputs[~noise.changed], x[~noise.changed])
+    used = {image.tobytes() for image in inputs[noise.changed]}
+    assert len(used) == 150
+    assert used <= {image.tobytes() for image in foreign}
+    np.testing.assert_array_equal(x, images())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rate": 1.5},
+        {"foreign": images(10)},
+        {"foreign": np.zeros((600, 2, 2, 1))},
+        {"x": images(5)},
+    ],
+)
+def test_foreign_examples_must_fit(changes):
+    arguments = {"x": images(), "foreign": images(seed=1), "rate": 0.5, **changes}
+    x = arguments.pop("x")
+    with pytest.raises(DataError, match="`foreign`"):
+        open_set(x, LABELS[:600], num_classes=10, seed=0, **arguments)

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from tfticket.noisy.kinds import GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots
+from tfticket.noisy.transition import cifar10_asymmetric, pair, symmetric
+
+
+def drawn(matrix, sizes=300, seed=0):
+    matrix = np.asarray(matrix)
+    return np.random.default_rng(seed).multinomial(np.full(len(matrix), sizes), matrix)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "kind"),
+    [
+        (symmetric(10, 0.2), SYMMETRIC),
+        (symmetric(10, 0.8), SYMMETRIC),
+        (symmetric(3, 0.3), SYMMETRIC),
+        (symmetric(2, 0.3), SYMMETRIC),
+        (pair(10, 0.4), PAIR),
+        (pair(10, 0.1), PAIR),
+        (pair(3, 0.3), PAIR),
+        (cifar10_asymmetric(0.4), GENERAL),
+        ((np.asarray(symmetric(10, 0.4)) + np.asarray(pair(10, 0.4))) / 2, GENERAL),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_each_kind_is_recognized(matrix, kind, seed):
+    assert fit_kind(drawn(matrix, seed=seed), seed=seed) == kind
+
+
+def test_pair_noise_is_recognized_behind_memorized_predictions():
+    # Predicted as i are u of class i and 1 - u of class i - 1, whose labels are i - 1 and i.
+    t = np.asarray(pair(10, 0.4))
+    assert fit_kind(drawn(0.6 * t + 0.4 * np.roll(t, 1, axis=0), 1000), seed=0) == PAIR
+
+
+@pytest.mark.parametrize("purity", [1.0, 0.9, 0.75, 0.6])
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.4])
+def test_roots_take_memorization_out_of_pair_noise(rate, purity):
+    shares = [
+        purity * (1 - rate) + (1 - purity) * rate,
+        purity * rate,
+        (1 - purity) * (1 - rate),
+        0.0,
+    ]
+    found, discriminant = pair_roots(np.array([shares, np.multiply(shares, 1000)]), 10)
+    np.testing.assert_allclose(found, rate)
+    np.testing.assert_allclose(discriminant, (purity - rate) ** 2)
+
+
+def test_complete_memorization_is_equation_4():
+    # u = 1 - e: agreement is (1 - e)^2 + e^2, and the wrong labels lie evenly on both sides.
+    rate = 0.3
+    agreement, side = (1 - rate) ** 2 + rate**2, rate * (1 - rate)
+    found, _ = pair_roots(np.array([agreement, side, side, 0.0]), 10)
+    assert found == pytest.approx(rate)
+
+
+def test_an_even_background_of_other_mistakes_does_not_matter():
+    clear = np.array([0.56, 0.36, 0.08, 0.0])
+    background = np.array([0.01, 0.01, 0.01, 0.07])
+    np.testing.assert_allclose(
+        pair_roots(clear - [0, 0, 0, 0], 10)[0],
+        pair_roots(clear * 0.9 + background * [0, 1, 1, 1], 10)[0],
+        atol=0.01,
+    )
+
+
+def test_chance_never_leads_out_of_range():
+    groups = np.random.default_rng(0).multinomial(60, [0.5, 0.25, 0.25, 0], size=200)
+    rates, discriminant = pair_roots(groups, 10)
+    assert ((rates >= 0) & (rates <= 0.5)).all()
+    assert (discriminant < 0).any()
+    assert pair_roots(np.zeros(4), 3)[0] == 0
