@@ -65,6 +65,14 @@ def test_batch_norm_is_spoken_of_first_and_accuracy_follows():
     assert other.startswith("With group norm, against batch norm, ")
 
 
+def test_accuracy_alone_names_its_sides():
+    measures = {"accuracy": interval(0.01, 0.025, 0.04)}
+    assert say(Contrast(branch("group"), branch("batch"), measures)) == (
+        "With group norm, against batch norm, the test accuracy is 2.50 points higher "
+        "(+1.00 to +4.00)."
+    )
+
+
 def test_one_seed_is_called_luck():
     measures = {"loss_band": t_interval([math.log(4.0)]).exp()}
     assert "One seed can't tell that from luck." in say(

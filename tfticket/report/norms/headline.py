@@ -59,12 +59,16 @@ def _smoothness(norms: Sequence[Contrast], first: float) -> list[str]:
         return []
     found = [(text, main.measures[name]) for name, text in _BANDS.items() if name in main.measures]
     said = [band(text, ratio) for text, ratio in found]
-    start = f"With {norm(main.branch.label)}, against {norm(main.against.label)},"
-    if main.against.norm == "none":
-        start = f"With {norm(main.branch.label)} instead of none,"
+    start = _sides(main)
     seeds = words.plural(found[0][1].seeds, "seed")
     luck = ["One seed can't tell that from luck."] if found[0][1].seeds < 2 else []
     return [f"{start} {listed(said)} {during(first)} ({seeds}).", *_uneven(main), *luck]
+
+
+def _sides(main: Contrast) -> str:
+    if main.against.norm == "none":
+        return f"With {norm(main.branch.label)} instead of none,"
+    return f"With {norm(main.branch.label)}, against {norm(main.against.label)},"
 
 
 def _uneven(main: Contrast) -> list[str]:
@@ -129,7 +133,9 @@ def _accuracy(norms: Sequence[Contrast]) -> list[str]:
     main = _main(norms, "accuracy")
     if main is None or "accuracy" not in main.measures:
         return []
-    return [f"Its test accuracy is {difference(main.measures['accuracy'])}."]
+    said = f"test accuracy is {difference(main.measures['accuracy'])}."
+    told = _main(norms, *_BANDS) is not None
+    return [f"Its {said}" if told else f"{_sides(main)} the {said}"]
 
 
 def _batches(losses: Sequence[BatchLoss]) -> list[str]:
