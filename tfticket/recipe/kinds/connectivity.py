@@ -12,6 +12,7 @@ from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.progress import Progress
 from tfticket.seeds import sub_seed
 from tfticket.state import Snapshot
+from tfticket.statistics import normalizes_by_batch
 
 _RECALIBRATION_BATCHES = 20
 
@@ -79,10 +80,7 @@ def _train_to(
 def _recalibration_batches(
     experiment: Experiment, model: keras.Model, seed: int
 ) -> list[Any] | None:
-    normalized = any(
-        isinstance(layer, keras.layers.BatchNormalization) for layer in model._flatten_layers()
-    )
-    if not normalized:
+    if not any(normalizes_by_batch(layer) for layer in model._flatten_layers()):
         return None
     batches = experiment.feed(seed).dataset(endless=True).take(_RECALIBRATION_BATCHES)
     return [x for x, _ in batches]
