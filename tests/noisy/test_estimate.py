@@ -88,6 +88,15 @@ def test_pair_noise_near_a_half_is_not_told_from_its_mirror():
     assert estimate.high == pytest.approx(1 - estimate.low)
 
 
+def test_noise_to_both_sides_is_not_taken_for_memorized_pair_noise():
+    matrix = 0.6 * np.eye(10) + 0.2 * (np.roll(np.eye(10), 1, 1) + np.roll(np.eye(10), -1, 1))
+    true, given, rows = predictions(matrix, mistakes=0.02)
+    estimate = estimate_noise(given, rows)
+    assert not estimate.identifiable
+    assert "to both sides" in estimate.reason
+    assert estimate.low <= np.mean(true != given) <= estimate.high
+
+
 def test_classes_that_are_never_predicted():
     _, given, rows = predictions(symmetric(4, 0.1), count=4000)
     rows[:, 0] = 1e-6

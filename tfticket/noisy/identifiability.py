@@ -13,6 +13,8 @@ _NEAR_HALF = 0.01
 _WIDEST_INTERVAL = 0.3
 _DEVIATIONS = 1.645
 _UNSEEN = 0.5
+_AS_OFTEN = 0.8
+_TOO_FEW = "There are too few confident predictions to tell."
 
 
 def judge(
@@ -33,18 +35,12 @@ def judge(
     """
     everything, counts = windows.counts[0], windows.counts[window]
     k = windows.num_classes
-    limit = (k - 1) / k
     unseen = np.flatnonzero((everything.sum(axis=1) == 0) & (everything.sum(axis=0) > 0))
     if everything[:, unseen].sum() > _UNSEEN / k * everything.sum():
         return f"No held-out example was predicted as class {_listed(unseen)}.", low, 1.0
-    if kind == PAIR and high >= 0.5 - _NEAR_HALF:
-        return (
-            "Near 1/2, pair noise of rate e can't be told from that of rate 1 - e to the other "
-            "side.",
-            low,
-            1 - low,
-        )
-    if kind != PAIR and high >= limit - _NEAR_CHANCE:
+    if kind == PAIR:
+        return _judge_pair(windows.by_shift()[window], low=low, high=high)
+    if high >= (k - 1) / k - _NEAR_CHANCE:
         return (
             f"Near ({k} - 1)/{k} wrong labels, the labels carry next to nothing about the classes, "
             "or the network didn't learn them.",
@@ -52,7 +48,7 @@ def judge(
             1.0,
         )
     if high - low > _WIDEST_INTERVAL:
-        return "There are too few confident predictions to tell.", low, high
+        return _TOO_FEW, low, high
     rivaled = _rivaled(counts) if kind == GENERAL else np.array([], int)
     if len(rivaled):
         return (
@@ -64,10 +60,31 @@ def judge(
     return "", low, high
 
 
+def _judge_pair(shifts: np.ndarray, *, low: float, high: float) -> tuple[str, float, float]:
+    """The same for pair noise, from the counts by shift of the window, shape (k,)."""
+    if shifts[-1] > _AS_OFTEN * shifts[1]:
+        return (
+            "The class before is given about as often as the class after: pair noise that the "
+            "network has memorized, or noise to both sides. Fewer epochs would tell.",
+            low,
+            max(high, 1 - low, 1 - float(shifts[0] / shifts.sum())),
+        )
+    if high >= 0.5 - _NEAR_HALF:
+        return (
+            "Near 1/2, pair noise of rate e can't be told from that of rate 1 - e to the other "
+            "side.",
+            low,
+            1 - low,
+        )
+    return (_TOO_FEW if high - low > _WIDEST_INTERVAL else ""), low, high
+
+
 def _memorized(counts: np.ndarray) -> float:
-    """The rate if the network had memorized all of it: mistakes are then as likely as can be."""
-    agreement = float(np.trace(counts) / counts.sum())
-    return min(rates_from_accuracy(agreement, len(counts), kind="symmetric"), default=1.0)
+    """The lowest rate if the network had memorized all of it, with chance in its favor."""
+    size = counts.sum()
+    agreement = np.trace(counts) / size
+    most = agreement + _DEVIATIONS * np.sqrt(agreement * (1 - agreement) / size)
+    return min(rates_from_accuracy(min(1.0, most), len(counts), kind="symmetric"), default=1.0)
 
 
 def _rivaled(counts: np.ndarray) -> np.ndarray:

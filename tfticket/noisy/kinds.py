@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfticket.noisy.anchors import Windows
 from tfticket.seeds import generator
 
 CLEAN, SYMMETRIC, PAIR, GENERAL = "clean", "symmetric", "pair", "general"
@@ -40,8 +41,8 @@ def fit_kind(counts: np.ndarray, *, seed: int) -> str:
     Returns:
         `symmetric`, `pair` or `general`.
     """
-    k, total = len(counts), max(counts.sum(), 1)
-    shares = np.array([np.trace(np.roll(counts, -s, axis=1)) for s in range(k)]) / total
+    k = len(counts)
+    shares = Windows(counts[None], np.ones(1)).by_shift()[0] / max(counts.sum(), 1)
     wrong = 1 - shares[0]
     candidates = {SYMMETRIC: np.r_[shares[0], np.full(k - 1, wrong / (k - 1))]}
     if k > 2:
@@ -50,12 +51,11 @@ def fit_kind(counts: np.ndarray, *, seed: int) -> str:
             spread = np.full(k, background)
             spread[[0, 1, -1]] = shares[[0, 1, -1]]
             candidates[PAIR] = spread / spread.sum()
-    rng = generator(seed, "noise", "kind")
+    rng, sizes = generator(seed, "noise", "kind"), counts.sum(axis=1)
     for kind, spread in candidates.items():
         fitted = np.array([np.roll(spread, i) for i in range(k)])
-        sizes = counts.sum(axis=1)
         distance = _distance(counts, fitted)
-        chance = [_distance(_simulate(sizes, fitted, rng), fitted) for _ in range(_SIMULATIONS)]
+        chance = [_distance(rng.multinomial(sizes, fitted), fitted) for _ in range(_SIMULATIONS)]
         bound = np.mean(chance) + _DEVIATIONS * np.std(chance)
         if distance <= bound + _TOLERANCE * wrong:
             return kind
@@ -87,7 +87,3 @@ def pair_roots(groups: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.nda
 def _distance(counts: np.ndarray, fitted: np.ndarray) -> float:
     sizes = counts.sum(axis=1, keepdims=True)
     return float(np.abs(counts - sizes * fitted).sum() / 2 / max(sizes.sum(), 1))
-
-
-def _simulate(sizes: np.ndarray, fitted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return rng.multinomial(sizes, fitted)
