@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.cli",),
     ("tfticket.recipe.runner", "tfticket.bench"),
     ("tfticket.recipe.kinds",),
-    ("tfticket.recipe.planning", "tfticket.recipe.exporting"),
+    ("tfticket.recipe.planning", "tfticket.recipe.exporting", "tfticket.audit"),
     ("tfticket.recipe.experiment", "tfticket.recipe.norms_experiment", "tfticket.report"),
     ("tfticket.recipe.building",),
     ("tfticket.recipe.rates",),

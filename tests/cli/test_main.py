@@ -40,7 +40,7 @@ def test_every_option_has_help_and_every_listing_has_json(path, command):
         assert "--json" in [name for option in options for name in option.opts]
 
 
-@pytest.mark.parametrize("group", [[], ["recipe"], ["runs"], ["ticket"], ["norms"]])
+@pytest.mark.parametrize("group", [[], ["recipe"], ["runs"], ["ticket"], ["norms"], ["noise"]])
 def test_short_help_of_a_group_is_not_cut_off(group, capsys):
     main([*group, "--help"])
     assert "..." not in capsys.readouterr().out.replace("[ARGS]...", "")

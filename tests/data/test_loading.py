@@ -147,3 +147,16 @@ def test_too_few_to_hold_out(tmp_path):
 def test_unknown_names(name, words):
     with pytest.raises(DataError, match=words):
         data.load(name)
+
+
+def test_the_whole_source_in_its_order(archive):
+    whole = data.load_whole(archive())
+    assert numbers(whole.train) == list(range(150))
+    assert numbers(whole.test) == list(range(150, 200))
+    assert (len(whole.validation), whole.num_classes) == (0, 4)
+    first = data.load_whole(archive(), limit=9)
+    assert numbers(first.train) == list(range(9))
+    assert first.fingerprint != whole.fingerprint
+    assert len(data.load_whole("digits").test) == 0
+    with pytest.raises(DataError, match="limit=0"):
+        data.load_whole("digits", limit=0)

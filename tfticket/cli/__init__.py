@@ -18,6 +18,7 @@ from tfticket.cli.bench import bench
 from tfticket.cli.common import InterruptError, Invocation
 from tfticket.cli.completion import completion
 from tfticket.cli.export import export
+from tfticket.cli.noise import noise
 from tfticket.cli.norms import norms
 from tfticket.cli.publish import publish
 from tfticket.cli.recipe import recipe
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (recipe, runs, report, ticket, norms, export, publish, bench, completion):
+for command in (recipe, runs, report, ticket, norms, noise, export, publish, bench, completion):
     cli.add_command(command)
 
 

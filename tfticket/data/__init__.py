@@ -15,5 +15,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Split": "tfticket.data.dataset",
         "batches": "tfticket.data.feed",
         "load": "tfticket.data.loading",
+        "load_whole": "tfticket.data.loading",
     },
 )

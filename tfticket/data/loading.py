@@ -96,6 +96,49 @@ def load(
     )
 
 
+def load_whole(
+    name: str,
+    *,
+    data_dir: PathLike | None = None,
+    normalize: str = "unit",
+    limit: int | None = None,
+) -> DataSet:
+    """Loads all labeled examples of a source in their order, to look at the labels themselves.
+
+    Nothing is held out: an example's place in `train` is its place in the source's training data.
+    `validation` is empty, and so is `test` where the source has no test data of its own.
+
+    Args:
+        name: As for `load`.
+        data_dir: As for `load`.
+        normalize: As for `load`.
+        limit: Keep only so many examples, the first ones.
+
+    Raises:
+        DataError: when the name is unknown, the data is nowhere to be found, or can't be used.
+    """
+    source = checked(name, _read(name, data_dir))
+    if limit is not None and limit < 1:
+        raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
+    train = Split(source.train.x[:limit], source.train.y[:limit])
+    nothing = Split(train.x[:0], train.y[:0])
+    scale, offset = _normalization(normalize, train.x, source.max_value)
+    options = ("whole", normalize, limit)
+    return DataSet(
+        name=name,
+        train=train,
+        validation=nothing,
+        test=nothing if source.test is None else source.test,
+        num_classes=len(source.class_names),
+        class_names=source.class_names,
+        input_shape=tuple(int(size) for size in train.x.shape[1:]),
+        scale=scale,
+        offset=offset,
+        description=source.description,
+        fingerprint=hashlib.sha256(f"{_fingerprint(source)}{options}".encode()).hexdigest(),
+    )
+
+
 def _read(name: str, data_dir: PathLike | None) -> Source:
     if name in _WITHOUT_FILES:
         return _WITHOUT_FILES[name]()

@@ -1,0 +1,43 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from tiny_labels import CLASSES, split_of, write_images
+
+from tfticket.audit import Subject, write_findings
+from tfticket.audit.findings import COLUMNS
+from tfticket.noisy import CleanSplit, find_suspects, symmetric
+
+
+@pytest.fixture
+def found(tmp_path):
+    whole = Subject.load(write_images(tmp_path / "images.npz"))
+    subject = whole.corrupted(symmetric(CLASSES, 0.1), seed=0, exact=True)
+    split = split_of(subject.given, whole.given)
+    suspects = find_suspects(split.labels, split.probabilities, transition=split.estimate.matrix)
+    return subject, split, write_findings(tmp_path / "out", subject, split, suspects)
+
+
+def test_each_wrong_label_is_a_row_with_what_it_should_be(found):
+    subject, _, files = found
+    with files.table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    ids = [int(row["id"]) for row in rows]
+    assert sorted(ids) == np.flatnonzero(subject.corruption.changed).tolist()
+    for row in rows:
+        place = int(row["id"])
+        assert int(row["given"]) == subject.given[place]
+        assert int(row["suggested"]) == subject.corruption.true[place]
+        assert row["suggested_name"] == subject.data.class_names[int(row["suggested"])]
+        assert (row["votes_for_given"], row["votes"]) == ("0", "1")
+        assert 0.5 < float(row["probability"]) <= 1
+
+
+def test_probabilities_of_all_examples_are_there_for_other_tools(found):
+    _, split, files = found
+    np.testing.assert_array_equal(np.load(files.probabilities), split.probabilities)
+    assert CleanSplit.load(files.split).sha256 == split.sha256
+    summary = json.loads((files.table.parent / "summary.json").read_text())
+    assert (summary["examples"], summary["suspects"]) == (300, 30)

@@ -1,0 +1,39 @@
+import pytest
+from tiny_labels import write_images
+
+from tfticket.audit import Network, Subject
+from tfticket.errors import ModelError
+
+
+@pytest.fixture
+def subject(tmp_path):
+    return Subject.load(write_images(tmp_path / "images.npz"))
+
+
+def test_what_is_left_out_follows_from_the_data(subject):
+    network = Network()
+    assert network.model_for(subject) == "conv2"
+    assert network.batch_size_for(subject) == 30
+    assert network.epochs_for(subject) == 60
+    assert network.model_for(Subject.load("digits")) == "conv2"
+
+
+def test_what_is_given_counts(subject):
+    network = Network("lenet_300_100", epochs=3, batch_size=8)
+    assert network.model_for(subject) == "lenet_300_100"
+    assert (network.epochs_for(subject), network.batch_size_for(subject)) == (3, 8)
+
+
+def test_networks_are_new_and_differ_by_seed(subject):
+    network = Network("lenet_300_100", width=0.05, learning_rate=0.02)
+    one, same, other = (network.build(subject, seed) for seed in (1, 1, 2))
+    first = [model.get_layer("dense1").kernel.numpy() for model in (one, same, other)]
+    assert (first[0] == first[1]).all()
+    assert (first[0] != first[2]).any()
+    assert float(one.optimizer.learning_rate) == pytest.approx(0.02)
+    assert one.output_shape == (None, 3)
+
+
+def test_a_name_that_is_no_network_is_refused(subject):
+    with pytest.raises(ModelError, match="conv22"):
+        Network("conv22").build(subject, 0)

@@ -1,0 +1,28 @@
+import sys
+
+import numpy as np
+import pytest
+from tiny_labels import CLASSES, split_of
+
+from tfticket.audit import compare_with_cleanlab
+from tfticket.noisy import corrupt, find_suspects, symmetric
+
+TRUE = np.arange(300) % CLASSES
+NOISY = corrupt(TRUE, symmetric(CLASSES, 0.1), seed=0, exact=True)
+
+
+def compared():
+    split = split_of(NOISY.given, TRUE)
+    suspects = find_suspects(split.labels, split.probabilities, transition=split.estimate.matrix)
+    return compare_with_cleanlab(split, suspects)
+
+
+def test_without_cleanlab_there_is_nothing_to_compare(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    assert compared() is None
+
+
+def test_cleanlab_finds_the_same_in_clear_cases():
+    pytest.importorskip("cleanlab")
+    found = compared()
+    assert (found.ours, found.theirs, found.both) == (30, 30, 30)

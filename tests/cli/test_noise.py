@@ -1,0 +1,77 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_labels import OPTIONS, write_images
+
+from tfticket.cli import main
+from tfticket.noisy import Corruption
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_images(Path("images.npz"))
+
+
+def test_corrupted_labels_are_found_again(data, capsys):
+    corrupted = ["noise", "corrupt", data, "--rate", "0.2", "--exact", "-o", "labels.npz"]
+    assert main(corrupted) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "labels.npz"
+    assert "60 of 300" in lines[2]
+    receipt = Corruption.load("labels.npz")
+    assert receipt.realized_rate == pytest.approx(0.2)
+
+    arguments = [data, "--labels", "labels.npz", *OPTIONS, "--keep", "keep"]
+    assert main(["noise", "clean", *arguments, "-o", "out"]) == 0
+    streams = capsys.readouterr()
+    assert "At most 2 networks, 250 steps" in streams.err
+    assert streams.err.count("Training network") == 2
+    assert streams.out.splitlines()[-3:] == [
+        "out/suspects.csv",
+        "out/index.html",
+        "out/pred_probs.npy",
+    ]
+    told = {line.split("  ")[0]: line for line in streams.out.splitlines()}
+    assert told.keys() >= {"estimated rate", "interval", "type", "identifiable", "suspects"}
+    assert "20.00 %" in told["realized rate"]
+    with Path("out/suspects.csv").open(newline="") as file:
+        ids = [int(row["id"]) for row in csv.DictReader(file)]
+    hits = receipt.changed[ids].sum()
+    assert hits / 60 > 0.9
+    assert hits / len(ids) > 0.9
+
+    # The networks are kept: asked otherwise, nothing is trained again.
+    assert main(["noise", "estimate", *arguments, "--json"]) == 0
+    streams = capsys.readouterr()
+    assert "Training" not in streams.err
+    estimate = json.loads(streams.out)
+    assert estimate["low"] <= 0.2 <= estimate["high"]
+    assert main(["noise", "diagnose", *arguments]) == 0
+    rows = [line.rsplit(maxsplit=4) for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows[1:4]] == [
+        "accuracy against given labels",
+        "label precision",
+        "label recall",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["diagnose", "digits"], 2, "Give --labels or --rate"),
+        (["corrupt", "digits", "--rate", "0.2", "-o", "labels.csv"], 2, "must end in .npz"),
+        (["corrupt", "digits", "--rate", "0.2", "-o", "images.npz"], 2, "give --overwrite"),
+        (["corrupt", "digits", "--rate", "20", "-o", "labels.npz"], 2, "not in the range"),
+        (["estimate", "digitz"], 1, "Did you mean 'digits'"),
+        (["estimate", "digits", "--labels", "short.npy"], 1, "1,797 training examples"),
+        (["estimate", "digits", "--labels", "none.npy"], 2, "does not exist"),
+    ],
+)
+def test_what_is_refused(data, capsys, arguments, status, message):
+    np.save("short.npy", np.zeros(4, int))
+    assert main(["noise", *arguments]) == status
+    assert message in capsys.readouterr().err

@@ -1,0 +1,75 @@
+"""The networks that labels are looked at with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+from tfticket import models
+from tfticket.audit.subject import Subject
+
+_SMALLEST_IMAGE = 4
+_STEPS = 600  # what a small network needs to learn a class and not yet to memorize a label
+_FEWEST_EPOCHS, _MOST_EPOCHS = 5, 60
+_BATCHES_AN_EPOCH = 10
+
+
+@dataclass(frozen=True)
+class Network:
+    """How networks are made and trained; what is left out follows from the data.
+
+    Attributes:
+        model: A name of the zoo. None takes `conv4` for images with colors, `conv2` for other
+            images, and `lenet_300_100` for anything else.
+        width: Factor of its units and channels, greater than 0.
+        epochs: Passes over the training data. None makes some hundred steps of them.
+        batch_size: Examples in a step; fewer where there are few.
+        learning_rate: Of Adam.
+    """
+
+    model: str | None = None
+    width: float = 0.5
+    epochs: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+
+    def model_for(self, subject: Subject) -> str:
+        """The name of the network."""
+        if self.model is not None:
+            return self.model
+        shape = subject.data.input_shape
+        if len(shape) != 3 or min(shape[:2]) < _SMALLEST_IMAGE:
+            return "lenet_300_100"
+        return "conv4" if shape[2] > 1 else "conv2"
+
+    def batch_size_for(self, subject: Subject) -> int:
+        """Examples in a step: an epoch has ten of them at least, where there are as many."""
+        return max(1, min(self.batch_size, len(subject) // _BATCHES_AN_EPOCH))
+
+    def epochs_for(self, subject: Subject) -> int:
+        """Passes over the training data."""
+        if self.epochs is not None:
+            return self.epochs
+        steps = max(1, len(subject) // self.batch_size_for(subject))
+        return min(max(-(-_STEPS // steps), _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+    def build(self, subject: Subject, seed: int) -> keras.Model:
+        """A new, compiled network.
+
+        Raises:
+            ModelError: when there is no such network, or it doesn't fit the data.
+        """
+        model = models.build(
+            self.model_for(subject),
+            subject.data.input_shape,
+            subject.data.num_classes,
+            width=self.width,
+            seed=seed,
+        )
+        model.compile(
+            optimizer=keras.optimizers.Adam(self.learning_rate),
+            loss=models.loss_for(model),
+            jit_compile=models.jit_choice(model, "auto"),
+        )
+        return model

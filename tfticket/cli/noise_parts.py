@@ -1,0 +1,143 @@
+"""What the commands of `tfticket noise` share: options, and what they all do and say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tfticket.audit import Subject
+    from tfticket.noisy import CleanSplit, NoiseEstimate, TransitionMatrix
+
+KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric")
+_NOT_KNOWN = "can't be told"
+
+data_argument = click.argument("data", metavar="DATA")
+labels_option = click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file of labels to look at, in the order of DATA (.npy, .npz, .csv, .txt). DATA's own "
+    "labels are then the true ones.",
+)
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), help="Look at the first so many examples only."
+)
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of it all.")
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What looks at the labels."""
+    for option in (
+        click.option(
+            "--keep",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder for what networks predicted; what was stopped goes on there.",
+        ),
+        click.option(
+            "--learning-rate",
+            type=click.FloatRange(min=0, min_open=True),
+            default=1e-3,
+            show_default=True,
+            help="Learning rate of Adam.",
+        ),
+        click.option(
+            "--batch-size",
+            type=click.IntRange(min=1),
+            default=128,
+            show_default=True,
+            help="Examples in a step, at most a tenth of all.",
+        ),
+        click.option(
+            "--folds",
+            type=click.IntRange(min=2),
+            default=2,
+            show_default=True,
+            help="Parts of the data; each is predicted by a network trained on the others.",
+        ),
+        click.option(
+            "--epochs",
+            type=click.IntRange(min=1),
+            help="Epochs of each network. Few serve better than many.  [default: by the data]",
+        ),
+        click.option(
+            "--width",
+            type=click.FloatRange(min=0, min_open=True),
+            default=0.5,
+            show_default=True,
+            help="Factor of the network's channels and units.",
+        ),
+        click.option("--model", help="A network of the zoo.  [default: by the data]"),
+    ):
+        command = option(command)
+    return command
+
+
+def subject_of(data: str, labels: Path | None, data_dir: Path | None, limit: int | None) -> Subject:
+    """Starts TensorFlow, and loads the labels to look at."""
+    from tfticket.cli.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket.audit import Subject
+
+    return Subject.load(data, labels=labels, data_dir=data_dir, limit=limit)
+
+
+def run_audit(
+    subject: Subject,
+    seed: int,
+    *,
+    folds: int,
+    keep: Path | None,
+    iterations: int = 1,
+    **network: Any,
+) -> CleanSplit:
+    """Says with which networks the labels are looked at and what it costs, and does it."""
+    from tfticket.audit import LabelAudit, Network
+
+    made = Network(**network)
+    audit = LabelAudit(subject, made, folds=folds, iterations=iterations, seed=seed)
+    click.echo(
+        f"{made.model_for(subject)}, width {made.width:g}, {made.epochs_for(subject)} epochs, "
+        f"batches of {made.batch_size_for(subject)}. At most {audit.cost.fits} networks, "
+        f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(subject):,} "
+        "examples.",
+        err=True,
+    )
+    return audit.run(
+        folder=keep,
+        tell=lambda number, of: click.echo(f"Training network {number} of {of}.", err=True),
+    )
+
+
+def estimated(estimate: NoiseEstimate, subject: Subject) -> list[tuple[str, str]]:
+    """An estimate as rows of texts."""
+    between = f"{share(estimate.low)} to {share(estimate.high)}"
+    rows = [
+        ("estimated rate", share(estimate.rate) if estimate.identifiable else _NOT_KNOWN),
+        ("interval", f"{between} ({100 * estimate.confidence:g} %)"),
+        ("type", estimate.kind),
+        ("identifiable", "yes" if estimate.identifiable else f"no: {estimate.reason}"),
+    ]
+    if subject.corruption is not None:
+        rows.append(("realized rate", share(subject.corruption.realized_rate)))
+    return rows
+
+
+def transition_of(kind: str, rate: float, subject: Subject) -> TransitionMatrix:
+    """The matrix of a kind of noise, over the classes of the data."""
+    from tfticket import noisy
+
+    classes = subject.data.num_classes
+    if kind == "cifar10_asymmetric":
+        return noisy.cifar10_asymmetric(rate)
+    if kind == "pair":
+        return noisy.pair(classes, rate)
+    return noisy.symmetric(classes, rate, inclusive=kind == "symmetric_inclusive")
+
+
+def share(value: float) -> str:
+    """In percent."""
+    return f"{100 * value:.2f} %"
