@@ -1,3 +1,4 @@
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,11 @@ with quiet._filtered_stderr():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode < 0
     assert done.stderr == "Illegal instruction\n"
+
+
+def test_that_each_network_is_compiled_is_no_news():
+    def record(message):
+        return logging.LogRecord("tensorflow", logging.WARNING, __file__, 1, message, (), None)
+
+    assert not quiet._worth_logging(record("5 calls to <f> triggered tf.function retracing. ..."))
+    assert quiet._worth_logging(record("Something else is slow."))
