@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.recipe import lottery_rules, norms_rules
+from tfticket.recipe import lottery_rules, noisy_rules, norms_rules
 from tfticket.recipe.consistency import Rule
 from tfticket.recipe.lottery_schema import LotteryRecipe
+from tfticket.recipe.noisy_schema import NoisyRecipe
 from tfticket.recipe.norms_schema import NormsRecipe
 from tfticket.recipe.schema import Recipe
 
@@ -25,7 +26,7 @@ class Kind:
         rules: How its keys depend on one another.
         stand_ins: What takes the place of a required key that is wrong, while the other keys are
             checked.
-        table: Where the search of tickets is described, if the kind has one.
+        table: Where the search of tickets is described; empty if the kind has none.
         unit: What a run is made of, as a listing calls it.
         grow: Given two resolved recipes, the old one with what in the new one only adds to it.
     """
@@ -81,6 +82,19 @@ KINDS: Mapping[str, Kind] = {
         stand_ins={**_COMMON, "kind": "norms", "arms": [{"norms": ["none"]}]},
         table="tickets",
         unit="network",
+        grow=_more_seeds,
+    ),
+    "noisy": Kind(
+        recipe=NoisyRecipe,
+        rules=noisy_rules.RULES,
+        stand_ins={
+            **_COMMON,
+            "kind": "noisy",
+            "noise": [{"kind": "none"}],
+            "methods": ["cross_entropy"],
+        },
+        table="",
+        unit="training",
         grow=_more_seeds,
     ),
 }

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfticket.files import read_arrays, write_arrays
 from tfticket.metrics import read_metrics
 from tfticket.recipe.published import Published, read, reported
@@ -35,7 +37,7 @@ def chosen(run: RunDir) -> Published:
 
 
 def _curves(run: RunDir, cells: list[dict[str, Any]]) -> bytes:
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for cell in cells:
         for seed in cell["seeds"]:
             _, own = read_arrays(run.ticket(seed, cell["branch"], 0), kind="cell")

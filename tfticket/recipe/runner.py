@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfticket.data import DataSet
 from tfticket.recipe.kinds.lottery import LotteryWork
+from tfticket.recipe.kinds.noisy import NoisyWork
 from tfticket.recipe.kinds.norms import NormsWork
 from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
 from tfticket.recipe.rundir import RunDir
@@ -32,6 +33,7 @@ class Work(Protocol):
 WORK: Mapping[str, Callable[[Any, Path | None], Work]] = {
     "lottery": LotteryWork,
     "norms": NormsWork,
+    "noisy": NoisyWork,
 }
 """By the `kind` of a recipe: made from the recipe and the folder of the data sets."""
 

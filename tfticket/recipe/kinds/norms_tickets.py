@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import keras
+
 from tfticket.lottery import RandomMask, TicketSearch
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.trial import INITIAL, REWIND, TICKET, MemoryStore, TrialListener
@@ -87,6 +89,14 @@ class Tickets:
             callbacks=[search],
             verbose=0,
         )
+        return self._starts(seed, model, store)
+
+    def _starts(
+        self, seed: int, model: keras.Model, store: MemoryStore
+    ) -> dict[Subnetwork, CellStart]:
+        """Of a finished search: its last ticket, with all that begins where the ticket does."""
+        lottery = self._experiment.recipe.tickets
+        assert lottery is not None
         initial = store.snapshots[INITIAL]
         begin = store.snapshots[REWIND] if lottery.rewind_step else initial
         mask = store.ticket(TICKET, lottery.levels).mask

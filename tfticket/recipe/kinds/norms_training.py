@@ -6,13 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 import numpy as np
 
 from tfticket.metrics import Row
 from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.shift import ShiftRecord
 from tfticket.recipe.cells import Cell
 from tfticket.recipe.kinds.norms_statistics import accuracies
 from tfticket.recipe.kinds.norms_tickets import CellStart
@@ -77,6 +77,24 @@ class _Watch(keras.callbacks.Callback):
         self.latest = {"gauge": float(record.gauge[-1]), "beta": float(record.effective_beta[-1])}
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where in the table the measurements of one training stand."""
+
+    seed: int
+    branch: str
+    steps_per_epoch: float
+
+    def rows(self, step: int, split: str, found: Mapping[str, float]) -> list[Row]:
+        """One row a number; what isn't finite is no measurement, but a network that diverged."""
+        epoch = step / self.steps_per_epoch
+        return [
+            Row(self.seed, self.branch, 0, step, epoch, split, name, float(value))
+            for name, value in found.items()
+            if math.isfinite(value)
+        ]
+
+
 def train(
     experiment: NormsExperiment, cell: Cell, seed: int, *, start: CellStart | None, tell: Tell
 ) -> TrainedCell:
@@ -91,45 +109,53 @@ def train(
     """
     began = time.perf_counter()
     model, feed = experiment.model(seed, cell), experiment.feed(seed, cell)
-    first_step = 0
+    first_step = 0 if start is None else start.snapshot.step
     if start is not None:
         start.snapshot.restore(model)
-        first_step = start.snapshot.step
         feed.seek(first_step)
-    watch = _Watch(first_step, feed.chunk_steps, tell)
-    landscape = experiment.landscape(seed, cell, watch.note)
-    shift = experiment.shift(cell)
     mask = None if start is None else start.mask
-    masks = [] if mask is None else [KeepMask(mask)]
-    trackers = [tracker for tracker in (landscape, shift) if tracker is not None]
+    watch = _Watch(first_step, feed.chunk_steps, tell)
+    candidates = {
+        "landscape": experiment.landscape(seed, cell, watch.note),
+        "shift": experiment.shift(cell),
+    }
+    trackers = {split: tracker for split, tracker in candidates.items() if tracker is not None}
     model.fit(
         **feed.fit_arguments(),
         epochs=(cell.steps - first_step) // feed.chunk_steps,
         validation_data=experiment.validation(),
-        callbacks=[*masks, *trackers, watch],
+        callbacks=[*([] if mask is None else [KeepMask(mask)]), *trackers.values(), watch],
         verbose=0,
     )
-    summary = {"learning_rate": cell.learning_rate, "batch_size": float(cell.batch_size)}
-    if mask is not None:
-        summary["density"] = mask.density
     test = _tested(experiment, model, cell, seed)
+    summary = {"learning_rate": cell.learning_rate, "batch_size": float(cell.batch_size)}
+    summary |= {} if mask is None else {"density": mask.density}
+    summary |= {f"{split}_seconds": tracker.cost.seconds for split, tracker in trackers.items()}
     if watch.diverged_step is not None:
         summary |= {"diverged": 1.0, "diverged_step": float(watch.diverged_step)}
-    arrays: dict[str, np.ndarray] = {}
-    rows = list(_evaluations(watch, seed, cell.branch, feed.batches_per_epoch))
-    for tracker, split in ((landscape, "landscape"), (shift, "shift")):
-        if tracker is not None:
-            record = tracker.record
-            arrays |= {f"{split}/{name}": array for name, array in record.to_arrays().items()}
-            rows += record.rows(
-                seed=seed, branch=cell.branch, steps_per_epoch=feed.batches_per_epoch
-            )
-            summary[f"{split}_seconds"] = tracker.cost.seconds
     summary["seconds"] = time.perf_counter() - began
-    last = max(watch.measured)
-    for split, found in (("test", test), ("summary", summary)):
-        rows += _rows(seed, cell.branch, last, feed.batches_per_epoch, split, found)
-    return TrainedCell(tuple(rows), arrays, {**test, **summary})
+    records = {split: tracker.record for split, tracker in trackers.items()}
+    place = _Place(seed, cell.branch, feed.batches_per_epoch)
+    return _left(place, watch, records, {"test": test, "summary": summary})
+
+
+def _left(
+    place: _Place,
+    watch: _Watch,
+    records: Mapping[str, SmoothnessRecord | ShiftRecord],
+    whole: Mapping[str, Mapping[str, float]],
+) -> TrainedCell:
+    """What was measured as rows, and the curves as arrays too."""
+    rows = list(_evaluations(watch, place))
+    arrays: dict[str, np.ndarray] = {}
+    for split, record in records.items():
+        arrays |= {f"{split}/{name}": array for name, array in record.to_arrays().items()}
+        rows += record.rows(
+            seed=place.seed, branch=place.branch, steps_per_epoch=place.steps_per_epoch
+        )
+    for split, found in whole.items():
+        rows += place.rows(max(watch.measured), split, found)
+    return TrainedCell(tuple(rows), arrays, {**whole["test"], **whole["summary"]})
 
 
 def _tested(
@@ -140,26 +166,9 @@ def _tested(
     return test | accuracies(experiment, model, cell, seed)
 
 
-def _evaluations(watch: _Watch, seed: int, branch: str, steps_per_epoch: float) -> Iterator[Row]:
+def _evaluations(watch: _Watch, place: _Place) -> Iterator[Row]:
     for step, logs in watch.measured.items():
         for split, prefix in (("train", ""), ("validation", "val_")):
             names = ("loss", "accuracy")
             found = {name: logs[prefix + name] for name in names if prefix + name in logs}
-            yield from _rows(seed, branch, step, steps_per_epoch, split, found)
-
-
-def _rows(
-    seed: int,
-    branch: str,
-    step: int,
-    steps_per_epoch: float,
-    split: str,
-    found: Mapping[str, Any],
-) -> list[Row]:
-    """One row a number; what isn't finite is no measurement, but a network that has diverged."""
-    epoch = step / steps_per_epoch
-    return [
-        Row(seed, branch, 0, step, epoch, split, name, float(value))
-        for name, value in found.items()
-        if math.isfinite(value)
-    ]
+            yield from place.rows(step, split, found)

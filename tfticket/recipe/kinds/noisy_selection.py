@@ -1,0 +1,85 @@
+"""Held-out predictions of a run: made once for a seed and a noise, and kept on disk."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tfticket.audit.diagnosis import diagnose
+from tfticket.noisy import CleanSplit, Corruption, theory
+from tfticket.recipe.noisy_experiment import NoisyExperiment
+from tfticket.recipe.noisy_schema import Noise
+from tfticket.recipe.rundir import RunDir
+
+
+class Selections:
+    """Selects examples when a method first asks for it; all methods of a seed share one selection.
+
+    Args:
+        experiment: A recipe with its data.
+        run: Finished folds are kept there, so that what was stopped goes on.
+    """
+
+    def __init__(self, experiment: NoisyExperiment, run: RunDir) -> None:
+        self._experiment = experiment
+        self._run = run
+        self._found: dict[tuple[int, str], CleanSplit] = {}
+
+    def split(self, seed: int, noise: Noise, corruption: Corruption) -> CleanSplit:
+        """The selection of a seed and a noise.
+
+        Raises:
+            TFTicketError: when nothing can be selected.
+        """
+        key = (seed, noise.label)
+        if key not in self._found:
+            found = self._experiment.incv(seed).select(
+                self._experiment.inputs(),
+                corruption.given,
+                folder=self._run.path / f"seeds/seed_{seed}/folds/{noise.label}",
+            )
+            self._found = {key: found}  # one at a time
+        return self._found[key]
+
+
+def told(split: CleanSplit, corruption: Corruption) -> dict[str, float]:
+    """What a selection came to: the estimate, and what was selected against the truth."""
+    estimate = split.estimate
+    precision, recall = theory.label_quality(
+        corruption.true, corruption.given, selected=split.clean
+    )
+    return {
+        "estimated_rate": estimate.rate,
+        "estimated_low": estimate.low,
+        "estimated_high": estimate.high,
+        "identifiable": float(estimate.identifiable),
+        "selected": len(split.clean) / len(split),
+        "candidates": len(split.candidate) / len(split),
+        "removed": len(split.removed) / len(split),
+        "selected_precision": precision,
+        "selected_recall": recall,
+    }
+
+
+def compared(split: CleanSplit, corruption: Corruption) -> dict[str, float]:
+    """Theory against what the networks did, as far as both are numbers."""
+    found = diagnose(split, corruption)
+    values = {
+        f"{name}_{measure}": getattr(each, measure)
+        for name, each in (("predicted", found.predicted), ("observed", found.observed))
+        for measure in ("accuracy", "precision", "recall")
+    }
+    values |= {"suspect_precision": found.suspect_precision, "suspect_recall": found.suspect_recall}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def matrices(split: CleanSplit, corruption: Corruption) -> dict[str, np.ndarray]:
+    """Realized and estimated transition matrix, and the confusion of true class and prediction."""
+    counts = np.zeros((corruption.num_classes, corruption.num_classes), np.int64)
+    np.add.at(counts, (corruption.true, split.probabilities.argmax(axis=1)), 1)
+    return {
+        "realized": corruption.realized,
+        "estimated": split.estimate.matrix,
+        "confusion": counts,
+    }

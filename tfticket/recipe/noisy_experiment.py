@@ -1,0 +1,168 @@
+"""From a recipe of the kind `noisy` to what it names: labels, networks, pairs, selections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfticket import data, models, noisy
+from tfticket.data import DataSet, Feed, Split
+from tfticket.errors import DataError
+from tfticket.noisy import INCV, Corruption, TransitionMatrix
+from tfticket.recipe.building import compile_model, load_data, precision
+from tfticket.recipe.cells import largest
+from tfticket.recipe.noisy_cells import iterations
+from tfticket.recipe.noisy_schema import Noise, NoisyRecipe
+from tfticket.recipe.training import LearningRate
+from tfticket.seeds import sub_seed
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyExperiment:
+    """A recipe with its data in memory.
+
+    Attributes:
+        recipe: The recipe.
+        data: Its data set, with the labels that it came with.
+    """
+
+    recipe: NoisyRecipe
+    data: DataSet
+
+    @classmethod
+    def load(cls, recipe: NoisyRecipe, data_dir: Path | None = None) -> NoisyExperiment:
+        """Loads the data of a recipe; the split doesn't depend on the recipe's seeds.
+
+        Raises:
+            DataError: when the data can't be found or used.
+        """
+        return cls(recipe, load_data(recipe.data, data_dir))
+
+    def corruption(self, seed: int, noise: Noise) -> Corruption:
+        """The labels of the training data, before and after; the same for all methods of a seed."""
+        return self._corrupted(self.data.train, noise, seed)
+
+    def validation(self, seed: int, noise: Noise) -> tf.data.Dataset:
+        """Validation data whose labels are as wrong as those of the training data, in batches."""
+        split = self.data.validation
+        given = self._corrupted(split, noise, sub_seed(seed, "validation noise")).given
+        return self._batches(Split(split.x, given.astype(np.int32)))
+
+    def test(self) -> tf.data.Dataset:
+        """The test data with its true labels, in large batches."""
+        return self._batches(self.data.test)
+
+    def network(self, seed: int, name: str, rate: LearningRate | None = None) -> keras.Model:
+        """A compiled network whose initial weights belong to the seed and to `name`.
+
+        Args:
+            seed: Of the run.
+            name: Which one of the seed.
+            rate: Its learning rate; that of the recipe if None.
+        """
+        table, train = self.recipe.model, self.recipe.train
+        own = sub_seed(seed, "init", name)
+        keras.utils.set_random_seed(own)
+        with precision(mixed=train.mixed_precision):
+            model = models.build(
+                table.name,
+                self.data.input_shape,
+                self.data.num_classes,
+                width=table.width,
+                norm=table.norm,
+                dropout=table.dropout,
+                seed=own,
+            )
+        compile_model(
+            model,
+            train,
+            rate=train.learning_rate if rate is None else rate,
+            steps_per_execution=1,
+        )
+        return model
+
+    def feed(self, seed: int, corruption: Corruption, ids: np.ndarray | None = None) -> Feed:
+        """Training batches in an order that belongs to the seed; labels of shape (batch, 2).
+
+        Args:
+            seed: Of the run.
+            corruption: Given labels, the first column, and true ones, the second.
+            ids: Only these examples; None for all.
+        """
+        chosen = slice(None) if ids is None else ids
+        labels = np.stack([corruption.given, corruption.true], axis=1).astype(np.int32)
+        split = Split(np.ascontiguousarray(self.data.train.x[chosen]), labels[chosen])
+        return Feed(
+            split,
+            batch_size=min(self.recipe.data.batch_size, len(split)),
+            seed=seed,
+            chunk_steps=self.recipe.train.evaluate_every,
+            scale=self.data.scale,
+            offset=self.data.offset,
+            augment=self.recipe.data.augment,
+        )
+
+    def incv(self, seed: int) -> INCV:
+        """What predicts each example by networks that weren't trained on it.
+
+        Raises:
+            DataError: when the recipe has no table [selection].
+        """
+        table, train = self.recipe.selection, self.recipe.train
+        if table is None:
+            raise DataError("Nothing can be selected without a table [selection] in the recipe.")
+        rate = table.learning_rate or largest(train.learning_rate)
+        return INCV(
+            lambda fold_seed: self.network(fold_seed, "fold", rate),
+            epochs=table.epochs,
+            folds=table.folds,
+            iterations=iterations(self.recipe),
+            batch_size=min(self.recipe.data.batch_size, len(self.data.train)),
+            seed=seed,
+        )
+
+    def inputs(self) -> np.ndarray:
+        """The training inputs as a network sees them, float32."""
+        scaled = self.data.train.x.astype(np.float32)
+        scaled *= self.data.scale
+        scaled += self.data.offset
+        return scaled
+
+    def _batches(self, split: Split) -> tf.data.Dataset:
+        return data.batches(split, scale=self.data.scale, offset=self.data.offset)
+
+    def _corrupted(self, split: Split, noise: Noise, seed: int) -> Corruption:
+        classes, labels = self.data.num_classes, split.y.astype(np.int64)
+        if noise.kind == "none":
+            return noisy.given_labels(labels, labels, num_classes=classes)
+        if noise.kind == "instance":
+            return noisy.instance_dependent(
+                split.x, labels, num_classes=classes, rate=noise.rate, seed=seed
+            )
+        return noisy.corrupt(labels, transition(noise, classes), seed=seed, exact=noise.exact)
+
+
+def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
+    """The matrix of a noise that has one.
+
+    Raises:
+        DataError: when there is none for so many classes.
+    """
+    made: dict[str, Any] = {
+        "symmetric": lambda: noisy.symmetric(num_classes, noise.rate),
+        "symmetric_inclusive": lambda: noisy.symmetric(num_classes, noise.rate, inclusive=True),
+        "pair": lambda: noisy.pair(num_classes, noise.rate),
+        "cifar10_asymmetric": lambda: noisy.cifar10_asymmetric(noise.rate),
+    }
+    matrix: TransitionMatrix = made[noise.kind]()
+    if matrix.num_classes != num_classes:
+        raise DataError(
+            f"{noise.kind} noise must meet data of {matrix.num_classes} classes. Received: data "
+            f"of {num_classes}. Choose another noise."
+        )
+    return matrix
