@@ -18,10 +18,12 @@ def pair(first=None, second=None, *, forget_rate=0.5, gradual=0, **settings):
     return CoTeaching(first, second, forget_rate=forget_rate, gradual=gradual, **settings)
 
 
-def compiled_pair(*networks, optimizer=None, metrics=("accuracy",), compile=None, **settings):
+def compiled_pair(*networks, optimizer=None, metrics=("accuracy",), eager=True, **settings):
+    """Step by step in Python by default: a few steps take less time than a trace."""
+    options = settings.pop("compile", {"run_eagerly": eager})
     model = pair(*networks, **settings)
     optimizer = keras.optimizers.SGD(0.5) if optimizer is None else optimizer
-    model.compile(optimizer, logits_loss(), metrics=list(metrics), **(compile or {}))
+    model.compile(optimizer, logits_loss(), metrics=list(metrics), **options)
     return model
 
 

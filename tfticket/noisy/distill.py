@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 from keras.src.models.functional import Functional
 
-from tfticket.cloning import copy_state
+from tfticket.cloning import copy_layer, copy_state
 from tfticket.errors import ModelError
 from tfticket.noisy.outputs import Outputs, log_probabilities
+from tfticket.state import named_layers
 
 _NAMES = ("first", "second")
 
@@ -39,25 +40,46 @@ def ensemble(
             f"{[type(peer).__name__ for peer in peers]}. Use the networks in `peers`, or `distill` "
             "into a student."
         )
-    first, second = (_copy(peer, name) for peer, name in zip(peers, _NAMES, strict=True))
-    taken = first.inputs[0] if len(first.inputs) == 1 else first._inputs_struct
+    source = peers[0]
+    taken = source.inputs[0] if len(source.inputs) == 1 else source._inputs_struct
     inputs = keras.tree.map_structure(
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), taken
     )
-    outputs = [network(inputs) for network in (first, second)]
+    outputs = [_grafted(peer, inputs, of) for peer, of in zip(peers, _NAMES, strict=True)]
     if kind == "logits":
-        squash = _sigmoid if outputs[0].shape[-1] == 1 else _softmax
-        outputs = [squash(each, of) for each, of in zip(outputs, _NAMES, strict=True)]
+        activation = "sigmoid" if outputs[0].shape[-1] == 1 else "softmax"
+        outputs = [
+            keras.layers.Activation(activation, dtype="float32", name=f"{of}_{activation}")(each)
+            for each, of in zip(outputs, _NAMES, strict=True)
+        ]
     mean = keras.layers.Average(dtype="float32", name="mean")(outputs)
     return keras.Model(inputs, mean, name=name)
 
 
-def _softmax(logits: Any, of: str) -> Any:
-    return keras.layers.Softmax(dtype="float32", name=f"softmax_{of}")(logits)
+def _grafted(network: keras.Model, inputs: Any, prefix: str) -> Any:
+    """The outputs of a copy of the network on those inputs, its layers under names of their own.
 
+    The copy isn't nested, so that whatever takes plain models finds plain layers.
+    """
+    names = {id(layer): key for key, layer in named_layers(network).items()}
+    copies: list[tuple[keras.Layer, keras.Layer]] = []
 
-def _sigmoid(logits: Any, of: str) -> Any:
-    return keras.layers.Activation("sigmoid", dtype="float32", name=f"sigmoid_{of}")(logits)
+    def copy(layer: Any) -> Any:
+        if not isinstance(layer, keras.Layer):
+            return copy_layer(layer)  # `keras.ops.add` and its like hold nothing
+        new = _renamed(layer, f"{prefix}_{names[id(layer)]}")
+        copies.append((layer, new))
+        return new
+
+    if isinstance(network, keras.Sequential):
+        outputs = inputs
+        for layer in network.layers:
+            outputs = copy(layer)(outputs)
+    else:
+        outputs = keras.models.clone_model(network, inputs, clone_function=copy).outputs[0]
+    for layer, new in copies:
+        copy_state(layer, new)
+    return outputs
 
 
 def distill(
@@ -114,8 +136,12 @@ def distill(
 
 def _copy(network: keras.Model, name: str) -> keras.Model:
     """The same network under another name, with weights, statistics and seeds of its own."""
-    copy = type(network).from_config({**network.get_config(), "name": name})
+    copy = _renamed(network, name)
     if not copy.built:
         copy.build_from_config(network.get_build_config())
     copy_state(network, copy)
     return copy
+
+
+def _renamed(layer: Any, name: str) -> Any:
+    return type(layer).from_config({**layer.get_config(), "name": name})

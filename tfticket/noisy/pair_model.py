@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 from keras.src.models.functional import Functional
+from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from tfticket.errors import ModelError
 from tfticket.noisy import checks
@@ -15,6 +16,8 @@ from tfticket.noisy.losses import PerSampleLoss
 from tfticket.noisy.outputs import OUTPUTS, Outputs, class_count, kind_of_outputs, mean_outputs
 from tfticket.noisy.pair_optimizer import PairOptimizer, copy_optimizer, scaled
 from tfticket.noisy.scoreboard import Scoreboard
+
+_SEED = "seed_"
 
 
 class PairModel(keras.Model, ABC):
@@ -87,6 +90,7 @@ class PairModel(keras.Model, ABC):
             )
         return outputs
 
+    @no_automatic_dependency_tracking  # as Keras' own: the metrics given aren't those reported
     def compile(
         self,
         optimizer: Any = "adam",
@@ -150,6 +154,9 @@ class PairModel(keras.Model, ABC):
         """What `compile` was given, both optimizers among it."""
         if not self.compiled:
             return {}
+        if self.built:
+            # A file is loaded into optimizers that have their variables, so it must hold them.
+            self.optimizer.build(self.trainable_variables)
         return keras.saving.serialize_keras_object(self._compiled_with)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -157,3 +164,21 @@ class PairModel(keras.Model, ABC):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Its variables, and the states of all seeds, which Keras doesn't save."""
+        super().save_own_variables(store)
+        for number, state in enumerate(self._seed_states()):
+            store[f"{_SEED}{number}"] = state
+
+    def load_own_variables(self, store: Any) -> None:
+        """What `save_own_variables` saved."""
+        saved = dict(store.items())
+        seeds = {name: saved.pop(name) for name in list(saved) if name.startswith(_SEED)}
+        super().load_own_variables(saved)
+        for number, state in enumerate(self._seed_states()):
+            state.assign(seeds[f"{_SEED}{number}"])
+
+    def _seed_states(self) -> list[keras.Variable]:
+        layers = [x for x in self._flatten_layers() if not isinstance(x, keras.metrics.Metric)]
+        return [generator.state for layer in layers for generator in layer._seed_generators]
