@@ -24,7 +24,7 @@ from tfticket.noisy.labels import checked_labels, checked_probabilities
 
 _STEP = 2**-0.5  # each window has this share of the examples of the one before
 _SMALLEST_SHARE = 1 / 32
-_SMALLEST_COUNTS = (100, 500)
+_SMALLEST_COUNTS = (100, 1000)
 _PER_CLASS = 8
 _DEVIATIONS = 1.5
 

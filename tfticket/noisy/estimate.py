@@ -4,10 +4,12 @@ Neither the rate nor the type of the noise is given. The given labels of confide
 predictions are counted (`anchors`) and compared with what each type of noise would leave (`kinds`);
 the rate follows from the same counts.
 
-The interval is a bootstrap over examples in which the window is chosen anew each time, widened
-downward by what halving the window still changed and by 1 % of impure anchors: on a clean set a
-network's mistakes look like wrong labels, and no statistics of its predictions can tell them apart
-better than that. An interval that reaches 0 makes the kind `clean`: no wrong label is shown.
+The interval is a bootstrap over examples in which the window is chosen anew each time. It is
+widened upward to the rate of a window twice as wide, and downward by what halving the window still
+changes and by 1 % of impure anchors: on a clean set a network's mistakes look like wrong labels,
+and no statistics of its predictions can tell them apart better than that. Pair noise gets the 1 %
+on both sides, since other mistakes are never quite even. An interval that reaches 0 makes the kind
+`clean`: no wrong label is shown.
 
 What can't be known is said. Near (k - 1) / k symmetric labels carry nothing; near 1 / 2 pair noise
 can't be told from its mirror image. The label most often given to a class is taken to be the right
@@ -104,7 +106,8 @@ def estimate_noise(
     Args:
         labels: Given labels, shape (n,), integers in [0, k).
         probabilities: Out-of-sample probabilities, shape (n, k): each row from a network that
-            wasn't trained on that example. Networks of few epochs serve best.
+            wasn't trained on that example. Networks of few epochs serve best: the rate of
+            symmetric noise is overstated when the network has memorized nearly all of it.
         folds: Which network predicted each example, integers of shape (n,); None for one.
         confidence: Of the interval, in (0, 1).
         seed: Seed of the bootstrap.
@@ -128,7 +131,14 @@ def estimate_noise(
     rates, chosen = _rates(groups, kind, windows.num_classes)
     window, rate = int(chosen), float(rates[chosen])
     resampled = _bootstrap(groups, kind, windows.num_classes, seed)
-    low, high = _interval(rates, window, groups[window].sum(), resampled, confidence)
+    low, high = _interval(
+        kind,
+        rates,
+        window=window,
+        size=int(groups[window].sum()),
+        resampled=resampled,
+        confidence=confidence,
+    )
     reason, low, high = judge(kind, windows, window=window, low=low, high=high)
     if low == 0 and not reason:
         kind = CLEAN
@@ -184,7 +194,13 @@ def _bootstrap(groups: np.ndarray, kind: str, num_classes: int, seed: int) -> np
 
 
 def _interval(
-    rates: np.ndarray, window: int, size: int, resampled: np.ndarray, confidence: float
+    kind: str,
+    rates: np.ndarray,
+    *,
+    window: int,
+    size: int,
+    resampled: np.ndarray,
+    confidence: float,
 ) -> tuple[float, float]:
     rate = float(rates[window])
     tails = ((1 - confidence) / 2, (1 + confidence) / 2)
@@ -192,19 +208,22 @@ def _interval(
     # Few disagreements, or none, resample to too little variety.
     wilson_low, wilson_high = _wilson(rate, size, confidence)
     low = min(low, wilson_low, rate) - _still_falling(rates, window) - _IMPURITY * (1 - rate)
-    return max(0.0, float(low)), min(1.0, float(max(high, wilson_high, rate)))
+    # A narrow window may have been chosen because chance made it low; wider ones only overstate.
+    wider = float(rates[max(window - _HALVING, 0)])
+    high = max(float(high), wilson_high, rate, wider) + (_IMPURITY if kind == PAIR else 0)
+    return max(0.0, float(low)), min(1.0, high)
 
 
 def _still_falling(rates: np.ndarray, window: int) -> float:
     """How much lower the rate may be where no wrong prediction is left.
 
-    What halving the window changes; at the narrowest, what halving to it did; with too few examples
-    for either, all of it.
+    Twice what halving the window changes, as if each further halving changed half as much as the
+    one before; at the narrowest window, what halving to it did; with too few examples, all of it.
     """
     if len(rates) < _HALVING + 1:
         return float(rates[window])
     halved = min(window + _HALVING, len(rates) - 1)
-    return max(0.0, float(rates[halved - _HALVING] - rates[halved]))
+    return 2 * max(0.0, float(rates[halved - _HALVING] - rates[halved]))
 
 
 def _wilson(rate: float, size: int, confidence: float) -> tuple[float, float]:
