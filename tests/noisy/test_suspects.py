@@ -32,7 +32,7 @@ def test_wrong_labels_are_found(transition, precision, recall):
     found = wrong[suspects.ids]
     assert found.mean() > precision
     assert found.sum() > recall * wrong.sum()
-    assert suspects.expected_precision == pytest.approx(found.mean(), abs=0.15)
+    assert found.mean() > suspects.expected_precision - 0.1  # it promises no more than it holds
     by_disagreement = wrong[rows.argmax(axis=1) != given].mean()
     assert found.mean() > by_disagreement
     right = suspects.suggested[found] == true[suspects.ids][found]

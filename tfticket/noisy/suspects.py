@@ -33,7 +33,7 @@ from tfticket.noisy.transition import as_transition
 
 _LEARNED = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 _TEMPERATURES = 2.0 ** np.arange(-3, 4.1, 0.5)
-_EVEN = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+_EVEN = (0.0, 0.01, 0.1)  # of the noise rate: more would explain the noise away
 _FLOOR = 1e-7
 _ANY_CONFUSION = 0.05  # share of the noise that may be of a kind that T knows nothing of
 _TINY = 1e-12
@@ -127,12 +127,12 @@ def _calibrated(probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarra
     # Every so-many-th example: three numbers don't need a million of them, and none is drawn.
     part = slice(None, None, -(-len(labels) // _FITTED_ON))
     likelihood = matrix[:, labels[part]].T
-    best = (-np.inf, 0.0, 1.0, 0.0)
+    best, rate = (-np.inf, 0.0, 1.0, 0.0), 1 - np.diag(matrix).mean()
     for learned in _LEARNED:
         logs = _unmixed(probabilities[part], matrix, learned)
         for temperature in _TEMPERATURES.tolist():
             powers = _tempered(logs, temperature)
-            for even in _EVEN:
+            for even in (rate * share for share in _EVEN):
                 explained = (_leveled(powers, even) * likelihood).sum(axis=1)
                 total = float(np.log(explained + _TINY).sum())
                 best = max(best, (total, learned, temperature, even))
