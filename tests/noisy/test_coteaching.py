@@ -182,7 +182,8 @@ def test_contract(name, update):
     for variable, old in zip(model.trainable_variables, before, strict=True):
         assert not np.array_equal(variable.numpy(), old), variable.path
     optimizers = (model.optimizer.first, model.optimizer.second)
-    assert [int(each.iterations.numpy()) for each in optimizers] == [4, 4]
+    updates = 2 if name == "average and accumulate" else 4
+    assert [int(each.iterations) for each in optimizers] == [updates] * 2
     scaled = [isinstance(each, keras.optimizers.LossScaleOptimizer) for each in optimizers]
     assert scaled == [policy == "mixed_float16"] * 2
 

@@ -173,7 +173,7 @@ class PairModel(keras.Model, ABC):
 
     def load_own_variables(self, store: Any) -> None:
         """What `save_own_variables` saved."""
-        saved = dict(store.items())
+        saved = {name: store[name] for name in tuple(store.keys())}
         seeds = {name: saved.pop(name) for name in list(saved) if name.startswith(_SEED)}
         super().load_own_variables(saved)
         for number, state in enumerate(self._seed_states()):
