@@ -24,7 +24,8 @@ def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_each_recipe_is_in_the_table() -> None:
-    listed = set(re.findall(r"^\| `((?:lth|norms)_\w+)` \|", README, re.MULTILINE))
+    kinds = "lth|norms|noisy|noise|coteaching|incv"
+    listed = set(re.findall(rf"^\| `((?:{kinds})_\w+)` \|", README, re.MULTILINE))
     assert listed == {entry.name for entry in catalog.list_recipes()}
 
 

@@ -7,6 +7,8 @@ import pytest
 from tfticket.recipe import catalog
 from tfticket.recipe.cells import cells
 from tfticket.recipe.lottery_schema import LotteryRecipe
+from tfticket.recipe.noisy_cells import noisy_cells
+from tfticket.recipe.noisy_schema import NoisyRecipe
 from tfticket.recipe.parsing import load, parse, resolve
 
 ENTRIES = catalog.list_recipes()
@@ -45,6 +47,11 @@ def test_its_smoke_form_needs_no_network_and_takes_seconds(entry):
         levels = recipe.lottery.levels + 1
         assert recipe.train.steps * levels * len(recipe.seeds) <= 200
         assert recipe.export.levels != "smallest_winning"  # it exports, whatever the verdict
+    elif isinstance(recipe, NoisyRecipe):
+        assert sum(cell.steps for cell in noisy_cells(recipe)) * len(recipe.seeds) <= 400
+        assert recipe.data.limit
+        assert recipe.data.limit <= 200
+        assert recipe.selection is None or recipe.selection.epochs <= 10
     else:
         assert sum(cell.steps * len(cell.seeds) for cell in cells(recipe)) <= 400
 

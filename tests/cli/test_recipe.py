@@ -12,7 +12,7 @@ def test_list_is_the_default(capsys):
     default = capsys.readouterr().out
     assert main(["recipe", "list"]) == 0
     assert capsys.readouterr().out == default
-    assert default.splitlines()[0].startswith("lth_cifar10 ")
+    assert default.splitlines()[0].startswith("coteaching_cifar10_sym50 ")
 
 
 def test_list_as_json(capsys):

@@ -14,11 +14,12 @@ def test_every_kind_has_a_summary_and_a_page():
 
 def test_every_kind_of_recipe_is_reported():
     from tfticket.recipe.lottery_schema import LotteryRecipe
+    from tfticket.recipe.noisy_schema import NoisyRecipe
     from tfticket.recipe.norms_schema import NormsRecipe
 
     kinds = {
         kind
-        for recipe in (LotteryRecipe, NormsRecipe)
+        for recipe in (LotteryRecipe, NoisyRecipe, NormsRecipe)
         for kind in get_args(recipe.model_fields["kind"].annotation)
     }
     assert kinds <= set(SUMMARIES)

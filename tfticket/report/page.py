@@ -18,12 +18,13 @@ from tfticket.files import write_json, write_text
 from tfticket.report import canvas
 from tfticket.report.contents import Contents
 from tfticket.report.lottery.page import compose as compose_lottery
+from tfticket.report.noisy.page import compose as compose_noisy
 from tfticket.report.norms.page import compose as compose_norms
 from tfticket.report.reading import RunFiles, read_run
 from tfticket.report.summary import kind_of
 
 PAGES: Mapping[str, Callable[[RunFiles], Contents]] = MappingProxyType(
-    {"lottery": compose_lottery, "norms": compose_norms}
+    {"lottery": compose_lottery, "norms": compose_norms, "noisy": compose_noisy}
 )
 """Kind of a recipe to what fills the page of its runs."""
 

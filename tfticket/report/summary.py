@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from tfticket.errors import RunError
 from tfticket.report.lottery.summary import summarize_files as summarize_lottery
+from tfticket.report.noisy.summary import summarize_files as summarize_noisy
 from tfticket.report.norms.summary import summarize_files as summarize_norms
 from tfticket.report.reading import RunFiles, read_run
 
@@ -29,7 +30,7 @@ class Summary(Protocol):
 
 
 SUMMARIES: Mapping[str, Callable[[RunFiles], Summary]] = MappingProxyType(
-    {"lottery": summarize_lottery, "norms": summarize_norms}
+    {"lottery": summarize_lottery, "norms": summarize_norms, "noisy": summarize_noisy}
 )
 """Kind of a recipe to what summarizes its runs."""
 

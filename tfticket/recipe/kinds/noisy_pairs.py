@@ -121,9 +121,9 @@ def make_pair(
         class_floor=method.class_floor,
     )
     pair.compile(
-        innermost_optimizer(first.optimizer),
+        innermost_optimizer(first),
         _loss(method, first, corruption, split),
-        second_optimizer=innermost_optimizer(second.optimizer),
+        second_optimizer=innermost_optimizer(second),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         steps_per_execution=train.evaluate_every,
         jit_compile=models.jit_choice(first, train.jit),

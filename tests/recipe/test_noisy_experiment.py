@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from tiny_noisy import SELECTION, recipe
+
+from tfticket.errors import DataError
+from tfticket.recipe.noisy_experiment import NoisyExperiment, transition
+from tfticket.recipe.noisy_schema import Noise
+
+SYMMETRIC = Noise(kind="symmetric", rate=0.3, exact=True)
+
+
+@pytest.fixture(scope="module")
+def experiment():
+    return NoisyExperiment.load(recipe("methods=['incv']", SELECTION))
+
+
+def test_wrong_labels_belong_to_the_seed(experiment):
+    one, same, other = (experiment.corruption(seed, SYMMETRIC).given for seed in (0, 0, 1))
+    assert (one == same).all()
+    assert (one != other).any()
+    assert experiment.corruption(0, SYMMETRIC).realized_rate == pytest.approx(0.3)
+    np.testing.assert_array_equal(experiment.corruption(0, SYMMETRIC).true, experiment.data.train.y)
+
+
+def test_validation_labels_are_wrong_too_and_test_labels_never(experiment):
+    labels = np.concatenate([y for _, y in experiment.validation(0, SYMMETRIC)])
+    assert (labels != experiment.data.validation.y).sum() == 12
+    test = np.concatenate([y for _, y in experiment.test()])
+    np.testing.assert_array_equal(test, experiment.data.test.y)
+
+
+def test_a_batch_has_both_labels_of_its_examples(experiment):
+    corruption = experiment.corruption(0, SYMMETRIC)
+    ids = np.arange(0, 200, 4)
+    feed = experiment.feed(0, corruption, ids)
+    order = feed.indices(0, 1)[0]
+    x, labels = next(iter(feed.dataset()))
+    np.testing.assert_array_equal(labels[:, 0], corruption.given[ids][order])
+    np.testing.assert_array_equal(labels[:, 1], corruption.true[ids][order])
+    np.testing.assert_allclose(x, experiment.inputs()[ids][order], rtol=1e-6)
+
+
+def test_networks_of_a_seed_differ_by_name(experiment):
+    kernels = [
+        experiment.network(0, name).get_layer("dense1").kernel.numpy()
+        for name in ("first", "first", "second")
+    ]
+    assert (kernels[0] == kernels[1]).all()
+    assert (kernels[0] != kernels[2]).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate"),
+    [("none", 0.0), ("symmetric_inclusive", 0.36), ("pair", 0.4), ("cifar10_asymmetric", 0.2)],
+)
+def test_each_noise_comes_to_its_rate(experiment, kind, rate):
+    nominal = {"symmetric_inclusive": 0.4, "cifar10_asymmetric": 0.4}.get(kind, rate)
+    made = experiment.corruption(0, Noise(kind=kind, rate=nominal, exact=kind != "none"))
+    assert made.realized_rate == pytest.approx(rate, abs=0.02)
+
+
+def test_noise_may_depend_on_the_example(experiment):
+    made = experiment.corruption(0, Noise(kind="instance", rate=0.3))
+    assert 0.2 < made.realized_rate < 0.4
+
+
+def test_a_noise_about_other_classes_is_refused():
+    with pytest.raises(DataError, match="must meet data of 10 classes"):
+        transition(Noise(kind="cifar10_asymmetric", rate=0.2), 3)

@@ -1,0 +1,1 @@
+"""The page of training on labels that are partly wrong."""
