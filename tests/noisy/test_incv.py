@@ -144,6 +144,12 @@ def test_labels_that_can_not_be_cleaned(labels, rule):
         incv().select(blobs(90)[0], labels)
 
 
+@pytest.mark.parametrize("shape", [(90, 5), (90, 6, 1), (90,)])
+def test_inputs_must_be_what_the_model_takes(shape):
+    with pytest.raises(DataError, match="`x` must be inputs of the model"):
+        incv().select(np.zeros(shape, "float32"), np.arange(90) % 3)
+
+
 def test_fewer_examples_than_folds_need():
     with pytest.raises(DataError, match="at least 4 examples for 2 folds"):
         incv().select(blobs(3)[0], [0, 1, 2])

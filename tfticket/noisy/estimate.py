@@ -36,6 +36,7 @@ from tfticket.seeds import generator
 _RESAMPLES = 400
 _IMPURITY = 0.01
 _HALVING = 2  # windows
+_BY_CHANCE = 3.0  # deviations that the choice of a window may hide
 _GROUPS = 4  # given as predicted, one class after, one before, otherwise
 
 
@@ -209,7 +210,8 @@ def _interval(
     wilson_low, wilson_high = _wilson(rate, size, confidence)
     low = min(low, wilson_low, rate) - _still_falling(rates, window) - _IMPURITY * (1 - rate)
     # A narrow window may have been chosen because chance made it low; wider ones only overstate.
-    wider = float(rates[max(window - _HALVING, 0)])
+    chance = _BY_CHANCE * np.sqrt(rate * (1 - rate) / size)
+    wider = min(float(rates[max(window - _HALVING, 0)]), rate + float(chance))
     high = max(float(high), wilson_high, rate, wider) + (_IMPURITY if kind == PAIR else 0)
     return max(0.0, float(low)), min(1.0, high)
 

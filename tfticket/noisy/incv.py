@@ -132,6 +132,7 @@ class INCV:
         labels = checked_labels(y, class_count(probe), name="y")
         inputs = np.asarray(x)
         _check(inputs, labels, self.folds)
+        _check_shape(inputs, probe)
         store = FoldStore.open(folder, self._fingerprint(probe, inputs, labels))
         progress = Progress(labels, class_count(probe))
         tensor = tf.convert_to_tensor(inputs)
@@ -201,4 +202,16 @@ def _check(x: np.ndarray, labels: np.ndarray, folds: int) -> None:
         raise DataError(
             f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or more. "
             f"Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
+        )
+
+
+def _check_shape(x: np.ndarray, model: keras.Model) -> None:
+    shapes = [tuple(tensor.shape)[1:] for tensor in model.inputs]
+    fits = len(shapes) == 1 and len(shapes[0]) == x.ndim - 1
+    if not fits or any(
+        size not in (None, n) for size, n in zip(shapes[0], x.shape[1:], strict=True)
+    ):
+        raise DataError(
+            f"`x` must be inputs of the model, which takes {shapes} for each example. Received: "
+            f"shape {x.shape}."
         )
