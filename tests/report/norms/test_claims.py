@@ -4,8 +4,9 @@ import pytest
 from report.synthetic_norms import cell, write_run
 
 from tfticket.lottery.comparison import Interval, t_interval
+from tfticket.report.judging import Reading, beside_paper, judge
 from tfticket.report.norms.cells import read_study
-from tfticket.report.norms.claims import Reading, beside_paper, check_claims, find, judge
+from tfticket.report.norms.claims import check_claims, find
 from tfticket.report.norms.comparisons import contrast
 from tfticket.report.reading import read_run
 

@@ -1,9 +1,10 @@
 import math
 
 from tfticket.lottery.comparison import Interval, t_interval
+from tfticket.report.judging import Reading
 from tfticket.report.norms.batches import BatchLoss
 from tfticket.report.norms.cells import Branch
-from tfticket.report.norms.claims import CheckedClaim, Reading
+from tfticket.report.norms.claims import CheckedClaim
 from tfticket.report.norms.comparisons import Contrast
 from tfticket.report.norms.headline import band, difference, headline
 from tfticket.report.words import MINUS

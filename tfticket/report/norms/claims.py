@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from tfticket.lottery.comparison import Interval
 from tfticket.report import words
+from tfticket.report.judging import Reading, beside_paper, judge
 from tfticket.report.norms.batches import batch_losses
 from tfticket.report.norms.cells import Branch, Study
 from tfticket.report.norms.comparisons import (
@@ -19,15 +19,6 @@ from tfticket.report.norms.comparisons import (
     summarize_branches,
 )
 from tfticket.report.norms.measures import MEASURES
-
-
-class Reading(enum.StrEnum):
-    """What the interval over seeds says about a criterion."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    CANT_TELL = "can't tell"
-    NOTED = "no criterion"
 
 
 @dataclass(frozen=True)
@@ -105,54 +96,6 @@ def _check(claim: Mapping[str, Any], study: Study) -> CheckedClaim:
         reading=reading,
         why=remark,
     )
-
-
-def judge(
-    ours: Interval | None, *, at_least: float | None, at_most: float | None
-) -> tuple[Reading, str]:
-    """Reads a criterion off an interval.
-
-    Args:
-        ours: The run's number over seeds, or None.
-        at_least: Lower limit, or None.
-        at_most: Upper limit, or None.
-
-    Returns:
-        `PASS` when the whole interval meets the criterion, `FAIL` when no part of it does, else
-        `CANT_TELL`: one seed never tells. And a remark.
-    """
-    if at_least is None and at_most is None:
-        return Reading.NOTED, ""
-    if ours is None:
-        return Reading.CANT_TELL, ""
-    low = -math.inf if at_least is None else at_least
-    high = math.inf if at_most is None else at_most
-    mean_meets = "the mean meets it" if low <= ours.mean <= high else "the mean doesn't meet it"
-    if ours.seeds < 2:
-        return Reading.CANT_TELL, f"one seed; {mean_meets.replace('the mean', 'it')}"
-    if low <= ours.lower and ours.upper <= high:
-        return Reading.PASS, ""
-    if ours.upper < low or ours.lower > high:
-        return Reading.FAIL, ""
-    return Reading.CANT_TELL, mean_meets
-
-
-def beside_paper(ours: Interval, value: float, *, neutral: float) -> str:
-    """How our number and the paper's agree.
-
-    Args:
-        ours: The run's number over seeds.
-        value: The paper's.
-        neutral: The number that would mean no difference.
-    """
-    if ours.seeds > 1 and ours.lower <= value <= ours.upper:
-        return "the paper's number is inside our interval"
-    if value == neutral:
-        return "the paper saw no difference"
-    if (ours.mean - neutral) * (value - neutral) <= 0:
-        return "not the paper's direction"
-    more = abs(ours.mean - neutral) > abs(value - neutral)
-    return f"same direction as the paper, {'more' if more else 'less'}"
 
 
 def _measured(claim: Mapping[str, Any], study: Study) -> tuple[Interval | None, str]:

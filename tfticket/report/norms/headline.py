@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from tfticket.lottery.comparison import Interval
 from tfticket.report import words
+from tfticket.report.judging import counted
 from tfticket.report.norms.batches import BatchLoss
-from tfticket.report.norms.claims import CheckedClaim, Reading
+from tfticket.report.norms.claims import CheckedClaim
 from tfticket.report.norms.comparisons import Contrast
 from tfticket.report.norms.words import bounds, during, listed, norm, times
 
@@ -42,7 +42,7 @@ def headline(
         *_batches(batch_losses),
         *([] if batch_losses else _accuracy(norms)),
         *_subnetworks(subnetworks, first),
-        *_claims(claims),
+        *counted([claim.reading for claim in claims]),
     ]
     return " ".join(sentences) or "Nothing that could be compared is finished yet."
 
@@ -193,21 +193,3 @@ def _subnetworks(subnetworks: Sequence[Contrast], first: float) -> list[str]:
         f"Against its dense network, the ticket's gradient-predictiveness band is {listed(said)}, "
         f"{during(first)}."
     ]
-
-
-def _claims(claims: Sequence[CheckedClaim]) -> list[str]:
-    counts: Counter[Reading] = Counter(
-        claim.reading for claim in claims if claim.reading is not Reading.NOTED
-    )
-    if not counts:
-        return []
-    parts = [
-        f"{counts[reading]} {verb}"
-        for reading, verb in (
-            (Reading.PASS, "met"),
-            (Reading.FAIL, "not met"),
-            (Reading.CANT_TELL, "can't be told"),
-        )
-        if counts[reading]
-    ]
-    return [f"Of {words.plural(counts.total(), 'expectation')}: {', '.join(parts)}."]

@@ -7,9 +7,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from tfticket.report.contents import Contents
+from tfticket.report.judging import Reading
 from tfticket.report.norms import curves, depth, outcomes, panels, shifts, tables, training
 from tfticket.report.norms.cells import Study, read_study, usual_batch_size
-from tfticket.report.norms.claims import Reading
 from tfticket.report.norms.comparisons import CONFIDENCE
 from tfticket.report.norms.facts import facts
 from tfticket.report.norms.summary import Summary, summarize_study

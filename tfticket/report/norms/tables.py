@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfticket.report import words
+from tfticket.report.judging import TAGS, Reading
 from tfticket.report.norms.cells import Branch
-from tfticket.report.norms.claims import CheckedClaim, Reading
+from tfticket.report.norms.claims import CheckedClaim
 from tfticket.report.norms.comparisons import Contrast
 from tfticket.report.norms.entries import number, ratio, share, varied, varying
 from tfticket.report.norms.measures import MEASURES
@@ -14,7 +15,6 @@ from tfticket.report.norms.summary import Summary
 from tfticket.report.norms.words import quantity
 from tfticket.report.tables import Cell, Table
 
-_TAGS = {"pass": "winning", "fail": "worse", "can't tell": "cant_tell", "no criterion": ""}
 _RATIOS = {
     "predictiveness": "predictiveness band, mean",
     "predictiveness_median": "median",
@@ -44,7 +44,7 @@ def claim_table(claims: Sequence[CheckedClaim]) -> Table:
                 Cell(_criterion(claim)),
                 _ours(claim),
                 Cell(str(claim.ours.seeds) if claim.ours else words.NONE),
-                Cell(_reading(claim), claim.why, tag=_TAGS[claim.reading]),
+                Cell(_reading(claim), claim.why, tag=TAGS[claim.reading]),
             )
             for claim in claims
         ),
