@@ -48,7 +48,7 @@ def test_a_vanishing_class_is_named():
     x = rng.normal(size=(200, 6)).astype("float32")
     y = np.where(np.arange(200) % 8 == 0, 1, 0)  # the rare class has no pattern: it looks noisy
     monitor, model = SelectionMonitor(), compiled_pair(forget_rate=0.5)
-    fit(model, x, y, epochs=6, batch_size=40, callbacks=[monitor])
+    fit(model, x, y, epochs=3, batch_size=40, callbacks=[monitor])
     event = next(event for event in monitor.events if event.kind == "vanishing_class")
     assert event.classes == (1,)
     assert event.relief == 0.5

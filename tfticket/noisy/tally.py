@@ -21,6 +21,7 @@ _COUNTS = (
     "starved",
     "disagreed",
     "not_finite",
+    "told",
     "right",
     "kept_right",
 )
@@ -65,7 +66,6 @@ class Tally:
 
     def __init__(self, classes: int | None) -> None:
         self.classes = classes
-        self._knows_truth = False
         self._counts = _zeros((len(_COUNTS),), "counts")
         self._by_class = _zeros((2, classes or 0), "by_class")
 
@@ -86,9 +86,9 @@ class Tally:
         kept = _number(choice.first) + _number(choice.second)
         candidates = _sum(choice.candidates)
         few = (_sum(choice.first) <= 1) | (_sum(choice.second) <= 1)
-        self._knows_truth = true is not None and labels is not None
-        right = tf.zeros_like(kept)
-        if self._knows_truth:
+        told, right = tf.zeros((), tf.float64), tf.zeros_like(kept)
+        if true is not None and labels is not None:
+            told = _sum(tf.ones_like(kept))
             right = _number(labels == class_ids(true, self.classes))
         found = {
             "steps": tf.ones((), tf.float64),
@@ -99,6 +99,7 @@ class Tally:
             "starved": _number(few & (candidates > 1)),
             "disagreed": _sum(decision.disagree),
             "not_finite": sum(_sum(~tf.math.is_finite(values)) for values in losses),
+            "told": told,
             "right": _sum(right),
             "kept_right": _sum(right * kept) / 2,
         }
@@ -110,9 +111,9 @@ class Tally:
 
     def summary(self) -> SelectionSummary:
         """What was counted since `reset`."""
-        truth = self._knows_truth
         count = dict(zip(_COUNTS, self._counts.numpy().tolist(), strict=True))
         seen, kept = np.asarray(self._by_class.numpy())
+        truth = count["told"] > 0
         return SelectionSummary(
             steps=int(count["steps"]),
             forget_rate=_ratio(count["wanted"], count["steps"]),
