@@ -97,6 +97,19 @@ def test_noise_to_both_sides_is_not_taken_for_memorized_pair_noise():
     assert estimate.low <= np.mean(true != given) <= estimate.high
 
 
+def test_a_weak_network_does_not_pass_for_noise():
+    # Wrong in half of the cases, and hardly more confident where it is right.
+    rng = np.random.default_rng(0)
+    true, sure = rng.integers(0, 10, 12_000), rng.random(12_000)
+    right = rng.random(12_000) < 0.3 + 0.6 * sure
+    predicted = np.where(right, true, (true + rng.integers(1, 10, 12_000)) % 10)
+    rows = np.full((12_000, 10), 0.05) + (0.1 + 0.4 * sure)[:, None] * np.eye(10)[predicted]
+    estimate = estimate_noise(true, rows / rows.sum(axis=1, keepdims=True))
+    assert not estimate.identifiable
+    assert "the network's own mistakes" in estimate.reason
+    assert estimate.low == 0
+
+
 def test_classes_that_are_never_predicted():
     _, given, rows = predictions(symmetric(4, 0.1), count=4000)
     rows[:, 0] = 1e-6

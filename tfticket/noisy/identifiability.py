@@ -14,6 +14,12 @@ _WIDEST_INTERVAL = 0.3
 _DEVIATIONS = 1.645
 _UNSEEN = 0.5
 _AS_OFTEN = 0.8
+_HALVING = 2  # windows
+_LEVEL = 0.02
+_STILL_FALLS = (
+    "The disagreement still falls among the most confident predictions: the network's own mistakes "
+    "can't be told from wrong labels. A better network would tell."
+)
 _TOO_FEW = "There are too few confident predictions to tell."
 
 
@@ -47,6 +53,8 @@ def judge(
             min(low, _memorized(counts)),
             1.0,
         )
+    if _still_falls(windows, window):
+        return _STILL_FALLS, 0.0, high
     if high - low > _WIDEST_INTERVAL:
         return _TOO_FEW, low, high
     rivaled = _rivaled(counts) if kind == GENERAL else np.array([], int)
@@ -77,6 +85,13 @@ def _judge_pair(shifts: np.ndarray, *, low: float, high: float) -> tuple[str, fl
             1 - low,
         )
     return (_TOO_FEW if high - low > _WIDEST_INTERVAL else ""), low, high
+
+
+def _still_falls(windows: Windows, window: int) -> bool:
+    """Whether disagreement falls down to the narrowest windows, and doesn't level off."""
+    wrong = 1 - np.trace(windows.counts, axis1=1, axis2=2) / windows.counts.sum(axis=(1, 2))
+    narrowest = window >= len(wrong) - _HALVING
+    return bool(narrowest and wrong[max(window - _HALVING, 0)] - wrong[window] > _LEVEL)
 
 
 def _memorized(counts: np.ndarray) -> float:
