@@ -166,7 +166,7 @@ def test_the_report_compares_with_cross_entropy(whole):
     for branch in BRANCHES:
         assert branch in page
     summary = summarize(run.path)
-    assert "symmetric0.3: " in summary.headline
+    assert "symmetric noise of 30" in summary.headline
     gains = {found["method"]: found["gain"] for found in summary.to_dict()["trainings"]}
     test = {branch: rows_of(run, branch, "test")["accuracy_last"][0] for branch in BRANCHES}
     assert gains["cross_entropy"] is None

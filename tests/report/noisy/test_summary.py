@@ -1,12 +1,8 @@
 import pytest
-from report.synthetic_noisy import write_run
+from report.synthetic_noisy import SELECTION, write_run
 
 from tfticket.errors import RunError
 from tfticket.report.summary import summarize
-
-
-def headline(path, accuracies):
-    return summarize(write_run(path, accuracies)).headline
 
 
 def test_gains_are_paired_by_seed(tmp_path):
@@ -17,27 +13,35 @@ def test_gains_are_paired_by_seed(tmp_path):
     assert (gain["mean"], gain["seeds"]) == (pytest.approx(0.105), 2)
     measured = by_method["coteaching"]["measures"]["accuracy_last"]
     assert measured["by_seed"] == {"0": 0.8, "1": 0.83}
-    assert (found["complete"], found["missing"]) == (True, [])
+    assert (found["complete"], found["missing"], found["seeds"]) == (True, [], [0, 1])
 
 
-def test_the_headline_says_who_wins_also_when_it_is_cross_entropy(tmp_path):
-    clear = {"cross_entropy": (0.7, 0.7, 0.71), "jocor": (0.8, 0.8, 0.81)}
-    said = headline(tmp_path / "clear", clear)
-    assert said.startswith("symmetric0.5: jocor is best, with 80.3")
-    assert said.endswith("points to cross-entropy.")
-    unclear = {"cross_entropy": (0.7, 0.8), "jocor": (0.8, 0.75)}
-    assert headline(tmp_path / "unclear", unclear).endswith("seeds can't tell them apart.")
-    lost = {"cross_entropy": (0.7, 0.8), "jocor": (0.6, 0.7)}
-    assert "plain cross-entropy wins" in headline(tmp_path / "lost", lost)
-    alone = headline(tmp_path / "alone", {"jocor": (0.6, 0.7)})
-    assert alone.endswith("65.0\N{NARROW NO-BREAK SPACE}% test accuracy.")
+def test_only_seeds_that_both_have_are_compared(tmp_path):
+    run = write_run(tmp_path, unfinished=[("cross_entropy", 1)])
+    found = summarize(run)
+    gain = found.trainings[1].gain
+    assert (gain.mean, gain.seeds) == (pytest.approx(0.1), 1)
+    assert found.missing == ("cross_entropy: seed 1 not finished",)
 
 
-def test_an_unfinished_run_says_what_is_missing(tmp_path):
-    found = summarize(write_run(tmp_path, complete=False))
-    assert found.missing == ("3 of 4 trainings are finished.",)
-    (tmp_path / "cells.json").unlink()
-    assert summarize(tmp_path).headline == "Nothing is trained yet."
+def test_a_selection_that_methods_share_counts_once(tmp_path):
+    methods = {"cross_entropy": (0.7, 0.7), "coteaching": (0.8, 0.8), "incv": (0.8, 0.9)}
+    run = write_run(tmp_path, methods, measures={"coteaching": SELECTION, "incv": SELECTION})
+    found = summarize(run).selections
+    assert [(one.noise, one.seed) for one in found] == [("symmetric0.5", 0), ("symmetric0.5", 1)]
+    assert found[0].error == pytest.approx(0.007)
+    assert found[0].holds
+    assert found[0].sets == {"selected": 0.5, "candidates": 0.375, "removed": 0.125}
+    assert [one["selected"] for one in found[0].rounds] == [80, 20]
+
+
+def test_selections_stand_in_the_order_of_the_recipe(tmp_path):
+    noises = {"symmetric": 0.5, "pair": 0.4}
+    run = write_run(tmp_path, {"held_out": (0, 0)}, noises=noises,
+                    measures={"held_out": SELECTION})  # fmt: skip
+    found = summarize(run).selections
+    assert [one.noise for one in found] == ["symmetric0.5"] * 2 + ["pair0.4"] * 2
+    assert [one.holds for one in found] == [True, True, False, False]
 
 
 def test_a_damaged_list_is_refused(tmp_path):
