@@ -7,6 +7,7 @@ inside `canvas.settings()`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -73,8 +74,8 @@ def _draw(axes: Axes, study: Study, cells: Sequence[Cell], *, split: str, name: 
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
         mean = np.nanmean(values, axis=0)
-        single = {"marker": "o"} if len(steps) == 1 else {}
-        axes.plot(steps, mean, color=color, label=cell.method_name, **single)
+        marker = "o" if len(steps) == 1 else ""
+        axes.plot(steps, mean, color=color, label=cell.method_name, marker=marker)
         last = max(last, int(steps[-1]))
     step_axis(axes, last)
     return last
@@ -104,8 +105,8 @@ def _mark_result(axes: Axes, study: Study, cells: Sequence[Cell], last: int) -> 
 
 def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
     """One for all panels, each method once."""
-    handles = {}
+    handles: dict[str, Any] = {}
     for here in axes:
         for handle, label in zip(*here.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=5)
+    figure.legend(handles=list(handles.values()), loc="outside upper left", ncols=4)

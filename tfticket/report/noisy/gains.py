@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,13 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from tfticket.report.canvas import LIGHT, new_axes
+from tfticket.report.canvas import LIGHT, WIDE, new_axes
 from tfticket.report.noisy.cells import Study
 from tfticket.report.noisy.selections import Selection
 from tfticket.report.noisy.trainings import ACCURACY, Training
 from tfticket.report.words import number, rate
 
-_DOT = {"marker": "o", "linestyle": "", "markeredgewidth": 1.2}
+_DOT: dict[str, Any] = {"marker": "o", "linestyle": "", "markeredgewidth": 1.2}
 
 
 def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
@@ -29,7 +30,7 @@ def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
     rows = [found for found in trainings if found.gain is not None]
     if not rows:
         return None
-    figure, axes = new_axes(8.6, 0.9 + 0.34 * len(rows))
+    figure, axes = new_axes(WIDE, 0.9 + 0.34 * len(rows))
     baselines = {
         t.cell.noise: t.values(ACCURACY) for t in reversed(trainings) if t.cell.is_baseline
     }
@@ -70,7 +71,7 @@ def rates(selections: Sequence[Selection]) -> Figure | None:
     """Estimated share of wrong labels with its interval, beside the true one, a row a selection."""
     if not selections:
         return None
-    figure, axes = new_axes(8.6, 1.2 + 0.26 * len(selections))
+    figure, axes = new_axes(WIDE, 1.2 + 0.26 * len(selections))
     several = len({found.seed for found in selections}) > 1
     for place, found in enumerate(selections):
         color = LIGHT["blue" if found.identifiable else "muted"]
@@ -120,7 +121,7 @@ def rounds(selections: Sequence[Selection]) -> Figure | None:
                 places, np.nanmean(values, axis=0), line, color=LIGHT[color], marker="o",
                 label=f"{measure}, {noise}",
             )  # fmt: skip
-    axes.set_xticks(places)
+    axes.set_xticks(range(1, max(len(found.rounds) for found in several) + 1))
     axes.set_ylim(0, None)
     axes.set_xlabel("iteration")
     axes.set_ylabel("examples")
