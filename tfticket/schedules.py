@@ -1,8 +1,9 @@
 """How much is pruned at which level, and at which steps something is measured.
 
-A schedule is a frozen dataclass. Of a `PruningSchedule`, `rate(level)` is the share of the *surviving* weights that goes
-between level - 1 and level, the quantity that Frankle & Carbin (2019, arXiv:1803.03635) write as
-p^(1/n); `sparsity(level)` is the share of all prunable weights that is gone by then.
+A schedule is a frozen dataclass. Of a `PruningSchedule`, `rate(level)` is the share of the
+*surviving* weights that goes between level - 1 and level, the quantity that Frankle & Carbin (2019,
+arXiv:1803.03635) write as p^(1/n); `sparsity(level)` is the share of all prunable weights that is
+gone by then. A `StepSchedule` names steps.
 """
 
 from __future__ import annotations

@@ -98,4 +98,3 @@ def compare(benchmark: Benchmark) -> Comparison:
         wall_ratio=Spread.of_ratio(wall),
         rounds=benchmark.rounds,
     )
-
