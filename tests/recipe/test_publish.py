@@ -120,3 +120,11 @@ def test_a_file_that_is_too_large_is_refused(run, tmp_path):
     with pytest.raises(RunError, match=r"at most 2,000,000 bytes.*with 2,000,001"):
         publish(run, tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+def test_a_kind_that_cannot_be_published_is_refused(run, tmp_path):
+    recipe = json.loads((run / "recipe.json").read_text())
+    (run / "recipe.json").write_text(json.dumps({**recipe, "kind": "noisy"}))
+    with pytest.raises(RunError, match="kinds lottery, norms can be published"):
+        publish(run, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()

@@ -44,6 +44,11 @@ def publish(run: str | Path, root: str | Path) -> Path:
     recipe = source.resolved()
     if not source.complete:
         raise RunError(f"Only a complete run can be published. Received: {source.path}; resume it.")
+    if recipe["kind"] not in _KINDS:
+        raise RunError(
+            f"Runs of the kinds {', '.join(_KINDS)} can be published. Received: {source.path}, of "
+            f"the kind {recipe['kind']!r}; its report can be kept as it is."
+        )
     published = _KINDS[recipe["kind"]](source)
     for name, content in published.contents.items():
         if len(content) > MOST_BYTES:
