@@ -1,7 +1,9 @@
 """The measures against values worked out by hand, and against a slow second implementation."""
 
 import io
+import itertools
 from contextlib import redirect_stdout
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -10,7 +12,7 @@ import slow_landscape as slow
 from helpers import batch, logits_loss
 
 from tfticket.errors import ModelError
-from tfticket.norms import LandscapeTracker
+from tfticket.norms import LandscapeTracker, observer
 from tfticket.schedules import At, Every
 from tfticket.sparsity import Mask, sparsify
 from tfticket.state import prunable_variables
@@ -304,16 +306,19 @@ def test_it_measures_when_it_is_due(when, per_execution, expected):
     assert list(tracker.record.step) == expected
 
 
-def test_the_budget_waits_until_the_first_measurement_is_paid_for():
-    tracker = LandscapeTracker(multipliers=[1.0], budget=0.001, verbose=0)
-    fit(linear([1.0]), np.ones((50, 1)), np.zeros((50, 1)), tracker, batch_size=1)
-    assert list(tracker.record.step) == [0]
-    generous = LandscapeTracker(multipliers=[1.0], budget=0.999, verbose=0)
-    fit(linear([1.0]), np.ones((50, 1)), np.zeros((50, 1)), generous, batch_size=1)
-    assert len(generous.record) > 1
-    assert generous.cost.measurements == len(generous.record)
-    assert 0 < generous.cost.first_seconds < generous.cost.seconds
-    assert 0 < generous.cost.share < 1
+def test_the_budget_waits_until_all_measurements_are_paid_for(monkeypatch):
+    """By a clock that ticks when it is read: once where a step asks, twice in a measurement.
+
+    With a quarter of the time, one measurement more than were made must fit into a quarter of the
+    ticks: the second after 8 of them, at step 6, the third after 12, at step 8.
+    """
+    monkeypatch.setattr(observer, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
+    tracker = LandscapeTracker(multipliers=[1.0], budget=0.25, verbose=0)
+    fit(linear([1.0]), np.ones((12, 1)), np.zeros((12, 1)), tracker, batch_size=1)
+    assert list(tracker.record.step) == [0, 6, 8, 10]
+    cost = tracker.cost
+    assert (cost.measurements, cost.seconds, cost.first_seconds) == (4, 4, 1)
+    assert cost.share <= 0.25
 
 
 def test_it_can_be_used_again_and_forgets():
