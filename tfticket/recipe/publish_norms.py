@@ -19,7 +19,7 @@ _MOST_FIGURES = 6
 
 
 def chosen(run: RunDir) -> Published:
-    """Summary, figures, and `curves.npz` with what the trackers measured of every network.
+    """Summary, figures, and `curves.npz` with what trackers measured of the networks, if any did.
 
     The arrays of `curves.npz` are called `seed_0/<branch>/landscape/<field>` and `.../shift/...`;
     its header has what `cells.json` says of the branches.
@@ -29,20 +29,25 @@ def chosen(run: RunDir) -> Published:
     """
     report = reported(run, figures=_MOST_FIGURES)
     cells: list[dict[str, Any]] = json.loads(run.cells.read_text(encoding="utf-8"))["cells"]
-    measured = _measured(run)
+    measured, arrays = _measured(run), _arrays(run, cells)
+    curves = {CURVES: _packed(arrays, cells)} if arrays else {}
     return Published(
-        report | {CURVES: _curves(run, cells)},
+        report | curves,
         {"cells": [cell | {"measured": measured.get(cell["branch"], {})} for cell in cells]},
     )
 
 
-def _curves(run: RunDir, cells: list[dict[str, Any]]) -> bytes:
+def _arrays(run: RunDir, cells: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for cell in cells:
         for seed in cell["seeds"]:
             _, own = read_arrays(run.ticket(seed, cell["branch"], 0), kind="cell")
             place = f"seed_{seed}/{cell['branch']}"
             arrays |= {f"{place}/{name}": array for name, array in own.items()}
+    return arrays
+
+
+def _packed(arrays: dict[str, np.ndarray], cells: list[dict[str, Any]]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / CURVES
         return read(write_arrays(path, kind="curves", header={"cells": cells}, arrays=arrays))

@@ -109,6 +109,16 @@ def test_a_difference_of_accuracy():
     assert difference(t_interval([0.02])) == "2.00 points higher in the only seed"
 
 
+def test_a_norm_with_another_largest_batch_says_so():
+    losses = [
+        BatchLoss("group", 2, 32, interval(0.01, 0.02, 0.03), None),
+        BatchLoss("batch", 2, 64, interval(0.09, 0.12, 0.15), None),
+    ]
+    said = say(losses=losses)
+    assert said.startswith("From batches of 64 to batches of 2, group norm, from 32, loses 2.00")
+    assert "batch norm loses 12.00" in said
+
+
 def test_small_batches_are_told_norm_by_norm():
     losses = [
         BatchLoss("batch", 8, 64, interval(0.01, 0.02, 0.03), None),

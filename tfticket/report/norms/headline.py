@@ -143,8 +143,11 @@ def _batches(losses: Sequence[BatchLoss]) -> list[str]:
     smallest = {loss.label: loss for loss in losses}
     if not smallest:
         return []
-    one = next(iter(smallest.values()))
-    names = {label: _network(label) for label in smallest}
+    one = max(smallest.values(), key=lambda loss: loss.largest)
+    names = {
+        label: _network(label) + ("" if loss.largest == one.largest else f", from {loss.largest},")
+        for label, loss in smallest.items()
+    }
     said = [
         f"{names[label]} {_lost(loss.drop)}"
         for label, loss in smallest.items()
