@@ -98,11 +98,6 @@ class Study:
         """Seeds that the recipe asks for."""
         return tuple(int(seed) for seed in self.files.recipe.get("seeds") or ())
 
-    @property
-    def styles(self) -> dict[str, dict[str, Any]]:
-        """How each method is drawn, by its label."""
-        return names.method_styles([(cell.method_kind, cell.method) for cell in self.cells])
-
     def measures(self, branch: str) -> dict[str, dict[int, float]]:
         """Of a training's end: measure to seed to value."""
         found: dict[str, dict[int, float]] = {}

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from tfticket.report.canvas import LIGHT, WIDE, grid, percent_axis, step_axis
 from tfticket.report.noisy.cells import Cell, Study
+from tfticket.report.noisy.styles import method_styles
 from tfticket.report.reading import Curve
 
 _COLUMNS = 3
@@ -68,9 +69,10 @@ def _with(study: Study, split: str, name: str) -> dict[str, list[Cell]]:
 def _draw(axes: Axes, study: Study, cells: Sequence[Cell], *, split: str, name: str) -> int:
     """The mean over seeds of each, with a band from the lowest to the highest; the last step."""
     last = 1
+    styles = method_styles(study)
     for cell in cells:
         steps, values = over_seeds(list(study.curves(cell.branch, split, name).values()))
-        color = study.styles[cell.method]["color"]
+        color = styles[cell.method]["color"]
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
         mean = np.nanmean(values, axis=0)

@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter
 from tfticket.report.canvas import LIGHT, WIDE, new_axes
 from tfticket.report.noisy.cells import Study
 from tfticket.report.noisy.selections import Selection
+from tfticket.report.noisy.styles import method_styles
 from tfticket.report.noisy.trainings import ACCURACY, Training
 from tfticket.report.words import number, rate
 
@@ -35,8 +36,9 @@ def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
         t.cell.noise: t.values(ACCURACY) for t in reversed(trainings) if t.cell.is_baseline
     }
     drawn = []
+    styles = method_styles(study)
     for place, found in enumerate(rows):
-        style, baseline = study.styles[found.cell.method], baselines[found.cell.noise]
+        style, baseline = styles[found.cell.method], baselines[found.cell.noise]
         gain = found.gain
         assert gain is not None  # only such are rows
         own = found.values(ACCURACY)
