@@ -13,13 +13,13 @@ from tfticket.bench.paired import Benchmark, Task
 from tfticket.norms.layers import GroupNorm
 from tfticket.norms.tracker import LandscapeTracker
 
-_STEPS = 8_000
+_STEPS = 16_000
 _CHUNK = 100
 _PASSES = 20
 
 
 def tracked_fit() -> Mapping[str, Task]:
-    """A `fit` of some 30 seconds, with a tracker at its default budget and without."""
+    """A `fit` of some 50 seconds, with a tracker at its default budget and without."""
     digits = data.load("digits")
 
     def task(tracked: bool) -> Task:

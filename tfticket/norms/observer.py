@@ -32,7 +32,8 @@ class Cost:
 
     Attributes:
         measurements: How many were made.
-        seconds: Time that all of them took, building the graph included.
+        seconds: Time that all of them took, with building the graph and feeding the batches of
+            an execution that was looked at.
         first_seconds: Time of the first, which builds the graph.
         share: Of the time of the whole `fit` so far, in [0, 1].
     """
@@ -94,6 +95,9 @@ class Observer(keras.callbacks.Callback):
         self._step = 0
         self._first_of_execution = 0
         self._seconds: list[float] = []
+        self._observed = False
+        self._execution_begun = 0.0
+        self._usual: float | None = None
 
     @property
     def cost(self) -> Cost:
@@ -109,6 +113,7 @@ class Observer(keras.callbacks.Callback):
         if not self.model.compiled or self.model.optimizer is None:
             raise ModelError("A model must be compiled with an optimizer to be measured.")
         self._begun, self._seconds = time.perf_counter(), []
+        self._observed, self._usual = False, None
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(os.fspath(self.log_dir))
         self.begin()
@@ -120,6 +125,7 @@ class Observer(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, if it is time to."""
         self._first_of_execution = batch
+        self._execution_begun = time.perf_counter()
         if not self._due():
             return
         if isinstance(self._batch, str):
@@ -128,8 +134,15 @@ class Observer(keras.callbacks.Callback):
             self._observe(keras.tree.map_structure(tf.convert_to_tensor, self._batch))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Counts steps."""
+        """Counts steps, and what a measurement cost beyond itself."""
         self._step += batch - self._first_of_execution + 1
+        took = time.perf_counter() - self._execution_begun
+        if not self._observed:
+            self._usual = took
+        elif self._usual is not None:
+            # Batches that were looked at come by a longer way, all those of the execution.
+            self._seconds[-1] = max(self._seconds[-1], took - self._usual)
+        self._observed = False
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Lets go of the model."""
@@ -176,5 +189,6 @@ class Observer(keras.callbacks.Callback):
         self.model._symbolic_build(data_batch=batch)
         line = self.measure(self._step, batch)
         self._seconds.append(time.perf_counter() - start)
+        self._observed = True
         if self.verbose > 1:
             print_msg(f"\nstep {self._step}: {line}")
