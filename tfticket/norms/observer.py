@@ -61,9 +61,9 @@ class Observer(keras.callbacks.Callback):
         when: An interval in steps, a `StepSchedule`, or None for as often as `budget` allows.
         batch: `train` for the batch of the step, or a batch of your own: (x, y) or
             (x, y, sample_weight) as arrays.
-        budget: Largest share of the time of `fit`, in (0, 1), where `when` is None. The first
-            measurement is always made; the following wait until it is paid for. Which steps are
-            measured then depends on the machine; what is trained never does.
+        budget: Largest share of the time that training alone takes, in (0, 1), where `when` is
+            None. The first measurement is always made; the following wait until it is paid for.
+            Which steps are measured then depends on the machine; what is trained never does.
         log_dir: Folder for TensorBoard, or None.
         verbose: 0 is silent, 1 prints the cost when `fit` ends, 2 each measurement as well.
     """
@@ -179,14 +179,16 @@ class Observer(keras.callbacks.Callback):
             return self.when.first_due(execution) is not None
         if not self._seconds:
             return True
-        elapsed = time.perf_counter() - self._begun
-        return sum(self._seconds) + self._seconds[-1] <= self.budget * elapsed
+        spent = sum(self._seconds)
+        training = time.perf_counter() - self._begun - spent
+        return spent + self._seconds[-1] <= self.budget * training
 
     def _observe(self, batch: Any) -> None:
         start = time.perf_counter()
-        # Keras makes a model's metrics when it is first trained. Were that inside a measurement,
-        # what it counts would stay in them.
-        self.model._symbolic_build(data_batch=batch)
+        if not self._seconds:
+            # Keras makes a model's metrics when it is first trained. Were that inside a
+            # measurement, what it counts would stay in them.
+            self.model._symbolic_build(data_batch=batch)
         line = self.measure(self._step, batch)
         self._seconds.append(time.perf_counter() - start)
         self._observed = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,9 @@ def compile_model(
         steps_per_execution=steps_per_execution,
         jit_compile=models.jit_choice(model, train.jit),
     )
+
+
+def forget_graphs() -> None:
+    """Frees what Keras keeps of networks that are done with."""
+    keras.backend.clear_session()
+    gc.collect()

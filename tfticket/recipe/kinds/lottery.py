@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from tfticket.lottery.trial import (
     TrialResult,
     TrialStore,
 )
+from tfticket.recipe.building import forget_graphs
 from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.exporting import Exporter
 from tfticket.recipe.kinds.connectivity import scan_connectivity
@@ -168,8 +168,7 @@ def run_lottery(experiment: Experiment, run: RunDir, progress: Progress) -> None
     """Trains what isn't finished yet, seed by seed, then measures connectivity if asked for."""
     for seed in experiment.recipe.seeds:
         _search(experiment, run, progress, seed)
-        keras.backend.clear_session()
-        gc.collect()
+        forget_graphs()
     if experiment.recipe.connectivity is not None and not run.connectivity.exists():
         write_json(run.connectivity, scan_connectivity(experiment, progress).to_dict())
 

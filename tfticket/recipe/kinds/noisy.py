@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from tfticket.files import write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.noisy import Corruption
+from tfticket.recipe.building import forget_graphs
 from tfticket.recipe.kinds.noisy_planning import plan_cells
 from tfticket.recipe.kinds.noisy_selection import Selections, compared, matrices, told
 from tfticket.recipe.kinds.noisy_training import rows_of, train
@@ -51,7 +50,7 @@ class NoisyWork:
     def plan(self, run: RunDir) -> NormsPlan:
         """See `runner.Work`."""
         made = plan_cells(self._experiment, run, self._cells)
-        _forget_graphs()
+        forget_graphs()
         return made
 
     def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
@@ -72,7 +71,7 @@ class NoisyWork:
                     arrays=outcome.arrays,
                 )
                 progress.end(seed, cell.branch, 0, outcome.summary)
-                _forget_graphs()
+                forget_graphs()
         return {}
 
     def _train(
@@ -114,8 +113,3 @@ def _receipt(corruption: Corruption) -> dict[str, Any]:
     """Without the matrices, which would be written as text in each file."""
     receipt = corruption.to_dict()
     return {name: receipt[name] for name in receipt if name not in ("nominal", "realized")}
-
-
-def _forget_graphs() -> None:
-    keras.backend.clear_session()
-    gc.collect()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from tfticket.files import write_arrays, write_json
 from tfticket.lottery.trial import Trial, TrialListener, TrialResult
+from tfticket.recipe.building import forget_graphs
 from tfticket.recipe.cells import Cell, cells
 from tfticket.recipe.kinds.norms_planning import plan_cells
 from tfticket.recipe.kinds.norms_tickets import Tickets
@@ -40,7 +38,7 @@ class NormsWork:
     def plan(self, run: RunDir) -> NormsPlan:
         """See `runner.Work`."""
         made = plan_cells(self._experiment, run, self._cells)
-        _forget_graphs()
+        forget_graphs()
         return made
 
     def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
@@ -53,7 +51,7 @@ class NormsWork:
             trained = self._train(seed, cell, tickets, progress)
             _save(run, seed, cell, trained)
             progress.end(seed, cell.branch, 0, trained.summary)
-            _forget_graphs()
+            forget_graphs()
         return {}
 
     def _train(self, seed: int, cell: Cell, tickets: Tickets, progress: Progress) -> TrainedCell:
@@ -104,8 +102,3 @@ def _save(run: RunDir, seed: int, cell: Cell, trained: TrainedCell) -> None:
     header = {**cell.to_dict(), "seed": seed, "diverged": "diverged" in trained.summary}
     path = run.ticket(seed, cell.branch, 0)
     write_arrays(path, kind=CELL, header=header, arrays=trained.arrays)
-
-
-def _forget_graphs() -> None:
-    keras.backend.clear_session()
-    gc.collect()
