@@ -18,6 +18,7 @@ from tfticket.cli.bench import bench
 from tfticket.cli.common import InterruptError, Invocation
 from tfticket.cli.completion import completion
 from tfticket.cli.export import export
+from tfticket.cli.interrupt import interruptible
 from tfticket.cli.noise import noise
 from tfticket.cli.norms import norms
 from tfticket.cli.publish import publish
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        cli.main(given, prog_name="tfticket", standalone_mode=False, obj=Invocation(tuple(given)))
+        with interruptible():
+            cli.main(given, prog_name="tfticket", standalone_mode=False, obj=Invocation((*given,)))
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -10,6 +10,7 @@ import click
 
 from tfticket.cli.common import InterruptError, Invocation, data_dir_option, runs_option
 from tfticket.cli.completion import complete_recipe
+from tfticket.cli.interrupt import interruptible
 
 if TYPE_CHECKING:
     from tfticket.recipe.rundir import RunDir
@@ -88,7 +89,8 @@ def run(
     run_name = _checked_name(name) if name else _default_name(smoke, changes)
     run_dir = RunDir(runs_root / loaded.name / run_name)
     try:
-        _run(loaded, run_dir, path.read_bytes(), invocation, data_dir=data_dir, fresh=fresh)
+        with interruptible():
+            _run(loaded, run_dir, path.read_bytes(), invocation, data_dir=data_dir, fresh=fresh)
     except KeyboardInterrupt:
         raise InterruptError(
             f"Finished {KINDS[loaded.kind].unit}s are kept in {run_dir.path}. Go on with:\n"
