@@ -8,7 +8,7 @@ seen the first of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -48,18 +48,15 @@ def _watched(iterator: Any, look: Callable[[Any], None]) -> Any:
     except StopIteration:
         return iterator  # whoever trains finds out by itself
     look(first)
+    return iter(_with_first(iterator, first))
 
-    # TensorFlow never forgets the function of a generator, which therefore must not hold the data.
-    kept = [iterator, first]
-    spec = iterator.element_spec
-    del iterator, first
 
-    def batches() -> Iterator[Any]:
-        yield kept.pop()
-        yield from kept.pop()
-
-    # The same element types as before, to the last unknown dimension: no new trace.
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=spec)
+@tf.function
+def _with_first(iterator: Any, first: Any) -> tf.data.Dataset:
+    """A batch, and then what an iterator still gives. No Python runs between batches."""
+    rest = tf.data.Dataset.range(tf.int64.max).map(lambda _: iterator.get_next_as_optional())
+    rest = rest.take_while(lambda batch: batch.has_value()).map(lambda batch: batch.get_value())
     options = tf.data.Options()
     options.autotune.enabled = False
-    return iter(dataset.with_options(options))
+    options.experimental_optimization.apply_default_optimizations = False
+    return tf.data.Dataset.from_tensors(first).concatenate(rest).with_options(options)
