@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 from tiny_noisy import SELECTION, recipe
 
-from tfticket.errors import DataError
-from tfticket.recipe.noisy_experiment import NoisyExperiment, transition
-from tfticket.recipe.noisy_schema import Noise
+from tfticket.recipe.noise import Noise
+from tfticket.recipe.noisy_experiment import NoisyExperiment
 
 SYMMETRIC = Noise(kind="symmetric", rate=0.3, exact=True)
 
@@ -62,8 +61,3 @@ def test_each_noise_comes_to_its_rate(experiment, kind, rate):
 def test_noise_may_depend_on_the_example(experiment):
     made = experiment.corruption(0, Noise(kind="instance", rate=0.3))
     assert 0.2 < made.realized_rate < 0.4
-
-
-def test_a_noise_about_other_classes_is_refused():
-    with pytest.raises(DataError, match="must meet data of 10 classes"):
-        transition(Noise(kind="cifar10_asymmetric", rate=0.2), 3)

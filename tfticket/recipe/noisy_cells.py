@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.recipe.noisy_schema import Method, Noise, NoisyRecipe
+from tfticket.recipe.noise import Noise
+from tfticket.recipe.noisy_schema import Method, NoisyRecipe
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket import data, models, noisy
+from tfticket import data, models
 from tfticket.data import DataSet, Feed, Split
 from tfticket.errors import DataError
-from tfticket.noisy import INCV, Corruption, TransitionMatrix
+from tfticket.noisy import INCV, Corruption
 from tfticket.recipe.building import compile_model, load_data, precision
 from tfticket.recipe.cells import largest
+from tfticket.recipe.corrupting import relabeled, training_labels, validation_labels
+from tfticket.recipe.noise import Noise
 from tfticket.recipe.noisy_cells import iterations
-from tfticket.recipe.noisy_schema import Noise, NoisyRecipe
+from tfticket.recipe.noisy_schema import NoisyRecipe
 from tfticket.recipe.training import LearningRate
 from tfticket.seeds import sub_seed
 
@@ -45,13 +46,12 @@ class NoisyExperiment:
 
     def corruption(self, seed: int, noise: Noise) -> Corruption:
         """The labels of the training data, before and after; the same for all methods of a seed."""
-        return self._corrupted(self.data.train, noise, seed)
+        return training_labels(self.data, noise, seed)
 
     def validation(self, seed: int, noise: Noise) -> tf.data.Dataset:
         """Validation data whose labels are as wrong as those of the training data, in batches."""
-        split = self.data.validation
-        given = self._corrupted(split, noise, sub_seed(seed, "validation noise")).given
-        return self._batches(Split(split.x, given.astype(np.int32)))
+        given = validation_labels(self.data, noise, seed).given
+        return self._batches(relabeled(self.data.validation, given))
 
     def test(self) -> tf.data.Dataset:
         """The test data with its true labels, in large batches."""
@@ -135,34 +135,3 @@ class NoisyExperiment:
 
     def _batches(self, split: Split) -> tf.data.Dataset:
         return data.batches(split, scale=self.data.scale, offset=self.data.offset)
-
-    def _corrupted(self, split: Split, noise: Noise, seed: int) -> Corruption:
-        classes, labels = self.data.num_classes, split.y.astype(np.int64)
-        if noise.kind == "none":
-            return noisy.given_labels(labels, labels, num_classes=classes)
-        if noise.kind == "instance":
-            return noisy.instance_dependent(
-                split.x, labels, num_classes=classes, rate=noise.rate, seed=seed
-            )
-        return noisy.corrupt(labels, transition(noise, classes), seed=seed, exact=noise.exact)
-
-
-def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
-    """The matrix of a noise that has one.
-
-    Raises:
-        DataError: when there is none for so many classes.
-    """
-    made: dict[str, Any] = {
-        "symmetric": lambda: noisy.symmetric(num_classes, noise.rate),
-        "symmetric_inclusive": lambda: noisy.symmetric(num_classes, noise.rate, inclusive=True),
-        "pair": lambda: noisy.pair(num_classes, noise.rate),
-        "cifar10_asymmetric": lambda: noisy.cifar10_asymmetric(noise.rate),
-    }
-    matrix: TransitionMatrix = made[noise.kind]()
-    if matrix.num_classes != num_classes:
-        raise DataError(
-            f"{noise.kind} noise must meet data of {matrix.num_classes} classes. Received: data "
-            f"of {num_classes}. Choose another noise."
-        )
-    return matrix

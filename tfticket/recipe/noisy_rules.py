@@ -14,6 +14,7 @@ from tfticket.recipe.consistency import (
     optimizer,
     twice,
 )
+from tfticket.recipe.noise import noise_problems
 from tfticket.recipe.noisy_cells import noisy_cells
 from tfticket.recipe.noisy_schema import Method, NoisyRecipe
 
@@ -46,19 +47,7 @@ def _unique(recipe: NoisyRecipe) -> Iterator[Problem]:
 
 def _rates(recipe: NoisyRecipe) -> Iterator[Problem]:
     for number, noise in enumerate(recipe.noise):
-        if (noise.kind == "none") != (noise.rate == 0):
-            yield Problem(
-                f"noise[{number}].rate",
-                'must be greater than 0, and 0 for kind = "none" alone. Received: '
-                f"{noise.rate:g} for {noise.kind!r}.",
-                (f"noise[{number}].kind",),
-            )
-        if noise.kind in ("none", "instance") and noise.exact:
-            yield Problem(
-                f"noise[{number}].exact",
-                f"isn't for {noise.kind!r}. Remove it.",
-                (f"noise[{number}].kind",),
-            )
+        yield from noise_problems(noise, f"noise[{number}]")
 
 
 def _options(recipe: NoisyRecipe) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tfticket.recipe.fields import Count, Decay, Positive, ShareOrNone, Step, Table, Text
+from tfticket.recipe.noise import Noise, Rate
 from tfticket.recipe.schema import Recipe
 
 MethodName = Literal[
@@ -21,7 +22,6 @@ MethodName = Literal[
     "held_out",
 ]
 Knowledge = Literal["given", "estimated"]
-Rate = Annotated[float, Field(ge=0, le=1, description="a share in [0, 1], not a percentage")]
 
 
 class PlainModel(Table):
@@ -31,24 +31,6 @@ class PlainModel(Table):
     norm: Literal["none", "batch", "group", "layer"] | None = None
     width: Positive = 1.0
     dropout: Decay = 0.0
-
-
-class Noise(Table):
-    """How labels of the training and of the validation data are made wrong; never of the test data.
-
-    `symmetric_inclusive` may draw the true label again, so fewer are wrong than `rate` says.
-    """
-
-    kind: Literal[
-        "none", "symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", "instance"
-    ]
-    rate: Rate = 0.0
-    exact: bool = False
-
-    @property
-    def label(self) -> str:
-        """What it is called: `symmetric0.5`."""
-        return self.kind if self.kind == "none" else f"{self.kind}{self.rate:g}"
 
 
 class Method(Table):

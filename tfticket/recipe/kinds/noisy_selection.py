@@ -8,8 +8,8 @@ import numpy as np
 
 from tfticket.audit.diagnosis import diagnose
 from tfticket.noisy import CleanSplit, Corruption, theory
+from tfticket.recipe.noise import Noise
 from tfticket.recipe.noisy_experiment import NoisyExperiment
-from tfticket.recipe.noisy_schema import Noise
 from tfticket.recipe.rundir import RunDir
 
 
