@@ -78,6 +78,36 @@ def test_a_fixed_batch_is_the_first_one():
     assert tracker.record.loss[0] == pytest.approx(expected, rel=1e-5)
 
 
+def test_all_that_is_trained_with_a_seed_is_given_the_same_wrong_labels():
+    made = experiment("noise={kind='symmetric', rate=0.4, exact=true}", "last=1")
+    corruption = made.corruption(1)
+    assert corruption.realized_rate == pytest.approx(0.4, abs=0.01)
+    for cell in cells(made.recipe):
+        feed = made.feed(1, cell)
+        order = feed.indices(0, 1)[0]
+        _, labels = next(iter(feed.dataset()))
+        np.testing.assert_array_equal(labels, corruption.given[order])
+    given = made.given(1)
+    np.testing.assert_array_equal(given.train.y, corruption.given)
+    labels = np.concatenate([y for _, y in made.validation(1)])
+    np.testing.assert_array_equal(labels, given.validation.y)
+    assert (labels != made.data.validation.y).mean() == pytest.approx(0.4, abs=0.01)
+    assert (made.given(0).train.y != given.train.y).any()
+
+
+def test_test_labels_are_never_wrong():
+    made = experiment("noise={kind='symmetric', rate=0.4}", "last=1")
+    labels = np.concatenate([y for _, y in made.test()])
+    np.testing.assert_array_equal(labels, made.data.test.y)
+    assert made.given(0).test is made.data.test
+
+
+def test_without_noise_the_data_is_given_as_it_is():
+    made = experiment()
+    assert made.given(0) is made.data
+    assert made.corruption(0) is None
+
+
 def test_a_regression_is_compiled_with_summed_squares():
     made = experiment("data={name='linear', batch_size=20, limit=20}", "model.name=dln")
     model = made.model(0, cells(made.recipe)[1])

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,6 +11,7 @@ from tfticket.recipe import parsing
 from tfticket.recipe.norms_schema import Network, NormName
 from tfticket.recipe.parsing import parse
 
+SAVED = Path(__file__).parents[2] / "saved_models"
 CLAIM = 'expect=[{claim="a", measure="%s", norm="%s"%s}]'
 
 
@@ -53,6 +55,23 @@ CLAIM = 'expect=[{claim="a", measure="%s", norm="%s"%s}]'
         ([CLAIM % ("beta", "group", ', against="none"')], r"expect\[0\].norm: must be a norm of"),
         ([CLAIM % ("beta", "batch", "")], r"expect\[0\].against: must say what"),
         ([CLAIM % ("accuracy_drop", "batch", ', against="none"')], r"expect\[0\].against: must"),
+        (["noise={kind='pair'}", "last=1"], r"noise.rate: must be greater than 0"),
+        (["noise={kind='none'}", "last=1"], r"noise.kind: must be another one than"),
+        (["noise={kind='pair', rate=0.2}"], r"last: must not be more than the 2 evaluations"),
+        (
+            [
+                "noise={kind='pair', rate=0.2}",
+                "last=2",
+                'arms=[{norms=["batch"], subnetworks=["dense", "ticket"]}]',
+                "tickets={levels=1, rewind_step=2}",
+            ],
+            r"last: must not be more than the 1 evaluations",
+        ),
+        (["last=2"], r"last: is of use only with a table \[noise\]"),
+        (
+            ["data.name=linear", "noise={kind='pair', rate=0.2}", "last=1"],
+            r"noise: needs data with classes",
+        ),
         (
             ["train.optimizer={name='sgd', nesterov=true}"],
             r"train.optimizer.nesterov: needs a `momentum`",
@@ -96,6 +115,22 @@ def test_a_resolved_recipe_parses_to_the_same_one():
         "shift={every=2}",
     )
     resolved = json.loads(json.dumps(parsing.resolve(given)))
+    assert parse(resolved) == given
+
+
+def test_a_recipe_without_noise_resolves_as_before_there_was_any():
+    resolved = parsing.resolve(recipe())
+    assert not {"noise", "last"} & resolved.keys()
+    card = json.loads((SAVED / "norms_tickets/card.json").read_text(encoding="utf-8"))
+    published = parsing.load(SAVED.parent / "recipes/norms_tickets.toml")
+    assert parsing.sha256(parsing.resolve(published)) == card["recipe_sha256"]
+
+
+def test_a_resolved_recipe_with_noise_parses_to_the_same_one():
+    given = recipe("noise={kind='symmetric', rate=0.4}", "last=1")
+    resolved = json.loads(json.dumps(parsing.resolve(given)))
+    assert resolved["noise"]["rate"] == 0.4
+    assert resolved["last"] == 1
     assert parse(resolved) == given
 
 

@@ -44,6 +44,12 @@ def relabeled(split: Split, given: np.ndarray) -> Split:
     return Split(split.x, given.astype(np.int32))
 
 
+def receipt(corruption: Corruption) -> dict[str, Any]:
+    """What was asked for and what came out, without the matrices: they'd be long as text."""
+    facts = corruption.to_dict()
+    return {name: facts[name] for name in facts if name not in ("nominal", "realized")}
+
+
 def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
     """The matrix of a noise that has one.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfticket import data, models
-from tfticket.data import DataSet, Feed
+from tfticket.data import DataSet, Feed, Split
+from tfticket.noisy import Corruption
 from tfticket.norms.catalog import Norm
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift_tracker import ShiftTracker
 from tfticket.norms.tracker import LandscapeTracker
 from tfticket.recipe.building import compile_model, load_data, precision
 from tfticket.recipe.cells import Cell
+from tfticket.recipe.corrupting import relabeled, training_labels, validation_labels
 from tfticket.recipe.norms_schema import Multipliers, NormsRecipe
 from tfticket.seeds import sub_seed
 
@@ -30,7 +32,7 @@ class NormsExperiment:
 
     Attributes:
         recipe: The recipe.
-        data: Its data set.
+        data: Its data set, with the labels that it came with.
     """
 
     recipe: NormsRecipe
@@ -83,10 +85,30 @@ class NormsExperiment:
         every = [self.recipe.train.evaluate_every, *(table.every for table in tables)]
         return math.gcd(*(cell.interval(steps) for steps in every))
 
+    def corruption(self, seed: int) -> Corruption | None:
+        """The training labels of a seed, before and after; None where the recipe has no noise."""
+        noise = self.recipe.noise
+        return None if noise is None else training_labels(self.data, noise, seed)
+
+    def given(self, seed: int) -> DataSet:
+        """The data as it is given to all that is trained with a seed, the search for tickets too.
+
+        Training and validation labels are as wrong as the recipe says; the test data is as it was.
+        """
+        noise, corruption = self.recipe.noise, self.corruption(seed)
+        if noise is None or corruption is None:
+            return self.data
+        held_out = validation_labels(self.data, noise, seed)
+        return replace(
+            self.data,
+            train=relabeled(self.data.train, corruption.given),
+            validation=relabeled(self.data.validation, held_out.given),
+        )
+
     def feed(self, seed: int, cell: Cell) -> Feed:
         """The training data, in an order that belongs to the seed and not to the cell."""
         return Feed(
-            self.data.train,
+            self.given(seed).train,
             batch_size=cell.batch_size,
             seed=seed,
             chunk_steps=cell.interval(self.recipe.train.evaluate_every),
@@ -95,13 +117,17 @@ class NormsExperiment:
             augment=self.recipe.data.augment,
         )
 
-    def validation(self) -> tf.data.Dataset:
-        """The validation data in large batches."""
-        return data.batches(self.data.validation, scale=self.data.scale, offset=self.data.offset)
+    def validation(self, seed: int) -> tf.data.Dataset:
+        """The validation data of a seed in large batches."""
+        return self.batches(self.given(seed).validation)
 
     def test(self) -> tf.data.Dataset:
         """The test data in large batches."""
-        return data.batches(self.data.test, scale=self.data.scale, offset=self.data.offset)
+        return self.batches(self.data.test)
+
+    def batches(self, split: Split) -> tf.data.Dataset:
+        """Examples as a network sees them, in large batches and in their order."""
+        return data.batches(split, scale=self.data.scale, offset=self.data.offset)
 
     def landscape(
         self, seed: int, cell: Cell, on_record: Callable[[SmoothnessRecord], None] | None = None

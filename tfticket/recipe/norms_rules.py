@@ -15,6 +15,7 @@ from tfticket.recipe.consistency import (
     optimizer,
     twice,
 )
+from tfticket.recipe.noise import noise_problems
 from tfticket.recipe.norms_schema import Arm, NormsRecipe
 
 _WITH_DEPTH = {"vgg": (11, 13, 16, 19)}
@@ -110,12 +111,12 @@ def _multipliers(recipe: NormsRecipe) -> Iterator[Problem]:
 def _task(recipe: NormsRecipe) -> Iterator[Problem]:
     if recipe.data.name != "linear":
         return
-    for key, table in {"statistics": recipe.statistics, "tickets": recipe.tickets}.items():
-        if table:
+    about_classes = ("statistics", "tickets", "noise")
+    for key in about_classes:
+        if getattr(recipe, key):
             yield Problem(
                 key,
-                "needs data with classes, since it is about accuracy. Received: data.name = "
-                "'linear'. Remove it.",
+                "needs data with classes. Received: data.name = 'linear'. Remove it.",
                 ("data.name",),
             )
     if recipe.train.label_smoothing:
@@ -142,6 +143,32 @@ def _tickets(recipe: NormsRecipe) -> Iterator[Problem]:
             f"must be a multiple of train.evaluate_every = {recipe.train.evaluate_every}. "
             f"Received: {recipe.tickets.rewind_step}.",
             ("train.evaluate_every",),
+        )
+
+
+def _noise(recipe: NormsRecipe) -> Iterator[Problem]:
+    if recipe.noise is None:
+        if recipe.last != NormsRecipe.model_fields["last"].default:
+            yield Problem("last", "is of use only with a table [noise].", ("noise",))
+        return
+    yield from noise_problems(recipe.noise, "noise")
+    if recipe.noise.kind == "none":
+        yield Problem(
+            "noise.kind", 'must be another one than "none". Remove [noise] to train on true labels.'
+        )
+    yield from _last(recipe)
+
+
+def _last(recipe: NormsRecipe) -> Iterator[Problem]:
+    begin = recipe.tickets.rewind_step if recipe.tickets else 0
+    steps = min(arm.steps or recipe.train.steps for arm in recipe.arms)
+    evaluations = (steps - begin) // recipe.train.evaluate_every
+    if evaluations < recipe.last:
+        yield Problem(
+            "last",
+            f"must not be more than the {evaluations} evaluations of each network. Received: "
+            f"{recipe.last}.",
+            ("arms", "train.steps", "train.evaluate_every", "tickets.rewind_step"),
         )
 
 
@@ -175,5 +202,6 @@ RULES: tuple[Rule, ...] = (
     _multipliers,
     _task,
     _tickets,
+    _noise,
     _expect,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tfticket.recipe.fields import (
     Count,
@@ -17,6 +17,7 @@ from tfticket.recipe.fields import (
     Texts,
 )
 from tfticket.recipe.lottery_schema import Lottery
+from tfticket.recipe.noise import Noise
 from tfticket.recipe.schema import Recipe
 
 NormName = Literal[
@@ -203,7 +204,12 @@ class Claim(Table):
 
 
 class NormsRecipe(Recipe):
-    """Trains one network with several normalizations and measures the landscape of each."""
+    """Trains one network with several normalizations and measures the landscape of each.
+
+    With `noise`, training and validation labels are made wrong, also for the search of tickets, and
+    what each network memorizes of them is measured at each evaluation; `last` is how many of the
+    last evaluations that result is the mean of. Test labels stay as they are.
+    """
 
     kind: Literal["norms"]
     model: Network
@@ -214,4 +220,13 @@ class NormsRecipe(Recipe):
     shift: Shift | None = None
     statistics: Statistics | None = None
     tickets: Lottery | None = None
+    noise: Noise | None = None
+    last: Count = 10
     expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs that began before there was `noise` go on with the recipe that they began with."""
+        tables: dict[str, Any] = handler(self)
+        unused = () if self.noise else ("noise", "last")
+        return {key: value for key, value in tables.items() if key not in unused}

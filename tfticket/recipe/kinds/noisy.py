@@ -11,8 +11,8 @@ import numpy as np
 
 from tfticket.files import write_arrays, write_json
 from tfticket.metrics import Row
-from tfticket.noisy import Corruption
 from tfticket.recipe.building import forget_graphs
+from tfticket.recipe.corrupting import receipt
 from tfticket.recipe.kinds.noisy_planning import plan_cells
 from tfticket.recipe.kinds.noisy_selection import Selections, compared, matrices, told
 from tfticket.recipe.kinds.noisy_training import rows_of, train
@@ -81,7 +81,7 @@ class NoisyWork:
         summary: dict[str, float] = {"noise_rate": corruption.realized_rate}
         test: Mapping[str, float] = {}
         rows: list[Row] = []
-        header: dict[str, Any] = {"receipt": _receipt(corruption)}
+        header: dict[str, Any] = {"receipt": receipt(corruption)}
         arrays: dict[str, np.ndarray] = {}
         split = None
         if cell.method.needs_selection:
@@ -107,9 +107,3 @@ class NoisyWork:
         for name, found in (("test", test), ("summary", summary)):
             rows += rows_of(seed, cell.branch, cell.steps, epoch, name, found)
         return _Outcome(tuple(rows), header, arrays, {**test, **summary})
-
-
-def _receipt(corruption: Corruption) -> dict[str, Any]:
-    """Without the matrices, which would be written as text in each file."""
-    receipt = corruption.to_dict()
-    return {name: receipt[name] for name in receipt if name not in ("nominal", "realized")}

@@ -100,5 +100,6 @@ def _save(run: RunDir, seed: int, cell: Cell, trained: TrainedCell) -> None:
     """The rows, then the file whose name makes the network finished."""
     run.append_rows(trained.rows)
     header = {**cell.to_dict(), "seed": seed, "diverged": "diverged" in trained.summary}
+    header |= {} if trained.noise is None else {"noise": dict(trained.noise)}
     path = run.ticket(seed, cell.branch, 0)
     write_arrays(path, kind=CELL, header=header, arrays=trained.arrays)

@@ -16,6 +16,7 @@ _BYTES_A_CELL = 20_000
 _BYTES_A_PROBE = 2_500  # rows, and the arrays of the points
 _OTHER_BYTES = 3 * 2**20  # the report
 _MOST_TIMED_STEPS = 20
+_FORWARD = 1 / 3  # of a step: the way back takes twice as long
 _TRACING_SECONDS = 8.0  # of a network's step, its measurements and its evaluation
 
 
@@ -70,7 +71,8 @@ def _seconds(experiment: NormsExperiment, left: list[Cell], searched: dict[Cell,
     total = 0.0
     for cell in left:
         step = float(np.interp(cell.batch_size, sizes, times))
-        total += step * (cell.steps + searched[cell] + _measuring(experiment, cell))
+        measuring = _measuring(experiment, cell) + _predicting(experiment, cell)
+        total += step * (cell.steps + searched[cell] + measuring)
     return total + _TRACING_SECONDS * len(left)
 
 
@@ -84,6 +86,15 @@ def _measuring(experiment: NormsExperiment, cell: Cell) -> float:
     if shift is not None:
         steps += cell.steps / cell.interval(shift.every) * (2 + max(1, len(shift.layers)))
     return steps
+
+
+def _predicting(experiment: NormsExperiment, cell: Cell) -> float:
+    """What it takes to predict training and test data for memorization, in steps."""
+    if experiment.recipe.noise is None:
+        return 0.0
+    examples = len(experiment.data.train) + len(experiment.data.test)
+    evaluations = cell.steps / cell.interval(experiment.recipe.train.evaluate_every)
+    return evaluations * examples / cell.batch_size * _FORWARD
 
 
 def _seconds_a_step(experiment: NormsExperiment, cell: Cell) -> float:

@@ -71,7 +71,7 @@ class Tickets:
             schedule(lottery),
             cell.steps,
             pruner=pruner(lottery, model),
-            score=score(lottery.score, self._experiment.data),
+            score=score(lottery.score, self._experiment.given(seed)),
             rewind_step=lottery.rewind_step,
             rewind=lottery.rewind,
             optimizer_state=lottery.optimizer_state,
@@ -85,7 +85,7 @@ class Tickets:
         model.fit(
             **feed.fit_arguments(),
             epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
-            validation_data=self._experiment.validation(),
+            validation_data=self._experiment.validation(seed),
             callbacks=[search],
             verbose=0,
         )

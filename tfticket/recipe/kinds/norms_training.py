@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,13 @@ from tfticket.metrics import Row
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift import ShiftRecord
 from tfticket.recipe.cells import Cell
+from tfticket.recipe.corrupting import receipt
+from tfticket.recipe.kinds.norms_memorization import (
+    MEMORIZATION,
+    MemorizationProbe,
+    memorization_probe,
+    outcome,
+)
 from tfticket.recipe.kinds.norms_statistics import accuracies
 from tfticket.recipe.kinds.norms_tickets import CellStart
 from tfticket.recipe.norms_experiment import NormsExperiment
@@ -31,11 +39,13 @@ class TrainedCell:
         rows: Every measurement.
         arrays: Those of the trackers, `landscape/<field>` and `shift/<field>`.
         summary: The measurements of the splits `test` and `summary` by name.
+        noise: What was done to the training labels; None if nothing was.
     """
 
     rows: tuple[Row, ...]
     arrays: Mapping[str, np.ndarray]
     summary: Mapping[str, float]
+    noise: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -71,6 +81,11 @@ class _Watch(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):
             self.diverged_step = self.first_step + made
             self.model.stop_training = True
+
+    @property
+    def validation_accuracy(self) -> dict[int, float]:
+        """Step to accuracy on the validation data."""
+        return {step: logs["val_accuracy"] for step, logs in self.measured.items()}
 
     def note(self, record: SmoothnessRecord) -> None:
         """A measurement of the landscape was made."""
@@ -120,23 +135,32 @@ def train(
         "shift": experiment.shift(cell),
     }
     trackers = {split: tracker for split, tracker in candidates.items() if tracker is not None}
+    probe = memorization_probe(experiment, seed, first_step=first_step, feed=feed)
+    trackers_and_probe = [*trackers.values(), *([] if probe is None else [probe])]
     model.fit(
         **feed.fit_arguments(),
         epochs=(cell.steps - first_step) // feed.chunk_steps,
-        validation_data=experiment.validation(),
-        callbacks=[*([] if mask is None else [KeepMask(mask)]), *trackers.values(), watch],
+        validation_data=experiment.validation(seed),
+        callbacks=[*([] if mask is None else [KeepMask(mask)]), *trackers_and_probe, watch],
         verbose=0,
     )
     test = _tested(experiment, model, cell, seed)
     summary = {"learning_rate": cell.learning_rate, "batch_size": float(cell.batch_size)}
     summary |= {} if mask is None else {"density": mask.density}
     summary |= {f"{split}_seconds": tracker.cost.seconds for split, tracker in trackers.items()}
+    if probe is not None:
+        summary |= {"noise_rate": probe.corruption.realized_rate}
+        summary |= {f"{MEMORIZATION}_seconds": probe.seconds}
+    if probe is not None and watch.diverged_step is None:
+        found = outcome(probe.measured, watch.validation_accuracy, experiment.recipe.last)
+        test, summary = {**found["test"], **test}, {**summary, **found["summary"]}
     if watch.diverged_step is not None:
         summary |= {"diverged": 1.0, "diverged_step": float(watch.diverged_step)}
     summary["seconds"] = time.perf_counter() - began
     records = {split: tracker.record for split, tracker in trackers.items()}
     place = _Place(seed, cell.branch, feed.batches_per_epoch)
-    return _left(place, watch, records, {"test": test, "summary": summary})
+    whole = {"test": test, "summary": summary}
+    return _left(place, watch, records, whole, probe)
 
 
 def _left(
@@ -144,6 +168,7 @@ def _left(
     watch: _Watch,
     records: Mapping[str, SmoothnessRecord | ShiftRecord],
     whole: Mapping[str, Mapping[str, float]],
+    probe: MemorizationProbe | None,
 ) -> TrainedCell:
     """What was measured as rows, and the curves as arrays too."""
     rows = list(_evaluations(watch, place))
@@ -153,9 +178,12 @@ def _left(
         rows += record.rows(
             seed=place.seed, branch=place.branch, steps_per_epoch=place.steps_per_epoch
         )
+    for step, splits in ({} if probe is None else probe.measured).items():
+        rows += [row for split, found in splits.items() for row in place.rows(step, split, found)]
     for split, found in whole.items():
         rows += place.rows(max(watch.measured), split, found)
-    return TrainedCell(tuple(rows), arrays, {**whole["test"], **whole["summary"]})
+    noise = None if probe is None else receipt(probe.corruption)
+    return TrainedCell(tuple(rows), arrays, {**whole["test"], **whole["summary"]}, noise)
 
 
 def _tested(
