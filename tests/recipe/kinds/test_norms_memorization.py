@@ -22,7 +22,7 @@ TICKETS = (
 LENET = "model={name='lenet_300_100', width=0.1}"
 CHANGES = (*NOISE, LENET, "train.steps=40", "train.evaluate_every=20")
 ALONG = {"memorized", "recovered", "right_accuracy"}
-ENDS = ("last", "by_validation", "at_end")
+ENDS = ("last", "mean", "by_validation", "at_end")
 
 
 def run_in(path, *changes):
@@ -55,7 +55,10 @@ def test_a_run_says_what_noise_came_out_beside_what_was_asked_for(whole):
     summary = {row.name: row.value for row in rows_of(run, "batch-ticket", "summary")}
     assert summary.keys() >= {f"{name}_{end}" for name in ALONG for end in ENDS}
     assert summary["memorization_seconds"] > 0
-    header, _ = read_arrays(run.ticket(0, "batch-ticket", 0), kind="cell")
+    header, arrays = read_arrays(run.ticket(0, "batch-ticket", 0), kind="cell")
+    assert arrays["memorization/step"].tolist() == [20, 40]
+    assert arrays["memorization/memorized"][-1] == summary["memorized_at_end"]
+    assert arrays["memorization/clean_accuracy"].shape == (2,)
     assert header["noise"]["nominal_rate"] == 0.4
     assert header["noise"]["realized_rate"] == summary["noise_rate"] == pytest.approx(0.4, abs=0.01)
     test = {row.name for row in rows_of(run, "batch-ticket", "test")}
@@ -146,6 +149,7 @@ def test_the_outcome_is_never_chosen_by_the_clean_accuracy():
     found = outcome(measured, {2: 0.4, 4: 0.6, 6: 0.6, 8: 0.5}, last=2)
     assert found["test"] == {
         "accuracy_last": pytest.approx(0.5),
+        "accuracy_mean": pytest.approx(0.65),
         "accuracy_by_validation": 0.7,  # the first of the best
         "accuracy_at_end": 0.4,
     }

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfticket.data import Feed
 from tfticket.noisy import Corruption
-from tfticket.noisy.memorization import memorization
+from tfticket.noisy.memorization import Memorization, memorization
 from tfticket.recipe.norms_experiment import NormsExperiment
 
 MEMORIZATION = "memorization"
@@ -75,6 +75,16 @@ class MemorizationProbe(keras.callbacks.Callback):
         }
         self.seconds += time.perf_counter() - began
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Along training, each of shape (evaluations,): `step`, and the measurements by name."""
+        names = [f.name for f in dataclasses.fields(Memorization)]
+        found = list(self.measured.values())
+        return {
+            "step": np.array(list(self.measured), dtype=np.int64),
+            **{name: np.array([each[MEMORIZATION][name] for each in found]) for name in names},
+            "clean_accuracy": np.array([each[CLEAN]["accuracy"] for each in found]),
+        }
+
     def _classes(self, examples: tf.data.Dataset) -> np.ndarray:
         return self.model.predict(examples, verbose=0).argmax(axis=-1)
 
@@ -103,8 +113,9 @@ def outcome(
 ) -> Measured:
     """What the measurements of one training come to, by the split that it stands in.
 
-    Each is given at the end, as the mean of the last evaluations, and where the accuracy on
-    validation data, whose labels are as wrong, would have stopped: names end in `_at_end`, `_last`
+    Each is given at the end, as the mean of the last evaluations, as the mean of all of them, which
+    tells who memorizes sooner where all memorize in the end, and where the accuracy on validation
+    data, whose labels are as wrong, would have stopped: names end in `_at_end`, `_last`, `_mean`
     and `_by_validation`. The best clean accuracy isn't among them: that would be chosen by the test
     data.
 
@@ -124,6 +135,7 @@ def outcome(
             found.setdefault(into, {}).update(
                 {
                     f"{name}_last": float(np.mean([along[step] for step in steps[-last:]])),
+                    f"{name}_mean": float(np.mean([along[step] for step in steps])),
                     f"{name}_by_validation": along[stop],
                     f"{name}_at_end": along[steps[-1]],
                 }

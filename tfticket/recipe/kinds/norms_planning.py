@@ -71,7 +71,7 @@ def _seconds(experiment: NormsExperiment, left: list[Cell], searched: dict[Cell,
     total = 0.0
     for cell in left:
         step = float(np.interp(cell.batch_size, sizes, times))
-        measuring = _measuring(experiment, cell) + _predicting(experiment, cell)
+        measuring = _measuring(experiment, cell) + predicting(experiment, cell)
         total += step * (cell.steps + searched[cell] + measuring)
     return total + _TRACING_SECONDS * len(left)
 
@@ -88,7 +88,7 @@ def _measuring(experiment: NormsExperiment, cell: Cell) -> float:
     return steps
 
 
-def _predicting(experiment: NormsExperiment, cell: Cell) -> float:
+def predicting(experiment: NormsExperiment, cell: Cell) -> float:
     """What it takes to predict training and test data for memorization, in steps."""
     if experiment.recipe.noise is None:
         return 0.0

@@ -37,7 +37,8 @@ class TrainedCell:
 
     Attributes:
         rows: Every measurement.
-        arrays: Those of the trackers, `landscape/<field>` and `shift/<field>`.
+        arrays: What was measured along training: `landscape/<field>`, `shift/<field>` and
+            `memorization/<name>`.
         summary: The measurements of the splits `test` and `summary` by name.
         noise: What was done to the training labels; None if nothing was.
     """
@@ -178,8 +179,11 @@ def _left(
         rows += record.rows(
             seed=place.seed, branch=place.branch, steps_per_epoch=place.steps_per_epoch
         )
-    for step, splits in ({} if probe is None else probe.measured).items():
-        rows += [row for split, found in splits.items() for row in place.rows(step, split, found)]
+    if probe is not None:
+        arrays |= {f"{MEMORIZATION}/{name}": array for name, array in probe.to_arrays().items()}
+        for step, splits in probe.measured.items():
+            for split, found in splits.items():
+                rows += place.rows(step, split, found)
     for split, found in whole.items():
         rows += place.rows(max(watch.measured), split, found)
     noise = None if probe is None else receipt(probe.corruption)
