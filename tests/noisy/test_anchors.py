@@ -40,6 +40,20 @@ def test_confidence_is_ranked_within_class_and_fold():
         np.testing.assert_allclose(np.diag(counts), share * np.bincount(predicted), atol=2)
 
 
+def test_or_among_those_of_all_classes():
+    # Class 1 is hard: less sure, and wrong in half of the cases.
+    count = 4000
+    labels, predicted = np.arange(count) // 2 % 2, np.arange(count) % 2
+    labels[predicted == 0] = 0
+    best = 0.6 + 0.2 * (predicted == 0) + 0.1 * np.linspace(0, 1, count)
+    rows = np.where(predicted[:, None] == [0, 1], best[:, None], 1 - best[:, None])
+    own = count_windows(labels, rows)
+    together = count_windows(labels, rows, by_class=False)
+    assert own.counts[-1, 1, 0] == own.counts[-1, 1, 1] > 0
+    assert together.counts[-1, 1].sum() == 0
+    np.testing.assert_allclose(together.counts.sum(axis=(1, 2)), together.shares * count, atol=1)
+
+
 def test_certain_predictions_have_an_order():
     rows = np.array([[1.0, 0.0], [0.0, 1.0]] * 600)
     assert count_windows(np.array([0, 1] * 600), rows).counts[-1].sum() == 150

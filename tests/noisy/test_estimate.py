@@ -53,6 +53,19 @@ def test_an_imperfect_network_is_no_noise():
     assert estimate.low == 0
 
 
+def test_a_class_that_is_hard_does_not_pass_for_noise():
+    # Of what is predicted as 0 or 1 a fifth is of the other class, however sure the network is.
+    true, given, rows = predictions(symmetric(10, 0.2), mistakes=0.02)
+    other = (true < 2) & (np.random.default_rng(1).random(len(true)) < 0.2)
+    rows[other, :2] = rows[other, 1::-1]
+    hard = rows.argmax(axis=1) < 2
+    rows[hard] = 0.5 * rows[hard] + 0.05  # but less sure than elsewhere
+    estimate = estimate_noise(given, rows)
+    assert estimate.kind == "symmetric"
+    assert estimate.rate == pytest.approx(np.mean(true != given), abs=0.01)
+    assert np.mean(given[hard] != rows[hard].argmax(axis=1)) > 0.34
+
+
 @pytest.mark.parametrize("count", [40, 400])
 def test_few_examples_give_wide_intervals(count):
     true, given, rows = predictions(symmetric(10, 0.3), count=count, seed=5)

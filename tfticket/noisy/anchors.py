@@ -36,7 +36,7 @@ class Windows:
     Attributes:
         counts: Examples that were predicted as c and given j, in window w, shape (w, k, k). Window
             0 holds all of them, each further one the more confident part of the one before.
-        shares: The share q of the predictions of each class in each window, shape (w,), from 1.
+        shares: The share q of the predictions in each window, shape (w,), from 1.
     """
 
     counts: np.ndarray
@@ -55,18 +55,25 @@ class Windows:
 
 
 def count_windows(
-    labels: np.ndarray, probabilities: np.ndarray, *, folds: np.ndarray | None = None
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    folds: np.ndarray | None = None,
+    by_class: bool = True,
 ) -> Windows:
     """Counts given labels in windows of confidence.
 
     Confidence is the log odds of the two most probable classes. It is ranked among predictions of
-    the same class by the same network, so that a class or a fold that is less sure of itself is in
-    every window by the same share.
+    the same network, so that a fold that is less sure of itself is in every window by the same
+    share; and among those of the same class, so that each row of T is looked at, or among those of
+    all classes. The latter windows are purer, since hard classes stay out of them, and tell of
+    noise that is the same for all classes only.
 
     Args:
         labels: Given labels, shape (n,), integers in [0, k).
         probabilities: Out-of-sample probabilities, shape (n, k).
         folds: Which network predicted each example, integers of shape (n,); None for one.
+        by_class: Whether each class is in every window by the same share.
 
     Raises:
         DataError: when shapes or values are wrong.
@@ -81,7 +88,8 @@ def count_windows(
             f"{len(labels)}, {count}, {len(networks)}."
         )
     predicted = probabilities.argmax(axis=1)
-    rank = _ranks(_log_odds(probabilities), networks * k + predicted)
+    groups = networks * k + predicted if by_class else networks
+    rank = _ranks(_log_odds(probabilities), groups)
     shares = _shares(count, k)
     counts = np.zeros((len(shares), k, k), np.int64)
     for window, share in enumerate(shares):

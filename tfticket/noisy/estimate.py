@@ -2,7 +2,8 @@
 
 Neither the rate nor the type of the noise is given. The given labels of confident held-out
 predictions are counted (`anchors`) and compared with what each type of noise would leave (`kinds`);
-the rate follows from the same counts.
+the rate follows from such counts. They are taken of each class's own most confident predictions as
+long as classes may differ in their noise, and of all classes' most confident ones when they don't.
 
 The interval is a bootstrap over examples in which the window is chosen anew each time. It is
 widened upward to the rate of a window twice as wide, and downward by what halving the window still
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import NormalDist
 from typing import Any
 
@@ -29,7 +31,7 @@ from numpy.typing import ArrayLike
 from tfticket.errors import DataError
 from tfticket.noisy.anchors import count_windows, widest_unbiased
 from tfticket.noisy.identifiability import judge
-from tfticket.noisy.kinds import CLEAN, PAIR, SYMMETRIC, fit_kind, pair_roots
+from tfticket.noisy.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots
 from tfticket.noisy.transition import pair, symmetric
 from tfticket.seeds import generator
 
@@ -121,14 +123,19 @@ def estimate_noise(
     """
     if not 0 < confidence < 1:
         raise DataError(f"`confidence` must be in (0, 1). Received: {confidence}.")
-    windows = count_windows(
+    count = partial(
+        count_windows,
         np.asarray(labels),
         np.asarray(probabilities),
         folds=None if folds is None else np.asarray(folds),
     )
+    windows = count()
     groups = _grouped(windows.by_shift())
     _, purest = _rates(groups, SYMMETRIC, windows.num_classes)
     kind = fit_kind(windows.counts[purest], seed=seed)
+    if kind != GENERAL:
+        windows = count(by_class=False)
+        groups = _grouped(windows.by_shift())
     rates, chosen = _rates(groups, kind, windows.num_classes)
     window, rate = int(chosen), float(rates[chosen])
     resampled = _bootstrap(groups, kind, windows.num_classes, seed)
