@@ -43,6 +43,7 @@ def write_run(
     shift: bool = True,
     statistics: bool = False,
     regression: bool = False,
+    noise: bool = False,
 ) -> Path:
     """A run directory at `path`; `unfinished` and `diverged` are branches and seeds."""
     cells, unfinished, diverged = list(cells), set(unfinished), set(diverged)
@@ -66,9 +67,11 @@ def write_run(
             write_arrays(file, kind="cell", header={"branch": found["branch"]}, arrays=arrays)
             rows += _rows(found, seed, last, diverged=at in diverged, statistics=statistics,
                           regression=regression)  # fmt: skip
+            rows += _memory(found, seed, diverged=at in diverged) if noise else []
     (path / "metrics.csv").write_text(to_csv(rows))
     write_json(path / "cells.json", {"cells": cells})
-    write_json(path / "recipe.json", _recipe(cells) | dict(recipe or {}))
+    made_wrong = {"noise": NOISE, "last": 3} if noise else {}
+    write_json(path / "recipe.json", _recipe(cells) | made_wrong | dict(recipe or {}))
     write_json(path / "environment.json", ENVIRONMENT)
     if complete:
         write_json(path / "COMPLETE", {"seconds": 900.0})
@@ -169,6 +172,32 @@ def _rows(found, seed, last, *, diverged, statistics, regression):
     return rows
 
 
+def _memory(found, seed, *, diverged):
+    """The ticket memorizes sooner than the dense network, the random subnetwork later."""
+    rng = np.random.default_rng([seed, 3, *found["branch"].encode()])
+    pace = {"ticket": 6.0, "random": 2.0}.get(found["subnetwork"], 4.0)
+    steps = np.arange(150, found["steps"] + 1, 150)
+    gone = np.exp(-pace * steps / found["steps"])
+    memorized = np.clip(1 - gone + rng.normal(0, 0.002, len(steps)), 0, 1)
+    along = {
+        ("memorization", "memorized"): memorized,
+        ("memorization", "recovered"): 0.6 * gone,
+        ("memorization", "right_accuracy"): 1 - gone**1.5,
+        ("clean", "accuracy"): 0.7 - 0.4 * memorized,
+    }
+    rows = []
+    for (split, name), values in along.items():
+        into = "test" if split == "clean" else "summary"
+        ends = {"last": values[-3:].mean(), "mean": values.mean(), "by_validation": values[1]}
+        ends |= {"at_end": values[-1]} if split != "clean" else {}
+        curve = [(int(step), split, name, value) for step, value in zip(steps, values, strict=True)]
+        whole = [(found["steps"], into, f"{name}_{end}", value) for end, value in ends.items()]
+        rows += curve if diverged else [*curve, *whole]
+    rows.append((found["steps"], "summary", "noise_rate", 0.398))
+    return [Row(seed, found["branch"], 0, step, step / 100, split, name, float(value))
+            for step, split, name, value in rows]  # fmt: skip
+
+
 def _recipe(cells):
     return {
         "name": "norms_synthetic",
@@ -194,6 +223,7 @@ def _recipe(cells):
     }  # fmt: skip
 
 
+NOISE = {"kind": "symmetric", "rate": 0.4, "exact": False}
 ENVIRONMENT = {
     "command": ["tfticket", "recipe", "run", "norms_synthetic", "--seeds", "0,1,2"],
     "started": "2026-03-01T09:30:00+00:00",

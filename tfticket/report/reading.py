@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,19 @@ def read_run(path: str | Path) -> RunFiles:
         exports=tuple(_read_json(file) for file in sorted(path.glob("export/*.json"))),
         connectivity=_read_json(path / "connectivity.json") or None,
     )
+
+
+def over_seeds(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps that any seed was measured at, shape (n,), and values, shape (seeds, n), NaN where not.
+
+    Args:
+        curves: One a seed, at least one.
+    """
+    steps = np.unique(np.concatenate([curve.steps for curve in curves]))
+    values = np.full((len(curves), len(steps)), np.nan)
+    for row, curve in zip(values, curves, strict=True):
+        row[np.searchsorted(steps, curve.steps)] = curve.values
+    return steps, values
 
 
 def _read_json(path: Path) -> dict[str, Any]:

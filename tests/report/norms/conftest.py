@@ -44,3 +44,21 @@ def tickets_run(tmp_path_factory):
         for kind in ("dense", "ticket", "random")
     ]
     return write_run(path, cells, shift=False)
+
+
+@pytest.fixture(scope="session")
+def noise_run(tmp_path_factory):
+    """The same under wrong labels; one random subnetwork diverged."""
+    path = tmp_path_factory.mktemp("norms") / "norms_synthetic" / "noise"
+    cells = [
+        cell(norm, subnetwork=kind)
+        for norm in ("batch", "group")
+        for kind in ("dense", "ticket", "random")
+    ]
+    diverged = [("group-lr0.1-b128-random", 2)]
+    return write_run(path, cells, shift=False, noise=True, diverged=diverged)
+
+
+@pytest.fixture(scope="session")
+def noise_study(noise_run):
+    return read_study(read_run(noise_run))

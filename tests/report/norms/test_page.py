@@ -98,6 +98,29 @@ def test_tickets_have_their_figure(tickets_run, tmp_path):
     assert "weights left" in page.text
 
 
+def test_wrong_labels_have_the_first_section(noise_run, tmp_path):
+    run = shutil.copytree(noise_run, tmp_path / "run")
+    page = page_of(run)
+    assert page.open == []
+    assert page.figures()[:2] == ["memorization", "figure4"]
+    assert (run / "report/figures/01_memorization.png").is_file()
+    for text in (
+        "What is memorized of wrong labels?",
+        "symmetric noise of 40",
+        "39.80\N{NARROW NO-BREAK SPACE}% of the training labels",
+        "Differences, seed by seed",
+        "mean of the last 3 evaluations",
+    ):
+        assert text in page.text
+    written = json.loads((run / "report/summary.json").read_text())
+    assert written["memorization"]["noise"].startswith("symmetric noise of 40")
+
+
+def test_without_noise_nothing_is_said_of_it(page, full_run):
+    assert "memorized" not in page.text
+    assert "memorization" not in json.loads((full_run / "report/summary.json").read_text())
+
+
 def test_a_regression_has_losses_and_no_accuracies(tmp_path):
     run = write_run(tmp_path, regression=True, recipe={"model": {"name": "dln", "depth": 25}})
     page = page_of(run)

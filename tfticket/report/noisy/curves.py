@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from tfticket.report.canvas import LIGHT, WIDE, grid, percent_axis, step_axis
 from tfticket.report.noisy.cells import Cell, Study
 from tfticket.report.noisy.styles import method_styles
-from tfticket.report.reading import Curve
+from tfticket.report.reading import over_seeds
 
 _COLUMNS = 3
 
@@ -81,19 +81,6 @@ def _draw(axes: Axes, study: Study, cells: Sequence[Cell], *, split: str, name: 
         last = max(last, int(steps[-1]))
     step_axis(axes, last)
     return last
-
-
-def over_seeds(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps that any seed was measured at, shape (n,), and values, shape (seeds, n), NaN where not.
-
-    Args:
-        curves: One a seed, at least one.
-    """
-    steps = np.unique(np.concatenate([curve.steps for curve in curves]))
-    values = np.full((len(curves), len(steps)), np.nan)
-    for row, curve in zip(values, curves, strict=True):
-        row[np.searchsorted(steps, curve.steps)] = curve.values
-    return steps, values
 
 
 def _mark_result(axes: Axes, study: Study, cells: Sequence[Cell], last: int) -> None:

@@ -22,6 +22,7 @@ def facts(study: Study, summary: Summary) -> common.Facts:
         [
             ("Recipe", f"{summary.name} ({summary.run})"),
             ("Data", common.data(files)),
+            ("Noise", _noise(summary)),
             ("Network", _network(study)),
             ("Normalization", ", ".join(labels(study.branches))),
             ("Training", _training(study)),
@@ -32,6 +33,14 @@ def facts(study: Study, summary: Summary) -> common.Facts:
             *common.origin(files.environment),
         ]
     )
+
+
+def _noise(summary: Summary) -> str:
+    found = summary.memorization
+    if found is None:
+        return ""
+    realized = words.percent2(found.realized.mean)
+    return f"{found.noise}, {realized} of the training labels are wrong; test labels are right"
 
 
 def _network(study: Study) -> str:

@@ -24,6 +24,7 @@ def headline(
     *,
     first: float,
     trained: bool,
+    memorization: Sequence[str] = (),
 ) -> str:
     """Says what was measured, on how many seeds, and what can't be told.
 
@@ -34,10 +35,12 @@ def headline(
         claims: The recipe's expectations.
         first: Share of training that the contrasts are about.
         trained: Whether any network is finished.
+        memorization: What is to be said of wrong labels.
     """
     if not trained:
         return "No network is trained yet: there is nothing to tell."
     sentences = [
+        *memorization,
         *_smoothness(norms, first),
         *_batches(batch_losses),
         *([] if batch_losses else _accuracy(norms)),

@@ -63,8 +63,21 @@ MOVING = frozenset(
 )  # fmt: skip
 """Kinds of normalization that keep moving statistics for tests."""
 
+MEMORIZATION = (
+    *(f"{name}_{when}" for name in ("memorized", "recovered", "right_accuracy")
+      for when in ("last", "at_end", "mean", "by_validation")),
+    "accuracy",
+    *(f"accuracy_{when}" for when in ("last", "mean", "by_validation")),
+)  # fmt: skip
+"""What training on wrong labels leaves: shares of training examples, accuracy on clean test data.
+
+`last` is the mean of the last evaluations, `mean` that of all, `by_validation` where the accuracy
+on validation data with wrong labels would have stopped.
+"""
+
+_COST = ("seconds", "landscape_seconds", "shift_seconds", "memorization_seconds")
 _RESULTS = {"accuracy_at_end": "accuracy", "loss_at_end": "loss"} | {
-    name: name for name in (*STATISTICS, "density", "seconds", "landscape_seconds", "shift_seconds")
+    name: name for name in (*STATISTICS, *MEMORIZATION, "density", "noise_rate", *_COST)
 }
 
 
@@ -122,7 +135,7 @@ def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
 def measure(network: Network, *, until: float) -> Mapping[str, float]:
     """All that one training came to, by name; what wasn't measured or isn't finite is absent.
 
-    A network that diverged has no accuracy and no loss at its end.
+    A network that diverged has no accuracy, no loss and no memory at its end.
 
     Args:
         network: The training.

@@ -11,7 +11,7 @@ from tfticket.report.norms.measures import STATISTICS
 from tfticket.report.norms.summary import Summary
 from tfticket.report.tables import Cell, Table
 
-_TIMES = ("seconds", "landscape_seconds", "shift_seconds")
+_TIMES = ("seconds", "landscape_seconds", "shift_seconds", "memorization_seconds")
 
 
 def accuracy_table(summary: Summary) -> Table | None:

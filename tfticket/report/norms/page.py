@@ -8,13 +8,23 @@ from matplotlib.figure import Figure
 
 from tfticket.report.contents import Contents
 from tfticket.report.judging import Reading
-from tfticket.report.norms import curves, depth, outcomes, panels, shifts, tables, training
+from tfticket.report.norms import (
+    curves,
+    depth,
+    memorization_views,
+    outcomes,
+    panels,
+    shifts,
+    tables,
+    training,
+)
 from tfticket.report.norms.cells import Study, read_study, usual_batch_size
 from tfticket.report.norms.comparisons import CONFIDENCE
 from tfticket.report.norms.facts import facts
 from tfticket.report.norms.summary import Summary, summarize_study
 from tfticket.report.norms.words import during
 from tfticket.report.reading import RunFiles
+from tfticket.report.words import percent2
 
 
 def compose(files: RunFiles) -> Contents:
@@ -29,7 +39,7 @@ def compose(files: RunFiles) -> Contents:
         template="norms/page.html.j2",
         summary=summary,
         values=_values(study, summary),
-        figures=_landscape(study) | _training(study, summary),
+        figures=_memorization(study, summary) | _landscape(study) | _training(study, summary),
     )
 
 
@@ -51,8 +61,22 @@ def _values(study: Study, summary: Summary) -> dict[str, Any]:
         "subnetworks": tables.smoothness_table(summary.subnetworks, summary),
         "raw": tables.raw_table(summary),
         "accuracies": outcomes.accuracy_table(summary),
+        **_memorized(summary),
         "batches": outcomes.batch_table(summary.batch_losses),
         "cost": outcomes.cost_table(summary),
+    }
+
+
+def _memorized(summary: Summary) -> dict[str, Any]:
+    found = summary.memorization
+    if found is None:
+        return {"memorized": None}
+    return {
+        "memorized": memorization_views.values_table(found),
+        "memorized_differences": memorization_views.differences_table(found),
+        "noise": found.noise,
+        "realized_rate": percent2(found.realized.mean),
+        "last": found.last,
     }
 
 
@@ -74,6 +98,13 @@ def _reference(study: Study, summary: Summary) -> str:
     if found is None or len({branch.condition[:2] for branch in study.branches}) < 2:
         return ""
     return f"learning rate {found[0]:g}, batches of {found[1]}"
+
+
+def _memorization(study: Study, summary: Summary) -> dict[str, tuple[str, Figure | None]]:
+    if summary.memorization is None:
+        return {}
+    figure = memorization_views.memorization(study)
+    return {"memorization": ("Wrong labels along training", figure)}
 
 
 def _landscape(study: Study) -> dict[str, tuple[str, Figure | None]]:

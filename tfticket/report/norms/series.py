@@ -30,6 +30,12 @@ _OTHERS: tuple[tuple[str, str, Any], ...] = (
     ("level3", "<", "--"),
     ("level2", ">", "--"),
 )
+SUBNETWORKS: Mapping[str, tuple[str, str, float]] = {
+    "dense": ("ink", "o", -0.2),
+    "ticket": ("blue", "s", 0.0),
+    "random": ("purple", "v", 0.2),
+}
+"""Subnetwork to its color, its marker, and its place beside a tick."""
 _WIDE = 300.0  # a range that a linear axis can't show
 
 

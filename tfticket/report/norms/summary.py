@@ -21,6 +21,7 @@ from tfticket.report.norms.comparisons import (
 )
 from tfticket.report.norms.headline import headline
 from tfticket.report.norms.measures import SMOOTHNESS
+from tfticket.report.norms.memorization import MemorizationSummary, summarize_memorization
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import ranges
 
@@ -45,6 +46,7 @@ class Summary:
         subnetworks: Tickets and random subnetworks against their dense network.
         batch_losses: What smaller batches cost each normalization.
         claims: The recipe's expectations beside what came out.
+        memorization: What was memorized of wrong labels; None where the labels were right.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Summary:
     subnetworks: tuple[Contrast, ...]
     batch_losses: tuple[BatchLoss, ...]
     claims: tuple[CheckedClaim, ...]
+    memorization: MemorizationSummary | None = None
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -76,6 +79,7 @@ class Summary:
             self.claims,
             first=self.first,
             trained=bool(self.branches),
+            memorization=self.memorization.sentences if self.memorization else (),
         )
 
     def branch(self, branch: Branch) -> BranchSummary | None:
@@ -100,6 +104,7 @@ class Summary:
             "subnetworks": [found.to_dict() for found in self.subnetworks],
             "batch_losses": [found.to_dict() for found in self.batch_losses],
             "branches": [found.to_dict() for found in self.branches],
+            **({"memorization": self.memorization.to_dict()} if self.memorization else {}),
         }
 
 
@@ -125,6 +130,7 @@ def summarize_study(study: Study) -> Summary:
         subnetworks=contrast_subnetworks(study, first=first),
         batch_losses=batch_losses(branches),
         claims=check_claims(list(files.recipe.get("expect") or ()), study),
+        memorization=summarize_memorization(study, branches),
     )
 
 

@@ -16,7 +16,7 @@ from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, new_axes, percen
 from tfticket.report.norms.batches import by_batch_size
 from tfticket.report.norms.comparisons import BranchSummary
 from tfticket.report.norms.measures import MOVING, STATISTICS
-from tfticket.report.norms.series import labels, norm_style
+from tfticket.report.norms.series import SUBNETWORKS, labels, norm_style
 from tfticket.report.norms.summary import Summary
 from tfticket.report.spread import Spread
 
@@ -27,12 +27,6 @@ _STATISTICS_STYLES = dict(
         strict=True,
     )
 )
-_SUBNETWORKS = {
-    # color, marker, place beside the norm's tick
-    "dense": ("ink", "o", -0.2),
-    "ticket": ("blue", "s", 0.0),
-    "random": ("purple", "v", 0.2),
-}
 _MOST_PANELS = 3
 _DODGE = 1.025
 _BANDS = {
@@ -146,7 +140,7 @@ def subnetworks(summary: Summary) -> Figure | None:
     names = labels([e.branch for e in found])
     figure, axes = grid(1, len(_BANDS), width=WIDE, height=3.2)
     for here, (measure, title) in zip(axes[0], _BANDS.items(), strict=True):
-        for kind in _SUBNETWORKS:
+        for kind in SUBNETWORKS:
             _subnetwork(here, found, measure, kind=kind, names=names)
         here.set_xticks(range(len(names)), names)
         here.set_xlim(-0.6, len(names) - 0.4)
@@ -164,7 +158,7 @@ def _handles(axes: Axes) -> list[Any]:
 def _subnetwork(
     axes: Axes, found: Sequence[BranchSummary], measure: str, *, kind: str, names: Sequence[str]
 ) -> None:
-    color, marker, shift = _SUBNETWORKS[kind]
+    color, marker, shift = SUBNETWORKS[kind]
     _whiskers(
         axes,
         [each for each in found if each.branch.subnetwork == kind],
