@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfticket.noisy.kinds import GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots
+from tfticket.noisy.kinds import GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots, shared_kind
 from tfticket.noisy.transition import cifar10_asymmetric, pair, symmetric
 
 
@@ -27,6 +27,43 @@ def drawn(matrix, sizes=300, seed=0):
 @pytest.mark.parametrize("seed", range(3))
 def test_each_kind_is_recognized(matrix, kind, seed):
     assert fit_kind(drawn(matrix, seed=seed), seed=seed) == kind
+
+
+def confused(matrix, seed=0, sizes=1000):
+    """Counts of a network that takes classes 2k and 2k + 1, and 3 and 5, for one another."""
+    mistakes = 0.85 * np.eye(10) + 0.15 * np.eye(10)[np.arange(10) ^ 1]
+    mistakes[[3, 5]] += [0.2 * np.eye(10)[5], 0.2 * np.eye(10)[3]]
+    mistakes /= mistakes.sum(axis=1, keepdims=True)
+    return drawn(mistakes @ np.asarray(matrix), sizes, seed)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "kind"),
+    [
+        (symmetric(10, 0.4), SYMMETRIC),
+        (symmetric(10, 0.8), SYMMETRIC),
+        (pair(10, 0.4), PAIR),
+        (pair(10, 0.3), PAIR),
+        (symmetric(10, 0.0), GENERAL),
+        (cifar10_asymmetric(0.4), GENERAL),
+        ((np.asarray(symmetric(10, 0.4)) + np.asarray(pair(10, 0.4))) / 2, GENERAL),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_all_classes_share_is_recognized_behind_mistakes(matrix, kind, seed):
+    assert shared_kind(confused(matrix, seed)) == kind
+
+
+def test_pair_noise_that_was_memorized_is_shared_by_all_classes():
+    t = np.asarray(pair(10, 0.4))
+    assert shared_kind(confused(0.7 * t + 0.3 * np.roll(t, 1, axis=0))) == PAIR
+
+
+def test_few_classes_share_nothing_for_certain():
+    assert shared_kind(drawn(pair(4, 0.4))) == GENERAL
+    counts = drawn(pair(10, 0.4))
+    counts[3] = 0  # a class that is never predicted says nothing
+    assert shared_kind(counts) == GENERAL
 
 
 def test_pair_noise_is_recognized_behind_memorized_predictions():

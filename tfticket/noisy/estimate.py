@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike
 from tfticket.errors import DataError
 from tfticket.noisy.anchors import count_windows, widest_unbiased
 from tfticket.noisy.identifiability import judge
-from tfticket.noisy.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots
+from tfticket.noisy.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots, shared_kind
 from tfticket.noisy.transition import pair, symmetric
 from tfticket.seeds import generator
 
@@ -39,6 +39,7 @@ _RESAMPLES = 400
 _IMPURITY = 0.01
 _HALVING = 2  # windows
 _BY_CHANCE = 3.0  # deviations that the choice of a window may hide
+_MANY = 2  # the window that holds half of the examples: many, and without the vaguest
 _GROUPS = 4  # given as predicted, one class after, one before, otherwise
 
 
@@ -133,6 +134,8 @@ def estimate_noise(
     groups = _grouped(windows.by_shift())
     _, purest = _rates(groups, SYMMETRIC, windows.num_classes)
     kind = fit_kind(windows.counts[purest], seed=seed)
+    if kind == GENERAL:
+        kind = shared_kind(windows.counts[min(_MANY, len(windows.counts) - 1)])
     if kind != GENERAL:
         windows = count(by_class=False)
         groups = _grouped(windows.by_shift())

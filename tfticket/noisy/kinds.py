@@ -10,6 +10,11 @@ pair        networks under pair noise make the mistakes that the labels make: a 
             memorization u = 1 - e, which is equation 4 of Chen et al. (2019); with none u = 1,
             and e is the share of next. Nothing in between has to be assumed.
 general     anything else
+
+Each is looked for twice. What the counts of a window agree with as they stand is found by their
+distance; that asks for predictions that are nearly pure. Networks that often mistake some classes
+for others need more: mistakes are a matter of single pairs of classes, so what they can't have
+made is what all classes have in common.
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ _SIMULATIONS = 60
 _DEVIATIONS = 2.0
 _TOLERANCE = 0.2  # share of the wrong labels that may be distributed otherwise
 _LARGEST_BACKGROUND = 0.35
+_LEAST_EVEN, _MOST_EVEN = 0.55, 0.25  # lower quartile to mean of the wrong labels' shares
+_FEWEST_CLASSES = 5  # below, chance makes all classes alike
 
 
 def fit_kind(counts: np.ndarray, *, seed: int) -> str:
@@ -60,6 +67,34 @@ def fit_kind(counts: np.ndarray, *, seed: int) -> str:
         if distance <= bound + _TOLERANCE * wrong:
             return kind
     return GENERAL
+
+
+def shared_kind(counts: np.ndarray) -> str:
+    """The type of noise that all classes share, beside whatever mistakes a network makes.
+
+    Symmetric noise gives each label to each class, also those that no network would confuse: the
+    lower quartile of the wrong labels' shares is then close to their mean. Pair noise makes the
+    class after the most frequent wrong label of nearly every class, but for the class before, which
+    the network gets from what it memorized.
+
+    Args:
+        counts: Examples by prediction and given label, shape (k, k), many rather than pure.
+
+    Returns:
+        `symmetric`, `pair` or `general`; always the last for fewer than five classes.
+    """
+    k, sizes = len(counts), counts.sum(axis=1, keepdims=True)
+    if k < _FEWEST_CLASSES or not sizes.all():
+        return GENERAL
+    shares = counts / sizes
+    # Column s holds the labels that are s classes after the predicted one.
+    after = np.take_along_axis(shares, (np.arange(k)[:, None] + np.arange(k)) % k, axis=1)
+    wrong = after[:, 1:].mean()
+    even = float(np.quantile(after[:, 1:], 0.25) / wrong) if wrong else 0.0
+    if even >= _LEAST_EVEN:
+        return SYMMETRIC
+    leads = after[:, 1] > after[:, 2:-1].max(axis=1)
+    return PAIR if even <= _MOST_EVEN and leads.mean() >= 0.9 else GENERAL
 
 
 def pair_roots(groups: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
