@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from tiny_labels import write_images
 
@@ -12,10 +13,25 @@ def subject(tmp_path):
 
 def test_what_is_left_out_follows_from_the_data(subject):
     network = Network()
-    assert network.model_for(subject) == "conv2"
+    assert network.model_for(subject) == "conv4"
+    assert network.width_for(subject) == 0.25
     assert network.batch_size_for(subject) == 30
     assert network.epochs_for(subject) == 60
-    assert network.model_for(Subject.load("digits")) == "conv2"
+    assert any(
+        "batch" in layer.name or "norm" in layer.name for layer in network.build(subject, 0).layers
+    )
+    assert network.model_for(Subject.load("digits")) == "conv4"
+
+
+def test_colors_and_rows_have_networks_of_their_own(tmp_path):
+    rng = np.random.default_rng(0)
+    for shape, name, width in (((32, 32, 3), "vgg", 0.25), ((7,), "lenet_300_100", 0.5)):
+        path = tmp_path / f"{name}.npz"
+        np.savez(path, x=rng.random((60, *shape), np.float32), y=np.arange(60) % 3)
+        subject = Subject.load(f"npz:{path}")
+        assert Network().model_for(subject) == name
+        assert Network().width_for(subject) == width
+        assert Network().build(subject, 0).output_shape == (None, 3)
 
 
 def test_what_is_given_counts(subject):

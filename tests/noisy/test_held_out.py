@@ -1,4 +1,5 @@
 import random
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from tfticket.noisy.held_out import (
     fresh_model,
     predict_held_out,
 )
+from tfticket.state import innermost_optimizer
 
 
 def build(seed):
@@ -26,6 +28,7 @@ def predict(build=build, **changes):
         "held_out": np.arange(30, 40),
         "epochs": 2,
         "batch_size": 8,
+        "decay": False,
         "seed": 0,
     }
     return predict_held_out(build, tf.constant(x), y, **{**arguments, **changes})
@@ -66,12 +69,44 @@ def test_every_training_example_is_met_once_an_epoch_in_full_batches():
         held_out=np.arange(3),
         epochs=2,
         batch_size=4,
+        decay=True,
         seed=0,
     )
     assert [len(ids) for ids in seen] == [4] * 6
     for epoch in (seen[:3], seen[3:]):
         assert set(np.concatenate(epoch)) == set(range(3, 13))
     assert not np.array_equal(seen[0], seen[3])
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_the_learning_rate_falls_to_nothing_however_long_the_training(scaled):
+    made = []
+
+    def constant(seed):
+        optimizer = keras.optimizers.SGD(0.5)
+        if scaled:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        made.append(optimizer)
+        return compiled(mlp((6, 8, 3)), optimizer)
+
+    for count in (10, 30):
+        predict(constant, decay=True, train=np.arange(count), batch_size=10)
+        rate = innermost_optimizer(SimpleNamespace(optimizer=made[-1])).learning_rate
+        assert float(rate) == pytest.approx(0, abs=1e-6)
+    predict(constant)
+    rate = innermost_optimizer(SimpleNamespace(optimizer=made[-1])).learning_rate
+    assert float(rate) == pytest.approx(0.5)
+
+
+def test_a_schedule_stays_as_it_is():
+    made = []
+
+    def scheduled(seed):
+        made.append(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.9)))
+        return compiled(mlp((6, 8, 3)), made[-1])
+
+    predict(scheduled, decay=True, train=np.arange(8))
+    assert float(made[-1].learning_rate) == pytest.approx(0.5 * 0.9**2)
 
 
 def test_fewer_examples_than_a_batch():

@@ -10,8 +10,9 @@ from tfticket import models
 from tfticket.audit.subject import Subject
 
 _SMALLEST_IMAGE = 4
+_SMALLEST_FOR_VGG = 32
 _STEPS = 600  # what a small network needs to learn a class and not yet to memorize a label
-_FEWEST_EPOCHS, _MOST_EPOCHS = 5, 60
+_FEWEST_EPOCHS, _MOST_EPOCHS = 6, 60
 _BATCHES_AN_EPOCH = 10
 
 
@@ -20,19 +21,21 @@ class Network:
     """How networks are made and trained; what is left out follows from the data.
 
     Attributes:
-        model: A name of the zoo. None takes `conv4` for images with colors, `conv2` for other
-            images, and `lenet_300_100` for anything else.
-        width: Factor of its units and channels, greater than 0.
+        model: A name of the zoo. None takes `vgg` for images with colors of 32x32 pixels or more,
+            `conv4` for other images, and `lenet_300_100` for anything else. Convolutional ones are
+            batch-normalized.
+        width: Factor of its units and channels, greater than 0. None is a quarter, where they are
+            convolutional, and a half.
         epochs: Passes over the training data. None makes some hundred steps of them.
         batch_size: Examples in a step; fewer where there are few.
-        learning_rate: Of Adam.
+        learning_rate: Of Adam, from which it falls to 0.
     """
 
     model: str | None = None
-    width: float = 0.5
+    width: float | None = None
     epochs: int | None = None
     batch_size: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
 
     def model_for(self, subject: Subject) -> str:
         """The name of the network."""
@@ -41,7 +44,14 @@ class Network:
         shape = subject.data.input_shape
         if len(shape) != 3 or min(shape[:2]) < _SMALLEST_IMAGE:
             return "lenet_300_100"
-        return "conv4" if shape[2] > 1 else "conv2"
+        large = shape[2] > 1 and min(shape[:2]) >= _SMALLEST_FOR_VGG
+        return "vgg" if large else "conv4"
+
+    def width_for(self, subject: Subject) -> float:
+        """Factor of its units and channels."""
+        if self.width is not None:
+            return self.width
+        return 0.5 if self.model_for(subject) == "lenet_300_100" else 0.25
 
     def batch_size_for(self, subject: Subject) -> int:
         """Examples in a step: an epoch has ten of them at least, where there are as many."""
@@ -60,11 +70,13 @@ class Network:
         Raises:
             ModelError: when there is no such network, or it doesn't fit the data.
         """
+        name = self.model_for(subject)
         model = models.build(
-            self.model_for(subject),
+            name,
             subject.data.input_shape,
             subject.data.num_classes,
-            width=self.width,
+            width=self.width_for(subject),
+            norm=None if name == "lenet_300_100" else "batch",
             seed=seed,
         )
         model.compile(

@@ -76,7 +76,7 @@ def estimate(
 @click.option(
     "--iterations",
     type=click.IntRange(min=1),
-    default=1,
+    default=2,
     show_default=True,
     help="How often networks are trained, each time on what was found clean before.",
 )

@@ -39,9 +39,9 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--learning-rate",
             type=click.FloatRange(min=0, min_open=True),
-            default=1e-3,
+            default=2e-3,
             show_default=True,
-            help="Learning rate of Adam.",
+            help="Learning rate of Adam, from which it falls to 0.",
         ),
         click.option(
             "--batch-size",
@@ -65,9 +65,7 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--width",
             type=click.FloatRange(min=0, min_open=True),
-            default=0.5,
-            show_default=True,
-            help="Factor of the network's channels and units.",
+            help="Factor of the network's channels and units.  [default: by the model]",
         ),
         click.option("--model", help="A network of the zoo.  [default: by the data]"),
     ):
@@ -100,7 +98,7 @@ def run_audit(
     made = Network(**network)
     audit = LabelAudit(subject, made, folds=folds, iterations=iterations, seed=seed)
     click.echo(
-        f"{made.model_for(subject)}, width {made.width:g}, {made.epochs_for(subject)} epochs, "
+        f"{made.model_for(subject)}, width {made.width_for(subject):g}, {made.epochs_for(subject)} epochs, "
         f"batches of {made.batch_size_for(subject)}. At most {audit.cost.fits} networks, "
         f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(subject):,} "
         "examples.",

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfticket.errors import ModelError
 from tfticket.noisy.labels import checked_probabilities
 from tfticket.seeds import generator, sub_seed
+from tfticket.state import innermost_optimizer
 
 Build = Callable[[int], keras.Model]
 
@@ -66,6 +67,7 @@ def predict_held_out(
     held_out: np.ndarray,
     epochs: int,
     batch_size: int,
+    decay: bool,
     seed: int,
 ) -> np.ndarray:
     """Trains a new network on `train`, and gives its probabilities for `held_out`.
@@ -81,6 +83,7 @@ def predict_held_out(
         held_out: Ids to predict, shape (h,).
         epochs: Passes over `train`.
         batch_size: Examples in a step; at most m are taken.
+        decay: Whether a constant learning rate falls to 0 along half a cosine.
         seed: Decides initialization, dropout and order.
 
     Returns:
@@ -92,6 +95,8 @@ def predict_held_out(
     model = fresh_model(build, sub_seed(seed, "init"))
     batch = min(batch_size, len(train))
     orders = _orders(train, epochs=epochs, batch_size=batch, seed=seed)
+    if decay:
+        _let_rate_fall(model, steps=len(orders) // batch)
     targets = tf.constant(labels.astype(np.int32))
     data = (
         tf.data.Dataset.from_tensor_slices(orders)
@@ -126,6 +131,14 @@ def as_probabilities(outputs: np.ndarray) -> np.ndarray:
         outputs = powers / powers.sum(axis=1, keepdims=True)
     outputs = outputs / outputs.sum(axis=1, keepdims=True)
     return checked_probabilities(outputs).astype(np.float32)
+
+
+def _let_rate_fall(model: keras.Model, *, steps: int) -> None:
+    """Gives a constant learning rate an end; a schedule stays as it is."""
+    optimizer = innermost_optimizer(model)
+    if isinstance(optimizer._learning_rate, keras.Variable):
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(rate, steps)
 
 
 def _orders(train: np.ndarray, *, epochs: int, batch_size: int, seed: int) -> np.ndarray:

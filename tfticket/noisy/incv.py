@@ -63,6 +63,8 @@ class INCV:
         folds: At least 2, the paper's number. More folds train more on more.
         iterations: At most so many, at least 1; the paper's number is 4.
         batch_size: Examples in a step.
+        decay: Whether a constant learning rate falls to 0 along half a cosine in each training,
+            however long that is, so that the last weights are good ones; a schedule stays as it is.
         stable: The selection is stable when an iteration adds less than this share to it, in
             [0, 1).
         seed: Seed of the run.
@@ -79,6 +81,7 @@ class INCV:
         folds: int = 2,
         iterations: int = 4,
         batch_size: int = 128,
+        decay: bool = True,
         stable: float = 0.01,
         seed: int = 0,
     ) -> None:
@@ -93,6 +96,7 @@ class INCV:
         self.folds = folds
         self.iterations = iterations
         self.batch_size = batch_size
+        self.decay = decay
         self.stable = stable
         self.seed = seed
 
@@ -166,6 +170,7 @@ class INCV:
                     held_out=candidates[dealt == fold],
                     epochs=self.epochs,
                     batch_size=self.batch_size,
+                    decay=self.decay,
                     seed=sub_seed(self.seed, "incv", iteration, fold),
                 )
                 store.save(iteration, fold, probabilities)
@@ -179,6 +184,7 @@ class INCV:
             "epochs": self.epochs,
             "folds": self.folds,
             "batch_size": self.batch_size,
+            "decay": self.decay,
             "seed": self.seed,
             # Names of layers and optimizers count on from model to model, so they don't enter.
             "weights": [[list(v.shape), str(v.dtype)] for v in probe.variables],
