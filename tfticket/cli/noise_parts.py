@@ -98,8 +98,8 @@ def run_audit(
     made = Network(**network)
     audit = LabelAudit(subject, made, folds=folds, iterations=iterations, seed=seed)
     click.echo(
-        f"{made.model_for(subject)}, width {made.width_for(subject):g}, {made.epochs_for(subject)} epochs, "
-        f"batches of {made.batch_size_for(subject)}. At most {audit.cost.fits} networks, "
+        f"{made.model_for(subject)}, width {made.width_for(subject):g}, "
+        f"{made.epochs_for(subject)} epochs, batches of {made.batch_size_for(subject)}. At most {audit.cost.fits} networks, "
         f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(subject):,} "
         "examples.",
         err=True,
