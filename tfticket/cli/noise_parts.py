@@ -99,7 +99,8 @@ def run_audit(
     audit = LabelAudit(subject, made, folds=folds, iterations=iterations, seed=seed)
     click.echo(
         f"{made.model_for(subject)}, width {made.width_for(subject):g}, "
-        f"{made.epochs_for(subject)} epochs, batches of {made.batch_size_for(subject)}. At most {audit.cost.fits} networks, "
+        f"{made.epochs_for(subject)} epochs, batches of {made.batch_size_for(subject)}. "
+        f"At most {audit.cost.fits} networks, "
         f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(subject):,} "
         "examples.",
         err=True,
