@@ -76,6 +76,22 @@ def test_accuracy_after_a_step_is_that_of_the_last_evaluation_before():
     assert math.isnan(accuracy_after(Network({}, {}, None, None), 20))
 
 
+def test_where_validation_labels_are_wrong_it_is_the_clean_accuracy():
+    steps = np.array([10, 20])
+    curves = {
+        ("validation", "accuracy"): Curve(steps, np.array([0.2, 0.3])),
+        ("clean", "accuracy"): Curve(steps, np.array([0.6, 0.8])),
+    }
+    assert accuracy_after(Network({}, curves, None, None), 20) == 0.8
+
+
+def test_what_is_memorized_is_a_measure_of_networks_that_did_not_diverge():
+    results = {"memorized_last": 0.4, "accuracy_last": 0.5, "noise_rate": 0.3}
+    assert measure(Network(results, {}, None, None), until=1) == results
+    diverged = Network({**results, "diverged": 1.0}, {}, None, None)
+    assert measure(diverged, until=1) == {"noise_rate": 0.3}
+
+
 def test_every_measure_of_a_recipe_is_known():
     from typing import get_args
 

@@ -59,7 +59,7 @@ class Contrast:
     """One branch against another over their common seeds.
 
     Where one was trained longer, both are measured as far as the shorter one went, and by the
-    validation accuracy there instead of the test accuracy at the end.
+    validation accuracy there instead of the test accuracy at the end; see `accuracy_after`.
 
     Attributes:
         branch: The one in question.

@@ -143,7 +143,8 @@ def measure(network: Network, *, until: float) -> Mapping[str, float]:
     """
     found = {_RESULTS[n]: value for n, value in network.results.items() if n in _RESULTS}
     if network.diverged:
-        found = {n: v for n, v in found.items() if not n.startswith(("accuracy", "loss"))}
+        ends = {*STATISTICS, *MEMORIZATION, "loss"}
+        found = {name: value for name, value in found.items() if name not in ends}
     if network.landscape is not None:
         found |= smoothness(network.landscape, until=until)
     if network.shift is not None:
@@ -152,8 +153,12 @@ def measure(network: Network, *, until: float) -> Mapping[str, float]:
 
 
 def accuracy_after(network: Network, step: int) -> float:
-    """Validation accuracy at the last evaluation up to a step; NaN if there is none."""
-    curve = network.curves.get(("validation", "accuracy"))
+    """Validation accuracy at the last evaluation up to a step; NaN if there is none.
+
+    Where validation labels are wrong, that of the clean test data.
+    """
+    clean = network.curves.get(("clean", "accuracy"))
+    curve = network.curves.get(("validation", "accuracy")) if clean is None else clean
     if curve is None or network.diverged or not (curve.steps <= step).any():
         return np.nan
     return float(curve.values[curve.steps <= step][-1])

@@ -156,8 +156,8 @@ def _verdict(apart: Interval) -> str:
 
 
 def _points(apart: Interval) -> str:
-    """`+6.70 points (+5.10 to +8.30, 3 seeds)`."""
-    interval = f" ({words.points_interval(apart)}, {words.plural(apart.seeds, 'seed')})"
+    """`+6.70 points, +5.10 to +8.30, 3 seeds`."""
+    interval = f", {words.points_interval(apart)}, {words.plural(apart.seeds, 'seed')}"
     return f"{words.points(apart.mean)} points{interval if apart.seeds > 1 else ''}"
 
 
