@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from tiny_norms import recipe
 
+from tfticket.lottery import TicketSearch
 from tfticket.lottery.trial import TrialListener
 from tfticket.metrics import read_metrics
 from tfticket.recipe import runner
 from tfticket.recipe.cells import cells
+from tfticket.recipe.kinds import norms_tickets
 from tfticket.recipe.kinds.norms import in_order
 from tfticket.recipe.kinds.norms_tickets import Tickets
 from tfticket.recipe.norms_experiment import NormsExperiment
@@ -45,6 +47,27 @@ def test_all_three_begin_at_the_same_state_from_one_search(experiment):
         assert start.snapshot.step == dense.snapshot.step == 2
         for key, value in dense.snapshot.variables.items():
             np.testing.assert_array_equal(start.snapshot.variables[key], value)
+
+
+def test_statistics_are_taken_again_before_each_level(experiment, monkeypatch):
+    given = []
+
+    class Watched(TicketSearch):
+        def __init__(self, *args, recalibrate, **kwargs):
+            given.append(recalibrate)
+            super().__init__(*args, recalibrate=recalibrate, **kwargs)
+
+    monkeypatch.setattr(norms_tickets, "TicketSearch", Watched)
+    Tickets(experiment).start(0, cells(experiment.recipe)[0], Counts())
+    (batches,) = given
+    (size,) = {len(batch) for batch in batches}
+    assert size == cells(experiment.recipe)[0].batch_size
+    assert 2_000 <= size * len(batches) < 2_000 + size
+    without = NormsExperiment.load(
+        recipe('arms=[{norms=["none"], subnetworks=["ticket"]}]', *CHANGES[1:])
+    )
+    Tickets(without).start(0, cells(without.recipe)[0], Counts())
+    assert given[1] is None
 
 
 def test_a_run_compares_them(experiment, tmp_path):

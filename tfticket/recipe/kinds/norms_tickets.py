@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfticket.lottery import RandomMask, TicketSearch
 from tfticket.lottery.controls import ControlContext, Start
@@ -16,6 +17,9 @@ from tfticket.recipe.norms_experiment import NormsExperiment
 from tfticket.recipe.norms_schema import Subnetwork
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot
+from tfticket.statistics import normalizes_by_batch
+
+_STATISTICS_EXAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class CellStart:
 
 class Tickets:
     """Finds the ticket of a seed and a norm when it is first asked for, and keeps it in memory.
+
+    Statistics of batch normalization are taken again before each level's network is trained.
 
     Dense network, ticket and random control of a seed and a norm begin at the same state.
 
@@ -78,6 +84,7 @@ class Tickets:
             score_at=lottery.score_at,
             skip=lottery.skip,
             seed=seed,
+            recalibrate=self._batches(seed, cell, model),
             feed=feed,
             store=store,
             listener=listener,
@@ -90,6 +97,14 @@ class Tickets:
             verbose=0,
         )
         return self._starts(seed, model, store)
+
+    def _batches(self, seed: int, cell: Cell, model: keras.Model) -> list[tf.Tensor] | None:
+        """What each level's statistics are taken from again: the first examples of the feed."""
+        if not any(normalizes_by_batch(layer) for layer in model._flatten_layers()):
+            return None
+        feed = self._experiment.feed(seed, cell)
+        count = -(-_STATISTICS_EXAMPLES // cell.batch_size)
+        return [x for x, _ in feed.dataset(endless=True).take(count)]
 
     def _starts(
         self, seed: int, model: keras.Model, store: MemoryStore
