@@ -19,13 +19,14 @@ FOLDERS = sorted(path.parent for path in ROOT.glob("*/card.json"))
 # The cards of the first tickets don't say their kind.
 KINDS = {f: json.loads((f / "card.json").read_text()).get("kind", "lottery") for f in FOLDERS}
 OF_KIND = {
-    kind: [folder for folder in FOLDERS if KINDS[folder] == kind] for kind in ("lottery", "norms")
+    kind: [folder for folder in FOLDERS if KINDS[folder] == kind]
+    for kind in ("lottery", "norms", "noisy")
 }
 TRACKED = [folder for folder in OF_KIND["norms"] if (folder / "curves.npz").is_file()]
 
 
 def test_there_are_some() -> None:
-    assert {folder.name for folder in FOLDERS} >= {"lth_cifar10", "lth_mnist"}
+    assert all(OF_KIND.values())
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -59,6 +60,18 @@ def test_the_curves_are_those_of_the_networks_of_the_card(folder: Path) -> None:
         prefix = f"{network}/landscape/"
         fields = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
         assert len(SmoothnessRecord.from_arrays(fields)) > 0
+
+
+@pytest.mark.parametrize("folder", OF_KIND["noisy"], ids=lambda folder: folder.name)
+def test_the_summary_is_of_the_trainings_of_the_card(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    trainings = {training["branch"]: training["measures"] for training in summary["trainings"]}
+    assert trainings.keys() == {cell["branch"] for cell in card["cells"]}
+    for cell in card["cells"]:
+        found = [of_seed["accuracy_last"] for of_seed in cell["measured"].values()]
+        assert trainings[cell["branch"]]["accuracy_last"]["mean"] == pytest.approx(np.mean(found))
+        assert len(found) == len(cell["receipts"]) == len(card["seeds"])
 
 
 @pytest.mark.parametrize("folder", OF_KIND["lottery"], ids=lambda folder: folder.name)

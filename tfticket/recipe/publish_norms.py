@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from tfticket.files import read_arrays, write_arrays
-from tfticket.metrics import read_metrics
-from tfticket.recipe.published import Published, read, reported
+from tfticket.recipe.published import Published, measured, read, reported
 from tfticket.recipe.rundir import RunDir
 
 CURVES = "curves.npz"
@@ -29,11 +28,11 @@ def chosen(run: RunDir) -> Published:
     """
     report = reported(run, figures=_MOST_FIGURES)
     cells: list[dict[str, Any]] = json.loads(run.cells.read_text(encoding="utf-8"))["cells"]
-    measured, arrays = _measured(run), _arrays(run, cells)
+    measurements, arrays = measured(run), _arrays(run, cells)
     curves = {CURVES: _packed(arrays, cells)} if arrays else {}
     return Published(
         report | curves,
-        {"cells": [cell | {"measured": measured.get(cell["branch"], {})} for cell in cells]},
+        {"cells": [cell | {"measured": measurements.get(cell["branch"], {})} for cell in cells]},
     )
 
 
@@ -51,13 +50,3 @@ def _packed(arrays: dict[str, np.ndarray], cells: list[dict[str, Any]]) -> bytes
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / CURVES
         return read(write_arrays(path, kind="curves", header={"cells": cells}, arrays=arrays))
-
-
-def _measured(run: RunDir) -> dict[str, dict[str, dict[str, float]]]:
-    """Branch, then seed, to the measurements that belong to the whole training."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for row in read_metrics(run.metrics):
-        if row.split in ("test", "summary"):
-            of_branch = found.setdefault(row.branch, {})
-            of_branch.setdefault(f"seed_{row.seed}", {})[row.name] = row.value
-    return found

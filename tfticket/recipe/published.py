@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfticket.errors import RunError
+from tfticket.metrics import read_metrics
 from tfticket.recipe.rundir import RunDir
 
 MOST_BYTES = 2_000_000
@@ -38,6 +39,16 @@ def reported(run: RunDir, *, figures: int) -> dict[str, bytes]:
     first = sorted((run.report / "figures").glob("*.png"))[:figures]
     contents = {"summary.json": read(summary)}
     return contents | {f"figures/{path.name}": read(path) for path in first}
+
+
+def measured(run: RunDir) -> dict[str, dict[str, dict[str, float]]]:
+    """Branch, then seed, to the measurements that belong to the whole training."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in read_metrics(run.metrics):
+        if row.split in ("test", "summary"):
+            of_branch = found.setdefault(row.branch, {})
+            of_branch.setdefault(f"seed_{row.seed}", {})[row.name] = row.value
+    return found
 
 
 def read(path: Path) -> bytes:
