@@ -59,10 +59,25 @@ def test_corrupted_labels_are_found_again(data, capsys):
     ]
 
 
+def test_any_matrix_and_noise_by_looks(data, capsys):
+    Path("matrix.csv").write_text("1,0,0\n0,0.5,0.5\n0,0,1\n")
+    assert main(["noise", "corrupt", data, "--matrix", "matrix.csv", "--exact", "-o", "a.npz"]) == 0
+    made = Corruption.load("a.npz")
+    np.testing.assert_allclose(made.realized, [[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1]], atol=0.01)
+    looks = ["--kind", "instance", "--rate", "0.3"]
+    assert main(["noise", "corrupt", data, *looks, "-o", "b.npz"]) == 0
+    assert Corruption.load("b.npz").realized_rate == pytest.approx(0.3, abs=0.1)
+    assert main(["noise", "corrupt", data, *looks, "--exact", "-o", "c.npz"]) == 2
+    assert "no --exact number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["diagnose", "digits"], 2, "Give --labels or --rate"),
+        (["diagnose", "digits"], 2, "Give --labels, --rate or --matrix"),
+        (["corrupt", "digits", "-o", "labels.npz"], 2, "Give --rate or --matrix"),
+        (["corrupt", "digits", "--matrix", "rows.csv", "-o", "labels.npz"], 1, "sum to 1"),
+        (["corrupt", "digits", "--matrix", "words.csv", "-o", "labels.npz"], 2, "table of numbers"),
         (["corrupt", "digits", "--rate", "0.2", "-o", "labels.csv"], 2, "must end in .npz"),
         (["corrupt", "digits", "--rate", "0.2", "-o", "images.npz"], 2, "give --overwrite"),
         (["corrupt", "digits", "--rate", "20", "-o", "labels.npz"], 2, "not in the range"),
@@ -73,5 +88,7 @@ def test_corrupted_labels_are_found_again(data, capsys):
 )
 def test_what_is_refused(data, capsys, arguments, status, message):
     np.save("short.npy", np.zeros(4, int))
+    Path("rows.csv").write_text("0.5,0.6\n0.1,0.9\n")
+    Path("words.csv").write_text("a,b\n")
     assert main(["noise", *arguments]) == status
     assert message in capsys.readouterr().err

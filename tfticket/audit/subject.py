@@ -10,7 +10,14 @@ import numpy as np
 from tfticket import data
 from tfticket.data import DataSet
 from tfticket.errors import DataError
-from tfticket.noisy import Corruption, TransitionMatrix, corrupt, given_labels, read_label_file
+from tfticket.noisy import (
+    Corruption,
+    TransitionMatrix,
+    corrupt,
+    given_labels,
+    instance_dependent,
+    read_label_file,
+)
 
 PathLike = str | os.PathLike[str]
 
@@ -83,7 +90,23 @@ class Subject:
                 f"The transition matrix must be about the {self.data.num_classes} classes of "
                 f"`{self.data.name}`. Received: one about {transition.num_classes}."
             )
-        made = corrupt(self.given, transition, seed=seed, exact=exact)
+        return self._with(corrupt(self.given, transition, seed=seed, exact=exact))
+
+    def corrupted_by_looks(self, rate: float, *, seed: int) -> Subject:
+        """The same with noise that depends on the example; see `noisy.instance_dependent`.
+
+        Args:
+            rate: Mean flip rate, in [0, 1].
+            seed: Seed of the noise.
+        """
+        classes = self.data.num_classes
+        return self._with(
+            instance_dependent(
+                self.data.train.x, self.given, num_classes=classes, rate=rate, seed=seed
+            )
+        )
+
+    def _with(self, made: Corruption) -> Subject:
         return Subject(self.data, made.given, made)
 
     def inputs(self) -> np.ndarray:

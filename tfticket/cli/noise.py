@@ -10,17 +10,18 @@ import click
 
 from tfticket.cli.common import data_dir_option, json_option, print_columns, print_json
 from tfticket.cli.noise_parts import (
-    KINDS,
+    corrupted,
     data_argument,
     estimated,
+    kind_option,
     labels_option,
     limit_option,
+    matrix_option,
     network_options,
     run_audit,
     seed_option,
     share,
     subject_of,
-    transition_of,
 )
 
 
@@ -135,8 +136,9 @@ def clean(
 
 @noise.command()
 @data_argument
-@click.option("--kind", type=click.Choice(KINDS), default="symmetric", help="Type of the noise.")
-@click.option("--rate", type=click.FloatRange(0, 1), required=True, help="Its rate, in [0, 1].")
+@kind_option
+@click.option("--rate", type=click.FloatRange(0, 1), help="Its rate, in [0, 1].")
+@matrix_option
 @click.option("--exact", is_flag=True, help="Fix the number of wrong labels; don't draw each.")
 @click.option(
     "-o",
@@ -153,7 +155,8 @@ def clean(
 def corrupt(
     data: str,
     kind: str,
-    rate: float,
+    rate: float | None,
+    matrix: Path | None,
     exact: bool,
     output: Path,
     overwrite: bool,
@@ -168,13 +171,14 @@ def corrupt(
     tfticket noise corrupt digits --rate 0.2 -o labels.npz
     tfticket noise estimate digits --labels labels.npz
     """
+    if (matrix is None) == (rate is None):
+        raise click.UsageError("Give --rate or --matrix, one of them.")
     if output.suffix != ".npz":
         raise click.BadParameter("the name must end in .npz.", param_hint="--output")
     if output.exists() and not overwrite:
         raise click.BadParameter(f"{output} exists; give --overwrite.", param_hint="--output")
     subject = subject_of(data, None, data_dir, limit)
-    matrix = transition_of(kind, rate, subject)
-    made = subject.corrupted(matrix, seed=seed, exact=exact).corruption
+    made = corrupted(subject, kind, rate, matrix, seed=seed, exact=exact).corruption
     assert made is not None  # it was just made
     made.save(output)
     if as_json:
@@ -182,7 +186,7 @@ def corrupt(
         return
     print_columns(
         [
-            ("nominal rate", f"{100 * rate:.2f} %, {kind}"),
+            ("asked for", f"{share(rate)}, {kind}" if rate is not None else str(matrix)),
             ("realized rate", f"{100 * made.realized_rate:.2f} %"),
             ("wrong labels", f"{int(made.changed.sum()):,} of {len(subject):,}"),
             ("sha256", made.sha256),
@@ -194,10 +198,9 @@ def corrupt(
 @noise.command()
 @data_argument
 @labels_option
-@click.option(
-    "--kind", type=click.Choice(KINDS), default="symmetric", help="Type of the noise of --rate."
-)
+@kind_option
 @click.option("--rate", type=click.FloatRange(0, 1), help="Make so many labels wrong first.")
+@matrix_option
 @network_options
 @seed_option
 @limit_option
@@ -208,6 +211,7 @@ def diagnose(
     labels: Path | None,
     kind: str,
     rate: float | None,
+    matrix: Path | None,
     seed: int,
     limit: int | None,
     data_dir: Path | None,
@@ -216,17 +220,17 @@ def diagnose(
 ) -> None:
     """Compare theory with networks, where true labels are known.
 
-    Give the labels in question with --labels, or make some wrong with --rate. Theory assumes that
-    networks memorize their labels; those of few epochs do better.
+    Give the labels in question with --labels, or make some wrong with --rate or --matrix. Theory
+    assumes that networks memorize their labels; those of few epochs do better.
 
     \b
     tfticket noise diagnose digits --rate 0.3
     """
-    if (labels is None) == (rate is None):
-        raise click.UsageError("Give --labels or --rate, one of them.")
+    if [labels, rate, matrix].count(None) != 2:
+        raise click.UsageError("Give --labels, --rate or --matrix, one of them.")
     subject = subject_of(data, labels, data_dir, limit)
-    if rate is not None:
-        subject = subject.corrupted(transition_of(kind, rate, subject), seed=seed)
+    if labels is None:
+        subject = corrupted(subject, kind, rate, matrix, seed=seed, exact=False)
     split = run_audit(subject, seed, **network)
     from tfticket.audit import diagnose as compare
 

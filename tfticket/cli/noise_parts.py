@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from tfticket.audit import Subject
     from tfticket.noisy import CleanSplit, NoiseEstimate, TransitionMatrix
 
-KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric")
+_INSTANCE = "instance"
+KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", _INSTANCE)
 _NOT_KNOWN = "can't be told"
 
 data_argument = click.argument("data", metavar="DATA")
@@ -21,6 +22,15 @@ labels_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A file of labels to look at, in the order of DATA (.npy, .npz, .csv, .txt). DATA's own "
     "labels are then the true ones.",
+)
+kind_option = click.option(
+    "--kind", type=click.Choice(KINDS), default="symmetric", help="Type of the noise of --rate."
+)
+matrix_option = click.option(
+    "--matrix",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Any noise instead: a file (.npy, .csv) whose row i holds the probabilities of the labels "
+    "given to class i.",
 )
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), help="Look at the first so many examples only."
@@ -123,6 +133,38 @@ def estimated(estimate: NoiseEstimate, subject: Subject) -> list[tuple[str, str]
     if subject.corruption is not None:
         rows.append(("realized rate", share(subject.corruption.realized_rate)))
     return rows
+
+
+def corrupted(
+    subject: Subject, kind: str, rate: float | None, matrix: Path | None, *, seed: int, exact: bool
+) -> Subject:
+    """Makes labels wrong by a rate or by a matrix, one of them."""
+    if matrix is not None:
+        return subject.corrupted(_read_matrix(matrix), seed=seed, exact=exact)
+    assert rate is not None  # the command asked for one of them
+    if kind == _INSTANCE:
+        if exact:
+            raise click.UsageError("Instance-dependent noise has no --exact number of labels.")
+        return subject.corrupted_by_looks(rate, seed=seed)
+    return subject.corrupted(transition_of(kind, rate, subject), seed=seed, exact=exact)
+
+
+def _read_matrix(path: Path) -> TransitionMatrix:
+    import numpy as np
+
+    from tfticket.noisy import TransitionMatrix
+
+    try:
+        if path.suffix == ".npy":
+            rows = np.load(path, allow_pickle=False)
+        else:
+            rows = np.loadtxt(path, delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{path} must hold a table of numbers, as .npy or as .csv without a header: {error}",
+            param_hint="--matrix",
+        ) from error
+    return TransitionMatrix(rows)
 
 
 def transition_of(kind: str, rate: float, subject: Subject) -> TransitionMatrix:

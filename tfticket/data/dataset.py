@@ -42,6 +42,9 @@ class DataSet:
         scale: Factor, float32, shape () or (channels,).
         offset: What is added after the factor, float32, shape as `scale`.
         description: Where it came from and what was done to it, in a sentence or two.
+        train_ids: The places of `train` in the source's training data, shape (n,), int64, rising.
+        validation_ids: The same of `validation`.
+        source_count: How many examples the source's training data has.
         fingerprint: SHA-256 over the source's arrays and how they were split and normalized: equal
             fingerprints mean equal numbers.
     """
@@ -56,6 +59,9 @@ class DataSet:
     scale: np.ndarray
     offset: np.ndarray
     description: str
+    train_ids: np.ndarray
+    validation_ids: np.ndarray
+    source_count: int
     fingerprint: str
 
     @property

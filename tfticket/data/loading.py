@@ -70,21 +70,24 @@ def load(
     """
     source = checked(name, _read(name, data_dir))
     content = _fingerprint(source)
-    pool, test, description = source.train, source.test, source.description
+    everything, test, description = source.train, source.test, source.description
+    pool = np.arange(len(everything))
     if test is None:
-        pool, test = _hold_out_test(name, source.train)
+        pool, test = _hold_out_test(name, everything)
         description = f"{description} {len(test):,} examples were held out as test data."
     held_out = _validation_count(name, validation, len(pool))
     order = generator(seed, "validation").permutation(len(pool))
     if limit is not None and limit < 1:
         raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
-    train = _take(pool, order[held_out:][:limit])
+    train_ids = np.sort(pool[order[held_out:][:limit]])
+    validation_ids = np.sort(pool[order[:held_out][:limit]])
+    train = _take(everything, train_ids)
     scale, offset = _normalization(normalize, train.x, source.max_value)
     options = (held_out, seed, normalize, limit)
     return DataSet(
         name=name,
         train=train,
-        validation=_take(pool, order[:held_out][:limit]),
+        validation=_take(everything, validation_ids),
         test=_take(test, np.arange(len(test))[:limit]),
         num_classes=len(source.class_names),
         class_names=source.class_names,
@@ -92,6 +95,9 @@ def load(
         scale=scale,
         offset=offset,
         description=description,
+        train_ids=train_ids,
+        validation_ids=validation_ids,
+        source_count=len(everything),
         fingerprint=hashlib.sha256(f"{content}{options}".encode()).hexdigest(),
     )
 
@@ -135,6 +141,9 @@ def load_whole(
         scale=scale,
         offset=offset,
         description=source.description,
+        train_ids=np.arange(len(train)),
+        validation_ids=np.arange(0),
+        source_count=len(source.train),
         fingerprint=hashlib.sha256(f"{_fingerprint(source)}{options}".encode()).hexdigest(),
     )
 
@@ -164,7 +173,8 @@ def _fingerprint(source: Source) -> str:
     return sha.hexdigest()
 
 
-def _hold_out_test(name: str, split: Split) -> tuple[Split, Split]:
+def _hold_out_test(name: str, split: Split) -> tuple[np.ndarray, Split]:
+    """The places that are left, rising, and the test data."""
     count = round(len(split) * _TEST_SHARE)
     if not 0 < count < len(split):
         raise DataError(
@@ -172,7 +182,7 @@ def _hold_out_test(name: str, split: Split) -> tuple[Split, Split]:
         )
     # Not by the run's seed: runs with other seeds must be comparable on the same test examples.
     order = generator(0, "test").permutation(len(split))
-    return _take(split, order[count:]), _take(split, order[:count])
+    return np.sort(order[count:]), _take(split, order[:count])
 
 
 def _take(split: Split, chosen: np.ndarray) -> Split:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfticket import noisy
 from tfticket.data import DataSet, Split
-from tfticket.errors import DataError
+from tfticket.errors import DataError, RunError
+from tfticket.files import write_json
 from tfticket.noisy import Corruption, TransitionMatrix
 from tfticket.recipe.noise import Noise
+from tfticket.recipe.rundir import RunDir
 from tfticket.seeds import sub_seed
 
 
@@ -25,13 +31,13 @@ def training_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
     Raises:
         DataError: when the noise isn't for such data.
     """
-    return _corrupted(data.train, data.num_classes, noise, seed)
+    return _corrupted(data, data.train, data.train_ids, noise, seed)
 
 
 def validation_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
     """The labels of the validation data, made wrong in the same way; see `training_labels`."""
     own = sub_seed(seed, "validation noise")
-    return _corrupted(data.validation, data.num_classes, noise, own)
+    return _corrupted(data, data.validation, data.validation_ids, noise, own)
 
 
 def relabeled(split: Split, given: np.ndarray) -> Split:
@@ -61,6 +67,7 @@ def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
         "symmetric_inclusive": lambda: noisy.symmetric(num_classes, noise.rate, inclusive=True),
         "pair": lambda: noisy.pair(num_classes, noise.rate),
         "cifar10_asymmetric": lambda: noisy.cifar10_asymmetric(noise.rate),
+        "matrix": lambda: noisy.TransitionMatrix(np.array(noise.matrix)),
     }
     matrix: TransitionMatrix = made[noise.kind]()
     if matrix.num_classes != num_classes:
@@ -71,12 +78,63 @@ def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
     return matrix
 
 
-def _corrupted(split: Split, num_classes: int, noise: Noise, seed: int) -> Corruption:
-    labels = split.y.astype(np.int64)
+def listed(run: RunDir, cells: Sequence[Mapping[str, Any]], noises: Iterable[Noise]) -> None:
+    """Writes what the branches of a run are, and which files of labels they are trained on.
+
+    Args:
+        run: Where to.
+        cells: What each branch is.
+        noises: All noises of the recipe.
+
+    Raises:
+        DataError: when a file of labels isn't there.
+        RunError: when one isn't what it was when the run began.
+    """
+    files = label_files(noises)
+    before = {}
+    if run.cells.is_file():
+        before = json.loads(run.cells.read_text(encoding="utf-8")).get("label_files", {})
+    changed = [path for path in files if before.get(path, files[path]) != files[path]]
+    if changed:
+        raise RunError(
+            f"A file of labels must stay what it was when the run began. Received: `{changed[0]}` "
+            "with other content. Restore it, or begin anew with --fresh."
+        )
+    write_json(run.cells, {"cells": list(cells), **({"label_files": files} if files else {})})
+
+
+def label_files(noises: Iterable[Noise]) -> dict[str, str]:
+    """Path to hash of each file of labels.
+
+    Raises:
+        DataError: when there is no such file.
+    """
+    paths = sorted({noise.path for noise in noises if noise.path is not None})
+    found = {}
+    for path in paths:
+        try:
+            found[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"A file of labels must be there. Received: `{path}`: {error.strerror}."
+            ) from error
+    return found
+
+
+def _corrupted(data: DataSet, split: Split, ids: np.ndarray, noise: Noise, seed: int) -> Corruption:
+    labels, num_classes = split.y.astype(np.int64), data.num_classes
     if noise.kind == "none":
         return noisy.given_labels(labels, labels, num_classes=num_classes)
     if noise.kind == "instance":
         return noisy.instance_dependent(
             split.x, labels, num_classes=num_classes, rate=noise.rate, seed=seed
         )
+    if noise.path is not None:
+        given = noisy.read_label_file(noise.path, num_classes=num_classes)
+        if len(given) != data.source_count:
+            raise DataError(
+                f"`{noise.path}` must hold a label for each of the {data.source_count:,} training "
+                f"examples of `{data.name}`, in their order. Received: {len(given):,}."
+            )
+        return noisy.given_labels(labels, given[ids], num_classes=num_classes)
     return noisy.corrupt(labels, transition(noise, num_classes), seed=seed, exact=noise.exact)

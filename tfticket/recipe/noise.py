@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tfticket.recipe.consistency import Problem
-from tfticket.recipe.fields import Table
+from tfticket.recipe.fields import Table, Text
 
 Rate = Annotated[float, Field(ge=0, le=1, description="a share in [0, 1], not a percentage")]
+
+
+_ROUNDING = 1e-6
+_WITHOUT_RATE = ("none", "matrix", "file")
 
 
 class Noise(Table):
     """How labels of the training and of the validation data are made wrong; never of the test data.
 
-    `symmetric_inclusive` may draw the true label again, so fewer are wrong than `rate` says.
+    Attributes:
+        kind: `symmetric_inclusive` may draw the true label again, so fewer are wrong than `rate`
+            says. `matrix` is any transition matrix, `file` are labels that someone else gave.
+        rate: Of the kinds that have one.
+        exact: Whether the number of wrong labels is fixed; otherwise each label is drawn.
+        matrix: Of the kind `matrix`: a row for each true class, of the probabilities of the given
+            ones.
+        path: Of the kind `file`: a file of labels (.npy, .npz, .csv, .txt) for all of the data
+            set's training data, in its order. The data set's own labels are the true ones.
     """
 
     kind: Literal[
-        "none", "symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", "instance"
+        "none",
+        "symmetric",
+        "symmetric_inclusive",
+        "pair",
+        "cifar10_asymmetric",
+        "instance",
+        "matrix",
+        "file",
     ]
     rate: Rate = 0.0
     exact: bool = False
+    matrix: (
+        Annotated[
+            tuple[Annotated[tuple[Rate, ...], Field(strict=False)], ...],
+            Field(strict=False, min_length=2, description="a list of rows, each a list of shares"),
+        ]
+        | None
+    ) = None
+    path: Text | None = None
 
     @property
     def label(self) -> str:
-        """What it is called: `symmetric0.5`."""
-        return self.kind if self.kind == "none" else f"{self.kind}{self.rate:g}"
+        """What it is called: `symmetric0.5`, `file-<name>`."""
+        if self.path is not None:
+            return f"{self.kind}-{re.sub('[^A-Za-z0-9_.+-]', '_', PurePath(self.path).stem)}"
+        return self.kind if self.kind in _WITHOUT_RATE else f"{self.kind}{self.rate:g}"
+
+    @model_serializer(mode="wrap")
+    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs that began before there were `matrix` and `path` go on with their recipe."""
+        table: dict[str, Any] = handler(self)
+        unused = {name for name in ("matrix", "path") if getattr(self, name) is None}
+        return {key: value for key, value in table.items() if key not in unused}
 
 
 def noise_problems(noise: Noise, key: str) -> Iterator[Problem]:
@@ -38,12 +76,29 @@ def noise_problems(noise: Noise, key: str) -> Iterator[Problem]:
         noise: The table.
         key: Its dotted key: `noise[0]`.
     """
-    if (noise.kind == "none") != (noise.rate == 0):
+    if (noise.kind in _WITHOUT_RATE) != (noise.rate == 0):
         yield Problem(
             f"{key}.rate",
-            'must be greater than 0, and 0 for kind = "none" alone. Received: '
+            "must be greater than 0, and 0 for the kinds none, matrix and file alone. Received: "
             f"{noise.rate:g} for {noise.kind!r}.",
             (f"{key}.kind",),
         )
-    if noise.kind in ("none", "instance") and noise.exact:
+    for name, kind in (("matrix", "matrix"), ("path", "file")):
+        if (getattr(noise, name) is not None) != (noise.kind == kind):
+            yield Problem(
+                f"{key}.{name}",
+                f"is for kind = {kind!r}, which needs it. Received: {noise.kind!r}.",
+                (f"{key}.kind",),
+            )
+    if noise.matrix is not None and (
+        {len(row) for row in noise.matrix} != {len(noise.matrix)}
+        or any(abs(sum(row) - 1) > _ROUNDING for row in noise.matrix)
+    ):
+        yield Problem(
+            f"{key}.matrix",
+            "must have as many columns as rows, and rows that sum to 1: a row holds the "
+            "probabilities of the given labels of one true class. Received: sums of "
+            f"{[round(sum(row), 6) for row in noise.matrix]}.",
+        )
+    if noise.kind in ("none", "instance", "file") and noise.exact:
         yield Problem(f"{key}.exact", f"isn't for {noise.kind!r}. Remove it.", (f"{key}.kind",))

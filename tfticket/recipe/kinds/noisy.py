@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tfticket.files import write_arrays, write_json
+from tfticket.files import write_arrays
 from tfticket.metrics import Row
 from tfticket.recipe.building import forget_graphs
-from tfticket.recipe.corrupting import receipt
+from tfticket.recipe.corrupting import listed, receipt
 from tfticket.recipe.kinds.noisy_planning import plan_cells
 from tfticket.recipe.kinds.noisy_selection import Selections, compared, matrices, told
 from tfticket.recipe.kinds.noisy_training import rows_of, train
@@ -55,7 +55,8 @@ class NoisyWork:
 
     def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Trains what isn't finished yet, seed by seed; see `runner.Work`."""
-        write_json(run.cells, {"cells": [cell.to_dict() for cell in self._cells]})
+        noises = self._experiment.recipe.noise
+        listed(run, [cell.to_dict() for cell in self._cells], noises)
         selections = Selections(self._experiment, run)
         for seed in self._experiment.recipe.seeds:
             for cell in self._cells:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tfticket.files import write_arrays, write_json
+from tfticket.files import write_arrays
 from tfticket.lottery.trial import Trial, TrialListener, TrialResult
 from tfticket.recipe.building import forget_graphs
 from tfticket.recipe.cells import Cell, cells
+from tfticket.recipe.corrupting import listed
 from tfticket.recipe.kinds.norms_planning import plan_cells
 from tfticket.recipe.kinds.norms_tickets import Tickets
 from tfticket.recipe.kinds.norms_training import TrainedCell, train
@@ -43,7 +44,8 @@ class NormsWork:
 
     def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Trains what isn't finished yet, seed by seed; see `runner.Work`."""
-        write_json(run.cells, {"cells": [cell.to_dict() for cell in self._cells]})
+        noise = self._experiment.recipe.noise
+        listed(run, [cell.to_dict() for cell in self._cells], [] if noise is None else [noise])
         tickets = Tickets(self._experiment)
         for seed, cell in in_order(self._experiment.recipe.seeds, self._cells):
             if run.finished(seed, cell.branch, 0):

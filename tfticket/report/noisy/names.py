@@ -24,6 +24,8 @@ NOISES = {
     "pair": "pair noise",
     "cifar10_asymmetric": "asymmetric noise",
     "instance": "instance-dependent noise",
+    "matrix": "noise by a matrix",
+    "file": "labels of a file",
 }
 """Kind of noise to what it is called in a sentence."""
 
@@ -36,4 +38,4 @@ def method(kind: str, label: str) -> str:
 def noise(kind: str, rate: float) -> str:
     """A noise in a sentence: `symmetric noise of 50 %`."""
     name = NOISES.get(kind, kind)
-    return name if kind == "none" else f"{name} of {words.rate(rate)}"
+    return name if kind in ("none", "matrix", "file") else f"{name} of {words.rate(rate)}"
