@@ -16,7 +16,7 @@ from tfticket.noisy.passes import gradients, recording, regularization, sample_w
 from tfticket.noisy.rule import Decision, Rule
 from tfticket.noisy.scoreboard import TRAINING_ONLY
 from tfticket.noisy.session import EpochKeeper
-from tfticket.noisy.tally import SelectionSummary, Tally
+from tfticket.noisy.tally import SelectionSummary, Tally, count
 from tfticket.noisy.truth import split_truth
 from tfticket.noisy.updates import Update
 
@@ -161,7 +161,7 @@ class CoTeaching(PairModel):
         x, y, given_weight = keras.utils.unpack_x_y_sample_weight(data)
         y, true = split_truth(y)
         weight = sample_weights(given_weight)
-        self._prepare(x)
+        self.prepare(x)
         with recording(self.first) as tape, recording(self.second) as other_tape:
             outputs = self.both(x, training=True)
             losses = self.per_sample.values(y, outputs[0]), self.per_sample.values(y, outputs[1])
@@ -182,10 +182,17 @@ class CoTeaching(PairModel):
         self.clock.steps.assign_add(1)
         if self._tally is None:
             self._tally = Tally(class_count(tuple(outputs[0].shape), self.kind))
-        self._tally.update(decision, losses, true)
-        self.scoreboard.update_selection(decision.choice, decision.forget_rate)
+        counts = count(decision, losses, true, self._tally.classes)
+        self._tally.update(counts, decision.forget_rate)
         loss = (objectives[0] + objectives[1]) / 2
-        self._measure(y, outputs, given_weight, decision.disagree, (*objectives, loss))
+        self.measure(
+            y,
+            outputs,
+            losses=(*objectives, loss),
+            disagreed=counts.disagreed,
+            sample_weight=given_weight,
+            selection=(counts, decision.forget_rate),
+        )
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -201,7 +208,8 @@ class CoTeaching(PairModel):
         added = [regularization(network) for network in self.peers]
         added.append((added[0] + added[1]) / 2)
         losses = tuple(mean + extra for mean, extra in zip(means, added, strict=True))
-        self._measure(y, outputs, given_weight, self.rule.disagree(*outputs), losses)
+        disagreed = tf.reduce_sum(tf.cast(self.rule.disagree(*outputs), tf.float32))
+        self.measure(y, outputs, losses=losses, disagreed=disagreed, sample_weight=given_weight)
         results = self.get_metrics_result()
         return {name: results[name] for name in results if name not in TRAINING_ONLY}
 
@@ -233,29 +241,9 @@ class CoTeaching(PairModel):
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
         return cls(**config)
 
-    def _prepare(self, x: Any) -> None:
-        """Makes what subclassed networks and optimizers make only when they first see data."""
-        if not self.built:
-            self.both(x, training=False)
-            self.built = True
-        self.optimizer.build(self.trainable_variables)
-
     def _objectives(self, decision: Decision, weight: Any) -> tuple[Any, Any]:
         """What each network minimizes: the mean over its samples, and its own regularization."""
         mean, choice = self.per_sample.mean, decision.choice
         first = mean(decision.values[0], choice.first, weight) + regularization(self.first)
         second = mean(decision.values[1], choice.second, weight) + regularization(self.second)
         return first, second
-
-    def _measure(
-        self, y: Any, outputs: tuple[Any, Any], weight: Any, disagree: Any, losses: tuple[Any, ...]
-    ) -> None:
-        """Updates the metrics; the losses are those of both networks, and the one to report."""
-        self._loss_tracker.update_state(losses[2], sample_weight=tf.shape(outputs[0])[0])
-        self.scoreboard.update(
-            y,
-            {"": mean_outputs(*outputs, self.kind), "first": outputs[0], "second": outputs[1]},
-            losses=losses[:2],
-            disagree=None if self.kind == "values" else disagree,
-            sample_weight=weight,
-        )

@@ -16,6 +16,7 @@ from tfticket.noisy.losses import PerSampleLoss
 from tfticket.noisy.outputs import OUTPUTS, Outputs, class_count, kind_of_outputs, mean_outputs
 from tfticket.noisy.pair_optimizer import PairOptimizer, copy_optimizer, scaled
 from tfticket.noisy.scoreboard import Scoreboard
+from tfticket.noisy.tally import Counts
 
 _SEED = "seed_"
 
@@ -89,6 +90,43 @@ class PairModel(keras.Model, ABC):
                 f"{keras.tree.map_structure(lambda _: '*', outputs)}."
             )
         return outputs
+
+    def prepare(self, x: Any) -> None:
+        """Makes what subclassed networks and optimizers make only when they first see data."""
+        if not self.built:
+            self.both(x, training=False)
+            self.built = True
+        self.optimizer.build(self.trainable_variables)
+
+    def measure(
+        self,
+        y: Any,
+        outputs: tuple[Any, Any],
+        *,
+        losses: tuple[Any, Any, Any],
+        disagreed: Any,
+        sample_weight: Any,
+        selection: tuple[Counts, Any] | None = None,
+    ) -> None:
+        """Updates the metrics, inside a step.
+
+        Args:
+            y: Given labels.
+            outputs: Of both networks.
+            losses: Of each network and of both together, scalars.
+            disagreed: For how many samples the networks predict different classes, scalar.
+            sample_weight: For the weighted metrics, or None.
+            selection: In training, what was counted, and the forget rate.
+        """
+        self._loss_tracker.update_state(losses[2], sample_weight=keras.ops.shape(outputs[0])[0])
+        self.scoreboard.update(
+            y,
+            {"": mean_outputs(*outputs, self.kind), "first": outputs[0], "second": outputs[1]},
+            losses=losses[:2],
+            disagreed=None if self.kind == "values" else disagreed,
+            sample_weight=sample_weight,
+            selection=selection,
+        )
 
     @no_automatic_dependency_tracking  # as Keras' own: the metrics given aren't those reported
     def compile(

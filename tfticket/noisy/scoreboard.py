@@ -8,7 +8,8 @@ from typing import Any
 import keras
 from keras.src.trainers.compile_utils import CompileMetrics
 
-from tfticket.noisy.updates import Choice
+from tfticket.noisy.means import Means
+from tfticket.noisy.tally import Counts
 
 PEERS = ("first", "second")
 TRAINING_ONLY = ("forget_rate", "keep_rate")  # `evaluate` doesn't select
@@ -23,10 +24,7 @@ class Scoreboard:
     """
 
     def __init__(self, metrics: Any = None, weighted_metrics: Any = None) -> None:
-        self.losses = {name: keras.metrics.Mean(name=f"{name}_loss") for name in PEERS}
-        self.disagreement = keras.metrics.Mean(name="disagreement")
-        self.forget_rate = keras.metrics.Mean(name="forget_rate")
-        self.keep_rate = keras.metrics.Mean(name="keep_rate")
+        self.means = Means([*(f"{name}_loss" for name in PEERS), "disagreement", *TRAINING_ONLY])
         self._sets: dict[str, CompileMetrics] = {}
         if metrics or weighted_metrics:
             self._sets = {
@@ -37,8 +35,7 @@ class Scoreboard:
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """All of them, for Keras to reset and report."""
-        own = [*self.losses.values(), self.disagreement, self.forget_rate, self.keep_rate]
-        return [*own, *(each for each in self._sets.values() if each.built)]
+        return [self.means, *(each for each in self._sets.values() if each.built)]
 
     def update(
         self,
@@ -46,8 +43,9 @@ class Scoreboard:
         outputs: Mapping[str, Any],
         *,
         losses: tuple[Any, ...],
-        disagree: Any,
+        disagreed: Any,
         sample_weight: Any,
+        selection: tuple[Counts, Any] | None = None,
     ) -> None:
         """Adds a batch.
 
@@ -55,26 +53,26 @@ class Scoreboard:
             y: Given labels.
             outputs: Predictions under the names "" (together), `first` and `second`.
             losses: What each network minimizes, scalars.
-            disagree: Where the networks predict different classes, shape (batch,), or None.
+            disagreed: For how many samples the networks predict different classes, or None.
             sample_weight: For the weighted metrics, or None.
+            selection: In training, what was counted, and the forget rate.
         """
-        size = keras.ops.shape(outputs[""])[0]
-        for name, loss in zip(PEERS, losses, strict=True):
-            self.losses[name].update_state(loss, sample_weight=size)
         for name, each in self._sets.items():
             if not each.built:
                 self._build(name, each, y, outputs[name])
             each.update_state(y, outputs[name], sample_weight)
-        if disagree is not None:
-            self.disagreement.update_state(keras.ops.cast(disagree, "float32"))
-
-    def update_selection(self, choice: Choice, forget_rate: Any) -> None:
-        """Adds the selection of a training step."""
-        kept = [keras.ops.cast(mask, "float32") for mask in choice]
-        candidates = keras.ops.maximum(keras.ops.sum(kept[2]), 1.0)
-        rate = keras.ops.sum(kept[0] + kept[1]) / 2.0 / candidates
-        self.keep_rate.update_state(rate, sample_weight=candidates)
-        self.forget_rate.update_state(forget_rate)
+        size = keras.ops.cast(keras.ops.shape(outputs[""])[0], "float32")
+        added = {
+            f"{name}_loss": (loss * size, size) for name, loss in zip(PEERS, losses, strict=True)
+        }
+        if disagreed is not None:
+            added["disagreement"] = disagreed, size
+        if selection is not None:
+            counts, forget_rate = selection
+            added["forget_rate"] = forget_rate, 1.0
+            # Where all have weight 0 there is no candidate, and everyone is kept.
+            added["keep_rate"] = counts.kept, keras.ops.maximum(counts.candidates, 1.0)
+        self.means.update_state(added)
 
     def _build(self, name: str, each: CompileMetrics, y: Any, outputs: Any) -> None:
         each.build(y, outputs)

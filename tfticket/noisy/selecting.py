@@ -47,7 +47,7 @@ def small_loss_mask(
 
 def _ranks(keys: Any) -> tf.Tensor:
     """Place of each sample in ascending order, from 0; ties go by position."""
-    return tf.argsort(tf.argsort(keys, stable=True), stable=True)
+    return tf.math.invert_permutation(tf.argsort(keys, stable=True))
 
 
 def _count(mask: Any) -> tf.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -12,19 +12,21 @@ import tensorflow as tf
 from tfticket.noisy.outputs import class_ids
 from tfticket.noisy.rule import Decision
 
-_COUNTS = (
-    "steps",
+# What is counted of each step: samples in masks, then the rest.
+_MASKS = (
     "examples",
+    "first",
+    "second",
     "candidates",
-    "wanted",
-    "kept",
-    "starved",
     "disagreed",
-    "not_finite",
-    "told",
+    "first_not_finite",
+    "second_not_finite",
     "right",
-    "kept_right",
+    "first_right",
+    "second_right",
 )
+_REST = ("steps", "wanted", "starved", "told")
+_BY_CLASS = 3  # the first three masks
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,62 @@ class SelectionSummary:
     label_recall: float | None
 
 
+class Counts(NamedTuple):
+    """What a step did, counted exactly.
+
+    Attributes:
+        samples: In each of the masks, float64, shape (masks,).
+        by_class: In the first three, by given class, float64, shape (3, classes); or None.
+        kept: Mean of both networks, float32 scalar.
+        candidates: Float32 scalar.
+        disagreed: Float32 scalar.
+        told: Whether the true labels are known.
+    """
+
+    samples: Any
+    by_class: Any
+    kept: Any
+    candidates: Any
+    disagreed: Any
+    told: bool
+
+
+def count(decision: Decision, losses: tuple[Any, Any], true: Any, classes: int | None) -> Counts:
+    """Counts a step, inside the graph, in one sum over all masks.
+
+    Args:
+        decision: What was selected.
+        losses: Of both networks, each shape (batch,).
+        true: True labels, in the form of the given ones; or None.
+        classes: Number of classes, or None.
+    """
+    choice, labels = decision.choice, decision.labels
+    told = true is not None and labels is not None
+    right = labels == class_ids(true, classes) if told else tf.zeros_like(choice.first)
+    masks = {
+        "examples": tf.ones_like(choice.first),
+        "first": choice.first,
+        "second": choice.second,
+        "candidates": choice.candidates,
+        "disagreed": decision.disagree,
+        "first_not_finite": ~tf.math.is_finite(losses[0]),
+        "second_not_finite": ~tf.math.is_finite(losses[1]),
+        "right": right,
+        "first_right": choice.first & right,
+        "second_right": choice.second & right,
+    }
+    rows = tf.cast(tf.stack([masks[name] for name in _MASKS]), tf.float64)
+    samples = tf.reduce_sum(rows, axis=1)
+    by_class = None
+    if labels is not None and classes:
+        by_class = rows[:_BY_CLASS] @ tf.one_hot(labels, classes, dtype=tf.float64)
+    found = dict(zip(_MASKS, tf.unstack(tf.cast(samples, tf.float32)), strict=True))
+    kept = (found["first"] + found["second"]) / 2
+    return Counts(samples, by_class, kept, found["candidates"], found["disagreed"], told)
+
+
 class Tally:
-    """Counts in variables that belong to nobody's state: they are never saved.
+    """Counts of an epoch, in variables that belong to nobody's state: they are never saved.
 
     Args:
         classes: Number of classes, or None.
@@ -66,65 +122,54 @@ class Tally:
 
     def __init__(self, classes: int | None) -> None:
         self.classes = classes
-        self._counts = _zeros((len(_COUNTS),), "counts")
-        self._by_class = _zeros((2, classes or 0), "by_class")
+        self._counts = _zeros((len(_MASKS) + len(_REST),), "counts")
+        self._by_class = _zeros((_BY_CLASS, classes or 0), "by_class")
 
     def reset(self) -> None:
         """Begins an epoch."""
         for variable in (self._counts, self._by_class):
             variable.assign(np.zeros(variable.shape, "float64"))
 
-    def update(self, decision: Decision, losses: tuple[Any, Any], true: Any) -> None:
+    def update(self, counts: Counts, forget_rate: Any) -> None:
         """Adds a step, inside the graph.
 
         Args:
-            decision: What was selected.
-            losses: Of both networks, each shape (batch,).
-            true: True labels, in the form of the given ones; or None.
+            counts: What it did.
+            forget_rate: Share that was to be dropped, scalar.
         """
-        choice, labels = decision.choice, decision.labels
-        kept = _number(choice.first) + _number(choice.second)
-        candidates = _sum(choice.candidates)
-        few = (_sum(choice.first) <= 1) | (_sum(choice.second) <= 1)
-        told, right = tf.zeros((), tf.float64), tf.zeros_like(kept)
-        if true is not None and labels is not None:
-            told = _sum(tf.ones_like(kept))
-            right = _number(labels == class_ids(true, self.classes))
-        found = {
+        examples, first, second, candidates = tf.unstack(counts.samples[:4])
+        rest = {
             "steps": tf.ones((), tf.float64),
-            "examples": _sum(tf.ones_like(kept)),
-            "candidates": candidates,
-            "wanted": tf.cast(decision.forget_rate, tf.float64),
-            "kept": _sum(kept) / 2,
-            "starved": _number(few & (candidates > 1)),
-            "disagreed": _sum(decision.disagree),
-            "not_finite": sum(_sum(~tf.math.is_finite(values)) for values in losses),
-            "told": told,
-            "right": _sum(right),
-            "kept_right": _sum(right * kept) / 2,
+            "wanted": tf.cast(forget_rate, tf.float64),
+            "starved": tf.cast((tf.minimum(first, second) <= 1) & (candidates > 1), tf.float64),
+            "told": examples if counts.told else tf.zeros((), tf.float64),
         }
-        self._counts.assign_add(tf.stack([found[name] for name in _COUNTS]))
-        if labels is not None and self.classes:
-            rows = tf.one_hot(labels, self.classes, dtype=tf.float64)
-            seen = tf.reduce_sum(rows, axis=0)
-            self._by_class.assign_add(tf.stack([seen, tf.linalg.matvec(rows, kept, True) / 2]))
+        added = tf.concat([counts.samples, tf.stack([rest[name] for name in _REST])], axis=0)
+        self._counts.assign_add(added)
+        if counts.by_class is not None:
+            self._by_class.assign_add(counts.by_class)
 
     def summary(self) -> SelectionSummary:
         """What was counted since `reset`."""
-        count = dict(zip(_COUNTS, self._counts.numpy().tolist(), strict=True))
-        seen, kept = np.asarray(self._by_class.numpy())
-        truth = count["told"] > 0
+        found = dict(zip((*_MASKS, *_REST), self._counts.numpy().tolist(), strict=True))
+        seen, *both = np.asarray(self._by_class.numpy())
+        class_kept = sum(both) / 2
+        kept = (found["first"] + found["second"]) / 2
+        kept_right = (found["first_right"] + found["second_right"]) / 2
+        truth = found["told"] > 0
         return SelectionSummary(
-            steps=int(count["steps"]),
-            forget_rate=_ratio(count["wanted"], count["steps"]),
-            keep_rate=_ratio(count["kept"], count["candidates"]),
-            starved=_ratio(count["starved"], count["steps"]),
-            disagreement=_ratio(count["disagreed"], count["examples"]),
-            not_finite=int(count["not_finite"]),
+            steps=int(found["steps"]),
+            forget_rate=_ratio(found["wanted"], found["steps"]),
+            keep_rate=_ratio(kept, found["candidates"]),
+            starved=_ratio(found["starved"], found["steps"]),
+            disagreement=_ratio(found["disagreed"], found["examples"]),
+            not_finite=int(found["first_not_finite"] + found["second_not_finite"]),
             class_seen=seen.astype(int),
-            class_keep_rate=np.divide(kept, seen, out=np.full(seen.shape, np.nan), where=seen > 0),
-            label_precision=_ratio(count["kept_right"], count["kept"]) if truth else None,
-            label_recall=_ratio(count["kept_right"], count["right"]) if truth else None,
+            class_keep_rate=np.divide(
+                class_kept, seen, out=np.full(seen.shape, np.nan), where=seen > 0
+            ),
+            label_precision=_ratio(kept_right, kept) if truth else None,
+            label_recall=_ratio(kept_right, found["right"]) if truth else None,
         )
 
 
@@ -133,14 +178,6 @@ def _zeros(shape: tuple[int, ...], name: str) -> keras.Variable:
     return keras.Variable(
         np.zeros(shape), dtype="float64", trainable=False, autocast=False, name=name
     )
-
-
-def _number(mask: Any) -> tf.Tensor:
-    return tf.cast(mask, tf.float64)
-
-
-def _sum(mask: Any) -> tf.Tensor:
-    return tf.reduce_sum(_number(mask))
 
 
 def _ratio(part: float, whole: float) -> float:
