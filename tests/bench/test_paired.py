@@ -1,28 +1,56 @@
-from tfticket.bench.norms import BENCHMARKS, group_norm
-from tfticket.bench.paired import Benchmark, Spread, compare
+from tfticket.bench import memory
+from tfticket.bench.catalog import BENCHMARKS
+from tfticket.bench.memory import Use
+from tfticket.bench.paired import Benchmark, Spread, compare, ratios
+
+
+def benchmark(names, runs, **settings):
+    contenders = {name: lambda name=name: lambda: runs.append(name) for name in names}
+    return Benchmark("x", "a title", contenders, rounds=2, **settings)
 
 
 def test_contenders_take_turns_after_a_warm_up():
     runs = []
-    tasks = {"b ours": lambda: runs.append("b"), "a other": lambda: runs.append("a")}
-    result = compare(Benchmark("x", "a title", lambda: tasks, rounds=2))
+    result = compare(benchmark(["b", "a"], runs))
     assert runs == ["b", "a", "a", "b", "b", "a"]
-    assert list(result.wall_seconds) == ["b ours", "a other"]
+    assert list(result.wall_seconds) == ["b", "a"]
     assert (result.benchmark, result.rounds) == ("x", 2)
+    assert result.memory_bytes == result.memory_ratios == result.variable_bytes == {}
 
 
-def test_the_ratio_is_ours_over_the_other_round_by_round():
-    times = {"ours": [2.0, 9.0, 1.0], "other": [1.0, 3.0, 1.0]}
-    assert Spread.of_ratio(times) == Spread(2.0, 1.0, 3.0)
+def test_ratios_are_of_ours_over_each_other_round_by_round():
+    found = ratios({"ours": [2.0, 9.0, 1.0], "a": [1.0, 3.0, 1.0], "b": [2.0, 9.0, 1.0]})
+    assert found == {"a": Spread(2.0, 1.0, 3.0), "b": Spread(1.0, 1.0, 1.0)}
 
 
 def test_a_spread_has_its_ends():
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(2.0, 1.0, 3.0)
 
 
-def test_every_benchmark_holds_ours_against_one_other():
-    assert len({benchmark.name for benchmark in BENCHMARKS}) == len(BENCHMARKS)
-    ours, other = group_norm().items()
-    assert (ours[0], other[0]) == ("tfticket GroupNorm", "keras GroupNormalization")
-    ours[1]()
-    other[1]()
+def test_memory_is_measured_in_processes_of_their_own_where_it_is_asked_for(monkeypatch):
+    measured = []
+
+    def fresh(name, contender):
+        measured.append((name, contender))
+        return Use(1000, 300 if contender == "ours" else 200, 24)
+
+    monkeypatch.setattr(memory, "can_be_measured", lambda: True)
+    monkeypatch.setattr(memory, "in_fresh_process", fresh)
+    result = compare(benchmark(["ours", "other"], [], before_memory=lambda: lambda: None))
+    assert set(measured) == {("x", "ours"), ("x", "other")}
+    assert result.memory_ratios == {"other": Spread(1.5, 1.5, 1.5)}
+    assert result.memory_bytes["ours"] == Spread(300, 300, 300)
+    assert result.variable_bytes == {"ours": 24, "other": 24}
+
+
+def test_where_the_system_tells_no_peak_only_time_is_measured(monkeypatch):
+    monkeypatch.setattr(memory, "can_be_measured", lambda: False)
+    result = compare(benchmark(["ours", "other"], [], before_memory=lambda: lambda: None))
+    assert result.memory_bytes == {}
+    assert "other" in result.cpu_ratios
+
+
+def test_every_benchmark_holds_ours_against_another_under_its_name():
+    for name, each in BENCHMARKS.items():
+        assert each.name == name
+        assert len(each.contenders) > 1

@@ -1,20 +1,68 @@
 import json
 
+import pytest
+
+from tfticket.bench import catalog, memory
+from tfticket.bench.memory import Use
+from tfticket.bench.paired import Benchmark
 from tfticket.cli import main
+
+MIB = 2**20
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A benchmark that takes no time, and more memory than the other."""
+
+    def fresh(_, contender):
+        return Use(100 * MIB, 30 * MIB if contender == "ours" else 20 * MIB, 3 * MIB)
+
+    def task():
+        sum(range(1000))
+
+    contenders = {"ours": lambda: task, "other": lambda: task, "third": lambda: task}
+    monkeypatch.setitem(
+        catalog.BENCHMARKS, "tiny", Benchmark("tiny", "a title", contenders, 2, lambda: task)
+    )
+    monkeypatch.setattr(memory, "can_be_measured", lambda: True)
+    monkeypatch.setattr(memory, "in_fresh_process", fresh)
 
 
 def test_a_benchmark_prints_its_ratio_and_writes_it(tmp_path, capsys):
     file = tmp_path / "bench.json"
     assert main(["bench", "group_norm", "-o", str(file)]) == 0
     printed = capsys.readouterr().out
-    assert "keras GroupNormalization" in printed
-    assert "ratio  CPU" in printed
+    assert "ratio to keras GroupNormalization: CPU 0." in printed
+    assert "memory" not in printed
     found = json.loads(file.read_text())
     assert found["results"][0]["benchmark"] == "group_norm"
-    assert found["results"][0]["wall_ratio"]["median"] > 0
+    assert found["results"][0]["wall_ratios"]["keras GroupNormalization"]["median"] > 0
     assert {"host", "cpus", "versions"} <= found.keys()
+
+
+def test_memory_stands_beside_time(tiny, capsys):
+    assert main(["bench", "tiny"]) == 0
+    printed = capsys.readouterr().out
+    assert "memory 30.0 MiB (30.0 to 30.0)  variables 3.0 MiB" in printed
+    for other in ("other", "third"):
+        (line,) = [each for each in printed.splitlines() if f"ratio to {other}: CPU" in each]
+        assert "memory 1.500 (1.500 to 1.500)" in line
+
+
+def test_json_has_all_of_it(tiny, capsys):
+    assert main(["bench", "tiny", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["memory_ratios"]["third"]["median"] == 1.5
+    assert result["variable_bytes"] == dict.fromkeys(("ours", "other", "third"), 3 * MIB)
+    assert result["cpu_ratios"].keys() == {"other", "third"}
+
+
+def test_help_names_every_benchmark(capsys):
+    assert main(["bench", "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in catalog.BENCHMARKS)
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are(capsys):
     assert main(["bench", "speed"]) == 2
-    assert "there is no speed; there are tracker, group_norm" in capsys.readouterr().err
+    assert "there is no speed; there are tracker, group_norm, coteach" in capsys.readouterr().err

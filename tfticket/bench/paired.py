@@ -1,18 +1,21 @@
-"""Two ways to do the same, timed in turns.
+"""Two ways or more to do the same, timed in turns.
 
 Machines are noisy, and the noise comes in phases. So the contenders run one after the other, round
 after round, in changing order; what is compared is the ratio within each round, of processor time
-as well as of wall time.
+as well as of wall time. Memory is measured apart from time, see `tfticket.bench.memory`.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from tfticket.bench import memory
+
 Task = Callable[[], None]
+_MEMORY_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -22,15 +25,18 @@ class Benchmark:
     Attributes:
         name: What it is called on the command line.
         title: What is compared, in one line.
-        contenders: Makes the two tasks by name, ours first and the one it is held against second.
-            A task does the same work each time it is called.
+        contenders: What makes each task, by name: ours first, then what it is held against. A task
+            does the same work each time it is called.
         rounds: How often each is run, after one run to warm up.
+        before_memory: Makes what runs before memory is counted: a task of the same kind and next to
+            no size, so that what any of them needs isn't counted. None: memory isn't measured.
     """
 
     name: str
     title: str
-    contenders: Callable[[], Mapping[str, Task]]
+    contenders: Mapping[str, Callable[[], Task]]
     rounds: int
+    before_memory: Callable[[], Task] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,43 +48,73 @@ class Spread:
     high: float
 
     @classmethod
-    def of(cls, values: list[float]) -> Spread:
+    def of(cls, values: Sequence[float]) -> Spread:
         """The spread of one value or more."""
         return cls(statistics.median(values), min(values), max(values))
 
-    @classmethod
-    def of_ratio(cls, times: Mapping[str, list[float]]) -> Spread:
-        """The spread of the first over the second, round by round."""
-        ours, other = times.values()
-        return cls.of([a / b for a, b in zip(ours, other, strict=True)])
+
+Spreads = Mapping[str, Spread]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a benchmark gave.
+    """What a benchmark gave, by contender; ratios are of ours over each of the others.
 
     Attributes:
         benchmark: Its name.
         title: Its title.
-        cpu_seconds: Processor time of a run, by contender.
-        wall_seconds: Wall time of a run, by contender.
-        cpu_ratio: Ours over the other, of processor time.
-        wall_ratio: The same of wall time.
         rounds: How many rounds.
+        cpu_seconds: Processor time of a run.
+        wall_seconds: Wall time of a run.
+        cpu_ratios: Ratios of processor time.
+        wall_ratios: Ratios of wall time.
+        memory_bytes: How much the peak of a fresh process rises; empty where it isn't measured.
+        memory_ratios: Ratios of these.
+        variable_bytes: Size of all Keras variables; empty where memory isn't measured.
     """
 
     benchmark: str
     title: str
-    cpu_seconds: Mapping[str, Spread]
-    wall_seconds: Mapping[str, Spread]
-    cpu_ratio: Spread
-    wall_ratio: Spread
     rounds: int
+    cpu_seconds: Spreads
+    wall_seconds: Spreads
+    cpu_ratios: Spreads
+    wall_ratios: Spreads
+    memory_bytes: Spreads
+    memory_ratios: Spreads
+    variable_bytes: Mapping[str, int]
 
 
 def compare(benchmark: Benchmark) -> Comparison:
     """Runs a benchmark; it takes as long as its contenders do."""
-    tasks = benchmark.contenders()
+    uses = _memory(benchmark)
+    cpu, wall = _times(benchmark)
+    added = {name: [float(use.added_bytes) for use in found] for name, found in uses.items()}
+    return Comparison(
+        benchmark=benchmark.name,
+        title=benchmark.title,
+        rounds=benchmark.rounds,
+        cpu_seconds=_spreads(cpu),
+        wall_seconds=_spreads(wall),
+        cpu_ratios=ratios(cpu),
+        wall_ratios=ratios(wall),
+        memory_bytes=_spreads(added),
+        memory_ratios=ratios(added) if added else {},
+        variable_bytes={name: found[-1].variable_bytes for name, found in uses.items()},
+    )
+
+
+def ratios(values: Mapping[str, list[float]]) -> Spreads:
+    """The spread of the first over each of the others, round by round."""
+    (_, ours), *others = values.items()
+    return {
+        name: Spread.of([a / b for a, b in zip(ours, other, strict=True)]) for name, other in others
+    }
+
+
+def _times(benchmark: Benchmark) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Processor and wall time of each run, in seconds."""
+    tasks = {name: make() for name, make in benchmark.contenders.items()}
     for task in tasks.values():
         task()
     cpu: dict[str, list[float]] = {name: [] for name in tasks}
@@ -89,12 +125,19 @@ def compare(benchmark: Benchmark) -> Comparison:
             tasks[name]()
             cpu[name].append(time.process_time() - begun_cpu)
             wall[name].append(time.perf_counter() - begun)
-    return Comparison(
-        benchmark=benchmark.name,
-        title=benchmark.title,
-        cpu_seconds={name: Spread.of(values) for name, values in cpu.items()},
-        wall_seconds={name: Spread.of(values) for name, values in wall.items()},
-        cpu_ratio=Spread.of_ratio(cpu),
-        wall_ratio=Spread.of_ratio(wall),
-        rounds=benchmark.rounds,
-    )
+    return cpu, wall
+
+
+def _memory(benchmark: Benchmark) -> dict[str, list[memory.Use]]:
+    """What each contender needs, in turns; nothing where it isn't measured."""
+    if benchmark.before_memory is None or not memory.can_be_measured():
+        return {}
+    uses: dict[str, list[memory.Use]] = {name: [] for name in benchmark.contenders}
+    for _ in range(_MEMORY_ROUNDS):
+        for name, found in uses.items():
+            found.append(memory.in_fresh_process(benchmark.name, name))
+    return uses
+
+
+def _spreads(values: Mapping[str, list[float]]) -> Spreads:
+    return {name: Spread.of(found) for name, found in values.items()}

@@ -26,30 +26,31 @@ if TYPE_CHECKING:
 def bench(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
     """Compare tfticket with others, in turns on this machine.
 
-    NAMES are tracker and group_norm; without one, all are run.
+    NAMES are tracker, group_norm, coteaching and coteaching_dense; without one, all are run. Each
+    contender runs several times, in changing order; what is in each, the documentation of
+    tfticket.bench.norms and tfticket.bench.noisy says.
 
     \b
-    tfticket bench tracker
+    tfticket bench coteaching
     """
     from tfticket.cli.quiet import start_tensorflow
 
     start_tensorflow()
-    from tfticket.bench.norms import BENCHMARKS
+    from tfticket.bench.catalog import BENCHMARKS
     from tfticket.bench.paired import compare
     from tfticket.export.latency import host
     from tfticket.files import write_json
     from tfticket.recipe.environment import machine
 
-    unknown = set(names) - {benchmark.name for benchmark in BENCHMARKS}
+    unknown = set(names) - BENCHMARKS.keys()
     if unknown:
         raise click.BadParameter(
-            f"there is no {', '.join(sorted(unknown))}; there are "
-            f"{', '.join(benchmark.name for benchmark in BENCHMARKS)}.",
+            f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}.",
             param_hint="NAMES",
         )
     results = []
-    for benchmark in BENCHMARKS:
-        if benchmark.name in names or not names:
+    for name, benchmark in BENCHMARKS.items():
+        if name in names or not names:
             click.echo(f"{benchmark.title} ...", err=True)
             results.append(compare(benchmark))
             if not as_json:
@@ -66,10 +67,33 @@ def bench(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
 def _print(result: Comparison) -> None:
     click.echo(f"{result.title}, {result.rounds} rounds")
     print_columns(
-        ("  " + name, f"CPU {_seconds(result.cpu_seconds[name])}", f"wall {_seconds(wall)}")
+        (
+            f"  {name}",
+            f"CPU {_seconds(result.cpu_seconds[name])}",
+            f"wall {_seconds(wall)}",
+            *_memory(result, name),
+        )
         for name, wall in result.wall_seconds.items()
     )
-    click.echo(f"  ratio  CPU {_ratio(result.cpu_ratio)}, wall {_ratio(result.wall_ratio)}")
+    for name, ratio in result.cpu_ratios.items():
+        parts = [f"CPU {_ratio(ratio)}", f"wall {_ratio(result.wall_ratios[name])}"]
+        if name in result.memory_ratios:
+            parts.append(f"memory {_ratio(result.memory_ratios[name])}")
+        click.echo(f"  ratio to {name}: {', '.join(parts)}")
+
+
+def _memory(result: Comparison, name: str) -> list[str]:
+    if name not in result.memory_bytes:
+        return []
+    added = result.memory_bytes[name]
+    return [
+        f"memory {_mib(added.median)} MiB ({_mib(added.low)} to {_mib(added.high)})",
+        f"variables {_mib(result.variable_bytes[name])} MiB",
+    ]
+
+
+def _mib(size: float) -> str:
+    return f"{size / 2**20:.1f}"
 
 
 def _seconds(spread: Spread) -> str:

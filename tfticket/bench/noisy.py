@@ -1,0 +1,200 @@
+"""Benchmarks of co-teaching: what it costs beyond training its two networks.
+
+All contenders train the same two networks, from the same weights, on the same batches and in the
+same order, by `fit`, with the same optimizer, loss, metric and steps in an execution, compiled with
+XLA where recipes do it. Batches come from a `Feed` of images in memory, which is as cheap as
+batches get:
+
+- `CoTeaching`: one `fit` and one feed for both networks. Beyond their two steps it selects, counts
+  what was selected, and measures what the two say together. The forget rate is ramped to 0.4.
+- `two plain fits`: a Keras model each, one after the other. Each has a feed and a `fit` of its own,
+  and only one of them holds the activations of a step at any time.
+- `two plain steps in one function`: one `fit` and one feed, whose step is Keras' own step of the
+  first and of the second network. No pair of networks can be trained at the same time with less,
+  and the peer pays for nothing that ours doesn't: this is what co-teaching is held to.
+
+Ours and the last hold the activations of both networks, as co-teaching must: nothing is selected
+before both have made their forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket import data, models
+from tfticket.bench.paired import Benchmark, Task
+from tfticket.data.dataset import Split
+from tfticket.noisy.coteaching import CoTeaching
+
+_EXAMPLES = 2560
+_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Networks of one kind, and how long they are trained.
+
+    Attributes:
+        network: Name of a network of the zoo.
+        input_shape: Shape of one image.
+        options: Of the network.
+        chunk_steps: Steps in an execution.
+        chunks: Executions in one run.
+        batch_size: Images in a batch.
+    """
+
+    network: str
+    input_shape: tuple[int, ...]
+    options: Mapping[str, Any]
+    chunk_steps: int
+    chunks: int
+    batch_size: int = 128
+
+    def build(self, seed: int) -> keras.Model:
+        """A network from its seed."""
+        return models.build(
+            self.network, self.input_shape, _CLASSES, seed=seed, **dict(self.options)
+        )
+
+    @property
+    def jit(self) -> bool:
+        """Whether XLA compiles the step: where recipes do, for networks without convolutions."""
+        return models.jit_choice(self.build(0))
+
+    def feed(self) -> data.Feed:
+        """Batches of random bytes, the same each time."""
+        rng = np.random.default_rng(0)
+        x = rng.integers(0, 256, (_EXAMPLES, *self.input_shape), "uint8")
+        y = rng.integers(0, _CLASSES, _EXAMPLES, "int32")
+        return data.Feed(
+            Split(x, y),
+            batch_size=self.batch_size,
+            seed=0,
+            chunk_steps=self.chunk_steps,
+            scale=1 / 255,
+        )
+
+
+class TwoPlainSteps(keras.Model):
+    """Two compiled models trained by Keras' own steps in one function.
+
+    Args:
+        first: Any compiled model.
+        second: Another one.
+    """
+
+    def __init__(self, first: keras.Model, second: keras.Model) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+        self.built = True
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """A step of each, on the same batch."""
+        logs = self.first.train_step(data)
+        other = self.second.train_step(data)
+        return {**logs, **{f"second_{name}": value for name, value in other.items()}}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Of both."""
+        return [*self.first.metrics, *self.second.metrics]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A task: models that go on being trained for some chunks.
+
+    Attributes:
+        setting: How long, and on what.
+        fitted: What `fit` is called on, each with its feed.
+    """
+
+    setting: Setting
+    fitted: tuple[tuple[keras.Model, data.Feed], ...]
+
+    @classmethod
+    def of(cls, setting: Setting, *fitted: keras.Model) -> Training:
+        """With a feed each, from its beginning."""
+        return cls(setting, tuple((model, setting.feed()) for model in fitted))
+
+    def __call__(self) -> None:
+        """Trains each in turn."""
+        for model, feed in self.fitted:
+            model.fit(**feed.fit_arguments(), epochs=self.setting.chunks, verbose=0)
+
+
+def coteaching(setting: Setting, *, forget_rate: float = 0.4) -> Training:
+    """Ours."""
+    steps_per_epoch = _EXAMPLES // setting.batch_size
+    pair = CoTeaching(
+        setting.build(0),
+        setting.build(1),
+        forget_rate=forget_rate,
+        steps_per_epoch=steps_per_epoch,
+    )
+    return Training.of(setting, _compiled(pair, setting))
+
+
+def plain_fits(setting: Setting) -> Training:
+    """Two plain Keras models, one after the other."""
+    return Training.of(setting, *(_compiled(setting.build(seed), setting) for seed in (0, 1)))
+
+
+def plain_steps(setting: Setting) -> Training:
+    """Two plain Keras models in one function."""
+    both = TwoPlainSteps(*(_compiled(setting.build(seed), setting) for seed in (0, 1)))
+    both.compile(steps_per_execution=setting.chunk_steps, jit_compile=setting.jit)
+    return Training.of(setting, both)
+
+
+def linear_fit(setting: Setting) -> Task:
+    """A linear model: what any training needs of Keras and TensorFlow."""
+    layers = [keras.Input(setting.input_shape), keras.layers.Flatten()]
+    model = keras.Sequential([*layers, keras.layers.Dense(_CLASSES)])
+    return Training.of(setting, _compiled(model, setting))
+
+
+def contenders(setting: Setting) -> Mapping[str, Callable[[], Training]]:
+    """What makes each contender, ours first."""
+    return {
+        "CoTeaching": lambda: coteaching(setting),
+        "two plain steps in one function": lambda: plain_steps(setting),
+        "two plain fits": lambda: plain_fits(setting),
+    }
+
+
+def _compiled(model: keras.Model, setting: Setting) -> keras.Model:
+    model.compile(
+        keras.optimizers.Adam(),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        steps_per_execution=setting.chunk_steps,
+        jit_compile=setting.jit,
+    )
+    return model
+
+
+_CONV4 = Setting("conv4", (32, 32, 3), {"width": 0.5, "norm": "batch"}, chunk_steps=10, chunks=2)
+_LENET = Setting("lenet_300_100", (28, 28, 1), {}, chunk_steps=100, chunks=4)
+
+BENCHMARKS = (
+    Benchmark(
+        "coteaching",
+        "a step of co-teaching, two conv4 of half width with batch norm, 32x32x3, batches of 128",
+        contenders(_CONV4),
+        rounds=9,
+        before_memory=lambda: linear_fit(_CONV4),
+    ),
+    Benchmark(
+        "coteaching_dense",
+        "a step of co-teaching, two LeNet-300-100, 28x28, batches of 128",
+        contenders(_LENET),
+        rounds=15,
+        before_memory=lambda: linear_fit(_LENET),
+    ),
+)
