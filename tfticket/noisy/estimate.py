@@ -5,12 +5,10 @@ predictions are counted (`anchors`) and compared with what each type of noise wo
 the rate follows from such counts. They are taken of each class's own most confident predictions as
 long as classes may differ in their noise, and of all classes' most confident ones when they don't.
 
-The interval is a bootstrap over examples in which the window is chosen anew each time. It is
-widened upward to the rate of a window twice as wide, and downward by what halving the window still
-changes and by 1 % of impure anchors: on a clean set a network's mistakes look like wrong labels,
-and no statistics of its predictions can tell them apart better than that. Pair noise gets the 1 %
-on both sides, since other mistakes are never quite even. An interval that reaches 0 makes the kind
-`clean`: no wrong label is shown.
+The interval is a bootstrap over examples in which the window is chosen anew each time, widened for
+what resampling can't show (`interval`); for noise of no known type, down to the rate among the most
+confident predictions of all classes, since what hard classes add to it may be a network's mistakes.
+An interval that reaches 0 makes the kind `clean`: no wrong label is shown.
 
 What can't be known is said. Near (k - 1) / k symmetric labels carry nothing; near 1 / 2 pair noise
 can't be told from its mirror image. The label most often given to a class is taken to be the right
@@ -22,23 +20,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
-from tfticket.noisy.anchors import count_windows, widest_unbiased
+from tfticket.noisy.anchors import Windows, count_windows, widest_unbiased
 from tfticket.noisy.identifiability import judge
+from tfticket.noisy.interval import IMPURITY, interval
 from tfticket.noisy.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots, shared_kind
 from tfticket.noisy.transition import pair, symmetric
 from tfticket.seeds import generator
 
 _RESAMPLES = 400
-_IMPURITY = 0.01
-_HALVING = 2  # windows
-_BY_CHANCE = 3.0  # deviations that the choice of a window may hide
 _MANY = 2  # the window that holds half of the examples: many, and without the vaguest
 _GROUPS = 4  # given as predicted, one class after, one before, otherwise
 
@@ -142,14 +137,16 @@ def estimate_noise(
     rates, chosen = _rates(groups, kind, windows.num_classes)
     window, rate = int(chosen), float(rates[chosen])
     resampled = _bootstrap(groups, kind, windows.num_classes, seed)
-    low, high = _interval(
-        kind,
+    low, high = interval(
         rates,
+        groups.sum(axis=1),
         window=window,
-        size=int(groups[window].sum()),
         resampled=resampled,
         confidence=confidence,
+        both_sides=kind == PAIR,
     )
+    if kind == GENERAL:
+        low = min(low, _of_easy_classes(count(by_class=False)))
     reason, low, high = judge(kind, windows, window=window, low=low, high=high)
     if low == 0 and not reason:
         kind = CLEAN
@@ -192,6 +189,13 @@ def _rates(groups: np.ndarray, kind: str, num_classes: int) -> tuple[np.ndarray,
     return np.minimum(wrong, 1 - 1 / num_classes), widest_unbiased(wrong, sizes)
 
 
+def _of_easy_classes(windows: Windows) -> float:
+    """How low noise of no known type may be: what hard classes add to it may be mistakes."""
+    groups = _grouped(windows.by_shift())
+    rates, chosen = _rates(groups, GENERAL, windows.num_classes)
+    return max(0.0, float(rates[chosen]) - IMPURITY)
+
+
 def _bootstrap(groups: np.ndarray, kind: str, num_classes: int, seed: int) -> np.ndarray:
     """Rates of resampled examples, shape (resamples,)."""
     rings = groups - np.vstack([groups[1:], np.zeros((1, _GROUPS), groups.dtype)])
@@ -202,47 +206,6 @@ def _bootstrap(groups: np.ndarray, kind: str, num_classes: int, seed: int) -> np
     nested = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1]
     rates, chosen = _rates(nested, kind, num_classes)
     return rates[np.arange(_RESAMPLES), chosen]
-
-
-def _interval(
-    kind: str,
-    rates: np.ndarray,
-    *,
-    window: int,
-    size: int,
-    resampled: np.ndarray,
-    confidence: float,
-) -> tuple[float, float]:
-    rate = float(rates[window])
-    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
-    low, high = np.quantile(resampled, tails)
-    # Few disagreements, or none, resample to too little variety.
-    wilson_low, wilson_high = _wilson(rate, size, confidence)
-    low = min(low, wilson_low, rate) - _still_falling(rates, window) - _IMPURITY * (1 - rate)
-    # A narrow window may have been chosen because chance made it low; wider ones only overstate.
-    chance = _BY_CHANCE * np.sqrt(rate * (1 - rate) / size)
-    wider = min(float(rates[max(window - _HALVING, 0)]), rate + float(chance))
-    high = max(float(high), wilson_high, rate, wider) + (_IMPURITY if kind == PAIR else 0)
-    return max(0.0, float(low)), min(1.0, high)
-
-
-def _still_falling(rates: np.ndarray, window: int) -> float:
-    """How much lower the rate may be where no wrong prediction is left.
-
-    Twice what halving the window changes, as if each further halving changed half as much as the
-    one before; at the narrowest window, what halving to it did; with too few examples, all of it.
-    """
-    if len(rates) < _HALVING + 1:
-        return float(rates[window])
-    halved = min(window + _HALVING, len(rates) - 1)
-    return 2 * max(0.0, float(rates[halved - _HALVING] - rates[halved]))
-
-
-def _wilson(rate: float, size: int, confidence: float) -> tuple[float, float]:
-    z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2 / size
-    middle = (rate + z2 / 2) / (1 + z2)
-    half = np.sqrt(z2 * (rate * (1 - rate) + z2 / 4)) / (1 + z2)
-    return float(middle - half), float(middle + half)
 
 
 def _matrix(kind: str, rate: float, counts: np.ndarray) -> np.ndarray:
