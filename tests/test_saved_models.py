@@ -69,9 +69,51 @@ def test_the_summary_is_of_the_trainings_of_the_card(folder: Path) -> None:
     trainings = {training["branch"]: training["measures"] for training in summary["trainings"]}
     assert trainings.keys() == {cell["branch"] for cell in card["cells"]}
     for cell in card["cells"]:
+        assert len(cell["measured"]) == len(cell["receipts"]) == len(card["seeds"])
+        if cell["method_kind"] == "held_out":
+            continue  # trains nothing that could be tested
         found = [of_seed["accuracy_last"] for of_seed in cell["measured"].values()]
         assert trainings[cell["branch"]]["accuracy_last"]["mean"] == pytest.approx(np.mean(found))
-        assert len(found) == len(cell["receipts"]) == len(card["seeds"])
+
+
+@pytest.mark.parametrize("folder", OF_KIND["noisy"], ids=lambda folder: folder.name)
+def test_the_labels_are_as_wrong_as_the_card_says(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    realized = {}
+    for cell in card["cells"]:
+        for seed in card["seeds"]:
+            receipt = cell["receipts"][f"seed_{seed}"]
+            rate = receipt["wrong"] / receipt["examples"]
+            assert receipt["realized_rate"] == pytest.approx(rate)
+            # All methods of a seed meet the same labels.
+            assert realized.setdefault((cell["noise"], seed), receipt) == receipt
+    assert summary["complete"]
+    for row in summary["selections"]:
+        receipt = realized[row["noise"], row["seed"]]
+        assert row["true_rate"] == pytest.approx(receipt["realized_rate"])
+        assert 0 <= row["low"] <= row["rate"] <= row["high"] <= 1
+
+
+@pytest.mark.parametrize("folder", OF_KIND["noisy"], ids=lambda folder: folder.name)
+def test_the_tables_of_the_card_follow_from_what_was_measured(folder: Path) -> None:
+    card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    for row, cell in zip(card["results"], card["cells"], strict=True):
+        assert (row["noise"], row["method"]) == (cell["noise"], cell["method"])
+        accuracy = row["accuracy_last"]
+        assert (accuracy is None) == (cell["method_kind"] == "held_out")
+        if accuracy is None:
+            continue
+        found = [of_seed["accuracy_last"] for of_seed in cell["measured"].values()]
+        assert accuracy["mean"] == pytest.approx(np.mean(found))
+        assert accuracy["lower"] <= accuracy["mean"] <= accuracy["upper"]
+    realized = {
+        (cell["noise"], seed): cell["receipts"][f"seed_{seed}"]["realized_rate"]
+        for cell in card["cells"]
+        for seed in card["seeds"]
+    }
+    for row in card["noise_rates"]:
+        assert row["realized"] == pytest.approx(realized[row["noise"], row["seed"]])
 
 
 @pytest.mark.parametrize("folder", OF_KIND["lottery"], ids=lambda folder: folder.name)

@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+from scipy import stats
 from tiny_noisy import SELECTION, recipe
 
 from tfticket.errors import RunError
@@ -47,3 +49,44 @@ def test_the_card_says_what_the_run_holds(run, tmp_path):
             header, _ = read_arrays(run.ticket(seed, cell["branch"], 0), kind="noisy_cell")
             assert cell["receipts"][f"seed_{seed}"] == header["receipt"]
             assert header["receipt"]["realized_rate"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_the_card_has_a_table_of_results_and_of_rates(run, tmp_path):
+    render(run.path)
+    folder = publish(run.path, tmp_path)
+    card = json.loads((folder / CARD).read_text())
+    assert card["data"] == run.environment_facts()["data"]
+    assert card["data"]["name"] == "digits"
+    assert [(row["noise"], row["method"]) for row in card["results"]] == [
+        (cell["noise"], cell["method"]) for cell in card["cells"]
+    ]
+    plain, coteaching = card["results"]
+    for row, cell in zip(card["results"], card["cells"], strict=True):
+        found = np.array([of_seed["accuracy_last"] for of_seed in cell["measured"].values()])
+        half = stats.t.ppf(0.5 + card["confidence"] / 2, 1) * found.std(ddof=1) / np.sqrt(2)
+        accuracy = row["accuracy_last"]
+        assert accuracy["seeds"] == 2
+        assert accuracy["mean"] == pytest.approx(found.mean())
+        assert accuracy["upper"] - accuracy["mean"] == pytest.approx(half)
+        assert accuracy["mean"] - accuracy["lower"] == pytest.approx(half)
+    assert plain["gain"] is None
+    assert coteaching["gain"]["mean"] == pytest.approx(
+        coteaching["accuracy_last"]["mean"] - plain["accuracy_last"]["mean"]
+    )
+    assert [row["seed"] for row in card["noise_rates"]] == [0, 1]
+    for row in card["noise_rates"]:
+        seed = f"seed_{row['seed']}"
+        of_seed = card["cells"][1]["measured"][seed]
+        assert row["realized"] == card["cells"][1]["receipts"][seed]["realized_rate"]
+        assert row["estimated"] == of_seed["estimated_rate"]
+        assert (row["low"], row["high"]) == (of_seed["estimated_low"], of_seed["estimated_high"])
+
+
+@pytest.mark.parametrize("older", [{"complete": False}, {"seeds": [0]}, {"trainings": []}])
+def test_a_report_from_before_the_end_of_the_run_is_refused(run, tmp_path, older):
+    render(run.path)
+    path = run.report / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | older))
+    with pytest.raises(RunError, match="Make it again by `tfticket report"):
+        publish(run.path, tmp_path)
+    assert not list(tmp_path.iterdir())
