@@ -55,8 +55,8 @@ def test_the_card_has_a_table_of_results_and_of_rates(run, tmp_path):
     render(run.path)
     folder = publish(run.path, tmp_path)
     card = json.loads((folder / CARD).read_text())
-    assert card["data"] == run.environment_facts()["data"]
-    assert card["data"]["name"] == "digits"
+    assert {"name": "digits", **card["data"]} == run.environment_facts()["data"]
+    assert len(card["data"]["fingerprint"]) == 64
     assert [(row["noise"], row["method"]) for row in card["results"]] == [
         (cell["noise"], cell["method"]) for cell in card["cells"]
     ]

@@ -36,7 +36,7 @@ def chosen(run: RunDir) -> Published:
     return Published(
         report,
         {
-            "data": run.environment_facts().get("data", {}),
+            "data": _data(run),
             "confidence": summary["confidence"],
             "results": [_result(training) for training in summary["trainings"]],
             "noise_rates": [_noise_rate(selection) for selection in summary["selections"]],
@@ -65,6 +65,12 @@ def _check_whole(
             f"{summary.get('seeds', [])} of {seeds}, made before the run was complete. Make it "
             f"again by `tfticket report {run.path}`."
         )
+
+
+def _data(run: RunDir) -> dict[str, Any]:
+    """What the data was, without its name, which may be a path of the machine of the run."""
+    facts = run.environment_facts().get("data", {})
+    return {name: value for name, value in facts.items() if name != "name"}
 
 
 def _result(training: Mapping[str, Any]) -> dict[str, Any]:
