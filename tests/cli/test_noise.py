@@ -77,7 +77,12 @@ def test_any_matrix_and_noise_by_looks(data, capsys):
         (["diagnose", "digits"], 2, "Give --labels, --rate or --matrix"),
         (["corrupt", "digits", "-o", "labels.npz"], 2, "Give --rate or --matrix"),
         (["corrupt", "digits", "--matrix", "rows.csv", "-o", "labels.npz"], 1, "sum to 1"),
-        (["corrupt", "digits", "--matrix", "words.csv", "-o", "labels.npz"], 2, "table of numbers"),
+        (["corrupt", "digits", "--matrix", "words.csv", "-o", "labels.npz"], 1, "table of numbers"),
+        (
+            ["corrupt", "digits", "--matrix", "rows.csv", "--kind", "pair", "-o", "labels.npz"],
+            2,
+            "--kind is about --rate",
+        ),
         (["corrupt", "digits", "--rate", "0.2", "-o", "labels.csv"], 2, "must end in .npz"),
         (["corrupt", "digits", "--rate", "0.2", "-o", "images.npz"], 2, "give --overwrite"),
         (["corrupt", "digits", "--rate", "20", "-o", "labels.npz"], 2, "not in the range"),

@@ -19,6 +19,7 @@ NUMBERS = (
     "suspects",
     "theory",
     "transition",
+    "transition_file",
 )
 
 

@@ -17,6 +17,10 @@ from tfticket.recipe.noise import Noise, noise_problems
         (Noise(kind="file"), "noise.path"),
         (Noise(kind="pair", rate=0.2, path="labels.npz"), "noise.path"),
         (Noise(kind="file", path="labels.npz", exact=True), "noise.exact"),
+        (Noise(kind="open_set", rate=0.2), "noise.foreign"),
+        (Noise(kind="open_set", foreign="mnist"), "noise.rate"),
+        (Noise(kind="open_set", rate=0.2, foreign="mnist", exact=True), "noise.exact"),
+        (Noise(kind="pair", rate=0.2, foreign="mnist"), "noise.foreign"),
     ],
 )
 def test_what_does_not_fit_together(noise, key):
@@ -27,6 +31,8 @@ def test_a_noise_is_called_after_its_kind_and_rate():
     assert Noise(kind="symmetric", rate=0.5).label == "symmetric0.5"
     assert Noise(kind="none").label == "none"
     assert Noise(kind="file", path="my labels/of:mine.npz").label == "file-of_mine"
+    foreign = Noise(kind="open_set", rate=0.4, foreign="npz:a/b.npz")
+    assert foreign.label == "open_set0.4-b"
     assert not list(noise_problems(Noise(kind="symmetric", rate=0.5), "noise"))
 
 

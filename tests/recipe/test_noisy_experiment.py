@@ -31,12 +31,12 @@ def test_validation_labels_are_wrong_too_and_test_labels_never(experiment):
 def test_a_batch_has_both_labels_of_its_examples(experiment):
     corruption = experiment.corruption(0, SYMMETRIC)
     ids = np.arange(0, 200, 4)
-    feed = experiment.feed(0, corruption, ids)
+    feed = experiment.feed(0, SYMMETRIC, corruption, ids)
     order = feed.indices(0, 1)[0]
     x, labels = next(iter(feed.dataset()))
     np.testing.assert_array_equal(labels[:, 0], corruption.given[ids][order])
     np.testing.assert_array_equal(labels[:, 1], corruption.true[ids][order])
-    np.testing.assert_allclose(x, experiment.inputs()[ids][order], rtol=1e-6)
+    np.testing.assert_allclose(x, experiment.inputs(0, SYMMETRIC)[ids][order], rtol=1e-6)
 
 
 def test_networks_of_a_seed_differ_by_name(experiment):

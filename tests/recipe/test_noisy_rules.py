@@ -4,6 +4,8 @@ from tiny_noisy import SELECTION, recipe, tables
 from tfticket.errors import RecipeError
 from tfticket.recipe.parsing import parse
 
+OPEN_SET = "noise=[{kind='open_set', rate=0.2, foreign='npz:other.npz'}]"
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -20,6 +22,14 @@ from tfticket.recipe.parsing import parse
         ([SELECTION], "selection: is of use only where a method asks for it"),
         (["methods=['incv', 'held_out']", SELECTION], "methods: can't hold both"),
         (["train.evaluate_every=7"], "train.evaluate_every: must divide train.steps = 20"),
+        (
+            ["noise=[{kind='open_set', rate=0.2, foreign='digits'}]"],
+            "noise[0].foreign: must be another data set than data.name",
+        ),
+        (
+            ["methods=['held_out']", SELECTION, OPEN_SET],
+            "methods: can't hold held_out beside a noise of the kind open_set",
+        ),
         (["last=3"], "last: must not be more than the 2 evaluations"),
         (["methods=[{name='decoupling', warmup=3}]"], "methods[0].warmup: must not be longer"),
         (["data.name=linear"], "data.name: must have classes"),

@@ -57,6 +57,10 @@ CLAIM = 'expect=[{claim="a", measure="%s", norm="%s"%s}]'
         ([CLAIM % ("accuracy_drop", "batch", ', against="none"')], r"expect\[0\].against: must"),
         (["noise={kind='pair'}", "last=1"], r"noise.rate: must be greater than 0"),
         (["noise={kind='none'}", "last=1"], r"noise.kind: must be another one than"),
+        (
+            ["noise={kind='open_set', rate=0.2, foreign='mnist'}", "last=1"],
+            r"noise.kind: must be a noise of labels",
+        ),
         (["noise={kind='pair', rate=0.2}"], r"last: must not be more than the 2 evaluations"),
         (
             [

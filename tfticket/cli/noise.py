@@ -8,20 +8,19 @@ from typing import Any
 
 import click
 
-from tfticket.cli.common import data_dir_option, json_option, print_columns, print_json
+from tfticket.cli.common import print_columns, print_json
 from tfticket.cli.noise_parts import (
+    DEFAULT_KIND,
     corrupted,
-    data_argument,
     estimated,
     kind_option,
     labels_option,
-    limit_option,
     matrix_option,
     network_options,
     run_audit,
-    seed_option,
     share,
     subject_of,
+    subject_options,
 )
 
 
@@ -34,13 +33,9 @@ def noise() -> None:
 
 
 @noise.command()
-@data_argument
 @labels_option
 @network_options
-@seed_option
-@limit_option
-@data_dir_option
-@json_option
+@subject_options
 def estimate(
     data: str,
     labels: Path | None,
@@ -64,7 +59,6 @@ def estimate(
 
 
 @noise.command()
-@data_argument
 @labels_option
 @click.option(
     "-o",
@@ -82,10 +76,7 @@ def estimate(
     help="How often networks are trained, each time on what was found clean before.",
 )
 @network_options
-@seed_option
-@limit_option
-@data_dir_option
-@json_option
+@subject_options
 def clean(
     data: str,
     labels: Path | None,
@@ -135,7 +126,6 @@ def clean(
 
 
 @noise.command()
-@data_argument
 @kind_option
 @click.option("--rate", type=click.FloatRange(0, 1), help="Its rate, in [0, 1].")
 @matrix_option
@@ -148,13 +138,10 @@ def clean(
     help="The .npz file to write: given labels, true labels and their receipt.",
 )
 @click.option("--overwrite", is_flag=True, help="Write over a file that is there.")
-@seed_option
-@limit_option
-@data_dir_option
-@json_option
+@subject_options
 def corrupt(
     data: str,
-    kind: str,
+    kind: str | None,
     rate: float | None,
     matrix: Path | None,
     exact: bool,
@@ -186,7 +173,10 @@ def corrupt(
         return
     print_columns(
         [
-            ("asked for", f"{share(rate)}, {kind}" if rate is not None else str(matrix)),
+            (
+                "asked for",
+                f"{share(rate)}, {kind or DEFAULT_KIND}" if rate is not None else str(matrix),
+            ),
             ("realized rate", f"{100 * made.realized_rate:.2f} %"),
             ("wrong labels", f"{int(made.changed.sum()):,} of {len(subject):,}"),
             ("sha256", made.sha256),
@@ -196,20 +186,16 @@ def corrupt(
 
 
 @noise.command()
-@data_argument
 @labels_option
 @kind_option
 @click.option("--rate", type=click.FloatRange(0, 1), help="Make so many labels wrong first.")
 @matrix_option
 @network_options
-@seed_option
-@limit_option
-@data_dir_option
-@json_option
+@subject_options
 def diagnose(
     data: str,
     labels: Path | None,
-    kind: str,
+    kind: str | None,
     rate: float | None,
     matrix: Path | None,
     seed: int,

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tfticket.cli.common import data_dir_option, json_option
+
 if TYPE_CHECKING:
     from tfticket.audit import Subject
     from tfticket.noisy import CleanSplit, NoiseEstimate, TransitionMatrix
 
 _INSTANCE = "instance"
 KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", _INSTANCE)
+DEFAULT_KIND = "symmetric"
 _NOT_KNOWN = "can't be told"
 
-data_argument = click.argument("data", metavar="DATA")
 labels_option = click.option(
     "--labels",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -24,18 +26,29 @@ labels_option = click.option(
     "labels are then the true ones.",
 )
 kind_option = click.option(
-    "--kind", type=click.Choice(KINDS), default="symmetric", help="Type of the noise of --rate."
+    "--kind", type=click.Choice(KINDS), help="Type of the noise of --rate.  [default: symmetric]"
 )
 matrix_option = click.option(
     "--matrix",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Any noise instead: a file (.npy, .csv) whose row i holds the probabilities of the labels "
-    "given to class i.",
+    help="Any noise instead: a file (.npy, .npz, .csv) whose row i holds the probabilities of the "
+    "labels given to class i.",
 )
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), help="Look at the first so many examples only."
-)
-seed_option = click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of it all.")
+
+
+def subject_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What labels are looked at, and how that is told."""
+    for option in (
+        json_option,
+        data_dir_option,
+        click.option(
+            "--limit", type=click.IntRange(min=1), help="Look at the first so many examples only."
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of it all."),
+        click.argument("data", metavar="DATA"),
+    ):
+        command = option(command)
+    return command
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,35 +149,28 @@ def estimated(estimate: NoiseEstimate, subject: Subject) -> list[tuple[str, str]
 
 
 def corrupted(
-    subject: Subject, kind: str, rate: float | None, matrix: Path | None, *, seed: int, exact: bool
+    subject: Subject,
+    kind: str | None,
+    rate: float | None,
+    matrix: Path | None,
+    *,
+    seed: int,
+    exact: bool,
 ) -> Subject:
     """Makes labels wrong by a rate or by a matrix, one of them."""
     if matrix is not None:
-        return subject.corrupted(_read_matrix(matrix), seed=seed, exact=exact)
+        if kind is not None:
+            raise click.UsageError("--kind is about --rate. Leave it out with --matrix.")
+        from tfticket.noisy import read_transition_file
+
+        return subject.corrupted(read_transition_file(matrix), seed=seed, exact=exact)
     assert rate is not None  # the command asked for one of them
     if kind == _INSTANCE:
         if exact:
             raise click.UsageError("Instance-dependent noise has no --exact number of labels.")
         return subject.corrupted_by_looks(rate, seed=seed)
-    return subject.corrupted(transition_of(kind, rate, subject), seed=seed, exact=exact)
-
-
-def _read_matrix(path: Path) -> TransitionMatrix:
-    import numpy as np
-
-    from tfticket.noisy import TransitionMatrix
-
-    try:
-        if path.suffix == ".npy":
-            rows = np.load(path, allow_pickle=False)
-        else:
-            rows = np.loadtxt(path, delimiter=",", ndmin=2)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{path} must hold a table of numbers, as .npy or as .csv without a header: {error}",
-            param_hint="--matrix",
-        ) from error
-    return TransitionMatrix(rows)
+    made = transition_of(kind or DEFAULT_KIND, rate, subject)
+    return subject.corrupted(made, seed=seed, exact=exact)
 
 
 def transition_of(kind: str, rate: float, subject: Subject) -> TransitionMatrix:

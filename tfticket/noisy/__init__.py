@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "open_set": "tfticket.noisy.corruption",
         "pair": "tfticket.noisy.transition",
         "read_label_file": "tfticket.noisy.labels",
+        "read_transition_file": "tfticket.noisy.transition_file",
         "symmetric": "tfticket.noisy.transition",
         "theory": "tfticket.noisy.theory",
     },

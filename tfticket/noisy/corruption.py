@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
-from tfticket.noisy.labels import checked_labels
-from tfticket.noisy.receipt import NO_CLASS, Corruption
+from tfticket.noisy.labels import NO_CLASS, checked_labels
+from tfticket.noisy.receipt import Corruption
 from tfticket.noisy.transition import TransitionMatrix, as_transition
 from tfticket.seeds import generator
 

@@ -13,11 +13,17 @@ from numpy.typing import ArrayLike
 from tfticket.errors import DataError
 
 _SUM_TOLERANCE = 1e-3  # what float16 probabilities of 1000 classes may be off by
+NO_CLASS = -1
+"""The true label of an example that belongs to none of the classes."""
 _LABEL_COLUMNS = ("given", "label", "labels", "y")
 
 
 def checked_labels(
-    labels: ArrayLike, num_classes: int | None = None, *, name: str = "labels"
+    labels: ArrayLike,
+    num_classes: int | None = None,
+    *,
+    name: str = "labels",
+    least: int = 0,
 ) -> np.ndarray:
     """Labels as a new array of shape (n,), int64; what was handed over is never changed.
 
@@ -26,9 +32,10 @@ def checked_labels(
         num_classes: How many classes there are, at least 2; None leaves the upper end open. It is
             never guessed from the largest label, which may be missing in a subset.
         name: What the error calls them.
+        least: The smallest label: 0, or `NO_CLASS` where examples may be of no class.
 
     Raises:
-        DataError: when they are no labels, or out of [0, num_classes).
+        DataError: when they are no labels, or out of [least, num_classes).
     """
     array = np.asarray(labels)
     if array.ndim == 2 and array.shape[1] == 1:
@@ -41,10 +48,10 @@ def checked_labels(
     if num_classes is not None and num_classes < 2:
         raise DataError(f"There must be at least 2 classes. Received: num_classes={num_classes}.")
     smallest, largest = int(array.min()), int(array.max())
-    if smallest < 0 or (num_classes is not None and largest >= num_classes):
+    if smallest < least or (num_classes is not None and largest >= num_classes):
         end = "infinity" if num_classes is None else num_classes
         raise DataError(
-            f"`{name}` must lie in [0, {end}). Received: labels from {smallest} to {largest}."
+            f"`{name}` must lie in [{least}, {end}). Received: labels from {smallest} to {largest}."
         )
     return array.astype(np.int64)
 

@@ -12,10 +12,8 @@ from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError, TicketError
 from tfticket.files import digest, read_arrays, write_arrays
-from tfticket.noisy.labels import checked_labels
+from tfticket.noisy.labels import NO_CLASS, checked_labels
 from tfticket.noisy.transition import ORIENTATION, as_transition
-
-NO_CLASS = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +48,7 @@ class Corruption:
 
     def __post_init__(self) -> None:
         given = checked_labels(self.given, self.num_classes, name="given")
-        # A class more, shifted by one, makes room for those that are of no class.
-        shifted = np.asarray(self.true) - NO_CLASS
-        true = checked_labels(shifted, self.num_classes + 1, name="true - (-1)") + NO_CLASS
+        true = checked_labels(self.true, self.num_classes, name="true", least=NO_CLASS)
         if len(given) != len(true):
             raise DataError(
                 "There must be a given label for each true one. Received: "

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
-from tfticket.noisy.labels import checked_labels
+from tfticket.noisy.labels import NO_CLASS, checked_labels
 from tfticket.noisy.transition import TransitionMatrix, as_transition, checked_prior
 
 KINDS = ("symmetric", "pair")
@@ -114,14 +114,15 @@ def label_quality(true: ArrayLike, given: ArrayLike, *, selected: ArrayLike) -> 
     the rightly labeled that are selected. NaN where there is nothing to take a share of.
 
     Args:
-        true: True labels, shape (n,).
+        true: True labels, shape (n,); -1 where an example is of no class.
         given: Given labels, shape (n,).
         selected: Which are selected: bool of shape (n,), or ids.
 
     Raises:
         DataError: when these are no labels, or differ in number.
     """
-    true, given = checked_labels(true, name="true"), checked_labels(given, name="given")
+    true = checked_labels(true, name="true", least=NO_CLASS)
+    given = checked_labels(given, name="given")
     _same_length(true, given)
     chosen = np.zeros(len(true), bool)
     chosen[np.asarray(selected)] = True

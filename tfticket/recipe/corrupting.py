@@ -78,29 +78,41 @@ def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
     return matrix
 
 
-def listed(run: RunDir, cells: Sequence[Mapping[str, Any]], noises: Iterable[Noise]) -> None:
-    """Writes what the branches of a run are, and which files of labels they are trained on.
+def listed(
+    run: RunDir,
+    cells: Sequence[Mapping[str, Any]],
+    noises: Iterable[Noise],
+    *,
+    foreign: Mapping[str, DataSet] | None = None,
+) -> None:
+    """Writes what the branches of a run are, and what their noise was made from.
 
     Args:
         run: Where to.
         cells: What each branch is.
         noises: All noises of the recipe.
+        foreign: Name to data set of what takes the place of examples.
 
     Raises:
         DataError: when a file of labels isn't there.
-        RunError: when one isn't what it was when the run began.
+        RunError: when a file or a data set isn't what it was when the run began.
     """
-    files = label_files(noises)
-    before = {}
+    others = {name: data.fingerprint for name, data in (foreign or {}).items()}
+    made_from = {"label_files": label_files(noises), "foreign_data": others}
+    before: dict[str, Any] = {}
     if run.cells.is_file():
-        before = json.loads(run.cells.read_text(encoding="utf-8")).get("label_files", {})
-    changed = [path for path in files if before.get(path, files[path]) != files[path]]
-    if changed:
-        raise RunError(
-            f"A file of labels must stay what it was when the run began. Received: `{changed[0]}` "
-            "with other content. Restore it, or begin anew with --fresh."
-        )
-    write_json(run.cells, {"cells": list(cells), **({"label_files": files} if files else {})})
+        before = json.loads(run.cells.read_text(encoding="utf-8"))
+    for key, hashes in made_from.items():
+        old = before.get(key, {})
+        changed = [name for name in hashes if old.get(name, hashes[name]) != hashes[name]]
+        if changed:
+            raise RunError(
+                "What wrong labels are made from must stay what it was when the run began. "
+                f"Received: `{changed[0]}` with other content. Restore it, or begin anew with "
+                "--fresh."
+            )
+    told = {key: hashes for key, hashes in made_from.items() if hashes}
+    write_json(run.cells, {"cells": list(cells), **told})
 
 
 def label_files(noises: Iterable[Noise]) -> dict[str, str]:

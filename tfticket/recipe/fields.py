@@ -24,6 +24,14 @@ ShareOrNone = Annotated[
 ]
 Decay = Annotated[float, Field(ge=0, lt=1, description="a number of at least 0 and below 1")]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, description="a list of texts")]
+DataName = Annotated[
+    str,
+    Field(
+        pattern=r"^(digits|mnist|fashion_mnist|cifar10|cifar100|linear|(tfds|folder|npz):.+)$",
+        description="one of digits, mnist, fashion_mnist, cifar10, cifar100, linear, "
+        "tfds:NAME, folder:PATH, npz:PATH",
+    ),
+]
 Boundaries = Annotated[
     tuple[Count, ...],
     Field(strict=False, min_length=1, description="a list of steps, one or more, each at least 1"),

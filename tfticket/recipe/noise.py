@@ -10,13 +10,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tfticket.recipe.consistency import Problem
-from tfticket.recipe.fields import Table, Text
+from tfticket.recipe.fields import DataName, Table, Text
 
 Rate = Annotated[float, Field(ge=0, le=1, description="a share in [0, 1], not a percentage")]
 
 
 _ROUNDING = 1e-6
 _WITHOUT_RATE = ("none", "matrix", "file")
+_KIND_OF = {"matrix": "matrix", "path": "file", "foreign": "open_set"}
+"""Each key that is of one kind alone."""
+_NOT_IN_NAMES = re.compile("[^A-Za-z0-9_.+-]")
 
 
 class Noise(Table):
@@ -24,13 +27,17 @@ class Noise(Table):
 
     Attributes:
         kind: `symmetric_inclusive` may draw the true label again, so fewer are wrong than `rate`
-            says. `matrix` is any transition matrix, `file` are labels that someone else gave.
+            says. `matrix` is any transition matrix, `file` are labels that someone else gave. With
+            `open_set` the labels stay, and examples of no class take the place of some.
         rate: Of the kinds that have one.
         exact: Whether the number of wrong labels is fixed; otherwise each label is drawn.
         matrix: Of the kind `matrix`: a row for each true class, of the probabilities of the given
             ones.
         path: Of the kind `file`: a file of labels (.npy, .npz, .csv, .txt) for all of the data
             set's training data, in its order. The data set's own labels are the true ones.
+        foreign: Of the kind `open_set`: the data set, by a name that `data.name` takes, whose
+            training examples take the place of a share `rate` of the training and the validation
+            data. They must have the same shape and type, in the same units.
     """
 
     kind: Literal[
@@ -42,6 +49,7 @@ class Noise(Table):
         "instance",
         "matrix",
         "file",
+        "open_set",
     ]
     rate: Rate = 0.0
     exact: bool = False
@@ -53,19 +61,21 @@ class Noise(Table):
         | None
     ) = None
     path: Text | None = None
+    foreign: DataName | None = None
 
     @property
     def label(self) -> str:
-        """What it is called: `symmetric0.5`, `file-<name>`."""
-        if self.path is not None:
-            return f"{self.kind}-{re.sub('[^A-Za-z0-9_.+-]', '_', PurePath(self.path).stem)}"
-        return self.kind if self.kind in _WITHOUT_RATE else f"{self.kind}{self.rate:g}"
+        """What it is called: `symmetric0.5`, `file-<name>`, `open_set0.4-<name>`."""
+        rate = "" if self.kind in _WITHOUT_RATE else f"{self.rate:g}"
+        source = self.foreign or self.path
+        name = "" if source is None else f"-{_NOT_IN_NAMES.sub('_', PurePath(source).stem)}"
+        return f"{self.kind}{rate}{name}"
 
     @model_serializer(mode="wrap")
     def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs that began before there were `matrix` and `path` go on with their recipe."""
+        """Runs that began before there were such keys go on with their recipe."""
         table: dict[str, Any] = handler(self)
-        unused = {name for name in ("matrix", "path") if getattr(self, name) is None}
+        unused = {name for name in _KIND_OF if getattr(self, name) is None}
         return {key: value for key, value in table.items() if key not in unused}
 
 
@@ -83,7 +93,7 @@ def noise_problems(noise: Noise, key: str) -> Iterator[Problem]:
             f"{noise.rate:g} for {noise.kind!r}.",
             (f"{key}.kind",),
         )
-    for name, kind in (("matrix", "matrix"), ("path", "file")):
+    for name, kind in _KIND_OF.items():
         if (getattr(noise, name) is not None) != (noise.kind == kind):
             yield Problem(
                 f"{key}.{name}",
@@ -100,5 +110,5 @@ def noise_problems(noise: Noise, key: str) -> Iterator[Problem]:
             "probabilities of the given labels of one true class. Received: sums of "
             f"{[round(sum(row), 6) for row in noise.matrix]}.",
         )
-    if noise.kind in ("none", "instance", "file") and noise.exact:
+    if noise.kind in ("none", "instance", "file", "open_set") and noise.exact:
         yield Problem(f"{key}.exact", f"isn't for {noise.kind!r}. Remove it.", (f"{key}.kind",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tfticket.noisy import INCV, Corruption
 from tfticket.recipe.building import compile_model, load_data, precision
 from tfticket.recipe.cells import largest
 from tfticket.recipe.corrupting import relabeled, training_labels, validation_labels
+from tfticket.recipe.foreign import foreign_data, open_training, open_validation
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.noisy_cells import iterations
 from tfticket.recipe.noisy_schema import NoisyRecipe
@@ -30,10 +32,12 @@ class NoisyExperiment:
     Attributes:
         recipe: The recipe.
         data: Its data set, with the labels that it came with.
+        foreign: Name to data set of all that takes the place of examples.
     """
 
     recipe: NoisyRecipe
     data: DataSet
+    foreign: Mapping[str, DataSet]
 
     @classmethod
     def load(cls, recipe: NoisyRecipe, data_dir: Path | None = None) -> NoisyExperiment:
@@ -42,14 +46,20 @@ class NoisyExperiment:
         Raises:
             DataError: when the data can't be found or used.
         """
-        return cls(recipe, load_data(recipe.data, data_dir))
+        loaded = load_data(recipe.data, data_dir)
+        return cls(recipe, loaded, foreign_data(recipe.noise, loaded, data_dir))
 
     def corruption(self, seed: int, noise: Noise) -> Corruption:
         """The labels of the training data, before and after; the same for all methods of a seed."""
+        if noise.foreign is not None:
+            return open_training(self.data, noise, seed, self.foreign)[1]
         return training_labels(self.data, noise, seed)
 
     def validation(self, seed: int, noise: Noise) -> tf.data.Dataset:
         """Validation data whose labels are as wrong as those of the training data, in batches."""
+        if noise.foreign is not None:
+            x, made = open_validation(self.data, noise, seed, self.foreign)
+            return self._batches(Split(x, made.given.astype(np.int32)))
         given = validation_labels(self.data, noise, seed).given
         return self._batches(relabeled(self.data.validation, given))
 
@@ -86,17 +96,21 @@ class NoisyExperiment:
         )
         return model
 
-    def feed(self, seed: int, corruption: Corruption, ids: np.ndarray | None = None) -> Feed:
+    def feed(
+        self, seed: int, noise: Noise, corruption: Corruption, ids: np.ndarray | None = None
+    ) -> Feed:
         """Training batches in an order that belongs to the seed; labels of shape (batch, 2).
 
         Args:
             seed: Of the run.
+            noise: Whose labels they are; open-set noise is in the inputs.
             corruption: Given labels, the first column, and true ones, the second.
             ids: Only these examples; None for all.
         """
         chosen = slice(None) if ids is None else ids
         labels = np.stack([corruption.given, corruption.true], axis=1).astype(np.int32)
-        split = Split(np.ascontiguousarray(self.data.train.x[chosen]), labels[chosen])
+        x = self._training_inputs(seed, noise)
+        split = Split(np.ascontiguousarray(x[chosen]), labels[chosen])
         return Feed(
             split,
             batch_size=min(self.recipe.data.batch_size, len(split)),
@@ -126,12 +140,17 @@ class NoisyExperiment:
             seed=seed,
         )
 
-    def inputs(self) -> np.ndarray:
-        """The training inputs as a network sees them, float32."""
-        scaled = self.data.train.x.astype(np.float32)
+    def inputs(self, seed: int, noise: Noise) -> np.ndarray:
+        """The training inputs of a seed and a noise as a network sees them, float32."""
+        scaled = self._training_inputs(seed, noise).astype(np.float32)
         scaled *= self.data.scale
         scaled += self.data.offset
         return scaled
+
+    def _training_inputs(self, seed: int, noise: Noise) -> np.ndarray:
+        if noise.foreign is None:
+            return self.data.train.x
+        return open_training(self.data, noise, seed, self.foreign)[0]
 
     def _batches(self, split: Split) -> tf.data.Dataset:
         return data.batches(split, scale=self.data.scale, offset=self.data.offset)

@@ -48,6 +48,12 @@ def _unique(recipe: NoisyRecipe) -> Iterator[Problem]:
 def _rates(recipe: NoisyRecipe) -> Iterator[Problem]:
     for number, noise in enumerate(recipe.noise):
         yield from noise_problems(noise, f"noise[{number}]")
+        if noise.foreign == recipe.data.name:
+            yield Problem(
+                f"noise[{number}].foreign",
+                f"must be another data set than data.name. Received: {noise.foreign!r} for both.",
+                ("data.name",),
+            )
 
 
 def _options(recipe: NoisyRecipe) -> Iterator[Problem]:
@@ -72,11 +78,19 @@ def _selection(recipe: NoisyRecipe) -> Iterator[Problem]:
         )
     if recipe.selection is not None and not needing:
         yield Problem("selection", "is of use only where a method asks for it.", ("methods",))
-    if {"incv", "held_out"} <= {method.name for method in recipe.methods}:
+    names = {method.name for method in recipe.methods}
+    if {"incv", "held_out"} <= names:
         yield Problem(
             "methods",
             "can't hold both incv and held_out: theory is about networks that were trained on "
             "everything, and incv trains on what it selected. Make two recipes.",
+        )
+    if "held_out" in names and any(noise.kind == "open_set" for noise in recipe.noise):
+        yield Problem(
+            "methods",
+            "can't hold held_out beside a noise of the kind open_set: theory is about examples "
+            "that have a class. Make two recipes.",
+            ("noise",),
         )
 
 

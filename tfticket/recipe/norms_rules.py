@@ -156,6 +156,12 @@ def _noise(recipe: NormsRecipe) -> Iterator[Problem]:
         yield Problem(
             "noise.kind", 'must be another one than "none". Remove [noise] to train on true labels.'
         )
+    if recipe.noise.kind == "open_set":
+        yield Problem(
+            "noise.kind",
+            "must be a noise of labels: what a network memorizes is told by wrong labels of "
+            "examples that have a class. Received: 'open_set', which is for the kind noisy.",
+        )
     yield from _last(recipe)
 
 

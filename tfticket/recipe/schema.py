@@ -11,21 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tfticket.recipe.fields import Count, ShareOrNone, Step, Table, Text, Texts
+from tfticket.recipe.fields import Count, DataName, ShareOrNone, Step, Table, Text, Texts
 from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
 
 class Data(Table):
     """Which examples, and how they are shown to the network."""
 
-    name: Annotated[
-        str,
-        Field(
-            pattern=r"^(digits|mnist|fashion_mnist|cifar10|cifar100|linear|(tfds|folder|npz):.+)$",
-            description="one of digits, mnist, fashion_mnist, cifar10, cifar100, linear, "
-            "tfds:NAME, folder:PATH, npz:PATH",
-        ),
-    ]
+    name: DataName
     batch_size: Count = 128
     validation: Annotated[
         Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)],

@@ -55,8 +55,12 @@ class NoisyWork:
 
     def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Trains what isn't finished yet, seed by seed; see `runner.Work`."""
-        noises = self._experiment.recipe.noise
-        listed(run, [cell.to_dict() for cell in self._cells], noises)
+        listed(
+            run,
+            [cell.to_dict() for cell in self._cells],
+            self._experiment.recipe.noise,
+            foreign=self._experiment.foreign,
+        )
         selections = Selections(self._experiment, run)
         for seed in self._experiment.recipe.seeds:
             for cell in self._cells:

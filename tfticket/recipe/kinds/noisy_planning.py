@@ -80,7 +80,7 @@ def _seconds_a_step(experiment: NoisyExperiment, cell: NoisyCell) -> float:
     pair = make_pair(experiment, plain, 0, forget_rate=0.0, corruption=corruption, split=None)
     steps = min(_MOST_TIMED_STEPS, experiment.recipe.train.steps)
     pair.steps_per_execution = steps
-    feed = experiment.feed(0, corruption)
+    feed = experiment.feed(0, cell.noise, corruption)
     feed.chunk_steps = steps
     ends: list[float] = []
     clock = keras.callbacks.LambdaCallback(

@@ -35,7 +35,7 @@ class Selections:
         key = (seed, noise.label)
         if key not in self._found:
             found = self._experiment.incv(seed).select(
-                self._experiment.inputs(),
+                self._experiment.inputs(seed, noise),
                 corruption.given,
                 folder=self._run.path / f"seeds/seed_{seed}/folds/{noise.label}",
             )
@@ -76,8 +76,10 @@ def compared(split: CleanSplit, corruption: Corruption) -> dict[str, float]:
 
 def matrices(split: CleanSplit, corruption: Corruption) -> dict[str, np.ndarray]:
     """Realized and estimated transition matrix, and the confusion of true class and prediction."""
+    known = corruption.true >= 0  # the others are of no class
+    predicted = split.probabilities.argmax(axis=1)
     counts = np.zeros((corruption.num_classes, corruption.num_classes), np.int64)
-    np.add.at(counts, (corruption.true, split.probabilities.argmax(axis=1)), 1)
+    np.add.at(counts, (corruption.true[known], predicted[known]), 1)
     return {
         "realized": corruption.realized,
         "estimated": split.estimate.matrix,

@@ -116,7 +116,7 @@ def train(
     for stage in planned:
         if largest:
             pair.relief.assign(stage.forget_rate / largest)
-        feed = experiment.feed(seed, corruption, stage.ids)
+        feed = experiment.feed(seed, cell.noise, corruption, stage.ids)
         feed.seek(done * feed.chunk_steps)
         pair.fit(
             x=feed.dataset(endless=True).map(_by_name),

@@ -26,6 +26,7 @@ NOISES = {
     "instance": "instance-dependent noise",
     "matrix": "noise by a matrix",
     "file": "labels of a file",
+    "open_set": "open-set noise",
 }
 """Kind of noise to what it is called in a sentence."""
 
