@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from tfticket.models import resnet20
+from tfticket.models import resnet20, resnet32
 from tfticket.state import named_variables, prunable_variables
 
 
@@ -13,6 +13,15 @@ def test_weights_of_the_papers():
     assert sum(size for key, size in sizes.items() if "_shortcut" in key) == 2_560
     assert sizes["output/kernel"] == 640
     assert len(sizes) == 20 + 2
+
+
+def test_resnet32_has_two_blocks_more_in_each_stage():
+    model = resnet32((32, 32, 3), 10)
+    kernels = prunable_variables(model)
+    assert len(kernels) == 32 + 2
+    assert sum(int(np.prod(v.shape)) for v in kernels.values()) == 464_432
+    assert model.get_layer("stage3_block5_relu").output.shape == (None, 8, 8, 64)
+    assert model.name == "resnet32"
 
 
 def test_keys_and_shapes():

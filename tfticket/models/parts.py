@@ -87,14 +87,22 @@ class Parts:
         return keras.layers.Dropout(self.dropout, seed=seed, name=f"{name}_dropout")(x)
 
     def convolve(
-        self, x: Any, count: int, name: str, *, size: int = 3, strides: int = 1, relu: bool = True
+        self,
+        x: Any,
+        count: int,
+        name: str,
+        *,
+        size: int = 3,
+        strides: int = 1,
+        padding: str = "same",
+        relu: bool = True,
     ) -> Any:
-        """Convolution with zero padding, normalization, ReLU."""
+        """Convolution, with zero padding unless `padding` is `valid`, normalization, ReLU."""
         channels = self.units(count)
         standardizes = isinstance(self.norm, Norm) and self.norm.standardizes_weights
         convolution = StandardizedConv2D if standardizes else keras.layers.Conv2D
         layer = convolution(
-            channels, size, strides=strides, padding="same", use_bias=self.norm is None,
+            channels, size, strides=strides, padding=padding, use_bias=self.norm is None,
             kernel_initializer=self.kernel(name), name=name,
         )  # fmt: skip
         return self.activate(layer(x), channels, name, relu=relu)

@@ -9,9 +9,10 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.models.cnn import cnn9
 from tfticket.models.dln import dln
 from tfticket.models.lottery import conv2, conv4, conv6, lenet_300_100
-from tfticket.models.resnet import resnet20
+from tfticket.models.resnet import resnet20, resnet32
 from tfticket.models.vggnet import vgg
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
@@ -19,7 +20,9 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "conv2": conv2,
     "conv4": conv4,
     "conv6": conv6,
+    "cnn9": cnn9,
     "resnet20": resnet20,
+    "resnet32": resnet32,
     "vgg": vgg,
     "dln": dln,
 }

@@ -23,7 +23,10 @@ from tfticket.recipe.schema import Recipe
 class Model(Table):
     """The network: one of the zoo by `name`, or any `.keras` file by `file`."""
 
-    name: Literal["lenet_300_100", "conv2", "conv4", "conv6", "resnet20", "vgg"] | None = None
+    name: (
+        Literal["lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg"]
+        | None
+    ) = None
     file: (
         Annotated[str, Field(pattern=r"\.keras$", description="a path to a .keras file")] | None
     ) = None

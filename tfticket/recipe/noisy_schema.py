@@ -27,7 +27,7 @@ Knowledge = Literal["given", "estimated"]
 class PlainModel(Table):
     """A network of the zoo. Each method but `held_out` trains two of them."""
 
-    name: Literal["lenet_300_100", "conv2", "conv4", "conv6", "resnet20", "vgg"]
+    name: Literal["lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg"]
     norm: Literal["none", "batch", "group", "layer"] | None = None
     width: Positive = 1.0
     dropout: Decay = 0.0

@@ -46,7 +46,9 @@ class Network(Table):
     `depth` is for `vgg` and `dln`. Without an `initializer` the network has its own.
     """
 
-    name: Literal["lenet_300_100", "conv2", "conv4", "conv6", "resnet20", "vgg", "dln"]
+    name: Literal[
+        "lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg", "dln"
+    ]
     depth: Count | None = None
     width: Positive = 1.0
     dropout: Decay = 0.0

@@ -19,7 +19,7 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.report.reading import RunFiles
 from tfticket.sparsity.mask import Mask
 
-_CHAINS = ("lenet", "conv", "vgg")
+_CHAINS = ("lenet", "conv", "vgg", "cnn")
 _MOST_PICTURES = 8
 
 
