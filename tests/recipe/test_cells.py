@@ -1,8 +1,8 @@
 import pytest
 from tiny_norms import recipe
 
-from tfticket.recipe.cells import cells, scaled
-from tfticket.recipe.training import Cosine, Piecewise, WarmupPiecewise
+from tfticket.recipe.cells import cells, largest, scaled
+from tfticket.recipe.training import Cosine, Linear, Piecewise, WarmupPiecewise
 
 
 def branches(*changes):
@@ -57,6 +57,9 @@ def test_an_arm_keeps_to_the_seeds_of_the_recipe():
 
 
 def test_a_schedule_is_stretched_with_the_training():
+    linear = scaled(Linear(initial=0.4, decay_steps=100, constant_steps=10), 4.0)
+    assert linear == Linear(initial=0.1, decay_steps=400, constant_steps=40)
+    assert largest(linear) == 0.1
     cosine = scaled(Cosine(initial=0.4, decay_steps=100, warmup_steps=10), 4.0)
     assert (cosine.initial, cosine.decay_steps, cosine.warmup_steps) == (0.1, 400, 40)
     steps = scaled(Piecewise(boundaries=(10, 20), values=(0.4, 0.2, 0.1)), 0.5)

@@ -48,6 +48,13 @@ def test_networks_of_a_seed_differ_by_name(experiment):
     assert (kernels[0] != kernels[2]).any()
 
 
+def test_networks_that_look_at_labels_may_have_a_schedule_of_their_own(experiment):
+    assert float(experiment.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.005)
+    own = 'selection={epochs=6, learning_rate={schedule="linear", initial=0.2, decay_steps=9}}'
+    given = NoisyExperiment.load(recipe("methods=['incv']", own))
+    assert float(given.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize(
     ("kind", "rate"),
     [("none", 0.0), ("symmetric_inclusive", 0.36), ("pair", 0.4), ("cifar10_asymmetric", 0.2)],

@@ -4,6 +4,9 @@ from tiny_noisy import SELECTION, recipe, tables
 from tfticket.errors import RecipeError
 from tfticket.recipe.parsing import parse
 
+BAD_SCHEDULE = (
+    "selection={epochs=6, learning_rate={schedule='piecewise', boundaries=[5], values=[0.1]}}"
+)
 OPEN_SET = "noise=[{kind='open_set', rate=0.2, foreign='npz:other.npz'}]"
 
 
@@ -29,6 +32,10 @@ OPEN_SET = "noise=[{kind='open_set', rate=0.2, foreign='npz:other.npz'}]"
         (
             ["methods=['held_out']", SELECTION, OPEN_SET],
             "methods: can't hold held_out beside a noise of the kind open_set",
+        ),
+        (
+            ["methods=['incv']", BAD_SCHEDULE],
+            "selection.learning_rate.values: must have one value more",
         ),
         (["last=3"], "last: must not be more than the 2 evaluations"),
         (["methods=[{name='decoupling', warmup=3}]"], "methods[0].warmup: must not be longer"),

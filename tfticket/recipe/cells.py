@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfticket.recipe.norms_schema import Arm, Norm, NormsRecipe, Subnetwork
-from tfticket.recipe.training import Cosine, Piecewise, WarmupPiecewise
+from tfticket.recipe.training import Cosine, Linear, Piecewise, WarmupPiecewise
 
-Rate = float | Piecewise | Cosine | WarmupPiecewise
+Rate = float | Piecewise | Cosine | Linear | WarmupPiecewise
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def cells(recipe: NormsRecipe) -> tuple[Cell, ...]:
 
 def largest(rate: Rate) -> float:
     """A learning rate, or the largest value of a schedule."""
-    if isinstance(rate, Cosine):
+    if isinstance(rate, Cosine | Linear):
         return rate.initial
     return max(rate.values) if isinstance(rate, Piecewise | WarmupPiecewise) else rate
 
@@ -140,6 +140,12 @@ def scaled(rate: Rate, stretch: float) -> Rate:
             decay_steps=max(1, round(rate.decay_steps * stretch)),
             alpha=rate.alpha,
             warmup_steps=round(rate.warmup_steps * stretch),
+        )
+    if isinstance(rate, Linear):
+        return Linear(
+            initial=rate.initial / stretch,
+            decay_steps=max(1, round(rate.decay_steps * stretch)),
+            constant_steps=round(rate.constant_steps * stretch),
         )
     if isinstance(rate, Piecewise | WarmupPiecewise):
         update: dict[str, Any] = {

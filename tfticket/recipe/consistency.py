@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfticket.recipe.schema import Recipe
-from tfticket.recipe.training import Cosine, Piecewise, RmsProp, Sgd, WarmupPiecewise
+from tfticket.recipe.training import (
+    Cosine,
+    LearningRate,
+    Piecewise,
+    RmsProp,
+    Sgd,
+    WarmupPiecewise,
+)
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,16 @@ def optimizer(recipe: Recipe) -> Iterator[Problem]:
 
 def learning_rate(recipe: Recipe) -> Iterator[Problem]:
     """Boundaries and values of a schedule that don't fit together."""
-    rate = recipe.train.learning_rate
-    key = "train.learning_rate"
+    yield from schedule_problems(recipe.train.learning_rate, "train.learning_rate")
+
+
+def schedule_problems(rate: LearningRate, key: str) -> Iterator[Problem]:
+    """The same of any learning rate.
+
+    Args:
+        rate: A number or a table.
+        key: Its dotted key.
+    """
     if isinstance(rate, Piecewise | WarmupPiecewise):
         if len(rate.values) != len(rate.boundaries) + 1:
             yield Problem(

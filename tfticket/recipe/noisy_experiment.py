@@ -130,7 +130,8 @@ class NoisyExperiment:
         table, train = self.recipe.selection, self.recipe.train
         if table is None:
             raise DataError("Nothing can be selected without a table [selection] in the recipe.")
-        rate = table.learning_rate or largest(train.learning_rate)
+        given = table.learning_rate
+        rate: LearningRate = largest(train.learning_rate) if given is None else given
         return INCV(
             lambda fold_seed: self.network(fold_seed, "fold", rate),
             epochs=table.epochs,

@@ -12,6 +12,7 @@ from tfticket.recipe.consistency import (
     listed,
     nearest_divisor,
     optimizer,
+    schedule_problems,
     twice,
 )
 from tfticket.recipe.noise import noise_problems
@@ -78,6 +79,8 @@ def _selection(recipe: NoisyRecipe) -> Iterator[Problem]:
         )
     if recipe.selection is not None and not needing:
         yield Problem("selection", "is of use only where a method asks for it.", ("methods",))
+    if recipe.selection is not None and recipe.selection.learning_rate is not None:
+        yield from schedule_problems(recipe.selection.learning_rate, "selection.learning_rate")
     names = {method.name for method in recipe.methods}
     if {"incv", "held_out"} <= names:
         yield Problem(

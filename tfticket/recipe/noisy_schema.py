@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tfticket.recipe.fields import Count, Decay, Positive, ShareOrNone, Step, Table, Text
 from tfticket.recipe.noise import Noise, Rate
 from tfticket.recipe.schema import Recipe
+from tfticket.recipe.training import LearningRate
 
 MethodName = Literal[
     "cross_entropy",
@@ -104,13 +105,15 @@ class Selection(Table):
     """How networks predict what they weren't trained on, to estimate the noise and to select.
 
     Few epochs serve better than many, unless memorization is what is looked at. Without a learning
-    rate the largest of `train.learning_rate` is taken.
+    rate the largest of `train.learning_rate` is taken. Steps of a schedule are those of one
+    network: epochs of the first iteration are shorter than those of later ones, which train on the
+    selected examples too.
     """
 
     epochs: Count
     folds: Annotated[int, Field(ge=2, description="a whole number of at least 2")] = 2
     iterations: Count = 4
-    learning_rate: Positive | None = None
+    learning_rate: LearningRate | None = None
 
 
 class NoisyClaim(Table):

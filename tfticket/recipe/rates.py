@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 
-from tfticket.recipe.training import Cosine, Piecewise, WarmupPiecewise
+from tfticket.recipe.training import Cosine, Linear, Piecewise, WarmupPiecewise
 
 
 def learning_rate(
-    table: float | Piecewise | Cosine | WarmupPiecewise,
+    table: float | Piecewise | Cosine | Linear | WarmupPiecewise,
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """What a Keras optimizer takes as `learning_rate`."""
     schedules = keras.optimizers.schedules
@@ -20,6 +20,8 @@ def learning_rate(
         return WarmupPiecewiseSchedule(
             table.warmup_steps, list(table.boundaries), list(table.values)
         )
+    if isinstance(table, Linear):
+        return LinearSchedule(table.initial, table.decay_steps, table.constant_steps)
     if isinstance(table, Cosine) and table.warmup_steps:
         return schedules.CosineDecay(
             0.0,
@@ -62,4 +64,35 @@ class WarmupPiecewiseSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "warmup_steps": self.warmup_steps,
             "boundaries": self.boundaries,
             "values": self.values,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tfticket")
+class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Constant, then a line down to 0.
+
+    Source: the program of Han et al. (2018, arXiv:1804.06872), constant for 80 of 200 epochs.
+
+    Args:
+        initial: The rate at the beginning.
+        decay_steps: Steps of the line, at least 1.
+        constant_steps: Steps before it.
+    """
+
+    def __init__(self, initial: float, decay_steps: int, constant_steps: int = 0) -> None:
+        self.initial = initial
+        self.decay_steps = decay_steps
+        self.constant_steps = constant_steps
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at a step."""
+        gone = keras.ops.cast(step, "float32") - self.constant_steps
+        return self.initial * (1.0 - keras.ops.clip(gone / self.decay_steps, 0.0, 1.0))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {
+            "initial": self.initial,
+            "decay_steps": self.decay_steps,
+            "constant_steps": self.constant_steps,
         }

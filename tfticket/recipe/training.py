@@ -89,6 +89,15 @@ class Cosine(Table):
     warmup_steps: Step = 0
 
 
+class Linear(Table):
+    """`initial` for `constant_steps`, then a line down to 0 over `decay_steps`."""
+
+    schedule: Literal["linear"] = "linear"
+    initial: Positive
+    decay_steps: Count
+    constant_steps: Step = 0
+
+
 class WarmupPiecewise(Table):
     """A line from 0 to `values[0]` over `warmup_steps`, then as `piecewise`."""
 
@@ -108,10 +117,11 @@ LearningRate = Annotated[
     Annotated[Positive, Tag("constant")]
     | Annotated[Piecewise, Tag("piecewise")]
     | Annotated[Cosine, Tag("cosine")]
+    | Annotated[Linear, Tag("linear")]
     | Annotated[WarmupPiecewise, Tag("warmup_piecewise")],
     Discriminator(_rate_kind),
     Field(
-        description="a number greater than 0, or a table with `schedule` = piecewise, cosine or "
-        "warmup_piecewise"
+        description="a number greater than 0, or a table with `schedule` = piecewise, cosine, "
+        "linear or warmup_piecewise"
     ),
 ]
