@@ -41,6 +41,14 @@ def judge(
     """
     everything, counts = windows.counts[0], windows.counts[window]
     k = windows.num_classes
+    occurring = np.flatnonzero(everything.sum(axis=0))
+    if len(occurring) == 1:
+        return (
+            f"Only one label occurs, {occurring[0]}: networks that were taught one class can't "
+            "tell who is of another.",
+            0.0,
+            1.0,
+        )
     unseen = np.flatnonzero((everything.sum(axis=1) == 0) & (everything.sum(axis=0) > 0))
     if everything[:, unseen].sum() > _UNSEEN / k * everything.sum():
         return f"No held-out example was predicted as class {_listed(unseen)}.", low, 1.0

@@ -5,7 +5,7 @@ how probable each class is once the given label y is known too:
 
     P(true = j | x, y) = q_j T_jy / sum_i q_i T_iy
 
-A label is suspect when it isn't the most probable one. Ranking by this instead of by the network's
+A label is suspect when another one is more probable. Ranking by this instead of by the network's
 probabilities alone weighs a network's doubt against how rare wrong labels are: of a 4 that looks
 like a 9, a right label is the likelier explanation when 1 % are wrong, and a wrong one at 50 %.
 The threshold needs no tuning, and the mean of the probabilities is the precision to expect.
@@ -14,7 +14,8 @@ Held-out probabilities aren't q yet. A network that was trained on given labels 
 probabilities, of which q are those behind: p = q M, where M = (1 - l) I + l T says how far it did.
 And networks are over- or underconfident, which a temperature t corrects, q^(1/t); an even share is
 mixed in for mistakes that they are sure of. The three numbers are those under which the given
-labels are most likely, the largest sum of log sum_j q_j T_jy on a grid.
+labels are most likely, the largest sum of log sum_j q_j T_jy on a grid, without an l whose M has no
+inverse (half of the labels of two classes wrong, and all learned): no q follows from p there.
 
 The idea to rank labels by out-of-sample probabilities is that of confident learning (Northcutt,
 Jiang & Chuang 2021, arXiv:1911.00068).
@@ -37,6 +38,8 @@ _EVEN = (0.0, 0.01, 0.1)  # of the noise rate: more would explain the noise away
 _FLOOR = 1e-7
 _ANY_CONFUSION = 0.05  # share of the noise that may be of a kind that T knows nothing of
 _TINY = 1e-12
+_LARGEST_CONDITION = 1e6  # of M; beyond it, rounding would be taken for probabilities
+_TIE = 1e-9  # probabilities that differ by less are equal
 _FITTED_ON = 4000
 
 
@@ -107,10 +110,12 @@ def find_suspects(
     posterior = fit.probabilities * matrix[:, labels].T
     posterior /= posterior.sum(axis=1, keepdims=True)
     everyone = np.arange(len(labels))
-    wrong = 1 - posterior[everyone, labels]
+    own = posterior[everyone, labels]
+    wrong = 1 - own
     best = posterior.argmax(axis=1)
     order = np.lexsort((everyone, -wrong))
-    ids = order[best[order] != labels[order]]
+    is_suspect = posterior.max(axis=1) > own + _TIE
+    ids = order[is_suspect[order]]
     return Suspects(ids, labels[ids], best[ids], wrong[ids], wrong, fit.learned, fit.temperature)
 
 
@@ -129,6 +134,8 @@ def _calibrated(probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarra
     likelihood = matrix[:, labels[part]].T
     best, rate = (-np.inf, 0.0, 1.0, 0.0), 1 - np.diag(matrix).mean()
     for learned in _LEARNED:
+        if np.linalg.cond(_mixing(matrix, learned)) > _LARGEST_CONDITION:
+            continue
         logs = _unmixed(probabilities[part], matrix, learned)
         for temperature in _TEMPERATURES.tolist():
             powers = _tempered(logs, temperature)
@@ -143,9 +150,13 @@ def _calibrated(probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarra
 
 def _unmixed(probabilities: np.ndarray, matrix: np.ndarray, learned: float) -> np.ndarray:
     """Logarithms of the class probabilities behind those of labels, as far as T was learned."""
-    mixing = (1 - learned) * np.eye(len(matrix)) + learned * matrix
+    mixing = _mixing(matrix, learned)
     behind = np.maximum(np.linalg.solve(mixing.T, probabilities.T).T, _FLOOR)
     return np.log(behind / behind.sum(axis=1, keepdims=True))
+
+
+def _mixing(matrix: np.ndarray, learned: float) -> np.ndarray:
+    return (1 - learned) * np.eye(len(matrix)) + learned * matrix
 
 
 def _tempered(logs: np.ndarray, temperature: float) -> np.ndarray:

@@ -9,6 +9,7 @@ the transpose; `TransitionMatrix` refuses a matrix whose columns sum to 1 and wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,7 +66,7 @@ class TransitionMatrix:
 
 def as_transition(value: TransitionMatrix | ArrayLike) -> TransitionMatrix:
     """Any matrix as a checked one; raises `DataError` when it is no transition matrix."""
-    return value if isinstance(value, TransitionMatrix) else TransitionMatrix(np.asarray(value))
+    return value if isinstance(value, TransitionMatrix) else TransitionMatrix(_checked(value))
 
 
 def symmetric(num_classes: int, rate: float, *, inclusive: bool = False) -> TransitionMatrix:
@@ -151,7 +152,13 @@ def checked_prior(prior: ArrayLike | None, num_classes: int) -> np.ndarray:
 
 
 def _checked(matrix: ArrayLike) -> np.ndarray:
-    array = np.array(matrix, np.float64)
+    try:
+        array = np.array(matrix, np.float64)
+    except (TypeError, ValueError) as error:  # words, or rows of several lengths
+        raise DataError(
+            "A transition matrix must be a table of numbers, of the shape (k, k). Received: "
+            f"{error}."
+        ) from error
     if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
         raise DataError(
             "A transition matrix must have the shape (k, k) with k at least 2. Received: "
@@ -175,12 +182,14 @@ def _checked(matrix: ArrayLike) -> np.ndarray:
 
 
 def _checked_rate(rate: float) -> float:
-    if not 0 <= rate <= 1:
-        raise DataError(f"A noise rate must be in [0, 1], never percent. Received: {rate}.")
+    if not isinstance(rate, Real) or not 0 <= rate <= 1:
+        raise DataError(f"A noise rate must be in [0, 1], never percent. Received: {rate!r}.")
     return float(rate)
 
 
 def _checked_classes(num_classes: int) -> int:
-    if num_classes < 2:
-        raise DataError(f"There must be at least 2 classes. Received: {num_classes}.")
+    if not isinstance(num_classes, Integral) or num_classes < 2:
+        raise DataError(
+            f"There must be at least 2 classes, a whole number. Received: {num_classes!r}."
+        )
     return int(num_classes)
