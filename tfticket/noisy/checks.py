@@ -6,13 +6,15 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
+from keras.src.models.functional import Functional
 
 from tfticket.errors import DataError, ModelError
 from tfticket.noisy.truth import split_truth
 
 
 def check_pair(first: keras.Model, second: keras.Model) -> None:
-    """Raises a `ModelError` unless they are two models that share no variable."""
+    """Raises a `ModelError` unless they are two models of as many classes that share nothing."""
     for network in (first, second):
         if not isinstance(network, keras.Model):
             raise ModelError(f"Both networks must be Keras models. Received: {network!r}.")
@@ -23,6 +25,19 @@ def check_pair(first: keras.Model, second: keras.Model) -> None:
             f"Received: {first.name!r} and {second.name!r}, which share {len(shared)} variables. "
             "Build the model twice."
         )
+    sizes = [_output_size(network) for network in (first, second)]
+    if None not in sizes and sizes[0] != sizes[1]:
+        raise ModelError(
+            "Both networks must tell the same classes apart. Received: outputs of size "
+            f"{sizes[0]} and {sizes[1]}."
+        )
+
+
+def _output_size(network: keras.Model) -> int | None:
+    """Size of the last axis of what a model gives; None when that can't be seen yet."""
+    known = isinstance(network, (keras.Sequential, Functional)) and network.built
+    shape = network.output_shape if known else None
+    return shape[-1] if isinstance(shape, tuple) and isinstance(shape[-1], int) else None
 
 
 def check_beginnings(first: keras.Model, second: keras.Model) -> None:
@@ -67,7 +82,9 @@ def check_logits(loss: Any, outputs: str) -> None:
 
 
 def check_labels(y: Any, classes: int | None) -> None:
-    """Raises a `DataError` when labels in memory are out of range.
+    """Raises a `DataError` when there are no labels, or those in memory are out of range.
+
+    Floats that are whole numbers are labels too, and of two classes also shares in [0, 1].
 
     Labels in a data set can't be looked at before they come; then TensorFlow raises on a CPU.
 
@@ -78,12 +95,21 @@ def check_labels(y: Any, classes: int | None) -> None:
     if y is None or classes is None:
         return
     for labels in split_truth(y):
-        if not isinstance(labels, np.ndarray) or labels.dtype.kind not in "iu" or not labels.size:
-            continue
-        is_column = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
-        low, high = int(labels.min()), int(labels.max())
-        if is_column and (low < 0 or high >= classes):
-            raise DataError(
-                f"Labels must be integers in [0, {classes}), as many classes as the networks "
-                f"have. Received: labels from {low} to {high}."
-            )
+        if isinstance(labels, tf.Tensor) and hasattr(labels, "numpy"):
+            labels = labels.numpy()
+        if isinstance(labels, np.ndarray) and labels.dtype.kind in "iuf":
+            _check_array(labels, classes)
+
+
+def _check_array(labels: np.ndarray, classes: int) -> None:
+    if not len(labels):
+        raise DataError("There must be at least one sample to learn from. Received: no labels.")
+    if labels.ndim != 1 and (labels.ndim != 2 or labels.shape[1] != 1):
+        return  # one-hot rows are the loss's affair
+    low, high = labels.min(), labels.max()
+    outside = not (low >= 0 and high <= classes - 1)  # also NaN
+    if outside or (classes > 2 and (labels != np.round(labels)).any()):
+        raise DataError(
+            f"Labels must be integers in [0, {classes}), as many classes as the networks "
+            f"have. Received: labels from {low} to {high}, {labels.dtype}."
+        )

@@ -199,6 +199,11 @@ class INCV:
 
 
 def _check(x: np.ndarray, labels: np.ndarray, folds: int) -> None:
+    if x.ndim == 0 or x.dtype.kind not in "uifb":
+        raise DataError(
+            "`x` must be numbers of shape (n, ...), as the model takes them. Received: shape "
+            f"{x.shape}, {x.dtype}."
+        )
     if len(x) != len(labels):
         raise DataError(
             f"There must be a label for each input. Received: {len(x)} inputs, {len(labels)} "
@@ -209,6 +214,13 @@ def _check(x: np.ndarray, labels: np.ndarray, folds: int) -> None:
             f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or more. "
             f"Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
         )
+    for start in range(0, len(x), _HASHED_AT_ONCE):
+        finite = np.isfinite(x[start : start + _HASHED_AT_ONCE]).reshape(-1, x[0].size).all(axis=1)
+        if not finite.all():
+            raise DataError(
+                "`x` must be finite: one NaN makes NaN of all weights. Received: NaN or infinity "
+                f"in example {start + int(finite.argmin())}. Remove or mend such examples."
+            )
 
 
 def _check_shape(x: np.ndarray, model: keras.Model) -> None:
