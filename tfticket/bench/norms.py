@@ -17,7 +17,7 @@ _PASSES = 20
 
 
 def tracked_fit(*, tracked: bool) -> Task:
-    """A `fit` of some 50 seconds, with a tracker at its default budget or without."""
+    """A `fit` of half a minute or so, with a tracker at its default budget or without."""
     digits = data.load("digits")
     model = models.build("conv2", digits.input_shape, digits.num_classes, width=0.5)
     model.compile("sgd", models.loss_for(model), steps_per_execution=_CHUNK, jit_compile=False)
