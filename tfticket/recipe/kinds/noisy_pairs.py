@@ -16,8 +16,8 @@ from tfticket.noisy import (
     ForgetRate,
     ForwardCorrection,
     GeneralizedCrossentropy,
-    theory,
 )
+from tfticket.noisy.staging import stages as staged
 from tfticket.noisy.updates import Update
 from tfticket.recipe.noisy_cells import NoisyCell
 from tfticket.recipe.noisy_experiment import NoisyExperiment
@@ -56,23 +56,17 @@ def stages(
 ) -> tuple[Stage, ...]:
     """What a cell is trained on, one after the other.
 
-    For `incv` as in Chen et al. (2019, arXiv:1905.05040), algorithm 3: first the selected examples,
-    of which the residual noise is forgotten; then candidates join them. The paper draws so many of
-    each into a batch. Here they come as often as there are of them, and as many of a batch are kept
-    as there should be right labels among its selected ones.
+    For `incv` what was selected, then the candidates with it: see `tfticket.noisy.staging`.
     """
     method = cell.method
     intervals = cell.steps // experiment.recipe.train.evaluate_every
     if method.name != "incv":
         return (Stage(intervals, _forget_rate(method, corruption, split)),)
     assert split is not None  # the rules ask for it
-    residual = theory.expected(split.estimate.matrix).residual_noise
-    both = np.union1d(split.clean, split.candidate)
-    kept = (1 - residual) * len(split.clean) / len(both)
     first = min(method.warmup, intervals)
     planned = (
-        Stage(first, residual, split.clean),
-        Stage(intervals - first, 1 - kept, both),
+        Stage(length, part.forget_rate, part.ids)
+        for length, part in zip((first, intervals - first), staged(split), strict=True)
     )
     return tuple(stage for stage in planned if stage.intervals)
 
