@@ -11,14 +11,15 @@ TRUE = np.arange(300) % CLASSES
 NOISY = corrupt(TRUE, symmetric(CLASSES, 0.1), seed=0, exact=True)
 
 
-def compared():
-    split = split_of(NOISY.given, TRUE)
+def compared(given=NOISY.given, true=TRUE):
+    split = split_of(given, true)
     suspects = find_suspects(split.labels, split.probabilities, transition=split.estimate.matrix)
     return compare_with_cleanlab(split, suspects)
 
 
 def test_without_cleanlab_there_is_nothing_to_compare(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    for name in ("cleanlab", "cleanlab.filter"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert compared() is None
 
 
@@ -26,3 +27,10 @@ def test_cleanlab_finds_the_same_in_clear_cases():
     pytest.importorskip("cleanlab")
     found = compared()
     assert (found.ours, found.theirs, found.both) == (30, 30, 30)
+
+
+def test_a_class_of_one_example_is_nothing_to_warn_of():
+    pytest.importorskip("cleanlab")
+    labels = np.where(TRUE == 2, 0, TRUE)
+    labels[2] = 2
+    assert compared(labels, labels).theirs == 0

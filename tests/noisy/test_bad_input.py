@@ -183,7 +183,7 @@ def test_little_to_select_from(labels, settings):
 
 
 FAR = {"float": np.array([0.0, 1, 7] * 5), "nan": np.full(15, np.nan), "half": np.full(15, 0.5)}
-FAR |= {"tensor": tf.constant([0, 1, 3] * 5), "column": -np.ones((15, 1))}
+FAR |= {"tensor": tf.constant([0, 1, 3] * 5), "column": np.full((15, 1), -2)}
 
 
 @pytest.mark.usefixtures("seeded")
@@ -193,10 +193,20 @@ def test_labels_of_any_type_are_looked_at_before_training(labels):
     model = compiled_pair()
     before = model.get_weights()
     for y in (labels, {"given": np.zeros(15, int), "true": labels}):
-        with pytest.raises(DataError, match=r"in \[0, 3\).*Received"):
+        with pytest.raises(DataError, match=r"in \[(0|-1), 3\).*Received"):
             fit(model, samples(15)[0], y)
     for ours, theirs in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_true_label_of_an_example_may_be_that_it_has_none():
+    x, y = samples(8)
+    with pytest.raises(DataError, match=r"in \[0, 3\)"):
+        fit(compiled_pair(), x, {"given": np.full(8, -1), "true": y})
+    model = compiled_pair()
+    fit(model, x, {"given": y, "true": np.full(8, -1)})
+    assert model.selection().label_precision == 0
 
 
 @pytest.mark.usefixtures("seeded")

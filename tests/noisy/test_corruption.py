@@ -105,15 +105,25 @@ def test_noise_that_depends_on_the_example():
 
 def test_noise_by_example_at_the_ends_of_its_range():
     x, y = images(50), LABELS[:50]
-    assert instance_dependent(x, y, num_classes=10, rate=0, seed=0).realized_rate < 0.2
-    assert instance_dependent(x, y, num_classes=10, rate=1, seed=0).realized_rate > 0.8
+    assert instance_dependent(x, y, num_classes=10, rate=0, seed=0).realized_rate == 0
+    assert instance_dependent(x, y, num_classes=10, rate=1, seed=0).realized_rate == 1
     flat = np.zeros_like(x)
     assert 0 < instance_dependent(flat, y, num_classes=10, rate=0.5, seed=0).realized_rate < 1
-    for rate in (-0.1, 1.5, 30):
-        with pytest.raises(DataError, match="`rate` must be in"):
+    for rate in (-0.1, 1.5, 30, np.nan, None, "0.2"):
+        with pytest.raises(DataError, match="rate must be in"):
             instance_dependent(x, y, num_classes=10, rate=rate, seed=0)
     with pytest.raises(DataError, match="an example for each label"):
         instance_dependent(x[:10], y, num_classes=10, rate=0.5, seed=0)
+    for value in (np.nan, np.inf):
+        with pytest.raises(DataError, match="`x` must be finite"):
+            instance_dependent(np.where(x == x.max(), value, x), y, num_classes=10, rate=0.5, seed=0)
+
+
+def test_flip_rates_of_examples_spread_around_the_rate():
+    x, y = images(20_000), LABELS
+    for rate in (0.03, 0.2, 0.9):
+        made = instance_dependent(x, y, num_classes=10, rate=rate, seed=0)
+        assert made.realized_rate == pytest.approx(rate, abs=0.008)
 
 
 def test_examples_of_no_class():
@@ -134,12 +144,14 @@ def test_examples_of_no_class():
     [
         {"rate": 1.5},
         {"foreign": images(10)},
-        {"foreign": np.zeros((600, 2, 2, 1))},
+        {"rate": None},
+        {"foreign": np.zeros((600, 2, 2, 1), "uint8")},
+        {"foreign": images() / 255},
         {"x": images(5)},
     ],
 )
 def test_foreign_examples_must_fit(changes):
     arguments = {"x": images(), "foreign": images(seed=1), "rate": 0.5, **changes}
     x = arguments.pop("x")
-    with pytest.raises(DataError, match="`foreign`"):
+    with pytest.raises(DataError, match="`foreign`|rate must be in"):
         open_set(x, LABELS[:600], num_classes=10, seed=0, **arguments)

@@ -33,6 +33,13 @@ def _logits_gce():
     return GeneralizedCrossentropy(from_logits=True)
 
 
+@pytest.mark.parametrize("loss", [GeneralizedCrossentropy(), ForwardCorrection(np.eye(3))])
+def test_a_label_that_is_no_class_is_no_number(loss):
+    # As Keras' own cross-entropy on a GPU; a constant would teach nothing and never be noticed.
+    values = loss.call(np.array([0, 3, -1]), np.full((3, 3), 1 / 3, "float32"))
+    np.testing.assert_array_equal(np.isnan(values), [False, True, True])
+
+
 def test_gce_has_a_finite_gradient_where_the_probability_is_zero():
     logits = tf.constant([[200.0, 0.0, 0.0]])
     with tf.GradientTape() as tape:

@@ -102,6 +102,14 @@ def test_quality_of_a_selection_by_hand():
     assert label_quality(true, labels, selected=[0, 2]) == (0.5, 0.5)
     assert label_quality(true, labels, selected=[True, True, False, False]) == (1, 1)
     assert np.isnan(label_quality(true, labels, selected=np.zeros(4, bool))[0])
+    assert label_quality(true, labels, selected=[])[1] == 0
+    for selected in ([4], [-1], [0.0, 1.0], [True], [[0], [1]]):
+        with pytest.raises(DataError, match=r"`selected` must be bool of shape \(4,\)"):
+            label_quality(true, labels, selected=selected)
+
+
+def test_an_example_of_no_class_has_no_right_label():
+    assert label_quality([0, -1, 1], [0, 0, 1], selected=[0, 1]) == (0.5, 0.5)
 
 
 def test_what_makes_no_sense_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,10 @@ def compare_with_cleanlab(split: CleanSplit, suspects: Suspects) -> Agreement | 
         filters = importlib.import_module("cleanlab.filter")
     except ImportError:
         return None
-    found = np.asarray(filters.find_label_issues(split.labels, split.probabilities, n_jobs=1))
+    with warnings.catch_warnings():  # it warns of a class with one example or none, and flags none
+        warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)
+        issues = filters.find_label_issues(split.labels, split.probabilities, n_jobs=1)
+    found = np.asarray(issues)
     return Agreement(
         theirs=int(found.sum()), ours=len(suspects), both=int(found[suspects.ids].sum())
     )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras.src.models.functional import Functional
 
 from tfticket.errors import DataError, ModelError
+from tfticket.noisy.labels import NO_CLASS
 from tfticket.noisy.truth import split_truth
 
 
@@ -84,7 +85,8 @@ def check_logits(loss: Any, outputs: str) -> None:
 def check_labels(y: Any, classes: int | None) -> None:
     """Raises a `DataError` when there are no labels, or those in memory are out of range.
 
-    Floats that are whole numbers are labels too, and of two classes also shares in [0, 1].
+    Floats that are whole numbers are labels too, and of two classes also shares in [0, 1]. The true
+    label of an example that is of no class is -1.
 
     Labels in a data set can't be looked at before they come; then TensorFlow raises on a CPU.
 
@@ -94,22 +96,22 @@ def check_labels(y: Any, classes: int | None) -> None:
     """
     if y is None or classes is None:
         return
-    for labels in split_truth(y):
+    for labels, least in zip(split_truth(y), (0, NO_CLASS), strict=True):
         if isinstance(labels, tf.Tensor) and hasattr(labels, "numpy"):
             labels = labels.numpy()
         if isinstance(labels, np.ndarray) and labels.dtype.kind in "iuf":
-            _check_array(labels, classes)
+            _check_array(labels, classes, least)
 
 
-def _check_array(labels: np.ndarray, classes: int) -> None:
+def _check_array(labels: np.ndarray, classes: int, least: int) -> None:
     if not len(labels):
         raise DataError("There must be at least one sample to learn from. Received: no labels.")
     if labels.ndim != 1 and (labels.ndim != 2 or labels.shape[1] != 1):
         return  # one-hot rows are the loss's affair
     low, high = labels.min(), labels.max()
-    outside = not (low >= 0 and high <= classes - 1)  # also NaN
+    outside = not (low >= least and high <= classes - 1)  # also NaN
     if outside or (classes > 2 and (labels != np.round(labels)).any()):
         raise DataError(
-            f"Labels must be integers in [0, {classes}), as many classes as the networks "
+            f"Labels must be integers in [{least}, {classes}), as many classes as the networks "
             f"have. Received: labels from {low} to {high}, {labels.dtype}."
         )

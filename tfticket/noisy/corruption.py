@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from tfticket.errors import DataError
 from tfticket.noisy.labels import NO_CLASS, checked_labels
 from tfticket.noisy.receipt import Corruption
-from tfticket.noisy.transition import TransitionMatrix, as_transition
+from tfticket.noisy.transition import TransitionMatrix, as_transition, checked_rate
 from tfticket.seeds import generator
 
 _SPREAD = 0.1  # deviation of the flip rates of single examples (Xia et al. 2020, algorithm 2)
@@ -68,14 +69,16 @@ def instance_dependent(
 ) -> Corruption:
     """Wrong labels that depend on what the example looks like.
 
-    Each example gets a flip rate q from a normal distribution around `rate` (deviation 0.1, cut to
-    [0, 1]), and flips to j with probability q softmax_j(x W_y) over j != y, with Gaussian W_y.
+    Each example gets a flip rate q from a normal distribution around `rate` (deviation 0.1, cut),
+    and flips to j with probability q softmax_j(x W_y) over j != y, with Gaussian W_y.
 
-    Source: Xia et al., "Part-dependent Label Noise" (2020, arXiv:2006.07836), algorithm 2. Here x
-    is first brought to mean 0 and deviation 1, so that bytes and floats give the same noise.
+    Source: Xia et al., "Part-dependent Label Noise" (2020, arXiv:2006.07836), algorithm 2. There
+    the distribution is cut to [0, 1], which gives 8 % wrong labels at a rate of 0; here it is cut
+    as far from `rate` on both sides, so that `rate` is its mean. And here x is first brought to
+    mean 0 and deviation 1, so that bytes and floats give the same noise.
 
     Args:
-        x: Inputs, shape (n, ...), numeric.
+        x: Inputs, shape (n, ...), finite numbers.
         labels: True labels, shape (n,), integers in [0, num_classes).
         num_classes: k, at least 2.
         rate: Mean flip rate, in [0, 1].
@@ -86,11 +89,7 @@ def instance_dependent(
     """
     true = checked_labels(labels, num_classes)
     inputs = _rows(x, len(true))
-    flips = generator(seed, "noise", "flip rates").normal(rate, _SPREAD, (64, len(true)))
-    inside = (flips >= 0) & (flips <= 1)
-    q = flips[inside.argmax(axis=0), np.arange(len(true))]
-    if not 0 <= rate <= 1 or not inside.any(axis=0).all():
-        raise DataError(f"`rate` must be in [0, 1]. Received: {rate}.")
+    q = _flip_rates(checked_rate(rate), len(true), seed)
     given = true.copy()
     flip = generator(seed, "noise", "flips").random(len(true)) < q
     aim = generator(seed, "noise", "targets").random(len(true))
@@ -127,8 +126,8 @@ def open_set(
     Args:
         x: Inputs, shape (n, ...). They aren't changed.
         labels: Labels, shape (n,), integers in [0, num_classes).
-        foreign: Inputs of no class, shape (m, ...) with m at least round(n * rate), in the units of
-            `x`.
+        foreign: Inputs of no class, shape (m, ...) with m at least round(n * rate), in the units
+            and of the type of `x`.
         num_classes: k, at least 2.
         rate: Share of the inputs to replace, in [0, 1].
         seed: Seed of the run.
@@ -140,14 +139,14 @@ def open_set(
         DataError: when an argument is out of its range, or `foreign` doesn't fit or is too small.
     """
     true = checked_labels(labels, num_classes)
+    count = round(len(true) * checked_rate(rate))
     given, inputs, foreign = true.copy(), np.array(x), np.asarray(foreign)
-    count = round(len(true) * rate) if 0 <= rate <= 1 else -1
-    fits = foreign.shape[1:] == inputs.shape[1:] and len(inputs) == len(true)
-    if not fits or not 0 <= count <= len(foreign):
+    forms = {(array.shape[1:], array.dtype) for array in (inputs, foreign)}
+    if len(forms) > 1 or len(inputs) != len(true) or len(foreign) < count:
         raise DataError(
-            "`rate` must be in [0, 1], `x` as many as the labels, and `foreign` inputs of their "
-            f"shape, one for each that is replaced. Received: rate={rate}, x {inputs.shape}, "
-            f"{len(true)} labels, foreign {foreign.shape}."
+            "`x` must be as many as the labels, and `foreign` inputs of their shape and type, one "
+            f"for each of the {count} that are replaced. Received: x {inputs.shape} "
+            f"{inputs.dtype}, {len(true)} labels, foreign {foreign.shape} {foreign.dtype}."
         )
     rng = generator(seed, "noise", "open set")
     replaced = np.sort(rng.permutation(len(true))[:count])
@@ -163,6 +162,14 @@ def open_set(
         exact=True,
     )
     return inputs, corruption
+
+
+def _flip_rates(rate: float, count: int, seed: int) -> np.ndarray:
+    """The q of each example, shape (count,): normal, as far below `rate` as above it."""
+    edge = special.ndtr(min(rate, 1 - rate) / _SPREAD)
+    places = generator(seed, "noise", "flip rates").random(count)
+    q = rate + _SPREAD * special.ndtri((1 - edge) + (2 * edge - 1) * places)
+    return np.clip(q, 0, 1)  # rounding
 
 
 def _each_for_itself(true: np.ndarray, matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -218,7 +225,11 @@ def _rows(x: ArrayLike, count: int) -> np.ndarray:
             f"`x` must be numbers of shape ({count}, ...), an example for each label. Received: "
             f"{array.shape}, {array.dtype}."
         )
-    return array.reshape(count, -1)
+    rows = array.reshape(count, -1)
+    for start in range(0, count, _CHUNK):
+        if not np.isfinite(rows[start : start + _CHUNK]).all():
+            raise DataError("`x` must be finite. Received: NaN or infinity. Mend such examples.")
+    return rows
 
 
 def _standardizing(inputs: np.ndarray) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import keras
@@ -41,10 +42,10 @@ class ForgetRate:
     formula: Formula = "paper"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate < 1:
+        if not isinstance(self.rate, Real) or not 0 <= self.rate < 1:
             raise ModelError(
                 "A forget rate must be in [0, 1): at 1 there is nothing left to learn from. "
-                f"Received: {self.rate}. Give the share of wrong labels, or an estimate of it."
+                f"Received: {self.rate!r}. Give the share of wrong labels, or an estimate of it."
             )
         if self.gradual < 0 or self.gradual != int(self.gradual):
             raise ModelError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,11 @@ def checked_labels(
             f"`{name}` must be integers of shape (n,), with n at least 1. Received: shape "
             f"{array.shape}, {array.dtype}. Turn one-hot rows into labels with argmax(axis=1)."
         )
-    if num_classes is not None and num_classes < 2:
-        raise DataError(f"There must be at least 2 classes. Received: num_classes={num_classes}.")
+    if num_classes is not None and (not isinstance(num_classes, Integral) or num_classes < 2):
+        raise DataError(
+            "There must be at least 2 classes, a whole number. Received: "
+            f"num_classes={num_classes!r}."
+        )
     smallest, largest = int(array.min()), int(array.max())
     if smallest < least or (num_classes is not None and largest >= num_classes):
         end = "infinity" if num_classes is None else num_classes

@@ -163,12 +163,17 @@ class ForwardCorrection(keras.losses.Loss):
 
 
 def _one_hot(y_true: Any, y_pred: Any) -> Any:
-    """Rows of shape (batch, classes), from those or from integers."""
+    """Rows of shape (batch, classes), from those or from integers; NaN for one that is no class.
+
+    A row of zeros would be a loss without a gradient, and such a label never noticed.
+    """
     ops = keras.ops
     if len(y_true.shape) == 2 and y_true.shape[-1] == y_pred.shape[-1]:
         return ops.cast(y_true, y_pred.dtype)
     labels = ops.cast(ops.reshape(y_true, (-1,)), "int32")
-    return ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype)
+    rows = ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype)
+    known = ops.logical_and(labels >= 0, labels < y_pred.shape[-1])
+    return ops.where(known[:, None], rows, float("nan"))
 
 
 def _log_probabilities(y_pred: Any, from_logits: bool) -> Any:

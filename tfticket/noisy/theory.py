@@ -119,13 +119,12 @@ def label_quality(true: ArrayLike, given: ArrayLike, *, selected: ArrayLike) -> 
         selected: Which are selected: bool of shape (n,), or ids.
 
     Raises:
-        DataError: when these are no labels, or differ in number.
+        DataError: when these are no labels or differ in number, or `selected` is about others.
     """
     true = checked_labels(true, name="true", least=NO_CLASS)
     given = checked_labels(given, name="given")
     _same_length(true, given)
-    chosen = np.zeros(len(true), bool)
-    chosen[np.asarray(selected)] = True
+    chosen = _chosen(selected, len(true))
     right = true == given
     both = np.count_nonzero(right & chosen)
     return _share(both, np.count_nonzero(chosen)), _share(both, np.count_nonzero(right))
@@ -180,6 +179,22 @@ def _others(num_classes: int, kind: str) -> int:
 
 def _share(part: Any, whole: Any) -> float:
     return float(part / whole) if whole > 0 else float("nan")
+
+
+def _chosen(selected: ArrayLike, count: int) -> np.ndarray:
+    chosen, array = np.zeros(count, bool), np.asarray(selected)
+    if array.size == 0 and array.shape == (0,):
+        return chosen
+    is_mask = array.dtype == bool and array.shape == (count,)
+    is_ids = array.dtype.kind in "iu" and array.ndim == 1
+    if not is_mask and not (is_ids and array.min() >= 0 and array.max() < count):
+        raise DataError(
+            f"`selected` must be bool of shape ({count},), or ids from 0 to {count - 1}. Received: "
+            f"shape {array.shape}, {array.dtype}"
+            + (f", from {array.min()} to {array.max()}." if is_ids else ".")
+        )
+    chosen[array] = True
+    return chosen
 
 
 def _same_length(one: np.ndarray, other: np.ndarray) -> None:

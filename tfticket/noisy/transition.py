@@ -83,7 +83,7 @@ def symmetric(num_classes: int, rate: float, *, inclusive: bool = False) -> Tran
         rate: e, in [0, 1]. Inclusive, only e (k - 1) / k of the labels become wrong.
         inclusive: Whether a corrupted label may stay as it was.
     """
-    k, rate = _checked_classes(num_classes), _checked_rate(rate)
+    k, rate = _checked_classes(num_classes), checked_rate(rate)
     if inclusive:
         matrix = (1 - rate) * np.eye(k) + rate / k
         return TransitionMatrix(matrix, "symmetric_inclusive", rate)
@@ -97,7 +97,7 @@ def pair(num_classes: int, rate: float) -> TransitionMatrix:
     Source: "pair flipping" of Han et al. (2018, arXiv:1804.06872); the "asymmetric" noise of Chen
     et al. (2019, arXiv:1905.05040).
     """
-    k, rate = _checked_classes(num_classes), _checked_rate(rate)
+    k, rate = _checked_classes(num_classes), checked_rate(rate)
     matrix = (1 - rate) * np.eye(k) + rate * np.roll(np.eye(k), 1, axis=1)
     return TransitionMatrix(matrix, "pair", rate)
 
@@ -111,7 +111,7 @@ def cifar10_asymmetric(rate: float) -> TransitionMatrix:
 
     Source: Patrini et al. (2017, arXiv:1609.03683), section 5.
     """
-    rate = _checked_rate(rate)
+    rate = checked_rate(rate)
     matrix = np.eye(10)
     for true, given in _CIFAR10_CONFUSED.items():
         matrix[true, true] -= rate
@@ -142,7 +142,10 @@ def checked_prior(prior: ArrayLike | None, num_classes: int) -> np.ndarray:
     """
     if prior is None:
         return np.full(num_classes, 1 / num_classes)
-    shares = np.asarray(prior, np.float64)
+    try:
+        shares = np.asarray(prior, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"`prior` must be numbers. Received: {error}.") from error
     good = shares.shape == (num_classes,) and (shares >= 0).all()
     if not good or abs(shares.sum() - 1) > _TOLERANCE:
         raise DataError(
@@ -181,7 +184,8 @@ def _checked(matrix: ArrayLike) -> np.ndarray:
     return array / array.sum(axis=1, keepdims=True)
 
 
-def _checked_rate(rate: float) -> float:
+def checked_rate(rate: float) -> float:
+    """A noise rate as a float; raises `DataError` unless it is a number in [0, 1]."""
     if not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise DataError(f"A noise rate must be in [0, 1], never percent. Received: {rate!r}.")
     return float(rate)
