@@ -57,6 +57,7 @@ def compile_model(
     rate: LearningRate,
     steps_per_execution: int,
     regression: bool = False,
+    loss: keras.losses.Loss | None = None,
 ) -> None:
     """Compiles a model as a recipe says.
 
@@ -66,12 +67,13 @@ def compile_model(
         rate: The learning rate, a number or a table.
         steps_per_execution: How many steps are made between two returns to Python.
         regression: Sum squared errors, and measure no accuracy.
+        loss: In place of cross-entropy.
     """
     options = train.optimizer.model_dump(exclude={"name"}, exclude_none=True)
     if regression:
         loss, metrics = models.SummedSquares(), []
     else:
-        loss = models.loss_for(model, label_smoothing=train.label_smoothing)
+        loss = loss or models.loss_for(model, label_smoothing=train.label_smoothing)
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     model.compile(
         optimizer=_OPTIMIZERS[train.optimizer.name](learning_rate(rate), **options),

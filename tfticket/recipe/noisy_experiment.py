@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfticket import data, models
 from tfticket.data import DataSet, Feed, Split
 from tfticket.errors import DataError
-from tfticket.noisy import INCV, Corruption
+from tfticket.noisy import INCV, Corruption, GeneralizedCrossentropy
 from tfticket.recipe.building import compile_model, load_data, precision
 from tfticket.recipe.cells import largest
 from tfticket.recipe.corrupting import relabeled, training_labels, validation_labels
@@ -67,13 +67,20 @@ class NoisyExperiment:
         """The test data with its true labels, in large batches."""
         return self._batches(self.data.test)
 
-    def network(self, seed: int, name: str, rate: LearningRate | None = None) -> keras.Model:
+    def network(
+        self,
+        seed: int,
+        name: str,
+        rate: LearningRate | None = None,
+        loss: keras.losses.Loss | None = None,
+    ) -> keras.Model:
         """A compiled network whose initial weights belong to the seed and to `name`.
 
         Args:
             seed: Of the run.
             name: Which one of the seed.
             rate: Its learning rate; that of the recipe if None.
+            loss: Its loss; cross-entropy if None.
         """
         table, train = self.recipe.model, self.recipe.train
         own = sub_seed(seed, "init", name)
@@ -93,6 +100,7 @@ class NoisyExperiment:
             train,
             rate=train.learning_rate if rate is None else rate,
             steps_per_execution=1,
+            loss=loss,
         )
         return model
 
@@ -132,8 +140,9 @@ class NoisyExperiment:
             raise DataError("Nothing can be selected without a table [selection] in the recipe.")
         given = table.learning_rate
         rate: LearningRate = largest(train.learning_rate) if given is None else given
+        loss = None if table.q is None else GeneralizedCrossentropy(table.q, from_logits=True)
         return INCV(
-            lambda fold_seed: self.network(fold_seed, "fold", rate),
+            lambda fold_seed: self.network(fold_seed, "fold", rate, loss),
             epochs=table.epochs,
             folds=table.folds,
             iterations=iterations(self.recipe),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tfticket.recipe.fields import Count, Decay, Positive, ShareOrNone, Step, Table, Text
 from tfticket.recipe.noise import Noise, Rate
@@ -23,6 +23,7 @@ MethodName = Literal[
     "held_out",
 ]
 Knowledge = Literal["given", "estimated"]
+Robustness = Annotated[float, Field(gt=0, le=1, description="a number above 0 and up to 1")]
 
 
 class PlainModel(Table):
@@ -80,7 +81,7 @@ class Method(Table):
     warmup: Step = 0
     agreement: Decay = 0.9
     class_floor: Rate = 0.0
-    q: Annotated[float, Field(gt=0, le=1, description="a number above 0 and up to 1")] = 0.7
+    q: Robustness = 0.7
     matrix: Knowledge = "estimated"
 
     @model_validator(mode="before")
@@ -107,13 +108,22 @@ class Selection(Table):
     Few epochs serve better than many, unless memorization is what is looked at. Without a learning
     rate the largest of `train.learning_rate` is taken. Steps of a schedule are those of one
     network: epochs of the first iteration are shorter than those of later ones, which train on the
-    selected examples too.
+    selected examples too. With `q` networks minimize generalized cross-entropy, which memorizes
+    wrong labels later; without it, cross-entropy.
     """
 
     epochs: Count
     folds: Annotated[int, Field(ge=2, description="a whole number of at least 2")] = 2
     iterations: Count = 4
     learning_rate: LearningRate | None = None
+    q: Robustness | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_new(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = serialize(self)
+        if self.q is None:  # the hash of a recipe stays what it was before there was a choice
+            del values["q"]
+        return values
 
 
 class NoisyClaim(Table):
