@@ -1,10 +1,15 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tiny_noisy import SELECTION, recipe
 
+from tfticket.recipe import parsing
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.noisy_experiment import NoisyExperiment
 
+ROOT = Path(__file__).parents[2]
 SYMMETRIC = Noise(kind="symmetric", rate=0.3, exact=True)
 
 
@@ -53,6 +58,20 @@ def test_networks_that_look_at_labels_may_have_a_schedule_of_their_own(experimen
     own = 'selection={epochs=6, learning_rate={schedule="linear", initial=0.2, decay_steps=9}}'
     given = NoisyExperiment.load(recipe("methods=['incv']", own))
     assert float(given.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.2)
+
+
+def test_networks_that_look_at_labels_may_have_a_loss_of_their_own(experiment):
+    assert type(experiment.incv(0).build(0).loss).__name__ == "SparseCategoricalCrossentropy"
+    given = NoisyExperiment.load(recipe("methods=['incv']", "selection={epochs=6, q=0.5}"))
+    assert given.incv(0).build(0).loss.get_config()["q"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["coteaching_mnist", "incv_mnist", "noise_theory"])
+def test_a_recipe_without_that_choice_resolves_as_before_there_was_any(name):
+    card = json.loads((ROOT / f"saved_models/{name}/card.json").read_text(encoding="utf-8"))
+    resolved = parsing.resolve(parsing.load(ROOT / f"recipes/{name}.toml"))
+    assert "q" not in resolved["selection"]
+    assert parsing.sha256(resolved) == card["recipe_sha256"]
 
 
 @pytest.mark.parametrize(
