@@ -67,6 +67,9 @@ def test_what_is_no_matrix(matrix):
     ("labels", "probabilities", "folds"),
     [
         ([], np.zeros((0, 3)), None),
+        ([[0], [0, 1]], EVEN[:2], None),
+        ([0, 1], [[0.5, 0.5], [1.0]], None),
+        ([0, 1], WORDS, None),
         ([0, 1], EVEN, None),
         (SIX, EVEN[:, :, None], None),
         (SIX, EVEN[0], None),
@@ -292,6 +295,16 @@ def test_data_that_no_command_takes(folder, capsys, command, name):
     assert streams.out == ""
     assert not Path("out").exists()
     assert not Path("made.npz").exists()
+
+
+def test_when_every_label_is_wrong_there_is_none_to_recall(folder, capsys):
+    asked = ["noise", "diagnose", "npz:ok.npz", *NETWORK, "--rate", "1"]
+    assert main(asked) == 0
+    (recall,) = [line for line in capsys.readouterr().out.splitlines() if "label recall" in line]
+    assert recall.split()[-1] == "-"
+    assert main([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+    assert told["observed"]["recall"] is None
 
 
 @pytest.mark.parametrize("command", ["estimate", "clean", "diagnose"])

@@ -321,6 +321,17 @@ def test_fewer_samples_than_a_batch_and_one_class(count):
     assert not np.array_equal(before[0], model.first.get_weights()[0])
 
 
+@pytest.mark.parametrize("update", ["coteaching", "plain"])
+def test_samples_without_weight_teach_nothing_and_are_counted_once(update):
+    x, y = samples(8)
+    model = compiled_pair(forget_rate=0.5, update=update)
+    before = model.first.get_weights()
+    logs = fit(model, x, y, sample_weight=np.zeros(8))
+    assert logs["keep_rate"] == [1.0 if update == "plain" else 0.5]
+    for ours, theirs in zip(before, model.first.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_rate_of_zero_keeps_all_and_of_one_is_refused():
     x, y = samples()
     model = compiled_pair(forget_rate=0.0)

@@ -22,7 +22,10 @@ OPEN_SET = "noise=[{kind='open_set', rate=0.2, foreign='npz:other.npz'}]"
         (["methods=[{name='gce', agreement=0.5}]"], "agreement: isn't an option of gce"),
         (["methods=[{name='coteaching', matrix='given'}]", SELECTION], "matrix: isn't an option"),
         (["methods=['coteaching']"], "selection: must say how examples are held out"),
-        (["methods=['incv']", "selection={epochs=6, q=0}"], "selection.q: must be a number above 0"),
+        (
+            ["methods=['incv']", "selection={epochs=6, q=0}"],
+            "selection.q: must be a number above 0",
+        ),
         ([SELECTION], "selection: is of use only where a method asks for it"),
         (["methods=['incv', 'held_out']", SELECTION], "methods: can't hold both"),
         (["train.evaluate_every=7"], "train.evaluate_every: must divide train.steps = 20"),

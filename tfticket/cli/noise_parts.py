@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,5 +187,5 @@ def transition_of(kind: str, rate: float, subject: Subject) -> TransitionMatrix:
 
 
 def share(value: float) -> str:
-    """In percent."""
-    return f"{100 * value:.2f} %"
+    """In percent; a dash for a share of nothing."""
+    return "-" if math.isnan(value) else f"{100 * value:.2f} %"

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
 from tfticket.noisy.labels import checked_labels, checked_probabilities
@@ -55,10 +56,10 @@ class Windows:
 
 
 def count_windows(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
+    labels: ArrayLike,
+    probabilities: ArrayLike,
     *,
-    folds: np.ndarray | None = None,
+    folds: ArrayLike | None = None,
     by_class: bool = True,
 ) -> Windows:
     """Counts given labels in windows of confidence.
@@ -78,23 +79,23 @@ def count_windows(
     Raises:
         DataError: when shapes or values are wrong.
     """
-    probabilities = checked_probabilities(probabilities)
-    count, k = probabilities.shape
-    labels = checked_labels(labels, k)
+    rows = checked_probabilities(probabilities)
+    count, k = rows.shape
+    given = checked_labels(labels, k)
     networks = np.zeros(count, int) if folds is None else checked_labels(folds, name="folds")
-    if not len(labels) == len(networks) == count:
+    if not len(given) == len(networks) == count:
         raise DataError(
             "Labels, probabilities and folds must be as many. Received: "
-            f"{len(labels)}, {count}, {len(networks)}."
+            f"{len(given)}, {count}, {len(networks)}."
         )
-    predicted = probabilities.argmax(axis=1)
+    predicted = rows.argmax(axis=1)
     groups = networks * k + predicted if by_class else networks
-    rank = _ranks(_log_odds(probabilities), groups)
+    rank = _ranks(_log_odds(rows), groups)
     shares = _shares(count, k)
     counts = np.zeros((len(shares), k, k), np.int64)
     for window, share in enumerate(shares):
         inside = rank < share
-        np.add.at(counts[window], (predicted[inside], labels[inside]), 1)
+        np.add.at(counts[window], (predicted[inside], given[inside]), 1)
     return Windows(counts, shares)
 
 

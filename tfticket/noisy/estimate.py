@@ -119,12 +119,7 @@ def estimate_noise(
     """
     if not 0 < confidence < 1:
         raise DataError(f"`confidence` must be in (0, 1). Received: {confidence}.")
-    count = partial(
-        count_windows,
-        np.asarray(labels),
-        np.asarray(probabilities),
-        folds=None if folds is None else np.asarray(folds),
-    )
+    count = partial(count_windows, labels, probabilities, folds=folds)
     windows = count()
     groups = _grouped(windows.by_shift())
     _, purest = _rates(groups, SYMMETRIC, windows.num_classes)

@@ -38,7 +38,7 @@ def checked_labels(
     Raises:
         DataError: when they are no labels, or out of [least, num_classes).
     """
-    array = np.asarray(labels)
+    array = _regular(labels, name)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "iu":
@@ -71,13 +71,15 @@ def checked_probabilities(probabilities: ArrayLike, count: int | None = None) ->
         DataError: when the shape is wrong, or the rows are no distributions. Logits are refused,
             since a second softmax over probabilities would go unnoticed.
     """
-    array = np.asarray(probabilities)
+    array = _regular(probabilities, "probabilities")
     if array.ndim != 2 or array.shape[1] < 2 or (count is not None and len(array) != count):
         rows = "n" if count is None else count
         raise DataError(
             f"`probabilities` must have the shape ({rows}, classes), with 2 classes or more. "
             f"Received: {array.shape}."
         )
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"`probabilities` must be numbers. Received: {array.dtype}.")
     array = array.astype(np.float64)
     sums = array.sum(axis=1)
     if not (np.isfinite(array).all() and (array >= 0).all()):
@@ -91,6 +93,16 @@ def checked_probabilities(probabilities: ArrayLike, count: int | None = None) ->
             f"{sums.min():.4g} to {sums.max():.4g}."
         )
     return array / sums[:, None]
+
+
+def _regular(values: ArrayLike, name: str) -> np.ndarray:
+    """An array of them; a `DataError` for rows that differ in length."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise DataError(
+            f"`{name}` must be an array, with rows of one length. Received: {error}"
+        ) from error
 
 
 def read_label_file(

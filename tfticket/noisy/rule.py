@@ -98,11 +98,10 @@ class Rule:
         forget_rate = self.forget_rate(epochs_done) * relief
         if self.update in ("decoupling", "plain"):
             forget_rate = tf.zeros_like(forget_rate)
-        everyone = tf.ones_like(losses[0], tf.bool)
         batch = Batch(
             losses=losses,
             disagree=differ,
-            candidates=everyone if sample_weight is None else sample_weight > 0,
+            candidates=_weighty(sample_weight, losses[0]),
             forget_rate=forget_rate,
             warming_up=keras.ops.cast(epochs_done, "int32") < self.warmup_epochs,
             labels=labels,
@@ -125,3 +124,11 @@ class Rule:
         """The settings, for saving."""
         config = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**config, "forget_rate": keras.saving.serialize_keras_object(self.forget_rate)}
+
+
+def _weighty(sample_weight: Any, losses: Any) -> Any:
+    """Samples with a weight above 0; all of them where none has one, which then teach nothing."""
+    if sample_weight is None:
+        return tf.ones_like(losses, tf.bool)
+    some = sample_weight > 0
+    return some | ~tf.reduce_any(some)

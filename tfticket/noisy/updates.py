@@ -20,7 +20,8 @@ class Batch:
     Attributes:
         losses: Of the first and the second network, each float32, shape (batch,).
         disagree: Where the networks predict different classes, boolean, shape (batch,).
-        candidates: Samples with a weight above 0, boolean, shape (batch,).
+        candidates: Samples with a weight above 0, or all where there are none, boolean, shape
+            (batch,).
         forget_rate: Share of the candidates to drop, float32 scalar in [0, 1).
         warming_up: Whether disagreement is ignored still, boolean scalar.
         labels: Given classes, int32, shape (batch,), or None.
