@@ -7,6 +7,7 @@ from tfticket.errors import DataError, RunError
 from tfticket.noisy.clean_split import CleanSplit
 from tfticket.noisy.corruption import corrupt
 from tfticket.noisy.incv import INCV
+from tfticket.noisy.losses import GeneralizedCrossentropy
 from tfticket.noisy.theory import label_quality
 from tfticket.noisy.transition import symmetric
 
@@ -32,6 +33,12 @@ class Builder:
         self.beginnings.append(model.get_weights()[0].tobytes())
         self.optimizers.append(model.optimizer)
         return model
+
+
+def with_another_loss(seed):
+    model = Builder()(seed)
+    model.compile(keras.optimizers.Adam(0.05), GeneralizedCrossentropy(0.7, from_logits=True))
+    return model
 
 
 def incv(build=None, **changes):
@@ -104,7 +111,7 @@ def test_stopped_and_resumed_is_as_never_stopped(selection, tmp_path):
     assert resumed.to_dict() == whole.to_dict()
     loaded = CleanSplit.load(resumed.save(tmp_path / "split.npz"))
     assert loaded.sha256 == whole.sha256
-    for other in ({"epochs": 4}, {"decay": True}):
+    for other in ({"epochs": 4}, {"decay": True}, {"build": with_another_loss}):
         with pytest.raises(RunError, match="another folder"):
             incv(**other).select(x, corruption.given, folder=tmp_path)
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-
-import keras
 
 from tfticket.audit.network import Network
 from tfticket.audit.subject import Subject
 from tfticket.noisy import INCV, CleanSplit
-from tfticket.noisy.incv import Cost
+from tfticket.noisy.incv import Cost, Tell
 
 
 class LabelAudit:
@@ -44,10 +41,8 @@ class LabelAudit:
     ) -> None:
         self.subject = subject
         self.network = network or Network()
-        self._built = 0
-        self._tell: Callable[[int, int], None] | None = None
         self._incv = INCV(
-            self._build,
+            lambda fold_seed: self.network.build(subject, fold_seed),
             epochs=self.network.epochs_for(subject),
             folds=folds,
             iterations=iterations,
@@ -61,10 +56,7 @@ class LabelAudit:
         return self._incv.cost(len(self.subject))
 
     def run(
-        self,
-        *,
-        folder: str | os.PathLike[str] | None = None,
-        tell: Callable[[int, int], None] | None = None,
+        self, *, folder: str | os.PathLike[str] | None = None, tell: Tell | None = None
     ) -> CleanSplit:
         """Trains, predicts and selects.
 
@@ -76,11 +68,6 @@ class LabelAudit:
         Raises:
             TFTicketError: when the labels can't be looked at, or `folder` is about others.
         """
-        self._built, self._tell = 0, tell
-        return self._incv.select(self.subject.inputs(), self.subject.given, folder=folder)
-
-    def _build(self, seed: int) -> keras.Model:
-        if self._tell is not None and self._built:  # the first is only looked at
-            self._tell(self._built, self.cost.fits)
-        self._built += 1
-        return self.network.build(self.subject, seed)
+        return self._incv.select(
+            self.subject.inputs(), self.subject.given, folder=folder, tell=tell
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from tfticket.noisy.incv_rule import deal
 from tfticket.noisy.incv_store import FoldStore
 from tfticket.noisy.labels import checked_labels
 from tfticket.seeds import sub_seed
+
+Tell = Callable[[int, int], None]
+"""Is told which network is trained next, from 1, and of how many at most."""
 
 _HASHED_AT_ONCE = 4096
 
@@ -112,7 +116,12 @@ class INCV:
         )
 
     def select(
-        self, x: ArrayLike, y: ArrayLike, *, folder: str | os.PathLike[str] | None = None
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        tell: Tell | None = None,
     ) -> CleanSplit:
         """Selects clean examples.
 
@@ -121,6 +130,7 @@ class INCV:
             y: Given labels, integers of shape (n,).
             folder: Where finished folds are kept. When it holds some of the same selection, they
                 aren't trained again, and the result has the same bits.
+            tell: Is told before each training which network it is, from 1, and of how many at most.
 
         Returns:
             Clean, candidate and removed ids, with votes, out-of-sample probabilities and the
@@ -142,13 +152,20 @@ class INCV:
         tensor = tf.convert_to_tensor(inputs)
         for iteration in range(self.iterations):
             selected = len(progress.selected)
-            self._iterate(iteration, progress, tensor, store)
+            self._iterate(iteration, progress, tensor, store, tell)
             grown = len(progress.selected) - selected
             if grown <= self.stable * selected or len(progress.candidates) < self.folds:
                 break
         return progress.result()
 
-    def _iterate(self, iteration: int, progress: Progress, x: tf.Tensor, store: FoldStore) -> None:
+    def _iterate(
+        self,
+        iteration: int,
+        progress: Progress,
+        x: tf.Tensor,
+        store: FoldStore,
+        tell: Tell | None,
+    ) -> None:
         candidates, labels = progress.candidates, progress.labels
         dealt = deal(
             candidates,
@@ -161,6 +178,8 @@ class INCV:
         for fold in range(self.folds):
             probabilities = store.load(iteration, fold)
             if probabilities is None:
+                if tell is not None:
+                    tell(iteration * self.folds + fold + 1, self.iterations * self.folds)
                 others = candidates[dealt != fold]
                 probabilities = predict_held_out(
                     self.build,
@@ -189,6 +208,7 @@ class INCV:
             # Names of layers and optimizers count on from model to model, so they don't enter.
             "weights": [[list(v.shape), str(v.dtype)] for v in probe.variables],
             "optimizer": {k: v for k, v in probe.optimizer.get_config().items() if k != "name"},
+            "loss": _described(probe.loss),
             "x": [list(x.shape), x.dtype.str],
         }
         sha.update(json.dumps(settings, sort_keys=True, default=str).encode())
@@ -196,6 +216,13 @@ class INCV:
         for start in range(0, len(x), _HASHED_AT_ONCE):
             sha.update(np.ascontiguousarray(x[start : start + _HASHED_AT_ONCE]).tobytes())
         return sha.hexdigest()
+
+
+def _described(loss: Any) -> Any:
+    try:
+        return keras.saving.serialize_keras_object(loss)
+    except (OSError, TypeError, ValueError):  # a function whose source isn't at hand
+        return getattr(loss, "__qualname__", type(loss).__qualname__)
 
 
 def _check(x: np.ndarray, labels: np.ndarray, folds: int) -> None:

@@ -24,14 +24,18 @@ BRANCHES = {"cross_entropy", "coteaching", "incv"}
 class Told(Silence):
     def __init__(self):
         self.plans, self.begun, self.updates, self.ended = [], [], [], []
+        self.done = self.step = 0
 
     def plan(self, plan):
         self.plans.append(plan)
 
     def begin(self, seed, branch, level, steps, density):
         self.begun.append((branch, steps))
+        self.step = 0
 
     def update(self, step, measured):
+        self.done += step - self.step
+        self.step = step
         self.updates.append((step, dict(measured)))
 
     def end(self, seed, branch, level, summary):
@@ -47,7 +51,7 @@ class PullsThePlug(Told):
 
     def update(self, step, measured):
         super().update(step, measured)
-        if len(self.begun) == 3:
+        if self.begun[-1][0] == "incv":
             raise PulledPlugError
 
 
@@ -102,7 +106,15 @@ def test_clean_test_data_is_measured_at_each_interval_and_nobody_is_told(whole):
             "accuracy_by_validation",
         }
         assert len(rows_of(run, branch, "validation")["accuracy"]) == 2
-    assert [step for step, _ in told.updates] == [10, 20] * 3
+    assert [step for step, measured in told.updates if measured] == [10, 20] * 3
+
+
+def test_all_steps_of_the_plan_are_told_of_and_so_is_each_network_that_selects(whole):
+    _, told = whole
+    assert told.done == told.plans[0].steps_total
+    selecting = [branch for branch, _ in told.begun if branch not in BRANCHES]
+    assert selecting[0] == "symmetric0.3, selecting by network 1 of 4"
+    assert len(selecting) in (3, 4, 5)  # it may be stable after one iteration
 
 
 def test_the_table_holds_the_quality_of_what_was_trained_on(whole):

@@ -66,7 +66,6 @@ class NoisyWork:
             for cell in self._cells:
                 if run.finished(seed, cell.branch, 0):
                     continue
-                progress.begin(seed, cell.branch, 0, cell.steps, 1.0)
                 outcome = self._train(seed, cell, selections, progress)
                 run.append_rows(outcome.rows)
                 write_arrays(
@@ -90,10 +89,11 @@ class NoisyWork:
         arrays: dict[str, np.ndarray] = {}
         split = None
         if cell.method.needs_selection:
-            split = selections.split(seed, cell.noise, corruption)
+            split = selections.split(seed, cell.noise, corruption, progress)
             summary |= told(split, corruption)
             header["selection"] = split.to_dict()
             arrays = matrices(split, corruption)
+        progress.begin(seed, cell.branch, 0, cell.steps, 1.0)
         if split is not None and cell.method.name == "held_out":
             summary |= compared(split, corruption)
         else:

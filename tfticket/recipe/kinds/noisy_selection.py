@@ -10,6 +10,7 @@ from tfticket.audit.diagnosis import diagnose
 from tfticket.noisy import CleanSplit, Corruption, theory
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.noisy_experiment import NoisyExperiment
+from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 
 
@@ -26,21 +27,66 @@ class Selections:
         self._run = run
         self._found: dict[tuple[int, str], CleanSplit] = {}
 
-    def split(self, seed: int, noise: Noise, corruption: Corruption) -> CleanSplit:
+    def split(
+        self, seed: int, noise: Noise, corruption: Corruption, progress: Progress
+    ) -> CleanSplit:
         """The selection of a seed and a noise.
+
+        Args:
+            seed: Of the run.
+            noise: Which noise.
+            corruption: Its labels.
+            progress: Is told of each network, as of a training of its share of the steps.
 
         Raises:
             TFTicketError: when nothing can be selected.
         """
         key = (seed, noise.label)
         if key not in self._found:
-            found = self._experiment.incv(seed).select(
+            incv = self._experiment.incv(seed)
+            steps = incv.cost(len(corruption.given)).steps
+            reporter = _FoldReporter(progress, seed, noise.label, steps)
+            found = incv.select(
                 self._experiment.inputs(seed, noise),
                 corruption.given,
                 folder=self._run.path / f"seeds/seed_{seed}/folds/{noise.label}",
+                tell=reporter.begin,
             )
+            reporter.end()
             self._found = {key: found}  # one at a time
         return self._found[key]
+
+
+class _FoldReporter:
+    """Passes on how a selection goes; one that is stable sooner has done all of its steps."""
+
+    def __init__(self, progress: Progress, seed: int, label: str, steps: int) -> None:
+        self._progress = progress
+        self._seed = seed
+        self._label = label
+        self._steps = self._left = steps
+        self._share = 0
+
+    def begin(self, number: int, of: int) -> None:
+        """Network `number` of `of` begins."""
+        self._advance(self._share)
+        self._share = self._steps // of
+        self._announce(f"selecting by network {number} of {of}", self._share)
+
+    def end(self) -> None:
+        """The selection is made."""
+        self._advance(self._share)
+        if self._share and self._left:
+            self._announce("selected", self._left)
+            self._advance(self._left)
+
+    def _announce(self, what: str, steps: int) -> None:
+        self._progress.begin(self._seed, f"{self._label}, {what}", 0, steps, 1.0)
+
+    def _advance(self, steps: int) -> None:
+        self._left -= steps
+        if steps:
+            self._progress.update(steps, {})
 
 
 def told(split: CleanSplit, corruption: Corruption) -> dict[str, float]:
