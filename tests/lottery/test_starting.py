@@ -226,7 +226,7 @@ class Regrows(Pruner):
         return Mask(arrays)
 
     def prune_like(self, scores, mask, like):
-        raise NotImplementedError
+        pytest.fail("The search must not ask for more than `prune`.")
 
 
 def test_a_mask_that_grows_is_refused():

@@ -19,6 +19,7 @@ from tfticket.noisy.outputs import (
     disagreement,
     symmetric_divergence,
 )
+from tfticket.noisy.selecting import everyone_if_nobody
 from tfticket.noisy.updates import UPDATES, Batch, Choice, Update
 
 
@@ -98,10 +99,13 @@ class Rule:
         forget_rate = self.forget_rate(epochs_done) * relief
         if self.update in ("decoupling", "plain"):
             forget_rate = tf.zeros_like(forget_rate)
+        candidates = tf.ones_like(losses[0], tf.bool)
+        if sample_weight is not None:  # samples without weight teach nothing
+            candidates = everyone_if_nobody(sample_weight > 0)
         batch = Batch(
             losses=losses,
             disagree=differ,
-            candidates=_weighty(sample_weight, losses[0]),
+            candidates=candidates,
             forget_rate=forget_rate,
             warming_up=keras.ops.cast(epochs_done, "int32") < self.warmup_epochs,
             labels=labels,
@@ -124,11 +128,3 @@ class Rule:
         """The settings, for saving."""
         config = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**config, "forget_rate": keras.saving.serialize_keras_object(self.forget_rate)}
-
-
-def _weighty(sample_weight: Any, losses: Any) -> Any:
-    """Samples with a weight above 0; all of them where none has one, which then teach nothing."""
-    if sample_weight is None:
-        return tf.ones_like(losses, tf.bool)
-    some = sample_weight > 0
-    return some | ~tf.reduce_any(some)

@@ -34,7 +34,7 @@ def small_loss_mask(
         True = kept, boolean, shape (batch,).
     """
     losses = tf.stop_gradient(losses)
-    candidates = candidates | ~tf.reduce_any(candidates)
+    candidates = everyone_if_nobody(candidates)
     finite = tf.where(tf.math.is_finite(losses), losses, losses.dtype.max)
     rank = _ranks(tf.where(candidates, finite, tf.constant(float("inf"), losses.dtype)))
     kept = _share(1.0 - forget_rate, _count(candidates))
@@ -43,6 +43,11 @@ def small_loss_mask(
         kept = tf.maximum(kept, _count(best))
         rank = _ranks(tf.where(best, rank - tf.size(rank), rank))
     return (rank < kept) & candidates
+
+
+def everyone_if_nobody(mask: Any) -> tf.Tensor:
+    """The mask, or all True where it is all False."""
+    return mask | ~tf.reduce_any(mask)
 
 
 def _ranks(keys: Any) -> tf.Tensor:

@@ -119,8 +119,8 @@ class Selection(Table):
     q: Robustness | None = None
 
     @model_serializer(mode="wrap")
-    def _without_what_is_new(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = serialize(self)
+    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
         if self.q is None:  # the hash of a recipe stays what it was before there was a choice
             del values["q"]
         return values
