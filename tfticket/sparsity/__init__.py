@@ -5,6 +5,7 @@ from tfticket._lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "ChannelGroup": "tfticket.sparsity.channel_group",
         "ERKPruner": "tfticket.sparsity.pruners",
         "GlobalPruner": "tfticket.sparsity.pruners",
         "KeepMask": "tfticket.sparsity.binding",
@@ -13,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Masked": "tfticket.sparsity.wrapper",
         "Pruner": "tfticket.sparsity.pruners",
         "SaliencyScore": "tfticket.sparsity.saliency",
+        "Slot": "tfticket.sparsity.channel_group",
         "get_mask": "tfticket.sparsity.convert",
         "grasp": "tfticket.sparsity.saliency",
         "magnitude": "tfticket.sparsity.scores",
