@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.lottery", "tfticket.norms", "tfticket.noisy", "tfticket.data", "tfticket.models"),
     ("tfticket.norms.catalog",),
     ("tfticket.norms.layers",),
+    ("tfticket.channels",),
     ("tfticket.sparsity",),
     ("tfticket.cloning",),
     ("tfticket.statistics",),

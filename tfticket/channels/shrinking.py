@@ -1,0 +1,153 @@
+"""`shrink`: the same answers from fewer units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.channels.constants import Constants
+from tfticket.channels.flow import Flow
+from tfticket.channels.rebuild import rebuild
+from tfticket.channels.removal import Removal
+from tfticket.channels.roles import Role
+from tfticket.errors import InvariantError
+from tfticket.sparsity.convert import strip
+from tfticket.state import named_layers
+
+_EXAMPLES = 8
+_TOLERANCE = 1e-5
+_COLLAPSED_FROM = 4  # a layer of three units may well end with one
+
+
+@dataclass(frozen=True)
+class LayerChange:
+    """What became of one layer.
+
+    Attributes:
+        key: The layer's key.
+        before: How many units or channels it had.
+        after: How many it has.
+    """
+
+    key: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, eq=False)
+class Shrunk:
+    """A smaller model that answers the same.
+
+    Attributes:
+        model: A plain Keras model for inference.
+        layers: Each layer that makes channels, with their number before and after.
+        parameters_before: How many numbers the model had.
+        parameters_after: How many it has.
+        max_difference: Largest difference of an output, over random inputs.
+        alarms: What looks like a collapse, in words; empty when all is well.
+    """
+
+    model: keras.Model
+    layers: tuple[LayerChange, ...]
+    parameters_before: int
+    parameters_after: int
+    max_difference: float
+    alarms: tuple[str, ...]
+
+    @property
+    def removed(self) -> int:
+        """How many channels went, over all layers."""
+        return sum(change.before - change.after for change in self.layers)
+
+
+def shrink(model: keras.Model) -> Shrunk:
+    """Takes dead units out of a model; at inference it answers as before, up to rounding.
+
+    Two kinds go: units that nothing reads, since all weights that lead on are zero, and units that
+    give the same number whatever comes in, since all weights that lead in are zero. What the latter
+    add to the next layer goes into its bias; where zero padding forbids that, one of them carries
+    the constants of all. A residual sum's channel goes when it is dead in every branch. Layers of
+    unknown kind (attention, recurrent, group normalization, models inside the model, ...), layers
+    that are called several times and the channels these see stay as they are.
+
+    Tickets of unstructured pruning have few such units at the accuracy of the dense network; those
+    of `structure = "channel"` consist of them. The copy is compared with the model before it is
+    given back.
+
+    Args:
+        model: A built Sequential or Functional model, sparsified or plain. It isn't changed.
+
+    Returns:
+        The smaller model, and what became of each layer.
+
+    Raises:
+        ModelError: for a subclassed model.
+        InvariantError: when the answers differ, which would be a mistake of this function.
+    """
+    plain = strip(model)
+    flow = Flow(plain)
+    constants = Constants(flow)
+    removal = Removal(flow, constants)
+    smaller = rebuild(plain, flow, constants, removal)
+    difference = _difference(plain, smaller)
+    keys = {id(layer): key for key, layer in named_layers(plain).items()}
+    changes = []
+    for step in flow.steps:
+        if step.role is Role.MIX:
+            kept = removal.keeps(step.output)
+            key = keys[id(step.operation)]
+            changes.append(LayerChange(key, len(kept), int(np.count_nonzero(kept))))
+    dead = bool(flow.steps) and not np.isnan(constants.of(flow.steps[-1].outputs[0])).any()
+    return Shrunk(
+        model=smaller,
+        layers=tuple(changes),
+        parameters_before=plain.count_params(),
+        parameters_after=smaller.count_params(),
+        max_difference=difference,
+        alarms=_alarms(changes, dead),
+    )
+
+
+def _alarms(changes: list[LayerChange], dead: bool) -> tuple[str, ...]:
+    found = [
+        f"`{change.key}` collapsed: {change.after} of its {change.before} units is left, so that "
+        "all that the network knows passes through it. Prune it less, or by layer."
+        for change in changes
+        if change.after < 2 and change.before >= _COLLAPSED_FROM
+    ]
+    if dead:
+        found.append("The network is dead: it gives the same answer whatever comes in.")
+    return tuple(found)
+
+
+def _difference(model: keras.Model, smaller: keras.Model) -> float:
+    rng = np.random.default_rng(0)
+    inputs = [_random(tensor, rng) for tensor in model.inputs]
+    given: Any = inputs if len(inputs) > 1 else inputs[0]
+    if not isinstance(model, keras.Sequential):
+        given = keras.tree.pack_sequence_as(model._inputs_struct, inputs)
+    ours = keras.tree.flatten(model(given, training=False))
+    theirs = keras.tree.flatten(smaller(given, training=False))
+    largest = 0.0
+    for old, new in zip(ours, theirs, strict=True):
+        expected = np.asarray(keras.ops.convert_to_numpy(old), np.float64)
+        difference = np.abs(expected - np.asarray(keras.ops.convert_to_numpy(new), np.float64))
+        scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+        largest = max(largest, float(difference.max(initial=0.0)) / scale)
+    if not largest <= _TOLERANCE:
+        raise InvariantError(
+            f"A shrunk model must answer as before, to {_TOLERANCE:g}. Received: outputs of "
+            f"{model.name!r} that differ by {largest:.2g}. Please report the model."
+        )
+    return largest
+
+
+def _random(tensor: Any, rng: np.random.Generator) -> np.ndarray:
+    shape = [_EXAMPLES if tensor.shape[0] is None else tensor.shape[0]]
+    shape += [8 if side is None else side for side in tensor.shape[1:]]
+    if keras.backend.is_float_dtype(tensor.dtype):
+        return rng.standard_normal(shape).astype(tensor.dtype)
+    return rng.integers(0, 2, shape).astype(tensor.dtype)
