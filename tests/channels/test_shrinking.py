@@ -218,9 +218,8 @@ def test_a_subclassed_model_is_refused():
 
 def test_a_wrong_copy_is_caught(seeded, monkeypatch):
     def wrong(model, flow, constants, removal):
-        copy = keras.models.clone_model(model)  # of fresh weights
-        return copy
+        return keras.models.clone_model(model)  # of fresh weights
 
     monkeypatch.setattr("tfticket.channels.shrinking.rebuild", wrong)
     with pytest.raises(InvariantError, match="must answer as before"):
-        shrink(mlp((6, 5, 4, 3)))
+        shrink(build(3))

@@ -19,3 +19,11 @@ def test_a_baseline_that_does_not_run_is_named(exported):
     content = exported.reports["fp32"].path.read_bytes()
     with pytest.raises(ExportError, match=r"^The baseline must load"):
         latency.against(content, content[:100], exported.x[0])
+
+
+def test_many_files_are_measured_in_one_run_against_one_of_them(exported):
+    content = {name: report.path.read_bytes() for name, report in exported.reports.items()}
+    found = latency.measure(content, exported.x[0], baseline="fp32")
+    assert found.keys() == content.keys()
+    assert found["fp32"].speedup == 1.0
+    assert {seen.baseline_microseconds for seen in found.values()} == {found["fp32"].microseconds}

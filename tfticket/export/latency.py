@@ -35,27 +35,40 @@ class Latency:
 
 
 def against(content: bytes, baseline: bytes, example: np.ndarray) -> Latency:
-    """Measures a file against a baseline, round by round in turns.
+    """Measures a file against a baseline; see `measure`."""
+    return measure({"file": content, "baseline": baseline}, example, baseline="baseline")["file"]
+
+
+def measure(
+    files: Mapping[str, bytes], example: np.ndarray, *, baseline: str
+) -> dict[str, Latency]:
+    """Measures files against one of them, round by round in turns.
 
     Machines are shared and clocks change, so single times mean little; neighbors in time are
     compared, and the median of these ratios is what counts.
 
     Args:
-        content: The file.
-        baseline: The file it is held against (the dense float32 network).
+        files: Name to content.
         example: One input, real numbers, shape without the batch.
+        baseline: The name of the file that the others are held against (the dense float32 network).
+
+    Returns:
+        Name to latency; that of the baseline has a speedup of 1.
 
     Raises:
         ExportError: when one of them doesn't run.
     """
-    rounds = _measure({"file": content, "baseline": baseline}, example)
-    own, other = rounds["file"], rounds["baseline"]
-    return Latency(
-        host=host(),
-        microseconds=statistics.median(own),
-        baseline_microseconds=statistics.median(other),
-        speedup=statistics.median(b / a for a, b in zip(own, other, strict=True)),
-    )
+    rounds = _measure(files, example)
+    other, machine = rounds[baseline], host()
+    return {
+        name: Latency(
+            host=machine,
+            microseconds=statistics.median(own),
+            baseline_microseconds=statistics.median(other),
+            speedup=statistics.median(b / a for a, b in zip(own, other, strict=True)),
+        )
+        for name, own in rounds.items()
+    }
 
 
 def _measure(files: Mapping[str, bytes], example: np.ndarray) -> dict[str, list[float]]:
