@@ -38,6 +38,7 @@ def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Remov
         return copy_layer(layer) if step is None else _resized(step, removal, bias)
 
     copied = clone(model, convert, instead="Rebuild it with the functional API.")
+    new: Any
     for old, new in copied.layers:
         if id(old) in folded:
             kernel, bias = folded[id(old)]

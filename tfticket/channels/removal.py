@@ -69,7 +69,8 @@ class Removal:
 
     def _grow(self) -> np.ndarray:
         """The removed channels: what goes makes other weights lead nowhere, until nothing does."""
-        numbers = np.unique(np.concatenate([reader.targets for reader in self._readers] or [[]]))
+        made = [reader.targets for reader in self._readers]
+        numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *made]))
         removed = np.zeros(0, np.int64)
         while True:
             needed = [reader.sources[self._needs(reader, removed)] for reader in self._readers]

@@ -79,6 +79,7 @@ class ExportReport:
         format: `fp32`, `fp16`, `dynamic` or `int8`.
         size_bytes: Its size. Zeros don't make a dense file smaller; `gzip_bytes` shows them.
         gzip_bytes: Its size after gzip at level 9: what goes over the wire.
+        zstd_bytes: Its size after Zstandard at level 19.
         sha256: Hash of its bytes.
         input: What it takes.
         output: What it gives: logits, as the Keras model does.
@@ -94,6 +95,7 @@ class ExportReport:
     format: Format
     size_bytes: int
     gzip_bytes: int
+    zstd_bytes: int
     sha256: str
     input: TensorSpec
     output: TensorSpec

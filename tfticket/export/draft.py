@@ -1,0 +1,177 @@
+"""A file in the making: converted, provenance embedded, run; all but written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import keras
+import numpy as np
+
+from tfticket import __version__
+from tfticket.errors import ExportError
+from tfticket.export import flatbuffer, latency, metadata
+from tfticket.export.convert import convert
+from tfticket.export.reference import CheckData, examples_for, reference_of
+from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
+from tfticket.export.runtime import Session
+from tfticket.export.sizes import Sizes
+from tfticket.export.static import check_exportable, static_copy
+from tfticket.export.verify import check_structure, verify
+from tfticket.export.zeros import count_zeros
+from tfticket.files import digest, write_atomic, write_text
+from tfticket.sparsity.convert import get_mask, masked_layers
+from tfticket.sparsity.mask import Mask
+from tfticket.state import kernels_of, named_variables
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """The bytes of a file that passed its checks, and what is known of them.
+
+    Attributes:
+        content: The whole file.
+        report: What was seen; its `path` is where `save` writes.
+    """
+
+    content: bytes
+    report: ExportReport
+
+    def save(self) -> ExportReport:
+        """Writes the file, whole or not at all, and its report beside it.
+
+        Raises:
+            RunError: when they can't be written.
+        """
+
+        def write(file: BinaryIO) -> None:
+            file.write(self.content)
+
+        write_atomic(self.report.path, write)
+        write_text(self.report.report_path, self.report.to_json())
+        return self.report
+
+
+def draft(
+    model: keras.Model,
+    path: Path,
+    *,
+    format: Format,
+    calibration: np.ndarray | None,
+    check_on: CheckData | None,
+    mask: Mask | None,
+    preprocessing: Preprocessing | None,
+    provenance: Mapping[str, Any] | None,
+    min_agreement: float,
+    baseline: Path | None,
+) -> Draft:
+    """Converts a model and runs the result; see `to_tflite` for the arguments and errors."""
+    source = f"The {format} file for `{path.name}`"
+    _check_arguments(model, path, format, calibration)
+    if calibration is not None:
+        calibration = examples_for(model, calibration, "calibration")
+    reference = reference_of(model, calibration, check_on)
+    static = static_copy(model)
+    kernels = _kernels(static)
+    mask = get_mask(model) if masked_layers(model) else mask
+    _check_mask(mask, kernels)
+    parsed = flatbuffer.parse(convert(static, format, calibration), source=source)
+    check_structure(parsed, source)
+    zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
+    session = Session(flatbuffer.pack(parsed), source=source)
+    feeding = (preprocessing or Preprocessing()).feeding(session.input)
+    about = _about(static, mask, format=format, feeding=feeding, provenance=provenance or {})
+    metadata.embed(parsed, about)
+    content = flatbuffer.pack(parsed)
+    sizes = Sizes.of(content)
+    report = ExportReport(
+        path=path,
+        format=format,
+        size_bytes=sizes.raw,
+        gzip_bytes=sizes.gzip,
+        zstd_bytes=sizes.zstd,
+        sha256=hashlib.sha256(content).hexdigest(),
+        input=session.input,
+        output=session.output,
+        feeding=feeding,
+        operators=flatbuffer.operators(parsed),
+        zeros=zeros,
+        verification=verify(
+            content, reference, format=format, min_agreement=min_agreement, source=source
+        ),
+        latency=None if baseline is None else _latency(content, baseline, reference.x[0]),
+        provenance=about,
+    )
+    return Draft(content, report)
+
+
+def _check_arguments(
+    model: keras.Model, path: Path, format: str, calibration: np.ndarray | None
+) -> None:
+    check_exportable(model)
+    if path.suffix != ".tflite":
+        raise ExportError(f"`path` must end in .tflite. Received: {path}")
+    if format not in FORMATS:
+        raise ExportError(f"`format` must be one of {FORMATS}. Received: {format!r}")
+    if format == "int8":
+        if calibration is None:
+            raise ExportError(
+                "The format int8 needs the ranges of all values inside the network, so it must be "
+                "calibrated. Received: calibration=None. Give some hundred training examples, as "
+                "the model takes them."
+            )
+        if not keras.backend.is_float_dtype(model.inputs[0].dtype):
+            raise ExportError(
+                "Only a model that takes floats can take int8 in their place. Received: an input "
+                f"of type {model.inputs[0].dtype}. Choose the format dynamic."
+            )
+
+
+def _kernels(model: keras.Model) -> dict[str, np.ndarray]:
+    return {key: kernel.numpy() for key, kernel in kernels_of(model).items()}
+
+
+def _check_mask(mask: Mask | None, kernels: Mapping[str, np.ndarray]) -> None:
+    for key, expected in ({} if mask is None else mask.apply(kernels)).items():
+        leaked = int(np.count_nonzero(expected != kernels[key]))
+        if leaked:
+            raise ExportError(
+                "A pruned weight must be zero before the model is exported. Received: "
+                f"{leaked:,} that are not, in `{key}`. Give the mask that the model was trained "
+                "with, or apply it first."
+            )
+
+
+def _about(
+    static: keras.Model,
+    mask: Mask | None,
+    *,
+    format: str,
+    feeding: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    weights = {key: variable.numpy() for key, variable in named_variables(static).items()}
+    return {
+        "made_by": f"tfticket {__version__}",
+        "format": format,
+        "feeding": dict(feeding),
+        "mask_sha256": None if mask is None else mask.sha256,
+        "density": None if mask is None else mask.density,
+        "weights_sha256": digest(weights),
+        "versions": {name: version(name) for name in ("keras", "tensorflow", "ai-edge-litert")},
+        "provenance": dict(provenance),
+    }
+
+
+def _latency(content: bytes, baseline: Path, example: np.ndarray) -> latency.Latency:
+    try:
+        other = baseline.read_bytes()
+    except OSError as error:
+        raise ExportError(
+            f"`baseline` must be a .tflite file. Received: {baseline}: {error.strerror}."
+        ) from error
+    return latency.against(content, other, example)
