@@ -4,18 +4,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfticket.errors import MaskError
+from tfticket.sparsity.channel_group import ChannelGroup, Slot
+from tfticket.sparsity.channels import Channels
 from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruners import (
-    ERKPruner,
-    GlobalPruner,
-    LayerwisePruner,
-    erk_counts,
-    keep_highest,
-    prune_count,
-)
+from tfticket.sparsity.pruner import prune_count
+from tfticket.sparsity.pruners import ERKPruner, GlobalPruner, LayerwisePruner, erk_counts
+from tfticket.sparsity.ranking import keep_highest
+from tfticket.sparsity.structure import Blocks, NOfM, Unstructured
 
-PRUNERS = [GlobalPruner(), LayerwisePruner({"b/*": 0.5}), ERKPruner()]
-every_pruner = pytest.mark.parametrize("pruner", PRUNERS, ids=lambda p: type(p).__name__)
+SHAPES = {"a/kernel": (4, 5), "b/kernel": (2, 3, 2, 2), "c/kernel": (7, 2)}
+
+
+def channels_of_shapes():
+    """The outputs of `a` are read by `c`, those of `b` by nobody."""
+    a = (
+        ChannelGroup(f"a{i}", (Slot("a/kernel", 1, (i,)),), (Slot("c/kernel", 0, (i,)),))
+        for i in range(5)
+    )
+    b = (ChannelGroup(f"b{i}", (Slot("b/kernel", 3, (i,)),), ()) for i in range(2))
+    return Channels((*a, *b))
+
+
+STRUCTURES = [Unstructured(), Blocks(2), Blocks(3), NOfM(1, 2), channels_of_shapes()]
+PRUNERS = [
+    *(GlobalPruner(structure=structure) for structure in STRUCTURES),
+    *(LayerwisePruner({"b/*": 0.5}, structure=structure) for structure in STRUCTURES),
+    *(ERKPruner(structure=structure) for structure in STRUCTURES[:-1]),
+]
+every_pruner = pytest.mark.parametrize(
+    "pruner", PRUNERS, ids=lambda p: f"{type(p).__name__}-{p.structure.name}"
+)
 
 # Frankle & Carbin (2019), figure 2: shapes alone decide who many survive a level.
 CONV_64 = {"conv1": (3, 3, 3, 64), "conv2": (3, 3, 64, 64)}
@@ -79,39 +97,52 @@ def test_exact_survivors_of_lenet():
 def problems(draw):
     """Scores with many ties, a mask with survivors everywhere, and a rate."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    shapes = {"a/kernel": (4, 5), "b/kernel": (2, 3, 2, 2), "c/kernel": (7, 2)}
-    scores = {key: rng.integers(-2, 3, shape) / 2 for key, shape in shapes.items()}
-    arrays = {key: rng.random(shape) < 0.8 for key, shape in shapes.items()}
+    scores = {key: rng.integers(-2, 3, shape) / 2 for key, shape in SHAPES.items()}
+    arrays = {key: rng.random(shape) < 0.8 for key, shape in SHAPES.items()}
     for array in arrays.values():
         array.flat[:2] = True
     return scores, Mask(arrays), draw(st.floats(0, 0.99))
 
 
 def try_prune(pruner, scores, mask, rate, **kwargs):
-    """The new mask, or None where a layer would be left empty."""
+    """The new mask, or None where a layer would be left empty, or the structure be broken."""
     try:
         return pruner.prune(scores, mask, rate, **kwargs)
     except MaskError as error:
-        assert "At least one weight" in str(error)  # noqa: PT017
+        rule = pruner.structure.rule or "At least one weight"
+        assert rule in str(error) or "At least one weight" in str(error)  # noqa: PT017
         return None
+
+
+def structured(pruner, mask):
+    """The mask as a search would have it: whole channels."""
+    structure = pruner.structure
+    if structure.name != "channel":
+        return mask
+    return structure.expand(structure.units(mask), Mask.ones(mask.shapes))
 
 
 @every_pruner
 @given(problem=problems())
 def test_the_new_mask_is_a_subset_with_the_exact_count(pruner, problem):
     scores, mask, rate = problem
+    mask = structured(pruner, mask)
     pruned = try_prune(pruner, scores, mask, rate)
     if pruned is None:
         return
     assert pruned.is_subset_of(mask)
     assert min(pruned.counts().values()) >= 1
+    before, after = pruner.structure.units(mask), pruner.structure.units(pruned)
     if isinstance(pruner, LayerwisePruner):
         rates = {"a/kernel": rate, "b/kernel": rate / 2, "c/kernel": rate}
-        assert pruned.counts() == {
-            key: n - prune_count(rates[key], n) for key, n in mask.counts().items()
-        }
+        wanted = {key: n - prune_count(rates[key], n) for key, n in before.counts().items()}
     else:
-        assert pruned.kept == mask.kept - prune_count(rate, mask.kept)
+        wanted = {"all": before.kept - prune_count(rate, before.kept)}
+    counts = after.counts() if len(wanted) > 1 else {"all": after.kept}
+    if pruner.structure.name == "n_of_m":  # a count near the pattern is rounded to it
+        assert all(abs(counts[key] - wanted[key]) <= 3 * len(mask) for key in wanted)
+    else:
+        assert counts == wanted
     again = pruner.prune_like(scores, mask, pruned)
     assert again == pruned
 
@@ -120,20 +151,27 @@ def test_the_new_mask_is_a_subset_with_the_exact_count(pruner, problem):
 @given(problem=problems())
 def test_no_survivor_scores_below_a_pruned_competitor(pruner, problem):
     scores, mask, rate = problem
+    mask = structured(pruner, mask)
     pruned = try_prune(pruner, scores, mask, rate)
     if pruned is None:
         return
-    groups = [list(mask)] if isinstance(pruner, GlobalPruner) else [[key] for key in mask]
+    structure = pruner.structure
+    pooled = structure.unit_scores(scores, mask)
+    before, after = structure.units(mask), structure.units(pruned)
+    free = {key: ~array for key, array in structure.protected(pooled, before).items()}
+    groups = [list(before)] if isinstance(pruner, GlobalPruner) else [[key] for key in before]
     for keys in groups:
-        gone = np.concatenate([scores[k][mask[k] & ~pruned[k]] for k in keys])
-        kept = np.concatenate([scores[k][pruned[k]] for k in keys])
-        assert gone.size == 0 or gone.max() <= kept.min()
+        gone = np.concatenate([pooled[k][before[k] & ~after[k]] for k in keys])
+        kept = np.concatenate([pooled[k][after[k] & free[k]] for k in keys])
+        assert gone.size == 0 or kept.size == 0 or gone.max() <= kept.min()
+        assert all(after[k][before[k] & ~free[k]].all() for k in keys)
 
 
 @every_pruner
 @given(problem=problems(), rounds=st.integers(1, 6))
 def test_rounds_since_a_mask_end_where_one_step_ends(pruner, problem, rounds):
     scores, mask, rate = problem
+    mask = structured(pruner, mask)
     at_once = try_prune(pruner, scores, mask, rate)
     pruned = mask
     for number in range(1, rounds + 1):
@@ -142,7 +180,13 @@ def test_rounds_since_a_mask_end_where_one_step_ends(pruner, problem, rounds):
         if pruned is None:
             return
         assert pruned.is_subset_of(before)
-    assert pruned == at_once
+    if pruner.structure.name == "channel":  # which scores what depends on who is left
+        counts = [pruner.structure.units(end).counts() for end in (pruned, at_once)]
+        totals = [sum(count.values()) for count in counts]
+        assert totals[0] == totals[1]
+        assert isinstance(pruner, GlobalPruner) or counts[0] == counts[1]
+    else:
+        assert pruned == at_once
 
 
 def test_ties_go_by_flat_index_over_all_variables():
@@ -238,17 +282,22 @@ def test_factors_are_matched_in_their_order():
 
 @every_pruner
 def test_what_pruners_refuse(pruner):
-    mask = Mask.ones({"a/kernel": (4, 4)})
-    scores = {"a/kernel": np.arange(16.0).reshape(4, 4)}
+    mask = Mask.ones(SHAPES)
+    scores = {key: np.ones(shape) for key, shape in SHAPES.items()}
     for rate in (-0.1, 1.0, 20.0, float("nan")):
         with pytest.raises(MaskError, match=r"`rate` must be in \[0, 1\)"):
             pruner.prune(scores, mask, rate)
     with pytest.raises(MaskError, match="Missing: `a/kernel`"):
-        pruner.prune({}, mask, 0.5)
-    with pytest.raises(MaskError, match=r"Scores must have the shape.*\(16,\)"):
-        pruner.prune({"a/kernel": np.arange(16.0)}, mask, 0.5)
+        pruner.prune({}, mask, 0.3)
+    with pytest.raises(MaskError, match=r"Scores must have the shape.*\(20,\)"):
+        pruner.prune({**scores, "a/kernel": np.arange(20.0)}, mask, 0.3)
     with pytest.raises(MaskError, match="has the training diverged"):
-        pruner.prune({"a/kernel": np.full((4, 4), np.nan)}, mask, 0.5)
+        pruner.prune({**scores, "a/kernel": np.full((4, 5), np.nan)}, mask, 0.3)
+
+
+def test_the_rule_of_kernels_is_not_for_channels():
+    with pytest.raises(MaskError, match="about the weights of one kernel"):
+        ERKPruner(structure=channels_of_shapes())
 
 
 def test_an_empty_layer_is_refused_by_name():
@@ -270,6 +319,9 @@ def test_own_rates_stay_below_one():
 
 @every_pruner
 def test_a_mask_can_not_be_pruned_to_more_than_it_has(pruner):
-    mask = Mask({"a/kernel": np.eye(4)})
-    with pytest.raises(MaskError, match="can only shrink: 4 survive"):
-        pruner.prune_like({"a/kernel": np.ones((4, 4))}, mask, Mask.ones({"a/kernel": (4, 4)}))
+    dense = Mask.ones(SHAPES)
+    rng = np.random.default_rng(0)
+    scores = {key: rng.random(shape) for key, shape in SHAPES.items()}
+    mask = pruner.prune(scores, dense, 0.3)
+    with pytest.raises(MaskError, match=r"can only shrink: \d+ survive"):
+        pruner.prune_like(scores, mask, dense)

@@ -12,7 +12,7 @@ from tfticket.errors import ModelError
 from tfticket.lottery.controls import Control
 from tfticket.lottery.trial import TICKET, Trial
 from tfticket.schedules import PruningSchedule
-from tfticket.sparsity.pruners import Pruner
+from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.saliency import SaliencyScore
 from tfticket.sparsity.scores import WeightScore
 

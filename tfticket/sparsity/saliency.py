@@ -20,7 +20,7 @@ from tfticket.errors import MaskError, ModelError
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.sparsity.linearized import linearized_flow
 from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruners import Pruner
+from tfticket.sparsity.pruner import Pruner
 from tfticket.state import prunable_variables
 
 Saliency = Callable[..., dict[str, np.ndarray]]
