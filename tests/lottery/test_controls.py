@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -13,19 +15,22 @@ from tfticket.lottery.controls import (
     Start,
     draw_initial_weights,
 )
-from tfticket.sparsity import sparsify
+from tfticket.sparsity import Blocks, Channels, LayerwisePruner, NOfM, sparsify
+from tfticket.sparsity.channel_group import ChannelGroup, Slot
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot, prunable_variables
 
 layers = keras.layers
 
 
-def context_of(model, mask, *, step=0, seed=0, level=1):
+def context_of(model, mask, *, step=0, seed=0, level=1, **options):
     """What a control of a ticket with that mask sees."""
     initial = Snapshot.capture(model, step=0)
     late = {key: array + step for key, array in initial.variables.items()}
     ticket = Start(mask, Snapshot(late, None, step))
-    return ControlContext(model, initial, ticket, lambda like: Start(like, initial), seed, level)
+    return ControlContext(
+        model, initial, ticket, lambda like: Start(like, initial), seed, level, **options
+    )
 
 
 def nested(inner=layers.Dense):
@@ -205,6 +210,48 @@ def test_a_random_mask_that_leaves_a_layer_empty_is_refused():
     mask = Mask({"big": np.arange(5000) < 1, "small": np.arange(2) < 1})
     with pytest.raises(MaskError, match=r"none of 100 did; leave this control out at level 7"):
         RandomMask().start(context_of(mlp(), mask, level=7))
+
+
+def hidden_units(shapes):
+    """Each hidden unit of an MLP as a channel."""
+    keys = list(shapes)
+    return Channels(
+        ChannelGroup(f"{key}:{i}", (Slot(key, 1, (i,)),), (Slot(following, 0, (i,)),))
+        for key, following in itertools.pairwise(keys)
+        for i in range(shapes[key][1])
+    )
+
+
+@pytest.mark.parametrize("control", [ShuffledMask(), RandomMask()], ids=lambda c: c.name)
+@pytest.mark.parametrize("make", [lambda _: Blocks(4), lambda _: NOfM(1, 4), hidden_units])
+def test_masks_are_drawn_with_the_structure_of_the_ticket(control, make):
+    model = mlp()
+    shapes = {key: tuple(v.shape) for key, v in prunable_variables(model).items()}
+    structure = make(shapes)
+    rng = np.random.default_rng(0)
+    scores = {key: rng.random(shape) for key, shape in shapes.items()}
+    mask = LayerwisePruner(structure=structure).prune(scores, Mask.ones(shapes), 0.5)
+    drawn = control.start(context_of(model, mask, structure=structure)).mask
+    assert drawn != mask
+    units, others = structure.units(mask), structure.units(drawn)
+    assert others.kept == units.kept
+    assert control.name == "random" or others.counts() == units.counts()
+    assert drawn == structure.expand(others, Mask.ones(shapes))
+    if isinstance(structure, NOfM):
+        dense = structure.protected(scores, Mask.ones(shapes))
+        assert structure.protected(scores, others).counts() == dense.counts()  # n of each block
+    assert control.start(context_of(model, mask)).mask != drawn  # each weight for itself
+
+
+def test_a_shuffled_mask_is_drawn_until_it_differs():
+    structure = hidden_units({"a": (3, 2), "b": (2, 3)})
+    mask = structure.expand(
+        Mask({"a": np.array([True, False])}), Mask.ones({"a": (3, 2), "b": (2, 3)})
+    )
+    for seed in range(5):
+        context = context_of(mlp(), mask, seed=seed, structure=structure)
+        drawn = ShuffledMask().start(context).mask
+        np.testing.assert_array_equal(structure.units(drawn)["a"], [False, True])
 
 
 def test_one_shot_pruning_is_what_the_search_prunes_from_the_dense_network():

@@ -19,7 +19,8 @@ from tfticket.lottery.trial import INITIAL, REWIND, FinishedTrial, MemoryStore, 
 from tfticket.schedules import IterativePruning
 from tfticket.sparsity.binding import MaskBinding
 from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruners import GlobalPruner, LayerwisePruner, Pruner
+from tfticket.sparsity.pruner import Pruner
+from tfticket.sparsity.pruners import GlobalPruner, LayerwisePruner
 from tfticket.sparsity.saliency import SaliencyScore
 from tfticket.sparsity.scores import magnitude, movement
 from tfticket.state import Snapshot

@@ -18,6 +18,7 @@ import numpy as np
 from tfticket.errors import MaskError, ModelError
 from tfticket.seeds import generator, sub_seed
 from tfticket.sparsity.mask import Mask
+from tfticket.sparsity.structure import UNSTRUCTURED, Structure
 from tfticket.state import Snapshot, kernels_of, variable_owners
 
 _INITIALIZERS = {
@@ -53,6 +54,7 @@ class ControlContext:
         prune_dense_like: Prunes the dense network once, to the density of a mask, and rewinds it.
         seed: Of the search.
         level: Of the ticket.
+        structure: Which weights live and die together, in the ticket and so in its controls.
     """
 
     model: keras.Model
@@ -61,6 +63,7 @@ class ControlContext:
     prune_dense_like: Callable[[Mask], Start]
     seed: int
     level: int
+    structure: Structure = UNSTRUCTURED
 
 
 class Control(ABC):
@@ -118,19 +121,30 @@ class RandomReinit(Control):
 class ShuffledMask(Control):
     """The ticket's weights under its mask shuffled within each layer: the same count in each.
 
+    What lives and dies together is shuffled as a whole: channels among the channels of a layer.
+    Where layers are so narrow that a shuffled mask can be the ticket's own, it is drawn again.
+
     Source: Frankle et al. (2021, arXiv:2009.08576), "randomly shuffle".
     """
 
     name: str = "shuffle"
+    attempts: int = 100
 
     def start(self, context: ControlContext) -> Start:
         """See `Control`."""
-        return Start(context.ticket.mask.shuffled(self.rng(context)), context.ticket.snapshot)
+        rng, ticket = self.rng(context), context.ticket
+        for _ in range(self.attempts):
+            mask = context.structure.shuffled(ticket.mask, rng)
+            if mask != ticket.mask:
+                break
+        return Start(mask, ticket.snapshot)
 
 
 @dataclass(frozen=True)
 class RandomMask(Control):
     """The ticket's weights under a random mask with the same overall count.
+
+    The count is of what lives and dies together: as many channels in all, from all layers.
 
     Source: Frankle et al. (2020, arXiv:1912.05671), "random pruning".
     """
@@ -141,13 +155,15 @@ class RandomMask(Control):
     def start(self, context: ControlContext) -> Start:
         """See `Control`."""
         rng = self.rng(context)
+        ticket = context.ticket.mask
         for _ in range(self.attempts):
-            mask = context.ticket.mask.random(rng)
-            if all(mask.counts().values()):
+            mask = context.structure.random(ticket, rng)
+            if all(mask.counts().values()) and mask != ticket:
                 return Start(mask, context.ticket.snapshot)
         raise MaskError(
-            f"A random mask must leave a weight in each variable. At density {mask.density:.4f} "
-            f"none of {self.attempts} did; leave this control out at level {context.level}."
+            "A random mask must leave a weight in each variable, and differ from the ticket's. At "
+            f"density {mask.density:.4f} none of {self.attempts} did; leave this control out at "
+            f"level {context.level}."
         )
 
 

@@ -25,7 +25,8 @@ from tfticket.lottery.trial import (
 )
 from tfticket.schedules import PruningSchedule
 from tfticket.sparsity.binding import MaskBinding
-from tfticket.sparsity.pruners import GlobalPruner, Pruner
+from tfticket.sparsity.pruner import Pruner
+from tfticket.sparsity.pruners import GlobalPruner
 from tfticket.sparsity.saliency import SaliencyScore
 from tfticket.sparsity.scores import WeightScore, magnitude
 from tfticket.state import Snapshot, innermost_optimizer

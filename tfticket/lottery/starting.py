@@ -155,7 +155,13 @@ class StartingPoints:
         procedure = self._procedure
         control = next(c for c in procedure.controls if c.name == trial.branch)
         context = ControlContext(
-            self._model, self._initial, ticket, self._pruned_once, procedure.seed, trial.level
+            model=self._model,
+            initial=self._initial,
+            ticket=ticket,
+            prune_dense_like=self._pruned_once,
+            seed=procedure.seed,
+            level=trial.level,
+            structure=procedure.pruner.structure,
         )
         return control.start(context)
 

@@ -93,12 +93,12 @@ class Channels(Structure):
 
     def protected(self, scores: Scores, units: Mask) -> Mask:
         """See `Structure`; the best channel of each home."""
-        return Mask(
-            {
-                home: keep_highest(scores[home], alive, min(1, int(np.count_nonzero(alive))))
-                for home, alive in units.items()
-            }
-        )
+        least = self.least(units)
+        return Mask({home: keep_highest(scores[home], units[home], least[home]) for home in units})
+
+    def least(self, units: Mask) -> dict[str, int]:
+        """See `Structure`."""
+        return {home: min(1, count) for home, count in units.counts().items()}
 
     def _by_home(self, values: np.ndarray) -> dict[str, np.ndarray]:
         return {home: values[numbers] for home, numbers in self._homes.items()}

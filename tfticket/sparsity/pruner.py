@@ -1,9 +1,8 @@
 """From scores to a mask: who competes with whom, and how many survive.
 
-A pruner is a final class that says who competes. Only survivors do, so the new mask is always a
-subset of the old one. Counts are exact: of n survivors and a rate p, `round(p n)` go (Python's
-rounding), and ties are settled by the flat index: of two equal scores the earlier weight stays. A
-threshold comparison would keep or drop all of them.
+Only survivors compete, so the new mask is always a subset of the old one. Counts are exact: of n
+survivors and a rate p, `round(p n)` go (Python's rounding), and ties are settled by the flat index:
+of two equal scores the earlier weight stays. A threshold comparison would keep or drop all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from tfticket.errors import MaskError
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.ranking import keep_highest
-from tfticket.sparsity.structure import Scores, Structure, Unstructured
+from tfticket.sparsity.structure import UNSTRUCTURED, Scores, Structure
 
 Quotas = Mapping[tuple[str, ...], int]
 """Keys whose units compete with one another, to how many of these survive."""
@@ -30,20 +29,13 @@ def prune_count(rate: float, survivors: int) -> int:
 class Pruner(ABC):
     """Decides which of the surviving weights go.
 
-    A subclass says who competes with whom, and how many survive; what it chooses among is said by
-    the structure.
-
-    Args:
-        structure: Which weights live and die together; each for itself when None. Rates and counts
-            are of its units then, in place of weights.
+    Attributes:
+        structure: Which weights live and die together. Rates and counts are of its units.
     """
 
-    structure: Structure = Unstructured()
+    structure: Structure = UNSTRUCTURED
 
-    def __init__(self, *, structure: Structure | None = None) -> None:
-        if structure is not None:
-            self.structure = structure
-
+    @abstractmethod
     def prune(self, scores: Scores, mask: Mask, rate: float, *, since: Mask | None = None) -> Mask:
         """Prunes the lowest-scoring survivors.
 
@@ -63,13 +55,31 @@ class Pruner(ABC):
             MaskError: when scores and mask don't fit, a variable would be left empty, or the
                 structure can't get as sparse.
         """
-        return self._keep(scores, mask, self.quotas(since or mask, rate))
 
+    @abstractmethod
     def prune_like(self, scores: Scores, mask: Mask, like: Mask) -> Mask:
         """Prunes at once as much as `like` lacks: the one-shot control of an iterative ticket.
 
         `GlobalPruner` matches the overall count, the others the count of each variable.
         """
+
+
+class QuotaPruner(Pruner):
+    """Keeps the highest-scoring units, as many as its quotas say. Abstract: who competes is open.
+
+    Args:
+        structure: Which weights live and die together; each for itself when None.
+    """
+
+    def __init__(self, *, structure: Structure | None = None) -> None:
+        self.structure = structure or UNSTRUCTURED
+
+    def prune(self, scores: Scores, mask: Mask, rate: float, *, since: Mask | None = None) -> Mask:
+        """See `Pruner`."""
+        return self._keep(scores, mask, self.quotas(since or mask, rate))
+
+    def prune_like(self, scores: Scores, mask: Mask, like: Mask) -> Mask:
+        """See `Pruner`."""
         return self._keep(scores, mask, self._quotas_like(like))
 
     def quotas(self, mask: Mask, rate: float) -> Quotas:
@@ -81,8 +91,7 @@ class Pruner(ABC):
         if not 0.0 <= rate < 1.0:
             raise MaskError(f"`rate` must be in [0, 1), a share of the survivors. Received: {rate}")
         units = self.structure.units(mask)
-        anything = {key: np.zeros(shape) for key, shape in units.shapes.items()}
-        return self._granted(self._quotas(mask, units, rate), anything, units)
+        return self._granted(self._quotas(mask, units, rate), units)
 
     @abstractmethod
     def _quotas(self, mask: Mask, units: Mask, rate: float) -> Quotas:
@@ -92,9 +101,9 @@ class Pruner(ABC):
     def _quotas_like(self, like: Mask) -> Quotas:
         """How many units `like` has, in each group of keys that compete."""
 
-    def _granted(self, quotas: Quotas, scores: Scores, units: Mask) -> Quotas:
+    def _granted(self, quotas: Quotas, units: Mask) -> Quotas:
         """The quotas, rounded to what is protected where they are near it."""
-        protected = self.structure.protected(scores, units).counts()
+        protected = self.structure.least(units)
         least = {keys: sum(protected[key] for key in keys) for keys in quotas}
         near = {keys: self.structure.rounding(_size(units, keys)) for keys in quotas}
         lacking = sum(max(0, least[keys] - keep) for keys, keep in quotas.items())

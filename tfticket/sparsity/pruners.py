@@ -11,18 +11,18 @@ import numpy as np
 from tfticket.errors import MaskError
 from tfticket.sparsity.channels import Channels
 from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruner import Pruner, Quotas, prune_count
+from tfticket.sparsity.pruner import QuotaPruner, Quotas, prune_count
 from tfticket.sparsity.ranking import keep_highest
 from tfticket.sparsity.structure import Structure
 
 
-class GlobalPruner(Pruner):
+class GlobalPruner(QuotaPruner):
     """All weights compete with one another.
 
     Source: Frankle & Carbin (2019), section 4, used there for VGG-19 and ResNet.
 
     Args:
-        structure: See `Pruner`.
+        structure: See `QuotaPruner`.
     """
 
     def _quotas(self, mask: Mask, units: Mask, rate: float) -> Quotas:
@@ -33,7 +33,7 @@ class GlobalPruner(Pruner):
         return {tuple(units): units.kept}
 
 
-class LayerwisePruner(Pruner):
+class LayerwisePruner(QuotaPruner):
     """Each variable for itself, at its own rate.
 
     Args:
@@ -42,7 +42,7 @@ class LayerwisePruner(Pruner):
             that fits counts, so name the particular before the general. In Frankle & Carbin's
             small networks 20 % goes from dense layers a level, and 10 % from convolutions and from
             the output layer: `{"output/*": 0.5, "conv": 0.5}`.
-        structure: See `Pruner`.
+        structure: See `QuotaPruner`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LayerwisePruner(Pruner):
         return 1.0
 
 
-class ERKPruner(Pruner):
+class ERKPruner(QuotaPruner):
     """Each variable for itself, with densities by the Erdős-Rényi-Kernel rule.
 
     The density of a variable is proportional to (sum of its sides) / (their product), scaled to
@@ -85,8 +85,8 @@ class ERKPruner(Pruner):
     Source: Evci et al. (2020, arXiv:1911.11134), section 3, "Erdős-Rényi-Kernel".
 
     Args:
-        structure: See `Pruner`. Not channels: the density of a kernel is a product of the shares
-            of its input and of its output channels, which the rule says nothing of.
+        structure: See `QuotaPruner`. Not channels: the density of a kernel is a product of the
+            shares of its input and of its output channels, which the rule says nothing of.
 
     Raises:
         MaskError: when the structure is one of channels.

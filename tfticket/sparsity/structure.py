@@ -54,8 +54,12 @@ class Structure(ABC):
         """`mask` without the weights of units that aren't in `units`."""
 
     def protected(self, scores: Scores, units: Mask) -> Mask:
-        """The units that stay, whatever the others score; how many doesn't depend on scores."""
+        """The units that stay, whatever the others score; as many as `least` says."""
         return Mask({key: np.zeros(shape, bool) for key, shape in units.shapes.items()})
+
+    def least(self, units: Mask) -> dict[str, int]:
+        """Key to the number of its units that stay."""
+        return dict.fromkeys(units, 0)
 
     def rounding(self, total: int) -> int:
         """How far from what is protected, of `total` units, a count is still rounded to it."""
@@ -87,6 +91,9 @@ class Unstructured(Structure):
     def expand(self, units: Mask, mask: Mask) -> Mask:
         """See `Structure`."""
         return _both(units, mask)
+
+
+UNSTRUCTURED = Unstructured()
 
 
 @dataclass(frozen=True)
@@ -184,6 +191,15 @@ class NOfM(Structure):
         """See `Structure`."""
         return Mask({key: self._best(scores[key], units[key]) for key in units})
 
+    def least(self, units: Mask) -> dict[str, int]:
+        """See `Structure`."""
+        least = {}
+        for key, array in units.items():
+            starts = np.arange(0, array.shape[-2], self.m)
+            alive = np.add.reduceat(array.astype(np.int64), starts, axis=-2)
+            least[key] = int(np.minimum(alive, self.n).sum())
+        return least
+
     def rounding(self, total: int) -> int:
         """See `Structure`."""
         return max(3, total // 1000)
@@ -221,11 +237,12 @@ class NOfM(Structure):
         shape = (*alive.shape[:-2], blocks, self.m, outputs)
         alive = np.pad(alive, padding).reshape(shape)
         scores = np.pad(np.asarray(scores, np.float64), padding).reshape(shape)
-        order = np.lexsort((-scores, ~alive), axis=-2)  # survivors first, the highest first
-        best = np.zeros(shape, bool)
-        np.put_along_axis(best, order[..., : self.n, :], True, axis=-2)
-        merged = (best & alive).reshape(*shape[:-3], blocks * self.m, outputs)
-        return merged[..., :inputs, :]
+        left = np.where(alive, np.maximum(scores, np.finfo(np.float64).min), -np.inf)
+        for _ in range(self.n):
+            highest = np.expand_dims(np.argmax(left, axis=-2), -2)
+            np.put_along_axis(left, highest, -np.inf, axis=-2)
+        best = (alive & np.isneginf(left)).reshape(*shape[:-3], blocks * self.m, outputs)
+        return best[..., :inputs, :]
 
 
 def _both(ours: Mapping[str, np.ndarray], mask: Mask) -> Mask:

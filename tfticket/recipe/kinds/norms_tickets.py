@@ -122,6 +122,7 @@ class Tickets:
             prune_dense_like=lambda mask: Start(mask, begin),
             seed=seed,
             level=lottery.levels,
+            structure=pruner(lottery, model).structure,
         )
         return {
             "dense": CellStart(begin, None),
