@@ -156,6 +156,11 @@ def kernel_axes(layer: Any) -> tuple[int, int]:
     return (rank - 1, rank - 2) if type(layer) in _TRANSPOSED else (rank - 2, rank - 1)
 
 
+def is_depthwise(layer: Any) -> bool:
+    """Whether a layer convolves each channel for itself."""
+    return type(layer) in _DEPTHWISE
+
+
 def taps(layer: Any, kernel: np.ndarray) -> np.ndarray:
     """A kernel as float64 of shape (positions, input channels, output channels).
 
@@ -164,7 +169,7 @@ def taps(layer: Any, kernel: np.ndarray) -> np.ndarray:
             those made of one input channel.
         kernel: Its kernel, or one of the same axes.
     """
-    if type(layer) in _DEPTHWISE:
+    if is_depthwise(layer):
         sources, targets = kernel.ndim - 2, kernel.ndim - 1
     else:
         sources, targets = kernel_axes(layer)

@@ -16,6 +16,7 @@ from tfticket import __version__
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
 from tfticket.export.convert import convert
+from tfticket.export.prepare import check_pruned
 from tfticket.export.reference import CheckData, examples_for, reference_of
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
@@ -67,9 +68,14 @@ def draft(
     preprocessing: Preprocessing | None,
     provenance: Mapping[str, Any] | None,
     min_agreement: float,
-    baseline: Path | None,
+    baseline: Path | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Draft:
-    """Converts a model and runs the result; see `to_tflite` for the arguments and errors."""
+    """Converts a model and runs the result; see `to_tflite` for the arguments and errors.
+
+    `facts` are entries of the file's metadata that stand in for its own, such as the mask's hash
+    where the model was shrunk and the mask no longer fits it.
+    """
     source = f"The {format} file for `{path.name}`"
     _check_arguments(model, path, format, calibration)
     if calibration is not None:
@@ -78,13 +84,14 @@ def draft(
     static = static_copy(model)
     kernels = _kernels(static)
     mask = get_mask(model) if masked_layers(model) else mask
-    _check_mask(mask, kernels)
+    check_pruned(mask, kernels)
     parsed = flatbuffer.parse(convert(static, format, calibration), source=source)
     check_structure(parsed, source)
     zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
     session = Session(flatbuffer.pack(parsed), source=source)
     feeding = (preprocessing or Preprocessing()).feeding(session.input)
     about = _about(static, mask, format=format, feeding=feeding, provenance=provenance or {})
+    about |= facts or {}
     metadata.embed(parsed, about)
     content = flatbuffer.pack(parsed)
     sizes = Sizes.of(content)
@@ -133,17 +140,6 @@ def _check_arguments(
 
 def _kernels(model: keras.Model) -> dict[str, np.ndarray]:
     return {key: kernel.numpy() for key, kernel in kernels_of(model).items()}
-
-
-def _check_mask(mask: Mask | None, kernels: Mapping[str, np.ndarray]) -> None:
-    for key, expected in ({} if mask is None else mask.apply(kernels)).items():
-        leaked = int(np.count_nonzero(expected != kernels[key]))
-        if leaked:
-            raise ExportError(
-                "A pruned weight must be zero before the model is exported. Received: "
-                f"{leaked:,} that are not, in `{key}`. Give the mask that the model was trained "
-                "with, or apply it first."
-            )
 
 
 def _about(

@@ -60,21 +60,36 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ExportError(
             f"A .tflite file must be there to be read. Received: {path}: {error.strerror}."
         ) from error
-    model = flatbuffer.parse(content, source=f"`{path}`")
-    entry = _entry(model)
-    if entry is None:
+    found = provenance_of(flatbuffer.parse(content, source=f"`{path}`"), f"`{path}`")
+    if found is None:
         raise ExportError(
             f"`{path}` holds no provenance, so it was not exported by tfticket, or was rewritten "
             "since by a program that drops metadata."
         )
+    return found
+
+
+def provenance_of(model: Any, source: str) -> dict[str, Any] | None:
+    """What a parsed file says about itself; None when it was not made by tfticket.
+
+    Args:
+        model: A `ModelT`, from `flatbuffer.parse`.
+        source: What to call the file in an error.
+
+    Raises:
+        ExportError: when what it says, or its data, is damaged.
+    """
+    entry = _entry(model)
+    if entry is None:
+        return None
     try:
-        provenance = json.loads(bytes(model.buffers[entry.buffer].data))
+        provenance: dict[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data))
         found = provenance.pop(_HASH)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ExportError(f"The provenance in `{path}` is damaged ({error!r}).") from error
+        raise ExportError(f"The provenance in {source} is damaged ({error!r}).") from error
     if found != _hash(model, entry.buffer):
         raise ExportError(
-            f"`{path}` is damaged or was changed since it was exported: its data doesn't have the "
+            f"{source} is damaged or was changed since it was exported: its data doesn't have the "
             "hash that the file says. Copy it again from where it was made, or export it again."
         )
     return provenance

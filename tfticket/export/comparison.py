@@ -1,0 +1,258 @@
+"""Networks in all formats, held against one another: bytes, time and accuracy in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.errors import ExportError
+from tfticket.export import latency
+from tfticket.export.draft import Draft, draft
+from tfticket.export.latency import Latency
+from tfticket.export.prepare import Prepared, prepare
+from tfticket.export.reference import CheckData
+from tfticket.export.result import Format, Preprocessing
+from tfticket.export.runtime import Session
+from tfticket.sparsity.mask import Mask
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network that takes part.
+
+    Attributes:
+        name: What to call it; also the beginning of its files' names.
+        model: Built, Sequential or Functional, with one input and one output.
+        mask: The ticket's mask, for a plain model.
+        structure: How it was pruned: a name of a structure, or `dense`.
+        level: How often it was pruned.
+        provenance: What its files are to tell about their origin.
+    """
+
+    name: str
+    model: keras.Model
+    mask: Mask | None = None
+    structure: str = "unstructured"
+    level: int = 0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """One network in one format: a file that passed its checks, or why there is none.
+
+    Attributes:
+        network: The network.
+        prepared: What it was before it was converted; None for a network that is taken as it is.
+        format: The format.
+        draft: The file, not written; None when it failed.
+        failure: Why, in words; None when it didn't.
+        latency: Its time against the baseline; None when it failed.
+        test_accuracy: On data that nothing was chosen by; None without such data.
+    """
+
+    network: Network
+    prepared: Prepared | None
+    format: Format
+    draft: Draft | None
+    failure: str | None = None
+    latency: Latency | None = None
+    test_accuracy: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Network and format."""
+        return f"{self.network.name}.{self.format}"
+
+    @property
+    def accuracy(self) -> float | None:
+        """On the data that it was checked on, which choices go by; None without labels."""
+        return None if self.draft is None else self.draft.report.verification.accuracy
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """What all networks are converted and checked with; see `to_tflite`.
+
+    Attributes:
+        calibration: Training examples, as the models take them; without them there is no int8.
+        check_on: Examples to check on, and their labels or None. Choices go by these.
+        test: Examples and labels that no choice goes by; None for none.
+        preprocessing: How raw data becomes what the models take.
+        min_agreement: Smallest share of equal answers for formats that round.
+    """
+
+    calibration: np.ndarray | None = None
+    check_on: CheckData | None = None
+    test: tuple[np.ndarray, np.ndarray] | None = None
+    preprocessing: Preprocessing | None = None
+    min_agreement: float = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The attempts, the baseline first.
+
+    Attributes:
+        attempts: One for each network and format.
+        host: The processor that times were measured on; they say nothing about any other.
+    """
+
+    attempts: tuple[Attempt, ...]
+    host: str
+
+    @property
+    def baseline(self) -> Attempt:
+        """The network that the others are held against, in fp32 and as it is."""
+        return self.attempts[0]
+
+    @property
+    def passed(self) -> tuple[Attempt, ...]:
+        """Those that have a file."""
+        return tuple(attempt for attempt in self.attempts if attempt.draft is not None)
+
+
+def compare(
+    networks: Sequence[Network],
+    formats: Sequence[Format],
+    *,
+    baseline: Network,
+    folder: Path,
+    conditions: Conditions,
+    tell: Tell = lambda line: None,
+) -> Comparison:
+    """Converts, checks and measures; nothing is written.
+
+    Each network is prepared (batch normalization folded, dead units out) and converted to each
+    format. All times are measured in one run, in turns. The baseline is converted to fp32 as it is,
+    which is what the file would be without any of this.
+
+    Args:
+        networks: Who takes part; the baseline may be among them, to appear in other formats.
+        formats: What is tried for each.
+        baseline: The dense network, or the only one.
+        folder: Where the files would be written.
+        conditions: What to convert and check with.
+        tell: Hears a line about each file.
+
+    Raises:
+        ExportError: when the baseline itself can't be converted.
+        ModelError: for a subclassed model.
+    """
+    first = Attempt(
+        baseline, None, "fp32", _draft(baseline, baseline.model, "fp32", folder, conditions, {})
+    )
+    attempts = [first]
+    tell(describe(first))
+    for attempt in _attempts(networks, formats, baseline, folder, conditions):
+        attempts.append(attempt)
+        tell(describe(attempt))
+    return Comparison(tuple(_measured(attempts, conditions)), latency.host())
+
+
+def describe(attempt: Attempt) -> str:
+    """An attempt in one line for people."""
+    if attempt.draft is None:
+        return f"{attempt.name}: no file. {attempt.failure}"
+    report = attempt.draft.report
+    line = f"{attempt.name}: {report.size_bytes:,} bytes, {report.gzip_bytes:,} after gzip"
+    if attempt.accuracy is not None:
+        line += f", accuracy {attempt.accuracy:.2%}"
+    return line
+
+
+def _attempts(
+    networks: Sequence[Network],
+    formats: Sequence[Format],
+    baseline: Network,
+    folder: Path,
+    conditions: Conditions,
+) -> Iterator[Attempt]:
+    for network in networks:
+        prepared = prepare(network.model, network.mask)
+        for format in formats:
+            if network is baseline and format == "fp32":
+                continue
+            try:
+                facts = _facts(network, prepared)
+                made = _draft(network, prepared.model, format, folder, conditions, facts)
+            except ExportError as error:
+                yield Attempt(network, prepared, format, None, str(error))
+            else:
+                yield Attempt(network, prepared, format, made)
+
+
+def _draft(
+    network: Network,
+    model: keras.Model,
+    format: Format,
+    folder: Path,
+    conditions: Conditions,
+    facts: Mapping[str, Any],
+) -> Draft:
+    return draft(
+        model,
+        folder / f"{network.name}.{format}.tflite",
+        format=format,
+        calibration=conditions.calibration,
+        check_on=conditions.check_on,
+        mask=None,
+        preprocessing=conditions.preprocessing,
+        provenance=network.provenance,
+        min_agreement=conditions.min_agreement,
+        facts=facts,
+    )
+
+
+def _facts(network: Network, prepared: Prepared) -> dict[str, Any]:
+    """What the file tells of the network it was before it was prepared."""
+    mask = prepared.mask
+    return {
+        "mask_sha256": None if mask is None else mask.sha256,
+        "density": None if mask is None else mask.density,
+        "structure": network.structure,
+        "parameters_before": prepared.parameters_before,
+        "parameters_after": prepared.parameters_after,
+        "norms_folded": len(prepared.folded),
+        "units": {change.key: [change.before, change.after] for change in prepared.layers},
+    }
+
+
+def _measured(attempts: list[Attempt], conditions: Conditions) -> Iterator[Attempt]:
+    files = {attempt.name: attempt.draft.content for attempt in attempts if attempt.draft}
+    example = _example(attempts[0], conditions)
+    times = latency.measure(files, example, baseline=attempts[0].name)
+    for attempt in attempts:
+        if attempt.draft is None:
+            yield attempt
+            continue
+        report = replace(attempt.draft.report, latency=times[attempt.name])
+        yield replace(
+            attempt,
+            draft=replace(attempt.draft, report=report),
+            latency=times[attempt.name],
+            test_accuracy=_accuracy(attempt, conditions.test),
+        )
+
+
+def _example(attempt: Attempt, conditions: Conditions) -> np.ndarray:
+    if conditions.check_on is not None:
+        return conditions.check_on[0][0]
+    if conditions.calibration is not None:
+        return conditions.calibration[0]
+    given = attempt.network.model.inputs[0]
+    return np.zeros(given.shape[1:], given.dtype)
+
+
+def _accuracy(attempt: Attempt, test: tuple[np.ndarray, np.ndarray] | None) -> float | None:
+    if test is None or attempt.draft is None:
+        return None
+    outputs = Session(attempt.draft.content, source=attempt.name).run(test[0])
+    return float(np.mean(outputs.argmax(-1) == test[1]))
