@@ -1,0 +1,111 @@
+"""The child that reads a model of tf_keras, and hands it on as plain data.
+
+It is never imported, only run: `python -m tfticket.interop._legacy LEGACY OUTPUT`. Importing
+tensorflow-model-optimization changes TensorFlow for the whole process, which then has no Keras 3.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+import tf_keras
+
+from tfticket.files import write_arrays
+
+_EXAMPLES = 8
+_UNKNOWN_SIDE = 64  # of images and sequences of any length; enough for five halvings
+_INTEGERS = 10
+_SEED = 0
+
+
+def _main(legacy: str, output: str) -> None:
+    with tfmot.sparsity.keras.prune_scope():
+        model = tf_keras.models.load_model(legacy, compile=False)
+    if not model.inputs:
+        sys.exit("The model was saved before it knew the shape of its input.")
+    layers: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    # Before the first call, which sets to zero what the masks prune.
+    for number, (path, layer) in enumerate(_layers(model, ())):
+        described, own_arrays = _content(layer)
+        layers.append({"path": path, **described})
+        arrays |= {f"{number}:{name}": array for name, array in own_arrays.items()}
+    rng = np.random.default_rng(_SEED)
+    inputs = [_examples(tensor, rng) for tensor in model.inputs]
+    outputs = tf.nest.flatten(model(inputs if len(inputs) > 1 else inputs[0], training=False))
+    arrays |= {f"input:{number}": array for number, array in enumerate(inputs)}
+    arrays |= {f"output:{number}": tensor.numpy() for number, tensor in enumerate(outputs)}
+    header = {
+        "model": json.loads(model.to_json()),
+        "layers": layers,
+        "versions": {
+            "tensorflow_model_optimization": tfmot.__version__,
+            "tf_keras": tf_keras.__version__,
+            "tensorflow": tf.__version__,
+        },
+    }
+    write_arrays(output, kind="legacy model", header=header, arrays=arrays)
+
+
+def _layers(model: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for layer in model.layers:
+        own_path = (*path, layer.name)
+        if isinstance(layer, tf_keras.Model):
+            yield from _layers(layer, own_path)
+        elif not isinstance(layer, tf_keras.layers.InputLayer):
+            yield own_path, layer
+
+
+def _content(layer: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Names of a layer's weights, how it is pruned, and its arrays."""
+    is_pruned = hasattr(layer, "pruning_vars")
+    weights = (layer.layer if is_pruned else layer).weights
+    names = [weight.name.rpartition("/")[2].partition(":")[0] for weight in weights]
+    described: dict[str, Any] = {"weights": names, "masks": []}
+    arrays = {f"weight:{i}": weight.numpy() for i, weight in enumerate(weights)}
+    if is_pruned:
+        place = {id(weight): i for i, weight in enumerate(weights)}
+        for weight, mask, _ in layer.pruning_vars:
+            described["masks"].append(place[id(weight)])
+            arrays[f"mask:{place[id(weight)]}"] = mask.numpy() != 0
+        described["step"] = int(layer.pruning_step.numpy())
+        described["pruning"] = {
+            "schedule": layer.pruning_schedule.get_config(),
+            "block_size": list(layer.block_size),
+            "block_pooling_type": layer.block_pooling_type,
+        }
+    return described, arrays
+
+
+def _examples(tensor: Any, rng: np.random.Generator) -> np.ndarray:
+    """Random inputs: normal numbers, or indices where an embedding looks them up."""
+    shape = [_UNKNOWN_SIDE if side is None else side for side in tensor.shape]
+    if tensor.shape[0] is None:
+        shape[0] = _EXAMPLES
+    dtype = tensor.dtype.as_numpy_dtype
+    rows = _embedding_rows(tensor)
+    if rows is None and np.issubdtype(dtype, np.floating):
+        return rng.normal(size=shape).astype(dtype)
+    return rng.integers(2 if dtype == np.bool_ else rows or _INTEGERS, size=shape).astype(dtype)
+
+
+def _embedding_rows(tensor: Any) -> int | None:
+    """The fewest rows of an embedding in the layers that read the tensor; None without any."""
+    readers = [node.outbound_layer for node in tensor._keras_history.layer._outbound_nodes]
+    inside = [layer for reader in readers for layer in reader._flatten_layers()]
+    rows = [layer.input_dim for layer in inside if isinstance(layer, tf_keras.layers.Embedding)]
+    return min(rows, default=None)
+
+
+if __name__ == "__main__":
+    try:
+        _main(*sys.argv[1:])
+    except Exception as error:  # the last line is for the parent, the rest for whoever looks
+        reason = " ".join(str(error).split()) or "no reason given"
+        sys.exit(f"{type(error).__name__}: {reason}")

@@ -1,0 +1,214 @@
+"""The architecture of a legacy model, built again of layers of Keras 3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from tfticket.errors import ModelError
+from tfticket.interop.catalog import MODELS
+from tfticket.interop.refusals import leaves, unwrapped
+from tfticket.interop.translation import new_layer, unknown_settings
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """A model of Keras 3 with the architecture of a legacy one, and weights of its own.
+
+    Attributes:
+        model: The model, not compiled.
+        layers: Path of a layer in the legacy model to the layer that stands for it.
+        renamed: Name of a layer in the legacy model to its new one, where they differ.
+    """
+
+    model: keras.Model
+    layers: dict[Path, keras.Layer] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+
+
+def rebuild(described: Mapping[str, Any]) -> Rebuilt:
+    """Builds a described model again, without tfmot's wrappers.
+
+    Layers and models inside keep their names; a wrapped layer gets back its own. Keras 3 allows no
+    `/` in a name: it becomes `_`.
+
+    Args:
+        described: A Sequential or Functional model as tf_keras describes it, all of whose layers
+            are in the catalog.
+
+    Raises:
+        ModelError: when a layer has settings that Keras 3 doesn't know, or can't be built.
+    """
+    unknown = [each for layer in leaves(described) for each in unknown_settings(layer)]
+    if unknown:
+        raise ModelError(
+            "Each setting of a layer must be one that Keras 3 has too. Received: "
+            f"{'; '.join(unknown)}. Replace these layers in tf_keras and save the model again."
+        )
+    builder = _Builder()
+    model = builder.model(described, (), described["config"]["name"])
+    return Rebuilt(model, builder.layers, builder.renamed)
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.layers: dict[Path, keras.Layer] = {}
+        self.renamed: dict[str, str] = {}
+
+    def model(self, described: Mapping[str, Any], path: Path, name: str) -> keras.Model:
+        config = described["config"]
+        names = self._names(config["layers"], _names_of_inputs(config))
+        made = {
+            legacy: self._layer(layer, (*path, legacy), new)
+            for (legacy, new), layer in zip(names.items(), config["layers"], strict=True)
+        }
+        if described["class_name"] == "Sequential":
+            return keras.Sequential(list(made.values()), name=name)
+        return _Graph(config, made).model(name)
+
+    def _names(
+        self, layers: Iterable[Mapping[str, Any]], wanted: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Legacy name to new name; new names are unique among neighbors."""
+        names: dict[str, str] = {}
+        for layer in layers:
+            legacy, own = layer["config"]["name"], unwrapped(layer)["config"]["name"]
+            base = new = wanted.get(legacy, own).replace("/", "_")
+            number = 0
+            while new in names.values():
+                number += 1
+                new = f"{base}_{number}"
+            names[legacy] = new
+            if new != own:
+                self.renamed[own] = new
+        return names
+
+    def _layer(self, layer: Mapping[str, Any], path: Path, name: str) -> Any:
+        inner = unwrapped(layer)
+        if inner["class_name"] in MODELS:
+            return self.model(inner, path, name)
+        if inner["class_name"] == "InputLayer":
+            config = inner["config"]
+            return keras.layers.InputLayer(
+                batch_shape=config["batch_input_shape"], dtype=config["dtype"], name=name
+            )
+        made = new_layer(inner, name=name, inside=self._inside)
+        self.layers[path] = made
+        return made
+
+    def _inside(self, layer: Mapping[str, Any]) -> keras.Layer:
+        name = layer["config"]["name"].replace("/", "_")
+        if layer["class_name"] in MODELS:
+            return _Builder().model(layer, (), name)
+        return new_layer(layer, name=name, inside=self._inside)
+
+
+class _Graph:
+    """Calls the layers of a Functional model in the order of the legacy graph.
+
+    The graph is replayed, since Keras 3 counts the calls of models inside models from another
+    number than Keras 2 did.
+
+    Args:
+        config: The model's configuration.
+        layers: Legacy name to layer.
+    """
+
+    def __init__(self, config: Mapping[str, Any], layers: Mapping[str, Any]) -> None:
+        self._config = config
+        self._layers = layers
+        self._calls: dict[str, list[list[Any]]] = {}
+        self._first_call = {
+            each["config"]["name"]: _first_call(unwrapped(each)) for each in config["layers"]
+        }
+
+    def model(self, name: str) -> keras.Model:
+        waiting = {}
+        for described in self._config["layers"]:
+            legacy = described["config"]["name"]
+            if described["class_name"] == "InputLayer":
+                self._calls[legacy] = [[self._layers[legacy].output]]
+            else:
+                self._calls[legacy] = []
+                waiting[legacy] = list(described["inbound_nodes"])
+        while any(waiting.values()):
+            if not any(self._call_next(legacy, nodes) for legacy, nodes in waiting.items()):
+                raise ModelError(
+                    "The layers of a model must lead from its inputs to its outputs. Received: "
+                    f"{[legacy for legacy, nodes in waiting.items() if nodes]}, which nothing "
+                    "leads to."
+                )
+        inputs = self._tensors(self._config["input_layers"], {})
+        outputs = self._tensors(self._config["output_layers"], {})
+        return keras.Model(_alone(inputs), _alone(outputs), name=name)
+
+    def _call_next(self, legacy: str, nodes: list[Any]) -> bool:
+        """Makes the next call of a layer, if what it reads is there."""
+        if not nodes or not self._is_there(nodes[0]):
+            return False
+        keywords: dict[str, Any] = {}
+        given = _alone(self._tensors(nodes.pop(0), keywords))
+        keywords = {key: self._tensors(value, {}) for key, value in keywords.items()}
+        layer = self._layers[legacy]
+        try:
+            outputs = layer(given, **keywords)
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ModelError(
+                "A layer must take in Keras 3 what it takes in Keras 2. Received: "
+                f"`{legacy}` ({type(layer).__name__}), which doesn't: {error}"
+            ) from error
+        self._calls[legacy].append(keras.tree.flatten(outputs))
+        return True
+
+    def _is_there(self, nested: Any) -> bool:
+        if self._is_tensor(nested):
+            legacy, number, _, *keywords = nested
+            made = number - self._first_call[legacy] < len(self._calls[legacy])
+            return made and all(self._is_there(each) for each in keywords)
+        if isinstance(nested, Mapping):
+            nested = list(nested.values())
+        return not isinstance(nested, list) or all(self._is_there(each) for each in nested)
+
+    def _tensors(self, nested: Any, keywords: dict[str, Any]) -> Any:
+        """The tensors that a legacy graph names, and the keywords noted beside the names."""
+        if self._is_tensor(nested):
+            legacy, number, output, *noted = nested
+            for each in noted:
+                keywords.update(each)
+            return self._calls[legacy][number - self._first_call[legacy]][output]
+        if isinstance(nested, Mapping):
+            return {key: self._tensors(value, keywords) for key, value in nested.items()}
+        if isinstance(nested, list):
+            return [self._tensors(each, keywords) for each in nested]
+        return nested
+
+    def _is_tensor(self, nested: Any) -> bool:
+        return (
+            isinstance(nested, list)
+            and len(nested) in (3, 4)
+            and isinstance(nested[0], str)
+            and nested[0] in self._calls
+            and isinstance(nested[1], int)
+        )
+
+
+def _names_of_inputs(config: Mapping[str, Any]) -> dict[str, str]:
+    """Legacy name to the key of an input that is one of a dictionary; Keras 3 wants them equal."""
+    inputs = config.get("input_layers")
+    return {node[0]: key for key, node in inputs.items()} if isinstance(inputs, Mapping) else {}
+
+
+def _first_call(layer: Mapping[str, Any]) -> int:
+    """The number of a layer's first call; models count how they were made themselves as call 0."""
+    if layer["class_name"] not in MODELS or not layer["config"]["layers"]:
+        return 0
+    return int(layer["config"]["layers"][0]["class_name"] == "InputLayer")
+
+
+def _alone(nested: Any) -> Any:
+    return nested[0] if isinstance(nested, list) and len(nested) == 1 else nested

@@ -1,0 +1,159 @@
+"""What of a legacy model can't be brought, found in its description and named all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from tfticket.errors import ModelError
+from tfticket.interop import catalog
+
+Described = Mapping[str, Any]
+"""A layer, model or other object as Keras 2 describes it: `class_name`, `config`, ..."""
+
+_NUMBERS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
+_NO_COUNTERPART = "it is a layer of your own, or one that Keras 3 doesn't have"
+_LAYERS_INSIDE = ("layer", "backward_layer")
+
+
+class _Problem(NamedTuple):
+    where: str
+    reason: str
+
+
+def check_can_be_brought(model: Described, *, source: str) -> None:
+    """Looks at each layer, activation, initializer, ... of a described model.
+
+    Args:
+        model: The model as tf_keras describes it.
+        source: What to call it in an error.
+
+    Raises:
+        ModelError: which names everything that can't be brought, and why; or says that the
+            description is damaged.
+    """
+    try:
+        if model["class_name"] not in catalog.MODELS:
+            raise ModelError(
+                "Only Sequential and Functional models can be brought. Received: "
+                f"{source}, a model of the class {model['class_name']}, which is code and not in "
+                "the file. Build the same network of layers, and give it the weights."
+            )
+        found: dict[str, list[str]] = {}
+        for problem in dict.fromkeys(_of_model(model)):
+            found.setdefault(problem.reason, []).append(problem.where)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ModelError(
+            f"{source} describes no model that tf_keras could have saved, or is damaged: {error!r}."
+        ) from error
+    if found:
+        listed = "; ".join(f"{', '.join(where)}: {reason}" for reason, where in found.items())
+        raise ModelError(
+            "Each part of a legacy model must be one that Keras 3 has too. Received: "
+            f"{source} with {listed}. Replace these in tf_keras and save it again."
+        )
+
+
+def leaves(model: Described) -> Iterator[Described]:
+    """Each layer of a described model without the wrapper that prunes it; inside models too."""
+    for layer in model["config"]["layers"]:
+        inner = unwrapped(layer)
+        if inner["class_name"] in catalog.MODELS:
+            yield from leaves(inner)
+        else:
+            yield inner
+
+
+def unwrapped(layer: Described) -> Described:
+    """The layer that is pruned, where the one given is tfmot's wrapper; else the layer itself."""
+    return layer["config"]["layer"] if layer["class_name"] == catalog.PRUNED else layer
+
+
+def _of_model(model: Described) -> Iterator[_Problem]:
+    if model["class_name"] == "Sequential" and not _has_input(model["config"]):
+        yield _Problem(_label(model), "it has no input, so it was never built")
+    for layer in model["config"]["layers"]:
+        if layer["class_name"] == catalog.PRUNED:
+            schedule = layer["config"].get("pruning_schedule") or {}
+            if schedule.get("class_name", "ConstantSparsity") not in catalog.SCHEDULES:
+                reason = f"its pruning schedule {schedule['class_name']} is code of your own"
+                yield _Problem(_label(layer), reason)
+        yield from _of_layer(unwrapped(layer))
+
+
+def _has_input(config: Mapping[str, Any]) -> bool:
+    if not config["layers"]:
+        return False
+    first = config["layers"][0]
+    shapes = [each["config"].get("batch_input_shape") for each in (first, unwrapped(first))]
+    return first["class_name"] in (*catalog.MODELS, "InputLayer") or any(shapes)
+
+
+def _of_layer(layer: Described) -> Iterator[_Problem]:
+    kind, config = layer["class_name"], layer["config"]
+    if kind in catalog.MODELS:
+        yield from _of_model(layer)
+    elif kind == "InputLayer":
+        if config.get("ragged") or config.get("sparse"):
+            yield _Problem(_label(layer), "inputs must be dense")
+        if config.get("dtype", "float32") not in _NUMBERS:
+            yield _Problem(_label(layer), f"inputs must be numbers and not {config['dtype']}")
+    elif kind not in catalog.LAYERS or _is_foreign(layer):
+        yield _Problem(_label(layer), catalog.REASONS.get(kind, _NO_COUNTERPART))
+    else:
+        for inside in _LAYERS_INSIDE:
+            if kind in catalog.WRAPPERS and config.get(inside):
+                yield from _of_inner(layer, config[inside])
+        yield from (_Problem(_label(layer), reason) for reason in _of_values(config))
+
+
+def _of_inner(layer: Described, inner: Described) -> Iterator[_Problem]:
+    if inner["class_name"] == catalog.PRUNED:
+        yield _Problem(_label(layer), "the layer inside is pruned, where tfmot doesn't find it")
+    else:
+        yield from _of_layer(inner)
+
+
+def _of_values(config: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in config.items():
+        if key == "dtype":
+            name = value["config"]["name"] if isinstance(value, Mapping) else value
+            if name not in (*_NUMBERS, None):
+                yield f"its precision is {name}, set it to float32"
+        elif key.endswith("activation") and value is not None:
+            yield from _of_activation(value)
+        elif key == "time_major" and value:
+            yield "Keras 3 has no time_major=True"
+        elif key not in _LAYERS_INSIDE and _is_unknown(value):
+            yield f"its {key} {value['class_name']} is unknown to Keras 3"
+
+
+def _of_activation(activation: Any) -> Iterator[str]:
+    if isinstance(activation, Mapping):
+        if activation["class_name"] in catalog.LAYERS and not _is_foreign(activation):
+            yield from _of_values(activation["config"])
+            return
+        inner = activation.get("config")
+        activation = inner if isinstance(inner, str) else activation["class_name"]
+    if activation == "hard_sigmoid":
+        yield "hard_sigmoid is another function in Keras 3"
+    elif activation not in catalog.ACTIVATIONS:
+        yield f"its activation {activation} is unknown to Keras 3"
+
+
+def _is_unknown(value: Any) -> bool:
+    """Whether it is an initializer, a regularizer, ... that isn't in the catalog."""
+    is_object = isinstance(value, Mapping) and "class_name" in value
+    return is_object and (value["class_name"] not in catalog.OBJECTS or _is_foreign(value))
+
+
+def _is_foreign(described: Described) -> bool:
+    """Whether its class isn't Keras' own, as far as the file tells (HDF5 files often don't)."""
+    if ">" in (described.get("registered_name") or ""):
+        return True
+    module = described.get("module") or "keras"
+    return module.partition(".")[0] not in ("keras", "tf_keras", "tensorflow", "builtins")
+
+
+def _label(layer: Described) -> str:
+    return f"`{layer['config']['name']}` ({layer['class_name']})"

@@ -1,0 +1,149 @@
+"""From a model that tensorflow-model-optimization pruned to a model of Keras 3 and a ticket."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from tfticket import __version__
+from tfticket.errors import ModelError
+from tfticket.interop.child import LegacyContent, read_in_child
+from tfticket.interop.comparing import compare
+from tfticket.interop.legacy_file import read_legacy_file
+from tfticket.interop.rebuilding import rebuild
+from tfticket.interop.refusals import check_can_be_brought
+from tfticket.interop.report import ImportReport
+from tfticket.interop.weights import clear, give_weights, masks_of_wrappers, masks_of_zeros
+from tfticket.lottery.ticket import Ticket
+from tfticket.models import save_file
+from tfticket.sparsity.mask import Mask
+from tfticket.state import Snapshot, kernels_of
+
+_TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModel:
+    """A pruned legacy model in Keras 3.
+
+    Attributes:
+        model: A plain model of Keras 3, not compiled, with zeros where it is pruned. Nothing keeps
+            them zero in further training: give `KeepMask(ticket.mask)` to `fit`.
+        ticket: Its mask and all its weights. The mask covers the kernels that were pruned, others
+            never competed. The weights are the trained ones; `rewind_step` is how many steps
+            the wrappers have seen, or 0 when that isn't known.
+        report: What was brought, and what wasn't.
+    """
+
+    model: keras.Model
+    ticket: Ticket
+    report: ImportReport
+
+    def save(
+        self, path: str | os.PathLike[str], ticket_path: str | os.PathLike[str] | None = None
+    ) -> tuple[Path, Path]:
+        """Writes the model and the ticket, each whole or not at all.
+
+        Args:
+            path: The model file; must end in `.keras`.
+            ticket_path: The ticket file; beside the model as `.npz` when None.
+
+        Returns:
+            Both paths.
+
+        Raises:
+            ModelError: when the model's name ends in something else.
+            RunError: when a file can't be written. A model file that wasn't there before is then
+                not left behind.
+        """
+        path = Path(path)
+        ticket_path = path.with_suffix(".npz") if ticket_path is None else Path(ticket_path)
+        was_there = path.exists()
+        save_file(self.model, path)
+        try:
+            self.ticket.save(ticket_path)
+        except BaseException:
+            if not was_there:
+                path.unlink(missing_ok=True)
+            raise
+        return path, ticket_path
+
+
+def import_tfmot(
+    path: str | os.PathLike[str], *, timeout: float = _TIMEOUT_SECONDS
+) -> ImportedModel:
+    """Brings a model that tensorflow-model-optimization pruned to Keras 3.
+
+    tf_keras loads it in a process of its own, since it can't be in one process with Keras 3. The
+    model is built again of layers of Keras 3, and must give the same outputs on random inputs, to
+    1e-5 (of the largest output, where that is above 1).
+
+    tfmot keeps `max(1, round(n (1 - s)))` of n weights at sparsity s, and all that equal the last
+    of them; `LayerwisePruner` prunes `round(s n)`, and of equal ones keeps the earlier. So from the
+    same weights both give the same mask, unless n s ends in exactly one half, weights at the
+    threshold are equal, or nothing would be left.
+
+    Args:
+        path: A Sequential or Functional model of tf_keras (Keras 2), saved as `.h5` or `.keras`,
+            with the wrappers `PruneLowMagnitude` or after `strip_pruning`.
+        timeout: Seconds that tf_keras may take.
+
+    Raises:
+        ModelError: when the file is missing, damaged or foreign; when it holds what can't be
+            brought, which is named all at once; when nothing in it is pruned; when the model
+            doesn't give the same outputs in Keras 3.
+    """
+    path = Path(path)
+    source = f"`{path}`"
+    file = read_legacy_file(path)
+    check_can_be_brought(file.model, source=source)
+    content = read_in_child(path, file, timeout=timeout)
+    rebuilt = rebuild(content.model)
+    give_weights(content, rebuilt)
+    wrapped = masks_of_wrappers(content, rebuilt)
+    masks = wrapped or masks_of_zeros(rebuilt.model)
+    cleared = clear(masks, rebuilt.model)
+    kernels = kernels_of(rebuilt.model)
+    mask = Mask({key: kept for key, kept in masks.items() if key in kernels})
+    if mask.kept == mask.total:
+        raise ModelError(
+            f"A model must be pruned to be a ticket. Received: {source}, in which no kernel has a "
+            "weight that is masked or exactly zero. Train it with `UpdatePruningStep`, and save it "
+            "with its wrappers."
+        )
+    report = ImportReport(
+        source=str(path),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        mask_from="wrappers" if wrapped else "zeros",
+        kept=mask.counts(),
+        total={key: kept.size for key, kept in mask.items()},
+        cleared=cleared,
+        unmasked=tuple(key for key in masks if key not in mask),
+        left_behind=file.left_behind,
+        renamed=rebuilt.renamed,
+        max_difference=compare(content, rebuilt.model, source=source),
+        versions=content.versions,
+    )
+    # A shared layer counts each of its calls, the others steps.
+    step = min((layer.step for layer in content.layers if layer.step is not None), default=0)
+    weights = Snapshot.capture(rebuilt.model, step=step, optimizer=False).variables
+    ticket = Ticket(mask, weights, level=1, rewind_step=step, provenance=_origin(report, content))
+    return ImportedModel(rebuilt.model, ticket, report)
+
+
+def _origin(report: ImportReport, content: LegacyContent) -> dict[str, Any]:
+    return {
+        "imported_from": Path(report.source).name,
+        "imported_sha256": report.sha256,
+        "mask_from": report.mask_from,
+        "weights": "trained, not rewound",
+        "pruning": {
+            "/".join(layer.path): layer.pruning for layer in content.layers if layer.pruning
+        },
+        "versions": {"tfticket": __version__, **report.versions},
+    }
