@@ -64,6 +64,7 @@ QUICK = (
     "tfticket.recipe.overrides",
     "tfticket.recipe.parsing",
     "tfticket.recipe.progress",
+    "tfticket.recipe.structure_rules",
 )
 SLOW = {"tensorflow", "keras", "numpy", "matplotlib", "scipy", "sklearn", "rich", "jinja2"}
 NO_TENSORFLOW = ("tfticket.recipe.rundir", "tfticket.recipe.session", "tfticket.report")

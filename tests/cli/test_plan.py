@@ -35,6 +35,15 @@ def test_a_plan_says_levels_steps_time_and_space():
     ]
 
 
+def test_a_plan_says_the_structure_and_what_is_only_expected():
+    levels = (PLAN.levels[0], PlannedLevel(1, {"a/kernel": 80, "output/kernel": 9}, 110, False))
+    lines = plan_lines(Plan(**{**vars(PLAN), "levels": levels, "structure": "channel"}))
+    assert lines[1] == "Seeds 0, 1; 1,000 steps a level; structure channel."
+    assert lines[6] == (
+        "  These counts are about what to expect; the exact ones are up to the scores."
+    )
+
+
 def test_a_resumed_plan_says_what_is_left():
     left = Plan(**{**vars(PLAN), "steps_left": 2000, "seconds": None})
     assert plan_lines(left)[-1].startswith("2,000 of 6,000 steps, time not known yet, ")

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tiny_recipe import recipe
 
+from tfticket.errors import MaskError
 from tfticket.lottery.trial import Trial
 from tfticket.recipe.experiment import Experiment, pruner, schedule
 from tfticket.recipe.planning import plan, planned_levels
@@ -20,6 +21,7 @@ SMALL = (
     "train.steps=20",
     "train.evaluate_every=5",
 )
+NO_STEM = "lottery.skip=['conv/*']"
 TRIALS = [
     Trial(0, "ticket", 0, 20),
     Trial(1, "ticket", 5, 20),
@@ -50,7 +52,8 @@ def network():
 def pruned_with_random_scores(lottery, model, seed=0):
     """The counts at each level of a search that ends each network with made up weights."""
     rng = np.random.default_rng(seed)
-    shapes = {key: tuple(v.shape) for key, v in prunable_variables(model).items()}
+    kernels = prunable_variables(model, lottery.skip)
+    shapes = {key: tuple(v.shape) for key, v in kernels.items()}
     levels, mask = schedule(lottery), Mask.ones(shapes)
     counts = [mask.counts()]
     for level in range(1, levels.levels + 1):
@@ -66,10 +69,12 @@ def pruned_with_random_scores(lottery, model, seed=0):
         ["lottery.levels=8"],
         ["lottery.levels=8", "lottery.rates={output=0.1, conv=0.13}"],
         ["lottery.levels=8", "lottery.pruner=erk"],
+        ["lottery.levels=5", "lottery.structure=channel", "lottery.rates={conv=0.3}"],
+        ["lottery.levels=3", "lottery.structure=n_of_m", "lottery.pattern=[1, 4]", NO_STEM],
         ["lottery.levels=1", "lottery.schedule=one_shot", "lottery.final_sparsity=0.83"],
         ["lottery.levels=5", "lottery.schedule=polynomial", "lottery.final_sparsity=0.9"],
     ],
-    ids=["layerwise", "own rates", "erk", "one-shot", "polynomial"],
+    ids=["layerwise", "own rates", "erk", "channels", "n of m", "one-shot", "polynomial"],
 )
 def test_planned_counts_are_those_that_survive(changes):
     lottery, model = recipe(*changes).lottery, network()
@@ -79,12 +84,55 @@ def test_planned_counts_are_those_that_survive(changes):
     assert [level.level for level in planned] == list(range(len(counts)))
     assert {level.prunable for level in planned} == {sum(counts[0].values())}
     assert planned[-1].density == sum(counts[-1].values()) / sum(counts[0].values())
+    assert all(level.exact for level in planned)
+
+
+def test_counts_of_blocks_of_several_lengths_are_about_right():
+    lottery = recipe("lottery.levels=4", "lottery.structure=block_1x4").lottery
+    shapes, counts = pruned_with_random_scores(lottery, network())
+    planned = planned_levels(schedule(lottery), pruner(lottery, network()), shapes)
+    assert [level.exact for level in planned] == [True, False, False, False, False]
+    for level, survivors in zip(planned, counts, strict=True):
+        assert level.remaining == pytest.approx(sum(survivors.values()), rel=0.05)
+
+
+def test_counts_of_channels_that_all_compete_are_about_right():
+    # A quarter of 5 and of 13 channels: 4 and 10 are expected, of 18 in all 14 are left.
+    lottery = recipe(
+        "lottery.levels=1", "lottery.structure=channel", "lottery.pruner=global", "lottery.rate=0.2"
+    ).lottery
+    model = network()
+    shapes = {key: tuple(v.shape) for key, v in prunable_variables(model).items()}
+    dense, planned = planned_levels(schedule(lottery), pruner(lottery, model), shapes)
+    assert dense.exact
+    assert not planned.exact
+    assert planned.counts == {
+        "conv/kernel": 9 * 4,
+        "dense/kernel": 25 * 4 * 10,
+        "output/kernel": 10 * 3,
+    }
+
+
+@pytest.mark.parametrize("pruning", ["global", "layerwise"])
+def test_a_pattern_that_can_not_be_met_is_told_before_the_run(pruning):
+    # 5 inputs are a block of 4 and one alone, which stays: 3 of 5.
+    lottery = recipe(
+        "lottery.structure=n_of_m",
+        "lottery.pattern=[2, 4]",
+        "lottery.schedule=polynomial",
+        "lottery.final_sparsity=0.5",
+        f"lottery.pruner={pruning}",
+    ).lottery
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(400, name="dense")])
+    with pytest.raises(MaskError, match=r"`dense/kernel` can have is 60\.0000%"):
+        planned_levels(schedule(lottery), pruner(lottery, model), {"dense/kernel": (5, 400)})
 
 
 def test_global_counts_are_what_is_expected_of_each_layer():
     lottery, model = recipe("lottery.levels=8", "lottery.pruner=global").lottery, network()
     shapes, counts = pruned_with_random_scores(lottery, model)
     planned = planned_levels(schedule(lottery), pruner(lottery, model), shapes)
+    assert [level.exact for level in planned] == [True] + 8 * [False]
     for level, survivors in zip(planned, counts, strict=True):
         # Rounded once a level, and once a layer: never far from the total.
         assert abs(level.remaining - sum(survivors.values())) <= 4
@@ -107,6 +155,8 @@ def test_a_plan_counts_networks_and_steps(data):
     assert made.steps_total == made.steps_left == 2 * (20 + 15 + 20 + 15 + 20)
     assert [level.remaining for level in made.levels] == [2320, 1856, 1485]
     assert made.seconds is None
+    assert made.structure == "unstructured"
+    assert planned(data, RunDir(os.devnull), "lottery.structure=channel").structure == "channel"
 
 
 def test_what_is_finished_is_not_to_be_done(data, tmp_path):

@@ -36,8 +36,13 @@ def _cells(plan: NormsPlan) -> list[str]:
 
 
 def _levels(plan: Plan) -> list[str]:
-    lines = [plan.title, f"{_seeds(plan)}; {plan.steps_per_level:,} steps a level.", ""]
+    whole = "" if plan.structure == "unstructured" else f"; structure {plan.structure}"
+    lines = [plan.title, f"{_seeds(plan)}; {plan.steps_per_level:,} steps a level{whole}.", ""]
     lines += [f"  {line}" for line in _level_table(plan)]
+    if not all(level.exact for level in plan.levels):
+        lines.append(
+            "  These counts are about what to expect; the exact ones are up to the scores."
+        )
     lines.append("")
     lines += [f"  {branch}: levels {ranges(levels)}" for branch, levels in plan.branches.items()]
     return lines

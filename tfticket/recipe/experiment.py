@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfticket import data, models
+from tfticket.channels import channel_groups
 from tfticket.data import DataSet, Feed
 from tfticket.lottery import (
     Control,
@@ -26,9 +27,12 @@ from tfticket.recipe.kind import DEFAULT_RATE
 from tfticket.recipe.lottery_schema import Controls, Lottery, LotteryRecipe
 from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
 from tfticket.seeds import sub_seed
-from tfticket.sparsity.pruners import ERKPruner, GlobalPruner, LayerwisePruner, Pruner
+from tfticket.sparsity.channels import Channels
+from tfticket.sparsity.pruner import Pruner
+from tfticket.sparsity.pruners import ERKPruner, GlobalPruner, LayerwisePruner
 from tfticket.sparsity.saliency import SALIENCIES, SaliencyScore
 from tfticket.sparsity.scores import WEIGHT_SCORES, WeightScore
+from tfticket.sparsity.structure import UNSTRUCTURED, Blocks, NOfM, Structure
 from tfticket.state import prunable_variables
 
 _SALIENCY_EXAMPLES_A_CLASS = 10
@@ -162,8 +166,9 @@ def schedule(lottery: Lottery) -> PruningSchedule:
 
 def pruner(lottery: Lottery, model: keras.Model) -> Pruner:
     """The pruner of a recipe; `output` in its rates is the last kernel of the network."""
+    units = structure(lottery, model)
     if lottery.pruner != "layerwise":
-        return {"global": GlobalPruner, "erk": ERKPruner}[lottery.pruner]()
+        return {"global": GlobalPruner, "erk": ERKPruner}[lottery.pruner](structure=units)
     *_, output = prunable_variables(model)
     rate = lottery.rate or DEFAULT_RATE
     factors = {
@@ -171,7 +176,23 @@ def pruner(lottery: Lottery, model: keras.Model) -> Pruner:
         for pattern, own in lottery.rates.items()
     }
     # The output layer is a dense layer too: the particular goes before the general.
-    return LayerwisePruner(dict(sorted(factors.items(), key=lambda item: item[0] != output)))
+    particular_first = sorted(factors.items(), key=lambda item: item[0] != output)
+    return LayerwisePruner(dict(particular_first), structure=units)
+
+
+def structure(lottery: Lottery, model: keras.Model) -> Structure:
+    """What lives and dies together in the tickets of a recipe.
+
+    Raises:
+        ModelError: when channels are asked for and the network has none that can go.
+    """
+    makers: dict[str, Callable[[], Structure]] = {
+        "unstructured": lambda: UNSTRUCTURED,
+        "block_1x4": lambda: Blocks(4),
+        "n_of_m": lambda: NOfM(*(lottery.pattern or ())),
+        "channel": lambda: Channels(channel_groups(model, lottery.skip)),
+    }
+    return makers[lottery.structure]()
 
 
 def controls(table: Controls) -> list[Control]:

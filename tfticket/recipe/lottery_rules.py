@@ -16,6 +16,7 @@ from tfticket.recipe.consistency import (
     twice,
 )
 from tfticket.recipe.lottery_schema import LotteryRecipe
+from tfticket.recipe.structure_rules import structure_problems
 
 
 def _unique(recipe: LotteryRecipe) -> Iterator[Problem]:
@@ -133,6 +134,10 @@ def _lottery(recipe: LotteryRecipe) -> Iterator[Problem]:
         )
 
 
+def _structure(recipe: LotteryRecipe) -> Iterator[Problem]:
+    yield from structure_problems(recipe.lottery, "lottery")
+
+
 def _levels(recipe: LotteryRecipe) -> Iterator[Problem]:
     last = recipe.lottery.levels
     for key, levels in {
@@ -165,6 +170,7 @@ RULES: tuple[Rule, ...] = (
     _steps,
     _schedule,
     _lottery,
+    _structure,
     _levels,
     _task,
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tfticket.recipe.fields import (
     Count,
@@ -41,12 +41,24 @@ class Lottery(Table):
     `rate` is the share of the surviving weights that goes at each level of the iterative schedule
     (0.2 unless given); `rates` gives `conv`, `dense`, `output` or keys by glob pattern their own,
     the first that fits counts. The other schedules are told `final_sparsity` instead.
+
+    `structure` says what lives and dies together, and so what rates are shares of: weights; blocks
+    of 4 inputs of an output; weights of which `pattern` = [n, m] leaves at least n of each m inputs
+    of an output; or whole channels.
     """
 
     score: Literal[
         "magnitude", "magnitude_increase", "movement", "random", "snip", "grasp", "synflow"
     ] = "magnitude"
     pruner: Literal["global", "layerwise", "erk"] = "layerwise"
+    structure: Literal["unstructured", "block_1x4", "n_of_m", "channel"] = "unstructured"
+    pattern: (
+        Annotated[
+            tuple[Count, Count],
+            Field(strict=False, description="a list of two whole numbers of at least 1, [n, m]"),
+        ]
+        | None
+    ) = None
     schedule: Literal["iterative", "one_shot", "polynomial"] = "iterative"
     rate: Share | None = None
     rates: dict[str, ShareOrNone] = Field(
@@ -59,6 +71,14 @@ class Lottery(Table):
     rewind: Literal["weights", "learning_rate", "none"] = "weights"
     optimizer_state: Literal["restore", "fresh"] = "restore"
     score_at: Literal["end", "early_stop"] = "end"
+
+    @model_serializer(mode="wrap")
+    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs that began before there was `structure` go on with the recipe they began with."""
+        table: dict[str, Any] = handler(self)
+        unused = {"structure"} if self.structure == "unstructured" else set()
+        unused |= {"pattern"} if self.pattern is None else set()
+        return {key: value for key, value in table.items() if key not in unused}
 
 
 class Controls(Table):

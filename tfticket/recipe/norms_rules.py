@@ -17,6 +17,7 @@ from tfticket.recipe.consistency import (
 )
 from tfticket.recipe.noise import noise_problems
 from tfticket.recipe.norms_schema import Arm, NormsRecipe
+from tfticket.recipe.structure_rules import structure_problems
 
 _WITH_DEPTH = {"vgg": (11, 13, 16, 19)}
 
@@ -144,6 +145,8 @@ def _tickets(recipe: NormsRecipe) -> Iterator[Problem]:
             f"Received: {recipe.tickets.rewind_step}.",
             ("train.evaluate_every",),
         )
+    if recipe.tickets is not None:
+        yield from structure_problems(recipe.tickets, "tickets")
 
 
 def _noise(recipe: NormsRecipe) -> Iterator[Problem]:

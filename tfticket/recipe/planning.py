@@ -15,7 +15,9 @@ from tfticket.recipe.progress import Plan, PlannedLevel
 from tfticket.recipe.rundir import RunDir
 from tfticket.schedules import PruningSchedule
 from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruners import GlobalPruner, Pruner
+from tfticket.sparsity.pruner import Pruner
+from tfticket.sparsity.pruners import GlobalPruner
+from tfticket.sparsity.structure import Structure
 from tfticket.state import named_variables, prunable_variables
 
 _BYTES_A_WEIGHT = 4
@@ -60,26 +62,55 @@ def plan(
         steps_left=steps_left,
         seconds=_seconds_a_step(experiment, model) * steps_left if measure and left else None,
         size_bytes=_size_bytes(model, levels, trials) * len(recipe.seeds) + _OTHER_BYTES,
+        structure=lottery.structure,
     )
 
 
 def planned_levels(
     schedule: PruningSchedule, pruner: Pruner, shapes: Mapping[str, tuple[int, ...]]
 ) -> tuple[PlannedLevel, ...]:
-    """The number of survivors of each variable at each level, from 0."""
-    mask = Mask.ones(shapes)
-    levels = [PlannedLevel(0, mask.counts(), mask.total)]
+    """The number of survivors of each variable at each level, from 0.
+
+    Raises:
+        MaskError: when the structure can't get as sparse as the schedule says.
+    """
+    dense = Mask.ones(shapes)
+    if isinstance(pruner, GlobalPruner):
+        pruner.quotas(dense, schedule.sparsity(schedule.levels))
+        shares = [1.0 - schedule.sparsity(level) for level in range(schedule.levels + 1)]
+        counts = [_expected(pruner.structure, dense, share) for share in shares]
+        exact = False
+    else:
+        rng = np.random.default_rng(0)
+        scores = {key: rng.random(shape) for key, shape in shapes.items()}
+        counts = _simulated(schedule, pruner, scores)
+        # How many go doesn't depend on the scores, only which; but these may differ in size.
+        opposite = {key: -array for key, array in scores.items()}
+        single = pruner.structure.units(dense).shapes == dense.shapes
+        exact = single or _simulated(schedule, pruner, opposite) == counts
+    return tuple(
+        PlannedLevel(level, count, dense.total, exact or level == 0)
+        for level, count in enumerate(counts)
+    )
+
+
+def _simulated(
+    schedule: PruningSchedule, pruner: Pruner, scores: Mapping[str, np.ndarray]
+) -> list[dict[str, int]]:
+    """The counts of a search where all networks end with these scores."""
+    masks = [Mask.ones({key: array.shape for key, array in scores.items()})]
     for level in range(1, schedule.levels + 1):
-        rate = schedule.rate(level)
-        if isinstance(pruner, GlobalPruner):
-            share = 1.0 - schedule.sparsity(level)
-            counts = {key: round(count * share) for key, count in levels[0].counts.items()}
-        else:
-            # How many go doesn't depend on the scores, only which.
-            mask = pruner.prune({key: np.zeros(mask[key].shape) for key in mask}, mask, rate)
-            counts = mask.counts()
-        levels.append(PlannedLevel(level, counts, mask.total))
-    return tuple(levels)
+        masks.append(pruner.prune(scores, masks[-1], schedule.rate(level)))
+    return [mask.counts() for mask in masks]
+
+
+def _expected(structure: Structure, dense: Mask, share: float) -> dict[str, int]:
+    """The counts where each variable keeps the same share of its units, at least one."""
+    kept = {
+        key: (np.arange(array.size) < max(1, round(array.size * share))).reshape(array.shape)
+        for key, array in structure.units(dense).items()
+    }
+    return structure.expand(Mask(kept), dense).counts()
 
 
 def _seconds_a_step(experiment: Experiment, model: keras.Model) -> float:

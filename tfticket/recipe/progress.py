@@ -13,14 +13,16 @@ class PlannedLevel:
 
     Attributes:
         level: How often the network will have been pruned; 0 is dense.
-        counts: Key to the number of surviving weights. The pruner says them exactly, except where
-            only the scores decide (global pruning): then they are what is expected.
+        counts: Key to the number of surviving weights.
         prunable: Number of prunable weights of the dense network.
+        exact: Whether the pruner says the counts exactly. Where only the scores decide (all layers
+            compete, or what lives and dies together differs in size) they are what is expected.
     """
 
     level: int
     counts: Mapping[str, int]
     prunable: int
+    exact: bool = True
 
     @property
     def remaining(self) -> int:
@@ -47,6 +49,7 @@ class Plan:
         steps_left: Those that are still to do; fewer than the total when a run is resumed.
         seconds: Estimated time for the steps left; None where it can't be told yet.
         size_bytes: Estimated size of the run directory when it is complete.
+        structure: What lives and dies together, as in the recipe.
     """
 
     title: str
@@ -58,6 +61,7 @@ class Plan:
     steps_left: int
     seconds: float | None
     size_bytes: int
+    structure: str = "unstructured"
 
 
 @dataclass(frozen=True)

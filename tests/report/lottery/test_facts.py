@@ -1,6 +1,8 @@
 import json
 
-from tfticket.report.lottery.facts import MEANINGS, facts
+import pytest
+
+from tfticket.report.lottery.facts import MEANINGS, facts, structure
 from tfticket.report.lottery.summary import summarize
 from tfticket.report.reading import read_run
 
@@ -51,6 +53,34 @@ def test_schedules_and_variants_are_told(tmp_path):
     assert found["Training"].endswith("sgd at piecewise from 0.1")
     assert "no rewinding" in found["Pruning"]
     assert "1 level," in found["Pruning"]
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ({}, "layerwise magnitude, 1 level"),
+        ({"structure": "block_1x4"}, "layerwise magnitude, blocks of 4 inputs, 1 level"),
+        ({"structure": "channel"}, "layerwise magnitude, whole channels, 1 level"),
+        (
+            {"structure": "n_of_m", "pattern": [2, 4]},
+            "layerwise magnitude, at least 2 of 4 inputs kept, 1 level",
+        ),
+    ],
+)
+def test_the_structure_of_tickets_is_told(tmp_path, table, told):
+    lottery = {"levels": 1, "pruner": "layerwise", "score": "magnitude", **table}
+    (tmp_path / "recipe.json").write_text(json.dumps({"lottery": lottery}))
+    assert facts_of(tmp_path)["Pruning"].startswith(told)
+
+
+def test_every_structure_of_a_recipe_has_words():
+    from typing import get_args
+
+    from tfticket.recipe.lottery_schema import Lottery
+
+    names = get_args(Lottery.model_fields["structure"].annotation)
+    told = {name: structure({"structure": name, "pattern": [1, 2]}) for name in names}
+    assert [name for name, words in told.items() if not words] == ["unstructured"]
 
 
 def test_every_control_of_a_recipe_is_explained():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tfticket.report import facts as common
 from tfticket.report import words
 from tfticket.report.lottery.summary import Summary
@@ -71,9 +74,24 @@ def _pruning(files: RunFiles) -> str:
     )
     parts = [
         f"{lottery.get('pruner', '')} {lottery.get('score', '')}".strip(),
+        structure(lottery),
         f"{words.rate(rate)} a level" if rate else "",
         f"({own})" if own else "",
         f"{words.plural(lottery['levels'], 'level')}" if "levels" in lottery else "",
         f"{rewind} to iteration {words.number(lottery.get('rewind_step', 0))}",
     ]
     return ", ".join(part for part in parts if part).replace(", (", " (")
+
+
+def structure(lottery: Mapping[str, Any]) -> str:
+    """What lives and dies together in the tickets; empty where each weight is for itself.
+
+    Args:
+        lottery: The table of the recipe.
+    """
+    n, m = lottery.get("pattern") or ("n", "m")
+    return {
+        "block_1x4": "blocks of 4 inputs",
+        "n_of_m": f"at least {n} of {m} inputs kept",
+        "channel": "whole channels",
+    }.get(str(lottery.get("structure")), "")

@@ -12,7 +12,7 @@ from tfticket.report.contents import Contents
 from tfticket.report.lottery import curves, details, insides, plots, tables
 from tfticket.report.lottery.anatomy import Anatomy, LevelAnatomy, dissect
 from tfticket.report.lottery.claims import check_claims
-from tfticket.report.lottery.facts import MEANINGS, facts
+from tfticket.report.lottery.facts import MEANINGS, facts, structure
 from tfticket.report.lottery.summary import Summary, summarize_files
 from tfticket.report.reading import RunFiles
 
@@ -61,6 +61,7 @@ def _values(
     return {
         "facts": facts(files, summary),
         "meanings": MEANINGS,
+        "structure": structure(files.table("lottery")),
         "verdicts": tables.verdict_table(summary) if summary.verdicts else None,
         "controls": tables.control_table(summary),
         "claims": tables.claim_table(claims) if claims else None,
