@@ -12,6 +12,7 @@ _MODULES = (
     "data",
     "errors",
     "export",
+    "interop",
     "lottery",
     "metrics",
     "models",

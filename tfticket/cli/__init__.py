@@ -18,6 +18,7 @@ from tfticket.cli.bench import bench
 from tfticket.cli.common import InterruptError, Invocation
 from tfticket.cli.completion import completion
 from tfticket.cli.export import export
+from tfticket.cli.import_tfmot import import_tfmot
 from tfticket.cli.interrupt import interruptible
 from tfticket.cli.noise import noise
 from tfticket.cli.norms import norms
@@ -40,7 +41,19 @@ def cli() -> None:
     """
 
 
-for command in (recipe, runs, report, ticket, norms, noise, export, publish, bench, completion):
+for command in (
+    recipe,
+    runs,
+    report,
+    ticket,
+    norms,
+    noise,
+    export,
+    import_tfmot,
+    publish,
+    bench,
+    completion,
+):
     cli.add_command(command)
 
 

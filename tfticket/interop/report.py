@@ -43,3 +43,25 @@ class ImportReport:
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""
         return asdict(self)
+
+    def remarks(self) -> list[str]:
+        """Sentences for whoever goes on with the model."""
+        said = [f"Outputs differ by at most {self.max_difference:.1g} on random inputs."]
+        if self.mask_from == "zeros":
+            said.append(
+                "The wrappers were stripped: what is exactly zero counts as pruned, whatever made "
+                "it zero."
+            )
+        if self.cleared:
+            said.append(f"{self.cleared:,} weights under the masks weren't zero, and are now.")
+        if self.unmasked:
+            said.append(
+                f"Not masked: {', '.join(self.unmasked)}. The zeros are there, and further "
+                "training won't keep them."
+            )
+        if self.renamed:
+            pairs = ", ".join(f"{old} is {new}" for old, new in self.renamed.items())
+            said.append(f"Renamed: {pairs}.")
+        if self.left_behind:
+            said.append(f"Left behind: {', '.join(self.left_behind)}.")
+        return said

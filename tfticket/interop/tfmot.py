@@ -142,8 +142,20 @@ def _origin(report: ImportReport, content: LegacyContent) -> dict[str, Any]:
         "imported_sha256": report.sha256,
         "mask_from": report.mask_from,
         "weights": "trained, not rewound",
-        "pruning": {
-            "/".join(layer.path): layer.pruning for layer in content.layers if layer.pruning
-        },
+        "pruning": _settings(content),
         "versions": {"tfticket": __version__, **report.versions},
     }
+
+
+def _settings(content: LegacyContent) -> list[dict[str, Any]]:
+    """How the wrappers pruned, each setting once, with the layers that share it."""
+    settings: list[dict[str, Any]] = []
+    for layer in content.layers:
+        if not layer.masks or layer.pruning is None:
+            continue
+        same = [each for each in settings if layer.pruning.items() <= each.items()]
+        if not same:
+            same = [{**layer.pruning, "layers": []}]
+            settings += same
+        same[0]["layers"].append("/".join(layer.path))
+    return settings

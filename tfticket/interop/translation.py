@@ -105,7 +105,9 @@ def _known_settings(cls: type) -> set[str]:
     for parent in cls.__mro__:
         if not issubclass(parent, keras.Layer):
             break
-        parameters = inspect.signature(parent.__init__).parameters
+        if "__init__" not in vars(parent):
+            continue
+        parameters = inspect.signature(vars(parent)["__init__"]).parameters
         known |= parameters.keys()
         if all(each.kind is not each.VAR_KEYWORD for each in parameters.values()):
             break
