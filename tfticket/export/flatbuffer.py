@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,12 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
+from tfticket.export import sparse_tensor
 from tfticket.export.runtime import open_interpreter
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # `force_align` of `Buffer.data` in the format's schema
+_ALIGNMENT_OF_INDICES = 4  # the same of `Uint16Vector.values`
 
 _NUMPY_TYPES = {
     schema.TensorType.FLOAT32: np.float32,
@@ -93,6 +96,8 @@ class _AlignedBuilder(flatbuffers.Builder):
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
         if elemSize == 1:
             alignment = _ALIGNMENT
+        elif elemSize == 2:
+            alignment = _ALIGNMENT_OF_INDICES
         return super().StartVector(elemSize, numElems, alignment)
 
 
@@ -104,42 +109,90 @@ def operators(model: Any) -> dict[str, int]:
     counts: dict[str, int] = {}
     for graph in model.subgraphs:
         for operator in graph.operators:
-            name = _operator_name(model.operatorCodes[operator.opcodeIndex])
+            name = operator_name(model, operator)
             counts[name] = counts.get(name, 0) + 1
     return counts
 
 
-def _operator_name(code: Any) -> str:
+def operator_name(model: Any, operator: Any) -> str:
+    """What an operator is called; see `operators`."""
+    code = model.operatorCodes[operator.opcodeIndex]
     # Files older than operator 127 use the deprecated field; the larger of the two counts.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     if number == schema.BuiltinOperator.CUSTOM:
         return f"custom:{code.customCode.decode()}"
-    return _operator_names().get(number, f"unknown:{number}")
+    return _names(schema.BuiltinOperator).get(number, f"unknown:{number}")
+
+
+def type_name(tensor: Any) -> str:
+    """What the type of a tensor's numbers is called: `FLOAT32`, `INT8` and so on."""
+    return _names(schema.TensorType).get(tensor.type, f"unknown:{tensor.type}")
 
 
 @functools.cache
-def _operator_names() -> dict[int, str]:
-    return {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
+def _names(enum: type) -> dict[int, str]:
+    return {number: name for name, number in vars(enum).items() if name.isupper()}
+
+
+def is_constant(model: Any, tensor: Any) -> bool:
+    """Whether the file holds the tensor's values."""
+    data = model.buffers[tensor.buffer].data
+    return data is not None and len(data) > 0
 
 
 def constants(model: Any) -> Iterator[Constant]:
-    """The tensors whose values are in the file, of types that numpy has and not sparsely stored."""
+    """The tensors whose values are in the file, of types that numpy has or of 4 bits.
+
+    Sparsely stored ones are given whole, with their zeros.
+
+    Raises:
+        ExportError: when a sparsely stored tensor contradicts itself.
+    """
     for graph in model.subgraphs:
         for tensor in graph.tensors:
-            data = model.buffers[tensor.buffer].data
-            if data is None or not len(data):
+            if not is_constant(model, tensor) or not has_values(tensor):
                 continue
-            if tensor.type not in _NUMPY_TYPES or tensor.sparsity is not None:
-                continue
-            values = np.frombuffer(bytes(data), _NUMPY_TYPES[tensor.type])
             points = None if tensor.quantization is None else tensor.quantization.zeroPoint
             known = points is not None and len(points) > 0
             yield Constant(
                 name=tensor.name.decode(),
-                values=values.reshape(tensor.shape if tensor.shape is not None else ()),
+                values=values(model, tensor),
                 zero_point=np.asarray(points if known else 0),
                 axis=tensor.quantization.quantizedDimension if known else 0,
             )
+
+
+def has_values(tensor: Any) -> bool:
+    """Whether `values` can read numbers of the tensor's type."""
+    return tensor.type in _NUMPY_TYPES or tensor.type == schema.TensorType.INT4
+
+
+def values(model: Any, tensor: Any) -> np.ndarray:
+    """The stored numbers of a constant tensor, in its shape; 4-bit ones as int8.
+
+    Raises:
+        ExportError: when it is sparsely stored and contradicts itself.
+    """
+    data = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.uint8)
+    shape = tuple(int(side) for side in tensor.shape) if tensor.shape is not None else ()
+    if tensor.type == schema.TensorType.INT4:
+        numbers = _unpack_nibbles(data)[: math.prod(shape)]
+    else:
+        numbers = data.view(_NUMPY_TYPES[tensor.type])
+    if tensor.sparsity is not None:
+        return sparse_tensor.decode(numbers, tensor.sparsity, shape, name=tensor.name.decode())
+    return numbers.reshape(shape)
+
+
+def _unpack_nibbles(data: np.ndarray) -> np.ndarray:
+    """Two signed numbers of 4 bits from each byte, the lower half first."""
+    nibbles = np.stack([data & 15, data >> 4], axis=1).ravel().astype(np.int8)
+    return np.where(nibbles < 8, nibbles, nibbles - 16).astype(np.int8)
+
+
+def has_sparse_tensors(model: Any) -> bool:
+    """Whether any tensor of the file is sparsely stored."""
+    return any(t.sparsity is not None for graph in model.subgraphs for t in graph.tensors)
 
 
 def dynamic_tensors(model: Any) -> list[str]:
