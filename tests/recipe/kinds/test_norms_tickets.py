@@ -26,6 +26,18 @@ def experiment():
     return NormsExperiment.load(recipe(*CHANGES))
 
 
+def test_tickets_of_whole_channels_have_random_controls_of_whole_channels(experiment):
+    table = "tickets={levels=1, rate=0.5, rewind_step=2, structure='channel'}"
+    structured = NormsExperiment(recipe(*CHANGES, table), experiment.given(0))
+    tickets = Tickets(structured)
+    starts = {c.subnetwork: tickets.start(0, c, Counts()) for c in cells(structured.recipe)}
+    assert starts["random"].mask != starts["ticket"].mask
+    for name in ("ticket", "random"):
+        for array in starts[name].mask.values():
+            sides = array.any(axis=1), array.any(axis=0)
+            np.testing.assert_array_equal(array, np.outer(*sides))  # no hole in what is left
+
+
 class Counts(TrialListener):
     def __init__(self):
         self.trained = 0
