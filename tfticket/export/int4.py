@@ -1,0 +1,79 @@
+"""Weights in 4 bits, made by ai-edge-quantizer out of a float32 file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ai_edge_litert import schema_py_generated as schema
+
+from tfticket.errors import ExportError
+from tfticket.export import flatbuffer
+from tfticket.export.quiet import quiet
+
+
+def quantize_weights_int4(content: bytes, *, source: str = "The file") -> bytes:
+    """Rounds the weights of a file to 4 bits; activations are computed in floats.
+
+    Each output channel has a scale of its own and no zero point, so weights that are zero stay
+    zero. The layers are computed as those of the format `dynamic` are.
+
+    Args:
+        content: A `.tflite` file with float32 weights, stored densely.
+        source: What to call it in an error.
+
+    Returns:
+        The new file; equal files give equal bytes.
+
+    Raises:
+        ExportError: when the file has weights that are stored sparsely or quantized already, when
+            the package ai-edge-quantizer isn't there, or when it fails.
+    """
+    model = flatbuffer.parse(content, source=source)
+    _check_plain(model, source)
+    try:
+        from ai_edge_quantizer import quantizer, recipe
+    except ImportError as error:
+        raise ExportError(
+            "Weights in 4 bits are made by the package ai-edge-quantizer. Received: an environment "
+            f"without it ({error}). Install it: pip install 'tfticket[int4]'"
+        ) from error
+    try:
+        with quiet():
+            work = quantizer.Quantizer(content, recipe.dynamic_wi4_afp32())
+            done = work.quantize(enable_progress_bar=False, enable_progress_report=False)
+    except Exception as error:  # it lets through whatever its parts raise
+        raise ExportError(
+            f"ai-edge-quantizer could not round the weights of {source} to 4 bits: {error}"
+        ) from error
+    if done.quantized_model is None:
+        raise ExportError(f"ai-edge-quantizer made nothing of {source}.")
+    # Written again, so that the data is aligned as in all other files.
+    made = flatbuffer.parse(bytes(done.quantized_model), source=f"{source}, in 4 bits,")
+    if not any(t.type == schema.TensorType.INT4 for g in made.subgraphs for t in g.tensors):
+        raise ExportError(
+            f"A file needs weights of layers that can be computed in 4 bits. Received: {source}, "
+            "where none was rounded. Choose another format."
+        )
+    return flatbuffer.pack(made)
+
+
+def _check_plain(model: Any, source: str) -> None:
+    if flatbuffer.has_sparse_tensors(model):
+        raise ExportError(
+            "Weights are rounded to 4 bits where they are stored densely: of sparsely stored ones "
+            f"the quantizer makes nothing, or a file that fails. Received: {source} with sparsely "
+            "stored weights. Round the dense fp32 file."
+        )
+    rounded = [
+        f"`{tensor.name.decode()}` ({flatbuffer.type_name(tensor)})"
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if tensor.type == schema.TensorType.FLOAT16
+        or (tensor.quantization is not None and tensor.quantization.scale is not None)
+    ]
+    if rounded:
+        raise ExportError(
+            "Weights must be float32 before they are rounded to 4 bits. Received: "
+            f"{source} with {', '.join(rounded[:3])}{' and more' * (len(rounded) > 3)}. Round the "
+            "fp32 file."
+        )
