@@ -62,7 +62,8 @@ class TicketSearch(keras.callbacks.Callback):
     Args:
         schedule: How much to prune at each level.
         level_steps: The step that each network is trained to, counted from step 0.
-        pruner: Who competes with whom; globally by default.
+        pruner: Who competes with whom, and what lives and dies together in tickets and controls;
+            by default all weights do, each for itself.
         score: What makes a weight worth keeping: a function of its initial and final values, a
             `SaliencyScore`, or None for random pruning.
         rewind_step: k; 0 is the original hypothesis.

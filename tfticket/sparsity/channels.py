@@ -33,6 +33,9 @@ class Channels(Structure):
     Args:
         groups: The channels; `tfticket.channels.channel_groups(model)` finds them.
 
+    Attributes:
+        groups: The channels, in the order given.
+
     Raises:
         MaskError: when there is none, or two claim the same slice.
     """
