@@ -1,0 +1,41 @@
+import importlib.util
+import sys
+import zipfile
+
+import pytest
+
+from tfticket.errors import ModelError
+from tfticket.interop.child import read_in_child
+from tfticket.interop.legacy_file import read_legacy_file
+
+
+def test_damaged_weights_are_told_in_one_line(legacy, tmp_path):
+    path = tmp_path / "sequence.keras"
+    with zipfile.ZipFile(legacy / "sequence.keras") as whole, zipfile.ZipFile(path, "w") as made:
+        for name in whole.namelist():
+            content = whole.read(name)
+            made.writestr(name, content[:5000] if name.endswith(".h5") else content)
+    with pytest.raises(ModelError, match="can't be loaded by tf_keras: OSError: ") as caught:
+        read_in_child(path, read_legacy_file(path), timeout=300)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_child_that_takes_too_long_is_ended(legacy):
+    path = legacy / "dense.h5"
+    with pytest.raises(ModelError, match=r"within 0\.01 s. .* took longer"):
+        read_in_child(path, read_legacy_file(path), timeout=0.01)
+
+
+def test_what_is_not_installed_is_named(legacy, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "tf_keras" else find(name)
+    )
+    path = legacy / "dense.h5"
+    with pytest.raises(ModelError, match=r"needs tf_keras .* pip install tf_keras"):
+        read_in_child(path, read_legacy_file(path), timeout=300)
+
+
+def test_this_process_never_sees_tf_keras(brought):
+    brought("sequence.keras")
+    assert not {"tf_keras", "tensorflow_model_optimization"} & sys.modules.keys()

@@ -1,0 +1,102 @@
+import pytest
+
+from tfticket.errors import ModelError
+from tfticket.interop.legacy_file import read_legacy_file
+from tfticket.interop.refusals import check_can_be_brought
+
+
+def described(*layers, kind="Functional"):
+    return {"class_name": kind, "config": {"name": "m", "layers": list(layers)}}
+
+
+def layer(kind, name="x", **config):
+    return {"class_name": kind, "config": {"name": name, **config}}
+
+
+GIVEN = layer("InputLayer", "given", batch_input_shape=[None, 3], dtype="float32")
+
+
+@pytest.mark.parametrize("name", ["refused.h5", "refused.keras"])
+def test_all_that_cannot_be_brought_is_named_in_one_message(legacy, name):
+    with pytest.raises(ModelError) as caught:
+        check_can_be_brought(read_legacy_file(legacy / name).model, source=f"`{name}`")
+    message = str(caught.value)
+    assert f"Received: `{name}` with " in message
+    for part in (
+        "`code` (Lambda), `tf.__operators__.add` (TFOpLambda): it is Python code",
+        "`own` (Mine), `registered` (",
+        "): it is a layer of your own, or one that Keras 3 doesn't have",
+        "`threshold` (ThresholdedReLU): Keras 3 has no such layer; `ReLU(threshold=...)`",
+        "`local` (LocallyConnected1D): Keras 3 has no such layer",
+        "`hard` (Dense): hard_sigmoid is another function in Keras 3",
+        "`activated` (Dense): its activation mine>activation is unknown",
+        "`initialized` (Dense): its kernel_initializer Initializer is unknown",
+        "`half` (Dense): its precision is mixed_float16",
+        "`major` (LSTM): Keras 3 has no time_major=True",
+    ):
+        assert part in message
+
+
+def test_quantization_is_refused_by_name(legacy):
+    with pytest.raises(ModelError, match=r"`quantize_layer` \(QuantizeLayer\), `quant_\w+` \(.*\)"):
+        check_can_be_brought(read_legacy_file(legacy / "quantized.h5").model, source="q")
+
+
+def test_subclassed_and_unbuilt_models_are_refused(legacy):
+    with pytest.raises(ModelError, match="a model of the class Subclassed, which is code"):
+        check_can_be_brought(read_legacy_file(legacy / "subclassed.keras").model, source="s")
+    with pytest.raises(ModelError, match=r"`never` \(Sequential\): it has no input"):
+        check_can_be_brought(read_legacy_file(legacy / "never_built.keras").model, source="n")
+
+
+@pytest.mark.parametrize(
+    "name", ["wrapped.h5", "stripped.h5", "sequence.keras", "each_layer.keras"]
+)
+def test_what_can_be_brought_is_not_refused(legacy, name):
+    check_can_be_brought(read_legacy_file(legacy / name).model, source=name)
+
+
+def test_a_first_layer_that_knows_its_input_is_an_input():
+    first = layer("Dense", batch_input_shape=[None, 3])  # as Keras 2.2 and before described it
+    check_can_be_brought(described(first, kind="Sequential"), source="old")
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (layer("InputLayer", ragged=True), "inputs must be dense"),
+        (layer("InputLayer", dtype="string"), "inputs must be numbers and not string"),
+        (layer("ClusterWeights", layer=layer("Dense")), "call `strip_clustering` first"),
+        (layer("TimeDistributed", layer=layer("Lambda", "inner")), r"`inner` \(Lambda\)"),
+        (layer("Bidirectional", backward_layer=layer("Mine", "back")), r"`back` \(Mine\)"),
+        (
+            layer("TimeDistributed", layer=layer("PruneLowMagnitude", layer=layer("Dense"))),
+            r"`x` \(TimeDistributed\): the layer inside is pruned",
+        ),
+        (layer("PruneLowMagnitude", layer=layer("Mine", "inner")), r"`inner` \(Mine\)"),
+        (
+            layer("PruneLowMagnitude", layer=layer("Dense"), pruning_schedule=layer("Hourly")),
+            "its pruning schedule Hourly is code of your own",
+        ),
+        (described(layer("Mine", "deep")), r"`deep` \(Mine\)"),
+        ({**layer("Dense"), "module": "my.layers"}, "a layer of your own"),
+        (layer("Activation", activation=layer("Mine")), "its activation Mine is unknown"),
+        (layer("Dense", activation={"class_name": "function", "config": "f"}), "activation f is"),
+        (layer("Dense", kernel_regularizer=layer("Mine")), "kernel_regularizer Mine is unknown"),
+    ],
+)
+def test_what_is_refused(bad, message):
+    with pytest.raises(ModelError, match=message):
+        check_can_be_brought(described(GIVEN, bad), source="a model")
+
+
+def test_a_layer_can_be_an_activation():
+    inner = layer("LeakyReLU", "leaky", alpha=0.1)
+    check_can_be_brought(described(GIVEN, layer("Dense", activation=inner)), source="a model")
+
+
+@pytest.mark.parametrize("layers", [None, 3, [3], [{"class_name": "Dense"}], [{"config": {}}]])
+def test_a_description_of_nothing_is_damaged(layers):
+    model = {"class_name": "Functional", "config": {"layers": layers}}
+    with pytest.raises(ModelError, match="describes no model that tf_keras could have saved"):
+        check_can_be_brought(model, source="a model")
