@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,10 +16,6 @@ from tfticket.export.static import input_structure
 
 def convert(static: keras.Model, format: str, calibration: np.ndarray | None) -> bytes:
     """Converts a model of batch 1 to the bytes of a TensorFlow Lite file.
-
-    Sparse storage (`Optimize.EXPERIMENTAL_SPARSITY`) is never asked for: with anything but plain
-    fp32 its files crash, give NaN or are silently wrong, and convolutions go wrong on ARM in fp32
-    too.
 
     Args:
         static: The model, from `static_copy`.
@@ -42,6 +39,31 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
         converter.representative_dataset = lambda: ([example[None]] for example in calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
+    return _run(converter, format)
+
+
+def convert_sparsely(static: keras.Model) -> bytes:
+    """Converts a model of batch 1 to float32 with sparsely stored weights.
+
+    There is no such way for other formats: with them `Optimize.EXPERIMENTAL_SPARSITY` makes files
+    that crash, give NaN or are silently wrong. In float32 it is dangerous for convolutions alone,
+    see `sparse_conv`.
+
+    Args:
+        static: The model, from `static_copy`.
+
+    Returns:
+        The file's bytes; not yet run.
+
+    Raises:
+        ExportError: when the converter fails.
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(static)
+    converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
+    return _run(converter, "sparse fp32")
+
+
+def _run(converter: Any, what: str) -> bytes:
     try:
         with quiet(), warnings.catch_warnings():
             # The ranges come from the calibration, not from the older way that this asks for.
@@ -49,7 +71,7 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
             return bytes(converter.convert())
     except Exception as error:  # the converter lets through whatever its parts raise
         raise ExportError(
-            f"TensorFlow Lite could not convert the model to {format}: {error}"
+            f"TensorFlow Lite could not convert the model to {what}: {error}"
         ) from error
 
 
