@@ -16,6 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.cli",),
     ("tfticket.recipe.runner", "tfticket.bench"),
     ("tfticket.recipe.kinds",),
+    ("tfticket.recipe.edge_files", "tfticket.recipe.targeting"),
     ("tfticket.recipe.planning", "tfticket.recipe.exporting", "tfticket.audit"),
     (
         "tfticket.recipe.experiment",

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from exports import convnet, digits, layers, pruned
+from exports import EXPORTED, convnet, digits, layers, pruned
 from helpers import Subclassed, batch, mlp, random_mask
 
 from tfticket.errors import ExportError, MaskError, ModelError
-from tfticket.export import FORMATS, read_provenance, to_tflite
+from tfticket.export import read_provenance, to_tflite
 from tfticket.sparsity import get_mask, sparsify, strip
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -27,16 +27,16 @@ def answers(path, x):
     return np.stack(outputs)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EXPORTED)
 def test_each_format_runs_and_agrees_with_keras(exported, format):
     seen = exported.reports[format].verification
     assert (seen.inputs, seen.count) == ("given", 300)
     assert seen.keras_accuracy > 0.85
     assert abs(seen.accuracy - seen.keras_accuracy) < 0.03
-    assert seen.agreement > 0.97
+    assert seen.agreement > (0.9 if format == "int4" else 0.97)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", EXPORTED)
 def test_every_zero_of_the_ticket_is_in_the_file(exported, format):
     counts = exported.reports[format].zeros
     mask = get_mask(exported.model)
@@ -44,7 +44,7 @@ def test_every_zero_of_the_ticket_is_in_the_file(exported, format):
     for count in counts:
         assert count.zeros == int((~mask[count.key]).sum())
         assert count.zeros_in_file >= count.zeros
-    if format == "fp32":
+    if format in ("fp32", "sparse_fc"):
         assert [c.zeros_in_file for c in counts] == [c.zeros for c in counts]
 
 
@@ -182,7 +182,7 @@ def test_latency_is_measured_against_a_baseline(exported, tmp_path):
     ("options", "message"),
     [
         ({"format": "int8"}, "must be calibrated"),
-        ({"format": "int4"}, r"one of .*Received: 'int4'"),
+        ({"format": "int3"}, r"one of .*Received: 'int3'"),
         ({"calibration": np.zeros((4, 7), "float32")}, r"shape \(6,\)\. Received: .*\(4, 7\)"),
         ({"check_on": (np.zeros((0, 6)), None)}, "one example or more"),
         ({"check_on": (np.zeros((4, 6), np.uint8), None)}, "already normalized"),
@@ -264,3 +264,33 @@ def test_provenance_is_in_the_file(exported):
     assert told == report.provenance
     assert told["provenance"] == {"seed": 3}
     assert told["density"] == pytest.approx(get_mask(exported.model).density)
+
+
+def test_sparse_files_are_exact_smaller_and_say_how_layers_are_stored(exported):
+    sparse, dense = exported.reports["sparse_fc"], exported.reports["fp32"]
+    assert sparse.size_bytes < 0.8 * dense.size_bytes
+    assert sparse.verification.relative_difference < 1e-5
+    assert set(sparse.provenance["encodings"].values()) <= {"dense", "csr", "block_1x4"}
+    assert "csr" in sparse.provenance["encodings"].values()
+
+
+def test_a_sparse_file_is_written_again_as_it_was(exported, tmp_path):
+    """What was measured once isn't measured again: another measurement may choose otherwise."""
+    path = tmp_path / "a.tflite"
+    stored = dict(exported.reports["sparse_fc"].provenance["encodings"])
+    csr = next(name for name, way in stored.items() if way == "csr")
+    forced = to_tflite(exported.model, path, format="sparse_fc", encodings={csr: "csr"})
+    first = path.read_bytes()
+    assert forced.provenance["encodings"] == {csr: "csr"}
+    again = to_tflite(exported.model, path, format="sparse_fc")
+    assert (again.provenance["encodings"], path.read_bytes()) == ({csr: "csr"}, first)
+    elsewhere = to_tflite(
+        exported.model, tmp_path / "b.tflite", format="sparse_fc", encodings={csr: "csr"}
+    )
+    assert elsewhere.path.read_bytes() == first
+
+
+def test_sparse_where_nothing_is_sparse_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="must have a dense layer that is better stored sparsely"):
+        to_tflite(mlp(), tmp_path / "a.tflite", format="sparse_fc")
+    assert list(tmp_path.iterdir()) == []

@@ -1,63 +1,217 @@
-"""`tfticket export RUN`."""
+"""`tfticket export`: one file for a target, all that a recipe asks for, or a look at a file."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfticket.cli.common import (
-    data_dir_option,
-    json_option,
-    print_columns,
-    print_json,
-    run_argument,
-)
+from tfticket.cli.common import columns, data_dir_option, json_option, print_columns, print_json
+
+if TYPE_CHECKING:
+    from tfticket.export.facade import Exported
+
+_FORMATS = ("fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast")
+_TARGETS = ("phone", "micro", "smallest", "fastest")
 
 
 @click.command()
-@run_argument
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--check", "only_check", is_flag=True, help="Verify SOURCE, a .tflite file.")
+@click.option("--target", type=click.Choice(_TARGETS), help="Try all formats, write the best.")
 @click.option("--level", type=click.IntRange(min=0), help="Level.  [default: as the recipe says]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed.  [default: the first]")
 @click.option(
     "--format",
     "formats",
     multiple=True,
-    type=click.Choice(["fp32", "fp16", "dynamic", "int8"]),
-    help="Format; can be repeated.  [default: as the recipe says]",
+    type=click.Choice(_FORMATS),
+    help="Format; can be repeated.  [default: as the recipe or the target says]",
+)
+@click.option("--data", "data_name", help="Data for a .keras or .tflite file, as in recipes.")
+@click.option(
+    "--normalize",
+    type=click.Choice(["unit", "standard"]),
+    default="unit",
+    show_default=True,
+    help="How a .keras model was fed.",
+)
+@click.option(
+    "--ticket",
+    "ticket_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The ticket that a .keras model was trained with.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.005,
+    show_default=True,
+    help="Accuracy that a format may cost.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
 )
 @data_dir_option
 @json_option
-def export(
-    run: Path,
-    level: int | None,
-    seed: int | None,
-    formats: tuple[str, ...],
-    data_dir: Path | None,
-    as_json: bool,
-) -> None:
-    """Export tickets of a RUN as .tflite files, run and compared.
+def export(source: Path, only_check: bool, **options: Any) -> None:
+    """Export a RUN, a TICKET of a run or a MODEL.keras as .tflite files that were run and compared.
+
+    Without --target a run is exported as its recipe says. With it, every format that the target
+    allows is tried on this machine, and the best that keeps the accuracy is written.
 
     \b
     tfticket export runs/lth_digits/default --level 10 --format int8
+    tfticket export runs/lth_digits/default --target micro
+    tfticket export net.keras --target smallest --data mnist -o net.tflite
+    tfticket export --check net.tflite
     """
+    if only_check:
+        _check(source, options)
+    elif source.suffix == ".keras":
+        _model(source, options)
+    elif source.is_dir() and options["target"] is None:
+        _run(source, options)
+    else:
+        _target(source, options)
+
+
+def _run(run: Path, options: dict[str, Any]) -> None:
+    """All that the recipe asks for."""
     from tfticket.cli.progress import on_stderr
     from tfticket.cli.quiet import start_tensorflow
     from tfticket.recipe.rundir import RunDir
     from tfticket.recipe.session import locked
 
+    _refuse(options, "output", "ticket_path", "data_name", why="belongs to a model file")
     directory = RunDir(run)
     directory.resolved()  # not a run? Say so before TensorFlow starts, and lock nothing.
     start_tensorflow()
-    from tfticket.export.result import FORMATS
     from tfticket.recipe.exporting import export_run
 
-    chosen = [name for name in FORMATS if name in formats] or None
     with locked(directory), on_stderr() as progress:
         reports = export_run(
-            run, level=level, seed=seed, formats=chosen, data_dir=data_dir, progress=progress
+            run,
+            level=options["level"],
+            seed=options["seed"],
+            formats=_formats(options),
+            data_dir=options["data_dir"],
+            progress=progress,
         )
-    if as_json:
+    if options["as_json"]:
         print_json([report.to_dict() for report in reports])
     else:
         print_columns((str(report.path), f"{report.size_bytes:,}", "bytes") for report in reports)
+
+
+def _target(source: Path, options: dict[str, Any]) -> None:
+    """The best file of one network of a run."""
+    from tfticket.cli.progress import on_stderr
+    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.recipe.rundir import RunDir
+    from tfticket.recipe.session import locked
+
+    _refuse(options, "output", "ticket_path", "data_name", why="belongs to a model file")
+    if source.is_dir():
+        RunDir(source).resolved()
+    start_tensorflow()
+    from tfticket.recipe.targeting import export_run_for, place_of
+
+    run, seed, level = source, options["seed"], options["level"]
+    if not source.is_dir():
+        run, seed, level = place_of(source)
+    with locked(RunDir(run)), on_stderr() as progress:
+        made = export_run_for(
+            run,
+            options["target"] or "phone",
+            level=level,
+            seed=seed,
+            formats=_formats(options),
+            margin=options["margin"],
+            data_dir=options["data_dir"],
+            progress=progress,
+        )
+    _say(made, as_json=options["as_json"])
+
+
+def _model(source: Path, options: dict[str, Any]) -> None:
+    """The best file of a `.keras` model."""
+    from tfticket.cli.progress import on_stderr
+    from tfticket.cli.quiet import start_tensorflow
+
+    _refuse(options, "level", "seed", why="belongs to a run")
+    start_tensorflow()
+    from tfticket.recipe.targeting import export_file
+
+    target: Any = options["target"] or "phone"
+    with on_stderr() as progress:
+        made = export_file(
+            source,
+            options["output"] or source.with_suffix(f".{target}.tflite"),
+            target,
+            ticket_path=options["ticket_path"],
+            data_name=options["data_name"],
+            normalize=options["normalize"],
+            formats=_formats(options),
+            margin=options["margin"],
+            data_dir=options["data_dir"],
+            progress=progress,
+        )
+    _say(made, as_json=options["as_json"])
+
+
+def _check(source: Path, options: dict[str, Any]) -> None:
+    """Verifies one file."""
+    from tfticket.cli.quiet import start_tensorflow
+
+    wrong = ("target", "level", "seed", "output", "ticket_path")
+    _refuse(options, *wrong, why="makes a file, which --check doesn't")
+    start_tensorflow()
+    from tfticket.export.check import check_file
+    from tfticket.export.terminal import check_lines
+
+    raw = y = None
+    if options["data_name"] is not None:
+        from tfticket import data
+
+        found = data.load(options["data_name"], data_dir=options["data_dir"])
+        raw, y = found.test.x, found.test.y
+    seen = check_file(source, raw=raw, y=y)
+    if options["as_json"]:
+        print_json(seen.to_dict())
+    else:
+        click.echo("\n".join(check_lines(seen)))
+
+
+def _say(made: Exported, *, as_json: bool) -> None:
+    from tfticket.export.rows import to_rows
+
+    if as_json:
+        print_json(
+            {
+                "file": made.report.to_dict(),
+                "reason": made.reason,
+                "sources": [str(path) for path in made.sources],
+                "tried": to_rows(made.comparison),
+            }
+        )
+        return
+    from tfticket.export.terminal import comparison_rows
+
+    click.echo("\n".join(columns(comparison_rows(made.comparison))), err=True)
+    click.echo(made.reason, err=True)
+    for path in (made.report.path, *made.sources):
+        click.echo(path)
+
+
+def _formats(options: dict[str, Any]) -> Sequence[Any] | None:
+    return [name for name in _FORMATS if name in options["formats"]] or None
+
+
+def _refuse(options: dict[str, Any], *names: str, why: str) -> None:
+    shown = {"ticket_path": "ticket", "data_name": "data"}
+    for name in names:
+        if options[name] is not None:
+            raise click.UsageError(f"--{shown.get(name, name)} {why}.")

@@ -22,11 +22,15 @@ def ticket() -> None:
 @ticket_argument
 @json_option
 def show(ticket_file: Path, as_json: bool) -> None:
-    """Show what a TICKET file holds, and where it comes from.
+    """Show what a TICKET file holds, and where it comes from; of a .tflite file, its origin.
 
     \b
     tfticket ticket show runs/lth_digits/default/seeds/seed_0/ticket/level_05.npz
+    tfticket ticket show net.tflite
     """
+    if ticket_file.suffix == ".tflite":
+        _show_file(ticket_file, as_json=as_json)
+        return
     from tfticket.lottery.ticket import Ticket
 
     found = Ticket.load(ticket_file)
@@ -51,6 +55,21 @@ def show(ticket_file: Path, as_json: bool) -> None:
         for key, kept, size in [*rows, ("all", mask.kept, mask.total)]
     )
     for name, value in found.provenance.items():
+        click.echo(f"{name}: {value}")
+
+
+def _show_file(path: Path, *, as_json: bool) -> None:
+    from tfticket.cli.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket.export.metadata import read_provenance
+
+    about = read_provenance(path)
+    if as_json:
+        print_json(about)
+        return
+    origin = about.pop("provenance", {})
+    for name, value in {**about, **origin}.items():
         click.echo(f"{name}: {value}")
 
 

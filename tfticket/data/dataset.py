@@ -69,6 +69,18 @@ class DataSet:
         """Whether numbers are to be predicted, and not classes."""
         return not self.num_classes
 
+    def inputs(self, split: Split, limit: int | None = None) -> np.ndarray:
+        """The first examples of a split as a network sees them; splits are in random order.
+
+        Args:
+            split: One of the three.
+            limit: How many at most; None for all.
+
+        Returns:
+            Shape (n, *input_shape), float32.
+        """
+        return (split.x[:limit] * self.scale + self.offset).astype(np.float32)
+
     @property
     def outputs(self) -> int:
         """How many numbers a network gives for one example: its logits, or the targets."""

@@ -13,6 +13,7 @@ import numpy as np
 from tfticket.errors import ExportError
 from tfticket.export import latency
 from tfticket.export.draft import Draft, draft
+from tfticket.export.finetune import BITS, FineTuning, fine_tune
 from tfticket.export.latency import Latency
 from tfticket.export.prepare import Prepared, prepare
 from tfticket.export.reference import CheckData
@@ -56,6 +57,8 @@ class Attempt:
         failure: Why, in words; None when it didn't.
         latency: Its time against the baseline; None when it failed.
         test_accuracy: On data that nothing was chosen by; None without such data.
+        tuned_from: Accuracy on `check_on` before the network was tuned to the format; None when it
+            wasn't, or when that didn't help.
     """
 
     network: Network
@@ -65,6 +68,7 @@ class Attempt:
     failure: str | None = None
     latency: Latency | None = None
     test_accuracy: float | None = None
+    tuned_from: float | None = None
 
     @property
     def name(self) -> str:
@@ -87,6 +91,7 @@ class Conditions:
         test: Examples and labels that no choice goes by; None for none.
         preprocessing: How raw data becomes what the models take.
         min_agreement: Smallest share of equal answers for formats that round.
+        tuning: How to tune a network to a format of few bits that costs it accuracy; None not to.
     """
 
     calibration: np.ndarray | None = None
@@ -94,6 +99,7 @@ class Conditions:
     test: tuple[np.ndarray, np.ndarray] | None = None
     preprocessing: Preprocessing | None = None
     min_agreement: float = 0.95
+    tuning: FineTuning | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +192,28 @@ def _attempts(
             except ExportError as error:
                 yield Attempt(network, prepared, format, None, str(error))
             else:
-                yield Attempt(network, prepared, format, made)
+                yield _tuned(Attempt(network, prepared, format, made), folder, conditions, facts)
+
+
+def _tuned(
+    attempt: Attempt, folder: Path, conditions: Conditions, facts: Mapping[str, Any]
+) -> Attempt:
+    """The same, or from a network that was tuned to the format, where that is more accurate."""
+    tuning, prepared, lost = conditions.tuning, attempt.prepared, _lost(attempt)
+    if tuning is None or prepared is None or attempt.format not in BITS or lost <= tuning.worth:
+        return attempt
+    model = fine_tune(prepared.model, tuning, bits=BITS[attempt.format])
+    about = {**facts, "fine_tuned_steps": tuning.steps}
+    made = _draft(attempt.network, model, attempt.format, folder, conditions, about)
+    better = replace(attempt, draft=made, tuned_from=attempt.accuracy)
+    return better if (better.accuracy or 0.0) > (attempt.accuracy or 0.0) else attempt
+
+
+def _lost(attempt: Attempt) -> float:
+    """Share of accuracy that the format costs the network; 0 without labels."""
+    if attempt.draft is None or attempt.accuracy is None:
+        return 0.0
+    return (attempt.draft.report.verification.keras_accuracy or 0.0) - attempt.accuracy
 
 
 def _draft(

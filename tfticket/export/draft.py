@@ -16,7 +16,9 @@ from tfticket import __version__
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
 from tfticket.export.convert import convert
+from tfticket.export.dense_encoding import Encoding
 from tfticket.export.prepare import check_pruned
+from tfticket.export.recode import base_format, recode
 from tfticket.export.reference import CheckData, examples_for, reference_of
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
@@ -70,11 +72,14 @@ def draft(
     min_agreement: float,
     baseline: Path | None = None,
     facts: Mapping[str, Any] | None = None,
+    encodings: Mapping[str, Encoding] | None = None,
 ) -> Draft:
     """Converts a model and runs the result; see `to_tflite` for the arguments and errors.
 
     `facts` are entries of the file's metadata that stand in for its own, such as the mask's hash
-    where the model was shrunk and the mask no longer fits it.
+    where the model was shrunk and the mask no longer fits it. `encodings` say how dense layers are
+    stored; without them what was measured for an older file of this path and these weights is used
+    again, so that exporting twice gives the same bytes.
     """
     source = f"The {format} file for `{path.name}`"
     _check_arguments(model, path, format, calibration)
@@ -85,13 +90,20 @@ def draft(
     kernels = _kernels(static)
     mask = get_mask(model) if masked_layers(model) else mask
     check_pruned(mask, kernels)
-    parsed = flatbuffer.parse(convert(static, format, calibration), source=source)
+    recoded = recode(
+        convert(static, base_format(format), calibration),
+        format,
+        example=reference.x[0],
+        encodings=_encodings(path, format, static) if encodings is None else encodings,
+        source=source,
+    )
+    parsed = flatbuffer.parse(recoded.content, source=source)
     check_structure(parsed, source)
     zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
     session = Session(flatbuffer.pack(parsed), source=source)
     feeding = (preprocessing or Preprocessing()).feeding(session.input)
     about = _about(static, mask, format=format, feeding=feeding, provenance=provenance or {})
-    about |= facts or {}
+    about |= {**recoded.facts, **(facts or {})}
     metadata.embed(parsed, about)
     content = flatbuffer.pack(parsed)
     sizes = Sizes.of(content)
@@ -138,6 +150,20 @@ def _check_arguments(
             )
 
 
+def _encodings(path: Path, format: str, static: keras.Model) -> Mapping[str, Encoding] | None:
+    """How an older file of the same format and weights stores its dense layers, if there is one."""
+    try:
+        before = metadata.read_provenance(path)
+    except ExportError:
+        return None
+    same = before.get("format") == format and before.get("weights_sha256") == _hash(static)
+    return before.get("encodings") if same else None
+
+
+def _hash(static: keras.Model) -> str:
+    return digest({key: variable.numpy() for key, variable in named_variables(static).items()})
+
+
 def _kernels(model: keras.Model) -> dict[str, np.ndarray]:
     return {key: kernel.numpy() for key, kernel in kernels_of(model).items()}
 
@@ -150,14 +176,13 @@ def _about(
     feeding: Mapping[str, Any],
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    weights = {key: variable.numpy() for key, variable in named_variables(static).items()}
     return {
         "made_by": f"tfticket {__version__}",
         "format": format,
         "feeding": dict(feeding),
         "mask_sha256": None if mask is None else mask.sha256,
         "density": None if mask is None else mask.density,
-        "weights_sha256": digest(weights),
+        "weights_sha256": _hash(static),
         "versions": {name: version(name) for name in ("keras", "tensorflow", "ai-edge-litert")},
         "provenance": dict(provenance),
     }

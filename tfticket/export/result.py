@@ -16,7 +16,7 @@ from tfticket.export.runtime import TensorSpec
 from tfticket.export.verify import Verification
 from tfticket.export.zeros import ZeroCount
 
-Format = Literal["fp32", "fp16", "dynamic", "int8"]
+Format = Literal["fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 

@@ -13,7 +13,7 @@ from tfticket.export.runtime import Session
 
 # Largest difference of an output, relative to the largest output: rounding of sums for fp32, of
 # each weight to 11 bits for fp16.
-_TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2}
+_TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "sparse_fc": 1e-4, "sparse_fc_fast": 1e-4}
 # The same for rounding everything to 8 bits, relative to the range that the outputs span. It may do
 # more, as long as the answers agree; where they can't tell, at most the second number.
 _QUANTIZED_TOLERANCE = 5e-2
@@ -78,7 +78,8 @@ def verify(
         content: The whole file.
         reference: Inputs and the answers of Keras.
         format: One of `FORMATS`; decides how near the answers must be.
-        min_agreement: For `dynamic` and `int8`: smallest share of equal answers on real inputs.
+        min_agreement: For `dynamic`, `int8` and `int4`: smallest share of equal answers on real
+            inputs.
         source: What to call the file in an error.
 
     Raises:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from tfticket.data import DataSet, Split
 from tfticket.errors import DataError, ExportError, RunError
 from tfticket.export.plain import save_keras
 from tfticket.export.result import ExportReport, Format, Preprocessing
@@ -103,15 +103,7 @@ def export_run(
         DataError: when the data can't be had, or isn't what the run was made with.
         ExportError: when a file could not be made or failed its checks; the others are there.
     """
-    directory = RunDir(run)
-    recipe = directory.recipe()
-    if not isinstance(recipe, LotteryRecipe):
-        raise RunError(
-            f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
-            f"kind {recipe.kind}."
-        )
-    experiment = Experiment.load(recipe, data_dir)
-    exporter = Exporter(experiment, directory, progress or Silence())
+    exporter = opened(run, data_dir, progress or Silence())
     reports = exporter.export(level=level, seed=seed, formats=formats)
     if exporter.failures:
         raise ExportError(
@@ -119,6 +111,24 @@ def export_run(
             f"and were not written: {' '.join(map(str, exporter.failures))}"
         )
     return reports
+
+
+def opened(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
+    """An exporter for a run on disk.
+
+    Raises:
+        RunError: when it isn't a run of the kind lottery.
+        DataError: when its data can't be had.
+    """
+    directory = RunDir(run)
+    recipe = directory.recipe()
+    if not isinstance(recipe, LotteryRecipe):
+        also = " Its searches lie under searches/." if recipe.kind == "edge" else ""
+        raise RunError(
+            f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
+            f"kind {recipe.kind}.{also}"
+        )
+    return Exporter(Experiment.load(recipe, data_dir), directory, progress)
 
 
 @dataclass(eq=False)
@@ -183,10 +193,34 @@ class Exporter:
             f"level): {places}."
         )
 
-    def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:
+    def place(self, level: int | None, seed: int | None) -> tuple[int, int]:
+        """The seed and level to export when one network is asked for; see `export_run`."""
+        wanted = self._levels()[0] if level is None else level
+        return self._seed_of(wanted, seed), wanted
+
+    def network(self, seed: int, level: int) -> tuple[Ticket, keras.Model]:
+        """A ticket, and the network at the end of its training.
+
+        Raises:
+            DataError: when the data isn't what the ticket was found with.
+        """
         ticket = Ticket.load(self.run.ticket(seed, TICKET, level))
         self._check_data(ticket)
-        model = self._trained(seed, level)
+        return ticket, self._trained(seed, level)
+
+    def provenance(self, ticket: Ticket, seed: int) -> dict[str, Any]:
+        """What a file of the ticket tells of its origin."""
+        return {
+            **ticket.provenance,
+            "run": self.run.path.resolve().name,
+            "seed": seed,
+            "level": ticket.level,
+            "ticket_sha256": ticket.sha256,
+            "classes": list(self.experiment.data.class_names),
+        }
+
+    def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:
+        ticket, model = self.network(seed, level)
         if level != _DENSE:
             save_keras(model, self.run.model(seed, level))
         reports = []
@@ -231,30 +265,18 @@ class Exporter:
             check_on=self._test,
             mask=ticket.mask,
             preprocessing=Preprocessing.of(data.scale, data.offset),
-            provenance={
-                **ticket.provenance,
-                "run": self.run.path.resolve().name,
-                "seed": seed,
-                "level": ticket.level,
-                "ticket_sha256": ticket.sha256,
-                "classes": list(data.class_names),
-            },
+            provenance=self.provenance(ticket, seed),
             baseline=baseline if baseline.is_file() and baseline != path else None,
         )
 
     @cached_property
     def _calibration(self) -> np.ndarray:
-        return _inputs(self.experiment.data, self.experiment.data.train, CALIBRATION_EXAMPLES)
+        return self.experiment.data.inputs(self.experiment.data.train, CALIBRATION_EXAMPLES)
 
     @cached_property
     def _test(self) -> tuple[np.ndarray, np.ndarray]:
         test = self.experiment.data.test
-        return _inputs(self.experiment.data, test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
-
-
-def _inputs(data: DataSet, split: Split, examples: int) -> np.ndarray:
-    """The first examples of a split as the network sees them; splits are in random order."""
-    return (split.x[:examples] * data.scale + data.offset).astype(np.float32)
+        return self.experiment.data.inputs(test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
 
 
 def _line(report: ExportReport) -> str:

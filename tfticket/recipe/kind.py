@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.recipe import lottery_rules, noisy_rules, norms_rules
+from tfticket.recipe import edge_rules, lottery_rules, noisy_rules, norms_rules
 from tfticket.recipe.consistency import Rule
+from tfticket.recipe.edge_schema import EdgeRecipe
 from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.noisy_schema import NoisyRecipe
 from tfticket.recipe.norms_schema import NormsRecipe
@@ -26,7 +27,8 @@ class Kind:
         rules: How its keys depend on one another.
         stand_ins: What takes the place of a required key that is wrong, while the other keys are
             checked.
-        table: Where the search of tickets is described; empty if the kind has none.
+        table: Where the search of tickets is described, or several are in a list; empty if the
+            kind has none.
         unit: What a run is made of, as a listing calls it.
         grow: Given two resolved recipes, the old one with what in the new one only adds to it.
     """
@@ -95,6 +97,14 @@ KINDS: Mapping[str, Kind] = {
         },
         table="",
         unit="training",
+        grow=_more_seeds,
+    ),
+    "edge": Kind(
+        recipe=EdgeRecipe,
+        rules=edge_rules.RULES,
+        stand_ins={**_COMMON, "kind": "edge", "search": [{"levels": 1, "rate": DEFAULT_RATE}]},
+        table="search",
+        unit="network",
         grow=_more_seeds,
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -18,6 +18,8 @@ from tfticket.recipe.fields import (
     Texts,
 )
 from tfticket.recipe.schema import Recipe
+
+FormatName = Literal["fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast"]
 
 
 class Model(Table):
@@ -116,8 +118,8 @@ class Export(Table):
     """Which tickets become `.tflite` files, and in which formats."""
 
     formats: Annotated[
-        tuple[Literal["fp32", "fp16", "dynamic", "int8"], ...],
-        Field(strict=False, description="a list out of fp32, fp16, dynamic, int8"),
+        tuple[FormatName, ...],
+        Field(strict=False, description=f"a list out of {', '.join(get_args(FormatName))}"),
     ] = ("fp32", "int8")
     levels: Annotated[
         Literal["smallest_winning"]

@@ -105,9 +105,10 @@ def _with_all_kinds(problem: Problem, raw: Mapping[str, Any]) -> Problem:
 
 
 def _fill_rate(raw: dict[str, Any], kind: Kind) -> None:
-    table = raw.get(kind.table)
-    if isinstance(table, dict) and table.get("schedule", "iterative") == "iterative":
-        table.setdefault("rate", DEFAULT_RATE)
+    tables = raw.get(kind.table)
+    for table in tables if isinstance(tables, list) else [tables]:
+        if isinstance(table, dict) and table.get("schedule", "iterative") == "iterative":
+            table.setdefault("rate", DEFAULT_RATE)
 
 
 def _conflicts(raw: dict[str, Any], error: ValidationError, kind: Kind) -> list[Problem]:

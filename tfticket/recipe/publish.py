@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from tfticket.errors import RunError
 from tfticket.files import write_atomic, write_json
-from tfticket.recipe import parsing, publish_lottery, publish_noisy, publish_norms
+from tfticket.recipe import parsing, publish_edge, publish_lottery, publish_noisy, publish_norms
 from tfticket.recipe.published import MOST_BYTES, Published, too_large
 from tfticket.recipe.rundir import RunDir
 
@@ -23,6 +23,7 @@ _KINDS: Mapping[str, Callable[[RunDir], Published]] = {
     "lottery": publish_lottery.chosen,
     "norms": publish_norms.chosen,
     "noisy": publish_noisy.chosen,
+    "edge": publish_edge.chosen,
 }
 
 

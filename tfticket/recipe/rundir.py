@@ -11,6 +11,8 @@ RUNS/<recipe>/<run>/
   export/seed_0_level_10.tflite + .json
   connectivity.json             if the recipe asks for it
   cells.json                    of the kind `norms`: what each branch is
+  searches/channel/             of the kind `edge`: a run of the kind `lottery` a structure
+  edge.json                     of the kind `edge`: the table of its files
   report/                       can be deleted and made again
   COMPLETE                      the last file; absent = can be resumed
   LOCK                          held by the process that writes the run
@@ -84,6 +86,15 @@ class RunDir:
         return self.path / "cells.json"
 
     @property
+    def edge(self) -> Path:
+        """The table of files of a run of the kind `edge`."""
+        return self.path / "edge.json"
+
+    def search(self, structure: str) -> RunDir:
+        """The search of one structure in a run of the kind `edge`: a run of its own."""
+        return RunDir(self.path / "searches" / structure)
+
+    @property
     def report(self) -> Path:
         """The folder of the report."""
         return self.path / "report"
@@ -117,6 +128,10 @@ class RunDir:
     def model(self, seed: int, level: int) -> Path:
         """A chosen ticket, trained, as a plain Keras model."""
         return self.path / f"models/seed_{seed}_level_{level:02d}.keras"
+
+    def shipped(self, name: str) -> Path:
+        """A file of a run of the kind `edge`, by the name of its row."""
+        return self.path / f"export/{name}.tflite"
 
     def exported(self, seed: int, level: int, suffix: str = ".tflite") -> Path:
         """A chosen ticket for the device; with `.json`, what is known of it."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from tfticket.data import DataSet
+from tfticket.recipe.kinds.edge import EdgeWork
 from tfticket.recipe.kinds.lottery import LotteryWork
 from tfticket.recipe.kinds.noisy import NoisyWork
 from tfticket.recipe.kinds.norms import NormsWork
@@ -34,6 +35,7 @@ WORK: Mapping[str, Callable[[Any, Path | None], Work]] = {
     "lottery": LotteryWork,
     "norms": NormsWork,
     "noisy": NoisyWork,
+    "edge": EdgeWork,
 }
 """By the `kind` of a recipe: made from the recipe and the folder of the data sets."""
 

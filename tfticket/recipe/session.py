@@ -44,7 +44,7 @@ def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) ->
         with locked(run):
             _move_aside(run)
     with locked(run):
-        _prepare(run, recipe, toml)
+        prepare(run, recipe, toml)
         yield run
 
 
@@ -94,7 +94,8 @@ def _move_aside(run: RunDir) -> Path:
         return run.path.rename(aside)
 
 
-def _prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
+def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
+    """Makes a locked directory a run of the recipe, or one that goes on with it; see `writing`."""
     new = parsing.resolve(recipe)
     if run.recipe_json.is_file():
         old = run.resolved()

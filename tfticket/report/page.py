@@ -17,6 +17,7 @@ from tfticket import __version__
 from tfticket.files import write_json, write_text
 from tfticket.report import canvas
 from tfticket.report.contents import Contents
+from tfticket.report.edge.page import compose as compose_edge
 from tfticket.report.lottery.page import compose as compose_lottery
 from tfticket.report.noisy.page import compose as compose_noisy
 from tfticket.report.norms.page import compose as compose_norms
@@ -24,7 +25,12 @@ from tfticket.report.reading import RunFiles, read_run
 from tfticket.report.summary import kind_of
 
 PAGES: Mapping[str, Callable[[RunFiles], Contents]] = MappingProxyType(
-    {"lottery": compose_lottery, "norms": compose_norms, "noisy": compose_noisy}
+    {
+        "lottery": compose_lottery,
+        "norms": compose_norms,
+        "noisy": compose_noisy,
+        "edge": compose_edge,
+    }
 )
 """Kind of a recipe to what fills the page of its runs."""
 

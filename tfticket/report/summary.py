@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from tfticket.errors import RunError
+from tfticket.report.edge.summary import summarize_files as summarize_edge
 from tfticket.report.lottery.summary import summarize_files as summarize_lottery
 from tfticket.report.noisy.summary import summarize_files as summarize_noisy
 from tfticket.report.norms.summary import summarize_files as summarize_norms
@@ -30,7 +31,12 @@ class Summary(Protocol):
 
 
 SUMMARIES: Mapping[str, Callable[[RunFiles], Summary]] = MappingProxyType(
-    {"lottery": summarize_lottery, "norms": summarize_norms, "noisy": summarize_noisy}
+    {
+        "lottery": summarize_lottery,
+        "norms": summarize_norms,
+        "noisy": summarize_noisy,
+        "edge": summarize_edge,
+    }
 )
 """Kind of a recipe to what summarizes its runs."""
 

@@ -1,0 +1,173 @@
+"""`export`: a model or ticket, a target, and one file that is right for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.errors import ExportError
+from tfticket.export.carray import write_c_array
+from tfticket.export.choice import Choice, choose
+from tfticket.export.comparison import Comparison, Conditions, Network, Tell, compare
+from tfticket.export.flatbuffer import parse
+from tfticket.export.micro import check_micro
+from tfticket.export.reference import CheckData
+from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket.export.targets import TARGETS, TargetName, target_of
+from tfticket.lottery.ticket import Ticket
+from tfticket.sparsity.mask import Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """What `export` wrote, and what it tried.
+
+    Attributes:
+        report: Of the file.
+        reason: Why this one, in words.
+        comparison: Everything that was tried, with what came of it.
+        sources: The C files beside it; empty but for the target `micro`.
+    """
+
+    report: ExportReport
+    reason: str
+    comparison: Comparison
+    sources: tuple[Path, ...] = ()
+
+
+def export(
+    source: keras.Model | Ticket,
+    path: str | os.PathLike[str],
+    *,
+    target: TargetName = "phone",
+    formats: Sequence[Format] | None = None,
+    model: keras.Model | None = None,
+    calibration: np.ndarray | None = None,
+    check_on: CheckData | None = None,
+    mask: Mask | None = None,
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    margin: float = 0.005,
+    min_agreement: float = 0.95,
+    tell: Tell = lambda line: None,
+) -> Exported:
+    """Tries every format that a target allows, and writes the one that is best for it.
+
+    Batch normalization is folded and dead units are taken out first, exactly. Each file is run in
+    LiteRT with and without its default delegate and compared with Keras; all are timed in one run
+    against the model as it was given, in fp32. What is written keeps accuracy to within `margin`.
+
+    Args:
+        source: A trained model, sparsified or plain; or a ticket, whose `model` was trained with
+            it: a ticket itself holds the weights that training starts from.
+        path: Where to write; must end in `.tflite`.
+        target: `phone` (LiteRT on ARM or x86; small and fast), `micro` (TensorFlow Lite Micro:
+            int8, and a C array beside the file), `smallest` or `fastest`.
+        formats: What to try instead of all that the target allows.
+        model: The trained model, when `source` is a ticket.
+        calibration: Some hundred training examples as the model takes them; without them nothing
+            can be int8.
+        check_on: Examples that the model wasn't trained on, 200 or more, and their labels or None.
+        mask: The ticket's mask, for a plain model; a sparsified one and a ticket have their own.
+        preprocessing: How raw data becomes what the model takes.
+        provenance: What the file is to tell about its origin.
+        margin: Accuracy that may be lost against the model, in [0, 1); needs labels.
+        min_agreement: Smallest share of equal answers for formats that round, in [0, 1].
+        tell: Hears a line about each file that is tried.
+
+    Returns:
+        The report of the file, the reason, and all that was tried.
+
+    Raises:
+        ExportError: when no file passes its checks, with each reason; nothing is written then.
+        ModelError: for a subclassed model.
+        RunError: when the file can't be written.
+
+    Example:
+        >>> made = export(model, "net.tflite", target="micro", calibration=x_train[:500],
+        ...               check_on=(x_val, y_val))
+        >>> print(made.reason)
+    """
+    path = Path(path)
+    network = _network(source, path, model, mask, provenance or {})
+    chosen_formats = _formats(target, formats, calibration)
+    comparison = compare(
+        [network],
+        chosen_formats,
+        baseline=replace(network, name="as_given"),
+        folder=path.parent,
+        conditions=Conditions(
+            calibration=calibration,
+            check_on=check_on,
+            preprocessing=preprocessing,
+            min_agreement=min_agreement,
+        ),
+        tell=tell,
+    )
+    choice = choose(comparison, objective=target_of(target).objective, margin=margin)
+    return save(choice, comparison, path, target=target)
+
+
+def save(choice: Choice, comparison: Comparison, path: Path, *, target: TargetName) -> Exported:
+    """Writes what was chosen; for `micro` C files too, after the checks that it asks for.
+
+    Raises:
+        ExportError: when the file isn't one for TensorFlow Lite Micro; nothing is written then.
+        RunError: when something can't be written.
+    """
+    made = choice.attempt.draft
+    assert made is not None, "what was chosen has a file"
+    made = replace(made, report=replace(made.report, path=path))
+    sources: tuple[Path, ...] = ()
+    if target == "micro":
+        check_micro(parse(made.content, source=path.name), path.name)
+        sources = tuple(write_c_array(made.content, path.with_suffix("")))
+    return Exported(made.save(), choice.reason, comparison, sources)
+
+
+def _network(
+    source: keras.Model | Ticket,
+    path: Path,
+    model: keras.Model | None,
+    mask: Mask | None,
+    provenance: Mapping[str, Any],
+) -> Network:
+    if path.suffix != ".tflite":
+        raise ExportError(f"`path` must end in .tflite. Received: {path}")
+    if not isinstance(source, Ticket):
+        return Network(path.stem, source, mask, provenance=provenance)
+    if model is None:
+        raise ExportError(
+            "A ticket holds the weights that training starts from, so the network that was trained "
+            "with it must be given too. Received: a ticket without `model`. Give "
+            "`model=trained_model`, or export the run that the ticket is from."
+        )
+    origin = {**source.provenance, "ticket_sha256": source.sha256, "level": source.level}
+    return Network(
+        path.stem, model, source.mask, level=source.level, provenance={**origin, **provenance}
+    )
+
+
+def _formats(
+    target: TargetName, formats: Sequence[Format] | None, calibration: np.ndarray | None
+) -> Sequence[Format]:
+    if target not in TARGETS:
+        raise ExportError(f"`target` must be one of {TARGETS}. Received: {target!r}")
+    allowed = target_of(target).formats
+    wrong = [format for format in formats or () if format not in allowed]
+    if wrong:
+        raise ExportError(
+            f"The target {target} takes the formats {', '.join(allowed)}. Received: "
+            f"{', '.join(wrong)}. Leave them out, or choose another target."
+        )
+    if formats:
+        return tuple(formats)
+    if calibration is None and len(allowed) > 1:
+        return tuple(format for format in allowed if format != "int8")
+    return allowed

@@ -1,0 +1,63 @@
+"""Comparisons and checks as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tfticket.export.check import FileCheck
+from tfticket.export.comparison import Attempt, Comparison
+from tfticket.export.rows import to_rows
+
+
+def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """A header and one row an attempt; a file that failed has no numbers."""
+    header = ("file", "bytes", "after gzip", "times smaller", "times as fast", "accuracy")
+    shown: list[tuple[str, ...]] = [header]
+    for row in to_rows(comparison):
+        if row["failure"] is not None:
+            shown.append((row["name"], "failed", "", "", "", ""))
+            continue
+        accuracy = "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f} %"
+        shown.append(
+            (
+                row["name"],
+                f"{row['bytes']:,}",
+                f"{row['gzip']:,}",
+                f"{row['smaller']:.1f}",
+                f"{row['speedup']:.2f}",
+                accuracy,
+            )
+        )
+    return shown
+
+
+def failures(attempts: Sequence[Attempt]) -> list[str]:
+    """Why there is no file, a sentence or two each."""
+    return [f"{a.name}: {a.failure}" for a in attempts if a.failure is not None]
+
+
+def check_lines(seen: FileCheck) -> list[str]:
+    """What was found of a file, a line each."""
+    sizes = seen.sizes
+    given = f"{seen.input.dtype} {list(seen.input.shape)}"
+    gives = f"{seen.output.dtype} {list(seen.output.shape)}"
+    lines = [
+        f"{seen.path}: passed",
+        f"bytes      {sizes.raw:,}, {sizes.gzip:,} after gzip, {sizes.zstd:,} after zstd",
+        f"takes      {given}, gives {gives}",
+        f"operators  {', '.join(f'{count} {name}' for name, count in seen.operators.items())}",
+        f"run on     {seen.count:,} {seen.inputs} inputs, with the default delegate and without; "
+        f"their answers differ by {seen.delegate_difference:.2g} of their range at most",
+        f"time       {seen.microseconds:,.1f} us on {seen.host}; says nothing of another device",
+    ]
+    if seen.accuracy is not None:
+        lines.append(f"accuracy   {seen.accuracy:.2%}")
+    lines += [
+        f"zeros      {tensor.name}: {tensor.zeros:,} of {tensor.size:,}" for tensor in seen.tensors
+    ]
+    if seen.provenance is None:
+        lines.append("origin     not made by tfticket, or rewritten since")
+    else:
+        about = seen.provenance
+        lines.append(f"origin     {about['made_by']}, format {about['format']}")
+    return lines

@@ -1,0 +1,184 @@
+"""From the tickets of a run of the kind `edge` to one table of files, and the one to ship."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tfticket.data import DataSet
+from tfticket.export.choice import Choice, choose
+from tfticket.export.comparison import Attempt, Comparison, Conditions, Network, compare
+from tfticket.export.finetune import FineTuning
+from tfticket.export.result import Preprocessing
+from tfticket.export.rows import chosen, to_rows
+from tfticket.files import write_json
+from tfticket.lottery.ticket import Ticket
+from tfticket.lottery.trial import TICKET
+from tfticket.recipe.edge_schema import EdgeRecipe
+from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.exporting import CALIBRATION_EXAMPLES
+from tfticket.recipe.progress import Progress
+from tfticket.recipe.rundir import RunDir
+from tfticket.state import Snapshot
+
+_DENSE = 0
+_TUNING_EXAMPLES = 20_000
+
+
+def make_files(
+    recipe: EdgeRecipe, searches: Mapping[str, Experiment], run: RunDir, progress: Progress
+) -> None:
+    """Exports every level of every search in every format, and writes the table.
+
+    All files of the first seed take part; the files of the Pareto fronts, of the dense network and
+    the chosen one are kept. What was chosen is made for the other seeds too, since one network can
+    be lucky. Choices go by validation data; test data is measured for the table.
+
+    Args:
+        recipe: The recipe.
+        searches: The finished searches, by structure.
+        run: Where to.
+        progress: Hears of each file.
+
+    Raises:
+        ExportError: when no file is accurate enough, with each reason.
+    """
+    data = next(iter(searches.values())).data
+    conditions = _conditions(recipe, data)
+    first, *others = recipe.seeds
+    comparison = _compare(recipe, searches, run, first, None, conditions, progress)
+    choice = choose(comparison, objective=recipe.edge.objective, margin=recipe.edge.margin)
+    progress.message(f"Ship {choice.attempt.name}. {choice.reason}")
+    replicates = [_replicate(comparison, choice)]
+    for seed in others:
+        again = _compare(recipe, searches, run, seed, choice.attempt, conditions, progress)
+        replicates.append(_replicate(again, Choice(again.attempts[-1], "")))
+    kept = _save(comparison, choice, run)
+    write_json(
+        run.edge,
+        {
+            "host": comparison.host,
+            "seed": first,
+            "margin": recipe.edge.margin,
+            "objective": recipe.edge.objective,
+            "rows": to_rows(comparison),
+            "choice": chosen(choice, comparison),
+            "replicates": [
+                {"seed": seed, **found}
+                for seed, found in zip(recipe.seeds, replicates, strict=True)
+            ],
+            "files": kept,
+        },
+    )
+
+
+def networks(
+    searches: Mapping[str, Experiment], run: RunDir, seed: int
+) -> tuple[Network, list[Network]]:
+    """The dense network, and the tickets of all searches, trained; by structure and level."""
+    structure, experiment = next(iter(searches.items()))
+    dense = _network(experiment, run, structure, seed, _DENSE)
+    tickets = [
+        _network(other, run, name, seed, level)
+        for name, other in searches.items()
+        for level in range(1, other.recipe.lottery.levels + 1)
+    ]
+    return dense, tickets
+
+
+def _network(experiment: Experiment, run: RunDir, structure: str, seed: int, level: int) -> Network:
+    search = run.search(structure)
+    ticket = Ticket.load(search.ticket(seed, TICKET, level))
+    model = experiment.model(seed)
+    snapshot = Snapshot.load(search.final(seed, TICKET, level))
+    replace(snapshot, optimizer=None).restore(model)
+    return Network(
+        name="dense" if level == _DENSE else f"{structure}_{level:02d}",
+        model=model,
+        mask=ticket.mask,
+        structure="dense" if level == _DENSE else structure,
+        level=level,
+        provenance={
+            **ticket.provenance,
+            "run": run.path.resolve().name,
+            "seed": seed,
+            "level": level,
+            "ticket_sha256": ticket.sha256,
+            "classes": list(experiment.data.class_names),
+        },
+    )
+
+
+def _compare(
+    recipe: EdgeRecipe,
+    searches: Mapping[str, Experiment],
+    run: RunDir,
+    seed: int,
+    only: Attempt | None,
+    conditions: Conditions,
+    progress: Progress,
+) -> Comparison:
+    dense, tickets = networks(searches, run, seed)
+    formats = list(recipe.edge.formats)
+    if only is not None:
+        taken = [n for n in (dense, *tickets) if n.name == only.network.name]
+        formats = [only.format]
+    else:
+        taken = [dense, *tickets]
+    return compare(
+        taken,
+        formats,
+        baseline=dense,
+        folder=run.shipped("file").parent,
+        conditions=conditions,
+        tell=progress.message,
+    )
+
+
+def _conditions(recipe: EdgeRecipe, data: DataSet) -> Conditions:
+    tuning = None
+    if recipe.edge.fine_tune_steps:
+        tuning = FineTuning(
+            data.inputs(data.train, _TUNING_EXAMPLES),
+            data.train.y[:_TUNING_EXAMPLES],
+            steps=recipe.edge.fine_tune_steps,
+            batch_size=recipe.data.batch_size,
+            learning_rate=recipe.edge.fine_tune_rate,
+        )
+    return Conditions(
+        calibration=data.inputs(data.train, CALIBRATION_EXAMPLES),
+        check_on=(data.inputs(data.validation), data.validation.y),
+        test=(data.inputs(data.test), data.test.y),
+        preprocessing=Preprocessing.of(data.scale, data.offset),
+        tuning=tuning,
+    )
+
+
+def _replicate(comparison: Comparison, choice: Choice) -> dict[str, Any]:
+    """What the chosen network and format come to with one seed, beside its dense network."""
+    attempt, baseline = choice.attempt, comparison.baseline
+    if attempt.draft is None or attempt.latency is None:
+        return {"failure": attempt.failure}
+    assert baseline.draft is not None
+    return {
+        "failure": None,
+        "bytes": attempt.draft.report.size_bytes,
+        "smaller": baseline.draft.report.size_bytes / attempt.draft.report.size_bytes,
+        "speedup": attempt.latency.speedup,
+        "test_accuracy": attempt.test_accuracy,
+        "dense_test_accuracy": baseline.test_accuracy,
+    }
+
+
+def _save(comparison: Comparison, choice: Choice, run: RunDir) -> list[str]:
+    """Writes the files worth keeping; returns their names."""
+    rows = {row["name"]: row for row in to_rows(comparison)}
+    names = []
+    for attempt in comparison.passed:
+        wanted = attempt is choice.attempt or attempt.network.structure == "dense"
+        if attempt.draft is not None and (wanted or rows[attempt.name]["fronts"]):
+            report = replace(attempt.draft.report, path=run.shipped(attempt.name))
+            replace(attempt.draft, report=report).save()
+            names.append(attempt.name)
+    return names
