@@ -5,7 +5,7 @@ from exports import digits
 
 from tfticket.errors import ExportError
 from tfticket.export.finetune import FineTuning, fake_quantize, fine_tune
-from tfticket.export.prepare import prepare
+from tfticket.export.preparation import prepare
 from tfticket.state import kernels_of
 
 

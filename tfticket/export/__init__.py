@@ -24,7 +24,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "export": "tfticket.export.facade",
         "fine_tune": "tfticket.export.finetune",
         "pareto_front": "tfticket.export.choice",
-        "prepare": "tfticket.export.prepare",
+        "prepare": "tfticket.export.preparation",
         "read_provenance": "tfticket.export.metadata",
         "run_on_micro": "tfticket.export.micro_run",
         "save_keras": "tfticket.export.plain",

@@ -15,7 +15,7 @@ from tfticket.export import latency
 from tfticket.export.draft import Draft, draft
 from tfticket.export.finetune import BITS, FineTuning, fine_tune
 from tfticket.export.latency import Latency
-from tfticket.export.prepare import Prepared, prepare
+from tfticket.export.preparation import Prepared, prepare
 from tfticket.export.reference import CheckData
 from tfticket.export.result import Format, Preprocessing
 from tfticket.export.runtime import Session

@@ -17,7 +17,7 @@ from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
 from tfticket.export.convert import convert
 from tfticket.export.dense_encoding import Encoding
-from tfticket.export.prepare import check_pruned
+from tfticket.export.preparation import check_pruned
 from tfticket.export.recode import base_format, recode
 from tfticket.export.reference import CheckData, examples_for, reference_of
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing

@@ -5,7 +5,7 @@ from exports import convnet, pruned
 from helpers import Subclassed, batch, mlp, random_mask
 
 from tfticket.errors import ExportError, ModelError
-from tfticket.export.prepare import prepare
+from tfticket.export.preparation import prepare
 from tfticket.sparsity import Mask, get_mask, set_mask, sparsify
 
 pytestmark = pytest.mark.usefixtures("seeded")
