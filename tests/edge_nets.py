@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -47,5 +49,7 @@ def raw(model, **attributes):
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     for name, value in attributes.items():
         setattr(converter, name, value)
-    with quiet():
+    with quiet(), warnings.catch_warnings():
+        # The ranges come from the calibration, not from the older way that this asks for.
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
         return bytes(converter.convert())

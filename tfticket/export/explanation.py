@@ -1,0 +1,220 @@
+"""What `explain` says, and the layers of a file as its rules look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tfticket.export.cost import Cost, count
+from tfticket.export.flatbuffer import (
+    constants,
+    has_values,
+    is_constant,
+    operator_name,
+    values,
+)
+from tfticket.export.tensors import indices, name_of, shape_of, stored_bytes
+
+Kind = Literal["file", "tensor", "operator"]
+
+# Operators with weights: which input is the data, which the weights, and the axis of the units.
+_WEIGHTED = {
+    "FULLY_CONNECTED": (0, 1, 0),
+    "CONV_2D": (0, 1, 0),
+    "DEPTHWISE_CONV_2D": (0, 1, 3),
+    "TRANSPOSE_CONV": (2, 1, 0),
+}
+# Leave each channel where it is, the last axis counting fastest.
+_PASSING = frozenset(
+    {
+        *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "PAD", "QUANTIZE", "DEQUANTIZE"),
+        *("MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN"),
+        *("RELU", "RELU6", "LEAKY_RELU", "ELU", "HARD_SWISH", "LOGISTIC", "TANH", "GELU"),
+    }
+)
+UNPACKING = frozenset({"DEQUANTIZE", "DENSIFY"})
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One reason why a file isn't smaller or faster.
+
+    Attributes:
+        kind: Whether it is about the `file`, a `tensor` or an `operator`.
+        name: Of the tensor; or of the operator or operators; or empty.
+        rule: A short name of the reason, the same for all it applies to, such as `dense_zeros`.
+        fact: What is so, and what follows from it, in sentences.
+        remedy: What would help, in sentences.
+    """
+
+    kind: Kind
+    name: str
+    rule: str
+    fact: str
+    remedy: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """An operator with constant weights.
+
+    Attributes:
+        operator: `FULLY_CONNECTED`, `CONV_2D`, `DEPTHWISE_CONV_2D` or `TRANSPOSE_CONV`.
+        name: Of its weights.
+        tensor: Its weights as they are stored.
+        zero: Where they are zero: shape (units, inputs), (units, height, width, inputs), or for
+            depthwise kernels (1, height, width, units).
+        stored_bytes: What the file spends on them.
+        unpacked_by: `DENSIFY` or `DEQUANTIZE` where they are unpacked when the file is loaded.
+        multiply_adds: Of the operator in one inference.
+        output: The number of the tensor that it writes.
+        data: The number of the tensor that it reads.
+    """
+
+    operator: str
+    name: str
+    tensor: Any
+    zero: np.ndarray
+    stored_bytes: int
+    unpacked_by: str | None
+    multiply_adds: int
+    output: int
+    data: int
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros among the weights."""
+        return float(self.zero.mean())
+
+    @property
+    def units(self) -> int:
+        """How many channels it makes."""
+        return int(self.zero.shape[_WEIGHTED[self.operator][2]])
+
+    @property
+    def silent(self) -> np.ndarray:
+        """Units without any weight that isn't zero, shape (units,), boolean."""
+        axis = _WEIGHTED[self.operator][2]
+        others = tuple(other for other in range(self.zero.ndim) if other != axis)
+        return np.asarray(self.zero.all(axis=others))
+
+    def unread(self, units: int) -> np.ndarray:
+        """Units of the layer before that this one gives no weight, shape (units,), boolean."""
+        if self.operator == "DEPTHWISE_CONV_2D":
+            return np.asarray(self.silent.reshape(units, -1).all(axis=1))
+        columns = np.asarray(self.zero.all(axis=tuple(range(self.zero.ndim - 1))))
+        if len(columns) % units:  # it is split among groups of channels
+            return np.zeros(units, bool)
+        return np.asarray(columns.reshape(-1, units).all(axis=0))  # flattened: channels are inside
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A file as the rules look at it.
+
+    Attributes:
+        parsed: The `ModelT`.
+        layers: Its operators with constant weights, in order.
+        cost: What it computes and moves.
+        stored_bytes: All that its buffers hold.
+    """
+
+    parsed: Any
+    layers: tuple[Layer, ...]
+    cost: Cost
+    stored_bytes: int
+
+    @classmethod
+    def of(cls, parsed: Any) -> View:
+        """Of a `ModelT`; its first graph is looked at."""
+        tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
+        stored = {id(t): stored_bytes(parsed, t) for t in tensors if is_constant(parsed, t)}
+        return cls(parsed, tuple(_layers(parsed)), count(parsed), sum(stored.values()))
+
+    @property
+    def graph(self) -> Any:
+        """The graph that runs."""
+        return self.parsed.subgraphs[0]
+
+    def operators(self) -> Iterator[tuple[str, Any]]:
+        """Name and operator, in order."""
+        for operator in self.graph.operators:
+            yield operator_name(self.parsed, operator), operator
+
+    def readers(self, layer: Layer) -> list[Layer]:
+        """The layers that read what a layer makes; empty when something else reads it, too."""
+        by_output = {found.output: found for found in self.layers}
+        ends = set(indices(self.graph.outputs))
+        readers, ahead = [], [layer.output]
+        while ahead:
+            number = ahead.pop()
+            reading = [
+                (name, operator)
+                for name, operator in self.operators()
+                if number in indices(operator.inputs)
+            ]
+            if number in ends or not reading:
+                return []
+            for name, operator in reading:
+                reader = by_output.get(int(operator.outputs[0]))
+                if reader is not None and reader.data == number:
+                    readers.append(reader)
+                elif name in _PASSING and self._keeps_channels(name, operator):
+                    ahead += indices(operator.outputs)
+                else:
+                    return []
+        return readers
+
+    def _keeps_channels(self, name: str, operator: Any) -> bool:
+        """Whether the last axis still counts channels, fastest, after an operator."""
+        given, made = (
+            shape_of(self.graph.tensors[int(numbers[0])])
+            for numbers in (operator.inputs, operator.outputs)
+        )
+        if name == "MEAN":
+            axes = values(self.parsed, self.graph.tensors[int(operator.inputs[1])])
+            return not {-1, len(given) - 1} & {int(axis) for axis in axes.ravel()}
+        return name != "PAD" or given[-1] == made[-1]
+
+
+def _layers(parsed: Any) -> Iterator[Layer]:
+    graph = parsed.subgraphs[0]
+    readable = [t for g in parsed.subgraphs for t in g.tensors]
+    readable = [t for t in readable if is_constant(parsed, t) and has_values(t)]
+    zero = {id(t): c.is_zero for t, c in zip(readable, constants(parsed), strict=True)}
+    products = {cost.output: cost.multiply_adds for cost in count(parsed).operators}
+    unpacked = {
+        number: (operator_name(parsed, operator), indices(operator.inputs)[0])
+        for operator in graph.operators
+        if operator_name(parsed, operator) in UNPACKING
+        for number in indices(operator.outputs)
+    }
+    for operator in graph.operators:
+        name = operator_name(parsed, operator)
+        if name not in _WEIGHTED:
+            continue
+        data, weights, _ = _WEIGHTED[name]
+        number, how = int(operator.inputs[weights]), None
+        while number in unpacked:
+            step, number = unpacked[number]
+            how = step if how in (None, "DEQUANTIZE") else how
+        tensor, output = graph.tensors[number], int(operator.outputs[0])
+        if id(tensor) in zero:
+            yield Layer(
+                operator=name,
+                name=name_of(tensor),
+                tensor=tensor,
+                zero=zero[id(tensor)],
+                stored_bytes=stored_bytes(parsed, tensor),
+                unpacked_by=how,
+                multiply_adds=products.get(name_of(graph.tensors[output]), 0),
+                output=output,
+                data=int(operator.inputs[data]),
+            )
