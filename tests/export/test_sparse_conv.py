@@ -15,7 +15,8 @@ from tflite_files import dense_net, file_of, largest_difference, parsed, thinned
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
-from tfticket.export.sparse_conv import lint_sparse_conv, sparse_conv
+from tfticket.export.sparse_conv import sparse_conv
+from tfticket.export.sparse_lint import lint_sparse_conv
 from tfticket.export.static import static_copy
 
 pytestmark = pytest.mark.usefixtures("seeded")

@@ -78,7 +78,13 @@ def parse(content: bytes, *, source: str) -> Any:
         )
     # The runtime checks every offset of the file; the generated Python code follows them blindly.
     open_interpreter(content, source=source)
-    return schema.ModelT.InitFromPackedBuf(content, 0)
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for graph in model.subgraphs:
+        graph.operators, graph.tensors = graph.operators or [], graph.tensors or []
+        for operator in graph.operators:  # lists that may be left out when they're empty
+            operator.inputs = [] if operator.inputs is None else operator.inputs
+            operator.outputs = [] if operator.outputs is None else operator.outputs
+    return model
 
 
 def pack(model: Any) -> bytes:
