@@ -294,3 +294,32 @@ def test_sparse_where_nothing_is_sparse_is_refused(tmp_path):
     with pytest.raises(ExportError, match="must have a dense layer that is better stored sparsely"):
         to_tflite(mlp(), tmp_path / "a.tflite", format="sparse_fc")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sparse_convolutions_come_with_their_warnings(tmp_path):
+    keras.utils.set_random_seed(0)
+    x = inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(layers.ZeroPadding2D(1)(x))
+    x = layers.Conv2D(32, 1, activation="relu", name="pointwise")(x)
+    model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    kernel = model.get_layer("pointwise").kernel
+    kernel.assign(kernel.numpy() * (np.random.default_rng(0).random(kernel.shape) > 0.9))
+    report = to_tflite(model, tmp_path / "a.tflite", format="sparse_conv")
+    assert any("No gain on x86 with AVX" in warning for warning in report.warnings)
+    assert any("Not verified on ARM" in warning for warning in report.warnings)
+    told = json.loads(report.report_path.read_text())
+    assert told["warnings"] == list(report.warnings)
+
+
+def test_sparse_convolutions_that_are_wrong_elsewhere_are_refused(tmp_path):
+    x = inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3, strides=2)(layers.ZeroPadding2D(1)(x))
+    x = layers.Conv2D(32, 1, name="a")(x)
+    x = layers.Conv2D(32, 1, name="b")(layers.MaxPooling2D()(x))
+    model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
+    for name in "ab":
+        kernel = model.get_layer(name).kernel
+        kernel.assign(kernel.numpy() * (np.random.default_rng(0).random(kernel.shape) > 0.9))
+    with pytest.raises(ExportError, match="MAX_POOL_2D"):
+        to_tflite(model, tmp_path / "a.tflite", format="sparse_conv")
+    assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,9 @@ from tfticket.cli.common import columns, data_dir_option, json_option, print_col
 if TYPE_CHECKING:
     from tfticket.export.facade import Exported
 
-_FORMATS = ("fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast")
+_FORMATS = (
+    "fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast", "sparse_conv",
+)  # fmt: skip
 _TARGETS = ("phone", "micro", "smallest", "fastest")
 
 

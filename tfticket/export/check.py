@@ -12,6 +12,7 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency
+from tfticket.export.hazards import check_hazards
 from tfticket.export.metadata import provenance_of
 from tfticket.export.runtime import Session, TensorSpec
 from tfticket.export.sizes import Sizes
@@ -118,6 +119,7 @@ def check_file(
     parsed = flatbuffer.parse(content, source=source)
     provenance = provenance_of(parsed, source)
     check_structure(parsed, source)
+    check_hazards(parsed, source)
     session = Session(content, source=source)
     x = _inputs(session.input, raw, provenance, source)
     fast = session.run(x)

@@ -15,10 +15,11 @@ import numpy as np
 from tfticket import __version__
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
-from tfticket.export.convert import convert
 from tfticket.export.dense_encoding import Encoding
+from tfticket.export.emulate import Emulated, check_without_avx, why_not
+from tfticket.export.hazards import check_hazards
 from tfticket.export.preparation import check_pruned
-from tfticket.export.recode import base_format, recode
+from tfticket.export.produce import Request, produce
 from tfticket.export.reference import CheckData, examples_for, reference_of
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
@@ -30,6 +31,8 @@ from tfticket.files import digest, write_atomic, write_text
 from tfticket.sparsity.convert import get_mask, masked_layers
 from tfticket.sparsity.mask import Mask
 from tfticket.state import kernels_of, named_variables
+
+_EMULATED_EXAMPLES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,20 +93,24 @@ def draft(
     kernels = _kernels(static)
     mask = get_mask(model) if masked_layers(model) else mask
     check_pruned(mask, kernels)
-    recoded = recode(
-        convert(static, base_format(format), calibration),
+    produced = produce(
         format,
-        example=reference.x[0],
-        encodings=_encodings(path, format, static) if encodings is None else encodings,
-        source=source,
+        Request(
+            static=static,
+            calibration=calibration,
+            example=reference.x[0],
+            encodings=_encodings(path, format, static) if encodings is None else encodings,
+            source=source,
+        ),
     )
-    parsed = flatbuffer.parse(recoded.content, source=source)
+    parsed = flatbuffer.parse(produced.content, source=source)
     check_structure(parsed, source)
+    check_hazards(parsed, source)
     zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
     session = Session(flatbuffer.pack(parsed), source=source)
     feeding = (preprocessing or Preprocessing()).feeding(session.input)
     about = _about(static, mask, format=format, feeding=feeding, provenance=provenance or {})
-    about |= {**recoded.facts, **(facts or {})}
+    about |= {**produced.facts, **(facts or {})}
     metadata.embed(parsed, about)
     content = flatbuffer.pack(parsed)
     sizes = Sizes.of(content)
@@ -124,6 +131,8 @@ def draft(
         ),
         latency=None if baseline is None else _latency(content, baseline, reference.x[0]),
         provenance=about,
+        warnings=produced.warnings,
+        emulated=_emulated(format, content, reference.x, source),
     )
     return Draft(content, report)
 
@@ -148,6 +157,13 @@ def _check_arguments(
                 "Only a model that takes floats can take int8 in their place. Received: an input "
                 f"of type {model.inputs[0].dtype}. Choose the format dynamic."
             )
+
+
+def _emulated(format: str, content: bytes, x: np.ndarray, source: str) -> Emulated | None:
+    """What this machine's kernels don't show, where it can be tried and is at stake."""
+    if format != "sparse_conv" or why_not() is not None:
+        return None
+    return check_without_avx(content, x[:_EMULATED_EXAMPLES], source=source)
 
 
 def _encodings(path: Path, format: str, static: keras.Model) -> Mapping[str, Encoding] | None:

@@ -11,12 +11,15 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tfticket.errors import ExportError
+from tfticket.export.emulate import Emulated
 from tfticket.export.latency import Latency
 from tfticket.export.runtime import TensorSpec
 from tfticket.export.verify import Verification
 from tfticket.export.zeros import ZeroCount
 
-Format = Literal["fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast"]
+Format = Literal[
+    "fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast", "sparse_conv"
+]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -76,7 +79,7 @@ class ExportReport:
 
     Attributes:
         path: The file.
-        format: `fp32`, `fp16`, `dynamic` or `int8`.
+        format: One of `FORMATS`.
         size_bytes: Its size. Zeros don't make a dense file smaller; `gzip_bytes` shows them.
         gzip_bytes: Its size after gzip at level 9: what goes over the wire.
         zstd_bytes: Its size after Zstandard at level 19.
@@ -89,6 +92,9 @@ class ExportReport:
         verification: How the file's answers compare with those of Keras.
         latency: Time against a baseline, when one was given.
         provenance: What stands in the file's metadata.
+        warnings: What should be known before it is used, in words; of sparsely stored convolutions.
+        emulated: How it answers on an emulated processor without AVX: for sparsely stored
+            convolutions, when qemu-user is installed.
     """
 
     path: Path
@@ -105,6 +111,8 @@ class ExportReport:
     verification: Verification
     latency: Latency | None
     provenance: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+    emulated: Emulated | None = None
 
     @property
     def report_path(self) -> Path:

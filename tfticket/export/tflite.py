@@ -49,7 +49,9 @@ def to_tflite(
             computed in floats; `int8`, all in 8 bits, input and output too; `int4`, weights in 4
             bits, computed in floats (needs `tfticket[int4]`); `sparse_fc`, exact, the weights of
             dense layers stored without their zeros where that takes fewer bytes, and
-            `sparse_fc_fast`, where it takes less time on this machine.
+            `sparse_fc_fast`, where it takes less time on this machine; `sparse_conv`, an
+            experiment: all weights stored sparsely, in fp32, refused where it is known to crash or
+            to be wrong on other processors, and otherwise with `warnings` in the report.
         calibration: For `int8`: some hundred training examples as the model takes them, shape
             (n, ...). From training data, so that the test data says nothing about the file.
         check_on: Real examples as the model takes them, shape (n, ...), at least 200 if there are

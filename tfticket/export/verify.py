@@ -13,7 +13,10 @@ from tfticket.export.runtime import Session
 
 # Largest difference of an output, relative to the largest output: rounding of sums for fp32, of
 # each weight to 11 bits for fp16.
-_TOLERANCES = {"fp32": 1e-4, "fp16": 2e-2, "sparse_fc": 1e-4, "sparse_fc_fast": 1e-4}
+_TOLERANCES = {
+    **dict.fromkeys(("fp32", "sparse_fc", "sparse_fc_fast", "sparse_conv"), 1e-4),
+    "fp16": 2e-2,
+}
 # The same for rounding everything to 8 bits, relative to the range that the outputs span. It may do
 # more, as long as the answers agree; where they can't tell, at most the second number.
 _QUANTIZED_TOLERANCE = 5e-2

@@ -10,7 +10,7 @@ from tfticket.data import DataSet
 from tfticket.export.choice import Choice, choose
 from tfticket.export.comparison import Attempt, Comparison, Conditions, Network, compare
 from tfticket.export.finetune import FineTuning
-from tfticket.export.result import Preprocessing
+from tfticket.export.result import Format, Preprocessing
 from tfticket.export.rows import chosen, to_rows
 from tfticket.files import write_json
 from tfticket.lottery.ticket import Ticket
@@ -120,7 +120,7 @@ def _compare(
     progress: Progress,
 ) -> Comparison:
     dense, tickets = networks(searches, run, seed)
-    formats = list(recipe.edge.formats)
+    formats: list[Format] = list(recipe.edge.formats)
     if only is not None:
         taken = [n for n in (dense, *tickets) if n.name == only.network.name]
         formats = [only.format]
