@@ -34,7 +34,7 @@ class Target:
 _SPECS: Mapping[TargetName, Target] = {
     "phone": Target(
         "phone",
-        ("fp32", "fp16", "dynamic", "int8", "sparse_fc"),
+        ("fp32", "fp16", "dynamic", "int8", "sparse_fc", "sparse_fc_fast"),
         "both",
         "LiteRT on ARM or x86: the smallest product of bytes and time",
     ),
@@ -52,7 +52,7 @@ _SPECS: Mapping[TargetName, Target] = {
     ),
     "fastest": Target(
         "fastest",
-        ("fp32", "fp16", "dynamic", "int8", "sparse_fc"),
+        ("fp32", "fp16", "dynamic", "int8", "sparse_fc", "sparse_fc_fast"),
         "time",
         "the shortest time of an inference on this machine",
     ),
