@@ -122,9 +122,25 @@ def test_a_ticket_is_held_against_its_dense_network():
     assert computed.ratio == pytest.approx(computed.dense / computed.ticket)
     assert computed.ratio > 5
     assert rows["multiply-adds in the layers"].ratio == 1
-    assert rows["estimated energy, low"].ratio > 2
-    assert any(said.startswith("Dense: all weights") for said in table.assumptions)
+    assert rows["estimated energy of arithmetic"].ratio == pytest.approx(computed.ratio)
     assert json.loads(json.dumps(table.to_dict()))["rows"][0]["dense"] == 64 * 32 + 32 * 8
+
+
+def test_fitting_just_into_a_memory_is_told_apart_from_doing_less():
+    model = dense_net(48, 48, density=0.05, inputs=(48,))  # 18,816 bytes, some 1,500 as CSR
+    dense, ticket = (counted(c) for c in (file_of(model), sparse(file_of(model), "csr")))
+    table = compare(dense, ticket)
+    rows = {row.name: row for row in table.rows}
+    assert dense.weight_bytes > 8 << 10 > ticket.weight_bytes
+    same = rows["estimated energy in the same memories, low"].ratio
+    own = rows["estimated energy in the smallest memories, low"].ratio
+    assert 1 < same < max(rows["weights read"].ratio, rows["multiply-adds computed"].ratio)
+    assert own > 1.5 * same
+    assert "In the same memories: all weights that are read are in SRAM of 32 KiB." in (
+        table.assumptions
+    )
+    assert "Ticket: all weights that are read are in SRAM of 8 KiB." in table.assumptions
+    assert "Activations are in SRAM of 8 KiB." in table.assumptions
 
 
 def test_what_is_not_known_is_said():

@@ -6,7 +6,7 @@ measurement, and says nothing of a processor that wasn't measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -133,12 +133,14 @@ class EnergyComparison:
         return asdict(self)
 
 
-def estimate(cost: Cost, model: EnergyModel | None = None) -> Energy:
+def estimate(cost: Cost, model: EnergyModel | None = None, *, beside: Cost | None = None) -> Energy:
     """Energy of one inference by a model of energy.
 
     Args:
         cost: What the file does, from `count`.
         model: Energy of each operation; by default Horowitz's numbers for 45 nm.
+        beside: What another file does: memories are then large enough for either, so that what is
+            compared isn't which of them just fits into one.
     """
     model = EnergyModel() if model is None else model
     arithmetic = sum(
@@ -147,8 +149,9 @@ def estimate(cost: Cost, model: EnergyModel | None = None) -> Energy:
         + operator.other_operations * model.add_pj[operator.arithmetic]
         for operator in cost.operators
     )
-    weights = model.memory_for(cost.weight_bytes)
-    activations = model.memory_for(cost.peak_activation_bytes)
+    held = (cost,) if beside is None else (cost, beside)
+    weights = model.memory_for(max(each.weight_bytes for each in held))
+    activations = model.memory_for(max(each.peak_activation_bytes for each in held))
     return Energy(
         arithmetic=arithmetic * _PICO,
         weights=_moving(cost.weight_bytes, weights),
@@ -160,6 +163,10 @@ def estimate(cost: Cost, model: EnergyModel | None = None) -> Energy:
 def compare(dense: Cost, ticket: Cost, model: EnergyModel | None = None) -> EnergyComparison:
     """What a ticket's file saves against a dense network's.
 
+    Energy is estimated twice: with the same memories for both, which tells what less arithmetic and
+    fewer bytes save; and with each file in the smallest memories that hold it, where much depends
+    on whether it just fits.
+
     Args:
         dense: What the dense file does, from `count`.
         ticket: What the ticket's does.
@@ -168,38 +175,44 @@ def compare(dense: Cost, ticket: Cost, model: EnergyModel | None = None) -> Ener
     Returns:
         Counts, bytes and estimated energy of both; data for a table.
     """
-    energies = estimate(dense, model), estimate(ticket, model)
-    counted = [
-        ("multiply-adds in the layers", "", "multiply_adds"),
-        ("multiply-adds computed", "", "effective_multiply_adds"),
-        ("weights read", "bytes", "weight_bytes"),
-        ("activations read and written", "bytes", "activation_bytes"),
-        ("activations alive at once, at least", "bytes", "peak_activation_bytes"),
-    ]
+    same = estimate(dense, model, beside=ticket), estimate(ticket, model, beside=dense)
+    own = estimate(dense, model), estimate(ticket, model)
     rows = [
         _quantity(name, unit, getattr(dense, attribute), getattr(ticket, attribute))
-        for name, unit, attribute in counted
+        for name, unit, attribute in _COUNTED
     ]
-    rows += [_quantity(name, "J", *map(joules, energies)) for name, joules in _JOULES.items()]
-    shared = [said for said in energies[0].assumptions if said in energies[1].assumptions]
-    own = [
+    rows.append(_quantity("estimated energy of arithmetic", "J", *(e.arithmetic for e in same)))
+    for where, energies in (("in the same memories", same), ("in the smallest memories", own)):
+        for side, bound in enumerate(("low", "high")):
+            name = f"estimated energy {where}, {bound}"
+            rows.append(_quantity(name, "J", *(energy.joules[side] for energy in energies)))
+    return EnergyComparison(tuple(rows), _joined(same, own))
+
+
+_COUNTED = (
+    ("multiply-adds in the layers", "", "multiply_adds"),
+    ("multiply-adds computed", "", "effective_multiply_adds"),
+    ("weights read", "bytes", "weight_bytes"),
+    ("activations read and written", "bytes", "activation_bytes"),
+    ("activations alive at once, at least", "bytes", "peak_activation_bytes"),
+)
+
+
+def _joined(same: tuple[Energy, Energy], own: tuple[Energy, Energy]) -> tuple[str, ...]:
+    """Each assumption once; of whom, or where, in front of it unless it holds throughout."""
+    everywhere = [
+        said
+        for said in same[0].assumptions
+        if all(said in energy.assumptions for energy in (*same, *own))
+    ]
+    sources = (("In the same memories", same[0]), ("Dense", own[0]), ("Ticket", own[1]))
+    others = [
         f"{who}: {said[0].lower()}{said[1:]}"
-        for who, energy in zip(("Dense", "Ticket"), energies, strict=True)
+        for who, energy in sources
         for said in energy.assumptions
-        if said not in shared
+        if said not in everywhere
     ]
-    return EnergyComparison(tuple(rows), (*shared, *own))
-
-
-_JOULES: Mapping[str, Callable[[Energy], float]] = {
-    "estimated energy of arithmetic": lambda energy: energy.arithmetic,
-    "estimated energy of fetching weights, low": lambda energy: energy.weights[0],
-    "estimated energy of fetching weights, high": lambda energy: energy.weights[1],
-    "estimated energy of moving activations, low": lambda energy: energy.activations[0],
-    "estimated energy of moving activations, high": lambda energy: energy.activations[1],
-    "estimated energy, low": lambda energy: energy.joules[0],
-    "estimated energy, high": lambda energy: energy.joules[1],
-}
+    return (*everywhere, *others)
 
 
 def _quantity(name: str, unit: str, dense: float, ticket: float) -> Quantity:
@@ -219,8 +232,8 @@ def _assumptions(
         f"An estimate for no device in particular, from the numbers of {model.name}.",
         "Counted are products, sums, and each weight and activation moved once; not counted are "
         "fetching and decoding of instructions, caches that are missed, leakage, and flash.",
-        f"All weights that are read are in the smallest memory that holds them: {weights.name}.",
-        f"Activations are in the smallest memory that holds them: {activations.name}.",
+        f"All weights that are read are in {weights.name}.",
+        f"Activations are in {activations.name}.",
     ]
     if cost.uncounted:
         said.append(f"Not counted: {', '.join(cost.uncounted)}, whose cost isn't known.")
