@@ -17,6 +17,7 @@ from tfticket import __version__
 from tfticket.cli.bench import bench
 from tfticket.cli.common import InterruptError, Invocation
 from tfticket.cli.completion import completion
+from tfticket.cli.explain import explain
 from tfticket.cli.export import export
 from tfticket.cli.import_tfmot import import_tfmot
 from tfticket.cli.interrupt import interruptible
@@ -49,6 +50,7 @@ for command in (
     norms,
     noise,
     export,
+    explain,
     import_tfmot,
     publish,
     bench,

@@ -23,13 +23,13 @@ def _unique(recipe: EdgeRecipe) -> Iterator[Problem]:
 
 def _searches(recipe: EdgeRecipe) -> Iterator[Problem]:
     """What holds for a search on its own; what all have in common is told once."""
-    told: set[Problem] = set()
+    told: set[tuple[str, str]] = set()
     for index, search in enumerate(recipe.searches().values()):
         for rule in LOTTERY_RULES:
             for problem in rule(search):
                 found = _renamed(problem, index)
-                if found not in told:
-                    told.add(found)
+                if (found.key, found.message) not in told:
+                    told.add((found.key, found.message))
                     yield found
 
 

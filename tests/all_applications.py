@@ -1,0 +1,98 @@
+"""Exports every network of keras.applications, dense and pruned, and says what came of it.
+
+    python tests/all_applications.py results.json [NAME...]
+
+Each network has random weights and its full width, on images of 96 pixels; 80 % of its weights are
+pruned, and dead units cut out. Each is exported in a process of its own, so that one that takes too
+much memory or time is told of and stops no other. What is in the file already isn't done again.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+_PIXELS = 96
+_SPARSITY = 0.8
+_SECONDS = 900
+
+
+def names() -> list[str]:
+    """The functions of keras.applications that make a network."""
+    import keras
+
+    found = vars(keras.applications).items()
+    return sorted(name for name, value in found if callable(value) and name[0].isupper())
+
+
+def export_one(name: str) -> dict[str, object]:
+    """Exports one network both ways; returns what was seen."""
+    import keras
+    import numpy as np
+
+    from tfticket.export import prepare, to_tflite
+    from tfticket.sparsity import GlobalPruner, Mask
+    from tfticket.state import prunable_variables
+
+    keras.utils.set_random_seed(0)
+    options = {"weights": None, "input_shape": (_PIXELS, _PIXELS, 3), "classifier_activation": None}
+    model = getattr(keras.applications, name)(**options)
+    x = np.random.default_rng(0).random((2, _PIXELS, _PIXELS, 3)).astype("float32")
+    seen: dict[str, object] = {"parameters": model.count_params()}
+    with tempfile.TemporaryDirectory() as folder:
+        dense = to_tflite(model, Path(folder) / "dense.tflite", check_on=(x, None))
+        weights = {key: v.numpy() for key, v in prunable_variables(model).items()}
+        mask = GlobalPruner().prune(
+            {key: np.abs(array) for key, array in weights.items()},
+            Mask.ones({key: array.shape for key, array in weights.items()}),
+            _SPARSITY,
+        )
+        for key, variable in prunable_variables(model).items():
+            variable.assign(np.where(mask[key], weights[key], 0.0))
+        del weights
+        prepared = prepare(model, mask)
+        sparse = to_tflite(prepared.model, Path(folder) / "sparse.tflite", check_on=(x, None))
+    return seen | {
+        "dense_bytes": dense.size_bytes,
+        "dense_difference": dense.verification.relative_difference,
+        "pruned_gzip": sparse.gzip_bytes,
+        "pruned_difference": sparse.verification.relative_difference,
+        "norms_folded": len(prepared.folded),
+        "units_removed": prepared.units_removed,
+    }
+
+
+def main(output: Path, wanted: list[str]) -> None:
+    """Exports all networks that aren't in the file yet."""
+    results = json.loads(output.read_text()) if output.is_file() else {}
+    for name in wanted or names():
+        if name in results:
+            continue
+        began = time.perf_counter()
+        command = [sys.executable, __file__, "--one", name]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_SECONDS, check=False
+            )
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            found = (
+                json.loads(done.stdout.splitlines()[-1])
+                if done.returncode == 0
+                else {"failure": (lines or [f"exit status {done.returncode}"])[-1]}
+            )
+        except subprocess.TimeoutExpired:
+            found = {"failure": f"took longer than {_SECONDS} s here"}
+        results[name] = found | {"seconds": round(time.perf_counter() - began, 1)}
+        output.write_text(json.dumps(results, indent=1) + "\n")
+        print(name, results[name], flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--one":
+        print(json.dumps(export_one(sys.argv[2])))
+    else:
+        main(Path(sys.argv[1]), sys.argv[2:])

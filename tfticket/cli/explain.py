@@ -1,0 +1,58 @@
+"""`tfticket explain FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tfticket.cli.common import json_option, print_columns, print_json
+
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=_file)
+@click.option("--against", type=_file, help="The dense network's file, to compare with.")
+@json_option
+def explain(file: Path, against: Path | None, as_json: bool) -> None:
+    """Say why a .tflite FILE isn't smaller or faster, and what would help.
+
+    With --against it also counts multiply-adds and bytes moved of both, and estimates their energy
+    from published numbers; that is no measurement of any device.
+
+    \b
+    tfticket explain net.int8.tflite
+    tfticket explain ticket.tflite --against dense.tflite
+    """
+    from tfticket.cli.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket.export.check import read_file
+    from tfticket.export.energy import compare, count
+    from tfticket.export.explain import explain as explained
+    from tfticket.export.flatbuffer import parse
+
+    parsed = parse(read_file(file), source=f"`{file}`")
+    dense = None if against is None else parse(read_file(against), source=f"`{against}`")
+    reasons = explained(parsed, dense)
+    energy = None if dense is None else compare(count(dense), count(parsed))
+    if as_json:
+        print_json(
+            {
+                "explanations": [reason.to_dict() for reason in reasons],
+                "energy": None if energy is None else energy.to_dict(),
+            }
+        )
+        return
+    for reason in reasons:
+        click.echo(f"{reason.name or reason.kind}: {reason.fact}")
+        click.echo(f"  {reason.remedy}" if reason.remedy else "")
+    if not reasons:
+        click.echo("Nothing that is known to keep it from being smaller or faster.")
+    if energy is not None:
+        print_columns(
+            (row.name, f"{row.dense:.4g}", f"{row.ticket:.4g}", row.unit) for row in energy.rows
+        )
+        for sentence in energy.assumptions:
+            click.echo(sentence)
