@@ -14,7 +14,7 @@ from tflite_files import (
 from tfticket.errors import ExportError
 from tfticket.export import latency
 from tfticket.export.dense_encoding import encode_dense_layers
-from tfticket.export.sparse_fc import sparsify_dense_layers
+from tfticket.export.sparse_fc import best_way, sparsify_dense_layers
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.usefixtures("seeded")
 def content():
     """A first layer that is large and nearly empty, and a last one that is full."""
     keras.utils.set_random_seed(0)
-    model = dense_net(512, 10, inputs=(512,), density=0.01)
+    model = dense_net(1024, 10, inputs=(1024,), density=0.005)
     rng = np.random.default_rng(0)
-    model.layers[1].kernel.assign(rng.normal(size=(512, 10)) * 512**-0.5)
+    model.layers[1].kernel.assign(rng.normal(size=(1024, 10)) * 1024**-0.5)
     return file_of(model)
 
 
@@ -39,7 +39,7 @@ def sparsified(content, objective):
 def test_an_almost_empty_layer_is_stored_sparsely_and_its_file_is_faster(content, objective):
     found = sparsified(content, objective)
     (layer,) = found.layers
-    assert layer.shape == (512, 512)
+    assert layer.shape == (1024, 1024)
     assert layer.zeros == max((values == 0).sum() for values in weights_in(content).values())
     assert layer.encoding in ("csr", "block_1x4")
     assert layer.microseconds.keys() == layer.stored_bytes.keys() == {"dense", "csr", "block_1x4"}
@@ -62,7 +62,7 @@ def test_choices_give_the_bytes_again(content):
 
 
 def test_half_of_the_zeros_are_not_enough_to_be_faster():
-    content = file_of(dense_net(512, 10, inputs=(512,), density=0.45))
+    content = file_of(dense_net(512, inputs=(512,), density=0.45))
     found = sparsified(content, "fastest")
     assert found.content == content
     assert set(found.choices.values()) == {"dense"}
@@ -88,3 +88,13 @@ def test_layers_of_sequences_are_timed():
 def test_an_unknown_objective_is_refused(content):
     with pytest.raises(ExportError, match="`objective` must be one of"):
         sparsified(content, "best")
+
+
+def test_ways_that_take_about_as_long_are_told_apart_by_bytes():
+    sizes = {"dense": 100, "csr": 10, "block_1x4": 25}
+    near = {"dense": 30.0, "csr": 10.9, "block_1x4": 10.0}
+    far = {**near, "csr": 11.1}
+    assert best_way("fastest", near, sizes) == "csr"
+    assert best_way("fastest", far, sizes) == "block_1x4"
+    assert best_way("smallest", far, sizes) == "csr"
+    assert best_way("smallest", far, {**sizes, "block_1x4": 10}) == "block_1x4"
