@@ -15,7 +15,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=["search", "sparsify", "norms", "noisy"])
+@pytest.mark.parametrize("code", EXAMPLES, ids=["search", "sparsify", "norms", "noisy", "export"])
 def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
@@ -24,13 +24,13 @@ def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_each_recipe_is_in_the_table() -> None:
-    kinds = "lth|norms|noisy|noise|coteaching|incv|ticket"
+    kinds = "edge|lth|norms|noisy|noise|coteaching|incv|ticket"
     listed = set(re.findall(rf"^\| `((?:{kinds})_\w+)` \|", README, re.MULTILINE))
     assert listed == {entry.name for entry in catalog.list_recipes()}
 
 
 def test_each_command_of_the_readme_exists() -> None:
-    lines = re.findall(r"(?:^|`|bin/)tfticket ([a-z]+)(?: ([a-z]+))?", README, re.MULTILINE)
+    lines = re.findall(r"(?:^|`|bin/)tfticket ([a-z][a-z-]*)(?: ([a-z]+))?", README, re.MULTILINE)
     assert len(lines) >= 5
     for noun, verb in lines:
         assert noun in cli.commands, noun

@@ -16,7 +16,9 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--against", type=_file, help="The dense network's file, to compare with.")
 @json_option
 def explain(file: Path, against: Path | None, as_json: bool) -> None:
-    """Say why a .tflite FILE isn't smaller or faster, and what would help.
+    """Say why a .tflite FILE isn't smaller or faster.
+
+    Tensor by tensor and operator by operator, in plain words, with what would help.
 
     With --against it also counts multiply-adds and bytes moved of both, and estimates their energy
     from published numbers; that is no measurement of any device.

@@ -59,7 +59,9 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
 @data_dir_option
 @json_option
 def export(source: Path, only_check: bool, **options: Any) -> None:
-    """Export a RUN, a TICKET of a run or a MODEL.keras as .tflite files that were run and compared.
+    """Export pruned networks as .tflite files that were run.
+
+    SOURCE is a run, a ticket of a run, or a .keras model. Each file is compared with Keras.
 
     Without --target a run is exported as its recipe says. With it, every format that the target
     allows is tried on this machine, and the best that keeps the accuracy is written.

@@ -44,7 +44,9 @@ def import_tfmot(
     timeout: float,
     as_json: bool,
 ) -> None:
-    """Bring a pruned model of tf_keras to Keras 3, with its mask as a ticket.
+    """Bring a model that tfmot pruned to Keras 3.
+
+    With its mask as a ticket.
 
     LEGACY is an .h5 or .keras file of tf_keras, pruned by tensorflow-model-optimization, with its
     wrappers or after strip_pruning. tf_keras loads it in a process of its own, and both models must

@@ -26,7 +26,7 @@ from tfticket.cli.noise_parts import (
 
 @click.group()
 def noise() -> None:
-    """Tell how many labels of a data set are wrong, and which.
+    """Tell how many labels are wrong, and which.
 
     DATA is what a recipe calls it: digits, mnist, cifar10, tfds:NAME, folder:PATH, npz:PATH.
     """

@@ -22,7 +22,9 @@ def ticket() -> None:
 @ticket_argument
 @json_option
 def show(ticket_file: Path, as_json: bool) -> None:
-    """Show what a TICKET file holds, and where it comes from; of a .tflite file, its origin.
+    """Show what a TICKET file holds, or a .tflite file.
+
+    What it keeps, and where it comes from: recipe, seed, hashes, versions.
 
     \b
     tfticket ticket show runs/lth_digits/default/seeds/seed_0/ticket/level_05.npz
