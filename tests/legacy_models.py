@@ -163,7 +163,8 @@ def each_layer():
 def called_twice(numbers):
     """A network inside, with two inputs and outputs, that reads what it gave before, crossed."""
     left, right = keras.Input((6,)), keras.Input((6,))
-    outputs = [layers.Subtract()([left, right]), layers.Dense(6, name="crossed")(right)]
+    difference = layers.Subtract(name="subtract_1")([left, right])
+    outputs = [difference, layers.Dense(6, name="crossed")(right)]
     twice = keras.Model([left, right], outputs, name="twice")
     first, second = twice([numbers, layers.Dense(6, name="other")(numbers)])
     return twice([second, first])

@@ -4,12 +4,21 @@ import pytest
 from helpers import mlp
 
 from tfticket.errors import ModelError
-from tfticket.interop.child import LegacyContent
+from tfticket.interop.child import LegacyContent, LegacyLayer
 from tfticket.interop.comparing import compare
+from tfticket.interop.rebuilding import Rebuilt
 
 
-def content(inputs, outputs):
-    return LegacyContent({}, (), tuple(inputs), tuple(outputs), {})
+def content(inputs, outputs, **samples):
+    layers = tuple(
+        LegacyLayer((name,), (), (), {}, None, None, (sample,)) for name, sample in samples.items()
+    )
+    return LegacyContent({}, layers, tuple(inputs), tuple(outputs), {})
+
+
+def compare_with(model, found):
+    layers = {(layer.name,): layer for layer in model.layers}
+    return compare(found, Rebuilt(model, layers), source="`m`")
 
 
 @pytest.fixture
@@ -22,33 +31,33 @@ X = np.ones((4, 6), "float32")
 
 def test_equal_outputs_and_the_largest_difference(model):
     y = model(X).numpy()
-    assert compare(content([X], [y]), model, source="m") == 0.0
+    assert compare_with(model, content([X], [y])) == 0.0
     y[0, 0] += 4e-6
-    assert compare(content([X], [y]), model, source="m") == pytest.approx(4e-6, rel=0.1)
+    assert compare_with(model, content([X], [y])) == pytest.approx(4e-6, rel=0.1)
 
 
 def test_large_outputs_are_held_to_their_size(model):
     output = model.get_layer("output")
     output.bias.assign([1000.0, 0.0, 0.0])
     y = model(X).numpy()
-    assert compare(content([X], [y + 2e-3]), model, source="m") == pytest.approx(2e-6, rel=0.1)
+    assert compare_with(model, content([X], [y + 2e-3])) == pytest.approx(2e-6, rel=0.1)
 
 
 def test_other_outputs_are_refused(model):
     y = model(X).numpy()
     with pytest.raises(ModelError, match=r"`m`, whose outputs differ by 0\.001"):
-        compare(content([X], [y + 1e-3]), model, source="`m`")
+        compare_with(model, content([X], [y + 1e-3]))
     with pytest.raises(ModelError, match=r"with \[\(4, 2\)\], and in Keras 3 \[\(4, 3\)\]"):
-        compare(content([X], [y[:, :2]]), model, source="`m`")
+        compare_with(model, content([X], [y[:, :2]]))
 
 
 def test_outputs_that_are_no_numbers_prove_nothing(model):
     y = model(X).numpy()
     with pytest.raises(ModelError, match="has its training diverged"):
-        compare(content([X], [y * np.nan]), model, source="`m`")
+        compare_with(model, content([X], [y * np.nan]))
     model.get_layer("output").bias.assign([np.nan, 0.0, 0.0])
     with pytest.raises(ModelError, match="differ by nan"):
-        compare(content([X], [y]), model, source="`m`")
+        compare_with(model, content([X], [y]))
 
 
 def test_inputs_by_name_and_several_outputs(seeded):
@@ -56,4 +65,17 @@ def test_inputs_by_name_and_several_outputs(seeded):
     model = keras.Model({"a": a, "b": b}, {"sum": a + b, "product": a * b})
     x, y = np.full((4, 2), 2.0, "float32"), np.full((4, 2), 3.0, "float32")
     # In the order of the names, as both libraries flatten dictionaries.
-    assert compare(content([x, y], [x * y, x + y]), model, source="m") == 0.0
+    assert compare_with(model, content([x, y], [x * y, x + y])) == 0.0
+
+
+def test_layers_on_the_way_are_held_to_their_own_size(model):
+    model.get_layer("output").kernel.assign(np.zeros((4, 3)))  # outputs that tell nothing
+    y = model(X).numpy()
+    inside = model.get_layer("hidden_0")(X).numpy().ravel()
+    assert compare_with(model, content([X], [y], hidden_0=inside)) == 0.0
+    nearly = inside * (1 + 5e-5)
+    assert compare_with(model, content([X], [y], hidden_0=nearly)) == 0.0
+    with pytest.raises(ModelError, match=r"`hidden_0` \(Dense\) or what it reads does something"):
+        compare_with(model, content([X], [y], hidden_0=inside * (1 + 5e-4)))
+    with pytest.raises(ModelError, match=r"`hidden_0` \(Dense\)"):
+        compare_with(model, content([X], [y], hidden_0=inside[:-1]))

@@ -89,6 +89,17 @@ def test_tensors_among_the_keywords_of_a_call():
     np.testing.assert_allclose(rebuilt.model([x, other]), expected, rtol=1e-6)
 
 
+def test_states_that_a_recurrent_layer_begins_with():
+    sequence = layer("InputLayer", "given", batch_input_shape=[None, 4, 3], dtype="float32")
+    state = layer("InputLayer", "state", batch_input_shape=[None, 2], dtype="float32")
+    gru = layer("GRU", "gru", [[("given", 0, 0), ("state", 0, 0)]], units=2)
+    inputs = [("given", 0, 0), ("state", 0, 0)]
+    rebuilt = rebuild(functional(sequence, state, gru, outputs=[("gru", 0, 0)], inputs=inputs))
+    x, begin = np.ones((1, 4, 3), "float32"), np.full((1, 2), 2, "float32")
+    expected = rebuilt.layers[("gru",)](x, initial_state=[begin])
+    np.testing.assert_allclose(rebuilt.model([x, begin]), expected, rtol=1e-6)
+
+
 def test_a_sequential_model_inside_a_wrapper():
     inner = {
         "class_name": "Sequential",

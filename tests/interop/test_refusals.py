@@ -23,7 +23,8 @@ def test_all_that_cannot_be_brought_is_named_in_one_message(legacy, name):
     message = str(caught.value)
     assert f"Received: `{name}` with " in message
     for part in (
-        "`code` (Lambda), `tf.__operators__.add` (TFOpLambda): it is Python code",
+        "`code` (Lambda): it is Python code",
+        "`tf.__operators__.add` (TFOpLambda): it is an operation of TensorFlow",
         "`own` (Mine), `registered` (",
         "): it is a layer of your own, or one that Keras 3 doesn't have",
         "`threshold` (ThresholdedReLU): Keras 3 has no such layer; `ReLU(threshold=...)`",

@@ -97,6 +97,15 @@ def test_each_layer_of_the_catalog_is_brought(brought):
         assert brought(name).report.max_difference <= 1e-5
 
 
+def test_nearly_each_layer_is_compared(brought, legacy):
+    brought("each_layer.keras")
+    content = read_once(legacy / "each_layer.keras", None, timeout=0)
+    without = {layer.path[-1] for layer in content.layers if not layer.samples}
+    assert without == {"crossed", "subtract_1"}  # in a network that is called twice
+    lstm = next(layer for layer in content.layers if layer.path == ("lstm",))
+    assert [sample.size for sample in lstm.samples] == [24, 24, 24]  # output and states
+
+
 def test_frozen_layers_constraints_and_names_of_inputs_are_kept(brought):
     model = brought("each_layer.keras").model
     assert not model.get_layer("time_distributed").layer.trainable

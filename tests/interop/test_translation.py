@@ -38,6 +38,16 @@ def test_initializers_regularizers_and_constraints_come_along():
     assert layer.bias_constraint.max_value == 2
 
 
+def test_a_layer_in_the_place_of_an_activation():
+    leaky = {"class_name": "LeakyReLU", "config": {"name": "leaky", "alpha": 0.1}}
+    layer = new_layer(
+        described("Dense", units=2, activation=leaky),
+        name="new",
+        inside=lambda inner: new_layer(inner, name="leaky", inside=no_layer_inside),
+    )
+    assert layer.activation.negative_slope == 0.1
+
+
 def test_frozen_layers_stay_frozen():
     assert not made("SpatialDropout2D", rate=0.5, trainable=False).trainable
     assert made("Dense", units=2).name == "new"

@@ -9,7 +9,7 @@ from tfticket.interop.weights import clear, give_weights, masks_of_wrappers, mas
 
 
 def legacy_layer(path, weights, names=("kernel", "bias"), masks=None):
-    return LegacyLayer((path,), names, tuple(weights), masks or {}, None, None)
+    return LegacyLayer((path,), names, tuple(weights), masks or {}, None, None, ())
 
 
 def content(*layers):

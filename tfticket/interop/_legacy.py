@@ -17,6 +17,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from tfticket.files import write_arrays
+from tfticket.interop.watching import watched
 
 _EXAMPLES = 8
 _UNKNOWN_SIDE = 64  # of images and sequences of any length; enough for five halvings
@@ -32,13 +33,18 @@ def _main(legacy: str, output: str) -> None:
     layers: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {}
     # Before the first call, which sets to zero what the masks prune.
-    for number, (path, layer) in enumerate(_layers(model, ())):
+    found = list(_layers(model, ()))
+    for number, (path, layer) in enumerate(found):
         described, own_arrays = _content(layer)
         layers.append({"path": path, **described})
         arrays |= {f"{number}:{name}": array for name, array in own_arrays.items()}
     rng = np.random.default_rng(_SEED)
     inputs = [_examples(tensor, rng) for tensor in model.inputs]
-    outputs = tf.nest.flatten(model(inputs if len(inputs) > 1 else inputs[0], training=False))
+    with watched({number: layer for number, (_, layer) in enumerate(found)}) as seen:
+        outputs = tf.nest.flatten(model(inputs if len(inputs) > 1 else inputs[0], training=False))
+    for number, samples in seen.items():
+        arrays |= {f"{number}:sample:{i}": sample for i, sample in enumerate(samples)}
+        layers[number]["samples"] = len(samples)
     arrays |= {f"input:{number}": array for number, array in enumerate(inputs)}
     arrays |= {f"output:{number}": tensor.numpy() for number, tensor in enumerate(outputs)}
     header = {

@@ -114,19 +114,22 @@ OBJECTS = frozenset(
 
 _QUANTIZED = "quantization can't be brought; save the model before it is quantized"
 _CODE = "it is Python code and not a layer; use a layer of Keras in its place"
+_OPERATION = "it is an operation of TensorFlow and not a layer; use a layer of Keras in its place"
+_STATISTICS = "Keras 3 keeps its statistics otherwise; normalize the data instead"
 
 REASONS = {
     "ClusterWeights": "clustering can't be brought; call `strip_clustering` first",
     "Lambda": _CODE,
     "LocallyConnected1D": "Keras 3 has no such layer",
     "LocallyConnected2D": "Keras 3 has no such layer",
+    "Normalization": _STATISTICS,
     "QuantizeAnnotate": _QUANTIZED,
     "QuantizeLayer": _QUANTIZED,
     "QuantizeWrapper": _QUANTIZED,
     "QuantizeWrapperV2": _QUANTIZED,
-    "SlicingOpLambda": _CODE,
-    "TFOpLambda": _CODE,
-    "TensorFlowOpLayer": _CODE,
+    "SlicingOpLambda": _OPERATION,
+    "TFOpLambda": _OPERATION,
+    "TensorFlowOpLayer": _OPERATION,
     "ThresholdedReLU": "Keras 3 has no such layer; `ReLU(threshold=...)` is the same",
 }
 """Class to the reason why its layers stay behind, in words."""

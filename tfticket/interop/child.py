@@ -36,6 +36,8 @@ class LegacyLayer:
             wrapped.
         step: Training steps that the wrapper has seen; None without one.
         pruning: How the wrapper prunes: `schedule`, `block_size`, `block_pooling_type`.
+        samples: Of each of its outputs, some values; empty for a layer that is called several
+            times.
     """
 
     path: tuple[str, ...]
@@ -44,6 +46,7 @@ class LegacyLayer:
     masks: Mapping[int, np.ndarray]
     step: int | None
     pruning: Mapping[str, Any] | None
+    samples: tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +141,9 @@ def _content(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Leg
                 masks={i: arrays[f"{number}:mask:{i}"] for i in layer["masks"]},
                 step=layer.get("step"),
                 pruning=layer.get("pruning"),
+                samples=tuple(
+                    arrays[f"{number}:sample:{i}"] for i in range(layer.get("samples", 0))
+                ),
             )
         )
     inputs = sum(name.startswith("input:") for name in arrays)

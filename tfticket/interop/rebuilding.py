@@ -11,7 +11,9 @@ import keras
 from tfticket.errors import ModelError
 from tfticket.interop.catalog import MODELS
 from tfticket.interop.refusals import leaves, unwrapped
-from tfticket.interop.translation import new_layer, unknown_settings
+from tfticket.interop.translation import first_line, new_layer, unknown_settings
+
+_RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
 Path = tuple[str, ...]
 
@@ -155,12 +157,14 @@ class _Graph:
         given = _alone(self._tensors(nodes.pop(0), keywords))
         keywords = {key: self._tensors(value, {}) for key, value in keywords.items()}
         layer = self._layers[legacy]
+        if isinstance(layer, _RECURRENT) and isinstance(given, list):
+            given, keywords["initial_state"] = given[0], given[1:]
         try:
             outputs = layer(given, **keywords)
         except (TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ModelError(
                 "A layer must take in Keras 3 what it takes in Keras 2. Received: "
-                f"`{legacy}` ({type(layer).__name__}), which doesn't: {error}"
+                f"`{legacy}` ({type(layer).__name__}), which doesn't: {first_line(error)}"
             ) from error
         self._calls[legacy].append(keras.tree.flatten(outputs))
         return True

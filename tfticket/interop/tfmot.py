@@ -81,12 +81,14 @@ def import_tfmot(
 
     tf_keras loads it in a process of its own, since it can't be in one process with Keras 3. The
     model is built again of layers of Keras 3, and must give the same outputs on random inputs, to
-    1e-5 (of the largest output, where that is above 1).
+    1e-5 (of the largest output, where that is above 1); so must its layers on the way, to 1e-4 of
+    their largest value.
 
-    tfmot keeps `max(1, round(n (1 - s)))` of n weights at sparsity s, and all that equal the last
-    of them; `LayerwisePruner` prunes `round(s n)`, and of equal ones keeps the earlier. So from the
-    same weights both give the same mask, unless n s ends in exactly one half, weights at the
-    threshold are equal, or nothing would be left.
+    tfmot keeps `max(1, round(n (1 - s)))` of n weights at sparsity s, counted in float32, and all
+    that equal the last of them; `LayerwisePruner` prunes `round(s n)`, and of equal ones keeps the
+    earlier. So from the same weights both give the same mask, unless n s ends in exactly one half,
+    weights at the threshold are equal, nothing would be left (which the pruner refuses), or n is in
+    the tens of millions.
 
     Args:
         path: A Sequential or Functional model of tf_keras (Keras 2), saved as `.h5` or `.keras`,
@@ -126,7 +128,7 @@ def import_tfmot(
         unmasked=tuple(key for key in masks if key not in mask),
         left_behind=file.left_behind,
         renamed=rebuilt.renamed,
-        max_difference=compare(content, rebuilt.model, source=source),
+        max_difference=compare(content, rebuilt, source=source),
         versions=content.versions,
     )
     # A shared layer counts each of its calls, the others steps.

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.interop.catalog import LAYERS, MODELS
 
 # Keys that Keras 3 has under another name.
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
@@ -58,7 +59,8 @@ def new_layer(
     Args:
         layer: `class_name` and `config`, without settings that are unknown.
         name: The layer's name.
-        inside: Makes the layer inside a wrapper such as `Bidirectional`.
+        inside: Makes the layer inside a wrapper such as `Bidirectional`, or one that stands in the
+            place of an activation.
 
     Raises:
         ModelError: when Keras 3 refuses its configuration.
@@ -68,9 +70,10 @@ def new_layer(
     cls = getattr(keras.layers, kind)
     known = _known_settings(cls)
     settings = {key: value for key, value in config.items() if key in known}
-    for key in ("layer", "backward_layer"):
-        if settings.get(key) is not None:
-            settings[key] = inside(settings[key])
+    for key, value in settings.items():
+        # The layers inside wrappers, and layers in the place of an activation.
+        if isinstance(value, Mapping) and value.get("class_name") in LAYERS | MODELS:
+            settings[key] = inside(value)
     if isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
         settings["axis"] = settings["axis"][0]  # Keras 2 makes a list of it, which 3 may refuse
     settings["name"] = name
@@ -81,10 +84,15 @@ def new_layer(
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise ModelError(
             f"A layer must mean the same in Keras 3. Received: `{config['name']}` ({kind}), which "
-            f"Keras 3 refuses: {error}"
+            f"Keras 3 refuses: {first_line(error)}"
         ) from error
     made.trainable = trainable
     return made
+
+
+def first_line(error: Exception) -> str:
+    """What Keras says first; the rest is for programmers."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _renamed(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:

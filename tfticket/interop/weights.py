@@ -11,7 +11,7 @@ import numpy as np
 from tfticket.errors import ModelError
 from tfticket.interop.child import LegacyContent, LegacyLayer
 from tfticket.interop.rebuilding import Rebuilt
-from tfticket.state import kernels_of, named_variables
+from tfticket.state import kernels_of, variable_owners
 
 _EMBEDDINGS = "embeddings"  # the only weights that tfmot prunes and tfticket doesn't
 
@@ -42,7 +42,7 @@ def give_weights(content: LegacyContent, rebuilt: Rebuilt) -> None:
 
 def masks_of_wrappers(content: LegacyContent, rebuilt: Rebuilt) -> dict[str, np.ndarray]:
     """Key to the mask that tfmot's wrapper held, boolean, True = kept; empty without wrappers."""
-    key_of = {id(variable): key for key, variable in named_variables(rebuilt.model).items()}
+    key_of = {id(variable): key for key, variable in _variables(rebuilt.model).items()}
     return {
         key_of[id(rebuilt.layers[legacy.path].weights[place])]: mask
         for legacy in content.layers
@@ -55,7 +55,7 @@ def masks_of_zeros(model: keras.Model) -> dict[str, np.ndarray]:
     kernels = kernels_of(model)
     kept = {
         key: np.asarray(variable.numpy()) != 0
-        for key, variable in named_variables(model).items()
+        for key, variable in _variables(model).items()
         if key in kernels or variable.name == _EMBEDDINGS
     }
     return {key: array for key, array in kept.items() if not array.all()}
@@ -63,13 +63,18 @@ def masks_of_zeros(model: keras.Model) -> dict[str, np.ndarray]:
 
 def clear(masks: Mapping[str, np.ndarray], model: keras.Model) -> int:
     """Sets what the masks prune to exactly zero, and returns how many weights weren't."""
-    variables = named_variables(model)
+    variables = _variables(model)
     cleared = 0
     for key, kept in masks.items():
         weights = variables[key].numpy()
         cleared += int(np.count_nonzero(weights[~kept]))
         variables[key].assign(np.where(kept, weights, np.zeros((), weights.dtype)))
     return cleared
+
+
+def _variables(model: keras.Model) -> dict[str, keras.Variable]:
+    """By key; none for a model of layers without weights."""
+    return {key: variable for key, (_, variable) in variable_owners(model).items()}
 
 
 def _fit(legacy: LegacyLayer, variables: Sequence[keras.Variable]) -> bool:
