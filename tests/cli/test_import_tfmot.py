@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -42,6 +44,21 @@ def test_as_json_beside_the_legacy_file(legacy, quick, capsys):
     assert told["max_difference"] <= 1e-5
     assert Path(told["model"]).is_file()
     assert Path(told["ticket"]).is_file()
+
+
+def test_what_is_refused_is_refused_before_tensorflow_starts(legacy):
+    code = """
+import sys
+from tfticket.cli import main
+status = main(["import-tfmot", sys.argv[1]])
+print(sorted({"tensorflow", "keras"} & sys.modules.keys()), file=sys.stderr)
+sys.exit(status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(legacy / "refused.h5")], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("\n[]\n")
 
 
 @pytest.mark.parametrize(

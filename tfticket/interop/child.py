@@ -95,7 +95,8 @@ def read_in_child(path: Path, file: LegacyFile, *, timeout: float) -> LegacyCont
 
 def _run(path: Path, arguments: list[str], timeout: float) -> None:
     command = [sys.executable, "-m", "tfticket.interop._legacy", *arguments]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    # Graphics cards round otherwise, by more than what is to be told.
+    on_processor = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         done = subprocess.run(
             command,
@@ -104,7 +105,7 @@ def _run(path: Path, arguments: list[str], timeout: float) -> None:
             errors="replace",
             check=False,
             timeout=timeout,
-            env={**os.environ, **quiet},
+            env={**os.environ, **on_processor},
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(

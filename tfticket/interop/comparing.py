@@ -36,7 +36,7 @@ def compare(content: LegacyContent, rebuilt: Rebuilt, *, source: str) -> float:
     is_sequential = isinstance(model, keras.Sequential)
     structure = model.inputs[0] if is_sequential else model.input
     given = keras.tree.pack_sequence_as(structure, list(content.inputs))
-    with watched(rebuilt.layers) as seen:
+    with keras.device("cpu:0"), watched(rebuilt.layers) as seen:  # as the child
         outputs = [np.asarray(each) for each in keras.tree.flatten(model(given, training=False))]
     if [each.shape for each in outputs] != [each.shape for each in content.outputs]:
         raise ModelError(
