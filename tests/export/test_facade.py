@@ -68,6 +68,8 @@ def test_the_micro_export_compiles_and_runs_in_its_runtime(exported, options, tm
     theirs = run_on_micro(content, x).outputs
     assert np.mean(ours.argmax(-1) == theirs.argmax(-1)) >= 0.98
     assert np.abs(ours - theirs).max() <= 2.1 * made.report.output.scale
+    assert made.micro is not None
+    np.testing.assert_array_equal(made.micro.outputs, theirs)
 
 
 def test_without_calibration_nothing_is_int8(exported, options, tmp_path):

@@ -206,6 +206,12 @@ def _say(made: Exported, *, as_json: bool) -> None:
 
     click.echo("\n".join(columns(comparison_rows(made.comparison))), err=True)
     click.echo(made.reason, err=True)
+    if made.micro is not None:
+        click.echo(
+            f"TensorFlow Lite Micro ran it, with {made.micro.activation_bytes:,} bytes of memory for "
+            "activations.",
+            err=True,
+        )
     for path in (made.report.path, *made.sources):
         click.echo(path)
 

@@ -13,15 +13,20 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export.carray import write_c_array
-from tfticket.export.choice import Choice, choose
+from tfticket.export.choice import choose
 from tfticket.export.comparison import Comparison, Conditions, Network, Tell, compare
 from tfticket.export.flatbuffer import parse
 from tfticket.export.micro import check_micro
+from tfticket.export.micro_run import MicroRun, has_micro, run_on_micro
 from tfticket.export.reference import CheckData
 from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket.export.runtime import Session
 from tfticket.export.targets import TARGETS, TargetName, target_of
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.mask import Mask
+
+_MICRO_EXAMPLES = 50
+_MOST_UNITS = 4  # its kernels round in other places; on MNIST answers differ by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +38,15 @@ class Exported:
         reason: Why this one, in words.
         comparison: Everything that was tried, with what came of it.
         sources: The C files beside it; empty but for the target `micro`.
+        micro: What TensorFlow Lite Micro did with it, when the target is `micro` and the package is
+            installed (`pip install 'tfticket[micro]'`).
     """
 
     report: ExportReport
     reason: str
     comparison: Comparison
     sources: tuple[Path, ...] = ()
+    micro: MicroRun | None = None
 
 
 def export(
@@ -111,24 +119,37 @@ def export(
         tell=tell,
     )
     choice = choose(comparison, objective=target_of(target).objective, margin=margin)
-    return save(choice, comparison, path, target=target)
-
-
-def save(choice: Choice, comparison: Comparison, path: Path, *, target: TargetName) -> Exported:
-    """Writes what was chosen; for `micro` C files too, after the checks that it asks for.
-
-    Raises:
-        ExportError: when the file isn't one for TensorFlow Lite Micro; nothing is written then.
-        RunError: when something can't be written.
-    """
     made = choice.attempt.draft
     assert made is not None, "what was chosen has a file"
     made = replace(made, report=replace(made.report, path=path))
-    sources: tuple[Path, ...] = ()
-    if target == "micro":
-        check_micro(parse(made.content, source=path.name), path.name)
-        sources = tuple(write_c_array(made.content, path.with_suffix("")))
-    return Exported(made.save(), choice.reason, comparison, sources)
+    if target != "micro":
+        return Exported(made.save(), choice.reason, comparison)
+    x = calibration if check_on is None else check_on[0]
+    micro = _tried_on_micro(made.content, x, path.name)
+    sources = write_c_array(made.content, path.with_suffix(""))
+    return Exported(made.save(), choice.reason, comparison, sources, micro)
+
+
+def _tried_on_micro(content: bytes, x: np.ndarray | None, source: str) -> MicroRun | None:
+    """Looks for what TensorFlow Lite Micro can't run, and runs it there where that is possible.
+
+    Raises:
+        ExportError: when it is no file for it, or answers otherwise there.
+    """
+    check_micro(parse(content, source=source), source)
+    if x is None or not has_micro():
+        return None
+    x = np.asarray(x[:_MICRO_EXAMPLES], np.float32)
+    session = Session(content, source=source, delegate=False)
+    run = run_on_micro(content, x, source=source)
+    units = np.abs(session.run(x) - run.outputs).max() / (session.output.scale or 1.0)
+    if units > _MOST_UNITS:
+        raise ExportError(
+            f"{source} must answer in TensorFlow Lite Micro as it does in LiteRT, to {_MOST_UNITS} "
+            f"units of its output. Received: answers that differ by {units:.0f}. Leave out the "
+            "layers that were added last, to find the operator that is computed otherwise there."
+        )
+    return run
 
 
 def _network(
