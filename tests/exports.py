@@ -59,13 +59,19 @@ class Exported:
     reports: dict[str, ExportReport]
 
 
-def train_and_export(folder):
+def train_sparse():
+    """A sparse network that has learned the digits, and the data."""
     keras.utils.set_random_seed(3)
     x, y = digits()
     model = pruned(convnet())
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.01), loss)
     model.fit(x[:1000], y[:1000], epochs=6, batch_size=50, verbose=0)
+    return model, x, y
+
+
+def train_and_export(folder):
+    model, x, y = train_sparse()
     reports = {
         format: to_tflite(
             model,

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tfticket.cli import main
@@ -19,3 +21,90 @@ def test_wrong_arguments_are_told_before_tensorflow_starts(
     assert main(["export", *arguments]) == status
     assert message in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net.keras", "--level", "3"], "--level belongs to a run"),
+        ([".", "--data", "digits"], "--data belongs to a model file"),
+        (["net.keras", "--check", "--target", "phone"], "--target makes a file"),
+        (["net.keras", "--target", "watch"], "'watch' is not one of"),
+        (["net.keras", "--margin", "1"], "--margin"),
+    ],
+)
+def test_options_that_belong_to_another_source_are_refused(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.keras").touch()
+    assert main(["export", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def model(exported_network, tmp_path_factory):
+    """A trained network as a `.keras` file, and its ticket beside it."""
+    return exported_network(tmp_path_factory.mktemp("model"))
+
+
+def test_a_model_file_becomes_the_best_file_for_a_target(model, capsys):
+    keras_file, ticket_file = model
+    arguments = ["export", str(keras_file), "--data", "digits", "--margin", "0.03"]
+    assert main([*arguments, "--target", "smallest", "--ticket", str(ticket_file)]) == 0
+    told = capsys.readouterr()
+    written = keras_file.with_suffix(".smallest.tflite")
+    assert told.out.split() == [str(written)]
+    assert "fewest bytes" in told.err
+    assert "as_given.fp32" in told.err
+
+    assert main(["ticket", "show", str(written), "--json"]) == 0
+    about = json.loads(capsys.readouterr().out)
+    assert about["provenance"]["data"] == "digits"
+    assert about["mask_sha256"]
+
+    assert main(["export", "--check", str(written), "--data", "digits", "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert seen["inputs"] == "given"
+    assert seen["accuracy"] > 0.8
+
+
+def test_micro_writes_c_files_too_and_json_tells_all_that_was_tried(model, capsys):
+    keras_file, _ = model
+    output = keras_file.with_name("micro.tflite")
+    arguments = ["export", str(keras_file), "--data", "digits", "--margin", "0.03", "--json"]
+    assert main([*arguments, "--target", "micro", "-o", str(output)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["format"] for row in told["tried"]] == ["fp32", "int8"]
+    assert [name.rsplit("/", 1)[1] for name in told["sources"]] == ["micro.h", "micro.c"]
+    assert output.with_suffix(".c").is_file()
+
+
+def test_a_file_is_explained(model, capsys):
+    keras_file, _ = model
+    output = keras_file.with_name("dense.tflite")
+    assert main(["export", str(keras_file), "--format", "fp32", "-o", str(output)]) == 0
+    capsys.readouterr()
+    assert main(["explain", str(output), "--against", str(output)]) == 0
+    told = capsys.readouterr().out
+    assert "stored densely" in told
+    assert "multiply-adds computed" in told
+    assert "estimate" in told
+
+
+@pytest.mark.parametrize(
+    "command", [["export", "--check"], ["explain"], ["ticket", "show"]], ids=" ".join
+)
+def test_damaged_files_are_a_clear_error(tmp_path, capsys, command):
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(b"\x1c\0\0\0TFL3" + b"\xff" * 500)
+    assert main([*command, str(path)]) == 1
+    error = capsys.readouterr().err
+    assert "Error: " in error
+    assert "damaged.tflite" in error
+
+
+def test_a_ticket_without_its_run_says_what_to_do(model, capsys):
+    _, ticket_file = model
+    assert main(["export", str(ticket_file)]) == 1
+    assert "Give the run directory; or the trained model, with --ticket" in capsys.readouterr().err
