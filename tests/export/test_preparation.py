@@ -41,6 +41,22 @@ def test_a_network_without_zeros_loses_nothing():
     assert prepared.parameters_after == prepared.parameters_before
 
 
+def test_statistics_are_taken_again_for_what_was_pruned_since(exported):
+    model = keras.models.clone_model(exported.model)
+    model.set_weights(exported.model.get_weights())
+    conv = model.get_layer("conv").layer.kernel
+    conv.assign(conv.numpy() * 3.0)  # as pruning would, it makes the moving statistics wrong
+    batches = [exported.x[start : start + 100] for start in range(0, 1000, 100)]
+    x, y = exported.x[1000:1300], exported.y[1000:1300]
+
+    def accuracy(prepared):
+        return np.mean(answers(prepared.model, x).argmax(-1) == y)
+
+    wrong, right = accuracy(prepare(model)), accuracy(prepare(model, statistics=batches))
+    assert right > wrong + 0.02
+    assert right == pytest.approx(accuracy(prepare(exported.model)), abs=0.02)
+
+
 def test_a_collapse_is_told():
     model = mlp((6, 8, 4, 3))
     model.layers[0].kernel.assign(model.layers[0].kernel.numpy() * (np.arange(8) == 3))

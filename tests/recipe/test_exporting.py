@@ -3,24 +3,20 @@ import json
 import keras
 import numpy as np
 import pytest
-from helpers import random_mask
+from exported_run import CHANGES, finish, rows, write_run
 from tiny_recipe import recipe
 
 from tfticket.errors import DataError, ExportError, RunError
 from tfticket.export import read_provenance
 from tfticket.files import write_json
 from tfticket.lottery import Ticket
-from tfticket.metrics import Row
 from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.exporting import Exporter, choose, export_run
 from tfticket.recipe.parsing import resolve
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.report.lottery.summary import summarize
-from tfticket.sparsity import Mask
 from tfticket.state import Snapshot, prunable_variables
-
-CHANGES = ("model.width=0.1", "data.limit=300", 'export.formats=["int8"]')
 
 
 class Heard(Silence):
@@ -31,18 +27,6 @@ class Heard(Silence):
 
     def message(self, text):
         self.texts.append(text)
-
-
-def rows(seed, level, accuracy, step=100):
-    at = (seed, "ticket", level)
-    return [
-        Row(*at, step, 1.0, "test", "accuracy_at_early_stop", accuracy),
-        Row(*at, 300, 3.0, "test", "accuracy_at_end", accuracy),
-        Row(*at, 300, 3.0, "summary", "density", 0.8**level),
-        Row(*at, 300, 3.0, "summary", "remaining", 1000 * 0.8**level),
-        Row(*at, 300, 3.0, "summary", "prunable", 1000),
-        Row(*at, 300, 3.0, "summary", "seconds", 1.0),
-    ]
 
 
 def choice(path, *networks):
@@ -96,19 +80,6 @@ def test_without_tickets_the_dense_network_and_without_it_nothing(tmp_path):
         choice(tmp_path / "b", (0, 1, 0.9, 9))
 
 
-def finish(run, experiment, seed, level, density, **provenance):
-    """Leaves of a level what training leaves."""
-    model = experiment.model(seed)
-    final = Snapshot.capture(model, step=300, optimizer=False)
-    mask = random_mask(model, density, seed=level)
-    if level == 0:
-        mask = Mask.ones({key: tuple(v.shape) for key, v in prunable_variables(model).items()})
-    told = {"data_fingerprint": experiment.data.fingerprint, **provenance}
-    Snapshot(mask.apply(final.variables), None, 300).save(run.final(seed, "ticket", level))
-    run.append_rows(rows(seed, level, 0.5))
-    Ticket(mask, final.variables, level, 0, told).save(run.ticket(seed, "ticket", level))
-
-
 @pytest.fixture
 def experiment(seeded):
     return Experiment.load(recipe(*CHANGES))
@@ -116,13 +87,7 @@ def experiment(seeded):
 
 @pytest.fixture
 def run(tmp_path, experiment):
-    """Seed 0 has level 0 and 1, seed 1 has all of them."""
-    run = RunDir(tmp_path / "tiny")
-    run.path.mkdir()
-    write_json(run.recipe_json, resolve(recipe(*CHANGES)))
-    for seed, level in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]:
-        finish(run, experiment, seed, level, 0.5)
-    return run
+    return write_run(tmp_path / "tiny", experiment)
 
 
 def test_a_ticket_and_the_dense_network_are_exported(run):

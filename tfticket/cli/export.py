@@ -208,7 +208,7 @@ def _say(made: Exported, *, as_json: bool) -> None:
     click.echo(made.reason, err=True)
     if made.micro is not None:
         click.echo(
-            f"TensorFlow Lite Micro ran it, with {made.micro.activation_bytes:,} bytes of memory for "
+            f"TensorFlow Lite Micro ran it, with {made.micro.activation_bytes:,} bytes for "
             "activations.",
             err=True,
         )

@@ -91,6 +91,7 @@ class Conditions:
         test: Examples and labels that no choice goes by; None for none.
         preprocessing: How raw data becomes what the models take.
         min_agreement: Smallest share of equal answers for formats that round.
+        statistics: Batches of training inputs to take batch statistics from again; see `prepare`.
         tuning: How to tune a network to a format of few bits that costs it accuracy; None not to.
     """
 
@@ -99,6 +100,7 @@ class Conditions:
     test: tuple[np.ndarray, np.ndarray] | None = None
     preprocessing: Preprocessing | None = None
     min_agreement: float = 0.95
+    statistics: Sequence[np.ndarray] | None = None
     tuning: FineTuning | None = None
 
 
@@ -182,7 +184,7 @@ def _attempts(
     conditions: Conditions,
 ) -> Iterator[Attempt]:
     for network in networks:
-        prepared = prepare(network.model, network.mask)
+        prepared = prepare(network.model, network.mask, conditions.statistics)
         for format in formats:
             if network is baseline and format == "fp32":
                 continue

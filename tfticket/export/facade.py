@@ -15,6 +15,7 @@ from tfticket.errors import ExportError
 from tfticket.export.carray import write_c_array
 from tfticket.export.choice import choose
 from tfticket.export.comparison import Comparison, Conditions, Network, Tell, compare
+from tfticket.export.finetune import FineTuning
 from tfticket.export.flatbuffer import parse
 from tfticket.export.micro import check_micro
 from tfticket.export.micro_run import MicroRun, has_micro, run_on_micro
@@ -59,6 +60,8 @@ def export(
     calibration: np.ndarray | None = None,
     check_on: CheckData | None = None,
     mask: Mask | None = None,
+    statistics: Sequence[np.ndarray] | None = None,
+    tuning: FineTuning | None = None,
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, Any] | None = None,
     margin: float = 0.005,
@@ -83,6 +86,10 @@ def export(
             can be int8.
         check_on: Examples that the model wasn't trained on, 200 or more, and their labels or None.
         mask: The ticket's mask, for a plain model; a sparsified one and a ticket have their own.
+        statistics: Batches of training inputs to take the statistics of batch normalization from
+            again, for a model that was pruned and not trained since.
+        tuning: Training data for a short training with weights rounded to the format, where that
+            costs accuracy; kept where it helps.
         preprocessing: How raw data becomes what the model takes.
         provenance: What the file is to tell about its origin.
         margin: Accuracy that may be lost against the model, in [0, 1); needs labels.
@@ -115,6 +122,8 @@ def export(
             check_on=check_on,
             preprocessing=preprocessing,
             min_agreement=min_agreement,
+            statistics=statistics,
+            tuning=tuning,
         ),
         tell=tell,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -15,6 +15,7 @@ from tfticket.norms.folding import fold_batch_norm
 from tfticket.sparsity.convert import get_mask, masked_layers, strip
 from tfticket.sparsity.mask import Mask
 from tfticket.state import kernels_of
+from tfticket.statistics import recalibrate
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,9 @@ class Prepared:
         return sum(change.before - change.after for change in self.layers)
 
 
-def prepare(model: keras.Model, mask: Mask | None = None) -> Prepared:
+def prepare(
+    model: keras.Model, mask: Mask | None = None, statistics: Sequence[np.ndarray] | None = None
+) -> Prepared:
     """Folds batch normalization and takes dead units out; see `fold_batch_norm` and `shrink`.
 
     Folding comes before the units are looked at, and before calibration, so that weights are
@@ -54,6 +57,9 @@ def prepare(model: keras.Model, mask: Mask | None = None) -> Prepared:
     Args:
         model: A built Sequential or Functional model, sparsified or plain. It isn't changed.
         mask: The ticket's mask, for a plain model; a sparsified one has its own.
+        statistics: Batches of training inputs, of the size used in training, to take the statistics
+            of batch normalization from again: those of a model that was pruned and not trained
+            since are of the network before. They are left as they are when None.
 
     Raises:
         ExportError: when a pruned weight isn't zero, or the model can't be exported at all.
@@ -62,7 +68,10 @@ def prepare(model: keras.Model, mask: Mask | None = None) -> Prepared:
     check_exportable(model)
     own = get_mask(model) if masked_layers(model) else mask
     check_pruned(own, {key: kernel.numpy() for key, kernel in kernels_of(strip(model)).items()})
-    folded = fold_batch_norm(strip(model))
+    plain = strip(model)
+    if statistics is not None:
+        recalibrate(plain, statistics)
+    folded = fold_batch_norm(plain)
     shrunk = shrink(folded.model)
     return Prepared(
         model=shrunk.model,

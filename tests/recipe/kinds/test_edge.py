@@ -51,9 +51,7 @@ def test_each_search_is_a_whole_run(run):
 def test_the_dense_network_is_trained_once_and_is_the_same_in_all(run):
     first, second = run.search("unstructured"), run.search("channel")
     for seed in (0, 1):
-        ours, theirs = (
-            Ticket.load(search.ticket(seed, "ticket", 0)) for search in (first, second)
-        )
+        ours, theirs = (Ticket.load(search.ticket(seed, "ticket", 0)) for search in (first, second))
         assert ours.sha256 == theirs.sha256
         seconds = [
             next(
