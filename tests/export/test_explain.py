@@ -11,6 +11,7 @@ from tflite_files import dense_net, file_of, parsed, thinned
 from tfticket.export import flatbuffer
 from tfticket.export.dense_encoding import encode_dense_layers
 from tfticket.export.explain import explain
+from tfticket.export.metadata import embed
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -236,6 +237,12 @@ def test_a_file_without_zeros_is_told_so():
     (one,) = said(file_of(dense_net(64, 8, density=1.0)), "no_zeros")
     assert "the mask wasn't applied" in one.fact
     assert not said(file_of(dense_net(64, 8, density=0.5)), "no_zeros")
+
+
+def test_a_file_whose_zeros_were_cut_out_is_not_called_unpruned():
+    model = parsed(file_of(dense_net(64, 8, density=1.0)))
+    embed(model, {"parameters_before": 5000, "parameters_after": 600})
+    assert "no_zeros" not in [reason.rule for reason in explain(model)]
 
 
 def test_bytes_that_are_no_weights_are_told():

@@ -8,6 +8,7 @@ from typing import Any
 from tfticket.export.explain_operators import explain_operators
 from tfticket.export.explain_weights import PRUNED, explain_weights
 from tfticket.export.explanation import Explanation, View
+from tfticket.export.metadata import provenance_of
 
 __all__ = ["Explanation", "explain"]
 
@@ -78,7 +79,7 @@ def _same_bytes(view: View, baseline: View) -> Iterator[Explanation]:
 
 
 def _no_zeros(view: View) -> Iterator[Explanation]:
-    if view.layers and _sparsity(view) < _NO_ZEROS:
+    if view.layers and _sparsity(view) < _NO_ZEROS and not _was_cut(view):
         yield Explanation(
             "file",
             "",
@@ -88,6 +89,12 @@ def _no_zeros(view: View) -> Iterator[Explanation]:
             "Export the sparsified model itself, or give `mask`; the export then checks that each "
             "pruned weight is zero in the file.",
         )
+
+
+def _was_cut(view: View) -> bool:
+    """Whether the file says that units were cut out of the network, and their zeros with them."""
+    about = provenance_of(view.parsed, "The file") or {}
+    return about.get("parameters_after", 0) < about.get("parameters_before", 0)
 
 
 def _other_bytes(view: View) -> Iterator[Explanation]:
