@@ -35,7 +35,7 @@ def export_one(name: str) -> dict[str, object]:
     import numpy as np
 
     from tfticket.export import prepare, to_tflite
-    from tfticket.sparsity import GlobalPruner, Mask
+    from tfticket.sparsity import LayerwisePruner, Mask
     from tfticket.state import prunable_variables
 
     keras.utils.set_random_seed(0)
@@ -46,7 +46,7 @@ def export_one(name: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         dense = to_tflite(model, Path(folder) / "dense.tflite", check_on=(x, None))
         weights = {key: v.numpy() for key, v in prunable_variables(model).items()}
-        mask = GlobalPruner().prune(
+        mask = LayerwisePruner().prune(
             {key: np.abs(array) for key, array in weights.items()},
             Mask.ones({key: array.shape for key, array in weights.items()}),
             _SPARSITY,
