@@ -105,8 +105,9 @@ class Lines:
         """Prints the plan."""
         self._clock = StepClock(plan.steps_left, self._now)
         if isinstance(plan, NormsPlan):
-            self._levels = False
-            self._width = max(len(cell.branch) for cell in plan.cells)
+            self._levels = plan.searches
+            if not plan.searches:
+                self._width = max(len(cell.branch) for cell in plan.cells)
         for line in plan_lines(plan):
             self.say(line)
         self.say("")

@@ -83,7 +83,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class NormsPlan:
-    """What a recipe of the kind `norms` will do, before it starts.
+    """What a recipe of another kind than `lottery` will do, before it starts.
 
     Attributes:
         title: The recipe's title.
@@ -94,6 +94,7 @@ class NormsPlan:
         steps_left: Those that are still to do; fewer than the total when a run is resumed.
         seconds: Estimated time for the steps left; None where it can't be told yet.
         size_bytes: Estimated size of the run directory when it is complete.
+        searches: Whether the cells are searches for tickets, whose networks have levels.
     """
 
     title: str
@@ -104,6 +105,7 @@ class NormsPlan:
     steps_left: int
     seconds: float | None
     size_bytes: int
+    searches: bool = False
 
 
 class Progress(Protocol):

@@ -152,6 +152,11 @@ class RunDir:
         matches = (_LEVEL.fullmatch(path) for path in paths)
         return {(int(m[1]), m[2], int(m[3])) for m in matches if m}
 
+    def networks(self) -> int:
+        """How many networks are trained, those of the searches inside too."""
+        inside = [RunDir(path) for path in sorted(self.path.glob("searches/*"))]
+        return len(self.finished_levels()) + sum(search.networks() for search in inside)
+
     def resolved(self) -> dict[str, Any]:
         """The content of `recipe.json`.
 

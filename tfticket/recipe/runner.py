@@ -73,8 +73,7 @@ def run(
     progress.message(work.data.description)
     progress.plan(work.plan(run))
     outcome = work.run(run, progress)
-    networks = len(run.finished_levels())
-    run.mark_complete({"seeds": list(recipe.seeds), "networks": networks, **outcome})
+    run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
 
 
 def facts(data: DataSet) -> dict[str, Any]:

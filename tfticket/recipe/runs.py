@@ -47,7 +47,7 @@ def list_runs(root: Path) -> list[RunEntry]:
             recipe=run.path.parent.name,
             name=run.path.name,
             complete=run.complete,
-            finished_levels=len(run.finished_levels()),
+            finished_levels=run.networks(),
             started=str(run.environment_facts().get("started", "")),
             path=run.path,
             unit=kind_of(run.resolved()).unit,

@@ -48,6 +48,11 @@ def test_each_search_is_a_whole_run(run):
         assert "density" in render(search.path).read_text()
 
 
+def test_its_networks_are_counted(run):
+    assert run.networks() == 8
+    assert json.loads(run.complete_file.read_text())["networks"] == 8
+
+
 def test_the_dense_network_is_trained_once_and_is_the_same_in_all(run):
     first, second = run.search("unstructured"), run.search("channel")
     for seed in (0, 1):

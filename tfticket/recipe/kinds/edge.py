@@ -73,11 +73,11 @@ class EdgeWork:
             steps_left=left,
             seconds=None if rate is None else rate * left,
             size_bytes=size,
+            searches=True,
         )
 
     def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Searches what isn't found yet, then makes the files; see `runner.Work`."""
-        networks = 0
         first: RunDir | None = None
         for structure, experiment in self._searches.items():
             search = run.search(structure)
@@ -91,10 +91,9 @@ class EdgeWork:
                     run_lottery(experiment, search, progress)
                     search.mark_complete({"seeds": list(self._recipe.seeds)})
             first = first or search
-            networks += len(search.finished_levels())
             forget_graphs()
         make_files(self._recipe, self._searches, run, progress)
-        return {"networks": networks}
+        return {}
 
 
 def _begin(run: RunDir, search: RunDir, recipe: LotteryRecipe) -> None:
