@@ -18,6 +18,7 @@ from tfticket.export import flatbuffer, latency, metadata
 from tfticket.export.dense_encoding import Encoding
 from tfticket.export.emulate import Emulated, check_without_avx, why_not
 from tfticket.export.hazards import check_hazards
+from tfticket.export.predict import check_size, predicted_bytes
 from tfticket.export.preparation import check_pruned
 from tfticket.export.produce import Request, produce
 from tfticket.export.reference import CheckData, examples_for, reference_of
@@ -114,12 +115,14 @@ def draft(
     metadata.embed(parsed, about)
     content = flatbuffer.pack(parsed)
     sizes = Sizes.of(content)
+    check_size(sizes.raw, static, format, source)
     report = ExportReport(
         path=path,
         format=format,
         size_bytes=sizes.raw,
         gzip_bytes=sizes.gzip,
         zstd_bytes=sizes.zstd,
+        predicted_bytes=predicted_bytes(static, format),
         sha256=hashlib.sha256(content).hexdigest(),
         input=session.input,
         output=session.output,

@@ -83,6 +83,8 @@ class ExportReport:
         size_bytes: Its size. Zeros don't make a dense file smaller; `gzip_bytes` shows them.
         gzip_bytes: Its size after gzip at level 9: what goes over the wire.
         zstd_bytes: Its size after Zstandard at level 19.
+        predicted_bytes: What the weights of the model take in the format; None where that depends
+            on their zeros.
         sha256: Hash of its bytes.
         input: What it takes.
         output: What it gives: logits, as the Keras model does.
@@ -102,6 +104,7 @@ class ExportReport:
     size_bytes: int
     gzip_bytes: int
     zstd_bytes: int
+    predicted_bytes: int | None
     sha256: str
     input: TensorSpec
     output: TensorSpec
