@@ -76,6 +76,18 @@ def copy_state(layer: keras.Layer, new: keras.Layer) -> None:
         variable.assign(theirs[key][1].value)
 
 
+def in_full_precision(model: keras.Model) -> keras.Model:
+    """Makes a model compute in float32 where it would in less; its weights are float32 anyway.
+
+    Args:
+        model: A copy; it is changed.
+    """
+    for layer in model._flatten_layers():
+        if layer.compute_dtype in ("float16", "bfloat16"):
+            layer.dtype_policy = "float32"
+    return model
+
+
 def require_graph(model: keras.Model, *, instead: str) -> None:
     """Raises a `ModelError` for a subclassed model; `instead` says what to do with one."""
     if not isinstance(model, (keras.Sequential, Functional)):

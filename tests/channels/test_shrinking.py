@@ -169,6 +169,17 @@ def test_masks_of_a_sparsified_model_count(seeded):
     assert not any("Masked" in type(layer).__name__ for layer in shrunk.model.layers)
 
 
+def test_a_model_of_mixed_precision_is_shrunk_in_full(seeded):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = mlp((6, 5, 4, 3), activation="sigmoid")
+    kernel = model.layers[0].kernel
+    kernel.assign(kernel.numpy() * [1, 0, 1, 0, 1])
+    shrunk = shrink(model)
+    assert change_of(shrunk, "hidden_0") == (5, 3)
+    assert {layer.compute_dtype for layer in shrunk.model.layers} == {"float32"}
+    assert model.layers[0].compute_dtype == "float16"
+
+
 def test_the_model_is_not_changed(seeded):
     model = build(3)
     before = [np.array(variable) for variable in model.weights]

@@ -13,6 +13,7 @@ from tfticket.channels.flow import Flow
 from tfticket.channels.rebuild import rebuild
 from tfticket.channels.removal import Removal
 from tfticket.channels.roles import Role
+from tfticket.cloning import in_full_precision
 from tfticket.errors import InvariantError
 from tfticket.sparsity.convert import strip
 from tfticket.state import kernels_of, named_layers
@@ -82,13 +83,13 @@ def shrink(model: keras.Model) -> Shrunk:
         model: A built Sequential or Functional model, sparsified or plain. It isn't changed.
 
     Returns:
-        The smaller model, and what became of each layer.
+        The smaller model, which computes in float32, and what became of each layer.
 
     Raises:
         ModelError: for a subclassed model.
         InvariantError: when the answers differ, which would be a mistake of this function.
     """
-    plain = strip(model)
+    plain = in_full_precision(strip(model))
     if not any((kernel.numpy() == 0).any() for kernel in kernels_of(plain).values()):
         return _as_it_is(plain)
     flow = Flow(plain)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras.src.models.functional import Functional
 
+from tfticket.cloning import in_full_precision
 from tfticket.errors import ExportError, ModelError
 from tfticket.sparsity.wrapper import Masked
 from tfticket.state import named_variables, stable_name
@@ -51,10 +52,7 @@ def static_copy(model: keras.Model) -> keras.Model:
     values = {key: variable.value for key, variable in named_variables(model).items()}
     for key, variable in named_variables(static).items():
         variable.assign(values[key])
-    for layer in static._flatten_layers():
-        if layer.compute_dtype in ("float16", "bfloat16"):
-            layer.dtype_policy = "float32"
-    static.name = "model"
+    in_full_precision(static).name = "model"
     return static
 
 
