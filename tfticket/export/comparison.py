@@ -188,32 +188,40 @@ def _attempts(
         for format in formats:
             if network is baseline and format == "fp32":
                 continue
-            try:
-                facts = _facts(network, prepared)
-                made = _draft(network, prepared.model, format, folder, conditions, facts)
-            except ExportError as error:
-                yield Attempt(network, prepared, format, None, str(error))
-            else:
-                yield _tuned(Attempt(network, prepared, format, made), folder, conditions, facts)
+            facts = _facts(network, prepared)
+            first = _attempt(network, prepared, prepared.model, format, folder, conditions, facts)
+            tuning = conditions.tuning
+            if tuning is None or format not in BITS or _lost(first) <= tuning.worth:
+                yield first
+                continue
+            model = fine_tune(prepared.model, tuning, bits=BITS[format])
+            about = {**facts, "fine_tuned_steps": tuning.steps}
+            tuned = _attempt(network, prepared, model, format, folder, conditions, about)
+            better = (tuned.accuracy or 0.0) > (first.accuracy or 0.0)
+            yield replace(tuned, tuned_from=first.accuracy) if better else first
 
 
-def _tuned(
-    attempt: Attempt, folder: Path, conditions: Conditions, facts: Mapping[str, Any]
+def _attempt(
+    network: Network,
+    prepared: Prepared,
+    model: keras.Model,
+    format: Format,
+    folder: Path,
+    conditions: Conditions,
+    facts: Mapping[str, Any],
 ) -> Attempt:
-    """The same, or from a network that was tuned to the format, where that is more accurate."""
-    tuning, prepared, lost = conditions.tuning, attempt.prepared, _lost(attempt)
-    if tuning is None or prepared is None or attempt.format not in BITS or lost <= tuning.worth:
-        return attempt
-    model = fine_tune(prepared.model, tuning, bits=BITS[attempt.format])
-    about = {**facts, "fine_tuned_steps": tuning.steps}
-    made = _draft(attempt.network, model, attempt.format, folder, conditions, about)
-    better = replace(attempt, draft=made, tuned_from=attempt.accuracy)
-    return better if (better.accuracy or 0.0) > (attempt.accuracy or 0.0) else attempt
+    try:
+        made = _draft(network, model, format, folder, conditions, facts)
+    except ExportError as error:
+        return Attempt(network, prepared, format, None, str(error))
+    return Attempt(network, prepared, format, made)
 
 
 def _lost(attempt: Attempt) -> float:
-    """Share of accuracy that the format costs the network; 0 without labels."""
-    if attempt.draft is None or attempt.accuracy is None:
+    """Share of accuracy that the format costs the network; 0 without labels, 1 without a file."""
+    if attempt.draft is None:
+        return 1.0
+    if attempt.accuracy is None:
         return 0.0
     return (attempt.draft.report.verification.keras_accuracy or 0.0) - attempt.accuracy
 

@@ -24,6 +24,7 @@ from tfticket.state import Snapshot
 
 _DENSE = 0
 _TUNING_EXAMPLES = 20_000
+_LEAST_AGREEMENT = 0.5  # the table shows what rounding costs; the choice goes by accuracy
 
 
 def make_files(
@@ -152,6 +153,7 @@ def _conditions(recipe: EdgeRecipe, data: DataSet) -> Conditions:
         test=(data.inputs(data.test), data.test.y),
         preprocessing=Preprocessing.of(data.scale, data.offset),
         tuning=tuning,
+        min_agreement=_LEAST_AGREEMENT,
     )
 
 
