@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import keras
-
 from tfticket.files import write_atomic
-from tfticket.lottery.trial import TICKET, MemoryStore, Trial, TrialListener
+from tfticket.lottery.trial import TICKET
 from tfticket.metrics import read_metrics
 from tfticket.recipe.building import forget_graphs, load_data
 from tfticket.recipe.edge_files import make_files
 from tfticket.recipe.edge_schema import EdgeRecipe
 from tfticket.recipe.experiment import Experiment
-from tfticket.recipe.kinds.lottery import run_lottery
+from tfticket.recipe.kinds.lottery import planned_trials, run_lottery
 from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.planning import plan as plan_search
 from tfticket.recipe.progress import NormsPlan, PlannedCell, Progress
@@ -50,7 +48,8 @@ class EdgeWork:
         rate: float | None = None  # seconds a step, measured once
         for number, (structure, experiment) in enumerate(self._searches.items()):
             model = experiment.model(seeds[0])
-            trials = [t for t in _trials(experiment, model) if t.level > _DENSE or number == 0]
+            planned = planned_trials(experiment, model)
+            trials = [trial for trial in planned if trial.level > _DENSE or number == 0]
             search = run.search(structure)
             made = plan_search(experiment, search, trials, model, measure=rate is None)
             if made.seconds is not None and made.steps_left:
@@ -127,15 +126,3 @@ def _copy(source: Path, target: Path) -> None:
         file.write(source.read_bytes())
 
     write_atomic(target, write)
-
-
-def _trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
-    search = experiment.search(
-        experiment.recipe.seeds[0],
-        model,
-        feed=experiment.feed(0),
-        store=MemoryStore(),
-        listener=TrialListener.SILENT,
-        provenance={},
-    )
-    return search.procedure.trials()

@@ -137,7 +137,7 @@ class LotteryWork:
         """See `runner.Work`."""
         experiment = self._experiment
         model = experiment.model(experiment.recipe.seeds[0])
-        made = make_plan(experiment, run, _trials(experiment, model), model, measure=True)
+        made = make_plan(experiment, run, planned_trials(experiment, model), model, measure=True)
         keras.backend.clear_session()
         return made
 
@@ -152,7 +152,8 @@ class LotteryWork:
         return {"failed_exports": [str(failure) for failure in exporter.failures]}
 
 
-def _trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
+def planned_trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
+    """The networks of one seed of a search, in the order of training."""
     search = experiment.search(
         experiment.recipe.seeds[0],
         model,
