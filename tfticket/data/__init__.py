@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
         "AUGMENTATIONS": "tfticket.data.augment",
+        "ChunkedFit": "tfticket.data.chunked",
         "DataSet": "tfticket.data.dataset",
         "Feed": "tfticket.data.feed",
         "Split": "tfticket.data.dataset",

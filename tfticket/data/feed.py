@@ -118,6 +118,21 @@ class Feed:
         flat = np.concatenate(list(self._orders.values()))[start : start + last - first]
         return flat.reshape(count, self.batch_size)
 
+    def take(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Indices and steps of the next chunk, after which the position moves on.
+
+        Returns:
+            As `indices`, and the steps, shape (chunk_steps,), int64.
+        """
+        start = self._step
+        rows = tf.constant(self.indices(start, self.chunk_steps))
+        self._step = start + self.chunk_steps
+        return rows, tf.range(start, self._step, dtype=tf.int64)
+
+    def batch(self, step: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Inputs float32 and labels int32 of one step."""
+        return self.gather(tf.constant(self.indices(step, 1)[0]), tf.constant(step, tf.int64))
+
     def dataset(self, *, endless: bool = False) -> tf.data.Dataset:
         """Batches (inputs float32, labels int32) from the current step on.
 
@@ -133,7 +148,7 @@ class Feed:
         rows = tf.data.Dataset.from_generator(
             self._chunks, args=(endless,), output_signature=signature
         )
-        batches = rows.unbatch().map(self._batch)
+        batches = rows.unbatch().map(self.gather)
         if not endless:
             batches = batches.apply(tf.data.experimental.assert_cardinality(self.chunk_steps))
         return batches.with_options(_options())
@@ -162,7 +177,8 @@ class Feed:
             if not endless:
                 return
 
-    def _batch(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gather(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The batch of a step in the graph, from its indices, shape (batch_size,)."""
         x, y = self._source.gather(indices)
         if self.augment == "flip_crop":
             x = flip_crop(x, seed=sub_seed(self.seed, "augmentation"), step=step)

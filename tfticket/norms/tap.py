@@ -9,12 +9,20 @@ seen the first of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import keras
 import tensorflow as tf
 
 from tfticket.errors import ModelError
+
+
+@runtime_checkable
+class TellsNextBatch(Protocol):
+    """A train function that takes no batches from an iterator, as that of `data.ChunkedFit`."""
+
+    def next_batch(self) -> Any:
+        """The batch that it begins with when it is called."""
 
 
 def look_at_next_batch(model: keras.Model, look: Callable[[Any], None]) -> None:
@@ -31,6 +39,9 @@ def look_at_next_batch(model: keras.Model, look: Callable[[Any], None]) -> None:
 
     def train_watched(iterator: Any) -> Any:
         model.train_function = train
+        if isinstance(train, TellsNextBatch):
+            look(train.next_batch())
+            return train(iterator)
         return train(_watched(iterator, look))
 
     model.train_function = train_watched

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from tfticket.data import ChunkedFit
 from tfticket.lottery.trial import TICKET, Trial
 from tfticket.recipe.experiment import Experiment, pruner, schedule
 from tfticket.recipe.progress import Plan, PlannedLevel
@@ -121,7 +122,7 @@ def _seconds_a_step(experiment: Experiment, model: keras.Model) -> float:
     clock = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
     )
-    model.fit(**arguments, epochs=2, callbacks=[clock])
+    model.fit(**arguments, epochs=2, callbacks=[clock, ChunkedFit(feed)])
     return (ends[1] - ends[0]) / feed.chunk_steps
 
 

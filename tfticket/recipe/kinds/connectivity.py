@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from tfticket.data import ChunkedFit
 from tfticket.lottery.connectivity import ConnectivityScan, scan
 from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.progress import Progress
@@ -73,7 +74,7 @@ def _train_to(
     feed.seek(begin)
     chunks = (end - begin) // feed.chunk_steps
     if chunks:
-        model.fit(**feed.fit_arguments(), epochs=chunks, verbose=0)
+        model.fit(**feed.fit_arguments(), epochs=chunks, callbacks=[ChunkedFit(feed)], verbose=0)
     return Snapshot.capture(model, step=end)
 
 

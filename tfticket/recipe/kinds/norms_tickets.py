@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfticket.data import ChunkedFit
 from tfticket.lottery import RandomMask, TicketSearch
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.trial import INITIAL, REWIND, TICKET, MemoryStore, TrialListener
@@ -93,7 +94,7 @@ class Tickets:
             **feed.fit_arguments(),
             epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
             validation_data=self._experiment.validation(seed),
-            callbacks=[search],
+            callbacks=[search, ChunkedFit(feed)],
             verbose=0,
         )
         return self._starts(seed, model, store)

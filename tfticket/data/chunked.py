@@ -1,0 +1,147 @@
+"""`ChunkedFit`: a chunk of training steps as one compiled function, under plain `model.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfticket.data.feed import Feed
+from tfticket.errors import ModelError
+
+_Chunk = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+
+
+class ChunkedFit(keras.callbacks.Callback):
+    """Trains each chunk of a `Feed` in one call of one function, data and all.
+
+    With `steps_per_execution` Keras makes many steps in a call too, but takes each batch out of a
+    `tf.data` pipeline, which for a small dense network costs as much again as its step. Here a call
+    gets a matrix of indices; gathering, scaling, augmenting and all steps are in the graph, and in
+    one XLA program when the model is compiled with `jit_compile=True`. Everything else is as Keras
+    has it: the model's own `train_step`, its metrics, validation, callbacks and History. Batches
+    and their order are those of the feed without this callback.
+
+        model.compile(..., steps_per_execution=feed.chunk_steps)
+        model.fit(**feed.fit_arguments(), epochs=50, callbacks=[ChunkedFit(feed)])
+
+    It comes last among callbacks that change how a model is trained (`TicketSearch`, `KeepMask`).
+    Models that run eagerly, or under a `tf.distribute` strategy, are trained by Keras as always.
+
+    Args:
+        feed: What `fit` is given.
+
+    Raises:
+        ModelError: when `fit` begins and the model isn't compiled with the feed's `chunk_steps` as
+            `steps_per_execution`.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        super().__init__()
+        self.feed = feed
+        self._function: ChunkFunction | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Puts the function where `fit` looks for it."""
+        model = self.model
+        if model.run_eagerly or model.distribute_strategy.num_replicas_in_sync > 1:
+            return
+        if model.steps_per_execution != self.feed.chunk_steps:
+            raise ModelError(
+                "A model that is trained in chunks must be compiled with `steps_per_execution` = "
+                f"`chunk_steps`. Received: steps_per_execution={model.steps_per_execution} and a "
+                f"feed with chunk_steps={self.feed.chunk_steps}."
+            )
+        # Keras makes another function when the model is compiled anew or its masks are bound.
+        if self._function is None or self._function.keras_function is not model.train_function:
+            self._function = ChunkFunction(model, self.feed)
+        self._function.begin()
+        model.train_function = self._function
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Gives the model's own function back."""
+        if self._function is not None and self.model.train_function is self._function:
+            self.model.train_function = self._function.keras_function
+
+
+class ChunkFunction:
+    """What `fit` calls in place of the function that Keras made.
+
+    Args:
+        model: In the beginning of `fit`, with its own train function.
+        feed: Where the batches come from.
+    """
+
+    def __init__(self, model: keras.Model, feed: Feed) -> None:
+        self.keras_function = model.train_function
+        self._model = model
+        self._feed = feed
+        self._iterator: Any = None  # of this `fit`
+        self._chunk = _chunk_function(model, feed)
+
+    def begin(self) -> None:
+        """A new `fit` begins."""
+        self._iterator = None
+
+    def __call__(self, iterator: Any) -> Any:
+        """Trains a chunk; the iterator, which gives the same batches one by one, stays untouched.
+
+        One of another `fit` means that the last one was interrupted, which Keras tells no callback.
+        """
+        if self._iterator is None:
+            self._iterator = iterator
+        if iterator is not self._iterator:
+            self._model.train_function = self.keras_function
+            return self.keras_function(iterator)
+        return self._chunk(*self._feed.take())
+
+    def next_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The batch that the next chunk begins with."""
+        return self._feed.batch(self._feed.step)
+
+
+def _chunk_function(model: keras.Model, feed: Feed) -> _Chunk:
+    """A function of indices (steps, batch_size), int32, and steps (steps,), int64."""
+
+    def step(indices: tf.Tensor, number: tf.Tensor) -> dict[str, tf.Tensor]:
+        return model.train_step(feed.gather(indices, number))
+
+    # Variables of metrics and optimizer are made now: a step that made them would be traced twice.
+    model._symbolic_build(data_batch=feed.batch(feed.step))
+    one = _compiled(step, feed, jit=False)
+    jit = bool(model.jit_compile)
+    # XLA for a CPU runs a convolution in a loop many times slower than one outside of it.
+    inside = jit and _convolves(one.graph)
+    if inside:
+        one = _compiled(step, feed, jit=True)
+
+    def chunk(indices: tf.Tensor, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        def body(i: tf.Tensor, _: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+            return i + 1, one(indices[i], numbers[i])
+
+        # What a loop carries has its type before the first step.
+        logs = tf.nest.map_structure(_nothing, one.structured_outputs)
+        count = feed.chunk_steps
+        return tf.while_loop(lambda i, _: i < count, body, (tf.constant(0), logs))[1]
+
+    return tf.function(chunk, jit_compile=jit and not inside, autograph=False)
+
+
+def _compiled(step: _Chunk, feed: Feed, *, jit: bool) -> Any:
+    return tf.function(step, autograph=False, jit_compile=jit or None).get_concrete_function(
+        tf.TensorSpec((feed.batch_size,), tf.int32), tf.TensorSpec((), tf.int64)
+    )
+
+
+def _convolves(graph: Any) -> bool:
+    """Whether a graph holds a convolution, in itself or in a function that it calls."""
+    nodes = list(graph.as_graph_def().node)
+    for function in graph.as_graph_def().library.function:
+        nodes += function.node_def
+    return any("Conv" in node.op for node in nodes)
+
+
+def _nothing(output: Any) -> tf.Tensor:
+    return tf.zeros(output.shape, output.dtype)
