@@ -1,5 +1,6 @@
 """A quiet TensorFlow, the same random numbers for each test, and no test that watches the clock."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +14,12 @@ import pytest
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector needn't go through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
