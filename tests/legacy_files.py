@@ -1,4 +1,4 @@
-"""Legacy model files, made once for all tests of a process."""
+"""Legacy model files, made once for all tests, and what tf_keras reads in them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tfticket.interop.child import read_in_child
+from shared_folder import filled_once
 
-_READ = {}
+from tfticket.files import read_arrays
+from tfticket.interop import child
 
 # Of the wrapped layers of `wrapped.h5` and `stripped.h5`.
 SPARSITIES = {
@@ -27,11 +28,12 @@ SPARSITIES = {
 _SCRIPT = Path(__file__).with_name("legacy_models.py")
 
 
-@functools.cache
-def legacy_files(base):
-    """The folder of the files that `legacy_models` makes, below `base`."""
-    folder = base / "legacy"
-    folder.mkdir()
+def legacy_files(factory):
+    """The folder of the files that `legacy_models` makes."""
+    return filled_once(factory, "legacy", _fill)
+
+
+def _fill(folder):
     done = subprocess.run(
         [sys.executable, str(_SCRIPT), str(folder)],
         capture_output=True,
@@ -39,12 +41,21 @@ def legacy_files(base):
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 0, done.stderr
-    return folder
 
 
-def read_once(path, file, *, timeout):
-    """`read_in_child`, which starts no second child for the same bytes."""
-    key = hashlib.sha256(path.read_bytes()).hexdigest()
-    if key not in _READ:
-        _READ[key] = read_in_child(path, file, timeout=timeout)
-    return _READ[key]
+def quick_reader(legacy):
+    """`read_in_child` for files with the bytes of those in the folder, without a child.
+
+    The process that made them has read them too, by the code of the child.
+    """
+    found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in legacy.iterdir()}
+
+    @functools.cache
+    def content(path):
+        return child._content(*read_arrays(path, kind="legacy model"))
+
+    def read(path, file, *, timeout):
+        made = found[hashlib.sha256(path.read_bytes()).hexdigest()]
+        return content(made.with_name(f"{made.name}.npz"))
+
+    return read

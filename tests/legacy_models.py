@@ -14,7 +14,10 @@ import tensorflow_model_optimization as tfmot
 import tf_keras as keras
 from legacy_files import SPARSITIES
 
+from tfticket.interop import _legacy
+
 layers = keras.layers
+READ = ("wrapped.h5", "stripped.h5", "sequence.keras", "each_layer.keras")
 
 
 def pruned(layer):
@@ -251,3 +254,6 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", message="You are saving a model that has not yet been built")
     for save in (save_images, save_sequence, save_each_layer, save_refused):
         save(Path(sys.argv[1]))
+    for name in READ:
+        path = str(Path(sys.argv[1], name))
+        _legacy._main(path, f"{path}.npz")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 import pytest
-from legacy_files import legacy_files, read_once
+from legacy_files import legacy_files, quick_reader
 
 from tfticket.cli import main
 from tfticket.lottery import Ticket
@@ -14,13 +14,13 @@ from tfticket.lottery import Ticket
 @pytest.fixture
 def legacy(tmp_path_factory, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    return legacy_files(tmp_path_factory.getbasetemp())
+    return legacy_files(tmp_path_factory)
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Files that other tests have read aren't read again."""
-    monkeypatch.setattr("tfticket.interop.tfmot.read_in_child", read_once)
+def quick(legacy, monkeypatch):
+    """No child is started."""
+    monkeypatch.setattr("tfticket.interop.tfmot.read_in_child", quick_reader(legacy))
 
 
 def test_a_model_and_its_ticket_are_written(legacy, quick, capsys):

@@ -2,9 +2,11 @@ import importlib.util
 import sys
 import zipfile
 
+import numpy as np
 import pytest
 
 from tfticket.errors import ModelError
+from tfticket.interop import import_tfmot
 from tfticket.interop.child import read_in_child
 from tfticket.interop.legacy_file import read_legacy_file
 
@@ -36,6 +38,39 @@ def test_what_is_not_installed_is_named(legacy, monkeypatch):
         read_in_child(path, read_legacy_file(path), timeout=300)
 
 
-def test_this_process_never_sees_tf_keras(brought):
-    brought("sequence.keras")
+@pytest.fixture(scope="module")
+def read(legacy):
+    """What a child read of a file while it was imported."""
+    contents = []
+
+    def watched(path, file, *, timeout):
+        contents.append(read_in_child(path, file, timeout=timeout))
+        return contents[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfticket.interop.tfmot.read_in_child", watched)
+        import_tfmot(legacy / "sequence.keras")
+    (content,) = contents
+    return content
+
+
+def test_the_child_reads_what_the_process_read_that_made_the_file(read, legacy, reader):
+    expected = reader(legacy / "sequence.keras", None, timeout=0)
+    assert (read.model, read.versions) == (expected.model, expected.versions)
+    assert_same([*read.inputs, *read.outputs], [*expected.inputs, *expected.outputs])
+    for ours, theirs in zip(read.layers, expected.layers, strict=True):
+        for name in ("path", "names", "step", "pruning"):
+            assert getattr(ours, name) == getattr(theirs, name)
+        assert_same(ours.weights, theirs.weights)
+        assert_same(ours.samples, theirs.samples)
+        assert ours.masks.keys() == theirs.masks.keys()
+        assert_same(ours.masks.values(), theirs.masks.values())
+
+
+def assert_same(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_this_process_never_sees_tf_keras(read):
     assert not {"tf_keras", "tensorflow_model_optimization"} & sys.modules.keys()

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import leaked, values
-from legacy_files import SPARSITIES, read_once
+from legacy_files import SPARSITIES
 
 from tfticket.errors import ModelError, RunError
 from tfticket.interop import catalog, import_tfmot
@@ -97,9 +97,8 @@ def test_each_layer_of_the_catalog_is_brought(brought):
         assert brought(name).report.max_difference <= 1e-5
 
 
-def test_nearly_each_layer_is_compared(brought, legacy):
-    brought("each_layer.keras")
-    content = read_once(legacy / "each_layer.keras", None, timeout=0)
+def test_nearly_each_layer_is_compared(legacy, reader):
+    content = reader(legacy / "each_layer.keras", None, timeout=0)
     without = {layer.path[-1] for layer in content.layers if not layer.samples}
     assert without == {"crossed", "subtract_1"}  # in a network that is called twice
     lstm = next(layer for layer in content.layers if layer.path == ("lstm",))
@@ -137,9 +136,9 @@ def test_both_files_are_written_or_none(brought, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.keras", "a.npz"]
 
 
-def test_a_model_that_is_not_pruned_is_no_ticket(legacy, monkeypatch):
+def test_a_model_that_is_not_pruned_is_no_ticket(legacy, reader, monkeypatch):
     def read_unpruned(path, file, *, timeout):
-        content = read_once(path, file, timeout=timeout)
+        content = reader(path, file, timeout=timeout)
         filled = [
             dataclasses.replace(layer, weights=tuple(np.ones_like(w) for w in layer.weights))
             for layer in content.layers
