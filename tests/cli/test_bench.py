@@ -57,10 +57,26 @@ def test_json_has_all_of_it(tiny, capsys):
     assert result["cpu_ratios"].keys() == {"other", "third"}
 
 
-def test_help_names_every_benchmark(capsys):
-    assert main(["bench", "--help"]) == 0
+def test_the_listing_names_every_benchmark(capsys):
+    assert main(["bench", "--list"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in catalog.BENCHMARKS)
+
+
+def test_an_earlier_run_is_held_against(tiny, tmp_path, capsys):
+    file = tmp_path / "then.json"
+    then = {"median": 1e-9, "low": 1e-9, "high": 1e-9}
+    file.write_text(json.dumps({"results": [{"benchmark": "tiny", "cpu_ratios": {"other": then}}]}))
+    assert main(["bench", "tiny", "--against", str(file)]) == 0
+    printed = capsys.readouterr().out
+    assert f"against {file}: other: CPU ratio 0.000 then" in printed
+    assert "slower" in printed
+    assert "third: not measured then" in printed
+
+
+def test_more_processors_than_there_are_are_refused(capsys):
+    assert main(["bench", "tiny", "--cores", "4096"]) == 1
+    assert "Received: 4096 of" in capsys.readouterr().err
 
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are(capsys):

@@ -63,7 +63,7 @@ def in_fresh_process(benchmark: str, contender: str) -> Use:
 
 
 def in_this_process(
-    before: Callable[[], Callable[[], None]], make: Callable[[], Callable[[], None]]
+    before: Callable[[], Callable[[], object]], make: Callable[[], Callable[[], object]]
 ) -> Use:
     """Makes and runs two tasks, and tells what the second added.
 

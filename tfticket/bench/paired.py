@@ -7,14 +7,18 @@ as well as of wall time. Memory is measured apart from time, see `tfticket.bench
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from tfticket.bench import memory
+from tfticket.bench.tasks import Time, UnavailableError
 
-Task = Callable[[], None]
+Task = Callable[[], Time | None]
+"""Does the same work each time; tells its time only where it is spent in another process."""
 _MEMORY_ROUNDS = 5
 
 
@@ -25,11 +29,13 @@ class Benchmark:
     Attributes:
         name: What it is called on the command line.
         title: What is compared, in one line.
-        contenders: What makes each task, by name: ours first, then what it is held against. A task
-            does the same work each time it is called.
+        contenders: What makes each task, by name: ours first, then what it is held against. Those
+            that aren't installed say so by an `UnavailableError`, and the others go on.
         rounds: How often each is run, after one run to warm up.
         before_memory: Makes what runs before memory is counted: a task of the same kind and next to
             no size, so that what any of them needs isn't counted. None: memory isn't measured.
+        goals: The largest ratio of processor time that we want, by the other's name.
+        warm_up: Whether each is run once before it counts; a whole process needn't be.
     """
 
     name: str
@@ -37,6 +43,8 @@ class Benchmark:
     contenders: Mapping[str, Callable[[], Task]]
     rounds: int
     before_memory: Callable[[], Task] | None = None
+    goals: Mapping[str, float] = field(default_factory=dict)
+    warm_up: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,8 @@ class Comparison:
         memory_bytes: How much the peak of a fresh process rises; empty where it isn't measured.
         memory_ratios: Ratios of these.
         variable_bytes: Size of all Keras variables; empty where memory isn't measured.
+        goals: The largest ratio of processor time that was wanted.
+        absent: Who couldn't take part, and why.
     """
 
     benchmark: str
@@ -83,12 +93,16 @@ class Comparison:
     memory_bytes: Spreads
     memory_ratios: Spreads
     variable_bytes: Mapping[str, int]
+    goals: Mapping[str, float] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
 
 
 def compare(benchmark: Benchmark) -> Comparison:
     """Runs a benchmark; it takes as long as its contenders do."""
     uses = _memory(benchmark)
-    cpu, wall = _times(benchmark)
+    with contextlib.ExitStack() as stack:
+        tasks, absent = _tasks(benchmark, stack)
+        cpu, wall = _times(benchmark, tasks)
     added = {name: [float(use.added_bytes) for use in found] for name, found in uses.items()}
     return Comparison(
         benchmark=benchmark.name,
@@ -101,6 +115,8 @@ def compare(benchmark: Benchmark) -> Comparison:
         memory_bytes=_spreads(added),
         memory_ratios=ratios(added) if added else {},
         variable_bytes={name: found[-1].variable_bytes for name, found in uses.items()},
+        goals={name: goal for name, goal in benchmark.goals.items() if name in cpu},
+        absent=absent,
     )
 
 
@@ -112,20 +128,47 @@ def ratios(values: Mapping[str, list[float]]) -> Spreads:
     }
 
 
-def _times(benchmark: Benchmark) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+def _tasks(
+    benchmark: Benchmark, stack: contextlib.ExitStack
+) -> tuple[dict[str, Task], dict[str, str]]:
+    """Those that can take part, and why others can't; ours must."""
+    tasks: dict[str, Task] = {}
+    absent: dict[str, str] = {}
+    for name, make in benchmark.contenders.items():
+        try:
+            task: Any = make()
+        except UnavailableError as error:
+            if not tasks:
+                raise
+            absent[name] = str(error)
+            continue
+        if hasattr(task, "close"):
+            stack.callback(task.close)
+        tasks[name] = task
+    return tasks, absent
+
+
+def _times(
+    benchmark: Benchmark, tasks: Mapping[str, Task]
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """Processor and wall time of each run, in seconds."""
-    tasks = {name: make() for name, make in benchmark.contenders.items()}
-    for task in tasks.values():
-        task()
+    if benchmark.warm_up:
+        for task in tasks.values():
+            task()
     cpu: dict[str, list[float]] = {name: [] for name in tasks}
     wall: dict[str, list[float]] = {name: [] for name in tasks}
     for number in range(benchmark.rounds):
         for name in sorted(tasks, reverse=number % 2 == 1):
-            begun, begun_cpu = time.perf_counter(), time.process_time()
-            tasks[name]()
-            cpu[name].append(time.process_time() - begun_cpu)
-            wall[name].append(time.perf_counter() - begun)
+            spent = _time(tasks[name])
+            cpu[name].append(spent.cpu)
+            wall[name].append(spent.wall)
     return cpu, wall
+
+
+def _time(task: Task) -> Time:
+    begun, begun_cpu = time.perf_counter(), time.process_time()
+    told = task()
+    return told or Time(time.process_time() - begun_cpu, time.perf_counter() - begun)
 
 
 def _memory(benchmark: Benchmark) -> dict[str, list[memory.Use]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tfticket.cli.common import json_option, print_columns, print_json
+from tfticket.cli.common import data_dir_option, json_option, print_columns, print_json
 
 if TYPE_CHECKING:
     from tfticket.bench.paired import Comparison, Spread
@@ -22,20 +23,48 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the results to this file, as JSON.",
 )
+@click.option(
+    "--cores",
+    type=click.IntRange(min=1),
+    help="Use so many processors, and as many threads; all by default.",
+)
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Compare with the results of an earlier run, a file that -o wrote.",
+)
+@click.option("--list", "listing", is_flag=True, help="Say what the benchmarks are, run none.")
+@data_dir_option
 @json_option
-def bench(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
+def bench(
+    names: tuple[str, ...],
+    output: Path | None,
+    cores: int | None,
+    against: Path | None,
+    listing: bool,
+    data_dir: Path | None,
+    as_json: bool,
+) -> None:
     """Compare tfticket with others, in turns on this machine.
 
-    NAMES are tracker, group_norm, coteaching and coteaching_dense; without one, all are run. Each
-    contender runs several times, in changing order; what is in each, the documentation of
-    tfticket.bench.norms and tfticket.bench.noisy says.
+    Without NAMES all benchmarks are run, which takes an hour or more; --list says which there are.
+    Each contender runs several times, in changing order, and what is compared is the ratio within
+    each round. PyTorch takes part when it is installed (pip install 'tfticket[bench]'),
+    and open_lth when OPEN_LTH is the folder of a checkout. What exactly each one does is written in
+    the modules of tfticket.bench.
 
     \b
-    tfticket bench coteaching
+    tfticket bench lenet --cores 1
+    tfticket bench coteaching -o now.json --against before.json
     """
+    from tfticket.bench.cores import usable_cores, use_cores
     from tfticket.cli.quiet import start_tensorflow
 
+    use_cores(cores)
+    if data_dir is not None:
+        os.environ["TFTICKET_DATA_DIR"] = str(data_dir)  # for processes of their own, too
     start_tensorflow()
+    from tfticket.bench import earlier
     from tfticket.bench.catalog import BENCHMARKS
     from tfticket.bench.paired import compare
     from tfticket.export.latency import host
@@ -48,6 +77,10 @@ def bench(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
             f"there is no {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}.",
             param_hint="NAMES",
         )
+    if listing:
+        print_columns((name, each.title) for name, each in BENCHMARKS.items())
+        return
+    before = {} if against is None else earlier.load(against)
     results = []
     for name, benchmark in BENCHMARKS.items():
         if name in names or not names:
@@ -55,11 +88,18 @@ def bench(names: tuple[str, ...], output: Path | None, as_json: bool) -> None:
             results.append(compare(benchmark))
             if not as_json:
                 _print(results[-1])
-    found = {"host": host(), **machine(), "results": [asdict(result) for result in results]}
+                for line in earlier.changes(results[-1], before[name]) if name in before else ():
+                    click.echo(f"  against {against}: {line}")
+    found = {
+        "host": host(),
+        **machine(),
+        "cores": usable_cores(),
+        "results": [asdict(result) for result in results],
+    }
     if as_json:
         print_json(found)
     else:
-        click.echo(f"{found['host']}, {found['cpus']} CPUs, tensorflow {_version(found)}")
+        click.echo(f"{found['host']}, {found['cores']} CPUs, tensorflow {_version(found)}")
     if output is not None:
         write_json(output, found)
 
@@ -79,7 +119,12 @@ def _print(result: Comparison) -> None:
         parts = [f"CPU {_ratio(ratio)}", f"wall {_ratio(result.wall_ratios[name])}"]
         if name in result.memory_ratios:
             parts.append(f"memory {_ratio(result.memory_ratios[name])}")
+        if name in result.goals:
+            goal = result.goals[name]
+            parts.append(f"goal {goal:g}, {'met' if ratio.median <= goal else 'not met'}")
         click.echo(f"  ratio to {name}: {', '.join(parts)}")
+    for name, reason in result.absent.items():
+        click.echo(f"  {name} didn't take part: {reason}")
 
 
 def _memory(result: Comparison, name: str) -> list[str]:

@@ -21,6 +21,9 @@ from tfticket.errors import ModelError
 class TellsNextBatch(Protocol):
     """A train function that takes no batches from an iterator, as that of `data.ChunkedFit`."""
 
+    def __call__(self, iterator: Any) -> Any:
+        """Trains for one execution."""
+
     def next_batch(self) -> Any:
         """The batch that it begins with when it is called."""
 
