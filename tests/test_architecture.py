@@ -15,6 +15,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.__main__",),
     ("tfticket.cli",),
     ("tfticket.recipe.runner", "tfticket.bench"),
+    ("tfticket.recipe.executors",),
+    ("tfticket.recipe.works",),
     ("tfticket.recipe.kinds",),
     ("tfticket.recipe.edge_files", "tfticket.recipe.targeting"),
     ("tfticket.recipe.planning", "tfticket.recipe.exporting", "tfticket.audit"),

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfticket.cli.plan import duration, plan_lines
-from tfticket.recipe.progress import NormsPlan, Plan
+from tfticket.recipe.progress import NormsPlan, Plan, Progress
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -95,43 +95,87 @@ class Lines:
     def __init__(self, stream: IO[str] | None, now: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._now = now
-        self._clock = StepClock(0, now)
-        self._level = ""
-        self._levels, self._width = True, 8
-        self._steps = self._step = 0
+        self.clock = StepClock(0, now)
+        self.levels, self.width = True, 8
         self._said = now()
+        self._network = _Part(self)
 
     def plan(self, plan: Plan | NormsPlan) -> None:
         """Prints the plan."""
-        self._clock = StepClock(plan.steps_left, self._now)
+        self.clock = StepClock(plan.steps_left, self._now)
         if isinstance(plan, NormsPlan):
-            self._levels = plan.searches
+            self.levels = plan.searches
             if not plan.searches:
-                self._width = max(len(cell.branch) for cell in plan.cells)
+                self.width = max(len(cell.branch) for cell in plan.cells)
         for line in plan_lines(plan):
             self.say(line)
         self.say("")
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
         """Notes what the next updates are about."""
-        searched = f" {level:2d}  density {100 * density:6.2f} %" if self._levels else ""
-        self._level = f"seed {seed}  {branch:<{self._width}}{searched}"
-        self._steps, self._step = steps, 0
+        self._network.begin(seed, branch, level, steps, density)
 
     def update(self, step: int, measured: Mapping[str, float]) -> None:
         """Advances the clock, and shows where training is."""
-        self._clock.advance(step - self._step)
-        self._step = step
-        self.show(f"{self._level}  step {step:,}/{self._steps:,}", measurements(measured))
+        self._network.update(step, measured)
+
+    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
+        """Prints what a level came to."""
+        self._network.end(seed, branch, level, summary)
+
+    def message(self, text: str) -> None:
+        """Prints a line."""
+        self.say(text)
+
+    def part(self, name: str) -> Progress:
+        """One of several networks that are trained at the same time: its lines say which."""
+        return _Part(self)
 
     @property
     def time_left(self) -> str:
         """In words; empty until it can be told."""
-        seconds = self._clock.seconds_left
+        seconds = self.clock.seconds_left
         return "" if seconds is None else f"{duration(seconds)} left"
 
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        print(line, file=self._stream, flush=True)
+        self._said = self._now()
+
+    def show(self, part: object, place: str, measured: str) -> None:
+        """What soon is out of date: a line every quarter of a minute."""
+        if self._now() - self._said >= _SECONDS_BETWEEN_LINES:
+            self.say(f"{place}  {measured}  {self.time_left}".rstrip())
+
+    def forget(self, part: object) -> None:
+        """What was shown of a part belongs to a network that has ended."""
+
+
+class _Part:
+    """Networks that are trained one after the other, among others that go on meanwhile."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._level = ""
+        self._steps = self._step = 0
+
+    def plan(self, plan: Plan | NormsPlan) -> None:
+        """See `Progress`; there is one plan for all parts."""
+
+    def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
+        lines = self._lines
+        searched = f" {level:2d}  density {100 * density:6.2f} %" if lines.levels else ""
+        self._level = f"seed {seed}  {branch:<{lines.width}}{searched}"
+        self._steps, self._step = steps, 0
+
+    def update(self, step: int, measured: Mapping[str, float]) -> None:
+        self._lines.clock.advance(step - self._step)
+        self._step = step
+        place = f"{self._level}  step {step:,}/{self._steps:,}"
+        self._lines.show(self, place, measurements(measured))
+
     def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
-        """Prints what a level came to."""
+        self._lines.forget(self)
         parts = [self._level]
         if "diverged_step" in summary:
             parts.append(f"diverged by step {summary['diverged_step']:,.0f}")
@@ -145,43 +189,50 @@ class Lines:
             parts.append(f"at step {summary['early_stop_step']:,.0f}")
         if "seconds" in summary:
             parts.append(f"{summary['seconds']:.1f} s")
-        self.say("  ".join([*parts, self.time_left]).rstrip())
+        self._lines.say("  ".join([*parts, self._lines.time_left]).rstrip())
 
     def message(self, text: str) -> None:
-        """Prints a line."""
-        self.say(text)
+        self._lines.say(text)
 
-    def say(self, line: str) -> None:
-        """A line that stays."""
-        print(line, file=self._stream, flush=True)
-        self._said = self._now()
-
-    def show(self, place: str, measured: str) -> None:
-        """What soon is out of date: a line every quarter of a minute."""
-        if self._now() - self._said >= _SECONDS_BETWEEN_LINES:
-            self.say(f"{place}  {measured}  {self.time_left}".rstrip())
+    def part(self, name: str) -> Progress:
+        return self
 
 
 class Screen(Lines):
-    """The same on a terminal: what goes out of date stays at the bottom, with a bar."""
+    """The same on a terminal: what goes out of date stays at the bottom, with a bar.
+
+    Networks that are trained at the same time have two lines each.
+    """
 
     def __init__(self, live: Live, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__(None, now)
         self._live = live
+        self._shown: dict[object, tuple[str, str]] = {}
 
     def say(self, line: str) -> None:
         """See `Lines`."""
         self._live.console.print(Text(line), soft_wrap=True)
 
-    def show(self, place: str, measured: str) -> None:
+    def show(self, part: object, place: str, measured: str) -> None:
         """See `Lines`."""
-        total = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(self._clock.total, 1), completed=self._clock.done, width=40)
-        total.add_row(bar, self.time_left)
-        lines = (Text(line, no_wrap=True, overflow="ellipsis") for line in (place, measured))
-        self._live.update(Group(*lines, total))
+        self._shown[part] = (place, measured)
+        self._draw()
 
-    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
-        """See `Lines`; what was at the bottom belonged to this level."""
-        self._live.update(Text(""))
-        super().end(seed, branch, level, summary)
+    def forget(self, part: object) -> None:
+        """See `Lines`."""
+        self._shown.pop(part, None)
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self._shown:
+            self._live.update(Text(""))
+            return
+        total = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=max(self.clock.total, 1), completed=self.clock.done, width=40)
+        total.add_row(bar, self.time_left)
+        lines = (
+            Text(line, no_wrap=True, overflow="ellipsis")
+            for shown in self._shown.values()
+            for line in shown
+        )
+        self._live.update(Group(*lines, total))

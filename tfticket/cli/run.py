@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from tfticket.cli.completion import complete_recipe
 from tfticket.cli.interrupt import interruptible
 
 if TYPE_CHECKING:
+    from tfticket.recipe.executors import Executor
     from tfticket.recipe.rundir import RunDir
     from tfticket.recipe.schema import Recipe
 
@@ -51,6 +53,27 @@ class SeedList(click.ParamType):
 @click.option("--name", help="Name of the run.  [default: from --smoke and --set, or `default`]")
 @click.option("--fresh", is_flag=True, help="Begin anew; an old run is moved aside.")
 @click.option("--smoke", is_flag=True, help="Run the recipe's small version, in seconds.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Do seeds, networks of a study and folds in N processes beside one another, each with one "
+    "thread on a processor of its own. Results don't depend on N.  [default: this process, with "
+    "all processors]",
+)
+@click.option(
+    "--executor",
+    "executor_name",
+    type=click.Choice(["processes", "ray"]),
+    help="Who does these jobs: processes of this machine, or a Ray cluster, whose machines must "
+    "all see the run directory under the same path.  [default: processes]",
+)
+@click.option(
+    "--ray-address",
+    envvar="RAY_ADDRESS",
+    show_envvar=True,
+    help="The Ray cluster.  [default: one on this machine, for this run]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and stop.")
 @click.pass_obj
 def run(
@@ -64,6 +87,9 @@ def run(
     name: str | None,
     fresh: bool,
     smoke: bool,
+    jobs: int | None,
+    executor_name: str | None,
+    ray_address: str | None,
     dry_run: bool,
 ) -> None:
     """Run a recipe, or go on where it stopped. Prints the run directory as its last line.
@@ -71,6 +97,7 @@ def run(
     \b
     tfticket recipe run lth_digits
     tfticket recipe run lth_mnist --data-dir data --seeds 0-2 --set train.steps=2_000
+    tfticket recipe run lth_mnist --data-dir data --seeds 0-4 --jobs 2
     """
     from tfticket.recipe import catalog, parsing
     from tfticket.recipe.kind import KINDS
@@ -90,7 +117,15 @@ def run(
     run_dir = RunDir(runs_root / loaded.name / run_name)
     try:
         with interruptible():
-            _run(loaded, run_dir, path.read_bytes(), invocation, data_dir=data_dir, fresh=fresh)
+            _run(
+                loaded,
+                run_dir,
+                path.read_bytes(),
+                invocation,
+                data_dir=data_dir,
+                fresh=fresh,
+                make_executor=lambda: _executor(executor_name, jobs, ray_address),
+            )
     except KeyboardInterrupt:
         raise InterruptError(
             f"Finished {KINDS[loaded.kind].unit}s are kept in {run_dir.path}. Go on with:\n"
@@ -134,6 +169,7 @@ def _run(
     *,
     data_dir: Path | None,
     fresh: bool,
+    make_executor: Callable[[], Executor],
 ) -> None:
     from tfticket.cli.progress import on_stderr
     from tfticket.cli.quiet import start_tensorflow
@@ -150,7 +186,18 @@ def _run(
             start_tensorflow()
             from tfticket.recipe import runner
 
+            executor = make_executor()
             with on_stderr() as progress:
-                runner.run(recipe, run_dir, data_dir=data_dir, progress=progress)
+                runner.run(
+                    recipe, run_dir, data_dir=data_dir, progress=progress, executor=executor
+                )
         click.echo(f"Report: {page.render(run_dir.path)}", err=True)
         click.echo(summarize(run_dir.path).headline, err=True)
+
+
+def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor:
+    from tfticket.recipe.executors import Processes, RayCluster, Serial
+
+    if name == "ray":
+        return RayCluster(jobs, address=ray_address)
+    return Serial() if name is None and jobs is None else Processes(jobs)

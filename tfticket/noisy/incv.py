@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 from tfticket.errors import DataError
 from tfticket.noisy.clean_split import CleanSplit
 from tfticket.noisy.held_out import Build, class_count, fresh_model, predict_held_out
+from tfticket.noisy.incv_inputs import check_inputs
 from tfticket.noisy.incv_progress import Progress
 from tfticket.noisy.incv_rule import deal
 from tfticket.noisy.incv_store import FoldStore
@@ -42,6 +44,15 @@ class Cost:
     fits: int
     epochs: float
     steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Selection:
+    """What is selected from, and how far it is."""
+
+    x: tf.Tensor
+    fingerprint: str
+    progress: Progress
 
 
 class INCV:
@@ -142,59 +153,110 @@ class INCV:
             ModelError: when `build` doesn't give models as it must.
             RunError: when `folder` belongs to another selection, or no label was predicted.
         """
-        probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
-        labels = checked_labels(y, class_count(probe), name="y")
-        inputs = np.asarray(x)
-        _check(inputs, labels, self.folds)
-        _check_shape(inputs, probe)
-        store = FoldStore.open(folder, self._fingerprint(probe, inputs, labels))
-        progress = Progress(labels, class_count(probe))
-        tensor = tf.convert_to_tensor(inputs)
+        selection = self._begin(x, y)
+        store = FoldStore.open(folder, selection.fingerprint)
         for iteration in range(self.iterations):
-            selected = len(progress.selected)
-            self._iterate(iteration, progress, tensor, store, tell)
-            grown = len(progress.selected) - selected
-            if grown <= self.stable * selected or len(progress.candidates) < self.folds:
+            if not self._iterate(iteration, selection, store, tell):
                 break
-        return progress.result()
+        return selection.progress.result()
+
+    def train_fold(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        folder: str | os.PathLike[str],
+        iteration: int,
+        fold: int,
+        tell: Tell | None = None,
+    ) -> None:
+        """Trains one network of a selection, for `select` to find in the folder.
+
+        The folds of an iteration don't depend on one another, so they can be trained in as many
+        processes. Nothing is trained when the selection was stable before this iteration.
+
+        Args:
+            x: As for `select`.
+            y: As for `select`.
+            folder: Where finished folds are kept; those of earlier iterations are there.
+            iteration: From 0.
+            fold: From 0.
+            tell: As for `select`.
+
+        Raises:
+            DataError: as `select`.
+            ModelError: as `select`.
+            RunError: as `select`.
+        """
+        selection = self._begin(x, y)
+        # Not opened: that would clear away what another process is about to write.
+        store = FoldStore(Path(folder), selection.fingerprint)
+        if all(self._iterate(earlier, selection, store, tell) for earlier in range(iteration)):
+            self._fold(iteration, fold, selection, store, tell)
+
+    def _begin(self, x: ArrayLike, y: ArrayLike) -> _Selection:
+        probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
+        num_classes = class_count(probe)
+        labels = checked_labels(y, num_classes, name="y")
+        inputs = np.asarray(x)
+        check_inputs(inputs, labels, folds=self.folds, model=probe)
+        fingerprint = self._fingerprint(probe, inputs, labels)
+        return _Selection(tf.convert_to_tensor(inputs), fingerprint, Progress(labels, num_classes))
 
     def _iterate(
-        self,
-        iteration: int,
-        progress: Progress,
-        x: tf.Tensor,
-        store: FoldStore,
-        tell: Tell | None,
-    ) -> None:
-        candidates, labels = progress.candidates, progress.labels
-        dealt = deal(
+        self, iteration: int, selection: _Selection, store: FoldStore, tell: Tell | None
+    ) -> bool:
+        """Decides on all candidates; whether another iteration follows."""
+        progress = selection.progress
+        dealt = self._dealt(iteration, progress)
+        predicted = np.empty((len(dealt), progress.num_classes), np.float32)
+        for fold in range(self.folds):
+            predicted[dealt == fold] = self._fold(iteration, fold, selection, store, tell)
+        selected = len(progress.selected)
+        progress.take(predicted, dealt, seed=self.seed)
+        grown = len(progress.selected) - selected
+        return grown > self.stable * selected and len(progress.candidates) >= self.folds
+
+    def _dealt(self, iteration: int, progress: Progress) -> np.ndarray:
+        """The fold of each candidate."""
+        candidates = progress.candidates
+        return deal(
             candidates,
-            labels[candidates],
+            progress.labels[candidates],
             folds=self.folds,
             seed=self.seed,
             iteration=iteration,
         )
-        predicted = np.empty((len(candidates), progress.num_classes), np.float32)
-        for fold in range(self.folds):
-            probabilities = store.load(iteration, fold)
-            if probabilities is None:
-                if tell is not None:
-                    tell(iteration * self.folds + fold + 1, self.iterations * self.folds)
-                others = candidates[dealt != fold]
-                probabilities = predict_held_out(
-                    self.build,
-                    x,
-                    labels,
-                    train=np.concatenate([progress.selected, others]),
-                    held_out=candidates[dealt == fold],
-                    epochs=self.epochs,
-                    batch_size=self.batch_size,
-                    decay=self.decay,
-                    seed=sub_seed(self.seed, "incv", iteration, fold),
-                )
-                store.save(iteration, fold, probabilities)
-            predicted[dealt == fold] = probabilities
-        progress.take(predicted, dealt, seed=self.seed)
+
+    def _fold(
+        self,
+        iteration: int,
+        fold: int,
+        selection: _Selection,
+        store: FoldStore,
+        tell: Tell | None,
+    ) -> np.ndarray:
+        """Held-out probabilities of a fold, from the store or from a network that is trained."""
+        probabilities = store.load(iteration, fold)
+        if probabilities is None:
+            if tell is not None:
+                tell(iteration * self.folds + fold + 1, self.iterations * self.folds)
+            progress = selection.progress
+            dealt = self._dealt(iteration, progress)
+            others = progress.candidates[dealt != fold]
+            probabilities = predict_held_out(
+                self.build,
+                selection.x,
+                progress.labels,
+                train=np.concatenate([progress.selected, others]),
+                held_out=progress.candidates[dealt == fold],
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                decay=self.decay,
+                seed=sub_seed(self.seed, "incv", iteration, fold),
+            )
+            store.save(iteration, fold, probabilities)
+        return probabilities
 
     def _fingerprint(self, probe: keras.Model, x: np.ndarray, labels: np.ndarray) -> str:
         """Hash of all that decides what a fold gives; the number of iterations doesn't."""
@@ -223,40 +285,3 @@ def _described(loss: Any) -> Any:
         return keras.saving.serialize_keras_object(loss)
     except (OSError, TypeError, ValueError):  # a function whose source isn't at hand
         return getattr(loss, "__qualname__", type(loss).__qualname__)
-
-
-def _check(x: np.ndarray, labels: np.ndarray, folds: int) -> None:
-    if x.ndim == 0 or x.dtype.kind not in "uifb":
-        raise DataError(
-            "`x` must be numbers of shape (n, ...), as the model takes them. Received: shape "
-            f"{x.shape}, {x.dtype}."
-        )
-    if len(x) != len(labels):
-        raise DataError(
-            f"There must be a label for each input. Received: {len(x)} inputs, {len(labels)} "
-            "labels."
-        )
-    if len(labels) < 2 * folds or len(np.unique(labels)) < 2:
-        raise DataError(
-            f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or more. "
-            f"Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
-        )
-    for start in range(0, len(x), _HASHED_AT_ONCE):
-        finite = np.isfinite(x[start : start + _HASHED_AT_ONCE]).reshape(-1, x[0].size).all(axis=1)
-        if not finite.all():
-            raise DataError(
-                "`x` must be finite: one NaN makes NaN of all weights. Received: NaN or infinity "
-                f"in example {start + int(finite.argmin())}. Remove or mend such examples."
-            )
-
-
-def _check_shape(x: np.ndarray, model: keras.Model) -> None:
-    shapes = [tuple(tensor.shape)[1:] for tensor in model.inputs]
-    fits = len(shapes) == 1 and len(shapes[0]) == x.ndim - 1
-    if not fits or any(
-        size not in (None, n) for size, n in zip(shapes[0], x.shape[1:], strict=True)
-    ):
-        raise DataError(
-            f"`x` must be inputs of the model, which takes {shapes} for each example. Received: "
-            f"shape {x.shape}."
-        )

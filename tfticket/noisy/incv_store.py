@@ -71,4 +71,9 @@ class FoldStore:
     def _path(self, iteration: int, fold: int) -> Path | None:
         if self.folder is None:
             return None
-        return self.folder / f"iteration_{iteration:02d}_fold_{fold:02d}.npz"
+        return fold_file(self.folder, iteration, fold)
+
+
+def fold_file(folder: Path, iteration: int, fold: int) -> Path:
+    """The file of a fold in the folder of its selection; a fold is finished when it is there."""
+    return folder / f"iteration_{iteration:02d}_fold_{fold:02d}.npz"

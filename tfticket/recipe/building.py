@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from tfticket import data, models
 from tfticket.data import DataSet
@@ -82,6 +83,12 @@ def compile_model(
         steps_per_execution=steps_per_execution,
         jit_compile=models.jit_choice(model, train.jit),
     )
+
+
+def be_deterministic() -> None:
+    """Same seeds, same bits, also on a GPU; on a CPU it is so anyway, and this would forbid XLA."""
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
 
 
 def forget_graphs() -> None:

@@ -1,4 +1,4 @@
-"""The kinds of recipes. A new kind is one line in `KINDS`, and one in `runner.WORK`."""
+"""The kinds of recipes. A new kind is one line in `KINDS`, and one in `works.WORK`."""
 
 from __future__ import annotations
 

@@ -130,6 +130,12 @@ class Progress(Protocol):
     def message(self, text: str) -> None:
         """Anything else worth a line."""
 
+    def part(self, name: str) -> Progress:
+        """Who hears of one of several tasks that go on at the same time; it has no plan.
+
+        Networks of one part begin and end one after the other.
+        """
+
 
 class Silence:
     """Wants to know nothing."""
@@ -148,3 +154,7 @@ class Silence:
 
     def message(self, text: str) -> None:
         """See `Progress`."""
+
+    def part(self, name: str) -> Progress:
+        """See `Progress`."""
+        return self

@@ -28,16 +28,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tfticket.errors import RunError
-from tfticket.files import write_json, write_text
-from tfticket.metrics import Row, to_csv
+from tfticket.files import write_json
+from tfticket.metrics import Row
 from tfticket.recipe import parsing
+from tfticket.recipe.rowfile import RowFile
 from tfticket.recipe.schema import Recipe
+from tfticket.recipe.tasks import Place
 
 _LEVEL = re.compile(r"seeds/seed_(\d+)/([^/]+)/level_(\d+)\.npz")
 
@@ -146,7 +147,11 @@ class RunDir:
         """Whether a level is there whole."""
         return self.ticket(seed, branch, level).is_file()
 
-    def finished_levels(self) -> set[tuple[int, str, int]]:
+    def all_finished(self, places: Iterable[Place]) -> bool:
+        """Whether all of these levels are there."""
+        return all(self.finished(*place) for place in places)
+
+    def finished_levels(self) -> set[Place]:
         """Seed, branch and level of all that are finished."""
         paths = (p.relative_to(self.path).as_posix() for p in self.path.glob("seeds/*/*/level_*"))
         matches = (_LEVEL.fullmatch(path) for path in paths)
@@ -174,59 +179,28 @@ class RunDir:
         """The recipe of the run, checked again."""
         return parsing.parse(self.resolved(), source=str(self.recipe_json))
 
+    @property
+    def rows(self) -> RowFile:
+        """The table of measurements, to be written."""
+        return RowFile(self.metrics)
+
     def append_rows(self, rows: Iterable[Row]) -> None:
-        """Appends to `metrics.csv` in one write, synced: all of the rows or none.
+        """See `RowFile.append`."""
+        self.rows.append(rows)
 
-        Raises:
-            RunError: when they can't be written; the table is then as it was.
-        """
-        try:
-            with self.metrics.open("ab", buffering=0) as file:
-                end = os.fstat(file.fileno()).st_size
-                left = memoryview(to_csv(rows, header=end == 0).encode())
-                try:
-                    while left:
-                        left = left[file.write(left) :]
-                    os.fsync(file.fileno())
-                except BaseException:
-                    os.ftruncate(file.fileno(), end)
-                    raise
-        except OSError as error:
-            free = shutil.disk_usage(self.path).free / 2**20
-            raise RunError(
-                f"The measurements of a level could not be added to `{self.metrics}`: "
-                f"{error.strerror}. {free:,.0f} MiB are free there. What was measured before is "
-                "kept; make room, and run the command again."
-            ) from error
-
-    def drop_unfinished_rows(self) -> None:
+    def drop_unfinished_rows(self, places: Collection[Place] | None = None) -> None:
         """Removes the rows of levels that aren't finished, and a line that was cut off.
+
+        Args:
+            places: Look at these only, since others may be at work; None for all.
 
         Raises:
             RunError: when a line doesn't say which level it belongs to.
         """
-        if not self.metrics.is_file():
-            return
-        text = self.metrics.read_text(encoding="utf-8")
-        header, *lines = text.splitlines(keepends=True) or [""]
         finished = self.finished_levels()
-        if lines and not lines[-1].endswith("\n"):
-            lines.pop()
-        kept = [line for line in lines if self._place(line) in finished]
-        if kept:
-            kept.insert(0, header)
-        if "".join(kept) != text:
-            write_text(self.metrics, "".join(kept))
-
-    def _place(self, line: str) -> tuple[int, str, int]:
-        try:
-            seed, branch, level, _ = line.split(",", maxsplit=3)
-            return int(seed), branch, int(level)
-        except ValueError as error:
-            raise RunError(
-                f"Each line of `{self.metrics}` must begin with seed, branch and level. Received: "
-                f"{line.strip()!r}. The file was changed; restore it, or begin anew with --fresh."
-            ) from error
+        self.rows.keep(
+            lambda place: place in finished or (places is not None and place not in places)
+        )
 
     def environment_facts(self) -> dict[str, Any]:
         """The content of `environment.json`; empty when the run hasn't begun."""

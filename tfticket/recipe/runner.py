@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import tensorflow as tf
 
 from tfticket.data import DataSet
-from tfticket.recipe.kinds.edge import EdgeWork
-from tfticket.recipe.kinds.lottery import LotteryWork
-from tfticket.recipe.kinds.noisy import NoisyWork
-from tfticket.recipe.kinds.norms import NormsWork
+from tfticket.recipe.building import be_deterministic, load_data
+from tfticket.recipe.executors import Executor, Serial
 from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.schema import Recipe
-
-
-class Work(Protocol):
-    """What a recipe of one kind does, with its data in memory."""
-
-    data: DataSet
-
-    def plan(self, run: RunDir) -> Plan | NormsPlan:
-        """What is to be done, less what is finished in `run`."""
-
-    def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """Does what isn't finished yet; returns what the run's last file says of it."""
-
-
-WORK: Mapping[str, Callable[[Any, Path | None], Work]] = {
-    "lottery": LotteryWork,
-    "norms": NormsWork,
-    "noisy": NoisyWork,
-    "edge": EdgeWork,
-}
-"""By the `kind` of a recipe: made from the recipe and the folder of the data sets."""
+from tfticket.recipe.tasks import Place, Task
+from tfticket.recipe.works import Study
 
 
 def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan | NormsPlan:
@@ -47,11 +26,16 @@ def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan | NormsPlan:
         TFTicketError: for data or a model that can't be had.
     """
     nowhere = RunDir(os.devnull)
-    return WORK[recipe.kind](recipe, data_dir).plan(nowhere)
+    return Study(recipe, load_data(recipe.data, data_dir), data_dir).work.plan(nowhere)
 
 
 def run(
-    recipe: Recipe, run: RunDir, *, data_dir: Path | None = None, progress: Progress | None = None
+    recipe: Recipe,
+    run: RunDir,
+    *,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> None:
     """Runs a recipe, or goes on with it, in a run directory that is open for writing.
 
@@ -62,18 +46,34 @@ def run(
         run: Where to; see `session.writing`.
         data_dir: Where data sets lie.
         progress: Hears how it goes.
+        executor: Does the tasks; this process if None.
 
     Raises:
         TFTicketError: for whatever can't be done; what was finished is kept.
     """
-    progress = progress or Silence()
-    _be_deterministic()
-    work = WORK[recipe.kind](recipe, data_dir)
-    run.update_environment(facts(work.data))
-    progress.message(work.data.description)
-    progress.plan(work.plan(run))
-    outcome = work.run(run, progress)
+    progress, executor = progress or Silence(), executor or Serial()
+    be_deterministic()
+    study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
+    run.update_environment({**facts(study.data), "execution": executor.facts()})
+    progress.message(study.data.description)
+    progress.plan(study.work.plan(run))
+    with study.work.opened(run):
+        tasks = study.work.tasks()
+        left = [task for task in tasks if not study.work.finished(task, run)]
+        if left:
+            executor.run(study, left, run, progress)
+        _sort_rows(run, tasks)
+        outcome = study.work.finish(run, progress)
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
+
+
+def _sort_rows(run: RunDir, tasks: Sequence[Task]) -> None:
+    """Brings each table into the order of a single process, whoever wrote first."""
+    order: dict[str, list[Place]] = {}
+    for task in tasks:
+        order.setdefault(task.folder, []).extend(task.places)
+    for folder, places in order.items():
+        RunDir(run.path / folder).rows.sort(places)
 
 
 def facts(data: DataSet) -> dict[str, Any]:
@@ -91,9 +91,3 @@ def facts(data: DataSet) -> dict[str, Any]:
             "num_classes": data.num_classes,
         },
     }
-
-
-def _be_deterministic() -> None:
-    """Same seeds, same bits, also on a GPU; on a CPU it is so anyway, and this would forbid XLA."""
-    if tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()

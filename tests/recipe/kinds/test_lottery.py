@@ -9,7 +9,7 @@ from tfticket.errors import TicketError
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.recipe.experiment import Experiment, pruner, schedule
-from tfticket.recipe.kinds.lottery import run_lottery
+from tfticket.recipe.kinds.lottery import search_tickets
 from tfticket.recipe.planning import planned_levels
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
@@ -73,7 +73,8 @@ def search(network, data):
         tiny = recipe(*SMALL, f"model={{file='{network}'}}", *changes)
         run, experiment = RunDir(path), Experiment(tiny, data)
         with writing(run, tiny, toml=b""):
-            run_lottery(experiment, run, progress or Silence())
+            for seed in tiny.seeds:
+                search_tickets(experiment, run, progress or Silence(), seed)
         return run, experiment
 
     return run_in

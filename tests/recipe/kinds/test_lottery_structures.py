@@ -7,7 +7,7 @@ from tiny_recipe import recipe
 
 from tfticket.lottery.ticket import Ticket
 from tfticket.recipe.experiment import Experiment, pruner, schedule
-from tfticket.recipe.kinds.lottery import run_lottery
+from tfticket.recipe.kinds.lottery import search_tickets
 from tfticket.recipe.planning import planned_levels
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
@@ -92,7 +92,7 @@ def searched(request, network, data, tmp_path_factory):
 
     def search(run, progress):
         with writing(run, tiny, toml=b""):
-            run_lottery(experiment, run, progress)
+            search_tickets(experiment, run, progress, 0)
 
     search(whole, Silence())
     with pytest.raises(PulledPlugError):

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tfticket.data import DataSet
 from tfticket.files import write_atomic
 from tfticket.lottery.trial import TICKET
 from tfticket.metrics import read_metrics
-from tfticket.recipe.building import forget_graphs, load_data
+from tfticket.recipe.building import forget_graphs
 from tfticket.recipe.edge_files import make_files
 from tfticket.recipe.edge_schema import EdgeRecipe
 from tfticket.recipe.experiment import Experiment
-from tfticket.recipe.kinds.lottery import planned_trials, run_lottery
+from tfticket.recipe.kinds.lottery import planned_trials, search_tickets
 from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.planning import plan as plan_search
 from tfticket.recipe.progress import NormsPlan, PlannedCell, Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.session import locked, prepare
+from tfticket.recipe.tasks import Task
 
 _DENSE = 0
 
@@ -26,23 +31,23 @@ class EdgeWork:
     """What a recipe of the kind `edge` does in a run directory.
 
     Each search is a run of the kind `lottery` inside, with tickets, verdict and page as always. The
-    dense network is the same in all of them, so it is trained in the first alone.
+    dense network is the same in all of them, so it is trained in the first alone: a task is a seed
+    of a structure, and those of the others wait for that of the first.
 
     Args:
         recipe: The recipe.
+        data: Its data.
         data_dir: Where data sets lie.
     """
 
-    def __init__(self, recipe: EdgeRecipe, data_dir: Path | None) -> None:
+    def __init__(self, recipe: EdgeRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         self._recipe = recipe
-        self.data = load_data(recipe.data, data_dir)
         self._searches = {
-            structure: Experiment(search, self.data)
-            for structure, search in recipe.searches().items()
+            structure: Experiment(search, data) for structure, search in recipe.searches().items()
         }
 
     def plan(self, run: RunDir) -> NormsPlan:
-        """See `runner.Work`."""
+        """See `works.Work`."""
         seeds, cells, size = self._recipe.seeds, [], 0
         total = left = 0
         rate: float | None = None  # seconds a step, measured once
@@ -75,24 +80,60 @@ class EdgeWork:
             searches=True,
         )
 
-    def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """Searches what isn't found yet, then makes the files; see `runner.Work`."""
-        first: RunDir | None = None
-        for structure, experiment in self._searches.items():
-            search = run.search(structure)
-            with locked(search):
+    def tasks(self) -> tuple[Task, ...]:
+        """See `works.Work`."""
+        return tuple(self._tasks)
+
+    @contextlib.contextmanager
+    def opened(self, run: RunDir) -> Iterator[None]:
+        """See `works.Work`; the searches are locked meanwhile."""
+        with contextlib.ExitStack() as stack:
+            for structure, experiment in self._searches.items():
+                search = run.search(structure)
+                stack.enter_context(locked(search))
                 _begin(run, search, experiment.recipe)
-                if first is not None:
-                    for seed in self._recipe.seeds:
-                        _share_dense(first, search, seed)
-                if not search.complete:
-                    progress.message(f"Structure {structure}:")
-                    run_lottery(experiment, search, progress)
-                    search.mark_complete({"seeds": list(self._recipe.seeds)})
-            first = first or search
-            forget_graphs()
+            yield
+
+    def finished(self, task: Task, run: RunDir) -> bool:
+        """See `works.Work`."""
+        return RunDir(run.path / task.folder).all_finished(task.places)
+
+    def do(self, task: Task, run: RunDir, progress: Progress) -> None:
+        """See `works.Work`."""
+        structure, seed = self._tasks[task]
+        search, first = run.search(structure), run.search(next(iter(self._searches)))
+        if search.path != first.path:
+            _share_dense(first, search, seed)
+        progress.message(f"Structure {structure}, seed {seed}:")
+        search_tickets(self._searches[structure], search, progress, seed)
+
+    def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
+        """Makes the files; see `works.Work`."""
+        for structure in self._searches:
+            search = run.search(structure)
+            if not search.complete:
+                search.mark_complete({"seeds": list(self._recipe.seeds)})
         make_files(self._recipe, self._searches, run, progress)
         return {}
+
+    @functools.cached_property
+    def _tasks(self) -> dict[Task, tuple[str, int]]:
+        """Each task with its structure and its seed."""
+        first, *_ = self._searches
+        tasks = {}
+        for structure, experiment in self._searches.items():
+            trials = planned_trials(experiment, experiment.model(self._recipe.seeds[0]))
+            forget_graphs()
+            for seed in self._recipe.seeds:
+                places = tuple((seed, trial.branch, trial.level) for trial in trials)
+                after = () if structure == first else (_name(first, seed),)
+                folder = str(RunDir("").search(structure).path)
+                tasks[Task(_name(structure, seed), places, after, folder)] = (structure, seed)
+        return tasks
+
+
+def _name(structure: str, seed: int) -> str:
+    return f"structure {structure}, seed {seed}"
 
 
 def _begin(run: RunDir, search: RunDir, recipe: LotteryRecipe) -> None:

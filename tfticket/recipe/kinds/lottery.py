@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import keras
 
+from tfticket.data import ChunkedFit, DataSet
 from tfticket.files import write_json
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import (
@@ -28,9 +30,11 @@ from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.planning import plan as make_plan
 from tfticket.recipe.progress import Plan, Progress
 from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.tasks import Task
 from tfticket.state import Snapshot
 
 _SNAPSHOTS = {"initial": RunDir.initial, "rewind": RunDir.rewind}
+_CONNECTIVITY = "connectivity"
 
 
 class RunStore(TrialStore):
@@ -124,29 +128,62 @@ class _Reporter(TrialListener):
 class LotteryWork:
     """What a recipe of the kind `lottery` does in a run directory.
 
+    A task is a seed: its levels follow from one another. How the rewind step is connected is one
+    more.
+
     Args:
         recipe: The recipe.
+        data: Its data.
         data_dir: Where data sets lie.
     """
 
-    def __init__(self, recipe: LotteryRecipe, data_dir: Path | None) -> None:
-        self._experiment = Experiment.load(recipe, data_dir)
-        self.data = self._experiment.data
+    def __init__(self, recipe: LotteryRecipe, data: DataSet, data_dir: Path | None = None) -> None:
+        self._experiment = Experiment(recipe, data)
+        self._seeds = {f"seed {seed}": seed for seed in recipe.seeds}
 
     def plan(self, run: RunDir) -> Plan:
-        """See `runner.Work`."""
+        """See `works.Work`."""
         experiment = self._experiment
         model = experiment.model(experiment.recipe.seeds[0])
         made = make_plan(experiment, run, planned_trials(experiment, model), model, measure=True)
         keras.backend.clear_session()
         return made
 
-    def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """Trains all networks and exports what the recipe asks for; see `runner.Work`.
+    def tasks(self) -> tuple[Task, ...]:
+        """See `works.Work`."""
+        experiment = self._experiment
+        model = experiment.model(experiment.recipe.seeds[0])
+        trials = planned_trials(experiment, model)
+        keras.backend.clear_session()
+        searches = tuple(
+            Task(name, tuple((seed, trial.branch, trial.level) for trial in trials))
+            for name, seed in self._seeds.items()
+        )
+        connected = experiment.recipe.connectivity is not None
+        return (*searches, Task(_CONNECTIVITY)) if connected else searches
+
+    def opened(self, run: RunDir) -> contextlib.AbstractContextManager[None]:
+        """See `works.Work`."""
+        return contextlib.nullcontext()
+
+    def finished(self, task: Task, run: RunDir) -> bool:
+        """See `works.Work`."""
+        if task.name == _CONNECTIVITY:
+            return run.connectivity.exists()
+        return run.all_finished(task.places)
+
+    def do(self, task: Task, run: RunDir, progress: Progress) -> None:
+        """See `works.Work`."""
+        if task.name == _CONNECTIVITY:
+            write_json(run.connectivity, scan_connectivity(self._experiment, progress).to_dict())
+        else:
+            search_tickets(self._experiment, run, progress, self._seeds[task.name])
+
+    def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
+        """Exports what the recipe asks for; see `works.Work`.
 
         A file that can't be exported is told of; it doesn't make the networks worth less.
         """
-        run_lottery(self._experiment, run, progress)
         exporter = Exporter(self._experiment, run, progress)
         exporter.export()
         return {"failed_exports": [str(failure) for failure in exporter.failures]}
@@ -165,16 +202,15 @@ def planned_trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
     return search.procedure.trials()
 
 
-def run_lottery(experiment: Experiment, run: RunDir, progress: Progress) -> None:
-    """Trains what isn't finished yet, seed by seed, then measures connectivity if asked for."""
-    for seed in experiment.recipe.seeds:
-        _search(experiment, run, progress, seed)
-        forget_graphs()
-    if experiment.recipe.connectivity is not None and not run.connectivity.exists():
-        write_json(run.connectivity, scan_connectivity(experiment, progress).to_dict())
+def search_tickets(experiment: Experiment, run: RunDir, progress: Progress, seed: int) -> None:
+    """Trains what isn't finished yet of one seed.
 
-
-def _search(experiment: Experiment, run: RunDir, progress: Progress, seed: int) -> None:
+    Args:
+        experiment: The recipe with its data.
+        run: Open for writing.
+        progress: Hears of each network.
+        seed: The seed.
+    """
     model = experiment.model(seed)
     feed = experiment.feed(seed)
     search = experiment.search(
@@ -194,6 +230,7 @@ def _search(experiment: Experiment, run: RunDir, progress: Progress, seed: int) 
             **feed.fit_arguments(),
             epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
             validation_data=experiment.validation(),
-            callbacks=[search],
+            callbacks=[search, ChunkedFit(feed)],
             verbose=0,
         )
+    forget_graphs()

@@ -3,90 +3,133 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from tfticket.audit.diagnosis import diagnose
 from tfticket.noisy import CleanSplit, Corruption, theory
+from tfticket.noisy.incv_store import fold_file
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.noisy_experiment import NoisyExperiment
 from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.tasks import Task
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One network of a selection: it predicts the examples that it wasn't trained on.
+
+    Attributes:
+        seed: Of the run.
+        noise: Which noise.
+        iteration: From 0.
+        number: Of the fold, from 0.
+    """
+
+    seed: int
+    noise: Noise
+    iteration: int
+    number: int
+
+    def path(self, run: RunDir) -> Path:
+        """Its file in a run."""
+        return fold_file(folder(run, self.seed, self.noise), self.iteration, self.number)
+
+
+def folder(run: RunDir, seed: int, noise: Noise) -> Path:
+    """Where the folds of a selection are kept, so that what was stopped goes on."""
+    return run.path / f"seeds/seed_{seed}/folds/{noise.label}"
 
 
 class Selections:
-    """Selects examples when a method first asks for it; all methods of a seed share one selection.
+    """The selections of a recipe: all methods of a seed and a noise share one.
 
     Args:
         experiment: A recipe with its data.
-        run: Finished folds are kept there, so that what was stopped goes on.
     """
 
-    def __init__(self, experiment: NoisyExperiment, run: RunDir) -> None:
+    def __init__(self, experiment: NoisyExperiment) -> None:
         self._experiment = experiment
-        self._run = run
         self._found: dict[tuple[int, str], CleanSplit] = {}
 
-    def split(
-        self, seed: int, noise: Noise, corruption: Corruption, progress: Progress
-    ) -> CleanSplit:
+    def folds(self, seed: int, noise: Noise) -> dict[Task, Fold]:
+        """A task for each fold; those of an iteration wait for all of the one before."""
+        incv = self._experiment.incv(seed)
+        tasks: dict[Task, Fold] = {}
+        before: tuple[str, ...] = ()
+        for iteration in range(incv.iterations):
+            start = f"seed {seed}, {noise.label}, network"
+            names = [
+                f"{start} {iteration * incv.folds + fold + 1} that selects"
+                for fold in range(incv.folds)
+            ]
+            for fold, name in enumerate(names):
+                tasks[Task(name, after=before)] = Fold(seed, noise, iteration, fold)
+            before = tuple(names)
+        return tasks
+
+    def train_fold(self, fold: Fold, run: RunDir, progress: Progress) -> None:
+        """Trains the network of a fold, unless the selection was stable before.
+
+        Args:
+            fold: Which one; those of the iterations before are finished.
+            run: Where it is kept.
+            progress: Is told of it, as of a training of its share of the selection's steps.
+
+        Raises:
+            TFTicketError: when nothing can be selected.
+        """
+        incv = self._experiment.incv(fold.seed)
+        corruption = self._experiment.corruption(fold.seed, fold.noise)
+        number, networks = fold.iteration * incv.folds + fold.number + 1, incv.cost(0).fits
+        all_steps = incv.cost(len(corruption.given)).steps
+        steps = all_steps // networks
+        if number == networks:
+            steps = all_steps - steps * (networks - 1)
+        told = False
+
+        def tell(number: int, of: int) -> None:
+            nonlocal told
+            told = True
+            what = f"{fold.noise.label}, selecting by network {number} of {of}"
+            progress.begin(fold.seed, what, 0, steps, 1.0)
+
+        incv.train_fold(
+            self._experiment.inputs(fold.seed, fold.noise),
+            corruption.given,
+            folder=folder(run, fold.seed, fold.noise),
+            iteration=fold.iteration,
+            fold=fold.number,
+            tell=tell,
+        )
+        if not told:  # a selection that is stable sooner has done all of its steps
+            progress.begin(fold.seed, f"{fold.noise.label}, selected", 0, steps, 1.0)
+        progress.update(steps, {})
+
+    def split(self, seed: int, noise: Noise, corruption: Corruption, run: RunDir) -> CleanSplit:
         """The selection of a seed and a noise.
 
         Args:
             seed: Of the run.
             noise: Which noise.
             corruption: Its labels.
-            progress: Is told of each network, as of a training of its share of the steps.
+            run: Where its folds are kept.
 
         Raises:
             TFTicketError: when nothing can be selected.
         """
         key = (seed, noise.label)
         if key not in self._found:
-            incv = self._experiment.incv(seed)
-            steps = incv.cost(len(corruption.given)).steps
-            reporter = _FoldReporter(progress, seed, noise.label, steps)
-            found = incv.select(
+            found = self._experiment.incv(seed).select(
                 self._experiment.inputs(seed, noise),
                 corruption.given,
-                folder=self._run.path / f"seeds/seed_{seed}/folds/{noise.label}",
-                tell=reporter.begin,
+                folder=folder(run, seed, noise),
             )
-            reporter.end()
             self._found = {key: found}  # one at a time
         return self._found[key]
-
-
-class _FoldReporter:
-    """Passes on how a selection goes; one that is stable sooner has done all of its steps."""
-
-    def __init__(self, progress: Progress, seed: int, label: str, steps: int) -> None:
-        self._progress = progress
-        self._seed = seed
-        self._label = label
-        self._steps = self._left = steps
-        self._share = 0
-
-    def begin(self, number: int, of: int) -> None:
-        """Network `number` of `of` begins."""
-        self._advance(self._share)
-        self._share = self._steps // of
-        self._announce(f"selecting by network {number} of {of}", self._share)
-
-    def end(self) -> None:
-        """The selection is made."""
-        self._advance(self._share)
-        if self._share and self._left:
-            self._announce("selected", self._left)
-            self._advance(self._left)
-
-    def _announce(self, what: str, steps: int) -> None:
-        self._progress.begin(self._seed, f"{self._label}, {what}", 0, steps, 1.0)
-
-    def _advance(self, steps: int) -> None:
-        self._left -= steps
-        if steps:
-            self._progress.update(steps, {})
 
 
 def told(split: CleanSplit, corruption: Corruption) -> dict[str, float]:

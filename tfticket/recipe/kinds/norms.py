@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tfticket.data import DataSet
 from tfticket.files import write_arrays
 from tfticket.lottery.trial import Trial, TrialListener, TrialResult
 from tfticket.recipe.building import forget_graphs
@@ -18,6 +21,7 @@ from tfticket.recipe.norms_experiment import NormsExperiment
 from tfticket.recipe.norms_schema import NormsRecipe
 from tfticket.recipe.progress import NormsPlan, Progress
 from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.tasks import Task
 
 CELL = "cell"
 """The kind of file that holds what one network left."""
@@ -26,34 +30,53 @@ CELL = "cell"
 class NormsWork:
     """What a recipe of the kind `norms` does in a run directory.
 
+    A task is a network; those whose beginnings come from one search for a ticket are one task.
+
     Args:
         recipe: The recipe.
+        data: Its data.
         data_dir: Where data sets lie.
     """
 
-    def __init__(self, recipe: NormsRecipe, data_dir: Path | None) -> None:
-        self._experiment = NormsExperiment.load(recipe, data_dir)
+    def __init__(self, recipe: NormsRecipe, data: DataSet, data_dir: Path | None = None) -> None:
+        self._experiment = NormsExperiment(recipe, data)
         self._cells = cells(recipe)
-        self.data = self._experiment.data
+        self._tickets = Tickets(self._experiment)
+        self._tasks = dict(_tasks(recipe, self._cells))
 
     def plan(self, run: RunDir) -> NormsPlan:
-        """See `runner.Work`."""
+        """See `works.Work`."""
         made = plan_cells(self._experiment, run, self._cells)
         forget_graphs()
         return made
 
-    def run(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """Trains what isn't finished yet, seed by seed; see `runner.Work`."""
+    def tasks(self) -> tuple[Task, ...]:
+        """See `works.Work`."""
+        return tuple(self._tasks)
+
+    @contextlib.contextmanager
+    def opened(self, run: RunDir) -> Iterator[None]:
+        """See `works.Work`."""
         noise = self._experiment.recipe.noise
         listed(run, [cell.to_dict() for cell in self._cells], [] if noise is None else [noise])
-        tickets = Tickets(self._experiment)
-        for seed, cell in in_order(self._experiment.recipe.seeds, self._cells):
+        yield
+
+    def finished(self, task: Task, run: RunDir) -> bool:
+        """See `works.Work`."""
+        return run.all_finished(task.places)
+
+    def do(self, task: Task, run: RunDir, progress: Progress) -> None:
+        """See `works.Work`."""
+        for seed, cell in self._tasks[task]:
             if run.finished(seed, cell.branch, 0):
                 continue
-            trained = self._train(seed, cell, tickets, progress)
+            trained = self._train(seed, cell, self._tickets, progress)
             _save(run, seed, cell, trained)
             progress.end(seed, cell.branch, 0, trained.summary)
             forget_graphs()
+
+    def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
+        """See `works.Work`; nothing is left to do."""
         return {}
 
     def _train(self, seed: int, cell: Cell, tickets: Tickets, progress: Progress) -> TrainedCell:
@@ -96,6 +119,18 @@ def in_order(seeds: tuple[int, ...], planned: tuple[Cell, ...]) -> Iterator[tupl
             searches = list(dict.fromkeys(cell.search for cell in mine))
             mine.sort(key=lambda cell: searches.index(cell.search))
         yield from ((seed, cell) for cell in mine)
+
+
+def _tasks(
+    recipe: NormsRecipe, planned: tuple[Cell, ...]
+) -> Iterator[tuple[Task, list[tuple[int, Cell]]]]:
+    """Each task with its networks."""
+    together = (lambda x: (x[0], x[1].search)) if recipe.tickets else (lambda x: x)
+    for _, group in itertools.groupby(in_order(recipe.seeds, planned), together):
+        networks = list(group)
+        seed, branches = networks[0][0], [cell.branch for _, cell in networks]
+        places = tuple((seed, branch, 0) for branch in branches)
+        yield Task(f"seed {seed}, {' and '.join(branches)}", places), networks
 
 
 def _save(run: RunDir, seed: int, cell: Cell, trained: TrainedCell) -> None:

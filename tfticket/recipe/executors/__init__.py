@@ -1,0 +1,13 @@
+"""Who does the tasks of a run: this process, others beside it, or a cluster."""
+
+from tfticket._lazy import lazy_names
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Executor": "tfticket.recipe.executors.executor",
+        "Processes": "tfticket.recipe.executors.processes",
+        "RayCluster": "tfticket.recipe.executors.ray_cluster",
+        "Serial": "tfticket.recipe.executors.executor",
+    },
+)

@@ -1,0 +1,45 @@
+"""What an executor is, and the one that does everything in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from tfticket.recipe.progress import Progress
+from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.tasks import Task
+from tfticket.recipe.works import Study
+
+
+class Executor(Protocol):
+    """Does tasks. What they leave in the run doesn't depend on who does them."""
+
+    def facts(self) -> dict[str, Any]:
+        """What `environment.json` says of it."""
+
+    def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
+        """Does all of the tasks.
+
+        Args:
+            study: What they belong to.
+            tasks: Those to do, in the order of a single process; what they wait for is among them
+                or finished.
+            run: Open for writing.
+            progress: Hears how it goes.
+
+        Raises:
+            TFTicketError: for whatever can't be done; what was finished is kept.
+        """
+
+
+class Serial:
+    """One task after the other in this process, with as many threads as TensorFlow takes."""
+
+    def facts(self) -> dict[str, Any]:
+        """See `Executor`."""
+        return {"executor": "serial"}
+
+    def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
+        """See `Executor`."""
+        for task in tasks:
+            study.work.do(task, run, progress)
