@@ -14,7 +14,7 @@ import numpy as np
 
 from tfticket.errors import MaskError
 from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.ranking import keep_highest
+from tfticket.sparsity.ranking import keep_highest_of_all
 from tfticket.sparsity.structure import UNSTRUCTURED, Scores, Structure
 
 Quotas = Mapping[tuple[str, ...], int]
@@ -122,14 +122,13 @@ class QuotaPruner(Pruner):
         chosen: dict[str, np.ndarray] = {}
         for competing, keep in quotas.items():
             keys = [key for key in units if key in competing]  # ties go by the order of the mask
-            flat = [
-                np.concatenate([np.ravel(arrays[key]) for key in keys])
-                for arrays in (pooled, units, protected)
-            ]
-            kept = keep_highest(flat[0], flat[1], keep, flat[2])
-            parts = np.split(kept, np.cumsum([units[key].size for key in keys])[:-1])
-            for key, part in zip(keys, parts, strict=True):
-                chosen[key] = part.reshape(units[key].shape)
+            kept = keep_highest_of_all(
+                [pooled[key] for key in keys],
+                [units[key] for key in keys],
+                keep,
+                [protected[key] for key in keys],
+            )
+            chosen.update(zip(keys, kept, strict=True))
         return _not_collapsed(self.structure.expand(Mask(chosen), mask), self)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import bisect
 import fnmatch
+import heapq
 import math
-from collections.abc import Mapping
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from tfticket.errors import MaskError
 from tfticket.sparsity.channels import Channels
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.pruner import QuotaPruner, Quotas, prune_count
-from tfticket.sparsity.ranking import keep_highest
 from tfticket.sparsity.structure import Structure
 
 
@@ -118,20 +118,46 @@ def erk_counts(
         keep: How many are to survive, in all.
         shapes: Key to the shape of the variable, where units aren't weights.
     """
-    survivors = units.counts()
     if not 0 <= keep <= units.kept:
         raise MaskError(f"`keep` must be in [0, {units.kept}]. Received: keep={keep}")
-    # Webster's method: the j-th weight of a variable is due at (j - 1/2) / (its share of the sum).
-    # Unlike rounding by the largest remainder it never takes one back when `keep` grows.
-    due = []
-    for key, array in units.items():
-        shape = array.shape if shapes is None else shapes[key]
-        share = sum(shape) * (array.size / math.prod(shape))
-        due.append((np.arange(survivors[key]) + 0.5) / share)
-    order = np.concatenate(due)
-    taken = keep_highest(-order, np.ones(order.size, bool), keep)
-    parts = np.split(taken, np.cumsum([part.size for part in due])[:-1])
-    return {key: int(np.count_nonzero(part)) for key, part in zip(units, parts, strict=True)}
+    sides = units.shapes if shapes is None else shapes
+    dues = []
+    for key, survivors in units.counts().items():
+        share = sum(sides[key]) * (units[key].size / math.prod(sides[key]))
+        dues.append(_Dues(survivors, share))
+    return dict(zip(units, _soonest(dues, keep), strict=True))
+
+
+@dataclass(frozen=True)
+class _Dues:
+    """When the weights of a variable are due: (j + 1/2) / share for j = 0, 1, ..., rising.
+
+    This is Webster's method. Unlike rounding by the largest remainder it never takes a weight back
+    when more of them are kept.
+    """
+
+    count: int
+    share: float
+
+    def due(self, number: int) -> float:
+        """When the weight of that number is due."""
+        return (number + 0.5) / self.share
+
+    def until(self, time: float) -> int:
+        """How many are due by then."""
+        return bisect.bisect_right(range(self.count), time, key=self.due)
+
+
+def _soonest(dues: Sequence[_Dues], keep: int) -> list[int]:
+    """How many of each are among the `keep` that are due first; ties go by their order."""
+    early, late = 0.0, max((each.due(each.count) for each in dues if each.count), default=0.0)
+    while (middle := (early + late) / 2) not in (early, late):
+        enough = sum(each.until(middle) for each in dues) > keep
+        early, late = (early, middle) if enough else (middle, late)
+    counts = [each.until(early) for each in dues]
+    left = [place for place, each in enumerate(dues) if counts[place] < each.count]
+    soonest = heapq.nsmallest(keep - sum(counts), left, key=lambda n: dues[n].due(counts[n]))
+    return [count + (place in soonest) for place, count in enumerate(counts)]
 
 
 def _one_by_one(counts: Mapping[str, int]) -> Quotas:
