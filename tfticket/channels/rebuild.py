@@ -35,7 +35,7 @@ def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Remov
     def convert(layer: keras.Layer) -> keras.Layer:
         step = steps.get(id(layer))
         bias = folded[id(layer)][1] if id(layer) in folded else None
-        return copy_layer(layer) if step is None else _resized(step, removal, bias)
+        return copy_layer(layer) if step is None else resized(step, removal, bias)
 
     copied = clone(model, convert, instead="Rebuild it with the functional API.")
     new: Any
@@ -86,7 +86,14 @@ def _carried(
     return np.moveaxis(kernel, 0, kernel_axes(step.operation)[0])
 
 
-def _resized(step: Step, removal: Removal, bias: np.ndarray | None) -> keras.Layer:
+def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> keras.Layer:
+    """A new layer for the channels that stay.
+
+    Args:
+        step: Where the layer is in the graph.
+        removal: Which channels go.
+        bias: The bias that a layer needs which had none.
+    """
     layer: Any = step.operation
     config, left = layer.get_config(), int(np.count_nonzero(removal.keeps(step.output)))
     if step.role is Role.MIX:

@@ -10,6 +10,7 @@ import numpy as np
 from tfticket.channels.constants import Constants
 from tfticket.channels.flow import Flow, Step
 from tfticket.channels.roles import Role, feels_border, taps
+from tfticket.channels.silent import Silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +44,7 @@ class Removal:
 
     Args:
         flow: The channels of a model.
-        constants: Which of them are constant; None to take out only those that nothing reads, which
-            is exact in training too.
+        constants: Which of them are constant, and what they are.
 
     Attributes:
         removed: Numbers of the channels that go, sorted.
@@ -52,7 +52,7 @@ class Removal:
             channel that carries the constants.
     """
 
-    def __init__(self, flow: Flow, constants: Constants | None) -> None:
+    def __init__(self, flow: Flow, constants: Constants | Silent) -> None:
         self._flow = flow
         self._readers = [
             _reader(step, flow, constants) for step in flow.steps if step.role is Role.MIX
@@ -100,10 +100,10 @@ class Removal:
         return bool(empty)
 
 
-def _reader(step: Step, flow: Flow, constants: Constants | None) -> _Reader:
+def _reader(step: Step, flow: Flow, constants: Constants | Silent) -> _Reader:
     (source,) = step.inputs
     sources = flow.channels(source)
-    values = np.full(len(sources), np.nan) if constants is None else constants.of(source)
+    values = constants.of(source)
     kernel = taps(step.operation, step.operation.kernel.numpy())
     carried = ~np.isnan(values) & (values != 0) & feels_border(step.operation)
     return _Reader(

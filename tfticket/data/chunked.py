@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
 
 from tfticket.data.feed import Feed
 from tfticket.errors import ModelError
+
+
+class StandIn(Protocol):
+    """What can be trained in place of a model, on the same batches."""
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """As `keras.Model.train_step`."""
+
+    def push(self) -> None:
+        """Called after each chunk: the model must be as if it had been trained itself."""
+
 
 _Chunk = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
@@ -79,11 +90,22 @@ class ChunkFunction:
         self._model = model
         self._feed = feed
         self._iterator: Any = None  # of this `fit`
-        self._chunk = _chunk_function(model, feed)
+        # Variables of metrics and optimizer are made now: a step that made them would be traced
+        # twice.
+        model._symbolic_build(data_batch=feed.batch(feed.step))
+        self._stand_in: StandIn | None = None
+        self._chunk: _Chunk | None = None  # of the stand-in or, without one, of the model
+        self._own_chunk: _Chunk | None = None
 
     def begin(self) -> None:
         """A new `fit` begins."""
         self._iterator = None
+        self.stand_in(None)
+
+    def stand_in(self, other: StandIn | None) -> None:
+        """Trains something else in place of the model from now on; None: the model again."""
+        if other is not self._stand_in:
+            self._stand_in, self._chunk = other, None
 
     def __call__(self, iterator: Any) -> Any:
         """Trains a chunk; the iterator, which gives the same batches one by one, stays untouched.
@@ -95,23 +117,32 @@ class ChunkFunction:
         if iterator is not self._iterator:
             self._model.train_function = self.keras_function
             return self.keras_function(iterator)
-        return self._chunk(*self._feed.take())
+        logs = self._compiled()(*self._feed.take())
+        if self._stand_in is not None:
+            self._stand_in.push()
+        return logs
+
+    def _compiled(self) -> _Chunk:
+        """Made when it is first needed; the model's own is kept while another is trained."""
+        jit = bool(self._model.jit_compile)
+        if self._stand_in is None:
+            self._own_chunk = self._own_chunk or _chunk_function(self._model, self._feed, jit=jit)
+            return self._own_chunk
+        self._chunk = self._chunk or _chunk_function(self._stand_in, self._feed, jit=jit)
+        return self._chunk
 
     def next_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The batch that the next chunk begins with."""
         return self._feed.batch(self._feed.step)
 
 
-def _chunk_function(model: keras.Model, feed: Feed) -> _Chunk:
+def _chunk_function(model: keras.Model | StandIn, feed: Feed, *, jit: bool) -> _Chunk:
     """A function of indices (steps, batch_size), int32, and steps (steps,), int64."""
 
     def step(indices: tf.Tensor, number: tf.Tensor) -> dict[str, tf.Tensor]:
         return model.train_step(feed.gather(indices, number))
 
-    # Variables of metrics and optimizer are made now: a step that made them would be traced twice.
-    model._symbolic_build(data_batch=feed.batch(feed.step))
     one = _compiled(step, feed, jit=False)
-    jit = bool(model.jit_compile)
     # XLA for a CPU runs a convolution in a loop many times slower than one outside of it.
     inside = jit and _convolves(one.graph)
     if inside:

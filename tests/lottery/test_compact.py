@@ -1,0 +1,244 @@
+"""Training what is alive of a pruned network is training the network."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfticket import data, models
+from tfticket.channels.silent import Silent
+from tfticket.channels.subnetwork import subnetwork
+from tfticket.data import ChunkedFit, Feed, Split
+from tfticket.lottery import RandomReinit, TicketSearch
+from tfticket.lottery import compact as module
+from tfticket.lottery.compact import CompactNetwork, compact
+from tfticket.schedules import IterativePruning
+from tfticket.sparsity import Mask
+from tfticket.sparsity.binding import MaskBinding
+from tfticket.state import Snapshot, prunable_variables
+
+pytestmark = pytest.mark.usefixtures("seeded")
+layers = keras.layers
+CHUNK, STEPS = 5, 10
+
+
+@pytest.fixture(autouse=True)
+def _small_networks_are_worth_it(monkeypatch):
+    monkeypatch.setattr(module, "_WORTHWHILE", 1)
+
+
+def digits():
+    sets = data.load("digits", validation=60, limit=300)
+    return sets, Feed(sets.train, batch_size=20, seed=0, chunk_steps=CHUNK, scale=sets.scale)
+
+
+def network(name="lenet_300_100", shape=(8, 8, 1), optimizer="adam", **options):
+    model = models.build(name, shape, 10, seed=1, width=0.1, **options)
+    return compiled(model, optimizer)
+
+
+def compiled(model, optimizer="adam"):
+    model.compile(
+        optimizer, models.loss_for(model), metrics=["accuracy"], steps_per_execution=CHUNK
+    )
+    return model
+
+
+def random_mask(model, density, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = {key: tuple(v.shape) for key, v in prunable_variables(model).items()}
+    return Mask({key: rng.random(shape) < density for key, shape in shapes.items()})
+
+
+def bound(model, mask):
+    binding = MaskBinding(model)
+    binding.set(mask)
+    return model
+
+
+def trained(make, mask, *, small, steps=STEPS, epochs=2):
+    """A model after some steps, by itself or in the shape of its living part."""
+    model, (_, feed) = make(), digits()
+    bound(model, mask)
+    stand_in = compact(model, mask, steps) if small else None
+    assert (stand_in is not None) == small
+
+    class Use(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.train_function.stand_in(stand_in)
+
+    history = model.fit(
+        **feed.fit_arguments(), epochs=epochs, callbacks=[ChunkedFit(feed), Use()], verbose=0
+    )
+    return Snapshot.capture(model, step=steps), history.history
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        network,
+        lambda: network(optimizer=keras.optimizers.SGD(0.05, momentum=0.9)),
+        lambda: network(optimizer=keras.optimizers.RMSprop(1e-3)),
+        lambda: network("conv2"),
+    ],
+    ids=["adam", "momentum", "rmsprop", "conv2"],
+)
+def test_weights_slots_and_history_are_those_of_the_whole(make):
+    mask = random_mask(make(), 0.03)
+    whole, history = trained(make, mask, small=False)
+    small, other = trained(make, mask, small=True)
+    for key, values in whole.variables.items():
+        np.testing.assert_allclose(small.variables[key], values, atol=2e-6, err_msg=key)
+    # Slots of pruned weights take what the gradients say, which moves nothing.
+    kept = {mask[key].shape: mask[key] for key in mask}
+    for ours, theirs in zip(small.optimizer, whole.optimizer, strict=True):
+        places = kept.get(ours.shape, ...)
+        np.testing.assert_allclose(ours[places], theirs[places], atol=2e-6)
+    for name, values in history.items():
+        np.testing.assert_allclose(other[name], values, rtol=1e-5)
+    for key in mask:
+        assert not small.variables[key][~mask[key]].any()
+
+
+def test_channels_of_a_batch_normalized_network_that_nothing_reads():
+    def make():
+        return network("resnet20", (8, 8, 1), norm="batch")
+
+    mask = random_mask(make(), 0.05)
+    whole, _ = trained(make, mask, small=False)
+    small, _ = trained(make, mask, small=True)
+    for key in mask:
+        np.testing.assert_allclose(small.variables[key], whole.variables[key], atol=2e-4)
+
+
+def test_a_search_ends_with_the_same_tickets():
+    tickets, smaller = [], []
+    for on in (False, True):
+        model, (sets, feed) = network(), digits()
+        search = TicketSearch(
+            IterativePruning(0.7, levels=3),
+            STEPS,
+            controls=[RandomReinit()],
+            feed=feed,
+            compact=on,
+            test_data=data.batches(sets.test, scale=sets.scale),
+        )
+
+        class Watch(keras.callbacks.Callback):
+            def on_train_batch_begin(self, batch, logs=None, found=smaller):
+                found.append(self.model.train_function._stand_in)
+
+        model.fit(
+            **feed.fit_arguments(),
+            epochs=search.epochs(steps_per_epoch=CHUNK),
+            callbacks=[search, ChunkedFit(feed), Watch()],
+            verbose=0,
+        )
+        tickets.append(search.tickets)
+        if not on:
+            assert not any(smaller)
+    assert sum(isinstance(each, CompactNetwork) for each in smaller) >= 4
+    for ours, theirs in zip(*tickets, strict=True):
+        assert ours.mask == theirs.mask
+        assert ours.provenance["result"]["at_end"] == pytest.approx(
+            theirs.provenance["result"]["at_end"], rel=1e-4
+        )
+
+
+def dense_net(*hidden, optimizer="adam", **options):
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), layers.Flatten(), *hidden, layers.Dense(10, **options)]
+    )
+    return compiled(model, optimizer)
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+REFUSED = {
+    "weight decay": lambda: dense_net(
+        layers.Dense(9, "relu"), optimizer=keras.optimizers.AdamW(1e-3)
+    ),
+    "regularizer": lambda: dense_net(layers.Dense(9, "relu", kernel_regularizer="l2")),
+    "activity": lambda: dense_net(layers.Dense(9, "relu", activity_regularizer="l2")),
+    "dropout": lambda: dense_net(layers.Dense(9, "relu"), layers.Dropout(0.1)),
+    "global norm": lambda: dense_net(
+        layers.Dense(9, "relu"), optimizer=keras.optimizers.Adam(global_clipnorm=1.0)
+    ),
+    "constraint": lambda: dense_net(layers.Dense(9, "relu", kernel_constraint="non_neg")),
+    "ftrl": lambda: dense_net(layers.Dense(9, "relu"), optimizer="ftrl"),
+    "own step": lambda: compiled(
+        OwnStep([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(9, "relu")])
+    ),
+}
+
+
+@pytest.mark.parametrize("make", REFUSED.values(), ids=REFUSED)
+def test_what_would_move_dead_weights_is_trained_whole(make):
+    model = make()
+    assert compact(bound(model, mask := random_mask(model, 0.05)), mask, STEPS) is None
+
+
+def test_momentum_from_earlier_is_not_lost():
+    model, (_, feed) = network(), digits()
+    mask = random_mask(model, 0.03)
+    assert compact(bound(model, mask), mask, STEPS) is not None
+    model.fit(**feed.fit_arguments(), epochs=1, verbose=0)  # dead weights have slots of zero still
+    assert compact(model, mask, STEPS) is not None
+    dense = network()
+    dense.fit(**digits()[1].fit_arguments(), epochs=1, verbose=0)
+    assert compact(bound(dense, mask), mask, STEPS) is None
+
+
+def test_little_is_not_worth_a_compilation(monkeypatch):
+    model = network()
+    mask = random_mask(model, 0.03)
+    bound(model, mask)
+    small = subnetwork(model)
+    saved = small.size - small.size_left
+    monkeypatch.setattr(module, "_WORTHWHILE", saved * STEPS)
+    assert compact(model, mask, STEPS) is not None
+    assert compact(model, mask, STEPS - 1) is None
+
+
+def test_zeros_that_are_not_pruned_are_alive():
+    model = network()
+    mask = random_mask(model, 0.03)
+    bound(model, mask)
+    kernel = next(iter(prunable_variables(model).values()))
+    kernel.assign(np.zeros(kernel.shape))
+    assert compact(model, mask, STEPS) is None
+
+
+def test_a_unit_that_gives_its_bias_is_not_silent():
+    model = dense_net(layers.Dense(3, "relu", name="hidden"))
+    hidden = model.get_layer("hidden")
+    kernel = np.ones(hidden.kernel.shape)
+    kernel[:, :2] = 0
+    hidden.kernel.assign(kernel)
+    hidden.bias.assign([0.0, 0.5, 0.0])
+    small = subnetwork(model)
+    assert small.model.get_layer("hidden").units == 2  # the first is silent, the second learns
+    assert isinstance(Silent, type)
+
+
+def test_nothing_dead_nothing_left_out():
+    model = network()
+    assert subnetwork(model) is None
+
+
+def test_splits_of_other_kinds_of_data_still_train():
+    rng = np.random.default_rng(0)
+    split = Split(rng.normal(size=(40, 6)).astype("float32"), rng.integers(0, 3, 40, "int32"))
+    feed = Feed(split, batch_size=8, seed=0, chunk_steps=CHUNK)
+    model = compiled(
+        keras.Sequential([keras.Input((6,)), layers.Dense(30, "relu"), layers.Dense(3)])
+    )
+    mask = random_mask(model, 0.1)
+    stand_in = compact(bound(model, mask), mask, STEPS)
+    assert stand_in is not None
+    feed.seek(0)
+    logs = stand_in.train_step(feed.batch(0))
+    stand_in.push()
+    assert set(logs) == {"loss", "accuracy"}

@@ -1,0 +1,182 @@
+"""The part of a pruned network that training can change: smaller, trained alike, written back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.channels.flow import Flow, Step
+from tfticket.channels.rebuild import resized
+from tfticket.channels.removal import Removal
+from tfticket.channels.roles import Role, kernel_axes, taps
+from tfticket.channels.silent import Silent
+from tfticket.cloning import clone, copy_layer
+
+_BY_CHANNEL = (keras.layers.BatchNormalization, keras.layers.PReLU)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A variable of the whole network, and the one of the subnetwork that holds some of it.
+
+    Attributes:
+        whole: The variable of the whole.
+        part: That of the subnetwork.
+        places: Where the values of `part` are in `whole`: what `whole[places]` takes.
+    """
+
+    whole: keras.Variable
+    part: keras.Variable
+    places: Any
+
+    def pull(self) -> None:
+        """Takes the values out of the whole."""
+        self.part.assign(self.whole.numpy()[self.places])
+
+    def push(self) -> None:
+        """Writes them back; the others stay."""
+        values = np.array(self.whole.numpy())
+        values[self.places] = self.part.numpy()
+        self.whole.assign(values)
+
+
+@dataclass(frozen=True, eq=False)
+class Subnetwork:
+    """A smaller network that is trained as the whole one would be.
+
+    Attributes:
+        model: The smaller model, not compiled.
+        parts: Its variables.
+        size: Numbers in the kernels of the whole network.
+        size_left: The same of the smaller one.
+    """
+
+    model: keras.Model
+    parts: tuple[Part, ...]
+    size: int
+    size_left: int
+
+
+@keras.saving.register_keras_serializable(package="tfticket")
+class DenseOfSome(keras.layers.Dense):
+    """A dense layer that reads some of its inputs.
+
+    Args:
+        places: Which, indices of the last axis.
+        **kwargs: As for `keras.layers.Dense`.
+    """
+
+    def __init__(self, *, places: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.places = [int(place) for place in places]
+
+    def build(self, input_shape: Any) -> None:
+        """Makes a kernel for the inputs that are read."""
+        super().build((*input_shape[:-1], len(self.places)))
+        self.input_spec = None
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """As a dense layer, of what it reads."""
+        return super().call(keras.ops.take(inputs, self.places, axis=-1), training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        """See `keras.Layer.get_config`."""
+        return {**super().get_config(), "places": self.places}
+
+
+def subnetwork(model: keras.Model) -> Subnetwork | None:
+    """Leaves out what training can't change and what changes no answer.
+
+    That are units that nothing reads, units that are silent (see `Silent`), and inputs of dense
+    layers that no weight is left for. The weights of what is left out have gradients of zero in the
+    whole network: they stay as they are, if nothing but the gradient moves weights (no decay, no
+    momentum from earlier). With that, training the subnetwork is training the whole, up to the
+    order in which floats are added. Moving statistics of units that nothing reads aren't kept up.
+
+    Args:
+        model: A built Sequential or Functional model of plain layers; weights that are zero are
+            taken for pruned ones.
+
+    Returns:
+        The subnetwork, with the values of the whole; None where nothing can be left out.
+    """
+    flow = Flow(model)
+    silent = Silent(flow)
+    removal = Removal(flow, silent)
+    reading = {id(step.operation): _read(step, removal) for step in _mixing(flow)}
+    if not len(removal.removed) and all(read.all() for read in reading.values()):
+        return None
+    steps = {id(step.operation): step for step in flow.steps if step.role is not Role.OPAQUE}
+
+    def convert(layer: keras.Layer) -> keras.Layer:
+        if id(layer) not in steps:
+            return copy_layer(layer)
+        return _some(resized(steps[id(layer)], removal), reading.get(id(layer)))
+
+    copied = clone(model, convert, instead="Rebuild it with the functional API.")
+    parts = []
+    for old, new in copied.layers:
+        assert new is not None  # `convert` leaves none out
+        kept = _kept(steps[id(old)], removal, reading) if id(old) in steps else {}
+        parts += list(_parts(old, new, kept))
+    for each in parts:
+        each.pull()
+    kernels = [each for each in parts if each.whole.name.endswith("kernel")]
+    return Subnetwork(
+        copied.model,
+        tuple(parts),
+        sum(int(np.prod(each.whole.shape)) for each in kernels),
+        sum(int(np.prod(each.part.shape)) for each in kernels),
+    )
+
+
+def _mixing(flow: Flow) -> Iterator[Step]:
+    return (step for step in flow.steps if step.role is Role.MIX)
+
+
+def _read(step: Step, removal: Removal) -> np.ndarray:
+    """Which of the inputs that stay a dense layer has weights for; all of another layer."""
+    stay, live = removal.keeps(step.inputs[0]), removal.keeps(step.output)
+    if type(step.operation) is not keras.layers.Dense:
+        return np.ones(int(stay.sum()), bool)
+    kernel = taps(step.operation, step.operation.kernel.numpy())[0]
+    read = np.any(kernel[np.ix_(stay, live)] != 0, axis=1)
+    return read if read.any() else np.ones(len(read), bool)
+
+
+def _some(layer: Any, read: np.ndarray | None) -> Any:
+    if read is None or read.all():
+        return layer
+    return DenseOfSome(places=np.flatnonzero(read), **layer.get_config())
+
+
+def _kept(
+    step: Step, removal: Removal, reading: Mapping[int, np.ndarray]
+) -> dict[str, list[tuple[int, np.ndarray]]]:
+    """For the variables of a layer by name: axes, and the indices of each that are kept."""
+    layer = step.operation
+    stay = np.flatnonzero(removal.keeps(step.inputs[0]))
+    live = np.flatnonzero(removal.keeps(step.output))
+    if step.role is Role.MIX:
+        sources, targets = kernel_axes(layer)
+        read = stay[reading[id(layer)]]
+        return {"kernel": [(sources, read), (targets, live)], "bias": [(0, live)]}
+    if step.role is Role.DEPTHWISE:
+        return {"kernel": [(len(layer.kernel.shape) - 2, stay)], "bias": [(0, live)]}
+    if isinstance(layer, _BY_CHANNEL):
+        return {v.name: [(len(v.shape) - 1, live)] for v in layer.variables if len(v.shape)}
+    return {}
+
+
+def _parts(
+    old: keras.Layer, new: keras.Layer, kept: Mapping[str, list[tuple[int, np.ndarray]]]
+) -> Iterator[Part]:
+    for whole, part in zip(old.variables, new.variables, strict=True):
+        axes = [np.arange(side) for side in whole.shape]
+        for axis, indices in kept.get(whole.name, ()):
+            axes[axis] = indices
+        yield Part(whole, part, np.ix_(*axes) if axes else ())
