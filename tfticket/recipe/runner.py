@@ -56,13 +56,17 @@ def run(
     study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
     progress.message(study.data.description)
-    progress.plan(study.work.plan(run))
+    progress.plan(executor.planned(study.work.plan(run)))
     with study.work.opened(run):
         tasks = study.work.tasks()
         left = [task for task in tasks if not study.work.finished(task, run)]
-        if left:
-            executor.run(study, left, run, progress)
-        _sort_rows(run, tasks)
+        try:
+            if left:
+                executor.run(study, left, run, progress)
+            _sort_rows(run, tasks)
+        finally:
+            for folder in {task.folder for task in tasks}:
+                RunDir(run.path / folder).rows.lock_file.unlink(missing_ok=True)
         outcome = study.work.finish(run, progress)
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
 

@@ -175,19 +175,16 @@ class Foreman:
         self._progress.message(f"{task.name} failed: {failed.error}")
 
     def _failure(self, count: int) -> BaseException:
-        (task, first), *_ = self._failures.items()
-        if not all(isinstance(each.error, TFTicketError) for each in self._failures.values()):
-            task, first = next(
-                (task, each)
-                for task, each in self._failures.items()
-                if not isinstance(each.error, TFTicketError)
-            )
-            first.error.add_note(f"In the task {task.name!r}, in another process:\n{first.trace}")
-            return first.error
+        for task, failed in self._failures.items():
+            if not isinstance(failed.error, TFTicketError):
+                where = f"In the task {task.name!r}, in another process:\n{failed.trace}"
+                failed.error.add_note(where)
+                return failed.error
+        lines = "".join(f"  {task.name}: {each.error}\n" for task, each in self._failures.items())
         waiting = len(self._queue.left)
-        lines = "\n".join(f"  {task.name}: {each.error}" for task, each in self._failures.items())
-        more = f" {waiting} that wait for them weren't begun." if waiting else ""
+        many = "that wait for them weren't" if waiting > 1 else "that waits for them wasn't"
         return RunError(
-            f"{len(self._failures)} of {count} tasks of the run failed:\n{lines}\n{more}"
-            "All that was finished is kept; run the command again to go on."
+            f"{len(self._failures)} of {count} tasks of the run failed:\n{lines}"
+            + (f"{waiting} {many} begun. " if waiting else "")
+            + "All that was finished is kept; run the command again to go on."
         )

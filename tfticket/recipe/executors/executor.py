@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from tfticket.recipe.progress import Progress
+import tensorflow as tf
+
+from tfticket.recipe.progress import NormsPlan, Plan, Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
 from tfticket.recipe.works import Study
@@ -16,6 +19,9 @@ class Executor(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """What `environment.json` says of it."""
+
+    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
+        """The plan of a run, whose time was estimated for this process, as it is with this one."""
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """Does all of the tasks.
@@ -37,7 +43,13 @@ class Serial:
 
     def facts(self) -> dict[str, Any]:
         """See `Executor`."""
-        return {"executor": "serial"}
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
+        threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+        return {"executor": "serial", "threads": threads or len(os.sched_getaffinity(0))}
+
+    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
+        """See `Executor`."""
+        return plan
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""

@@ -19,7 +19,7 @@ from tfticket.data.sharing import share
 from tfticket.errors import RunError
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup
-from tfticket.recipe.progress import Progress
+from tfticket.recipe.progress import NormsPlan, Plan, Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
 from tfticket.recipe.works import Study
@@ -52,6 +52,10 @@ class Processes:
     def facts(self) -> dict[str, Any]:
         """See `Executor`."""
         return {"executor": "processes", "jobs": self.jobs, "threads": 1}
+
+    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
+        """See `Executor`; how long it takes is told after the first evaluations."""
+        return replace(plan, seconds=None)
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""

@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tfticket.errors import RunError
 from tfticket.files import TEMPORARY_SUFFIX
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup, TaskDoer
-from tfticket.recipe.progress import Progress
+from tfticket.recipe.progress import NormsPlan, Plan, Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
 from tfticket.recipe.works import Study
@@ -54,6 +55,10 @@ class RayCluster:
     def facts(self) -> dict[str, Any]:
         """See `Executor`."""
         return {"executor": "ray", "jobs": self.jobs, "threads": 1}
+
+    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
+        """See `Executor`; how long it takes is told after the first evaluations."""
+        return replace(plan, seconds=None)
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""
