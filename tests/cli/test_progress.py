@@ -154,3 +154,44 @@ def test_a_regression_has_losses_only():
 def test_a_network_that_diverged_says_so():
     end = told_of_norms(MEASURED, {"diverged": 1.0, "diverged_step": 50.0, "accuracy_at_end": 0.1})
     assert end[-1] == "seed 0  batch-lr0.1  diverged by step 50"
+
+
+def test_networks_that_are_trained_at_the_same_time_say_which_they_are():
+    clock, stream = Clock(), io.StringIO()
+    lines = Lines(stream, clock)
+    lines.plan(PLAN)
+    one, other = lines.part("seed 0"), lines.part("seed 1")
+    one.begin(0, "ticket", 0, 100, 1.0)
+    other.begin(1, "ticket", 0, 100, 1.0)
+    for step in (50, 100):
+        for part in (one, other):
+            clock.time += 20
+            part.update(step, MEASURED)
+    one.end(0, "ticket", 0, {"seconds": 80})
+    dense = "ticket    0  density 100.00 %"
+    step = "loss 0.5000  accuracy 0.7500  validation 0.6000 0.7000"
+    assert stream.getvalue().splitlines()[-5:] == [
+        f"seed 0  {dense}  step 50/100  {step}",
+        f"seed 1  {dense}  step 50/100  {step}  40 s left",
+        f"seed 0  {dense}  step 100/100  {step}  20 s left",
+        f"seed 1  {dense}  step 100/100  {step}  0 s left",
+        f"seed 0  {dense}  80.0 s  0 s left",
+    ]
+
+
+def test_a_screen_shows_all_networks_that_are_trained_at_the_same_time():
+    stream, clock = io.StringIO(), Clock()
+    console = Console(file=stream, force_terminal=True, width=200)
+    with Live(console=console, auto_refresh=False) as live:
+        screen = Screen(live, clock)
+        screen.plan(PLAN)
+        parts = [screen.part(f"seed {seed}") for seed in (0, 1)]
+        for seed, part in enumerate(parts):
+            part.begin(seed, "ticket", 0, 100, 1.0)
+            part.update(50, MEASURED)
+        parts[0].end(0, "ticket", 0, {"seconds": 9})
+        before = stream.getvalue()
+        live.refresh()
+    bottom = stream.getvalue()[len(before) :]
+    assert "seed 1  ticket" in bottom
+    assert "seed 0  ticket" not in bottom

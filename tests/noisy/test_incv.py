@@ -116,6 +116,42 @@ def test_stopped_and_resumed_is_as_never_stopped(selection, tmp_path):
             incv(**other).select(x, corruption.given, folder=tmp_path)
 
 
+def test_folds_that_are_trained_apart_give_the_same_selection(selection, tmp_path):
+    x, corruption, _, whole = selection
+    told = []
+    for iteration, fold in ((0, 1), (0, 0), (1, 1), (1, 0)):  # of an iteration in any order
+        incv(iterations=2).train_fold(
+            x,
+            corruption.given,
+            folder=tmp_path,
+            iteration=iteration,
+            fold=fold,
+            tell=lambda number, of: told.append((number, of)),
+        )
+    assert told == [(2, 4), (1, 4), (4, 4), (3, 4)]
+    build = Builder()
+    split = incv(build, iterations=2).select(x, corruption.given, folder=tmp_path)
+    assert len(build.beginnings) == 1, "only the one that is looked at before"
+    np.testing.assert_array_equal(split.probabilities, whole.probabilities)
+    np.testing.assert_array_equal(split.clean, whole.clean)
+
+
+def test_no_fold_is_trained_when_the_selection_was_stable_before(tmp_path):
+    _, true = blobs()
+    x = np.eye(3, 6, dtype="float32")[true]  # nothing stays in doubt
+    told = []
+    for iteration, fold in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        incv(epochs=10).train_fold(
+            x,
+            true,
+            folder=tmp_path,
+            iteration=iteration,
+            fold=fold,
+            tell=lambda number, of: told.append(number),
+        )
+    assert told == [1, 2]
+
+
 def test_what_the_caller_holds_stays(selection):
     x, corruption, _, _ = selection
     np.testing.assert_array_equal(x, blobs()[0])
