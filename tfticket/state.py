@@ -31,6 +31,23 @@ class MaskOwner(keras.layers.Wrapper):
     """
 
 
+class StandIn(keras.layers.Layer):
+    """Abstract base of layers that compute what one of Keras does, in another way.
+
+    What is known of that layer holds for them, its weights and its automatic name too.
+
+    Attributes:
+        stands_for: The class of Keras.
+    """
+
+    stands_for: ClassVar[type[keras.layers.Layer]]
+
+
+def known_class(layer: keras.Layer) -> type[keras.Layer]:
+    """The layer's class, or that of Keras which it stands for; a child of a `StandIn` doesn't."""
+    return vars(type(layer)).get("stands_for", type(layer))
+
+
 def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     """Every variable of the model's state by key, in the order of its layers.
 
@@ -136,7 +153,7 @@ def _walk(
 def stable_name(layer: keras.Layer) -> str:
     """The layer's name; an automatic one without the number that counts through the process."""
     kind = layer.layer if isinstance(layer, MaskOwner) else layer
-    return _without_number(to_snake_case(type(kind).__name__), layer.name)
+    return _without_number(to_snake_case(known_class(kind).__name__), layer.name)
 
 
 def _without_number(automatic: str, name: str) -> str:

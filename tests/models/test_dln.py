@@ -17,7 +17,7 @@ def test_the_network_of_the_paper_is_a_product_of_25_matrices():
 def test_a_norm_goes_behind_each_layer_but_the_last():
     model = dln((10,), 3, depth=4, width_units=6, norm="batch")
     kinds = [type(layer).__name__ for layer in model.layers[1:]]
-    assert kinds == ["Dense", "BatchNormalization"] * 3 + ["Dense"]
+    assert kinds == ["Dense", "FusedBatchNorm"] * 3 + ["Dense"]
     assert model.layers[1].units == 6
     assert model.output_shape == (None, 3)
 

@@ -5,7 +5,7 @@ import pytest
 
 from tfticket.errors import ModelError
 from tfticket.norms.catalog import NORMS
-from tfticket.norms.layers import GroupNorm, NoisyBatchNorm, StandardizedConv2D
+from tfticket.norms.layers import FusedBatchNorm, GroupNorm, NoisyBatchNorm, StandardizedConv2D
 from tfticket.norms.swap import swap_norm
 from tfticket.sparsity import get_mask, sparsify
 from tfticket.state import named_variables
@@ -69,7 +69,7 @@ def test_any_norm_and_back(kind):
     helpers.compiled(swapped, run_eagerly=True).fit(x, y, verbose=0)
     back, report = swap_norm(swapped, "batch", where="norm")
     assert [layer.name for layer in back.layers] == [layer.name for layer in model.layers]
-    assert type(back.get_layer("norm")) is layers.BatchNormalization
+    assert type(back.get_layer("norm")) is FusedBatchNorm
     assert type(back.get_layer("conv")) is layers.Conv2D
     assert report.layers[0].new == "batch"
     assert_equal(values(back, without=["norm"]), values(swapped, without=["norm"]))

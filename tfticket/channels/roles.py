@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfticket.sparsity.wrapper import Masked
+from tfticket.state import known_class
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _TRANSPOSED = (
@@ -118,7 +119,7 @@ def role_of(operation: Any, inputs: list[Any]) -> Role:
     layer = unmasked(operation)
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return Role.OPAQUE
-    kind, rank = type(layer), len(inputs[0].shape) if inputs else 0
+    kind, rank = known_class(layer), len(inputs[0].shape) if inputs else 0
     if kind is keras.layers.Dense or (kind in _CONVOLUTIONS and layer.groups == 1):
         return Role.MIX if is_elementwise(layer.activation) else Role.OPAQUE
     if kind in _TRANSPOSED or kind in _DEPTHWISE:

@@ -11,6 +11,7 @@ import keras
 
 from tfticket.errors import ModelError
 from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
+from tfticket.norms.layers.fused import FusedBatchNorm
 from tfticket.norms.layers.group import GroupNorm
 from tfticket.norms.layers.noise import NoisyBatchNorm
 from tfticket.norms.layers.response import FilterResponseNorm
@@ -56,7 +57,7 @@ _GROUPS = (*_AFFINE, "groups", "channels_per_group")
 _KINDS: dict[str, _Kind] = {
     "none": _Kind(None, options=()),
     # Ioffe & Szegedy, arXiv:1502.03167.
-    "batch": _Kind(_BATCH, defaults=_MOVING),
+    "batch": _Kind(FusedBatchNorm, defaults=_MOVING),
     # Ioffe, arXiv:1702.03275. Its clips are widened by hand in the course of training; constant
     # ones are those of Wu & He, arXiv:1803.08494, section 4.1.
     "batch_renorm": _Kind(

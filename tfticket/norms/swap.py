@@ -19,7 +19,13 @@ from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of
 from tfticket.norms.matching import Replacement, match_outputs
 from tfticket.norms.swap_report import SwappedLayer, SwapReport
 from tfticket.norms.transfer import carried_options, carry_weights
-from tfticket.state import named_layers, named_variables, stable_name, variable_owners
+from tfticket.state import (
+    known_class,
+    named_layers,
+    named_variables,
+    stable_name,
+    variable_owners,
+)
 
 Where = str | Iterable[str] | Callable[[str, keras.Layer], bool] | None
 """Glob patterns of keys, or a function of key and layer that says which norms to swap."""
@@ -196,13 +202,13 @@ def _replacement(
         return keras.layers.Identity(name=name, dtype=old.dtype_policy.name)
     norm = Norm(to, {**carried_options(old, to), **options})
     channels = _channels(old, graph)
-    name = _free_name(old, type(norm.layer(channels)), taken)
+    name = _free_name(old, known_class(norm.layer(channels)), taken)
     return norm.layer(channels, name=name)
 
 
 def _free_name(old: keras.Layer, new_class: type, taken: set[str]) -> str:
     """The old name; with the class in it replaced when Keras made it up."""
-    before, after = (to_snake_case(kind.__name__) for kind in (type(old), new_class))
+    before, after = (to_snake_case(kind.__name__) for kind in (known_class(old), new_class))
     name = old.name
     if stable_name(old) == before != after:
         name = after + old.name.removeprefix(before)

@@ -5,6 +5,7 @@ import pytest
 from tfticket.norms.layers import (
     FilterResponseNorm,
     FrozenBatchNorm,
+    FusedBatchNorm,
     GroupNorm,
     LpBatchNorm,
     NoisyBatchNorm,
@@ -19,6 +20,7 @@ PAIRS = [
     (GroupNorm(channels_per_group=4, axis=1), keras.layers.GroupNormalization, (4, 8, 5)),
     (GroupNorm(dtype="mixed_bfloat16"), keras.layers.GroupNormalization, (4, 5, 5, 8)),
     (FrozenBatchNorm(scale=False), keras.layers.BatchNormalization, (4, 5, 6)),
+    (FusedBatchNorm(center=False), keras.layers.BatchNormalization, (4, 5, 5, 6)),
     (LpBatchNorm(1), keras.layers.BatchNormalization, (4, 5, 6)),
     (LpBatchNorm("inf", axis=1, scale=False), keras.layers.BatchNormalization, (4, 6, 5)),
     (NoisyBatchNorm(seed=1), keras.layers.BatchNormalization, (4, 5, 6)),

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "ChannelNorm": "tfticket.norms.layers.channels",
         "FilterResponseNorm": "tfticket.norms.layers.response",
         "FrozenBatchNorm": "tfticket.norms.layers.batch",
+        "FusedBatchNorm": "tfticket.norms.layers.fused",
         "GroupNorm": "tfticket.norms.layers.group",
         "LpBatchNorm": "tfticket.norms.layers.batch",
         "NoisyBatchNorm": "tfticket.norms.layers.noise",

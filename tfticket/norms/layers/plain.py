@@ -16,6 +16,7 @@ from tfticket.norms.layers.convolution import (
     StandardizedConv2D,
     StandardizedConv3D,
 )
+from tfticket.norms.layers.fused import FusedBatchNorm
 from tfticket.norms.layers.group import GroupNorm
 from tfticket.norms.layers.noise import NoisyBatchNorm
 
@@ -48,6 +49,11 @@ def _(layer: GroupNorm) -> keras.layers.Layer:
     config = _config(layer, without=("channels_per_group",))
     config["groups"] = layer.group_count
     return _made(keras.layers.GroupNormalization, config, layer, layer.get_weights())
+
+
+@plain_layer.register
+def _(layer: FusedBatchNorm) -> keras.layers.Layer:
+    return _made(layer.stands_for, layer.get_config(), layer, layer.get_weights())
 
 
 @plain_layer.register

@@ -1,0 +1,103 @@
+"""Keras' batch normalization by TensorFlow's fused kernel: the same numbers in less time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+from keras.src.utils.naming import auto_name, to_snake_case
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
+
+from tfticket.state import StandIn, known_class
+
+_KERNEL_TYPES = ("float32", "float16", "bfloat16")
+
+
+@keras.saving.register_keras_serializable(package="tfticket")
+class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
+    """Keras' BatchNormalization, faster at training.
+
+    Keras takes moments, normalizes and goes back by a dozen operations, each of which reads and
+    writes the whole tensor; here it is one kernel forward and one back. Weights, their names and
+    order, the config, automatic names and all results are those of Keras up to rounding, also the
+    biased variance in the moving average: that of the kernel is n / (n - 1) times as large.
+    Gradients of gradients are *not* Keras', which lack a term, since `tf.nn.moments` stops the
+    gradient of the mean inside the variance: these are right.
+
+    The kernel is used at training for channels in the last axis. Anything else is Keras' own code:
+    inference (so exported files stay the same), other axes, masks, `renorm`, `synchronized`,
+    float64, and what XLA compiles: there this kernel takes the variance as E[x^2] - E[x]^2, which
+    is 1 % off for a mean of 100 deviations, and XLA fuses Keras' operations itself.
+
+    A `.keras` file that holds this layer needs tfticket to be loaded; `tfticket.export.save_keras`
+    writes Keras' own in its place.
+
+    Args:
+        *args: As for `keras.layers.BatchNormalization`.
+        name: The layer's name; an automatic one is that which Keras' layer would get.
+        **kwargs: As for `keras.layers.BatchNormalization`.
+
+    Call arguments:
+        inputs: Floats of shape (batch, ..., channels, ...).
+        training: Whether to use the statistics of the batch, and to update the moving ones.
+        mask: Booleans of shape (batch, ...): positions that count, or None.
+
+    Example:
+        >>> layer = FusedBatchNorm(momentum=0.9)
+        >>> layer(np.ones((2, 4, 4, 3)), training=True).shape
+        TensorShape([2, 4, 4, 3])
+    """
+
+    stands_for = keras.layers.BatchNormalization
+
+    def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
+        name = name or auto_name(to_snake_case(known_class(self).__name__))
+        super().__init__(*args, name=name, **kwargs)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalizes, by the kernel where it can."""
+        if not (training and self.trainable and mask is None and self._fits_kernel(inputs)):
+            return super().call(inputs, training=training, mask=mask)
+        x = inputs
+        if x.dtype != self.compute_dtype:  # the kernel would round to the type of its inputs
+            x = ops.cast(x, "float32")
+        outputs, mean, variance = self._fused(x)
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance)
+        return ops.cast(outputs, self.compute_dtype)
+
+    def _fits_kernel(self, inputs: Any) -> bool:
+        rank = len(inputs.shape)
+        return (
+            self.axis % rank == rank - 1
+            and keras.backend.standardize_dtype(inputs.dtype) in _KERNEL_TYPES
+            and self.compute_dtype in _KERNEL_TYPES
+            and not (self.renorm or self.synchronized)
+            and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+        )
+
+    def _fused(self, x: Any) -> tuple[Any, Any, Any]:
+        """Outputs in the type of `x`; mean and biased variance of each channel, float32."""
+        channels = x.shape[-1]
+        images = x if len(x.shape) == 4 else tf.reshape(x, (-1, 1, 1, channels))
+        # Not `tf.compat.v1.nn.fused_batch_norm`, which raises an epsilon of 1e-5 to 1.001e-5.
+        made = tf.raw_ops.FusedBatchNormV3(
+            x=images,
+            scale=tf.cast(self.gamma, tf.float32) if self.scale else tf.ones(channels),
+            offset=tf.cast(self.beta, tf.float32) if self.center else tf.zeros(channels),
+            mean=tf.zeros(0),
+            variance=tf.zeros(0),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        outputs = made.y if len(x.shape) == 4 else ops.reshape(made.y, ops.shape(x))
+        count = tf.cast(tf.size(x, tf.int64) // channels, tf.float32)
+        # The kernel divides by n - 1, or by 1 where n is 1.
+        biased = made.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
+        return outputs, made.batch_mean, biased
+
+    def _move(self, average: keras.Variable, value: Any) -> None:
+        before = ops.cast(average, value.dtype)
+        average.assign(before * self.momentum + value * (1.0 - self.momentum))
