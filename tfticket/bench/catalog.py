@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tfticket.bench import noisy, norms
+from tfticket.bench import lenet, noisy, norms, pruning
 from tfticket.bench.paired import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark for benchmark in (*norms.BENCHMARKS, *noisy.BENCHMARKS)
+    benchmark.name: benchmark
+    for module in (lenet, pruning, norms, noisy)
+    for benchmark in module.BENCHMARKS
 }
