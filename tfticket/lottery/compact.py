@@ -18,9 +18,9 @@ from tfticket.state import MaskOwner, kernels_of, optimizer_variables, variable_
 # They leave a weight alone whose gradient is zero, as long as nothing is left from earlier.
 _RESTING = ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "Lion", "Nadam", "RMSprop", "SGD")
 
-# Weights left out, times steps, from which on a smaller network is worth the second or so that it
-# takes to trace and compile: on one core a step takes a nanosecond or three a weight and 60 images.
-_WORTHWHILE = 4e8
+# Weights left out, times steps, from which on a smaller network is worth the second or two that it
+# takes to trace and compile: a step takes some 3 ns a weight and 60 images on one core.
+_WORTHWHILE = 6e8
 
 
 @runtime_checkable
