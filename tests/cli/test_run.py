@@ -55,7 +55,7 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
     arguments = [file, "--smoke", "--runs", runs]
 
     # So many steps that it is interrupted long before the end.
-    long = ["--set", "train.steps=20_000", "--name", "smoke"]
+    long = ["--set", "train.steps=20_000", "--name", "smoke", "--jobs", "1"]
     interrupted = start(*arguments, *long, "--fresh")
     wait_for(run.initial(0), interrupted)
     interrupted.send_signal(signal.SIGINT)
@@ -65,9 +65,14 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
     assert "Traceback" not in err
     assert err.endswith(
         f"Interrupted. Finished levels are kept in {run.path}. Go on with:\n  tfticket recipe run "
-        f"{file} --smoke --runs {runs} --set train.steps=20_000 --name smoke\n"
+        f"{file} --smoke --runs {runs} --set train.steps=20_000 --name smoke --jobs 1\n"
     )
     assert not run.complete
+    assert run.environment_facts()["execution"] == {
+        "executor": "processes",
+        "jobs": 1,
+        "threads": 1,
+    }
 
     finishing = start(*arguments, "--fresh")
     out, err = finishing.communicate(timeout=300)
@@ -78,6 +83,8 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
     assert err.endswith(f"Report: {run.report / 'index.html'}\n{headline}\n")
     assert run.complete
     assert run.finished_levels() == {(0, "ticket", 0), (0, "ticket", 1)}
+    assert run.environment_facts()["execution"]["executor"] == "serial"
+    assert run.environment_facts()["execution"]["threads"] >= 1
     assert run.environment_facts()["command"][:4] == ["tfticket", "recipe", "run", str(file)]
     assert len(list(runs.glob("tiny/smoke.old-*"))) == 1
 
@@ -120,6 +127,8 @@ def _resolved(file):
         (["--seeds", "1-"], 2, "is not like 0,2,5-7."),
         (["--seeds", "5-2"], 2, "is not like 0,2,5-7."),
         (["--seed", "-1"], 2, "--seed"),
+        (["--jobs", "0"], 2, "--jobs"),
+        (["--executor", "dask"], 2, "'dask' is not one of 'processes', 'ray'"),
         (["--name", "../elsewhere"], 2, "names a folder"),
         (["--set", "train.steps"], 1, "must look like `train.steps=2_000`"),
         (["--set", "train.stpes=3"], 1, "Did you mean `steps`?"),
