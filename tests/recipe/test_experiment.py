@@ -313,3 +313,9 @@ def test_saliencies_look_at_ten_training_examples_a_class_as_the_network_sees_th
 
 def test_random_pruning_has_no_score(experiment):
     assert search_of(experiment("lottery.score=random")).procedure.score is None
+
+
+def test_xla_can_be_decided_by_trying(experiment, monkeypatch):
+    for answer in (True, False):
+        monkeypatch.setattr("tfticket.models.measured.measured_jit", lambda model, a=answer: a)
+        assert experiment("train.jit='measure'").model(0).jit_compile is answer

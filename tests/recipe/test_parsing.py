@@ -73,7 +73,7 @@ def test_all_mistakes_are_told_at_once():
         "train.optimizer.name": 'must be one of sgd, adam, adamw, rmsprop. Received: "sdg". '
         "Did you mean `sgd`?",
         "train.evaluate_every": "must be a whole number of at least 1. Received: 0.",
-        "train.jit": 'must be true, false or "auto" (dense networks only). Received: 1.',
+        "train.jit": 'must be true, false, "auto" (dense networks only) or "measure". Received: 1.',
         "train.stepps": "is not a known key. Did you mean `steps`? Allowed: optimizer, "
         "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit.",
         "train.rewind_step": "is not a known key. It belongs to [lottery]. Allowed: optimizer, "

@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "lenet_300_100": "tfticket.models.lottery",
         "load_file": "tfticket.models.files",
         "loss_for": "tfticket.models.losses",
+        "measured_jit": "tfticket.models.measured",
         "resnet20": "tfticket.models.resnet",
         "resnet32": "tfticket.models.resnet",
         "save_file": "tfticket.models.files",

@@ -81,8 +81,10 @@ def compile_model(
         loss=loss,
         metrics=metrics,
         steps_per_execution=steps_per_execution,
-        jit_compile=models.jit_choice(model, train.jit),
+        jit_compile=models.jit_choice(model, "auto" if train.jit == "measure" else train.jit),
     )
+    if train.jit == "measure":
+        model.jit_compile = models.measured_jit(model)
 
 
 def be_deterministic() -> None:

@@ -47,7 +47,8 @@ class Train(Table):
     label_smoothing: ShareOrNone = 0.0
     mixed_precision: bool = False
     jit: Annotated[
-        Literal["auto"] | bool, Field(description='true, false or "auto" (dense networks only)')
+        Literal["auto", "measure"] | bool,
+        Field(description='true, false, "auto" (dense networks only) or "measure"'),
     ] = "auto"
 
 

@@ -120,7 +120,7 @@ def make_pair(
         second_optimizer=innermost_optimizer(second),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         steps_per_execution=train.evaluate_every,
-        jit_compile=models.jit_choice(first, train.jit),
+        jit_compile=first.jit_compile,
     )
     return pair
 

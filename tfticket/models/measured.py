@@ -1,0 +1,146 @@
+"""Whether XLA helps a model on this machine, found out by trying."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import platformdirs
+import tensorflow as tf
+from filelock import FileLock
+from keras.src.models.functional import Functional
+
+from tfticket.errors import RunError
+from tfticket.files import write_json
+from tfticket.models.traits import jit_choice
+
+_BATCH = 64
+_ROUNDS = 5
+_SECONDS = 0.1  # of a round
+
+
+def measured_jit(model: keras.Model) -> bool:
+    """Trains a copy of a model for a moment with and without XLA, and says which was faster.
+
+    The answer is remembered for the model, the processor, how many of its cores may be used and the
+    version of TensorFlow, in the user's cache folder: XLA adds floats in another order, so the same
+    seeds give the same bits only as long as the answer stays. Where that matters, write the answer
+    down (`jit = true` or `false`). Nothing of the model or of Keras' random numbers is changed.
+
+    Args:
+        model: A compiled model. A subclassed one, which can't be copied, gets the rule of
+            `jit_choice`.
+    """
+    if not isinstance(model, (keras.Sequential, Functional)):
+        return jit_choice(model)
+    memory = platformdirs.user_cache_path("tfticket") / "jit.json"
+    key = _key(model)
+    known = _read(memory)
+    if key not in known:
+        with _locked(memory):
+            known = _read(memory)
+            if key not in known:
+                known[key] = _measure(model)
+                with contextlib.suppress(RunError):  # not remembered then
+                    write_json(memory, known)
+    return bool(known[key])
+
+
+def _key(model: keras.Model) -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    layers = [
+        [type(layer).__name__, [list(variable.shape) for variable in layer.variables]]
+        for layer in model._flatten_layers()
+    ]
+    what = [
+        layers,
+        [list(tensor.shape[1:]) for tensor in model.inputs],
+        type(model.optimizer).__name__,
+        [str(device) for device in tf.config.list_physical_devices()],
+        [platform.processor(), platform.machine(), cores],
+        tf.__version__,
+    ]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
+
+
+@contextlib.contextmanager
+def _locked(memory: Path) -> Iterator[None]:
+    """So that processes of one run measure once, and not at the same time."""
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(memory.with_suffix(".lock"))
+        lock.acquire()
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(memory: Path) -> dict[str, bool]:
+    """What is remembered; nothing where the file is missing or damaged."""
+    try:
+        found = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _measure(model: keras.Model) -> bool:
+    state = random.getstate()  # layers without a seed draw from it when they are copied
+    try:
+        copy = keras.models.clone_model(model)
+    finally:
+        random.setstate(state)
+    copy.compile(type(model.optimizer).from_config(model.optimizer.get_config()), model.loss)
+    copy.optimizer.build(copy.trainable_variables)
+    batch = _batch(copy)
+    steps = {jit: _step(copy, batch, jit=jit) for jit in (False, True)}
+    repeats = max(1, round(_SECONDS / max(1e-9, _time(steps[False]))))
+    spent: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(_ROUNDS):
+        for jit in (number % 2 == 0, number % 2 == 1):
+            spent[jit].append(sum(_time(steps[jit]) for _ in range(repeats)))
+    return statistics.median(spent[True]) < statistics.median(spent[False])
+
+
+def _batch(model: keras.Model) -> tuple[Any, Any]:
+    """Random inputs, and labels of the first class; of a regression, zeros."""
+    rng = np.random.default_rng(0)
+    inputs = [
+        tf.constant(rng.random([_BATCH, *(side or 8 for side in t.shape[1:])]).astype(t.dtype))
+        for t in model.inputs
+    ]
+    sparse = "Sparse" in type(model.loss).__name__ or "sparse" in str(model.loss)
+    shape = [_BATCH] if sparse else [_BATCH, *(side or 8 for side in model.outputs[0].shape[1:])]
+    return inputs[0] if len(inputs) == 1 else inputs, tf.zeros(shape, "int32" if sparse else None)
+
+
+def _step(model: keras.Model, batch: tuple[Any, Any], *, jit: bool) -> Callable[[], Any]:
+    """A compiled step that has run once."""
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def step(x: Any, y: Any) -> Any:
+        return model.train_step((x, y))["loss"]
+
+    step(*batch).numpy()
+    return lambda: step(*batch).numpy()
+
+
+def _time(step: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    step()
+    return time.perf_counter() - begun
