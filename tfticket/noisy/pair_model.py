@@ -153,9 +153,10 @@ class PairModel(keras.Model, ABC):
             **kwargs: `run_eagerly`, `steps_per_execution`, `jit_compile`, as in Keras.
 
         Raises:
-            ModelError: when the loss has no value for each sample or doesn't fit the outputs, or
-                both networks would share an optimizer.
+            ModelError: when the loss has no value for each sample or doesn't fit the outputs, both
+                networks would share an optimizer, or the step isn't for XLA.
         """
+        checks.check_jit(self, kwargs.get("jit_compile"))
         own = keras.optimizers.get(optimizer)
         other = copy_optimizer(own) if second_optimizer is None else second_optimizer
         other = keras.optimizers.get(other)

@@ -94,8 +94,7 @@ class Rule:
                 "A class floor needs one class for each sample: integers of shape (batch,), or "
                 f"one-hot rows. Received: labels of shape {tuple(y.shape)}."
             )
-        if self.update == "jocor":
-            losses = (self._joint(outputs, losses),) * 2
+        losses = self.values(outputs, losses)
         forget_rate = self.forget_rate(epochs_done) * relief
         if self.update in ("decoupling", "plain"):
             forget_rate = tf.zeros_like(forget_rate)
@@ -119,10 +118,20 @@ class Rule:
             return keras.ops.zeros((keras.ops.shape(first)[0],), "bool")
         return disagreement(first, second, self.outputs)
 
-    def _joint(self, outputs: tuple[Any, Any], losses: tuple[Any, Any]) -> Any:
-        """The loss of both and their divergence: Wei et al. (2020), equation 1."""
+    def values(self, outputs: tuple[Any, Any], losses: tuple[Any, Any]) -> tuple[Any, Any]:
+        """What each network minimizes the mean of, each float32, shape (batch,).
+
+        The losses of each; of `jocor` the joint loss, Wei et al. (2020), equation 1.
+
+        Args:
+            outputs: Of both networks, each shape (batch, ...); of the same samples for `jocor`.
+            losses: Of both networks, each float32, shape (batch,).
+        """
+        if self.update != "jocor":
+            return losses
         apart = symmetric_divergence(*outputs, self.outputs)
-        return (1 - self.agreement) * (losses[0] + losses[1]) + self.agreement * apart
+        joint = (1 - self.agreement) * (losses[0] + losses[1]) + self.agreement * apart
+        return joint, joint
 
     def get_config(self) -> dict[str, Any]:
         """The settings, for saving."""

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 from keras.src.utils.naming import auto_name, to_snake_case
-from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from tfticket.norms.layers.compiler import compiled_by_xla
 from tfticket.state import StandIn, known_class
 
 _KERNEL_TYPES = ("float32", "float16", "bfloat16")
+_AT_INFERENCE: contextvars.ContextVar[bool] = contextvars.ContextVar("at_inference", default=False)
+
+
+@contextlib.contextmanager
+def fused_inference() -> Iterator[None]:
+    """Lets `FusedBatchNorm` use the kernel at inference too, where a graph is traced meanwhile.
+
+    TensorFlow fuses that kernel with the convolution before it and the ReLU after it, so that next
+    to nothing is left of what normalization takes. For graphs that aren't exported.
+    """
+    before = _AT_INFERENCE.set(True)
+    try:
+        yield
+    finally:
+        _AT_INFERENCE.reset(before)
 
 
 @keras.saving.register_keras_serializable(package="tfticket")
@@ -27,7 +45,8 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
     gradient of the mean inside the variance: these are right.
 
     The kernel is used at training for channels in the last axis. Anything else is Keras' own code:
-    inference (so exported files stay the same), other axes, masks, `renorm`, `synchronized`,
+    inference (so exported files stay the same) but inside `fused_inference`, other axes, masks,
+    `renorm`, `synchronized`,
     float64, and what XLA compiles: there this kernel takes the variance as E[x^2] - E[x]^2, which
     is 1 % off for a mean of 100 deviations, and XLA fuses Keras' operations itself.
 
@@ -58,11 +77,16 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalizes, by the kernel where it can."""
-        if not (training and self.trainable and mask is None and self._fits_kernel(inputs)):
+        learns = bool(training and self.trainable)
+        wanted = learns or _AT_INFERENCE.get()
+        if not (wanted and mask is None and self._fits_kernel(inputs)):
             return super().call(inputs, training=training, mask=mask)
         x = inputs
         if x.dtype != self.compute_dtype:  # the kernel would round to the type of its inputs
             x = ops.cast(x, "float32")
+        if not learns:
+            outputs = self._kernel(x, self.moving_mean, self.moving_variance)[0]
+            return ops.cast(outputs, self.compute_dtype)
         outputs, mean, variance = self._fused(x)
         self._move(self.moving_mean, mean)
         self._move(self.moving_variance, variance)
@@ -75,11 +99,18 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
             and keras.backend.standardize_dtype(inputs.dtype) in _KERNEL_TYPES
             and self.compute_dtype in _KERNEL_TYPES
             and not (self.renorm or self.synchronized)
-            and not GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+            and not compiled_by_xla()
         )
 
     def _fused(self, x: Any) -> tuple[Any, Any, Any]:
         """Outputs in the type of `x`; mean and biased variance of each channel, float32."""
+        outputs, mean, variance = self._kernel(x)
+        count = tf.cast(tf.size(x, tf.int64) // x.shape[-1], tf.float32)
+        # The kernel divides by n - 1, or by 1 where n is 1.
+        return outputs, mean, variance * (tf.maximum(count - 1.0, 1.0) / count)
+
+    def _kernel(self, x: Any, mean: Any = None, variance: Any = None) -> tuple[Any, Any, Any]:
+        """Outputs, mean and variance of each channel; those of the batch where none are given."""
         channels = x.shape[-1]
         images = x if len(x.shape) == 4 else tf.reshape(x, (-1, 1, 1, channels))
         # Not `tf.compat.v1.nn.fused_batch_norm`, which raises an epsilon of 1e-5 to 1.001e-5.
@@ -87,16 +118,13 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
             x=images,
             scale=tf.cast(self.gamma, tf.float32) if self.scale else tf.ones(channels),
             offset=tf.cast(self.beta, tf.float32) if self.center else tf.zeros(channels),
-            mean=tf.zeros(0),
-            variance=tf.zeros(0),
+            mean=tf.zeros(0) if mean is None else tf.cast(mean, tf.float32),
+            variance=tf.zeros(0) if variance is None else tf.cast(variance, tf.float32),
             epsilon=self.epsilon,
-            is_training=True,
+            is_training=mean is None,
         )
         outputs = made.y if len(x.shape) == 4 else ops.reshape(made.y, ops.shape(x))
-        count = tf.cast(tf.size(x, tf.int64) // channels, tf.float32)
-        # The kernel divides by n - 1, or by 1 where n is 1.
-        biased = made.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
-        return outputs, made.batch_mean, biased
+        return outputs, made.batch_mean, made.batch_variance
 
     def _move(self, average: keras.Variable, value: Any) -> None:
         before = ops.cast(average, value.dtype)
