@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import batch, compiled
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,10 @@ def random(shape, *, mean=0.0, scale=1.0, seed=0):
     return np.random.default_rng(seed).normal(mean, scale, shape).astype(np.float32)
 
 
-def with_gradients(layer, x, weights):
+BOTH = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+
+
+def with_gradients(layer, x, weights, **call):
     """Output, and the gradients of a weighted sum of it for inputs, gamma and beta."""
     x = tf.constant(x)
     layer.build(x.shape)
@@ -25,7 +29,7 @@ def with_gradients(layer, x, weights):
     layer.beta.assign(random(layer.beta.shape, seed=2))
     with tf.GradientTape() as tape:
         tape.watch(x)
-        outputs = layer(x)
+        outputs = layer(x, **call)
         loss = tf.reduce_sum(outputs * tf.cast(weights, outputs.dtype))
     return outputs, *tape.gradient(loss, [x, layer.gamma.value, layer.beta.value])
 
@@ -37,9 +41,10 @@ IMAGES = [(5, 7, 16), (5, 6, 7, 16), (3, 2, 3, 4, 16)]
     ("shape", "groups"),
     [*itertools.product([(5, 16)], [1, 2, 4]), *itertools.product(IMAGES, [1, 2, 4, 16])],
 )
-def test_equals_keras_in_outputs_and_gradients(shape, groups):
+@BOTH
+def test_equals_keras_in_outputs_and_gradients(shape, groups, training):
     x, weights = random(shape, mean=0.5, scale=2.0), random(shape, seed=3)
-    ours = with_gradients(GroupNorm(groups=groups), x, weights)
+    ours = with_gradients(GroupNorm(groups=groups), x, weights, training=training)
     theirs = with_gradients(layers.GroupNormalization(groups, epsilon=1e-5), x, weights)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
@@ -58,23 +63,29 @@ def by_hand(x, groups, epsilon=1e-5):
     return outputs
 
 
+@BOTH
 @pytest.mark.parametrize("mean", [0.0, 100.0, 1e4])
-def test_large_means_cost_no_more_precision_than_the_inputs_have(mean):
+def test_large_means_cost_no_more_precision_than_the_inputs_have(mean, training):
     x = random((2, 16, 16, 8), mean=mean)
+    outputs = GroupNorm(groups=2)(x, training=training)
     step = np.spacing(np.float32(mean + 1))  # inputs are known to half of it
-    np.testing.assert_allclose(GroupNorm(groups=2)(x), by_hand(x, 2), atol=max(1e-5, 2 * step))
+    np.testing.assert_allclose(outputs, by_hand(x, 2), atol=max(1e-5, 2 * step))
 
 
-def test_channels_of_a_group_may_lie_far_apart():
+@BOTH
+def test_channels_of_a_group_may_lie_far_apart(training):
     x = random((2, 16, 16, 8)) * [1, 1e-3, 10, 1, 1, 5, 1, 1] + [0, 9, -1e3, 1, 0, 1e3, -50, 7]
     x = x.astype(np.float32)
-    np.testing.assert_allclose(GroupNorm(groups=2)(x), by_hand(x, 2), rtol=1e-4, atol=1e-5)
+    outputs = GroupNorm(groups=2)(x, training=training)
+    np.testing.assert_allclose(outputs, by_hand(x, 2), rtol=1e-4, atol=1e-5)
 
 
-def test_gradients_under_large_means_are_those_without_them():
+@BOTH
+def test_gradients_under_large_means_are_those_without_them(training):
     x, weights = random((2, 8, 8, 8)), random((2, 8, 8, 8), seed=3)
-    near = with_gradients(GroupNorm(groups=2), x, weights)
-    far = with_gradients(GroupNorm(groups=2), x + np.float32(4096), weights)
+    near = with_gradients(GroupNorm(groups=2), x, weights, training=training)
+    shifted = x + np.float32(4096)
+    far = with_gradients(GroupNorm(groups=2), shifted, weights, training=training)
     for one, other in zip(near[1:], far[1:], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-2, atol=5e-3)
 
@@ -87,16 +98,17 @@ def test_one_group_takes_the_whole_example_and_one_channel_each_by_itself():
     assert layer.group_count == 6
 
 
+@BOTH
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-def test_compiled_by_xla_for_any_batch(dtype):
+def test_compiled_by_xla_for_any_batch(dtype, training):
     layer = GroupNorm(groups=4, dtype=dtype)
     layer.build((None, 6, 6, 16))
 
     @tf.function(jit_compile=True)
     def step(x):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(layer(x) ** 3)
-        return layer(x), tape.gradient(loss, layer.gamma.value)
+            loss = tf.reduce_sum(layer(x, training=training) ** 3)
+        return layer(x, training=training), tape.gradient(loss, layer.gamma.value)
 
     for examples in (2, 3):
         x = random((examples, 6, 6, 16))
@@ -104,6 +116,104 @@ def test_compiled_by_xla_for_any_batch(dtype):
         atol = 1e-5 if dtype == "float32" else 0.05
         np.testing.assert_allclose(tf.cast(outputs, "float32"), by_hand(x, 4), atol=atol)
         assert np.isfinite(gradient).all()
+
+
+def operations_of(layer, shape, *, training):
+    """Names of the operations that output and gradient for `gamma` are made of."""
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            outputs = layer(x, training=training)
+        return outputs, tape.gradient(outputs, layer.gamma.value)
+
+    traced = tf.function(step).get_concrete_function(tf.TensorSpec(shape))
+    assert traced.structured_outputs[0].shape == shape
+    return {node.op for node in traced.graph.as_graph_def().node}
+
+
+@pytest.mark.parametrize("axis", [-1, 3])
+def test_a_gradient_is_written_out_at_training_only(axis):
+    shape = (None, None, 6, 16)
+    layer = GroupNorm(groups=4, axis=axis)
+    layer.build(shape)
+    assert "EuclideanNorm" in operations_of(layer, shape, training=True)
+    assert "EuclideanNorm" not in operations_of(layer, shape, training=False)  # TFLite has none
+    step = tf.function(lambda x: layer(x, training=True), input_signature=[tf.TensorSpec(shape)])
+    for examples, side in ((2, 5), (3, 1), (0, 4)):
+        x = random((examples, side, 6, 16))
+        np.testing.assert_allclose(step(x), by_hand(x, 4), atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"scale": False}, {"center": False}, {"axis": 1}], ids=str)
+def test_options_at_training(options):
+    x, results = tf.constant(random((4, 8, 3, 8), mean=1.0)), []
+    for training in (True, False):
+        layer = GroupNorm(groups=2, **options)
+        layer.build(x.shape)
+        for weight in layer.weights:
+            weight.assign(random(weight.shape, seed=1))
+        values = [x, *(v.value for v in layer.trainable_variables)]
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = layer(x, training=training)
+            loss = tf.reduce_sum(outputs**3)
+        results.append([outputs, *tape.gradient(loss, values)])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_types_at_training(policy):
+    x, found = random((4, 5, 5, 8), mean=300.0, scale=100.0), []
+    for training in (True, False):
+        layer = GroupNorm(groups=2, dtype=policy)
+        given_ = tf.cast(x, layer.compute_dtype).numpy()
+        found.append(with_gradients(layer, given_, random(x.shape, seed=3), training=training))
+    assert found[0][0].dtype == layer.compute_dtype
+    digits = {"mixed_float16": 2**-9, "mixed_bfloat16": 2**-6, "float64": 1e-12}[policy]
+    for one, other in zip(*found, strict=True):
+        one, other = tf.cast(one, "float64"), tf.cast(other, "float64")
+        np.testing.assert_allclose(one, other, rtol=digits, atol=digits * np.abs(other).max())
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["eager", "graph"])
+def test_gradients_of_gradients_at_training(traced):
+    """Of a sum over the squared gradients, along a direction: against differences in float64."""
+    shape = (3, 4, 2, 8)
+    x, direction, weights = (random(shape, seed=seed).astype(float) for seed in range(3))
+    x[..., 3] = 0.7  # a constant channel has a finite gradient too
+    layer = GroupNorm(groups=2, dtype="float64")
+    layer.build(shape)
+
+    def flow(x, training):
+        values = [x, layer.gamma.value, layer.beta.value]
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            loss = tf.reduce_sum(layer(x, training=training) ** 3 * weights)
+        return sum(tf.reduce_sum(g**2) for g in tape.gradient(loss, values))
+
+    def slope(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = flow(x, True)
+        return tf.reduce_sum(tape.gradient(value, x) * direction)
+
+    ahead, behind = (flow(tf.constant(x + h * direction), False) for h in (1e-5, -1e-5))
+    got = (tf.function(slope) if traced else slope)(tf.constant(x))
+    np.testing.assert_allclose(got, (ahead - behind) / 2e-5, rtol=1e-6)
+
+
+def test_training_goes_as_with_keras(seeded):
+    x, y = batch((6, 6, 3), examples=48)
+    results = []
+    for norm in (GroupNorm(groups=2), layers.GroupNormalization(2, epsilon=1e-5)):
+        keras.utils.set_random_seed(3)
+        conv, flat, dense = layers.Conv2D(8, 3), layers.Flatten(), layers.Dense(3)
+        model = keras.Sequential([keras.Input((6, 6, 3)), conv, norm, layers.ReLU(), flat, dense])
+        compiled(model, keras.optimizers.SGD(0.05, momentum=0.9), jit_compile=False)
+        model.fit(x, y, batch_size=20, epochs=3, shuffle=False, verbose=0)  # the last is of 8
+        results.append(model(x))
+    np.testing.assert_allclose(*results, atol=1e-4)
 
 
 @given(st.integers(1, 600), st.none() | st.integers(1, 64), st.none() | st.integers(1, 64))
