@@ -14,6 +14,7 @@ import numpy as np
 
 CLASSES = 10
 DENSITY = 0.2  # of masks: 80 % of the weights are pruned
+RATE = 0.2  # of searches: what is pruned of the weights that are left
 
 
 @dataclass(frozen=True)
