@@ -181,7 +181,7 @@ def test_gradients_of_gradients_at_training(traced):
     """Of a sum over the squared gradients, along a direction: against differences in float64."""
     shape = (3, 4, 2, 8)
     x, direction, weights = (random(shape, seed=seed).astype(float) for seed in range(3))
-    x[..., 3] = 0.7  # a constant channel has a finite gradient too
+    x[..., 3] = 0.5  # a constant channel has a finite gradient too
     layer = GroupNorm(groups=2, dtype="float64")
     layer.build(shape)
 
