@@ -1,9 +1,9 @@
 """Benchmarks of co-teaching: what it costs beyond training its two networks.
 
-All contenders train the same two networks, from the same weights, on the same batches and in the
-same order, by `fit`, with the same optimizer, loss, metric and steps in an execution, compiled with
-XLA where recipes do it. Batches come from a `Feed` of images in memory, which is as cheap as
-batches get:
+All contenders but PyTorch train the same two networks, from the same weights, on the same batches
+and in the same order, by `fit`, with the same optimizer, loss, metric and steps in an execution,
+compiled with XLA where recipes do it. Batches come from a `Feed` of images in memory, which is as
+cheap as batches get:
 
 - `CoTeaching`: one `fit` and one feed for both networks. Beyond their two steps it selects, counts
   what was selected, and measures what the two say together. The forget rate is ramped to 0.4.
@@ -14,6 +14,7 @@ batches get:
   and the peer pays for nothing that ours doesn't: this is what co-teaching is held to.
 - `CoTeaching, reduced batches`: selects in a forward pass in inference mode, then trains on what it
   selected alone. Here the forget rate is 0.5 from the first step on, also of the others.
+- `PyTorch, the official way` and `tuned`: see `tfticket.bench.peers.torch_coteaching`.
 
 Ours and the last hold the activations of both networks, as co-teaching must: nothing is selected
 before both have made their forward pass.
@@ -31,6 +32,7 @@ import numpy as np
 
 from tfticket import data, models
 from tfticket.bench.paired import Benchmark, Task
+from tfticket.bench.tasks import ChildTask, need
 from tfticket.data.dataset import Split
 from tfticket.noisy.batches import Batches
 from tfticket.noisy.coteaching import CoTeaching
@@ -189,6 +191,23 @@ def reduced_contenders(setting: Setting) -> Mapping[str, Callable[[], Training]]
     }
 
 
+def pytorch_contenders(setting: Setting) -> Mapping[str, Callable[[], Task]]:
+    """What makes each contender, for a conv4 of half width with batch norm."""
+    return {
+        "CoTeaching": lambda: coteaching(setting),
+        "PyTorch, the official way": lambda: pytorch("official", setting),
+        "PyTorch, tuned": lambda: pytorch("tuned", setting),
+    }
+
+
+def pytorch(style: str, setting: Setting) -> ChildTask:
+    """Co-teaching in PyTorch, in a process of its own: `official` or `tuned`."""
+    need("torch", "pip install 'tfticket[bench]'")
+    steps = setting.chunks * setting.chunk_steps
+    numbers = (str(number) for number in (_EXAMPLES, setting.batch_size, steps))
+    return ChildTask("tfticket.bench.peers.torch_coteaching", style, *numbers)
+
+
 def _compiled(model: keras.Model, setting: Setting) -> keras.Model:
     model.compile(
         keras.optimizers.Adam(),
@@ -224,5 +243,12 @@ BENCHMARKS = (
         reduced_contenders(_CONV4),
         rounds=9,
         goals={"CoTeaching": 0.8},
+    ),
+    Benchmark(
+        "coteaching_torch",
+        "a step of co-teaching, two conv4 of half width with batch norm, 32x32x3, and PyTorch",
+        pytorch_contenders(_CONV4),
+        rounds=9,
+        goals={"PyTorch, the official way": 1 / 1.2},
     ),
 )
