@@ -75,9 +75,9 @@ def test_all_mistakes_are_told_at_once():
         "train.evaluate_every": "must be a whole number of at least 1. Received: 0.",
         "train.jit": 'must be true, false, "auto" (dense networks only) or "measure". Received: 1.',
         "train.stepps": "is not a known key. Did you mean `steps`? Allowed: optimizer, "
-        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit.",
+        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit, distribute.",
         "train.rewind_step": "is not a known key. It belongs to [lottery]. Allowed: optimizer, "
-        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit.",
+        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit, distribute.",
         "lottery.pruner": 'must be one of global, layerwise, erk. Received: "globl". '
         "Did you mean `global`?",
         "lottery.rates.conv": "must be a share of at least 0 and below 1, not a percentage. "

@@ -288,4 +288,5 @@ def _constant_learning_rate(model: keras.Model) -> float | None:
     scheduled = isinstance(
         optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
     )
-    return None if scheduled else float(optimizer.learning_rate)
+    # Converted by Keras: under a strategy of several devices it is a variable of each.
+    return None if scheduled else float(keras.ops.convert_to_numpy(optimizer.learning_rate))

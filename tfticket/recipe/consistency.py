@@ -77,6 +77,16 @@ def optimizer(recipe: Recipe) -> Iterator[Problem]:
         )
 
 
+def on_one_device(recipe: Recipe) -> Iterator[Problem]:
+    """For the kinds whose networks can't be trained on several devices."""
+    if recipe.train.distribute != "none":
+        yield Problem(
+            "train.distribute",
+            "is for recipes of the kind lottery. Leave it out; --jobs trains several networks of "
+            "a study at a time.",
+        )
+
+
 def learning_rate(recipe: Recipe) -> Iterator[Problem]:
     """Boundaries and values of a schedule that don't fit together."""
     yield from schedule_problems(recipe.train.learning_rate, "train.learning_rate")

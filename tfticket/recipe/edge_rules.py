@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tfticket.recipe.consistency import Problem, Rule, listed, twice
+from tfticket.recipe.consistency import Problem, Rule, listed, on_one_device, twice
 from tfticket.recipe.edge_schema import EdgeRecipe
 from tfticket.recipe.lottery_rules import RULES as LOTTERY_RULES
 
@@ -66,4 +66,4 @@ def _claims(recipe: EdgeRecipe) -> Iterator[Problem]:
             )
 
 
-RULES: tuple[Rule, ...] = (_unique, _searches, _one_dense_network, _claims)
+RULES: tuple[Rule, ...] = (_unique, on_one_device, _searches, _one_dense_network, _claims)

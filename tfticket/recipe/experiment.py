@@ -139,6 +139,7 @@ class Experiment:
             store=store,
             listener=listener,
             provenance=provenance,
+            compact=self.recipe.train.distribute == "none",
         )
 
 

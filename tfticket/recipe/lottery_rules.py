@@ -162,10 +162,21 @@ def _task(recipe: LotteryRecipe) -> Iterator[Problem]:
         )
 
 
+def _distribute(recipe: LotteryRecipe) -> Iterator[Problem]:
+    if recipe.train.distribute != "none" and recipe.train.jit in (True, "measure"):
+        yield Problem(
+            "train.distribute",
+            f"can't be combined with jit = {str(recipe.train.jit).lower()}: XLA doesn't find what "
+            "lies on another device. Remove one of them.",
+            ("train.jit",),
+        )
+
+
 RULES: tuple[Rule, ...] = (
     _unique,
     _one_model,
     optimizer,
+    _distribute,
     learning_rate,
     _steps,
     _schedule,

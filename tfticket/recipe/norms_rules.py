@@ -12,6 +12,7 @@ from tfticket.recipe.consistency import (
     learning_rate,
     listed,
     nearest_divisor,
+    on_one_device,
     optimizer,
     twice,
 )
@@ -206,6 +207,7 @@ RULES: tuple[Rule, ...] = (
     _cells,
     _depth,
     optimizer,
+    on_one_device,
     learning_rate,
     _steps,
     _multipliers,

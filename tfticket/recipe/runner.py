@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfticket.data import DataSet
+from tfticket.errors import RunError
 from tfticket.recipe.building import be_deterministic, load_data
 from tfticket.recipe.executors import Executor, Serial
 from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
@@ -52,6 +53,12 @@ def run(
         TFTicketError: for whatever can't be done; what was finished is kept.
     """
     progress, executor = progress or Silence(), executor or Serial()
+    if recipe.train.distribute != "none" and not isinstance(executor, Serial):
+        raise RunError(
+            "Networks that are trained on all devices are trained one after the other. Received: "
+            f"train.distribute = {recipe.train.distribute!r}, and several jobs. Leave one of them "
+            "out."
+        )
     be_deterministic()
     study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
     run.update_environment({**facts(study.data), "execution": executor.facts()})

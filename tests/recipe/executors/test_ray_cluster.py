@@ -86,5 +86,5 @@ def test_without_ray_it_says_how_to_get_it(monkeypatch):
 
 
 def test_there_must_be_a_job():
-    with pytest.raises(RunError, match="at least 1. Received: 0"):
+    with pytest.raises(RunError, match=r"at least 1\. Received: 0"):
         RayCluster(0)

@@ -26,6 +26,7 @@ from tfticket.recipe.building import forget_graphs
 from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.exporting import Exporter
 from tfticket.recipe.kinds.connectivity import scan_connectivity
+from tfticket.recipe.kinds.placing import placed_data, placed_model
 from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.planning import plan as make_plan
 from tfticket.recipe.progress import Plan, Progress
@@ -211,7 +212,7 @@ def search_tickets(experiment: Experiment, run: RunDir, progress: Progress, seed
         progress: Hears of each network.
         seed: The seed.
     """
-    model = experiment.model(seed)
+    model = placed_model(experiment, seed)
     feed = experiment.feed(seed)
     search = experiment.search(
         seed,
@@ -227,7 +228,7 @@ def search_tickets(experiment: Experiment, run: RunDir, progress: Progress, seed
     )
     if search.pending():
         model.fit(
-            **feed.fit_arguments(),
+            **placed_data(model, feed),
             epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
             validation_data=experiment.validation(),
             callbacks=[search, ChunkedFit(feed)],
