@@ -122,10 +122,18 @@ class GroupNorm(ChannelNorm):
         axes, present = self._spatial_axes(rank), self._present(mask, x)
         channel_mean = mean(x, axes, present)
         centered = x - channel_mean
-        variance = mean(ops.square(centered), axes, present)
-        assert self.group_count is not None
-        distance, factor = joined(channel_mean, variance, self.group_count, self.epsilon)
-        return self._finish(centered, factor, distance * factor)
+        channel_variance = mean(ops.square(centered), axes, present)
+        factor, offset = self._join(channel_mean, channel_variance)
+        return self._finish(centered, factor, offset)
+
+    def _join(self, means: Any, variances: Any) -> tuple[Any, Any]:
+        """What normalizes centered channels within their groups: `centered * factor + offset`."""
+        by_example = (-1, *means.shape[1:])
+        by_group = (-1, self.group_count, means.shape[self.axis] // self.group_count)
+        means, variances = ops.reshape(means, by_group), ops.reshape(variances, by_group)
+        distance, factor = joined(means, variances, self.epsilon)
+        factor = ops.broadcast_to(factor, ops.shape(distance))
+        return ops.reshape(factor, by_example), ops.reshape(distance * factor, by_example)
 
     def _fast(self, x: Any) -> Any:
         # Not at inference: files have no need of gradients, and formats lack one of the kernels.

@@ -10,31 +10,24 @@ from keras import ops
 from tfticket.norms.layers.compiler import compiled_by_xla
 
 
-def joined(means: Any, variances: Any, groups: int, epsilon: float) -> tuple[Any, Any]:
+def joined(means: Any, variances: Any, epsilon: float) -> tuple[Any, Any]:
     """What normalizes centered channels within their groups: `(centered + distance) * factor`.
 
     All channels have the same number of positions, so the law of total variance,
     `Var = E[Var_c] + Var[E_c]`, needs no weights.
 
     Args:
-        means: Of each channel, shape (batch, 1, ..., channels, 1, ...): all axes but those of the
-            batch and the channels have length 1.
+        means: Of each channel, shape (batch, groups, channels of a group).
         variances: Of each channel, of that shape.
-        groups: Into how many groups the channels are divided.
         epsilon: Added to the variance of a group.
 
     Returns:
-        `distance` of a channel's mean from that of its group, and `factor`, one over the deviation
-        of the group; both of the shape of `means`.
+        `distance` of a channel's mean from that of its group, of the shape of `means`, and
+        `factor`, one over the deviation of the group, shape (batch, groups, 1).
     """
-    by_example = (-1, *means.shape[1:])
-    channels = max(means.shape[1:])
-    by_group = (-1, groups, channels // groups)
-    means, variances = ops.reshape(means, by_group), ops.reshape(variances, by_group)
-    distances = means - ops.mean(means, axis=-1, keepdims=True)
-    variance = ops.mean(variances + ops.square(distances), axis=-1, keepdims=True)
-    factor = ops.broadcast_to(ops.rsqrt(variance + epsilon), ops.shape(distances))
-    return ops.reshape(distances, by_example), ops.reshape(factor, by_example)
+    distance = means - ops.mean(means, axis=-1, keepdims=True)
+    variance = ops.mean(variances + ops.square(distance), axis=-1, keepdims=True)
+    return distance, ops.rsqrt(variance + epsilon)
 
 
 def group_normalized(x: Any, gamma: Any, beta: Any, groups: int, epsilon: float) -> Any:
@@ -51,25 +44,34 @@ def group_normalized(x: Any, gamma: Any, beta: Any, groups: int, epsilon: float)
         groups: Into how many groups the channels are divided.
         epsilon: Added to the variance of a group.
     """
+    channels = x.shape[-1]
+    grouped, flat = (-1, groups, channels // groups), (-1, 1, channels)
 
     @tf.custom_gradient
     def normalized(x: Any, gamma: Any, beta: Any) -> Any:
         positions = tf.cast(tf.shape(x)[1], x.dtype)
         mean = tf.reduce_mean(x, 1, keepdims=True)
         centered = x - mean
-        variance = _sum_of_squares(centered) / positions
-        distance, factor = joined(mean, variance, groups, epsilon)
-        scale = factor * gamma
+        variance = tf.reshape(_sum_of_squares(centered), grouped) / positions
+        distance, factor = joined(tf.reshape(mean, grouped), variance, epsilon)
+        gammas = tf.reshape(gamma, grouped)
+        scale = factor * gammas
+        shift = distance * scale + tf.reshape(beta, grouped)
+        scale = tf.reshape(scale, flat)
 
         def gradient(upstream: Any) -> tuple[Any, Any, Any]:
-            total = tf.reduce_sum(upstream, 1, keepdims=True)
-            moment = tf.reduce_sum(upstream * centered, 1, keepdims=True) + distance * total
-            pull = _mean_of_groups(gamma * total, groups) * factor / positions
-            slope = -_mean_of_groups(gamma * moment, groups) * factor**3 / positions
-            to_x = upstream * scale + (centered * slope + (distance * slope - pull))
-            return to_x, tf.reduce_sum(moment * factor, (0, 1)), tf.reduce_sum(total, (0, 1))
+            total = tf.reshape(tf.reduce_sum(upstream, 1), grouped)
+            moment = tf.reshape(tf.reduce_sum(upstream * centered, 1), grouped) + distance * total
+            share = factor / positions
+            pull = tf.reduce_mean(gammas * total, -1, keepdims=True) * share
+            slope = -tf.reduce_mean(gammas * moment, -1, keepdims=True) * share * factor**2
+            offset = tf.reshape(distance * slope - pull, flat)
+            slope = tf.reshape(tf.broadcast_to(slope, tf.shape(distance)), flat)
+            to_x = upstream * scale + (centered * slope + offset)
+            to_gamma = tf.reshape(tf.reduce_sum(moment * factor, 0), (channels,))
+            return to_x, to_gamma, tf.reshape(tf.reduce_sum(total, 0), (channels,))
 
-        return centered * scale + (distance * scale + beta), gradient
+        return centered * scale + tf.reshape(shift, flat), gradient
 
     return normalized(x, gamma, beta)
 
@@ -86,11 +88,3 @@ def _sum_of_squares(centered: Any) -> Any:
         return tf.square(norm), lambda upstream: 2.0 * centered * upstream
 
     return squared_norm(centered)
-
-
-def _mean_of_groups(values: Any, groups: int) -> Any:
-    """The mean over each group, for each of its channels; shape (batch, 1, channels)."""
-    channels = values.shape[-1]
-    by_group = tf.reshape(values, (-1, groups, channels // groups))
-    mean = tf.reduce_mean(by_group, -1, keepdims=True)
-    return tf.reshape(tf.broadcast_to(mean, tf.shape(by_group)), (-1, 1, channels))
