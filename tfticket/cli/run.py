@@ -188,9 +188,7 @@ def _run(
 
             executor = make_executor()
             with on_stderr() as progress:
-                runner.run(
-                    recipe, run_dir, data_dir=data_dir, progress=progress, executor=executor
-                )
+                runner.run(recipe, run_dir, data_dir=data_dir, progress=progress, executor=executor)
         click.echo(f"Report: {page.render(run_dir.path)}", err=True)
         click.echo(summarize(run_dir.path).headline, err=True)
 

@@ -16,6 +16,7 @@ RUNS/<recipe>/<run>/
   report/                       can be deleted and made again
   COMPLETE                      the last file; absent = can be resumed
   LOCK                          held by the process that writes the run
+  metrics.lock                  while it is written: held by whoever adds to the table
 ```
 
 A level is finished when its ticket file exists: it is written last and in one step, after the
