@@ -21,6 +21,11 @@ OPEN_SET = "noise=[{kind='open_set', rate=0.2, foreign='npz:other.npz'}]"
         (["noise=[{kind='pair', rate=40}]"], "noise[0].rate: must be a share in [0, 1]"),
         (["methods=[{name='gce', agreement=0.5}]"], "agreement: isn't an option of gce"),
         (["methods=[{name='coteaching', matrix='given'}]", SELECTION], "matrix: isn't an option"),
+        (["methods=[{name='gce', batch='reduced'}]"], "batch: isn't an option of gce"),
+        (
+            ["methods=[{name='decoupling', batch='reduced'}]", "train.jit=true"],
+            'methods[0].batch: can\'t be "reduced" where train.jit is true',
+        ),
         (["methods=['coteaching']"], "selection: must say how examples are held out"),
         (
             ["methods=['incv']", "selection={epochs=6, q=0}"],
@@ -73,3 +78,11 @@ def test_methods_that_are_told_the_noise_need_no_selection():
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(RecipeError, match="3 mistakes"):
         parse(tables("last=3", "seeds=[0, 0]", "methods=['coteaching']"))
+
+
+def test_how_batches_are_gone_through_is_left_out_where_it_is_as_in_the_papers():
+    whole, reduced = recipe(
+        "methods=['decoupling', {name='decoupling', label='other', batch='reduced'}]"
+    ).methods
+    assert "batch" not in whole.model_dump()
+    assert reduced.model_dump()["batch"] == "reduced"

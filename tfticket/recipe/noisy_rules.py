@@ -20,7 +20,7 @@ from tfticket.recipe.noise import noise_problems
 from tfticket.recipe.noisy_cells import noisy_cells
 from tfticket.recipe.noisy_schema import Method, NoisyRecipe
 
-_RAMP = frozenset({"forget_rate", "gradual", "exponent", "formula", "class_floor"})
+_RAMP = frozenset({"forget_rate", "gradual", "exponent", "formula", "class_floor", "batch"})
 _OPTIONS: Mapping[str, frozenset[str]] = {
     "cross_entropy": frozenset(),
     "gce": frozenset({"q"}),
@@ -28,7 +28,7 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "coteaching": _RAMP,
     "coteaching_plus": _RAMP | {"warmup"},
     "jocor": _RAMP | {"agreement"},
-    "decoupling": frozenset({"warmup"}),
+    "decoupling": frozenset({"warmup", "batch"}),
     "incv": _RAMP - {"forget_rate"} | {"warmup"},
     "held_out": frozenset(),
 }
@@ -67,6 +67,16 @@ def _options(recipe: NoisyRecipe) -> Iterator[Problem]:
                     f"isn't an option of {method.name}. Remove it.",
                     (f"methods[{number}].name",),
                 )
+
+
+def _batches(recipe: NoisyRecipe) -> Iterator[Problem]:
+    for number, method in enumerate(recipe.methods):
+        if method.batch == "reduced" and recipe.train.jit is True:
+            yield Problem(
+                f"methods[{number}].batch",
+                'can\'t be "reduced" where train.jit is true: XLA needs shapes that are known.',
+                ("train.jit",),
+            )
 
 
 def _selection(recipe: NoisyRecipe) -> Iterator[Problem]:
@@ -149,6 +159,7 @@ RULES: tuple[Rule, ...] = (
     _unique,
     _rates,
     _options,
+    _batches,
     _selection,
     optimizer,
     on_one_device,

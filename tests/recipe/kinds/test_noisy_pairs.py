@@ -88,3 +88,17 @@ def test_each_method_has_its_loss_and_its_update(study, branch, update, loss):
         np.testing.assert_allclose(pair.loss.transition, split.estimate.matrix)
     if branch == "given":
         np.testing.assert_allclose(pair.loss.transition, corruption.realized)
+
+
+def test_batches_are_reduced_where_it_is_asked_for_and_then_without_xla():
+    methods = "methods=['decoupling', {name='decoupling', label='reduced', batch='reduced'}]"
+    experiment = NoisyExperiment.load(recipe(methods, "train.jit='auto'"))
+    corruption = experiment.corruption(0, experiment.recipe.noise[0])
+    made = [
+        make_pair(experiment, cell, 0, forget_rate=0.0, corruption=corruption, split=None)
+        for cell in noisy_cells(experiment.recipe)
+    ]
+    assert [(pair.batch, pair.jit_compile) for pair in made] == [
+        ("whole", True),
+        ("reduced", False),
+    ]

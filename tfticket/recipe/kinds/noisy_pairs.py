@@ -113,6 +113,7 @@ def make_pair(
         warmup_epochs=0 if method.name == "incv" else method.warmup,
         agreement=method.agreement,
         class_floor=method.class_floor,
+        batch=method.batch,
     )
     pair.compile(
         innermost_optimizer(first),
@@ -120,7 +121,7 @@ def make_pair(
         second_optimizer=innermost_optimizer(second),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         steps_per_execution=train.evaluate_every,
-        jit_compile=first.jit_compile,
+        jit_compile=pair.supports_jit and first.jit_compile,
     )
     return pair
 
