@@ -20,6 +20,7 @@ optimizer = { name = "adam" }
 learning_rate = 0.01
 steps = 60
 evaluate_every = 30
+jit = false
 
 [[search]]
 structure = "unstructured"
