@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import keras
@@ -21,6 +22,9 @@ class StandIn(Protocol):
     def push(self) -> None:
         """Called after each chunk: the model must be as if it had been trained itself."""
 
+
+# Numbers to train from which on one pass over them is worth what XLA takes to compile the update.
+_MANY = 1_000_000
 
 _Chunk = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
@@ -140,7 +144,8 @@ def _chunk_function(model: keras.Model | StandIn, feed: Feed, *, jit: bool) -> _
     """A function of indices (steps, batch_size), int32, and steps (steps,), int64."""
 
     def step(indices: tf.Tensor, number: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model.train_step(feed.gather(indices, number))
+        with contextlib.nullcontext() if jit else _update_in_one_pass(model):
+            return model.train_step(feed.gather(indices, number))
 
     one = _compiled(step, feed, jit=False)
     # XLA for a CPU runs a convolution in a loop many times slower than one outside of it.
@@ -158,6 +163,50 @@ def _chunk_function(model: keras.Model | StandIn, feed: Feed, *, jit: bool) -> _
         return tf.while_loop(lambda i, _: i < count, body, (tf.constant(0), logs))[1]
 
     return tf.function(chunk, jit_compile=jit and not inside, autograph=False)
+
+
+@contextlib.contextmanager
+def _update_in_one_pass(model: keras.Model | StandIn) -> Iterator[None]:
+    """While a step is traced: lets XLA compile the optimizer's update, masks included.
+
+    Keras' optimizers go over all weights and slots a dozen times a step, and masks once more. Fused
+    into one pass this is a tenth of a step of Conv-2, whose convolutions XLA would make slower. The
+    results differ by rounding.
+    """
+    optimizer = model.optimizer if isinstance(model, keras.Model) else None
+    if not isinstance(optimizer, keras.optimizers.Optimizer) or not _has_plain_update(optimizer):
+        yield
+        return
+    hooked = vars(optimizer).get("apply")
+    apply = optimizer.apply
+
+    def apply_compiled(grads: Any, trainable_variables: Any = None) -> Any:
+        variables = list(trainable_variables or optimizer._trainable_variables)
+        count = sum(variable.value.shape.num_elements() for variable in variables)
+        if count < _MANY or not all(isinstance(grad, tf.Tensor) for grad in grads):
+            return apply(grads, trainable_variables)
+
+        @tf.function(jit_compile=True, autograph=False)
+        def update(*grads: tf.Tensor) -> None:
+            apply(list(grads), variables)
+
+        return update(*grads)
+
+    optimizer.apply = apply_compiled
+    try:
+        yield
+    finally:
+        del optimizer.apply
+        if hooked is not None:
+            optimizer.apply = hooked
+
+
+def _has_plain_update(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an update is nothing but arithmetic, on a machine where this was measured."""
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if scaled or optimizer.use_ema or optimizer.gradient_accumulation_steps:
+        return False
+    return all(device.device_type == "CPU" for device in tf.config.list_physical_devices())
 
 
 def _compiled(step: _Chunk, feed: Feed, *, jit: bool) -> Any:
