@@ -56,7 +56,7 @@ _BATCH = keras.layers.BatchNormalization
 _GROUPS = (*_AFFINE, "groups", "channels_per_group")
 _KINDS: dict[str, _Kind] = {
     "none": _Kind(None, options=()),
-    # Ioffe & Szegedy, arXiv:1502.03167.
+    # Ioffe & Szegedy, arXiv:1502.03167. Keras' layer, computed by the fused kernel.
     "batch": _Kind(FusedBatchNorm, defaults=_MOVING),
     # Ioffe, arXiv:1702.03275. Its clips are widened by hand in the course of training; constant
     # ones are those of Wu & He, arXiv:1803.08494, section 4.1.

@@ -65,6 +65,8 @@ def swap_norm(
     to `match` a trained network stays close to what it was, and has less to learn again. Without,
     `tfticket.statistics.recalibrate` measures moving statistics where they are new.
 
+    From Keras' BatchNormalization to `batch` it is the same norm, trained in less time.
+
     With `ws_group`, convolutions right before a norm get standardized weights; when it is swapped
     for another kind they lose them again. With `none`, an `Identity` of the same name takes the
     norm's place, so that a norm can be put back: choose it with `where`.
