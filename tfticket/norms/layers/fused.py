@@ -37,8 +37,8 @@ def fused_inference() -> Iterator[None]:
 class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
     """Keras' BatchNormalization, faster at training.
 
-    Keras takes moments, normalizes and goes back by a dozen operations, each of which reads and
-    writes the whole tensor; here it is one kernel forward and one back. Weights, their names and
+    Keras takes moments, normalizes and goes back by many operations, each of which goes through the
+    whole tensor; here it is one kernel forward and one back. Weights, their names and
     order, the config, automatic names and all results are those of Keras up to rounding, also the
     biased variance in the moving average: that of the kernel is n / (n - 1) times as large.
     Gradients of gradients are *not* Keras', which lack a term, since `tf.nn.moments` stops the

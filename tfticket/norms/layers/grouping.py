@@ -33,9 +33,9 @@ def joined(means: Any, variances: Any, epsilon: float) -> tuple[Any, Any]:
 def group_normalized(x: Any, gamma: Any, beta: Any, groups: int, epsilon: float) -> Any:
     """`gamma * normalized + beta`, with a gradient written out.
 
-    Each pass over the images costs as much as the next, whatever it computes, so what counts is how
-    many there are: four forward and five back here, where differentiating the forward pass takes
-    twice as many. Squares are of centered values, so large means cost no precision.
+    Nearly all of the time goes into passes over the images, so what counts is how many there are:
+    five forward and seven back, fewer than when the forward pass is differentiated. Squares are of
+    centered values, so large means cost no precision.
 
     Args:
         x: Floats of shape (batch, positions, channels), float32 or float64.
