@@ -81,4 +81,4 @@ def test_more_processors_than_there_are_are_refused(capsys):
 
 def test_an_unknown_benchmark_is_refused_with_those_there_are(capsys):
     assert main(["bench", "speed"]) == 2
-    assert "there is no speed; there are tracker, group_norm, coteach" in capsys.readouterr().err
+    assert "there is no speed; there are lenet, masks_lenet, masks_conv2" in capsys.readouterr().err

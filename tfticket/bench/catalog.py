@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tfticket.bench import lenet, noisy, norms, pruning, searches
+from tfticket.bench import convs, jobs, late, lenet, masks, noisy, norms, pruning, searches
 from tfticket.bench.paired import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for module in (lenet, searches, pruning, norms, noisy)
+    for module in (lenet, masks, convs, searches, late, jobs, pruning, norms, noisy)
     for benchmark in module.BENCHMARKS
 }

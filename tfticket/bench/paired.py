@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from tfticket.bench import memory
 from tfticket.bench.tasks import Time, UnavailableError
@@ -34,8 +34,9 @@ class Benchmark:
         rounds: How often each is run, after one run to warm up.
         before_memory: Makes what runs before memory is counted: a task of the same kind and next to
             no size, so that what any of them needs isn't counted. None: memory isn't measured.
-        goals: The largest ratio of processor time that we want, by the other's name.
+        goals: The largest ratio that we want, by the other's name.
         warm_up: Whether each is run once before it counts; a whole process needn't be.
+        goals_of: Which time the goals are of: of whole processes and of several at once, wall time.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Benchmark:
     before_memory: Callable[[], Task] | None = None
     goals: Mapping[str, float] = field(default_factory=dict)
     warm_up: bool = True
+    goals_of: Literal["cpu", "wall"] = "cpu"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Comparison:
         memory_bytes: How much the peak of a fresh process rises; empty where it isn't measured.
         memory_ratios: Ratios of these.
         variable_bytes: Size of all Keras variables; empty where memory isn't measured.
-        goals: The largest ratio of processor time that was wanted.
+        goals: The largest ratio that was wanted.
+        goals_of: Of which time.
         absent: Who couldn't take part, and why.
     """
 
@@ -95,6 +98,7 @@ class Comparison:
     variable_bytes: Mapping[str, int]
     goals: Mapping[str, float] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
+    goals_of: Literal["cpu", "wall"] = "cpu"
 
 
 def compare(benchmark: Benchmark) -> Comparison:
@@ -117,6 +121,7 @@ def compare(benchmark: Benchmark) -> Comparison:
         variable_bytes={name: found[-1].variable_bytes for name, found in uses.items()},
         goals={name: goal for name, goal in benchmark.goals.items() if name in cpu},
         absent=absent,
+        goals_of=benchmark.goals_of,
     )
 
 

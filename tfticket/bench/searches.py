@@ -85,6 +85,7 @@ def benchmark(name: str, networks: int, *, rounds: int, goals: tuple[float, floa
         rounds=rounds,
         goals=dict(zip(others, goals, strict=True)),
         warm_up=False,
+        goals_of="wall",
     )
 
 

@@ -121,7 +121,10 @@ def _print(result: Comparison) -> None:
             parts.append(f"memory {_ratio(result.memory_ratios[name])}")
         if name in result.goals:
             goal = result.goals[name]
-            parts.append(f"goal {goal:g}, {'met' if ratio.median <= goal else 'not met'}")
+            seen = ratio if result.goals_of == "cpu" else result.wall_ratios[name]
+            kind = "CPU" if result.goals_of == "cpu" else "wall"
+            met = "met" if seen.median <= goal else "not met"
+            parts.append(f"goal {goal:.3g} {kind}, {met}")
         click.echo(f"  ratio to {name}: {', '.join(parts)}")
     for name, reason in result.absent.items():
         click.echo(f"  {name} didn't take part: {reason}")
