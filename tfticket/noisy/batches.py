@@ -111,7 +111,9 @@ class ReducedBatch(BatchPasses):
     samples are selected under moving statistics and without dropout, and normalized with what was
     kept alone. Without these two it is the same as with whole batches, up to rounding.
 
-    How many are kept changes from step to step, and so do shapes: not for XLA.
+    How many are kept changes from step to step, and so do shapes. XLA would compute with the
+    largest there can be, and nothing would be saved, so it is refused; dense networks, which it
+    suits, are faster with whole batches.
     """
 
     static = False

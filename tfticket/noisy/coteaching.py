@@ -64,10 +64,9 @@ class CoTeaching(PairModel):
         class_floor: Smallest share of each class in a batch that is kept, in [0, 1], and at least
             one of each; 0 is no floor, as in the paper. For imbalanced data.
         batch: `whole`, as in the paper; or `reduced`: a forward pass in inference mode selects, and
-            networks are trained on what was selected alone. This takes less time from forget rates
-            of about a third on, without XLA, and is another algorithm: see
-            `tfticket.noisy.batches.ReducedBatch`. Metrics of `compile` are then of the inference
-            pass.
+            networks are trained on what was selected alone. Networks of convolutions take less time
+            then from forget rates of about a third on; it is another algorithm, see
+            `tfticket.noisy.batches.ReducedBatch`. Metrics of `compile` are of the inference pass.
         outputs: What the networks give: `logits`, `probabilities`, or `values` of a regression;
             None looks at the last layer of the first, which must then be Sequential or Functional.
         steps_per_epoch: Where training isn't by `fit`, or its data has no known length.
