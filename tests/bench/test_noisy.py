@@ -16,7 +16,7 @@ from tfticket.bench.noisy import (
 pytestmark = pytest.mark.usefixtures("seeded")
 
 CONV = Setting(
-    "conv4",
+    "conv2",
     (8, 8, 3),
     {"width": 0.1, "norm": "batch"},
     chunk_steps=2,

@@ -146,7 +146,8 @@ def test_equal_probabilities_make_no_suspect():
 def incv(**changes):
     def build(seed):
         model = mlp((6, 3))
-        model.compile(keras.optimizers.Adam(0.05), logits_loss())
+        # Step by step in Python: a trace takes longer than the few steps.
+        model.compile(keras.optimizers.Adam(0.05), logits_loss(), run_eagerly=True)
         return model
 
     return INCV(build, **{"epochs": 1, "iterations": 2, "batch_size": 8, **changes})
@@ -271,6 +272,12 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Networks aren't compiled by XLA, which takes longer than their few steps."""
+    monkeypatch.setattr("tfticket.models.jit_choice", lambda model, jit: False)
+
+
 def save(path, x, y):
     np.savez(path, x_train=x, y_train=y, x_test=x[:2], y_test=y[:2])
 
@@ -297,6 +304,7 @@ def test_data_that_no_command_takes(folder, capsys, command, name):
     assert not Path("made.npz").exists()
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_when_every_label_is_wrong_there_is_none_to_recall(folder, capsys):
     asked = ["noise", "diagnose", "npz:ok.npz", *NETWORK, "--rate", "1"]
     assert main(asked) == 0
@@ -335,6 +343,7 @@ def test_three_examples_and_rates_of_nothing_and_of_everything(folder, capsys):
     assert "[0, 1]" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("limit", ["4", "40"])
 def test_two_classes_that_were_not_learned_are_said_not_to_be(folder, capsys, limit):
     asked = ["npz:two.npz", *NETWORK, "--limit", limit, "-o", "out", "--json"]

@@ -78,12 +78,12 @@ def test_pruned_weights_are_zero_after_every_batch(training, owner):
     x, y = helpers.batch(examples=64)
     model = helpers.Subclassed() if owner == "callback" else helpers.mlp((6, 12, 3))
     model(x)
-    # Moments, averages and the traced step of a denser phase are there already.
-    helpers.compiled(model, make_optimizer(), **options).fit(x, y, batch_size=8, verbose=0)
     mask = helpers.random_mask(model)
     kept = KeepMask(mask)
-    if owner == "wrapper":
+    if owner == "wrapper":  # a copy of the weights, with an optimizer of its own
         model, kept = helpers.compiled(sparsify(model, mask), make_optimizer(), **options), None
+    else:  # moments, averages and the traced step of a denser phase are there already
+        helpers.compiled(model, make_optimizer(), **options).fit(x, y, batch_size=8, verbose=0)
     before = helpers.values(model)
 
     leaks = CountLeaks(mask)
