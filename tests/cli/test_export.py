@@ -44,8 +44,10 @@ def test_options_that_belong_to_another_source_are_refused(
 
 @pytest.fixture(scope="module")
 def model(exported_network, tmp_path_factory):
-    """A trained network as a `.keras` file, and its ticket beside it."""
-    return exported_network(tmp_path_factory.mktemp("model"))
+    """A trained network as a `.keras` file, its ticket beside it; its files are timed briefly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfticket.export.latency._ROUNDS", 3)
+        yield exported_network(tmp_path_factory.mktemp("model"))
 
 
 def test_a_model_file_becomes_the_best_file_for_a_target(model, capsys):

@@ -1,5 +1,22 @@
 import pytest
 
+from tfticket.export import latency
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_rounds():
+    """Files are timed in three rounds: few tests care who is faster. How many there are else."""
+    with pytest.MonkeyPatch.context() as patch:
+        rounds = latency._ROUNDS
+        patch.setattr(latency, "_ROUNDS", 3)
+        yield rounds
+
+
+@pytest.fixture
+def timed_in_full(usual_rounds, monkeypatch):
+    """Files are timed as users have them timed."""
+    monkeypatch.setattr(latency, "_ROUNDS", usual_rounds)
+
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):

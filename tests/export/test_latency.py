@@ -3,6 +3,8 @@ import pytest
 from tfticket.errors import ExportError
 from tfticket.export import latency
 
+pytestmark = pytest.mark.usefixtures("timed_in_full")
+
 
 def test_both_files_are_measured(exported):
     content = {name: report.path.read_bytes() for name, report in exported.reports.items()}

@@ -16,7 +16,7 @@ from tfticket.export import latency
 from tfticket.export.dense_encoding import encode_dense_layers
 from tfticket.export.sparse_fc import best_way, sparsify_dense_layers
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = pytest.mark.usefixtures("seeded", "timed_in_full")
 
 
 @pytest.fixture(scope="module")

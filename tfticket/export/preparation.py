@@ -67,8 +67,8 @@ def prepare(
     """
     check_exportable(model)
     own = get_mask(model) if masked_layers(model) else mask
-    check_pruned(own, {key: kernel.numpy() for key, kernel in kernels_of(strip(model)).items()})
     plain = strip(model)
+    check_pruned(own, {key: kernel.numpy() for key, kernel in kernels_of(plain).items()})
     if statistics is not None:
         recalibrate(plain, statistics)
     folded = fold_batch_norm(plain)
