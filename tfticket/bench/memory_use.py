@@ -1,0 +1,130 @@
+"""Benchmarks of memory: what training on images in memory adds to a process, and what levels add.
+
+`memory`: random bytes in the shape of CIFAR-10 and `fit` of a small dense network on them. A
+process that has done the same with a thousand images is where counting begins. Expected are the
+bytes of the images, 146.5 MiB, and next to nothing besides. Keras' `fit` is given floats, four
+bytes a pixel, and copies them.
+
+`memory_levels`: a search with 12 levels against one with 3, where tickets and end states are files,
+as in runs. A search with one level is where counting begins: more levels should add nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tfticket import data
+from tfticket.bench.fits import compiled
+from tfticket.bench.paired import Benchmark, Task
+from tfticket.bench.workloads import CLASSES, Workload
+from tfticket.data.alignment import aligned_empty
+from tfticket.data.dataset import Split
+from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.kinds.lottery import search_tickets
+from tfticket.recipe.lottery_schema import LotteryRecipe
+from tfticket.recipe.parsing import parse
+from tfticket.recipe.progress import Silence
+from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.session import writing
+
+_CHUNK = 100
+_PART = 1000  # images that are drawn at a time
+_CIFAR10 = Workload("lenet_300_100", (32, 32, 3), 50_000, 100, steps=500, chunk_steps=_CHUNK)
+_FEW = Workload("lenet_300_100", (32, 32, 3), 1000, 100, steps=500, chunk_steps=_CHUNK)
+
+
+def examples(workload: Workload) -> Split:
+    """Random images that lie in memory as `data.load` leaves them, made without a second copy."""
+    rng = np.random.default_rng(0)
+    shape = (workload.examples, *workload.input_shape)
+    x, y = aligned_empty(shape, np.uint8), aligned_empty(shape[:1], np.int32)
+    for start in range(0, workload.examples, _PART):
+        part = x[start : start + _PART]
+        part[...] = rng.integers(0, 256, part.shape, "uint8")
+    y[...] = rng.integers(0, CLASSES, workload.examples)
+    return Split(x, y)
+
+
+def chunked_fit(workload: Workload) -> Task:
+    """Ours: the images are made, and an epoch of them is trained."""
+
+    def fit() -> None:
+        feed = data.Feed(
+            examples(workload),
+            batch_size=workload.batch_size,
+            seed=0,
+            chunk_steps=workload.chunk_steps,
+            scale=1 / 255,
+        )
+        model = compiled(workload, steps_per_execution=workload.chunk_steps)
+        epochs = workload.steps // workload.chunk_steps
+        callbacks = [data.ChunkedFit(feed)]
+        model.fit(**feed.fit_arguments(), epochs=epochs, callbacks=callbacks, verbose=0)
+
+    return fit
+
+
+def array_fit(workload: Workload) -> Task:
+    """Keras' way: an array of floats, from the same bytes."""
+
+    def fit() -> None:
+        split = examples(workload)
+        x = np.divide(split.x, 255, dtype=np.float32)
+        compiled(workload).fit(x, split.y, batch_size=workload.batch_size, verbose=0)
+
+    return fit
+
+
+def search(levels: int) -> Task:
+    """A search of a recipe in a run directory, which is thrown away."""
+    raw = {
+        "kind": "lottery",
+        "title": "Levels",
+        "seeds": [0],
+        "data": {"name": "digits"},
+        "model": {"name": "lenet_300_100", "width": 4.0},
+        "train": {
+            "optimizer": {"name": "adam"},
+            "learning_rate": 1e-3,
+            "steps": 100,
+            "evaluate_every": 50,
+        },
+        "lottery": {"levels": levels},
+    }
+
+    def run() -> None:
+        recipe = parse(raw, name="levels")
+        assert isinstance(recipe, LotteryRecipe)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            writing(RunDir(Path(folder) / "run"), recipe, toml=b"") as opened,
+        ):
+            search_tickets(Experiment.load(recipe), opened, Silence(), 0)
+
+    return run
+
+
+BENCHMARKS = (
+    Benchmark(
+        "memory",
+        "memory of an epoch on 50,000 images of 32x32x3 bytes, 146.5 MiB, held in memory",
+        {
+            "Feed and ChunkedFit": lambda: chunked_fit(_CIFAR10),
+            "Keras fit of floats": lambda: array_fit(_CIFAR10),
+        },
+        rounds=1,
+        before_memory=lambda: chunked_fit(_FEW),
+        warm_up=False,
+    ),
+    Benchmark(
+        "memory_levels",
+        "memory of a search with 12 levels against one with 3",
+        {"12 levels": lambda: search(12), "3 levels": lambda: search(3)},
+        rounds=1,
+        before_memory=lambda: search(1),
+        warm_up=False,
+    ),
+)
