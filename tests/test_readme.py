@@ -15,7 +15,9 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
-@pytest.mark.parametrize("code", EXAMPLES, ids=["search", "sparsify", "norms", "noisy", "export"])
+@pytest.mark.parametrize(
+    "code", EXAMPLES, ids=["search", "sparsify", "norms", "noisy", "export", "chunks"]
+)
 def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
