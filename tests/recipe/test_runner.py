@@ -27,13 +27,13 @@ model = { name = "lenet_300_100", width = 0.1, dropout = 0.1 }
 [train]
 optimizer = { name = "sgd", momentum = 0.9 }
 learning_rate = 0.1
-steps = 1_000
-evaluate_every = 250
+steps = 400
+evaluate_every = 100
 jit = false
 
 [lottery]
 levels = 2
-rewind_step = 250
+rewind_step = 100
 optimizer_state = "restore"
 
 [controls]
@@ -105,7 +105,7 @@ def test_a_run_says_what_it_will_do_before_it_does_it(undisturbed):
     plan = dict(told.calls)["plan"]
     assert plan.title == "Hard luck"
     assert plan.branches == {"ticket": (0, 1, 2), "shuffle": (1,)}
-    assert plan.steps_left == plan.steps_total == 2 * (1000 + 3 * 750)
+    assert plan.steps_left == plan.steps_total == 2 * (400 + 3 * 300)
     assert plan.seconds > 0
     assert [what for kind, what in told.calls if kind == "end"][:4] == [
         (0, "ticket", 0),
