@@ -17,8 +17,8 @@ data = { name = "digits", batch_size = 20, validation = 40, limit = 200 }
 model = { name = "lenet_300_100", width = 0.1 }
 
 [train]
-optimizer = { name = "adam" }
-learning_rate = 0.005
+optimizer = { name = "sgd", momentum = 0.9 }
+learning_rate = 0.1
 steps = 20
 evaluate_every = 10
 jit = false

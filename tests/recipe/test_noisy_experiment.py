@@ -54,7 +54,7 @@ def test_networks_of_a_seed_differ_by_name(experiment):
 
 
 def test_networks_that_look_at_labels_may_have_a_schedule_of_their_own(experiment):
-    assert float(experiment.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.005)
+    assert float(experiment.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.1)
     own = 'selection={epochs=6, learning_rate={schedule="linear", initial=0.2, decay_steps=9}}'
     given = NoisyExperiment.load(recipe("methods=['incv']", own))
     assert float(given.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.2)

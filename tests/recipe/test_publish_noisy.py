@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -24,14 +25,22 @@ def run(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def reported(run, tmp_path_factory):
+    """The same with its report. Not to be changed."""
+    copy = shutil.copytree(run.path, tmp_path_factory.mktemp("reported") / "tiny_noisy" / "default")
+    render(copy)
+    return RunDir(copy)
+
+
 def test_without_a_report_there_is_nothing_to_publish(run, tmp_path):
     with pytest.raises(RunError, match="Make it by `tfticket report"):
         publish(run.path, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_card_says_what_the_run_holds(run, tmp_path):
-    render(run.path)
+def test_the_card_says_what_the_run_holds(reported, tmp_path):
+    run = reported
     folder = publish(run.path, tmp_path)
     card = json.loads((folder / CARD).read_text())
     files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
@@ -51,8 +60,8 @@ def test_the_card_says_what_the_run_holds(run, tmp_path):
             assert header["receipt"]["realized_rate"] == pytest.approx(0.3, abs=0.01)
 
 
-def test_the_card_has_a_table_of_results_and_of_rates(run, tmp_path):
-    render(run.path)
+def test_the_card_has_a_table_of_results_and_of_rates(reported, tmp_path):
+    run = reported
     folder = publish(run.path, tmp_path)
     card = json.loads((folder / CARD).read_text())
     assert {"name": "digits", **card["data"]} == run.environment_facts()["data"]
@@ -83,10 +92,10 @@ def test_the_card_has_a_table_of_results_and_of_rates(run, tmp_path):
 
 
 @pytest.mark.parametrize("older", [{"complete": False}, {"seeds": [0]}, {"trainings": []}])
-def test_a_report_from_before_the_end_of_the_run_is_refused(run, tmp_path, older):
-    render(run.path)
+def test_a_report_from_before_the_end_of_the_run_is_refused(reported, tmp_path, older):
+    run, folder = RunDir(shutil.copytree(reported.path, tmp_path / "run")), tmp_path / "published"
     path = run.report / "summary.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | older))
     with pytest.raises(RunError, match="Make it again by `tfticket report"):
-        publish(run.path, tmp_path)
-    assert not list(tmp_path.iterdir())
+        publish(run.path, folder)
+    assert not folder.exists()

@@ -83,7 +83,7 @@ def test_each_method_has_its_loss_and_its_update(study, branch, update, loss):
     )
     assert pair.rule.update == update
     assert isinstance(pair.loss, loss)
-    assert [float(o.learning_rate) for o in (pair.optimizer,)] == pytest.approx([0.005])
+    assert [float(o.learning_rate) for o in (pair.optimizer,)] == pytest.approx([0.1])
     if branch == "forward":
         np.testing.assert_allclose(pair.loss.transition, split.estimate.matrix)
     if branch == "given":
