@@ -19,8 +19,8 @@ SMALL = (
     "data.limit=200",
     "data.validation=200",  # of one shape with the test data: one trace less
     "data.batch_size=32",
-    "train.optimizer={name='adam'}",
-    "train.learning_rate=0.01",
+    "train.optimizer={name='sgd', momentum=0.9}",
+    "train.learning_rate=0.1",
     "train.steps=2",
     "train.evaluate_every=1",
     "train.jit=false",
