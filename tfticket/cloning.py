@@ -11,6 +11,9 @@ from keras.src.models.functional import Functional
 from tfticket.errors import ModelError
 from tfticket.state import variable_owners
 
+HALF = ("float16", "bfloat16")
+"""Types that a model may compute in and that lose digits."""
+
 Convert = Callable[[keras.Layer], keras.Layer | None]
 """Makes the layer that stands in the copy for one of the model; None leaves it out."""
 
@@ -83,7 +86,7 @@ def in_full_precision(model: keras.Model) -> keras.Model:
         model: A copy; it is changed.
     """
     for layer in model._flatten_layers():
-        if layer.compute_dtype in ("float16", "bfloat16"):
+        if layer.compute_dtype in HALF:
             layer.dtype_policy = "float32"
     return model
 

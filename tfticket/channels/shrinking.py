@@ -13,9 +13,9 @@ from tfticket.channels.flow import Flow
 from tfticket.channels.rebuild import rebuild
 from tfticket.channels.removal import Removal
 from tfticket.channels.roles import Role
-from tfticket.cloning import in_full_precision
+from tfticket.cloning import HALF, in_full_precision
 from tfticket.errors import InvariantError
-from tfticket.sparsity.convert import strip
+from tfticket.sparsity.convert import masked_layers, strip
 from tfticket.state import kernels_of, named_layers
 
 _EXAMPLES = 4
@@ -89,9 +89,9 @@ def shrink(model: keras.Model) -> Shrunk:
         ModelError: for a subclassed model.
         InvariantError: when the answers differ, which would be a mistake of this function.
     """
-    plain = in_full_precision(strip(model))
+    plain = model if _is_plain(model) else _plain_copy(model)
     if not any((kernel.numpy() == 0).any() for kernel in kernels_of(plain).values()):
-        return _as_it_is(plain)
+        return _as_it_is(_plain_copy(model))
     flow = Flow(plain)
     constants = Constants(flow)
     removal = Removal(flow, constants)
@@ -113,6 +113,16 @@ def shrink(model: keras.Model) -> Shrunk:
         max_difference=difference,
         alarms=_alarms(changes, dead),
     )
+
+
+def _is_plain(model: keras.Model) -> bool:
+    """Whether it can be read as it is; a copy takes half of the time that all of this takes."""
+    half = any(layer.compute_dtype in HALF for layer in model._flatten_layers())
+    return not half and not masked_layers(model)
+
+
+def _plain_copy(model: keras.Model) -> keras.Model:
+    return in_full_precision(strip(model))
 
 
 def _as_it_is(plain: keras.Model) -> Shrunk:
