@@ -12,6 +12,7 @@ too much memory or time is told of and stops no other. What is in the file alrea
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,12 @@ def export_one(name: str) -> dict[str, object]:
     }
 
 
+def _reason(status: int, lines: list[str]) -> str:
+    if status == -signal.SIGKILL:
+        return "ended by SIGKILL: the system does that when memory is short"
+    return (lines or [f"exit status {status}"])[-1]
+
+
 def main(output: Path, wanted: list[str]) -> None:
     """Exports all networks that aren't in the file yet."""
     results = json.loads(output.read_text()) if output.is_file() else {}
@@ -89,7 +96,7 @@ def main(output: Path, wanted: list[str]) -> None:
             found = (
                 json.loads(done.stdout.splitlines()[-1])
                 if done.returncode == 0
-                else {"failure": (lines or [f"exit status {done.returncode}"])[-1]}
+                else {"failure": _reason(done.returncode, lines)}
             )
         except subprocess.TimeoutExpired:
             found = {"failure": f"took longer than {_SECONDS} s here"}

@@ -49,6 +49,20 @@ def samples(count=16):
     return batch(examples=count)
 
 
+def two_inputs():
+    """A regression from two inputs with names."""
+    inputs = {"a": keras.Input((2,), name="a"), "b": keras.Input((3,), name="b")}
+    joined = layers.Concatenate()([inputs["a"], inputs["b"]])
+    return keras.Model(inputs, layers.Dense(1)(joined))
+
+
+def regression_samples(count=16):
+    """For `two_inputs`."""
+    rng = np.random.default_rng(0)
+    x = {"a": rng.normal(size=(count, 2)), "b": rng.normal(size=(count, 3))}
+    return x, rng.normal(size=(count, 1))
+
+
 def softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tfticket import data, models
+from tfticket.channels.flow import Flow
 from tfticket.channels.silent import Silent
 from tfticket.channels.subnetwork import subnetwork
 from tfticket.data import ChunkedFit, Feed, Split
@@ -196,8 +197,7 @@ def test_little_is_not_worth_a_compilation(monkeypatch):
     mask = random_mask(model, 0.03)
     bound(model, mask)
     small = subnetwork(model)
-    saved = small.size - small.size_left
-    monkeypatch.setattr(module, "_WORTHWHILE", saved * STEPS)
+    monkeypatch.setattr(module, "_WORTHWHILE", small.left_out * STEPS)
     assert compact(model, mask, STEPS) is not None
     assert compact(model, mask, STEPS - 1) is None
 
@@ -218,9 +218,10 @@ def test_a_unit_that_gives_its_bias_is_not_silent():
     kernel[:, :2] = 0
     hidden.kernel.assign(kernel)
     hidden.bias.assign([0.0, 0.5, 0.0])
-    small = subnetwork(model)
-    assert small.model.get_layer("hidden").units == 2  # the first is silent, the second learns
-    assert isinstance(Silent, type)
+    flow = Flow(model)
+    (outputs,) = [step.output for step in flow.steps if step.operation is hidden]
+    assert np.array_equal(Silent(flow).of(outputs), [0, np.nan, np.nan], equal_nan=True)
+    assert subnetwork(model).model.get_layer("hidden").units == 2
 
 
 def test_nothing_dead_nothing_left_out():

@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import batch, leaked, logits_loss, mlp, noisy_convnet, random_mask
-from small_pair import assert_same, compiled_pair, fit, pair, samples, state
+from small_pair import (
+    assert_same,
+    compiled_pair,
+    fit,
+    pair,
+    regression_samples,
+    samples,
+    state,
+    two_inputs,
+)
 
 from tfticket import models
 from tfticket.errors import ModelError
@@ -154,16 +163,10 @@ def test_pruned_weights_stay_zero():
 
 
 def test_several_inputs():
-    def network():
-        inputs = {"a": keras.Input((2,), name="a"), "b": keras.Input((3,), name="b")}
-        joined = layers.Concatenate()([inputs["a"], inputs["b"]])
-        return keras.Model(inputs, layers.Dense(1)(joined))
-
-    rng = np.random.default_rng(0)
-    x = {"a": rng.normal(size=(16, 2)), "b": rng.normal(size=(16, 3))}
-    model = pair(network(), network(), outputs="values", forget_rate=0.25, batch="reduced")
+    x, y = regression_samples()
+    model = pair(two_inputs(), two_inputs(), outputs="values", forget_rate=0.25, batch="reduced")
     model.compile("sgd", "mse")
-    assert fit(model, x, rng.normal(size=(16, 1)))["keep_rate"] == [0.75]
+    assert fit(model, x, y)["keep_rate"] == [0.75]
 
 
 def test_a_file_goes_on_with_the_same_bits(tmp_path):

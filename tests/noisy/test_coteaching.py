@@ -4,7 +4,17 @@ import keras
 import numpy as np
 import pytest
 from helpers import Subclassed, batch, compiled, logits_loss, mlp, noisy_convnet
-from small_pair import assert_same, compiled_pair, fit, pair, samples, softmax, state
+from small_pair import (
+    assert_same,
+    compiled_pair,
+    fit,
+    pair,
+    regression_samples,
+    samples,
+    softmax,
+    state,
+    two_inputs,
+)
 
 from tfticket.errors import DataError, ModelError
 from tfticket.noisy.coteaching import CoTeaching
@@ -294,16 +304,10 @@ def test_subclassed_networks(tmp_path):
 
 
 def test_regression_and_several_inputs():
-    def network():
-        inputs = {"a": keras.Input((2,), name="a"), "b": keras.Input((3,), name="b")}
-        joined = layers.Concatenate()([inputs["a"], inputs["b"]])
-        return keras.Model(inputs, layers.Dense(1)(joined))
-
-    rng = np.random.default_rng(0)
-    x = {"a": rng.normal(size=(16, 2)), "b": rng.normal(size=(16, 3))}
-    model = pair(network(), network(), outputs="values", forget_rate=0.25)
+    x, y = regression_samples()
+    model = pair(two_inputs(), two_inputs(), outputs="values", forget_rate=0.25)
     model.compile("sgd", "mse")
-    logs = fit(model, x, rng.normal(size=(16, 1)))
+    logs = fit(model, x, y)
     assert logs["keep_rate"] == [0.75]
     assert "disagreement" in logs
     expected = sum(network.predict(x, verbose=0) for network in model.peers) / 2

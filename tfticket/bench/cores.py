@@ -5,15 +5,9 @@ from __future__ import annotations
 import os
 
 from tfticket.errors import TFTicketError
+from tfticket.machine import usable_cores
 
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-
-
-def usable_cores() -> int:
-    """How many processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def use_cores(count: int | None) -> None:

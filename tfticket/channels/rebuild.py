@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -104,19 +105,45 @@ def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> ker
     return layer.__class__.from_config(config)
 
 
+def kept_indices(
+    step: Step, removal: Removal, read: np.ndarray | None = None
+) -> dict[str, list[tuple[int, np.ndarray]]]:
+    """What is kept of the variables of a layer, by name: axes, and the indices along each.
+
+    Args:
+        step: Where the layer is in the graph.
+        removal: Which channels go.
+        read: Which of the inputs that stay it has weights for, boolean; all if None.
+    """
+    layer = step.operation
+    stay = np.flatnonzero(removal.keeps(step.inputs[0]))
+    live = np.flatnonzero(removal.keeps(step.output))
+    if step.role is Role.MIX:
+        sources, targets = kernel_axes(layer)
+        stay = stay if read is None else stay[read]
+        return {"kernel": [(sources, stay), (targets, live)], "bias": [(0, live)]}
+    if step.role is Role.DEPTHWISE:
+        return {"kernel": [(len(layer.kernel.shape) - 2, stay)], "bias": [(0, live)]}
+    if isinstance(layer, _BY_CHANNEL):
+        return {v.name: [(len(v.shape) - 1, live)] for v in layer.variables if len(v.shape)}
+    return {}
+
+
+def places_in(
+    variable: keras.Variable, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]
+) -> tuple[np.ndarray, ...]:
+    """Where in a variable of the layer is what is kept: what its value is indexed with."""
+    axes = [np.arange(side) for side in variable.shape]
+    for axis, indices in kept.get(variable.name, ()):
+        axes[axis] = indices
+    return np.ix_(*axes) if axes else ()
+
+
 def _copy_kept(step: Step, new: Any, removal: Removal) -> None:
     """Gives a layer that works on each channel the weights and statistics of those that stay."""
-    layer = step.operation
-    if step.role is Role.DEPTHWISE:
-        kept = removal.keeps(step.inputs[0])
-        new.kernel.assign(layer.kernel.numpy().compress(kept, axis=-2))
-        if layer.use_bias:
-            new.bias.assign(layer.bias.numpy()[removal.keeps(step.output)])
-    elif isinstance(layer, _BY_CHANNEL):
-        kept = removal.keeps(step.output)
-        for theirs, ours in zip(layer.variables, new.variables, strict=True):
-            values = theirs.numpy()
-            whole = values.ndim and values.shape[-1] == len(kept)
-            ours.assign(values[..., kept] if whole else values)
-    else:
+    layer, kept = step.operation, kept_indices(step, removal)
+    if not kept:
         copy_state(layer, new)
+        return
+    for theirs, ours in zip(layer.variables, new.variables, strict=True):
+        ours.assign(theirs.numpy()[places_in(theirs, kept)])

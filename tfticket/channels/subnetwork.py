@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,11 @@ import keras
 import numpy as np
 
 from tfticket.channels.flow import Flow, Step
-from tfticket.channels.rebuild import resized
+from tfticket.channels.rebuild import kept_indices, places_in, resized
 from tfticket.channels.removal import Removal
-from tfticket.channels.roles import Role, kernel_axes, taps
+from tfticket.channels.roles import Role, taps
 from tfticket.channels.silent import Silent
 from tfticket.cloning import clone, copy_layer
-
-_BY_CHANNEL = (keras.layers.BatchNormalization, keras.layers.PReLU)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +50,14 @@ class Subnetwork:
     Attributes:
         model: The smaller model, not compiled.
         parts: Its variables.
-        size: Numbers in the kernels of the whole network.
-        size_left: The same of the smaller one.
+        left_out: How many numbers of the kernels are left out.
     """
 
     model: keras.Model
     parts: tuple[Part, ...]
-    size: int
-    size_left: int
+    left_out: int
 
 
-@keras.saving.register_keras_serializable(package="tfticket")
 class DenseOfSome(keras.layers.Dense):
     """A dense layer that reads some of its inputs.
 
@@ -83,12 +79,8 @@ class DenseOfSome(keras.layers.Dense):
         """As a dense layer, of what it reads."""
         return super().call(keras.ops.take(inputs, self.places, axis=-1), training=training)
 
-    def get_config(self) -> dict[str, Any]:
-        """See `keras.Layer.get_config`."""
-        return {**super().get_config(), "places": self.places}
 
-
-def subnetwork(model: keras.Model) -> Subnetwork | None:
+def subnetwork(model: keras.Model, *, least: int = 1) -> Subnetwork | None:
     """Leaves out what training can't change and what changes no answer.
 
     That are units that nothing reads, units that are silent (see `Silent`), and inputs of dense
@@ -100,17 +92,19 @@ def subnetwork(model: keras.Model) -> Subnetwork | None:
     Args:
         model: A built Sequential or Functional model of plain layers; weights that are zero are
             taken for pruned ones.
+        least: How many numbers of kernels must be left out for it to be worth a copy.
 
     Returns:
-        The subnetwork, with the values of the whole; None where nothing can be left out.
+        The subnetwork, with the values of the whole; None where fewer can be left out.
     """
     flow = Flow(model)
-    silent = Silent(flow)
-    removal = Removal(flow, silent)
+    removal = Removal(flow, Silent(flow))
     reading = {id(step.operation): _read(step, removal) for step in _mixing(flow)}
-    if not len(removal.removed) and all(read.all() for read in reading.values()):
-        return None
     steps = {id(step.operation): step for step in flow.steps if step.role is not Role.OPAQUE}
+    kept = {layer: kept_indices(step, removal, reading.get(layer)) for layer, step in steps.items()}
+    left_out = sum(_left_out(step, kept[layer]) for layer, step in steps.items())
+    if left_out < least:
+        return None
 
     def convert(layer: keras.Layer) -> keras.Layer:
         if id(layer) not in steps:
@@ -118,20 +112,13 @@ def subnetwork(model: keras.Model) -> Subnetwork | None:
         return _some(resized(steps[id(layer)], removal), reading.get(id(layer)))
 
     copied = clone(model, convert, instead="Rebuild it with the functional API.")
-    parts = []
+    parts: list[Part] = []
     for old, new in copied.layers:
         assert new is not None  # `convert` leaves none out
-        kept = _kept(steps[id(old)], removal, reading) if id(old) in steps else {}
-        parts += list(_parts(old, new, kept))
+        parts += _parts(old, new, kept.get(id(old), {}))
     for each in parts:
         each.pull()
-    kernels = [each for each in parts if each.whole.name.endswith("kernel")]
-    return Subnetwork(
-        copied.model,
-        tuple(parts),
-        sum(int(np.prod(each.whole.shape)) for each in kernels),
-        sum(int(np.prod(each.part.shape)) for each in kernels),
-    )
+    return Subnetwork(copied.model, tuple(parts), left_out)
 
 
 def _mixing(flow: Flow) -> Iterator[Step]:
@@ -154,29 +141,18 @@ def _some(layer: Any, read: np.ndarray | None) -> Any:
     return DenseOfSome(places=np.flatnonzero(read), **layer.get_config())
 
 
-def _kept(
-    step: Step, removal: Removal, reading: Mapping[int, np.ndarray]
-) -> dict[str, list[tuple[int, np.ndarray]]]:
-    """For the variables of a layer by name: axes, and the indices of each that are kept."""
-    layer = step.operation
-    stay = np.flatnonzero(removal.keeps(step.inputs[0]))
-    live = np.flatnonzero(removal.keeps(step.output))
-    if step.role is Role.MIX:
-        sources, targets = kernel_axes(layer)
-        read = stay[reading[id(layer)]]
-        return {"kernel": [(sources, read), (targets, live)], "bias": [(0, live)]}
-    if step.role is Role.DEPTHWISE:
-        return {"kernel": [(len(layer.kernel.shape) - 2, stay)], "bias": [(0, live)]}
-    if isinstance(layer, _BY_CHANNEL):
-        return {v.name: [(len(v.shape) - 1, live)] for v in layer.variables if len(v.shape)}
-    return {}
-
-
 def _parts(
-    old: keras.Layer, new: keras.Layer, kept: Mapping[str, list[tuple[int, np.ndarray]]]
+    old: keras.Layer, new: keras.Layer, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]
 ) -> Iterator[Part]:
     for whole, part in zip(old.variables, new.variables, strict=True):
-        axes = [np.arange(side) for side in whole.shape]
-        for axis, indices in kept.get(whole.name, ()):
-            axes[axis] = indices
-        yield Part(whole, part, np.ix_(*axes) if axes else ())
+        yield Part(whole, part, places_in(whole, kept))
+
+
+def _left_out(step: Step, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> int:
+    """How many numbers of a kernel go."""
+    if "kernel" not in kept:
+        return 0
+    sides = list(step.operation.kernel.shape)
+    for axis, indices in kept["kernel"]:
+        sides[axis] = len(indices)
+    return math.prod(step.operation.kernel.shape) - math.prod(sides)

@@ -57,7 +57,7 @@ def bench(
     tfticket bench lenet --cores 1
     tfticket bench coteaching -o now.json --against before.json
     """
-    from tfticket.bench.cores import usable_cores, use_cores
+    from tfticket.bench.cores import use_cores
     from tfticket.cli.quiet import start_tensorflow
 
     use_cores(cores)
@@ -67,8 +67,8 @@ def bench(
     from tfticket.bench import earlier
     from tfticket.bench.catalog import BENCHMARKS
     from tfticket.bench.paired import compare
-    from tfticket.export.latency import host
     from tfticket.files import write_json
+    from tfticket.machine import processor, usable_cores
     from tfticket.recipe.environment import machine
 
     unknown = set(names) - BENCHMARKS.keys()
@@ -91,7 +91,7 @@ def bench(
                 for line in earlier.changes(results[-1], before[name]) if name in before else ():
                     click.echo(f"  against {against}: {line}")
     found = {
-        "host": host(),
+        "host": processor(),
         **machine(),
         "cores": usable_cores(),
         "results": [asdict(result) for result in results],

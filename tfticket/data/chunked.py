@@ -98,8 +98,8 @@ class ChunkFunction:
         # twice.
         model._symbolic_build(data_batch=feed.batch(feed.step))
         self._stand_in: StandIn | None = None
-        self._chunk: _Chunk | None = None  # of the stand-in or, without one, of the model
-        self._own_chunk: _Chunk | None = None
+        self._own: _Chunk | None = None
+        self._of_stand_in: _Chunk | None = None
 
     def begin(self) -> None:
         """A new `fit` begins."""
@@ -109,7 +109,7 @@ class ChunkFunction:
     def stand_in(self, other: StandIn | None) -> None:
         """Trains something else in place of the model from now on; None: the model again."""
         if other is not self._stand_in:
-            self._stand_in, self._chunk = other, None
+            self._stand_in, self._of_stand_in = other, None
 
     def __call__(self, iterator: Any) -> Any:
         """Trains a chunk; the iterator, which gives the same batches one by one, stays untouched.
@@ -130,10 +130,11 @@ class ChunkFunction:
         """Made when it is first needed; the model's own is kept while another is trained."""
         jit = bool(self._model.jit_compile)
         if self._stand_in is None:
-            self._own_chunk = self._own_chunk or _chunk_function(self._model, self._feed, jit=jit)
-            return self._own_chunk
-        self._chunk = self._chunk or _chunk_function(self._stand_in, self._feed, jit=jit)
-        return self._chunk
+            self._own = self._own or _chunk_function(self._model, self._feed, jit=jit)
+            return self._own
+        made = self._of_stand_in or _chunk_function(self._stand_in, self._feed, jit=jit)
+        self._of_stand_in = made
+        return made
 
     def next_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
         """The batch that the next chunk begins with."""

@@ -19,6 +19,7 @@ from tfticket.export.preparation import Prepared, prepare
 from tfticket.export.reference import CheckData
 from tfticket.export.result import Format, Preprocessing
 from tfticket.export.runtime import Session
+from tfticket.machine import processor
 from tfticket.sparsity.mask import Mask
 
 Tell = Callable[[str], None]
@@ -162,7 +163,7 @@ def compare(
     for attempt in _attempts(networks, formats, baseline, folder, conditions):
         attempts.append(attempt)
         tell(describe(attempt))
-    return Comparison(tuple(_measured(attempts, conditions)), latency.host())
+    return Comparison(tuple(_measured(attempts, conditions)), processor())
 
 
 def describe(attempt: Attempt) -> str:

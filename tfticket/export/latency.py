@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from tfticket.export.runtime import Session
+from tfticket.machine import processor
 
 _ROUNDS = 11
 _SECONDS_A_ROUND = 0.02
@@ -59,7 +58,7 @@ def measure(
         ExportError: when one of them doesn't run.
     """
     rounds = _measure(files, example)
-    other, machine = rounds[baseline], host()
+    other, machine = rounds[baseline], processor()
     return {
         name: Latency(
             host=machine,
@@ -92,13 +91,3 @@ def _seconds(session: Session, repeats: int) -> float:
     for _ in range(repeats):
         session.invoke()
     return time.perf_counter() - start
-
-
-def host() -> str:
-    """The name of this machine's processor."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -102,10 +103,11 @@ def compact(model: keras.Model, mask: Mask, steps: int) -> CompactNetwork | None
     """
     if not _is_plain(model) or not _rests(model.optimizer) or not _is_the_mask(model, mask):
         return None
-    if mask.total * steps < _WORTHWHILE:
+    least = math.ceil(_WORTHWHILE / steps)
+    if mask.total < least:
         return None  # a look at the graph isn't worth it either
-    small = subnetwork(model)
-    if small is None or (small.size - small.size_left) * steps < _WORTHWHILE:
+    small = subnetwork(model, least=least)
+    if small is None:
         return None
     network = CompactNetwork(model, small, mask)
     return network if network.is_whole else None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import platform
 import random
 import statistics
 import time
@@ -23,6 +21,7 @@ from keras.src.models.functional import Functional
 
 from tfticket.errors import RunError
 from tfticket.files import write_json
+from tfticket.machine import processor, usable_cores
 from tfticket.models.traits import jit_choice
 
 _BATCH = 64
@@ -58,7 +57,6 @@ def measured_jit(model: keras.Model) -> bool:
 
 
 def _key(model: keras.Model) -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     layers = [
         [type(layer).__name__, [list(variable.shape) for variable in layer.variables]]
         for layer in model._flatten_layers()
@@ -68,7 +66,7 @@ def _key(model: keras.Model) -> str:
         [list(tensor.shape[1:]) for tensor in model.inputs],
         type(model.optimizer).__name__,
         [str(device) for device in tf.config.list_physical_devices()],
-        [platform.processor(), platform.machine(), cores],
+        [processor(), usable_cores()],
         tf.__version__,
     ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfticket import __version__
+from tfticket.machine import usable_cores
 from tfticket.recipe.rundir import RunDir
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "ai-edge-litert")
@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
         "git_commit": _git_commit(Path(str(files("tfticket"))).parent),
         "platform": platform.platform(),
         "processor": platform.machine(),
-        "cpus": len(os.sched_getaffinity(0)),
+        "cpus": usable_cores(),
     }
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from tfticket.bench.cores import usable_cores
 from tfticket.bench.tasks import serve
 from tfticket.bench.workloads import CLASSES, WORKLOADS, Workload, random_masks
+from tfticket.machine import usable_cores
 
 
 class Lenet(nn.Sequential):

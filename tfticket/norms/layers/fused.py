@@ -38,17 +38,17 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
     """Keras' BatchNormalization, faster at training.
 
     Keras takes moments, normalizes and goes back by many operations, each of which goes through the
-    whole tensor; here it is one kernel forward and one back. Weights, their names and
-    order, the config, automatic names and all results are those of Keras up to rounding, also the
-    biased variance in the moving average: that of the kernel is n / (n - 1) times as large.
+    whole tensor; here it is one kernel forward and one back. Weights, their names and order, the
+    config, automatic names and all results are those of Keras up to rounding, also the biased
+    variance in the moving average: that of the kernel is n / (n - 1) times as large.
     Gradients of gradients are *not* Keras', which lack a term, since `tf.nn.moments` stops the
     gradient of the mean inside the variance: these are right.
 
     The kernel is used at training for channels in the last axis. Anything else is Keras' own code:
     inference (so exported files stay the same) but inside `fused_inference`, other axes, masks,
-    `renorm`, `synchronized`,
-    float64, and what XLA compiles: there this kernel takes the variance as E[x^2] - E[x]^2, which
-    is 1 % off for a mean of 100 deviations, and XLA fuses Keras' operations itself.
+    `renorm`, `synchronized`, float64, and what XLA compiles: there this kernel takes the variance
+    as E[x^2] - E[x]^2, which is 1 % off for a mean of 100 deviations, and XLA fuses Keras'
+    operations itself.
 
     A `.keras` file that holds this layer needs tfticket to be loaded; `tfticket.export.save_keras`
     writes Keras' own in its place.

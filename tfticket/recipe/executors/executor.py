@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from tfticket.machine import usable_cores
 from tfticket.recipe.progress import NormsPlan, Plan, Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
@@ -45,7 +46,7 @@ class Serial:
         """See `Executor`."""
         threads = tf.config.threading.get_intra_op_parallelism_threads()
         threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
-        return {"executor": "serial", "threads": threads or len(os.sched_getaffinity(0))}
+        return {"executor": "serial", "threads": threads or usable_cores()}
 
     def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
         """See `Executor`."""

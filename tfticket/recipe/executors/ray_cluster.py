@@ -14,6 +14,7 @@ from typing import Any
 from tfticket.data.sharing import share
 from tfticket.errors import RunError
 from tfticket.files import TEMPORARY_SUFFIX
+from tfticket.machine import usable_cores
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup, TaskDoer
 from tfticket.recipe.progress import NormsPlan, Plan, Progress
@@ -178,7 +179,7 @@ def _connected(address: str | None, jobs: int | None) -> Iterator[int]:
 
     connected = ray.is_initialized()
     if not connected:
-        here = {"num_cpus": jobs or len(os.sched_getaffinity(0)), "include_dashboard": False}
+        here = {"num_cpus": jobs or usable_cores(), "include_dashboard": False}
         given = here if address in (None, _HERE) else {}
         try:
             ray.init(address=address or _HERE, log_to_driver=False, logging_level="error", **given)
