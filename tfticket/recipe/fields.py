@@ -7,9 +7,15 @@ that may be left out has the default None.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 Text = Annotated[str, Field(min_length=1, description="a text that isn't empty")]
 Count = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
@@ -43,6 +49,22 @@ Rates = Annotated[
 
 
 class Table(BaseModel):
-    """A table of a recipe: immutable, no coercion, no unknown keys."""
+    """A table of a recipe: immutable, no coercion, no unknown keys.
+
+    Attributes:
+        LATER: Keys that came when there were recipes already. Where they have their default they
+            are left out of what is written, so that older runs go on with the recipe that they
+            began with, and published hashes hold.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        unused = {key for key in self.LATER if self._has_default(key)}
+        return {key: value for key, value in written.items() if key not in unused}
+
+    def _has_default(self, key: str) -> bool:
+        return bool(getattr(self, key) == type(self).model_fields[key].default)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from tfticket.recipe.fields import (
     Count,
@@ -49,6 +49,8 @@ class Lottery(Table):
     of an output; or whole channels.
     """
 
+    LATER = frozenset({"structure", "pattern"})
+
     score: Literal[
         "magnitude", "magnitude_increase", "movement", "random", "snip", "grasp", "synflow"
     ] = "magnitude"
@@ -73,14 +75,6 @@ class Lottery(Table):
     rewind: Literal["weights", "learning_rate", "none"] = "weights"
     optimizer_state: Literal["restore", "fresh"] = "restore"
     score_at: Literal["end", "early_stop"] = "end"
-
-    @model_serializer(mode="wrap")
-    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs that began before there was `structure` go on with the recipe they began with."""
-        table: dict[str, Any] = handler(self)
-        unused = {"structure"} if self.structure == "unstructured" else set()
-        unused |= {"pattern"} if self.pattern is None else set()
-        return {key: value for key, value in table.items() if key not in unused}
 
 
 class Controls(Table):

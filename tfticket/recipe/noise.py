@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from tfticket.recipe.consistency import Problem
 from tfticket.recipe.fields import DataName, Table, Text
@@ -40,6 +40,8 @@ class Noise(Table):
             data. They must have the same shape and type, in the same units.
     """
 
+    LATER = frozenset(_KIND_OF)
+
     kind: Literal[
         "none",
         "symmetric",
@@ -70,13 +72,6 @@ class Noise(Table):
         source = self.foreign or self.path
         name = "" if source is None else f"-{_NOT_IN_NAMES.sub('_', PurePath(source).stem)}"
         return f"{self.kind}{rate}{name}"
-
-    @model_serializer(mode="wrap")
-    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs that began before there were such keys go on with their recipe."""
-        table: dict[str, Any] = handler(self)
-        unused = {name for name in _KIND_OF if getattr(self, name) is None}
-        return {key: value for key, value in table.items() if key not in unused}
 
 
 def noise_problems(noise: Noise, key: str) -> Iterator[Problem]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from tfticket.recipe.fields import Count, Decay, Positive, ShareOrNone, Step, Table, Text
 from tfticket.recipe.noise import Noise, Rate
@@ -63,6 +63,8 @@ class Method(Table):
         matrix: Of `forward`, the realized transition matrix (`given`) or the estimated one.
     """
 
+    LATER = frozenset({"batch"})
+
     name: MethodName
     label: (
         Annotated[
@@ -93,13 +95,6 @@ class Method(Table):
     def _named(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
-    @model_serializer(mode="wrap")
-    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        if self.batch == "whole":  # the hash stays what it was before there was a choice
-            del values["batch"]
-        return values
-
     @property
     def selects_batches(self) -> bool:
         """Whether it drops a share of each batch."""
@@ -123,18 +118,13 @@ class Selection(Table):
     wrong labels later; without it, cross-entropy.
     """
 
+    LATER = frozenset({"q"})
+
     epochs: Count
     folds: Annotated[int, Field(ge=2, description="a whole number of at least 2")] = 2
     iterations: Count = 4
     learning_rate: LearningRate | None = None
     q: Robustness | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        if self.q is None:  # the hash of a recipe stays what it was before there was a choice
-            del values["q"]
-        return values
 
 
 class NoisyClaim(Table):

@@ -227,8 +227,8 @@ class NormsRecipe(Recipe):
     expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
 
     @model_serializer(mode="wrap")
-    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs that began before there was `noise` go on with the recipe that they began with."""
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As `LATER` says, but `last` is there, whatever it is, where `noise` is."""
         tables: dict[str, Any] = handler(self)
         unused = () if self.noise else ("noise", "last")
         return {key: value for key, value in tables.items() if key not in unused}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from tfticket.recipe.fields import Count, DataName, ShareOrNone, Step, Table, Text, Texts
 from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
@@ -35,6 +35,8 @@ class Data(Table):
 class Train(Table):
     """How a network is trained. `steps` and `evaluate_every` count for one network, or level."""
 
+    LATER = frozenset({"distribute"})
+
     optimizer: Annotated[
         Sgd | Adam | AdamW | RmsProp,
         Field(
@@ -54,13 +56,6 @@ class Train(Table):
         Literal["none", "mirrored"],
         Field(description='"none", or "mirrored": over all devices of this machine'),
     ] = "none"
-
-    @model_serializer(mode="wrap")
-    def _without_unused_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Runs that began before there was `distribute` go on with the recipe they began with."""
-        table: dict[str, Any] = handler(self)
-        unused = {"distribute"} if self.distribute == "none" else set()
-        return {key: value for key, value in table.items() if key not in unused}
 
 
 class Recipe(Table):
