@@ -1,4 +1,4 @@
-"""The processor that this runs on."""
+"""What this runs on."""
 
 from __future__ import annotations
 
@@ -22,3 +22,10 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def only_cpus() -> bool:
+    """Whether TensorFlow sees no devices but CPUs."""
+    import tensorflow as tf  # others ask what needs none
+
+    return all(device.device_type == "CPU" for device in tf.config.list_physical_devices())

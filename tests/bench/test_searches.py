@@ -43,8 +43,8 @@ def test_all_take_part_in_a_process_of_their_own():
     for benchmark in searches.BENCHMARKS:
         assert not benchmark.warm_up
         assert list(benchmark.contenders) == ["TicketSearch", *benchmark.goals]
-    task = searches.program("searching", 4, HOME="/nowhere")
-    assert task.command[1:] == ["-m", "tfticket.bench.searching", "4"]
+    task = searches.program("ticket_search", 4, HOME="/nowhere")
+    assert task.command[1:] == ["-m", "tfticket.bench.ticket_search", "4"]
     assert task.environment == {"HOME": "/nowhere"}
 
 

@@ -46,6 +46,8 @@ os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 from tfticket.cli.quiet import start_tensorflow
 start_tensorflow()
 assert "tensorflow" in sys.modules
+assert not {"matplotlib", "pandas", "sklearn"} & sys.modules.keys()
+import pandas, sklearn
 warnings.warn("a real warning")
 os.write(2, b"straight to the descriptor\\n")
 """

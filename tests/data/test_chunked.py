@@ -8,7 +8,9 @@ import tensorflow as tf
 from tfticket.data import ChunkedFit, Feed, Split
 from tfticket.data import chunked as chunked_module
 from tfticket.errors import ModelError
+from tfticket.machine import only_cpus
 from tfticket.norms import LandscapeTracker, assert_no_trace
+from tfticket.norms.layers.compiler import compiled_by_xla
 from tfticket.sparsity import KeepMask, Mask
 from tfticket.state import named_variables, prunable_variables
 
@@ -122,6 +124,44 @@ def test_a_second_fit_goes_on_without_a_trace():
         models[1].fit(**feeds[1].fit_arguments(), epochs=2, callbacks=[callback], verbose=0)
     assert_same(values(models[0]), values(models[1]), 0)
     assert models[1].traces == 1
+
+
+class Noting(layers.Layer):
+    """Notes, when it is traced, whether it is for training and compiled by XLA."""
+
+    def __init__(self):
+        super().__init__()
+        self.noted = set()
+
+    def call(self, inputs, training=None):
+        self.noted.add((training, compiled_by_xla()))
+        return inputs
+
+
+@pytest.mark.skipif(not only_cpus(), reason="on other devices evaluations are compiled as told")
+def test_evaluations_are_not_compiled_by_xla():
+    noting, x = Noting(), split(16)
+    held_out = (x.x.astype("float32"), x.y)
+    model = network(lambda: [layers.Flatten(), noting], jit=True)
+    noting.noted.clear()
+    fitted(model, feed(), chunked=True, validation_data=held_out)
+    assert (True, True) in noting.noted  # and not when Keras asks for shapes only
+    assert {compiled for training, compiled in noting.noted if not training} == {False}
+    assert model.jit_compile
+    model.evaluate(*held_out, verbose=0)  # by Keras' own function
+    assert (False, True) in noting.noted
+
+
+def test_what_evaluated_before_evaluates_again():
+    model, x = network(dense), split(16)
+    model.evaluate(x.x, x.y, verbose=0)
+    before = model.test_function
+    fitted(model, feed(), chunked=True, validation_data=(x.x, x.y))
+    assert model.test_function is before
+    with pytest.raises(InterruptedError):
+        fitted(model, feed(), chunked=True, callbacks=[Stop()])
+    fitted(model, feed(), chunked=True, validation_data=(x.x, x.y))
+    assert model.test_function is None
 
 
 def test_pruned_weights_stay_zero():

@@ -56,9 +56,9 @@ def bound(model, mask):
     return model
 
 
-def trained(make, mask, *, small, steps=STEPS, epochs=2):
+def trained(make, mask, *, small, steps=STEPS, epochs=2, callbacks=()):
     """A model after some steps, by itself or in the shape of its living part."""
-    model, (_, feed) = make(), digits()
+    model, (sets, feed) = make(), digits()
     bound(model, mask)
     stand_in = compact(model, mask, steps) if small else None
     assert (stand_in is not None) == small
@@ -68,7 +68,11 @@ def trained(make, mask, *, small, steps=STEPS, epochs=2):
             self.model.train_function.stand_in(stand_in)
 
     history = model.fit(
-        **feed.fit_arguments(), epochs=epochs, callbacks=[ChunkedFit(feed), Use()], verbose=0
+        **feed.fit_arguments(),
+        epochs=epochs,
+        validation_data=data.batches(sets.validation, scale=sets.scale),
+        callbacks=[ChunkedFit(feed), Use(), *callbacks],
+        verbose=0,
     )
     return Snapshot.capture(model, step=steps), history.history
 
@@ -98,6 +102,47 @@ def test_weights_slots_and_history_are_those_of_the_whole(make):
         np.testing.assert_allclose(other[name], values, rtol=1e-5)
     for key in mask:
         assert not small.variables[key][~mask[key]].any()
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Which networks were evaluated in place of a whole one, once for each trace."""
+    seen, step = [], CompactNetwork.test_step
+    monkeypatch.setattr(
+        CompactNetwork, "test_step", lambda self, data: seen.append(self) or step(self, data)
+    )
+    return seen
+
+
+class Move(keras.callbacks.Callback):
+    """Changes weights at the end of the first epoch, before it is evaluated or after it."""
+
+    def __init__(self, *, before):
+        super().__init__()
+        self.before = before
+
+    def move(self):
+        kernel = self.model.layers[-1].kernel
+        kernel.assign(kernel * 1.5)
+
+    def on_test_begin(self, logs=None):
+        if self.before:
+            self.move()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not self.before:
+            self.move()
+
+
+@pytest.mark.parametrize("callbacks", [[], [Move(before=True)], [Move(before=False)]])
+def test_what_is_evaluated_is_what_the_model_is(callbacks, evaluated):
+    mask = random_mask(network(), 0.03)
+    _, history = trained(network, mask, small=False, epochs=3, callbacks=callbacks)
+    _, other = trained(network, mask, small=True, epochs=3, callbacks=callbacks)
+    assert bool(evaluated) == (not callbacks or not callbacks[0].before)
+    assert {"loss", "val_loss", "val_accuracy"} <= history.keys()
+    for name, values in history.items():
+        np.testing.assert_allclose(other[name], values, rtol=2e-5)
 
 
 def test_channels_of_a_batch_normalized_network_that_nothing_reads():
@@ -157,6 +202,11 @@ class OwnStep(keras.Sequential):
         return super().train_step(data)
 
 
+class OwnEvaluation(keras.Sequential):
+    def test_step(self, data):
+        return super().test_step(data)
+
+
 REFUSED = {
     "weight decay": lambda: dense_net(
         layers.Dense(9, "relu"), optimizer=keras.optimizers.AdamW(1e-3)
@@ -171,6 +221,9 @@ REFUSED = {
     "ftrl": lambda: dense_net(layers.Dense(9, "relu"), optimizer="ftrl"),
     "own step": lambda: compiled(
         OwnStep([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(9, "relu")])
+    ),
+    "own evaluation": lambda: compiled(
+        OwnEvaluation([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(9, "relu")])
     ),
 }
 

@@ -78,7 +78,7 @@ def benchmark(name: str, networks: int, *, rounds: int, goals: tuple[float, floa
         name,
         f"a search of {networks} networks on MNIST, LeNet-300-100, one epoch each",
         {
-            "TicketSearch": lambda: _with_cache(program("searching", networks)),
+            "TicketSearch": lambda: _with_cache(program("ticket_search", networks)),
             others[0]: lambda: program("peers.keras_search", networks),
             others[1]: lambda: OpenLthSearch(networks, data.load_whole("mnist")),
         },

@@ -1,4 +1,4 @@
-"""`python -m tfticket.bench.searching NETWORKS`: a search of tickets on MNIST, the way of tfticket.
+"""A search of tickets on MNIST, the way of tfticket.
 
 LeNet-300-100 is trained for one epoch at batches of 60 images, 20 % of the weights in its hidden
 layers are pruned, those that are left begin anew, and so on. Each network is tested when it is
@@ -7,8 +7,6 @@ trained, and each ticket ends in a file.
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from pathlib import Path
 
 import keras
@@ -60,15 +58,3 @@ def save(tickets: list[Ticket], folder: Path) -> None:
     """Writes a file for each."""
     for ticket in tickets:
         ticket.save(folder / f"level_{ticket.level:02}.npz")
-
-
-def main(networks: int) -> None:
-    """Searches, and prints the test accuracies."""
-    found = search(data.load_whole("mnist"), networks)
-    with tempfile.TemporaryDirectory() as folder:
-        save(found.tickets, Path(folder))
-    print(*(f"{result.at_end['accuracy']:.4f}" for result in found.results))
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

@@ -37,7 +37,7 @@ class CompactNetwork:
 
     It has an optimizer of its own with the slots of the whole network's. Loss and metrics are those
     of the whole, so `fit` reports as ever. After each chunk of steps `push` writes weights and
-    slots back; what is evaluated, checked and saved is always the whole network.
+    slots back; what is checked and saved is always the whole network.
 
     Args:
         model: The whole, at the start of a training, with its mask bound.
@@ -64,6 +64,8 @@ class CompactNetwork:
         )
         for each in slots:
             each.pull()
+        self._weights = small.parts
+        self._left = [part.whole.numpy() for part in self._weights]
         for whole, kept in masks.items():
             part = part_of[whole]
             part.part.constraint = MaskConstraint(
@@ -81,10 +83,26 @@ class CompactNetwork:
         self._optimizer.apply(tape.gradient(loss, trained), self._trained)
         return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
 
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """A step of evaluation, likewise."""
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self._small(x, training=False)
+        loss = self._model._compute_loss(x, y, y_pred, weight, training=False)
+        self._model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
+        return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
+
     def push(self) -> None:
         """Writes weights, statistics and slots back into the whole network."""
         for part in self._parts:
             part.push()
+        self._left = [part.whole.numpy() for part in self._weights]
+
+    def is_current(self) -> bool:
+        """Whether the whole has the weights that it was left with."""
+        return all(
+            np.array_equal(part.whole.numpy(), values)
+            for part, values in zip(self._weights, self._left, strict=True)
+        )
 
 
 def compact(model: keras.Model, mask: Mask, steps: int) -> CompactNetwork | None:
@@ -117,6 +135,7 @@ def _is_plain(model: keras.Model) -> bool:
     """Whether Keras' own step trains it, with nothing in it that draws or penalizes."""
     own = type(model)
     standard = own.train_step is keras.Model.train_step
+    standard &= own.test_step is keras.Model.test_step
     standard &= own.compute_loss is keras.Model.compute_loss
     if not standard or not isinstance(model, (keras.Sequential, Functional)) or model.losses:
         return False

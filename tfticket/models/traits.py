@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import keras
-import tensorflow as tf
 
 from tfticket.errors import ModelError
+from tfticket.machine import only_cpus
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -48,10 +48,7 @@ def jit_choice(model: keras.Model, choice: bool | Literal["auto"] = "auto") -> b
         return choice
     if choice != "auto":
         raise ModelError(f"`jit` must be true, false or 'auto'. Received: {choice!r}.")
-    accelerators = [d for d in tf.config.list_physical_devices() if d.device_type != "CPU"]
-    return not accelerators and not any(
-        isinstance(layer, _CONVOLUTIONS) for layer in _layers(model)
-    )
+    return only_cpus() and not any(isinstance(layer, _CONVOLUTIONS) for layer in _layers(model))
 
 
 def gives_probabilities(model: keras.Model) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tfticket.data.sharing import Layout
 from tfticket.errors import RunError
+from tfticket.lean import import_keras
 from tfticket.recipe.executors.crew import Done, Event, Failed, Told
 from tfticket.recipe.executors.telling import Teller
 from tfticket.recipe.rundir import RunDir
@@ -86,6 +87,7 @@ class TaskDoer:
         os.chdir(setup.folder)
         if setup.cpu is not None:
             os.sched_setaffinity(0, {setup.cpu})
+        import_keras()
         import tensorflow as tf
 
         # Before anything asks for a device: from then on the threads are there.

@@ -1,0 +1,28 @@
+import importlib
+import sys
+
+import pytest
+
+from tfticket import lean
+
+
+def test_a_package_is_hidden_for_a_while_only(tmp_path, monkeypatch):
+    (tmp_path / "never_imported.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    with lean._hidden(("never_imported",)), pytest.raises(ImportError):
+        importlib.import_module("never_imported")
+    assert "never_imported" not in sys.modules
+    importlib.import_module("never_imported")
+    del sys.modules["never_imported"]
+
+
+def test_what_is_imported_already_stays():
+    with lean._hidden(("pytest",)):
+        assert importlib.import_module("pytest") is pytest
+    assert sys.modules["pytest"] is pytest
+
+
+def test_it_is_found_again_after_an_error():
+    with pytest.raises(KeyError), lean._hidden(("never_imported",)):
+        raise KeyError
+    assert "never_imported" not in sys.modules
