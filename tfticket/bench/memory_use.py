@@ -5,13 +5,20 @@ process that has done the same with a thousand images is where counting begins. 
 bytes of the images, 146.5 MiB, and next to nothing besides. Keras' `fit` is given floats, four
 bytes a pixel, and copies them.
 
+`memory_cifar10`: the same with CIFAR-10 itself, from `data.load` on: 176 MiB with the images that
+are held out and those to test on, none of which may be in memory twice at any moment.
+
 `memory_levels`: a search with 12 levels against one with 3, where tickets and end states are files,
 as in runs. A search with one level is where counting begins: more levels should add nothing.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +40,7 @@ from tfticket.recipe.session import writing
 _CHUNK = 100
 _PART = 1000  # images that are drawn at a time
 _CIFAR10 = Workload("lenet_300_100", (32, 32, 3), 50_000, 100, steps=500, chunk_steps=_CHUNK)
-_FEW = Workload("lenet_300_100", (32, 32, 3), 1000, 100, steps=500, chunk_steps=_CHUNK)
+_FEW = replace(_CIFAR10, examples=1000)
 
 
 def examples(workload: Workload) -> Split:
@@ -50,32 +57,48 @@ def examples(workload: Workload) -> Split:
 
 def chunked_fit(workload: Workload) -> Task:
     """Ours: the images are made, and an epoch of them is trained."""
+    return lambda: train(workload, examples(workload))
 
-    def fit() -> None:
-        feed = data.Feed(
-            examples(workload),
-            batch_size=workload.batch_size,
-            seed=0,
-            chunk_steps=workload.chunk_steps,
-            scale=1 / 255,
-        )
-        model = compiled(workload, steps_per_execution=workload.chunk_steps)
-        epochs = workload.steps // workload.chunk_steps
-        callbacks = [data.ChunkedFit(feed)]
-        model.fit(**feed.fit_arguments(), epochs=epochs, callbacks=callbacks, verbose=0)
 
-    return fit
+def loaded_fit(
+    workload: Workload, name: str, fit: Callable[[Workload, Split], None] | None = None
+) -> Task:
+    """Ours again, or another way: a data set is loaded by name, and an epoch of it is trained."""
+    # In the cache, decoded, before anything is counted.
+    decode = f"from tfticket import data; data.load({name!r})"
+    subprocess.run([sys.executable, "-c", decode], check=True)
+
+    def load_and_fit() -> None:
+        sets = data.load(name, limit=workload.examples)
+        (fit or train)(workload, sets.train)
+
+    return load_and_fit
+
+
+def train(workload: Workload, split: Split) -> None:
+    """Trains a network on images in memory."""
+    feed = data.Feed(
+        split,
+        batch_size=workload.batch_size,
+        seed=0,
+        chunk_steps=workload.chunk_steps,
+        scale=1 / 255,
+    )
+    model = compiled(workload, steps_per_execution=workload.chunk_steps)
+    epochs = workload.steps // workload.chunk_steps
+    callbacks = [data.ChunkedFit(feed)]
+    model.fit(**feed.fit_arguments(), epochs=epochs, callbacks=callbacks, verbose=0)
 
 
 def array_fit(workload: Workload) -> Task:
     """Keras' way: an array of floats, from the same bytes."""
+    return lambda: train_on_floats(workload, examples(workload))
 
-    def fit() -> None:
-        split = examples(workload)
-        x = np.divide(split.x, 255, dtype=np.float32)
-        compiled(workload).fit(x, split.y, batch_size=workload.batch_size, verbose=0)
 
-    return fit
+def train_on_floats(workload: Workload, split: Split) -> None:
+    """Trains one by plain `fit`."""
+    x = np.divide(split.x, 255, dtype=np.float32)
+    compiled(workload).fit(x, split.y, batch_size=workload.batch_size, verbose=0)
 
 
 def search(levels: int) -> Task:
@@ -117,6 +140,20 @@ BENCHMARKS = (
         },
         rounds=1,
         before_memory=lambda: chunked_fit(_FEW),
+        warm_up=False,
+    ),
+    Benchmark(
+        "memory_cifar10",
+        "memory of `data.load` of CIFAR-10, 176 MiB, and an epoch on it",
+        {
+            "load, Feed and ChunkedFit": lambda: loaded_fit(_CIFAR10, "cifar10"),
+            "load and Keras fit of floats": lambda: loaded_fit(
+                _CIFAR10, "cifar10", train_on_floats
+            ),
+        },
+        rounds=1,
+        # Something else is loaded, so that what loading CIFAR-10 takes isn't there before.
+        before_memory=lambda: loaded_fit(_FEW, "mnist", lambda few, _: train(few, examples(few))),
         warm_up=False,
     ),
     Benchmark(

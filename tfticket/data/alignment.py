@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from tfticket.data.mapped import pieces
+
 _ALIGNMENT = 64  # bytes; what TensorFlow's kernels may assume on any processor
 
 
@@ -20,11 +22,13 @@ def aligned_empty(shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def aligned_take(array: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """`array[chosen]` in aligned memory."""
-    out = aligned_empty((len(chosen), *array.shape[1:]), array.dtype)
-    # With the default mode NumPy would check first and buffer all of the output.
-    return np.take(array, chosen, axis=0, out=out, mode="clip")
+def aligned_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`array[rows]` in aligned memory, for rising `rows`; a mapped file is read front to back."""
+    out = aligned_empty((len(rows), *array.shape[1:]), array.dtype)
+    for piece in pieces(array, len(rows)):
+        # With the default mode NumPy would check first and buffer all of the output.
+        np.take(array, rows[piece], axis=0, out=out[piece], mode="clip")
+    return out
 
 
 def aligned(array: np.ndarray) -> np.ndarray:

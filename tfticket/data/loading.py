@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from tfticket.data import folder, sources, tfds
-from tfticket.data.alignment import aligned_take
+from tfticket.data.alignment import aligned_rows
 from tfticket.data.checks import checked
 from tfticket.data.dataset import DataSet, Source, Split
+from tfticket.data.mapped import pieces
 from tfticket.errors import DataError
 from tfticket.seeds import generator
 
@@ -168,8 +169,8 @@ def _fingerprint(source: Source) -> str:
     for split in (source.train, source.test):
         for array in () if split is None else (split.x, split.y):
             sha.update(f"{array.dtype.str}{array.shape}".encode())
-            for start in range(0, len(array), _CHUNK):
-                sha.update(np.ascontiguousarray(array[start : start + _CHUNK]).data)
+            for piece in pieces(array):
+                sha.update(np.ascontiguousarray(array[piece]).data)
     return sha.hexdigest()
 
 
@@ -186,9 +187,8 @@ def _hold_out_test(name: str, split: Split) -> tuple[np.ndarray, Split]:
 
 
 def _take(split: Split, chosen: np.ndarray) -> Split:
-    # In the source's order: a memory-mapped file is then read from front to back.
-    chosen = np.sort(chosen)
-    return Split(aligned_take(split.x, chosen), aligned_take(split.y, chosen))
+    chosen = np.sort(chosen)  # the source's order
+    return Split(aligned_rows(split.x, chosen), aligned_rows(split.y, chosen))
 
 
 def _validation_count(name: str, validation: int | float, available: int) -> int:
