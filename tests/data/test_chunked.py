@@ -9,7 +9,7 @@ from tfticket.data import ChunkedFit, Feed, Split
 from tfticket.data import chunked as chunked_module
 from tfticket.errors import ModelError
 from tfticket.machine import only_cpus
-from tfticket.norms import LandscapeTracker, assert_no_trace
+from tfticket.norms import LandscapeTracker, ShiftTracker, assert_no_trace
 from tfticket.norms.layers.compiler import compiled_by_xla
 from tfticket.sparsity import KeepMask, Mask
 from tfticket.state import named_variables, prunable_variables
@@ -225,7 +225,7 @@ def test_an_interrupted_fit_leaves_nothing_to_the_next():
     assert_same(*(values(model) for model in models))
 
 
-def test_a_tracker_sees_the_batches_and_leaves_no_trace():
+def test_trackers_see_the_batches_and_leave_no_trace():
     records = []
     for chunked in (False, True):
         tracker = LandscapeTracker(CHUNK, verbose=0)
@@ -235,7 +235,7 @@ def test_a_tracker_sees_the_batches_and_leaves_no_trace():
     given = feed()
     assert_no_trace(
         lambda: (given.seek(0), network(convolutional))[1],
-        lambda: [LandscapeTracker(CHUNK, verbose=0)],
+        lambda: [LandscapeTracker(CHUNK, verbose=0), ShiftTracker(CHUNK, verbose=0)],
         callbacks=[ChunkedFit(given)],
         epochs=2,
         **given.fit_arguments(),
@@ -249,6 +249,28 @@ def test_models_that_run_eagerly_are_left_to_keras():
     assert_same(*(values(model) for model in models), 0)
 
 
-def test_steps_in_an_execution_must_be_those_of_a_chunk():
-    with pytest.raises(ModelError, match=r"steps_per_execution=2 and a feed with chunk_steps=4"):
-        fitted(network(dense, steps_per_execution=2), feed(), chunked=True)
+class Ends(keras.callbacks.Callback):
+    """The last step of each execution."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(batch)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_an_execution_may_be_a_part_of_a_chunk(steps):
+    models, histories = [], []
+    for chunked in (False, True):
+        models.append(network(dense, steps_per_execution=steps))
+        histories.append(fitted(models[-1], feed(), chunked=chunked, callbacks=[ends := Ends()]))
+        assert ends.steps == [*range(steps - 1, CHUNK, steps)] * 3
+    assert_same(values(models[0]), values(models[1]))
+    assert_same(*histories)
+
+
+def test_steps_in_an_execution_must_divide_those_of_a_chunk():
+    with pytest.raises(ModelError, match=r"steps_per_execution=3 and a feed with chunk_steps=4"):
+        fitted(network(dense, steps_per_execution=3), feed(), chunked=True)

@@ -7,11 +7,11 @@ import pytest
 from tfticket import data, models
 from tfticket.channels.flow import Flow
 from tfticket.channels.silent import Silent
-from tfticket.channels.subnetwork import subnetwork
+from tfticket.channels.subnetwork import Living
 from tfticket.data import ChunkedFit, Feed, Split
 from tfticket.lottery import RandomReinit, TicketSearch
 from tfticket.lottery import compact as module
-from tfticket.lottery.compact import CompactNetwork, compact
+from tfticket.lottery.compact import CompactNetwork, Compactor
 from tfticket.schedules import IterativePruning
 from tfticket.sparsity import Mask
 from tfticket.sparsity.binding import MaskBinding
@@ -42,6 +42,10 @@ def compiled(model, optimizer="adam"):
         optimizer, models.loss_for(model), metrics=["accuracy"], steps_per_execution=CHUNK
     )
     return model
+
+
+def compact(model, mask, steps):
+    return Compactor(model).compact(mask, steps)
 
 
 def random_mask(model, density, seed=0):
@@ -88,7 +92,7 @@ def trained(make, mask, *, small, steps=STEPS, epochs=2, callbacks=()):
     ids=["adam", "momentum", "rmsprop", "conv2"],
 )
 def test_weights_slots_and_history_are_those_of_the_whole(make):
-    mask = random_mask(make(), 0.03)
+    mask = random_mask(make(), 0.1)
     whole, history = trained(make, mask, small=False)
     small, other = trained(make, mask, small=True)
     for key, values in whole.variables.items():
@@ -136,7 +140,7 @@ class Move(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("callbacks", [[], [Move(before=True)], [Move(before=False)]])
 def test_what_is_evaluated_is_what_the_model_is(callbacks, evaluated):
-    mask = random_mask(network(), 0.03)
+    mask = random_mask(network(), 0.1)
     _, history = trained(network, mask, small=False, epochs=3, callbacks=callbacks)
     _, other = trained(network, mask, small=True, epochs=3, callbacks=callbacks)
     assert bool(evaluated) == (not callbacks or not callbacks[0].before)
@@ -236,7 +240,7 @@ def test_what_would_move_dead_weights_is_trained_whole(make):
 
 def test_momentum_from_earlier_is_not_lost():
     model, (_, feed) = network(), digits()
-    mask = random_mask(model, 0.03)
+    mask = random_mask(model, 0.1)
     assert compact(bound(model, mask), mask, STEPS) is not None
     model.fit(**feed.fit_arguments(), epochs=1, verbose=0)  # dead weights have slots of zero still
     assert compact(model, mask, STEPS) is not None
@@ -245,19 +249,87 @@ def test_momentum_from_earlier_is_not_lost():
     assert compact(bound(dense, mask), mask, STEPS) is None
 
 
+def pruned_further(mask, share, seed):
+    rng = np.random.default_rng(seed)
+    return Mask({key: mask[key] & (rng.random(mask[key].shape) < share) for key in mask})
+
+
+def rewound(model, values, mask):
+    """The model at the start of another training."""
+    for variable, value in zip(model.variables, values, strict=True):
+        variable.assign(value)
+    for variable in model.optimizer.variables:
+        if variable is not model.optimizer.learning_rate:
+            variable.assign(keras.ops.zeros_like(variable))
+    binding = MaskBinding(model)
+    binding.set(mask)
+    return binding
+
+
+def test_the_next_level_uses_the_network_again_while_little_more_is_dead(monkeypatch):
+    model, (_, feed) = network(), digits()
+    values = [variable.numpy() for variable in model.variables]
+    first = random_mask(model, 0.1)
+    masks = [first, pruned_further(first, 0.9, 1), pruned_further(first, 0.9, 2), first]
+    compactor, used, ends = Compactor(model), [], []
+    bound(model, first)
+    monkeypatch.setattr(module, "_WORTHWHILE", Living(model).left_out * STEPS)
+    chunked = ChunkedFit(feed)
+
+    class Use(keras.callbacks.Callback):
+        on = True
+
+        def on_train_begin(self, logs=None):
+            stand_in = compactor.compact(mask, STEPS) if self.on else None
+            used.append(stand_in)
+            self.model.train_function.stand_in(stand_in)
+
+    use = Use()
+    for use.on in (True, False):
+        for mask in masks:
+            feed.seek(0)
+            rewound(model, values, mask)
+            model.fit(**feed.fit_arguments(), epochs=2, callbacks=[chunked, use], verbose=0)
+            ends.append([variable.numpy() for variable in model.trainable_variables])
+    assert used[0] is not None
+    assert all(each is used[0] for each in used[:4])
+    for ours, theirs in zip(ends[:4], ends[4:], strict=True):
+        for small, whole in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(small, whole, atol=2e-6)
+
+
+def test_the_network_is_not_used_for_what_it_left_out(monkeypatch):
+    model = network()
+    first, other = random_mask(model, 0.1), random_mask(model, 0.03, seed=1)
+    compactor = Compactor(model)
+    bound(model, first)
+    made = compactor.compact(first, STEPS)
+    rewound(model, [variable.numpy() for variable in network().variables], other)
+    monkeypatch.setattr(module, "_WORTHWHILE", 1e12)  # no other is worth it
+    assert compactor.compact(other, STEPS) is None
+    monkeypatch.setattr(module, "_WORTHWHILE", 1)
+    assert compactor.compact(other, STEPS) not in (None, made)
+
+
+def test_masks_of_these_tests_leave_something():
+    model = network()
+    bound(model, random_mask(model, 0.1))
+    total = sum(np.prod(v.shape) for v in prunable_variables(model).values())
+    assert 0.3 * total < Living(model).left_out < 0.8 * total
+
+
 def test_little_is_not_worth_a_compilation(monkeypatch):
     model = network()
-    mask = random_mask(model, 0.03)
+    mask = random_mask(model, 0.1)
     bound(model, mask)
-    small = subnetwork(model)
-    monkeypatch.setattr(module, "_WORTHWHILE", small.left_out * STEPS)
+    monkeypatch.setattr(module, "_WORTHWHILE", Living(model).left_out * STEPS)
     assert compact(model, mask, STEPS) is not None
     assert compact(model, mask, STEPS - 1) is None
 
 
 def test_zeros_that_are_not_pruned_are_alive():
     model = network()
-    mask = random_mask(model, 0.03)
+    mask = random_mask(model, 0.1)
     bound(model, mask)
     kernel = next(iter(prunable_variables(model).values()))
     kernel.assign(np.zeros(kernel.shape))
@@ -274,12 +346,14 @@ def test_a_unit_that_gives_its_bias_is_not_silent():
     flow = Flow(model)
     (outputs,) = [step.output for step in flow.steps if step.operation is hidden]
     assert np.array_equal(Silent(flow).of(outputs), [0, np.nan, np.nan], equal_nan=True)
-    assert subnetwork(model).model.get_layer("hidden").units == 2
+    assert Living(model).subnetwork().model.get_layer("hidden").units == 2
 
 
 def test_nothing_dead_nothing_left_out():
     model = network()
-    assert subnetwork(model) is None
+    assert Living(model).left_out == 0
+    mask = Mask({key: np.ones(v.shape, bool) for key, v in prunable_variables(model).items()})
+    assert compact(bound(model, mask), mask, STEPS) is None
 
 
 def test_splits_of_other_kinds_of_data_still_train():

@@ -88,7 +88,7 @@ def test_networks_are_trained_on_what_the_labels_are_of(noise):
     feed = experiment.feed(0, noise, corruption)
     scale = float(experiment.data.scale)
     for x, labels in feed.dataset():
-        np.testing.assert_array_equal(is_foreign(np.round(x / scale)), labels[:, 1] == -1)
+        np.testing.assert_array_equal(is_foreign(np.round(x / scale)), labels["true"] == -1)
     seen = np.round(experiment.inputs(0, noise) / scale)
     np.testing.assert_array_equal(is_foreign(seen), corruption.true == -1)
     held_out = np.concatenate([x for x, _ in experiment.validation(0, noise)])

@@ -39,8 +39,8 @@ def test_a_batch_has_both_labels_of_its_examples(experiment):
     feed = experiment.feed(0, SYMMETRIC, corruption, ids)
     order = feed.indices(0, 1)[0]
     x, labels = next(iter(feed.dataset()))
-    np.testing.assert_array_equal(labels[:, 0], corruption.given[ids][order])
-    np.testing.assert_array_equal(labels[:, 1], corruption.true[ids][order])
+    np.testing.assert_array_equal(labels["given"], corruption.given[ids][order])
+    np.testing.assert_array_equal(labels["true"], corruption.true[ids][order])
     np.testing.assert_allclose(x, experiment.inputs(0, SYMMETRIC)[ids][order], rtol=1e-6)
 
 

@@ -22,7 +22,7 @@ class StandIn(Evaluated, Protocol):
         """As `keras.Model.train_step`."""
 
     def push(self) -> None:
-        """Called after each chunk: the model must be as if it had been trained itself."""
+        """Called after each execution: the model must be as if it had been trained itself."""
 
 
 # Numbers to train from which on one pass over them is worth what XLA takes to compile the update.
@@ -32,7 +32,7 @@ _Chunk = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 class ChunkedFit(keras.callbacks.Callback):
-    """Trains each chunk of a `Feed` in one call of one function, data and all.
+    """Makes the steps of each execution on a `Feed` in one call of one function, data and all.
 
     With `steps_per_execution` Keras makes many steps in a call too, but takes each batch out of a
     `tf.data` pipeline, which for a small dense network costs as much again as its step. Here a call
@@ -52,8 +52,8 @@ class ChunkedFit(keras.callbacks.Callback):
         feed: What `fit` is given.
 
     Raises:
-        ModelError: when `fit` begins and the model isn't compiled with the feed's `chunk_steps` as
-            `steps_per_execution`.
+        ModelError: when `fit` begins and the model isn't compiled with a `steps_per_execution` that
+            divides the feed's `chunk_steps`.
     """
 
     def __init__(self, feed: Feed) -> None:
@@ -67,11 +67,11 @@ class ChunkedFit(keras.callbacks.Callback):
         model = self.model
         if model.run_eagerly or model.distribute_strategy.num_replicas_in_sync > 1:
             return
-        if model.steps_per_execution != self.feed.chunk_steps:
+        if self.feed.chunk_steps % model.steps_per_execution:
             raise ModelError(
                 "A model that is trained in chunks must be compiled with `steps_per_execution` = "
-                f"`chunk_steps`. Received: steps_per_execution={model.steps_per_execution} and a "
-                f"feed with chunk_steps={self.feed.chunk_steps}."
+                "`chunk_steps`, or a number that divides it. Received: steps_per_execution="
+                f"{model.steps_per_execution} and a feed with chunk_steps={self.feed.chunk_steps}."
             )
         # Keras makes another function when the model is compiled anew or its masks are bound.
         if self._function is None or self._function.keras_function is not model.train_function:
@@ -109,13 +109,14 @@ class ChunkFunction:
         self.evaluation = EvaluationFunction(model)
         self._model = model
         self._feed = feed
+        self._steps = int(model.steps_per_execution)
         self._iterator: Any = None  # of this `fit`
         # Variables of metrics and optimizer are made now: a step that made them would be traced
         # twice.
         model._symbolic_build(data_batch=feed.batch(feed.step))
         self._stand_in: StandIn | None = None
         self._own: _Chunk | None = None
-        self._of_stand_in: _Chunk | None = None
+        self._of_stand_in: tuple[StandIn, _Chunk] | None = None
 
     def begin(self) -> None:
         """A new `fit` begins."""
@@ -123,15 +124,18 @@ class ChunkFunction:
         self.stand_in(None)
 
     def stand_in(self, other: StandIn | None) -> None:
-        """Trains something else in place of the model from now on; None: the model again."""
-        if other is not self._stand_in:
-            self._stand_in, self._of_stand_in = other, None
-            self.evaluation.stand_in(other)
+        """Trains something else in place of the model from now on; None: the model again.
+
+        What was compiled for the last one is kept, for when it comes again.
+        """
+        self._stand_in = other
+        self.evaluation.stand_in(other)
 
     def __call__(self, iterator: Any) -> Any:
-        """Trains a chunk; the iterator, which gives the same batches one by one, stays untouched.
+        """Makes the steps of an execution.
 
-        One of another `fit` means that the last one was interrupted, which Keras tells no callback.
+        The iterator, which gives the same batches one by one, stays untouched. One of another `fit`
+        means that the last one was interrupted, which Keras tells no callback.
         """
         if self._iterator is None:
             self._iterator = iterator
@@ -140,28 +144,28 @@ class ChunkFunction:
             return self.keras_function(iterator)
         if self._stand_in is not None and not self._stand_in.is_current():
             self.stand_in(None)  # a callback changed weights, which is for the whole to go on with
-        logs = self._compiled()(*self._feed.take())
+        logs = self._compiled()(*self._feed.take(self._steps))
         if self._stand_in is not None:
             self._stand_in.push()
         return logs
 
     def _compiled(self) -> _Chunk:
         """Made when it is first needed; the model's own is kept while another is trained."""
-        jit = bool(self._model.jit_compile)
-        if self._stand_in is None:
-            self._own = self._own or _chunk_function(self._model, self._feed, jit=jit)
+        jit, other = bool(self._model.jit_compile), self._stand_in
+        if other is None:
+            self._own = self._own or _chunk_function(self._model, self._feed, self._steps, jit=jit)
             return self._own
-        made = self._of_stand_in or _chunk_function(self._stand_in, self._feed, jit=jit)
-        self._of_stand_in = made
-        return made
+        if self._of_stand_in is None or self._of_stand_in[0] is not other:
+            self._of_stand_in = other, _chunk_function(other, self._feed, self._steps, jit=jit)
+        return self._of_stand_in[1]
 
-    def next_batch(self) -> tuple[tf.Tensor, tf.Tensor]:
+    def next_batch(self) -> tuple[tf.Tensor, Any]:
         """The batch that the next chunk begins with."""
         return self._feed.batch(self._feed.step)
 
 
-def _chunk_function(model: keras.Model | StandIn, feed: Feed, *, jit: bool) -> _Chunk:
-    """A function of indices (steps, batch_size), int32, and steps (steps,), int64."""
+def _chunk_function(model: keras.Model | StandIn, feed: Feed, count: int, *, jit: bool) -> _Chunk:
+    """A function of indices (count, batch_size), int32, and steps (count,), int64."""
 
     def step(indices: tf.Tensor, number: tf.Tensor) -> dict[str, tf.Tensor]:
         with contextlib.nullcontext() if jit else _update_in_one_pass(model):
@@ -177,7 +181,6 @@ def _chunk_function(model: keras.Model | StandIn, feed: Feed, *, jit: bool) -> _
 
         # What a loop carries has its type before the first step.
         logs = tf.nest.map_structure(_nothing, one.structured_outputs)
-        count = feed.chunk_steps
         return tf.while_loop(lambda i, _: i < count, body, (tf.constant(0), logs))[1]
 
     return tf.function(chunk, jit_compile=outside, autograph=False)

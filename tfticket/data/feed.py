@@ -7,7 +7,7 @@ off because its thread can stall the end of an epoch for as long as the epoch to
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class Feed:
         offset: What is added to them after that.
         augment: `none`, or `flip_crop`: see `tfticket.data.augment`. It depends on nothing but the
             seed, the step and the place in the batch.
+        labels: What is made of the labels of a batch, in the graph; they stay as they are if None.
 
     Raises:
         DataError: when a number is out of range or there are no images to augment.
@@ -59,6 +60,7 @@ class Feed:
         scale: np.ndarray | float = 1.0,
         offset: np.ndarray | float = 0.0,
         augment: str = "none",
+        labels: Callable[[tf.Tensor], Any] | None = None,
     ) -> None:
         if not 1 <= batch_size <= len(split):
             raise DataError(
@@ -80,6 +82,7 @@ class Feed:
         self.seed = seed
         self.chunk_steps = chunk_steps
         self.augment = augment
+        self._labels = labels
         self._step = 0
         self._orders: dict[int, np.ndarray] = {}
         self._source = Resident(split, scale, offset)
@@ -118,23 +121,23 @@ class Feed:
         flat = np.concatenate(list(self._orders.values()))[start : start + last - first]
         return flat.reshape(count, self.batch_size)
 
-    def take(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Indices and steps of the next chunk, after which the position moves on.
+    def take(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Indices and steps of the next `count` steps, after which the position moves on.
 
         Returns:
-            As `indices`, and the steps, shape (chunk_steps,), int64.
+            As `indices`, and the steps, shape (count,), int64.
         """
         start = self._step
-        rows = tf.constant(self.indices(start, self.chunk_steps))
-        self._step = start + self.chunk_steps
+        rows = tf.constant(self.indices(start, count))
+        self._step = start + count
         return rows, tf.range(start, self._step, dtype=tf.int64)
 
-    def batch(self, step: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Inputs float32 and labels int32 of one step."""
+    def batch(self, step: int) -> tuple[tf.Tensor, Any]:
+        """Inputs float32 and labels of one step."""
         return self.gather(tf.constant(self.indices(step, 1)[0]), tf.constant(step, tf.int64))
 
     def dataset(self, *, endless: bool = False) -> tf.data.Dataset:
-        """Batches (inputs float32, labels int32) from the current step on.
+        """Batches (inputs float32, labels) from the current step on.
 
         Args:
             endless: False: one chunk, and each new iterator gives the next one. True: chunk after
@@ -177,12 +180,12 @@ class Feed:
             if not endless:
                 return
 
-    def gather(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gather(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, Any]:
         """The batch of a step in the graph, from its indices, shape (batch_size,)."""
         x, y = self._source.gather(indices)
         if self.augment == "flip_crop":
             x = flip_crop(x, seed=sub_seed(self.seed, "augmentation"), step=step)
-        return self._source.normalize(x), y
+        return self._source.normalize(x), y if self._labels is None else self._labels(y)
 
 
 def batches(

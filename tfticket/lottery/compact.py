@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras.src.models.functional import Functional
 
-from tfticket.channels.subnetwork import Part, Subnetwork, subnetwork
+from tfticket.channels.subnetwork import Living, Part
 from tfticket.sparsity.constraint import MaskConstraint
 from tfticket.sparsity.mask import Mask
 from tfticket.state import MaskOwner, kernels_of, optimizer_variables, variable_owners
@@ -20,8 +20,8 @@ from tfticket.state import MaskOwner, kernels_of, optimizer_variables, variable_
 _RESTING = ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "Lion", "Nadam", "RMSprop", "SGD")
 
 # Weights left out, times steps, from which on a smaller network is worth the second or two that it
-# takes to trace and compile: a step takes some 3 ns a weight and 60 images on one core.
-_WORTHWHILE = 6e8
+# takes to trace and compile: a step takes some 2 ns a weight and 60 images on one core.
+_WORTHWHILE = 8e8
 
 
 @runtime_checkable
@@ -40,37 +40,51 @@ class CompactNetwork:
     slots back; what is checked and saved is always the whole network.
 
     Args:
-        model: The whole, at the start of a training, with its mask bound.
-        small: Its subnetwork.
+        model: The whole, with masks bound.
+        living: What is alive of it.
         mask: The mask.
 
     Attributes:
-        is_whole: Whether the optimizer of the whole network keeps nothing for kept weights that are
-            left out here, so that they stand still there too.
+        living: What was alive of it.
     """
 
-    def __init__(self, model: keras.Model, small: Subnetwork, mask: Mask) -> None:
+    def __init__(self, model: keras.Model, living: Living, mask: Mask) -> None:
+        self.living = living
         self._model = model
+        small = living.subnetwork()
         self._small = small.model
         part_of = {id(part.whole): part for part in small.parts}
         self._trained = [part_of[id(variable)].part for variable in model.trainable_variables]
         self._optimizer, owners = _optimizer_like(model.optimizer, self._trained)
-        masks = {id(v): mask[key] for key, v in kernels_of(model).items() if key in mask}
-        slots = tuple(_slots(model, self._optimizer, owners, part_of))
-        self._parts = (*small.parts, *slots)
-        self.is_whole = all(
-            _is_empty_elsewhere(slot, masks.get(id(variable)))
-            for slot, variable in zip(slots, _owned(model, self._optimizer, owners), strict=True)
-        )
-        for each in slots:
-            each.pull()
         self._weights = small.parts
-        self._left = [part.whole.numpy() for part in self._weights]
-        for whole, kept in masks.items():
-            part = part_of[whole]
-            part.part.constraint = MaskConstraint(
-                keras.Variable(kept[part.places], dtype="bool", trainable=False)
+        self._slots = tuple(_slots(model, self._optimizer, owners, part_of))
+        self._owned = tuple(_owned(model, self._optimizer, owners))
+        self._masked = {key: part_of[id(v)] for key, v in kernels_of(model).items() if key in mask}
+        for each in self._masked.values():
+            each.part.constraint = MaskConstraint(
+                keras.Variable(np.ones(each.part.shape, bool), dtype="bool", trainable=False)
             )
+
+    def begin(self, mask: Mask) -> bool:
+        """Takes what the whole network is at the start of a training.
+
+        Args:
+            mask: What is kept of it, with the keys of the first mask.
+
+        Returns:
+            Whether it may be trained in its place: whether the optimizer of the whole keeps nothing
+            for kept weights that are left out here, so that they stand still there too.
+        """
+        for each in (*self._weights, *self._slots):
+            each.pull()
+        for key, each in self._masked.items():
+            each.part.constraint.mask.assign(mask[key][each.places])
+        self._left = [each.whole.numpy() for each in self._weights]
+        masks = {id(each.whole): mask[key] for key, each in self._masked.items()}
+        return all(
+            _is_empty_elsewhere(slot, masks.get(id(variable)))
+            for slot, variable in zip(self._slots, self._owned, strict=True)
+        )
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """A step as `keras.Model.train_step` makes it, of a model without regularizers."""
@@ -93,7 +107,7 @@ class CompactNetwork:
 
     def push(self) -> None:
         """Writes weights, statistics and slots back into the whole network."""
-        for part in self._parts:
+        for part in (*self._weights, *self._slots):
             part.push()
         self._left = [part.whole.numpy() for part in self._weights]
 
@@ -105,30 +119,54 @@ class CompactNetwork:
         )
 
 
-def compact(model: keras.Model, mask: Mask, steps: int) -> CompactNetwork | None:
-    """A smaller network to train in place of a pruned one, where that is exact and saves time.
+class Compactor:
+    """Makes smaller networks to train in place of the pruned ones of a search.
+
+    One of an earlier level is used again, without a trace and a compilation of its own, while
+    little more than it leaves out could be left out.
 
     Args:
-        model: Compiled, at the start of its training, with `mask` applied to it.
-        mask: What is kept.
-        steps: How long it will be trained.
-
-    Returns:
-        None where nothing, or too little to be worth it, can be left out; and where the result
-        could differ by more than rounding: with weight decay, regularizers, dropout (whose draws
-        depend on the shape), momentum from earlier for what would be left out, optimizers whose
-        update mixes weights, training steps of your own.
+        model: Compiled, with masks bound.
     """
-    if not _is_plain(model) or not _rests(model.optimizer) or not _is_the_mask(model, mask):
-        return None
-    least = math.ceil(_WORTHWHILE / steps)
-    if mask.total < least:
-        return None  # a look at the graph isn't worth it either
-    small = subnetwork(model, least=least)
-    if small is None:
-        return None
-    network = CompactNetwork(model, small, mask)
-    return network if network.is_whole else None
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._last: CompactNetwork | None = None
+
+    def compact(self, mask: Mask, steps: int) -> CompactNetwork | None:
+        """A smaller network, where it gives the same and saves time.
+
+        Args:
+            mask: What is kept of the model, which is at the start of its training.
+            steps: How long it will be trained.
+
+        Returns:
+            None where nothing, or too little to be worth it, can be left out; and where the result
+            could differ by more than rounding: with weight decay, regularizers, dropout (whose
+            draws depend on the shape), momentum from earlier for what would be left out, optimizers
+            whose update mixes weights, training steps of your own.
+        """
+        model = self._model
+        if not _is_plain(model) or not _rests(model.optimizer) or not _is_the_mask(model, mask):
+            return None
+        least = math.ceil(_WORTHWHILE / steps)
+        if mask.total < least:
+            return None  # a look at the graph isn't worth it either
+        living = Living(model)
+        network = self._last
+        if network is None or not _serves(network.living, living, least):
+            if living.left_out < least:
+                return None
+            network = CompactNetwork(model, living, mask)
+        if not network.begin(mask):
+            return None
+        self._last = network
+        return network
+
+
+def _serves(made: Living, living: Living, least: int) -> bool:
+    """Whether what is alive fits into what was made for more, and making another isn't worth it."""
+    return living.left_out - made.left_out < least and living.within(made)
 
 
 def _is_plain(model: keras.Model) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.lottery.compact import TakesStandIn, compact
+from tfticket.lottery.compact import Compactor, TakesStandIn
 from tfticket.lottery.controls import Control
 from tfticket.lottery.measure import TrialMeasure
 from tfticket.lottery.procedure import Procedure, Rewind
@@ -153,6 +153,7 @@ class TicketSearch(keras.callbacks.Callback):
         self._binding: MaskBinding | None = None
         self._starts: StartingPoints | None = None
         self._measure: TrialMeasure | None = None
+        self._compactor: Compactor | None = None
         self._begun = False
 
     @property
@@ -193,6 +194,7 @@ class TicketSearch(keras.callbacks.Callback):
             self._starts = StartingPoints(
                 self.procedure, self.model, self.store, self._binding, self.recalibrate
             )
+            self._compactor = Compactor(self.model) if self.compact else None
             self._begin_next()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -200,9 +202,10 @@ class TicketSearch(keras.callbacks.Callback):
         train, measure = self.model.train_function, self._measure
         if self._begun and measure is not None and isinstance(train, TakesStandIn):
             self._begun = False
-            trial, mask = measure.trial, measure.start.mask
-            smaller = compact(self.model, mask, trial.steps) if self.compact else None
-            train.stand_in(smaller)
+            mask, steps = measure.start.mask, measure.trial.steps
+            train.stand_in(
+                None if self._compactor is None else self._compactor.compact(mask, steps)
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measures, takes the rewind point, and ends one network and begins the next."""
@@ -236,7 +239,7 @@ class TicketSearch(keras.callbacks.Callback):
     def _release(self) -> None:
         if self._binding is not None:
             self._binding.release()
-        self._binding = self._starts = self._measure = None
+        self._binding = self._starts = self._measure = self._compactor = None
 
     def _begin_next(self) -> None:
         if self._starts is None or not self._queue:

@@ -47,6 +47,8 @@ def look_at_next_batch(model: keras.Model, look: Callable[[Any], None]) -> None:
             return train(iterator)
         return train(_watched(iterator, look))
 
+    if isinstance(train, TellsNextBatch):  # to whoever looks at the same batch
+        train_watched.next_batch = train.next_batch  # type: ignore[attr-defined]
     model.train_function = train_watched
 
 

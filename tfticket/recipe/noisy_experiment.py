@@ -107,7 +107,7 @@ class NoisyExperiment:
     def feed(
         self, seed: int, noise: Noise, corruption: Corruption, ids: np.ndarray | None = None
     ) -> Feed:
-        """Training batches in an order that belongs to the seed; labels of shape (batch, 2).
+        """Training batches in an order that belongs to the seed; labels as `CoTeaching` takes them.
 
         Args:
             seed: Of the run.
@@ -127,6 +127,7 @@ class NoisyExperiment:
             scale=self.data.scale,
             offset=self.data.offset,
             augment=self.recipe.data.augment,
+            labels=_by_name,
         )
 
     def incv(self, seed: int) -> INCV:
@@ -164,3 +165,7 @@ class NoisyExperiment:
 
     def _batches(self, split: Split) -> tf.data.Dataset:
         return data.batches(split, scale=self.data.scale, offset=self.data.offset)
+
+
+def _by_name(labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {"given": labels[:, 0], "true": labels[:, 1]}

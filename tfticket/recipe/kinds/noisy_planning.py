@@ -6,6 +6,7 @@ import time
 
 import keras
 
+from tfticket.data import ChunkedFit
 from tfticket.recipe.kinds.noisy_pairs import make_pair
 from tfticket.recipe.noisy_cells import NoisyCell
 from tfticket.recipe.noisy_experiment import NoisyExperiment
@@ -86,6 +87,5 @@ def _seconds_a_step(experiment: NoisyExperiment, cell: NoisyCell) -> float:
     clock = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
     )
-    data = feed.dataset(endless=True).map(lambda x, labels: (x, labels[:, 0]))
-    pair.fit(data, steps_per_epoch=steps, shuffle=False, epochs=2, callbacks=[clock], verbose=0)
+    pair.fit(**feed.fit_arguments(), epochs=2, callbacks=[clock, ChunkedFit(feed)], verbose=0)
     return (ends[1] - ends[0]) / steps

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfticket.data import ChunkedFit
 from tfticket.metrics import Row
 from tfticket.noisy import CleanSplit, Corruption, SelectionMonitor
 from tfticket.recipe.kinds.noisy_pairs import make_pair, stages
@@ -119,13 +120,11 @@ def train(
         feed = experiment.feed(seed, cell.noise, corruption, stage.ids)
         feed.seek(done * feed.chunk_steps)
         pair.fit(
-            x=feed.dataset(endless=True).map(_by_name),
-            steps_per_epoch=feed.chunk_steps,
-            shuffle=False,
+            **feed.fit_arguments(),
             initial_epoch=done,
             epochs=done + stage.intervals,
             validation_data=experiment.validation(seed, cell.noise),
-            callbacks=[monitor, watch],
+            callbacks=[monitor, watch, ChunkedFit(feed)],
             verbose=0,
         )
         done += stage.intervals
@@ -140,10 +139,6 @@ def train(
     per_epoch = len(experiment.data.train) / experiment.recipe.data.batch_size
     rows = tuple(_rows(watch, seed, cell.branch, per_epoch))
     return Trained(rows, _accuracies(watch, experiment.recipe.last), summary)
-
-
-def _by_name(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-    return x, {"given": labels[:, 0], "true": labels[:, 1]}
 
 
 def _accuracies(watch: _Watch, last: int) -> dict[str, float]:

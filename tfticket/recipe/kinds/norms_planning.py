@@ -7,6 +7,7 @@ import time
 import keras
 import numpy as np
 
+from tfticket.data import ChunkedFit
 from tfticket.recipe.cells import Cell
 from tfticket.recipe.norms_experiment import NormsExperiment
 from tfticket.recipe.progress import NormsPlan, PlannedCell
@@ -108,5 +109,6 @@ def _seconds_a_step(experiment: NormsExperiment, cell: Cell) -> float:
     clock = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
     )
-    model.fit(**feed.fit_arguments(), epochs=2, callbacks=[clock], verbose=0)
+    callbacks = [clock, ChunkedFit(feed)]
+    model.fit(**feed.fit_arguments(), epochs=2, callbacks=callbacks, verbose=0)
     return (ends[1] - ends[0]) / steps

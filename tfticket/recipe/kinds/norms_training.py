@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfticket.data import ChunkedFit
 from tfticket.metrics import Row
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift import ShiftRecord
@@ -142,7 +143,12 @@ def train(
         **feed.fit_arguments(),
         epochs=(cell.steps - first_step) // feed.chunk_steps,
         validation_data=experiment.validation(seed),
-        callbacks=[*([] if mask is None else [KeepMask(mask)]), *trackers_and_probe, watch],
+        callbacks=[
+            *([] if mask is None else [KeepMask(mask)]),
+            *trackers_and_probe,
+            watch,
+            ChunkedFit(feed),
+        ],
         verbose=0,
     )
     test = _tested(experiment, model, cell, seed)
