@@ -3,6 +3,7 @@
 import gc
 import os
 
+os.environ.pop("TFTICKET_DATA_DIR", None)  # whoever runs the tests may have set it
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core; threads would only wait for each other
@@ -17,9 +18,13 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_finish():
-    """What was imported stays: the garbage collector needn't go through it again and again."""
+    """What was imported stays: the garbage collector needn't go through it again and again.
+
+    Tracing makes many objects and little garbage.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -26,3 +27,19 @@ def test_it_is_found_again_after_an_error():
     with pytest.raises(KeyError), lean._hidden(("never_imported",)):
         raise KeyError
     assert "never_imported" not in sys.modules
+
+
+@pytest.mark.parametrize("collects", [False, True])
+def test_what_was_imported_is_never_looked_at_again(collects):
+    code = f"""
+import gc
+from tfticket.lean import import_keras
+gc.{"enable" if collects else "disable"}()
+import_keras()
+assert gc.isenabled() == {collects}
+frozen = gc.get_freeze_count()
+assert frozen > 100_000, frozen
+import_keras()
+assert gc.get_freeze_count() == frozen
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,6 +93,5 @@ def be_deterministic() -> None:
 
 
 def forget_graphs() -> None:
-    """Frees what Keras keeps of networks that are done with."""
+    """Frees what Keras keeps of networks that are done with, and their garbage."""
     keras.backend.clear_session()
-    gc.collect()
