@@ -96,7 +96,7 @@ def test_networks_are_trained_on_what_the_labels_are_of(noise):
 
 
 def test_a_run_ends_and_counts_foreign_labels_as_wrong(noise, tmp_path):
-    methods = 'methods=["coteaching", {name="incv", warmup=1, gradual=0}]'
+    methods = 'methods=[{name="incv", warmup=1, gradual=0}]'
     given = recipe(methods, SELECTION).model_copy(update={"noise": (noise,)})
     place = RunDir(tmp_path / "run")
     with writing(place, given, toml=b"") as run:

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 from scipy import stats
-from tiny_noisy import SELECTION, recipe
+from tiny_noisy import recipe
 
 from tfticket.errors import RunError
 from tfticket.files import read_arrays
@@ -18,7 +18,11 @@ from tfticket.report.summary import summarize
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    given = recipe("seeds=[0, 1]", 'methods=["cross_entropy", "coteaching"]', SELECTION)
+    given = recipe(
+        "seeds=[0, 1]",
+        'methods=["cross_entropy", "coteaching"]',
+        "selection={epochs=6, iterations=1}",
+    )
     place = RunDir(tmp_path_factory.mktemp("runs") / "tiny_noisy" / "default")
     with writing(place, given, toml=b"") as run:
         runner.run(given, run)

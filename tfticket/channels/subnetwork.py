@@ -117,10 +117,10 @@ class Living:
         }
         self.left_out = sum(_left_out(self._steps[layer], k) for layer, k in self._kept.items())
 
-    def within(self, other: Living) -> bool:
-        """Whether all of it was alive in another state of the same model."""
+    def same_as(self, other: Living) -> bool:
+        """Whether the same was alive in another state of the same model."""
         return all(
-            np.isin(indices, theirs).all()
+            np.array_equal(indices, theirs)
             for layer, kept in self._kept.items()
             for name, axes in kept.items()
             for (_, indices), (_, theirs) in zip(axes, other._kept[layer][name], strict=True)

@@ -122,8 +122,9 @@ class CompactNetwork:
 class Compactor:
     """Makes smaller networks to train in place of the pruned ones of a search.
 
-    One of an earlier level is used again, without a trace and a compilation of its own, while
-    little more than it leaves out could be left out.
+    Whether one is made, and its shape, follow from the mask and the number of steps alone, so that
+    a search that goes on is the search that never stopped. The last one is used again, without a
+    trace and a compilation, where exactly the same is alive: in a control with its ticket's mask.
 
     Args:
         model: Compiled, with masks bound.
@@ -153,20 +154,11 @@ class Compactor:
         if mask.total < least:
             return None  # a look at the graph isn't worth it either
         living = Living(model)
-        network = self._last
-        if network is None or not _serves(network.living, living, least):
-            if living.left_out < least:
-                return None
-            network = CompactNetwork(model, living, mask)
-        if not network.begin(mask):
+        if living.left_out < least:
             return None
-        self._last = network
-        return network
-
-
-def _serves(made: Living, living: Living, least: int) -> bool:
-    """Whether what is alive fits into what was made for more, and making another isn't worth it."""
-    return living.left_out - made.left_out < least and living.within(made)
+        if self._last is None or not living.same_as(self._last.living):
+            self._last = CompactNetwork(model, living, mask)
+        return self._last if self._last.begin(mask) else None
 
 
 def _is_plain(model: keras.Model) -> bool:

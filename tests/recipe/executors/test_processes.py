@@ -27,7 +27,6 @@ LOTTERY = tiny_recipe.recipe(
     "lottery.levels=1",
     "lottery.rewind_step=10",
     "lottery.optimizer_state=restore",
-    "controls.shuffle=true",
     "export={levels=[1], formats=['fp32']}",
     "seeds=[0, 1]",
 )
@@ -35,8 +34,7 @@ NORMS = tiny_norms.recipe(
     'model={name="lenet_300_100", width=0.1}', "landscape={every=2, multipliers={points=2}}"
 )
 NOISY = tiny_noisy.recipe(
-    'methods=["cross_entropy", {name="incv", warmup=1, gradual=0}]',
-    "selection={epochs=2, iterations=2}",
+    'methods=["cross_entropy", "coteaching"]', "selection={epochs=2, iterations=1}"
 )
 CONVOLUTIONS = tiny_norms.recipe()
 ALL = {"lottery": LOTTERY, "norms": NORMS, "noisy": NOISY}

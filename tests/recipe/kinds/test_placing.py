@@ -30,7 +30,6 @@ SMALL = (
     "train.jit=false",
     "lottery.levels=1",
     "lottery.rewind_step=10",
-    "controls.shuffle=true",
     "seeds=[0]",
 )
 MIRRORED = (*SMALL, "train.distribute=mirrored")
