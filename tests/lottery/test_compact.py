@@ -26,6 +26,7 @@ CHUNK, STEPS = 5, 10
 @pytest.fixture(autouse=True)
 def _small_networks_are_worth_it(monkeypatch):
     monkeypatch.setattr(module, "_WORTHWHILE", 1)
+    monkeypatch.setattr(module, "_WRITING", 0)
 
 
 def digits():
@@ -325,6 +326,16 @@ def test_little_is_not_worth_a_compilation(monkeypatch):
     monkeypatch.setattr(module, "_WORTHWHILE", Living(model).left_out * STEPS)
     assert compact(model, mask, STEPS) is not None
     assert compact(model, mask, STEPS - 1) is None
+
+
+def test_little_is_not_worth_writing_back_after_each_execution(monkeypatch):
+    model = network()
+    mask = random_mask(model, 0.1)
+    bound(model, mask)
+    share = Living(model).left_out / mask.total
+    for least, worth in ((0.9 * share, True), (1.1 * share, False)):
+        monkeypatch.setattr(module, "_WRITING", least * CHUNK)
+        assert (compact(model, mask, 10**6) is not None) == worth
 
 
 def test_zeros_that_are_not_pruned_are_alive():

@@ -7,6 +7,7 @@ from tiny_recipe import recipe
 
 from tfticket.errors import MaskError
 from tfticket.lottery.trial import Trial
+from tfticket.recipe import progress
 from tfticket.recipe.experiment import Experiment, pruner, schedule
 from tfticket.recipe.planning import plan, planned_levels
 from tfticket.recipe.rundir import RunDir
@@ -141,9 +142,9 @@ def test_global_counts_are_what_is_expected_of_each_layer():
             assert abs(level.counts[key] - count) <= 4 * deviation + 1
 
 
-def planned(data, run, *changes, trials=TRIALS, measure=False):
+def planned(data, run, *changes, trials=TRIALS, timed=False):
     experiment = Experiment(recipe(*SMALL, *changes), data)
-    return plan(experiment, run, trials, experiment.model(0), measure=measure)
+    return plan(experiment, run, trials, experiment.model(0), timed=timed)
 
 
 def test_a_plan_counts_networks_and_steps(data):
@@ -174,8 +175,13 @@ def test_layers_that_stay_dense_are_not_counted(data):
     assert made.levels[0].remaining == 64 * 30 + 30 * 10
 
 
-def test_time_is_measured_where_something_is_left_to_do(data, tmp_path):
-    made = planned(data, RunDir(os.devnull), measure=True)
+def test_few_steps_are_sooner_made_than_timed(data):
+    assert planned(data, RunDir(os.devnull), timed=True).seconds is None
+
+
+def test_time_is_measured_where_something_is_left_to_do(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "_TIMED_STEPS", 100)
+    made = planned(data, RunDir(os.devnull), timed=True)
     assert 0 < made.seconds < 60
     run = RunDir(tmp_path)
     for trial in TRIALS:
@@ -183,7 +189,7 @@ def test_time_is_measured_where_something_is_left_to_do(data, tmp_path):
             path = run.ticket(seed, trial.branch, trial.level)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"ticket")
-    done = planned(data, run, measure=True)
+    done = planned(data, run, timed=True)
     assert (done.steps_left, done.seconds) == (0, None)
 
 

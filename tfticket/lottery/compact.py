@@ -22,6 +22,8 @@ _RESTING = ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "Lion", "Nadam", "
 # Weights left out, times steps, from which on a smaller network is worth the second or two that it
 # takes to trace and compile: a step takes some 2 ns a weight and 60 images on one core.
 _WORTHWHILE = 8e8
+# Writing a weight of the whole back after an execution takes as long as so many of them in a step.
+_WRITING = 11
 
 
 @runtime_checkable
@@ -150,7 +152,8 @@ class Compactor:
         model = self._model
         if not _is_plain(model) or not _rests(model.optimizer) or not _is_the_mask(model, mask):
             return None
-        least = math.ceil(_WORTHWHILE / steps)
+        writing = _WRITING * mask.total / model.steps_per_execution
+        least = math.ceil(_WORTHWHILE / steps + writing)
         if mask.total < least:
             return None  # a look at the graph isn't worth it either
         living = Living(model)

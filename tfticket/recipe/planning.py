@@ -12,7 +12,7 @@ import numpy as np
 from tfticket.data import ChunkedFit
 from tfticket.lottery.trial import TICKET, Trial
 from tfticket.recipe.experiment import Experiment, pruner, schedule
-from tfticket.recipe.progress import Plan, PlannedLevel
+from tfticket.recipe.progress import Plan, PlannedLevel, worth_timing
 from tfticket.recipe.rundir import RunDir
 from tfticket.schedules import PruningSchedule
 from tfticket.sparsity.mask import Mask
@@ -26,7 +26,7 @@ _OTHER_BYTES = 3 * 2**20  # the report, the exported files of a small network
 
 
 def plan(
-    experiment: Experiment, run: RunDir, trials: list[Trial], model: keras.Model, *, measure: bool
+    experiment: Experiment, run: RunDir, trials: list[Trial], model: keras.Model, *, timed: bool
 ) -> Plan:
     """Counts levels and steps, and estimates time and disk.
 
@@ -36,7 +36,7 @@ def plan(
         trials: The networks of one seed.
         model: A compiled network of the recipe. Training it for a moment is how time is estimated,
             so it must not be used afterwards.
-        measure: Whether to estimate time.
+        timed: Whether to estimate time, where that takes less than doing it.
     """
     recipe = experiment.recipe
     lottery = recipe.lottery
@@ -61,7 +61,9 @@ def plan(
         steps_per_level=recipe.train.steps,
         steps_total=sum(trial.steps for trial in trials) * len(recipe.seeds),
         steps_left=steps_left,
-        seconds=_seconds_a_step(experiment, model) * steps_left if measure and left else None,
+        seconds=_seconds_a_step(experiment, model) * steps_left
+        if timed and worth_timing(steps_left)
+        else None,
         size_bytes=_size_bytes(model, levels, trials) * len(recipe.seeds) + _OTHER_BYTES,
         structure=lottery.structure,
     )

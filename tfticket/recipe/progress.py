@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+_TIMED_STEPS = 300
+
 
 @dataclass(frozen=True)
 class PlannedLevel:
@@ -33,6 +35,11 @@ class PlannedLevel:
     def density(self) -> float:
         """Share of the prunable weights that survive, in (0, 1]."""
         return self.remaining / self.prunable
+
+
+def worth_timing(steps: int) -> bool:
+    """Whether so many steps take longer than to find out, by a network of its own, how long."""
+    return steps >= _TIMED_STEPS
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan | NormsPlan:
         TFTicketError: for data or a model that can't be had.
     """
     nowhere = RunDir(os.devnull)
-    return Study(recipe, load_data(recipe.data, data_dir), data_dir).work.plan(nowhere)
+    return Study(recipe, load_data(recipe.data, data_dir), data_dir).work.plan(nowhere, timed=True)
 
 
 def run(
@@ -63,7 +63,7 @@ def run(
     study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
     progress.message(study.data.description)
-    progress.plan(executor.planned(study.work.plan(run)))
+    progress.plan(study.work.plan(run, timed=executor.timed))
     with study.work.opened(run):
         tasks = study.work.tasks()
         left = [task for task in tasks if not study.work.finished(task, run)]

@@ -23,8 +23,13 @@ from tfticket.recipe.tasks import Task
 class Work(Protocol):
     """What a recipe of one kind does, with its data in memory."""
 
-    def plan(self, run: RunDir) -> Plan | NormsPlan:
-        """What is to be done, less what is finished in `run`."""
+    def plan(self, run: RunDir, *, timed: bool) -> Plan | NormsPlan:
+        """What is to be done, less what is finished in `run`.
+
+        Args:
+            run: The run.
+            timed: Whether to estimate how long it takes, where that takes less than doing it.
+        """
 
     def tasks(self) -> tuple[Task, ...]:
         """All that a run consists of, in the order of a single process."""

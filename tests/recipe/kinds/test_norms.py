@@ -133,7 +133,7 @@ def test_progress_hears_of_the_landscape_too(whole):
         "batch-b8": 8,
     }
     assert (plan.steps_total, plan.steps_left, plan.probes) == (16, 16, 2)
-    assert plan.seconds > 0
+    assert plan.seconds is None
     assert [branch for _, branch, *_ in told.begun] == ["none-b16", "batch-b16", "batch-b8"]
     for _, measured in told.updates:
         assert measured.keys() >= {"loss", "val_accuracy", "learning_rate", "gauge", "beta"}

@@ -9,20 +9,23 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from tfticket.machine import usable_cores
-from tfticket.recipe.progress import NormsPlan, Plan, Progress
+from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
 from tfticket.recipe.works import Study
 
 
 class Executor(Protocol):
-    """Does tasks. What they leave in the run doesn't depend on who does them."""
+    """Does tasks. What they leave in the run doesn't depend on who does them.
+
+    Attributes:
+        timed: Whether it takes as long as a training in this process says.
+    """
+
+    timed: bool
 
     def facts(self) -> dict[str, Any]:
         """What `environment.json` says of it."""
-
-    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
-        """The plan of a run, whose time was estimated for this process, as it is with this one."""
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """Does all of the tasks.
@@ -42,15 +45,13 @@ class Executor(Protocol):
 class Serial:
     """One task after the other in this process, with as many threads as TensorFlow takes."""
 
+    timed = True
+
     def facts(self) -> dict[str, Any]:
         """See `Executor`."""
         threads = tf.config.threading.get_intra_op_parallelism_threads()
         threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
         return {"executor": "serial", "threads": threads or usable_cores()}
-
-    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
-        """See `Executor`."""
-        return plan
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""

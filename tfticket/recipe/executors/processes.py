@@ -19,7 +19,7 @@ from tfticket.data.sharing import share
 from tfticket.errors import RunError
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup
-from tfticket.recipe.progress import NormsPlan, Plan, Progress
+from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
 from tfticket.recipe.works import Study
@@ -42,6 +42,8 @@ class Processes:
         RunError: when there are to be none.
     """
 
+    timed = False  # how long it takes is told after the first evaluations
+
     def __init__(self, jobs: int | None = None) -> None:
         if jobs is not None and jobs < 1:
             raise RunError(f"`jobs` must be at least 1. Received: {jobs}.")
@@ -52,10 +54,6 @@ class Processes:
     def facts(self) -> dict[str, Any]:
         """See `Executor`."""
         return {"executor": "processes", "jobs": self.jobs, "threads": 1}
-
-    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
-        """See `Executor`; how long it takes is told after the first evaluations."""
-        return replace(plan, seconds=None)
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""

@@ -7,7 +7,6 @@ import functools
 import importlib.util
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tfticket.files import TEMPORARY_SUFFIX
 from tfticket.machine import usable_cores
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup, TaskDoer
-from tfticket.recipe.progress import NormsPlan, Plan, Progress
+from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
 from tfticket.recipe.works import Study
@@ -42,6 +41,8 @@ class RayCluster:
         RunError: when there are to be none, or Ray isn't installed.
     """
 
+    timed = False  # how long it takes is told after the first evaluations
+
     def __init__(self, jobs: int | None = None, *, address: str | None = None) -> None:
         if jobs is not None and jobs < 1:
             raise RunError(f"`jobs` must be at least 1. Received: {jobs}.")
@@ -56,10 +57,6 @@ class RayCluster:
     def facts(self) -> dict[str, Any]:
         """See `Executor`."""
         return {"executor": "ray", "jobs": self.jobs, "threads": 1}
-
-    def planned(self, plan: Plan | NormsPlan) -> Plan | NormsPlan:
-        """See `Executor`; how long it takes is told after the first evaluations."""
-        return replace(plan, seconds=None)
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""

@@ -46,7 +46,7 @@ class EdgeWork:
             structure: Experiment(search, data) for structure, search in recipe.searches().items()
         }
 
-    def plan(self, run: RunDir) -> NormsPlan:
+    def plan(self, run: RunDir, *, timed: bool) -> NormsPlan:
         """See `works.Work`."""
         seeds, cells, size = self._recipe.seeds, [], 0
         total = left = 0
@@ -56,7 +56,8 @@ class EdgeWork:
             planned = planned_trials(experiment, model)
             trials = [trial for trial in planned if trial.level > _DENSE or number == 0]
             search = run.search(structure)
-            made = plan_search(experiment, search, trials, model, measure=rate is None)
+            wanted = timed and rate is None
+            made = plan_search(experiment, search, trials, model, timed=wanted)
             if made.seconds is not None and made.steps_left:
                 rate = made.seconds / made.steps_left
             cells.append(

@@ -142,11 +142,11 @@ class LotteryWork:
         self._experiment = Experiment(recipe, data)
         self._seeds = {f"seed {seed}": seed for seed in recipe.seeds}
 
-    def plan(self, run: RunDir) -> Plan:
+    def plan(self, run: RunDir, *, timed: bool) -> Plan:
         """See `works.Work`."""
         experiment = self._experiment
         model = experiment.model(experiment.recipe.seeds[0])
-        made = make_plan(experiment, run, planned_trials(experiment, model), model, measure=True)
+        made = make_plan(experiment, run, planned_trials(experiment, model), model, timed=timed)
         keras.backend.clear_session()
         return made
 

@@ -56,9 +56,9 @@ class NoisyWork:
         self._cells = noisy_cells(recipe)
         self._selections = Selections(self._experiment)
 
-    def plan(self, run: RunDir) -> NormsPlan:
+    def plan(self, run: RunDir, *, timed: bool) -> NormsPlan:
         """See `works.Work`."""
-        made = plan_cells(self._experiment, run, self._cells)
+        made = plan_cells(self._experiment, run, self._cells, timed=timed)
         forget_graphs()
         return made
 

@@ -11,7 +11,7 @@ from tfticket.recipe.kinds.noisy_pairs import make_pair
 from tfticket.recipe.noisy_cells import NoisyCell
 from tfticket.recipe.noisy_experiment import NoisyExperiment
 from tfticket.recipe.noisy_schema import Method
-from tfticket.recipe.progress import NormsPlan, PlannedCell
+from tfticket.recipe.progress import NormsPlan, PlannedCell, worth_timing
 from tfticket.recipe.rundir import RunDir
 
 _BYTES_A_CELL = 60_000
@@ -21,7 +21,7 @@ _TRACING_SECONDS = 10.0
 
 
 def plan_cells(
-    experiment: NoisyExperiment, run: RunDir, planned: tuple[NoisyCell, ...]
+    experiment: NoisyExperiment, run: RunDir, planned: tuple[NoisyCell, ...], *, timed: bool
 ) -> NormsPlan:
     """Counts trainings and steps, and estimates time and disk.
 
@@ -31,6 +31,7 @@ def plan_cells(
         experiment: The recipe with its data.
         run: Where it runs; what is finished there isn't to be done.
         planned: The cells of the recipe.
+        timed: Whether to estimate time, where that takes less than doing it.
     """
     recipe = experiment.recipe
     searched = _searched(experiment, planned)
@@ -49,7 +50,9 @@ def plan_cells(
         probes=0,
         steps_total=total,
         steps_left=steps_left,
-        seconds=_seconds(experiment, planned[0], left, searched) if left else None,
+        seconds=_seconds(experiment, planned[0], left, searched)
+        if timed and worth_timing(steps_left)
+        else None,
         size_bytes=len(planned) * len(recipe.seeds) * _BYTES_A_CELL + _OTHER_BYTES,
     )
 

@@ -44,9 +44,9 @@ class NormsWork:
         self._tickets = Tickets(self._experiment)
         self._tasks = dict(_tasks(recipe, self._cells))
 
-    def plan(self, run: RunDir) -> NormsPlan:
+    def plan(self, run: RunDir, *, timed: bool) -> NormsPlan:
         """See `works.Work`."""
-        made = plan_cells(self._experiment, run, self._cells)
+        made = plan_cells(self._experiment, run, self._cells, timed=timed)
         forget_graphs()
         return made
 

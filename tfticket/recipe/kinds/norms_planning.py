@@ -10,7 +10,7 @@ import numpy as np
 from tfticket.data import ChunkedFit
 from tfticket.recipe.cells import Cell
 from tfticket.recipe.norms_experiment import NormsExperiment
-from tfticket.recipe.progress import NormsPlan, PlannedCell
+from tfticket.recipe.progress import NormsPlan, PlannedCell, worth_timing
 from tfticket.recipe.rundir import RunDir
 
 _BYTES_A_CELL = 20_000
@@ -21,13 +21,16 @@ _FORWARD = 1 / 3  # of a step: the way back takes twice as long
 _TRACING_SECONDS = 8.0  # of a network's step, its measurements and its evaluation
 
 
-def plan_cells(experiment: NormsExperiment, run: RunDir, planned: tuple[Cell, ...]) -> NormsPlan:
+def plan_cells(
+    experiment: NormsExperiment, run: RunDir, planned: tuple[Cell, ...], *, timed: bool
+) -> NormsPlan:
     """Counts networks and steps, and estimates time and disk.
 
     Args:
         experiment: The recipe with its data.
         run: Where it runs; what is finished there isn't to be done.
         planned: The cells of the recipe.
+        timed: Whether to estimate time, where that takes less than doing it.
     """
     recipe = experiment.recipe
     left = [
@@ -37,6 +40,7 @@ def plan_cells(experiment: NormsExperiment, run: RunDir, planned: tuple[Cell, ..
         if not run.finished(seed, cell.branch, 0)
     ]
     searched = {cell: _searched(experiment, cell) for cell in planned}
+    steps_left = sum(cell.steps + searched[cell] for _, cell in left)
     landscape = recipe.landscape
     probes = -(-recipe.train.steps // landscape.every) if landscape else 0
     networks = sum(len(cell.seeds) for cell in planned)
@@ -49,8 +53,10 @@ def plan_cells(experiment: NormsExperiment, run: RunDir, planned: tuple[Cell, ..
         ),
         probes=probes,
         steps_total=sum((cell.steps + searched[cell]) * len(cell.seeds) for cell in planned),
-        steps_left=sum(cell.steps + searched[cell] for _, cell in left),
-        seconds=_seconds(experiment, [cell for _, cell in left], searched) if left else None,
+        steps_left=steps_left,
+        seconds=_seconds(experiment, [cell for _, cell in left], searched)
+        if timed and worth_timing(steps_left)
+        else None,
         size_bytes=networks * (_BYTES_A_CELL + probes * _BYTES_A_PROBE) + _OTHER_BYTES,
     )
 

@@ -1,0 +1,32 @@
+"""How long a run of each kind will take is found out by training a little, if that is worth it."""
+
+import os
+
+import pytest
+import tiny_edge
+import tiny_noisy
+import tiny_norms
+import tiny_recipe
+
+from tfticket.recipe import progress
+from tfticket.recipe.building import load_data
+from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.works import Study
+
+RECIPES = {
+    "edge": tiny_edge.recipe,
+    "lottery": tiny_recipe.recipe,
+    "noisy": tiny_noisy.recipe,
+    "norms": tiny_norms.recipe,
+}
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_time_is_told_where_it_can_be_and_is_worth_it(kind, monkeypatch):
+    given = RECIPES[kind]()
+    work = Study(given, load_data(given.data), None).work
+    monkeypatch.setattr(progress, "_TIMED_STEPS", 1)
+    assert work.plan(RunDir(os.devnull), timed=True).seconds > 0
+    assert work.plan(RunDir(os.devnull), timed=False).seconds is None
+    monkeypatch.setattr(progress, "_TIMED_STEPS", 10**9)
+    assert work.plan(RunDir(os.devnull), timed=True).seconds is None
