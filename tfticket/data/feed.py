@@ -19,6 +19,9 @@ from tfticket.data.resident import Resident
 from tfticket.errors import DataError
 from tfticket.seeds import generator, sub_seed
 
+# Autograph takes longer to find nothing to convert than all the rest of making a pipeline.
+_as_it_is = tf.autograph.experimental.do_not_convert
+
 
 class Feed:
     """Training batches whose order is a pure function of the seed and the step.
@@ -151,7 +154,7 @@ class Feed:
         rows = tf.data.Dataset.from_generator(
             self._chunks, args=(endless,), output_signature=signature
         )
-        batches = rows.unbatch().map(self.gather)
+        batches = rows.unbatch().map(_as_it_is(self.gather))
         if not endless:
             batches = batches.apply(tf.data.experimental.assert_cardinality(self.chunk_steps))
         return batches.with_options(_options())
@@ -216,7 +219,7 @@ def batches(
         x, y = source.gather(indices)
         return source.normalize(x), y
 
-    return indices.map(batch).with_options(_options())
+    return indices.map(_as_it_is(batch)).with_options(_options())
 
 
 def _options() -> tf.data.Options:
