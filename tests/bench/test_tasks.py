@@ -2,10 +2,11 @@ import sys
 
 import pytest
 
-from tfticket.bench.tasks import ChildTask, Program, Time, UnavailableError, need
+from tfticket.bench.tasks import ChildTask, FreshChildTask, Program, Time, UnavailableError, need
 from tfticket.errors import TFTicketError
 
 BUSY = """
+import os
 from tfticket.bench.tasks import serve
 
 def task():
@@ -37,6 +38,17 @@ def test_a_child_does_its_task_as_often_as_it_is_told_to(child):
     times = [task() for _ in range(3)]
     assert all(isinstance(time, Time) for time in times)
     assert all(time.cpu > 0 and time.wall > 0 for time in times)
+
+
+def test_a_fresh_child_is_another_process_each_time(tmp_path, child):
+    note = f"open({str(tmp_path / 'ids')!r}, 'a').write(f'{{os.getpid()}} '), print("
+    child(BUSY.replace("print(", note))
+    task = FreshChildTask("peer")
+    assert all(task().cpu > 0 for _ in range(2))
+    task.close()
+    first, second, *others = (tmp_path / "ids").read_text().split()[1:]  # after the fixture's
+    assert first == second  # it warms up, and does it
+    assert others[0] == others[1] != first
 
 
 def test_a_child_that_can_not_begin_says_why(child):

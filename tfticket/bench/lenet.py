@@ -16,16 +16,16 @@ import os
 from tfticket.bench.fits import ChunkedTraining, keras_defaults
 from tfticket.bench.handwritten import HandwrittenLenet
 from tfticket.bench.paired import Benchmark
-from tfticket.bench.tasks import ChildTask, UnavailableError, need
+from tfticket.bench.tasks import ChildTask, FreshChildTask, UnavailableError, need
 from tfticket.bench.workloads import WORKLOADS
 
 WORKLOAD = WORKLOADS["lenet_300_100"]
 
 
-def pytorch(network: str) -> ChildTask:
-    """The best plain PyTorch loop, in a process of its own."""
+def pytorch(network: str, *, fresh: bool = False) -> ChildTask | FreshChildTask:
+    """The best plain PyTorch loop, in a process of its own, or in a new one each time."""
     need("torch", "pip install 'tfticket[bench]'")
-    return ChildTask("tfticket.bench.peers.pytorch", network)
+    return (FreshChildTask if fresh else ChildTask)("tfticket.bench.peers.pytorch", network)
 
 
 def open_lth(module: str, *arguments: str) -> ChildTask:
