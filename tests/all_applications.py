@@ -24,7 +24,7 @@ from typing import Any
 _PIXELS = 96
 _SPARSITY = 0.8
 _EXPLODED = 1e3
-_SECONDS = 900
+_SECONDS = 3600
 
 
 def names() -> list[str]:
