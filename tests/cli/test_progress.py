@@ -179,6 +179,19 @@ def test_networks_that_are_trained_at_the_same_time_say_which_they_are():
     ]
 
 
+def test_a_search_of_several_at_the_same_time_says_its_structure():
+    stream = io.StringIO()
+    lines = Lines(stream, Clock())
+    lines.plan(PLAN)
+    for name in ("structure channel, seed 3", "seed 3, none"):
+        part = lines.part(name)
+        part.begin(3, "ticket", 1, 100, 0.8)
+        part.end(3, "ticket", 1, {"seconds": 80})
+    channel, plain = stream.getvalue().splitlines()[-2:]
+    assert channel == f"structure channel  {plain}"
+    assert plain.startswith("seed 3  ticket")
+
+
 def test_a_screen_shows_all_networks_that_are_trained_at_the_same_time():
     stream, clock = io.StringIO(), Clock()
     console = Console(file=stream, force_terminal=True, width=200)

@@ -129,7 +129,7 @@ class Lines:
 
     def part(self, name: str) -> Progress:
         """One of several networks that are trained at the same time: its lines say which."""
-        return _Part(self)
+        return _Part(self, name)
 
     @property
     def time_left(self) -> str:
@@ -152,10 +152,17 @@ class Lines:
 
 
 class _Part:
-    """Networks that are trained one after the other, among others that go on meanwhile."""
+    """Networks that are trained one after the other, among others that go on meanwhile.
 
-    def __init__(self, lines: Lines) -> None:
+    Args:
+        lines: Where they are told of.
+        name: Of their task; what it names before the seed is said, as a search's structure.
+    """
+
+    def __init__(self, lines: Lines, name: str = "") -> None:
         self._lines = lines
+        before, seed, _ = name.partition(", seed ")
+        self._where = f"{before}  " if seed else ""
         self._level = ""
         self._steps = self._step = 0
 
@@ -165,7 +172,7 @@ class _Part:
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
         lines = self._lines
         searched = f" {level:2d}  density {100 * density:6.2f} %" if lines.levels else ""
-        self._level = f"seed {seed}  {branch:<{lines.width}}{searched}"
+        self._level = f"{self._where}seed {seed}  {branch:<{lines.width}}{searched}"
         self._steps, self._step = steps, 0
 
     def update(self, step: int, measured: Mapping[str, float]) -> None:
