@@ -19,9 +19,9 @@ from tfticket.state import MaskOwner, kernels_of, optimizer_variables, variable_
 # They leave a weight alone whose gradient is zero, as long as nothing is left from earlier.
 _RESTING = ("Adadelta", "Adagrad", "Adam", "Adamax", "AdamW", "Lion", "Nadam", "RMSprop", "SGD")
 
-# Weights left out, times steps, from which on a smaller network is worth the second or two that it
-# takes to trace and compile: a step takes some 2 ns a weight and 60 images on one core.
-_WORTHWHILE = 8e8
+# Weights left out, times steps, from which on a smaller network is worth being made, traced and
+# compiled. A step takes some 2 ns a weight and 60 images on one core; at 8e8 it was no faster yet.
+_WORTHWHILE = 2e9
 # Writing a weight of the whole back after an execution takes as long as so many of them in a step.
 _WRITING = 11
 
