@@ -127,14 +127,12 @@ class Living:
         )
 
     def subnetwork(self) -> Subnetwork:
-        """A network of what is alive, with the values of the whole."""
+        """A network of what is alive; its parts are yet to take their values out of the whole."""
         copied = clone(self._model, self._convert, instead="Rebuild it with the functional API.")
         parts: list[Part] = []
         for old, new in copied.layers:
             assert new is not None  # `_convert` leaves none out
             parts += _parts(old, new, self._kept.get(id(old), {}))
-        for each in parts:
-            each.pull()
         return Subnetwork(copied.model, tuple(parts))
 
     def _convert(self, layer: keras.Layer) -> keras.Layer:

@@ -7,9 +7,8 @@ import dataclasses
 import numpy as np
 
 from tfticket.data.dataset import Source, Split
+from tfticket.data.mapped import pieces
 from tfticket.errors import DataError
-
-_CHUNK = 4096
 
 
 def checked(name: str, source: Source) -> Source:
@@ -74,10 +73,10 @@ def _finite_float32(name: str, part: str, x: np.ndarray) -> np.ndarray:
         raise DataError(f"Inputs of `{name}` must be real numbers. Received: {part} {x.dtype}.")
     with np.errstate(over="ignore"):
         x = x.astype(np.float32, copy=False)
-    for start in range(0, len(x), _CHUNK):
-        finite = np.isfinite(x[start : start + _CHUNK])
+    for piece in pieces(x):
+        finite = np.isfinite(x[piece])
         if not finite.all():
-            example = start + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+            example = piece.start + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
             raise DataError(
                 f"Inputs of `{name}` must be finite 32-bit numbers. Received: NaN, infinity or a "
                 f"number too large in {part} example {example}. Remove or mend such examples."

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
-from tfticket.data.evaluating import Evaluated, EvaluationFunction
+from tfticket.data.evaluating import Evaluated, EvaluationFunction, Made
 from tfticket.data.feed import Feed
 from tfticket.errors import ModelError
 from tfticket.machine import only_cpus
@@ -115,8 +115,7 @@ class ChunkFunction:
         # twice.
         model._symbolic_build(data_batch=feed.batch(feed.step))
         self._stand_in: StandIn | None = None
-        self._own: _Chunk | None = None
-        self._of_stand_in: tuple[StandIn, _Chunk] | None = None
+        self._chunks: Made[_Chunk] = Made(model, self._chunk)
 
     def begin(self) -> None:
         """A new `fit` begins."""
@@ -124,10 +123,7 @@ class ChunkFunction:
         self.stand_in(None)
 
     def stand_in(self, other: StandIn | None) -> None:
-        """Trains something else in place of the model from now on; None: the model again.
-
-        What was compiled for the last one is kept, for when it comes again.
-        """
+        """Trains something else in place of the model from now on; None: the model again."""
         self._stand_in = other
         self.evaluation.stand_in(other)
 
@@ -144,24 +140,18 @@ class ChunkFunction:
             return self.keras_function(iterator)
         if self._stand_in is not None and not self._stand_in.is_current():
             self.stand_in(None)  # a callback changed weights, which is for the whole to go on with
-        logs = self._compiled()(*self._feed.take(self._steps))
+        logs = self._chunks.of(self._stand_in)(*self._feed.take(self._steps))
         if self._stand_in is not None:
             self._stand_in.push()
         return logs
 
-    def _compiled(self) -> _Chunk:
-        """Made when it is first needed; the model's own is kept while another is trained."""
-        jit, other = bool(self._model.jit_compile), self._stand_in
-        if other is None:
-            self._own = self._own or _chunk_function(self._model, self._feed, self._steps, jit=jit)
-            return self._own
-        if self._of_stand_in is None or self._of_stand_in[0] is not other:
-            self._of_stand_in = other, _chunk_function(other, self._feed, self._steps, jit=jit)
-        return self._of_stand_in[1]
-
     def next_batch(self) -> tuple[tf.Tensor, Any]:
         """The batch that the next chunk begins with."""
         return self._feed.batch(self._feed.step)
+
+    def _chunk(self, trained: keras.Model | StandIn) -> _Chunk:
+        jit = bool(self._model.jit_compile)
+        return _chunk_function(trained, self._feed, self._steps, jit=jit)
 
 
 def _chunk_function(model: keras.Model | StandIn, feed: Feed, count: int, *, jit: bool) -> _Chunk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ from tfticket.machine import only_cpus
 from tfticket.norms.layers.fused import fused_inference
 
 _Step = Callable[[Any], dict[str, Any]]
+_Function = TypeVar("_Function")
 
 
 class Evaluated(Protocol):
@@ -22,6 +23,32 @@ class Evaluated(Protocol):
 
     def is_current(self) -> bool:
         """Whether the model still is what this stands for: nobody has changed its weights."""
+
+
+class Made(Generic[_Function]):
+    """Functions of a model and of what stands in for it, made when they are first needed.
+
+    That of the model is kept, and that of the last other, for when it comes again.
+
+    Args:
+        model: The model.
+        make: Makes a function of it, or of another.
+    """
+
+    def __init__(self, model: keras.Model, make: Callable[[Any], _Function]) -> None:
+        self._model = model
+        self._make = make
+        self._own: _Function | None = None
+        self._last: tuple[Any, _Function] | None = None
+
+    def of(self, other: Any) -> _Function:
+        """The function of `other`; of the model if None."""
+        if other is None:
+            self._own = self._own or self._make(self._model)
+            return self._own
+        if self._last is None or self._last[0] is not other:
+            self._last = other, self._make(other)
+        return self._last[1]
 
 
 class EvaluationFunction:
@@ -38,8 +65,7 @@ class EvaluationFunction:
     def __init__(self, model: keras.Model) -> None:
         self._model = model
         self._stand_in: Evaluated | None = None
-        self._own: _Step | None = None
-        self._of_stand_in: tuple[Evaluated, _Step] | None = None
+        self._steps: Made[_Step] = Made(model, lambda each: _compiled(model, each.test_step))
 
     def stand_in(self, other: Evaluated | None) -> None:
         """Evaluates something else in place of the model from now on; None: the model again."""
@@ -51,23 +77,15 @@ class EvaluationFunction:
         Raises:
             StopIteration: when none are left.
         """
-        step, logs = self._step(), None
+        other = self._stand_in
+        step = self._steps.of(other if other is None or other.is_current() else None)
+        logs = None
         with fused_inference():
             for _, batch in zip(range(self._model.steps_per_execution), iterator, strict=False):
                 logs = step(batch)
         if logs is None:
             raise StopIteration
         return logs
-
-    def _step(self) -> _Step:
-        """Made when it is first needed; the model's own is kept while another is evaluated."""
-        model, other = self._model, self._stand_in
-        if other is None or not other.is_current():
-            self._own = self._own or _compiled(model, model.test_step)
-            return self._own
-        if self._of_stand_in is None or self._of_stand_in[0] is not other:
-            self._of_stand_in = other, _compiled(model, other.test_step)
-        return self._of_stand_in[1]
 
 
 def _compiled(model: keras.Model, step: _Step) -> _Step:

@@ -94,18 +94,16 @@ class CompactNetwork:
         with tf.GradientTape() as tape:
             y_pred = self._small(x, training=True)
             loss = self._model._compute_loss(x, y, y_pred, weight, training=True)
-        self._model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
         trained = [variable.value for variable in self._trained]
         self._optimizer.apply(tape.gradient(loss, trained), self._trained)
-        return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
+        return self._measured(x, y, y_pred, weight, loss)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """A step of evaluation, likewise."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self._small(x, training=False)
         loss = self._model._compute_loss(x, y, y_pred, weight, training=False)
-        self._model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
-        return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
+        return self._measured(x, y, y_pred, weight, loss)
 
     def push(self) -> None:
         """Writes weights, statistics and slots back into the whole network."""
@@ -119,6 +117,10 @@ class CompactNetwork:
             np.array_equal(part.whole.numpy(), values)
             for part, values in zip(self._weights, self._left, strict=True)
         )
+
+    def _measured(self, x: Any, y: Any, y_pred: Any, weight: Any, loss: Any) -> dict[str, Any]:
+        self._model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
+        return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
 
 
 class Compactor:

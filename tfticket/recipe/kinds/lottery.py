@@ -147,7 +147,7 @@ class LotteryWork:
         experiment = self._experiment
         model = experiment.model(experiment.recipe.seeds[0])
         made = make_plan(experiment, run, planned_trials(experiment, model), model, timed=timed)
-        keras.backend.clear_session()
+        forget_graphs()
         return made
 
     def tasks(self) -> tuple[Task, ...]:
@@ -155,7 +155,7 @@ class LotteryWork:
         experiment = self._experiment
         model = experiment.model(experiment.recipe.seeds[0])
         trials = planned_trials(experiment, model)
-        keras.backend.clear_session()
+        forget_graphs()
         searches = tuple(
             Task(name, tuple((seed, trial.branch, trial.level) for trial in trials))
             for name, seed in self._seeds.items()
