@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from tfticket.recipe.parsing import resolve
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.report.lottery.summary import summarize
+from tfticket.sparsity import Mask
 from tfticket.state import Snapshot, prunable_variables
 
 
@@ -162,6 +164,24 @@ def test_one_file_that_fails_does_not_keep_the_others(run, experiment):
         "seed_1_level_00.fp32.tflite",
     ]
     assert "finite" in heard.texts[-1]
+
+
+def test_the_dense_network_is_not_asked_for_a_sparse_file_beside_a_ticket(run, experiment):
+    ticket, final = run.ticket(1, "ticket", 2), Snapshot.load(run.final(1, "ticket", 2))
+    found = Ticket.load(ticket)
+    rng = np.random.default_rng(0)
+    kept = {key: found.mask[key] & (rng.random(found.mask[key].shape) < 0.05) for key in found.mask}
+    for key, mask in kept.items():
+        final.variables[key][~mask] = 0
+    final.save(run.final(1, "ticket", 2))
+    replace(found, mask=Mask(kept)).save(ticket)
+    reports = export_run(run.path, level=2, formats=["sparse_fc"])
+    assert [(report.path.name, report.format) for report in reports] == [
+        ("seed_1_level_00.fp32.tflite", "fp32"),
+        ("seed_1_level_02.sparse_fc.tflite", "sparse_fc"),
+    ]
+    with pytest.raises(ExportError, match=r"1 of 2 files failed"):
+        export_run(run.path, level=0, formats=["sparse_fc"])
 
 
 def test_levels_that_are_not_finished_are_refused_with_those_that_are(run):

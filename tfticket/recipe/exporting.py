@@ -164,8 +164,12 @@ class Exporter:
             by_seed.setdefault(self._seed_of(wanted, seed), []).append(wanted)
         reports = []
         for found, wanted_levels in by_seed.items():
-            # Sparse files are timed against dense fp32, so that one is always made.
-            dense: dict[Format, None] = dict.fromkeys(("fp32", *chosen))
+            # Sparse files are timed against dense fp32, so that one is always made. Of a network
+            # without zeros there is no sparse file to be held against.
+            beside = [each for each in chosen if not each.startswith("sparse_")]
+            dense: dict[Format, None] = dict.fromkeys(
+                ("fp32", *(chosen if _DENSE in wanted_levels else beside))
+            )
             reports += self._network(found, _DENSE, dense)
             for wanted in wanted_levels:
                 if wanted != _DENSE:
