@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfticket.data.dataset import Split
-from tfticket.data.feed import Feed, batches
+from tfticket.data.feed import Feed
 from tfticket.errors import DataError
 
 
@@ -153,24 +153,6 @@ def test_augmentation_depends_on_the_step_only():
     plain = feed()
     plain.augment = "none"
     assert not np.array_equal(straight[0], next(iter(plain.dataset()))[0])
-
-
-@pytest.mark.parametrize(
-    ("count", "size", "sizes"),
-    [
-        (5000, 1000, [1000] * 5),
-        (239, 1000, [239]),
-        (12, 5, [4, 4, 4]),
-        (7, 3, [3, 3, 1]),
-        (1, 1, [1]),
-    ],
-)
-def test_batches_are_even_where_possible(count, size, sizes):
-    split = Split(np.arange(count, dtype=np.float32)[:, None], np.arange(count, dtype=np.int32))
-    found = list(batches(split, size, scale=2.0, offset=1.0))
-    assert [len(y) for _, y in found] == sizes
-    np.testing.assert_array_equal(np.concatenate([y for _, y in found]), split.y)
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in found]), split.x * 2 + 1)
 
 
 @pytest.mark.parametrize(

@@ -57,16 +57,17 @@ class SeedList(click.ParamType):
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Do seeds, networks of a study and folds in N processes beside one another, each with one "
-    "thread on a processor of its own. Results don't depend on N.  [default: this process, with "
-    "all processors]",
+    help="Do seeds, controls, networks of a study and folds in N processes side by side, each with "
+    "one thread on a processor of its own. Results don't depend on N.  [default: one for each "
+    "processor for long runs of dense networks; for others this process, with all processors]",
 )
 @click.option(
     "--executor",
     "executor_name",
-    type=click.Choice(["processes", "ray"]),
-    help="Who does these jobs: processes of this machine, or a Ray cluster, whose machines must "
-    "all see the run directory under the same path.  [default: processes]",
+    type=click.Choice(["processes", "ray", "serial"]),
+    help="Who does these jobs: processes of this machine; a Ray cluster, whose machines must all "
+    "see the run directory under the same path; or this process, one after the other, whatever "
+    "--jobs would be by default.",
 )
 @click.option(
     "--ray-address",
@@ -106,6 +107,8 @@ def run(
 
     if seed is not None and seeds is not None:
         raise click.UsageError("Give --seed or --seeds, not both.")
+    if executor_name == "serial" and jobs is not None:
+        raise click.UsageError("One process does a run with --executor serial: leave --jobs out.")
     path = catalog.find(recipe)
     overrides = [parse_override(text) for text in changes]
     chosen = (seed,) if seed is not None else seeds
@@ -169,7 +172,7 @@ def _run(
     *,
     data_dir: Path | None,
     fresh: bool,
-    make_executor: Callable[[], Executor],
+    make_executor: Callable[[], Executor | None],
 ) -> None:
     from tfticket.cli.progress import on_stderr
     from tfticket.cli.quiet import start_tensorflow
@@ -193,9 +196,11 @@ def _run(
         click.echo(summarize(run_dir.path).headline, err=True)
 
 
-def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor:
+def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor | None:
     from tfticket.recipe.executors import Processes, RayCluster, Serial
 
     if name == "ray":
         return RayCluster(jobs, address=ray_address)
-    return Serial() if name is None and jobs is None else Processes(jobs)
+    if name == "serial":
+        return Serial()
+    return None if name is None and jobs is None else Processes(jobs)

@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "DataSet": "tfticket.data.dataset",
         "Feed": "tfticket.data.feed",
         "Split": "tfticket.data.dataset",
-        "batches": "tfticket.data.feed",
+        "batches": "tfticket.data.ordered",
         "load": "tfticket.data.loading",
         "load_whole": "tfticket.data.loading",
     },

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import keras
 import tensorflow as tf
 
+from tfticket.data.ordered import Batches
 from tfticket.machine import only_cpus
 from tfticket.norms.layers.fused import fused_inference
 
@@ -56,7 +57,8 @@ class EvaluationFunction:
 
     Batches are large and few, so each is a call, and no loop over them is traced. On CPUs it isn't
     compiled by XLA, also when training is: that takes as long as a dozen evaluations of a small
-    network, which are no faster for it. Batch normalization takes the fused kernel.
+    network, which are no faster for it. Batch normalization takes the fused kernel. What validation
+    in `fit` reads comes without `tf.data` where it is what `batches` gave.
 
     Args:
         model: Compiled.
@@ -77,6 +79,7 @@ class EvaluationFunction:
         Raises:
             StopIteration: when none are left.
         """
+        self._read_memory()
         other = self._stand_in
         step = self._steps.of(other if other is None or other.is_current() else None)
         logs = None
@@ -86,6 +89,13 @@ class EvaluationFunction:
         if logs is None:
             raise StopIteration
         return logs
+
+    def _read_memory(self) -> None:
+        """Lets Keras make the next iterators of its validation data, which it keeps, cheap ones."""
+        kept = getattr(self._model, "_eval_epoch_iterator", None)
+        data = getattr(kept, "_distributed_dataset", None)
+        if kept is not None and isinstance(data, Batches):
+            kept._distributed_dataset = data.in_memory
 
 
 def _compiled(model: keras.Model, step: _Step) -> _Step:

@@ -20,7 +20,7 @@ from tfticket.errors import DataError
 from tfticket.seeds import generator, sub_seed
 
 # Autograph takes longer to find nothing to convert than all the rest of making a pipeline.
-_as_it_is = tf.autograph.experimental.do_not_convert
+as_it_is = tf.autograph.experimental.do_not_convert
 
 
 class Feed:
@@ -154,10 +154,10 @@ class Feed:
         rows = tf.data.Dataset.from_generator(
             self._chunks, args=(endless,), output_signature=signature
         )
-        batches = rows.unbatch().map(_as_it_is(self.gather))
+        batches = rows.unbatch().map(as_it_is(self.gather))
         if not endless:
             batches = batches.apply(tf.data.experimental.assert_cardinality(self.chunk_steps))
-        return batches.with_options(_options())
+        return batches.with_options(plain_options())
 
     def fit_arguments(self) -> dict[str, Any]:
         """What `model.fit` takes as keywords so that each of its epochs is one chunk."""
@@ -191,38 +191,8 @@ class Feed:
         return self._source.normalize(x), y if self._labels is None else self._labels(y)
 
 
-def batches(
-    split: Split,
-    batch_size: int = 1000,
-    *,
-    scale: np.ndarray | float = 1.0,
-    offset: np.ndarray | float = 0.0,
-) -> tf.data.Dataset:
-    """A finite data set for `model.evaluate` and `model.predict`, in the split's order.
-
-    Where the number of examples allows it all batches have the same size, at most `batch_size` and
-    more than half of it, so that nothing is compiled twice.
-
-    Args:
-        split: The examples.
-        batch_size: Most examples in a batch.
-        scale: Factor of the inputs, shape () or (channels,).
-        offset: What is added to them after that.
-    """
-    source = Resident(split, scale, offset)
-    fewest = -(-source.count // batch_size)
-    parts = next((p for p in range(fewest, 2 * fewest) if source.count % p == 0), None)
-    size = batch_size if parts is None else source.count // parts
-    indices = tf.data.Dataset.range(source.count).batch(size, drop_remainder=parts is not None)
-
-    def batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        x, y = source.gather(indices)
-        return source.normalize(x), y
-
-    return indices.map(_as_it_is(batch)).with_options(_options())
-
-
-def _options() -> tf.data.Options:
+def plain_options() -> tf.data.Options:
+    """Without what costs more than it gives for data in memory."""
     options = tf.data.Options()
     options.autotune.enabled = False
     options.deterministic = True

@@ -29,6 +29,10 @@ class Resident:
         """Inputs as they are in the split, and labels."""
         return tf.gather(self._x, indices), tf.gather(self._y, indices)
 
+    def part(self, start: int, stop: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Those of the examples from `start` to before `stop`, or to the end."""
+        return self._x[start:stop], self._y[start:stop]
+
     def normalize(self, x: tf.Tensor) -> tf.Tensor:
         """Inputs as the network sees them, float32."""
         x = tf.cast(x, tf.float32) * self._scale

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.recipe.building import be_deterministic, load_data
-from tfticket.recipe.executors import Executor, Serial
+from tfticket.recipe.executors import Executor, Processes, Serial, suited
 from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.schema import Recipe
@@ -47,13 +47,13 @@ def run(
         run: Where to; see `session.writing`.
         data_dir: Where data sets lie.
         progress: Hears how it goes.
-        executor: Does the tasks; this process if None.
+        executor: Does the tasks; whoever is `suited` if None.
 
     Raises:
         TFTicketError: for whatever can't be done; what was finished is kept.
     """
-    progress, executor = progress or Silence(), executor or Serial()
-    if recipe.train.distribute != "none" and not isinstance(executor, Serial):
+    progress = progress or Silence()
+    if recipe.train.distribute != "none" and not isinstance(executor, Serial | None):
         raise RunError(
             "Networks that are trained on all devices are trained one after the other. Received: "
             f"train.distribute = {recipe.train.distribute!r}, and several jobs. Leave one of them "
@@ -61,8 +61,15 @@ def run(
         )
     be_deterministic()
     study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
+    chosen = executor is None
+    executor = executor or suited(study, run)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
     progress.message(study.data.description)
+    if chosen and isinstance(executor, Processes):
+        progress.message(
+            f"{executor.jobs} processes train networks beside one another; with --executor serial "
+            "this one trains them in turn, with the same results."
+        )
     progress.plan(study.work.plan(run, timed=executor.timed))
     with study.work.opened(run):
         tasks = study.work.tasks()

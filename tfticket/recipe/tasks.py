@@ -20,9 +20,12 @@ class Task:
         after: Names of the tasks that must be finished before it begins.
         folder: The directory of the run that its networks belong to, relative to that of the whole
             run: empty but for the searches in a run of the kind `edge`.
+        parts: The same in smaller tasks, for those who do several at a time; none where it can't be
+            divided, or one process would do it sooner whole.
     """
 
     name: str
     places: tuple[Place, ...] = ()
     after: tuple[str, ...] = ()
     folder: str = ""
+    parts: tuple[Task, ...] = ()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import keras
+
 from tfticket.data import DataSet
 from tfticket.recipe.kinds.edge import EdgeWork
 from tfticket.recipe.kinds.lottery import LotteryWork
@@ -33,6 +35,9 @@ class Work(Protocol):
 
     def tasks(self) -> tuple[Task, ...]:
         """All that a run consists of, in the order of a single process."""
+
+    def network(self) -> keras.Model:
+        """One of the networks that are trained, compiled."""
 
     def opened(self, run: RunDir) -> AbstractContextManager[None]:
         """Makes ready what all tasks need in `run`, and holds it while they are done."""

@@ -3,7 +3,7 @@ import pytest
 from tfticket.errors import DataError, RunError
 from tfticket.metrics import Row, read_metrics
 from tfticket.recipe.executors.crew import Crew, Died, Done, Failed, Foreman, Told
-from tfticket.recipe.executors.queue import TaskQueue
+from tfticket.recipe.executors.queue import TaskQueue, width
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
@@ -52,6 +52,14 @@ def have_done(crew, tasks, tmp_path, size=2):
     with crew:
         Foreman(crew, size, RunDir(tmp_path), listens).have_done(tasks)
     return listens
+
+
+def test_how_many_tasks_can_be_done_at_the_same_time():
+    first, then = Task("a"), Task("b", after=("a",))
+    assert width([]) == 0
+    assert width([first, then]) == 1
+    assert width([first, then, Task("c", after=("a",)), Task("d", after=("b",))]) == 2
+    assert width([then, Task("c"), Task("d", after=("before",))]) == 3  # "a" is done
 
 
 def test_a_queue_holds_tasks_back_until_what_they_wait_for_is_done():

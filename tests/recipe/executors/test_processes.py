@@ -27,6 +27,7 @@ LOTTERY = tiny_recipe.recipe(
     "lottery.levels=1",
     "lottery.rewind_step=10",
     "lottery.optimizer_state=restore",
+    "controls.reinit=true",
     "export={levels=[1], formats=['fp32']}",
     "seeds=[0, 1]",
 )
@@ -150,7 +151,8 @@ def test_runs_go_on_whoever_stopped_them(crews, serial, tmp_path):
 def say_more_jobs_than_processors_or_tasks(told):
     assert Processes(1000).jobs == len(os.sched_getaffinity(0))
     assert told.messages[1].startswith("1000 jobs are more than the processors")
-    assert told.messages[2].startswith("What is left to do is one task")
+    assert told.messages[2].startswith("What is left to do goes step by step")
+    assert [part.name for part in told.parts] == ["seed 1", "seed 1, reinit"]
     assert told.plans[0].seconds is None
 
 

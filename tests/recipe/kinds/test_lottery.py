@@ -9,7 +9,7 @@ from tfticket.errors import TicketError
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.recipe.experiment import Experiment, pruner, schedule
-from tfticket.recipe.kinds.lottery import search_tickets
+from tfticket.recipe.kinds.lottery import LotteryWork, search_tickets
 from tfticket.recipe.planning import planned_levels
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
@@ -207,6 +207,31 @@ def test_a_search_that_is_cut_again_and_again_ends_as_if_it_never_was(search, tm
     assert len(told.began) == 1, "what is finished is never trained again"
     assert content(cut) == content(whole)
     assert measured(cut) == measured(whole)
+
+
+def test_tickets_and_controls_can_be_trained_apart(search, late, data, tmp_path):
+    whole, _ = late
+    experiment = search(whole.path, *LATE)[1]  # finished: it trains nothing
+    work, run = LotteryWork(experiment.recipe, data), RunDir(tmp_path)
+    (task,) = work.tasks()
+    assert [part.name for part in task.parts] == ["seed 0", "seed 0, reinit", "seed 0, shuffle"]
+    assert [part.after for part in task.parts] == [(), ("seed 0",), ("seed 0",)]
+    assert sorted(place for part in task.parts for place in part.places) == sorted(task.places)
+    with writing(run, experiment.recipe, toml=b""):
+        for part in (task.parts[0], task.parts[2], task.parts[1]):
+            assert not work.finished(part, run)
+            work.do(part, run, Silence())
+            assert work.finished(part, run)
+        assert work.finished(task, run)
+        run.rows.sort(task.places)
+    assert content(run) == content(whole)
+    assert measured(run) == measured(whole)
+
+
+def test_a_search_without_controls_is_one_task(search, data, tmp_path):
+    _, experiment = search(tmp_path, "lottery.levels=1", "train.steps=1")
+    (task,) = LotteryWork(experiment.recipe, data).tasks()
+    assert task.parts == ()
 
 
 def test_a_run_that_is_finished_trains_nothing(search, late):

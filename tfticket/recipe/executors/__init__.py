@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "Executor": "tfticket.recipe.executors.executor",
         "Processes": "tfticket.recipe.executors.processes",
         "RayCluster": "tfticket.recipe.executors.ray_cluster",
+        "suited": "tfticket.recipe.executors.choosing",
         "Serial": "tfticket.recipe.executors.executor",
     },
 )

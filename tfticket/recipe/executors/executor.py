@@ -42,6 +42,12 @@ class Executor(Protocol):
         """
 
 
+def divided(study: Study, tasks: Sequence[Task], run: RunDir) -> list[Task]:
+    """What is left to do of tasks, in their parts where they have some."""
+    parts = [part for task in tasks for part in task.parts or (task,)]
+    return [part for part in parts if not study.work.finished(part, run)]
+
+
 class Serial:
     """One task after the other in this process, with as many threads as TensorFlow takes."""
 

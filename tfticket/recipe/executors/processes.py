@@ -19,6 +19,8 @@ from tfticket.data.sharing import share
 from tfticket.errors import RunError
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup
+from tfticket.recipe.executors.executor import divided
+from tfticket.recipe.executors.queue import width
 from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
@@ -57,8 +59,9 @@ class Processes:
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""
+        tasks = divided(study, tasks, run)
         size = min(self.jobs, len(tasks))
-        self._say_size(size, len(tasks), progress)
+        self._say_size(tasks, progress)
         with tempfile.TemporaryFile(prefix="tfticket-data-") as file:
             try:
                 layout = share(study.data, file)
@@ -79,18 +82,21 @@ class Processes:
             with ProcessCrew(setup, self._cpus) as crew:
                 Foreman(crew, size, run, progress).have_done(tasks)
 
-    def _say_size(self, size: int, tasks: int, progress: Progress) -> None:
+    def _say_size(self, tasks: Sequence[Task], progress: Progress) -> None:
         if self._asked > self.jobs:
             progress.message(
                 f"{self._asked} jobs are more than the processors that may be used: {self.jobs} "
                 "it is."
             )
-        if 0 < size < self.jobs:
+        busy = width(tasks)
+        if 1 < busy < self.jobs:
             progress.message(
-                f"What is left to do are {tasks} tasks that don't need one another: {size} of "
+                f"What is left to do are {busy} tasks that don't need one another: {busy} of "
                 f"{self.jobs} processes have something to do."
-                if tasks > 1
-                else f"What is left to do is one task: 1 of {self.jobs} processes has something "
+            )
+        if busy == 1 < self.jobs:
+            progress.message(
+                f"What is left to do goes step by step: 1 of {self.jobs} processes has something "
                 "to do. Without --jobs it has all processors to itself."
             )
 

@@ -1,10 +1,21 @@
-"""Which task is next."""
+"""Which task is next, and how many are at the same time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from tfticket.recipe.tasks import Task
+
+
+def width(tasks: Sequence[Task]) -> int:
+    """How many tasks can be done at the same time, if each took as long as any other."""
+    left, widest = list(tasks), 0
+    while left:
+        names = {task.name for task in left}
+        ready = [task for task in left if names.isdisjoint(task.after)]
+        widest = max(widest, len(ready))
+        left = [task for task in left if task not in ready]
+    return widest
 
 
 class TaskQueue:

@@ -16,6 +16,7 @@ from tfticket.files import TEMPORARY_SUFFIX
 from tfticket.machine import usable_cores
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup, TaskDoer
+from tfticket.recipe.executors.executor import divided
 from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
@@ -60,6 +61,7 @@ class RayCluster:
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""
+        tasks = divided(study, tasks, run)
         folder = run.path.resolve()
         data_file = folder / f"data.{os.getpid()}{TEMPORARY_SUFFIX}"
         try:

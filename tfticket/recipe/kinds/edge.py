@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import keras
+
 from tfticket.data import DataSet
 from tfticket.files import write_atomic
 from tfticket.lottery.trial import TICKET
@@ -84,6 +86,10 @@ class EdgeWork:
     def tasks(self) -> tuple[Task, ...]:
         """See `works.Work`."""
         return tuple(self._tasks)
+
+    def network(self) -> keras.Model:
+        """See `works.Work`."""
+        return next(iter(self._searches.values())).model(self._recipe.seeds[0])
 
     @contextlib.contextmanager
     def opened(self, run: RunDir) -> Iterator[None]:

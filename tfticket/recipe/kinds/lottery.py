@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.planning import plan as make_plan
 from tfticket.recipe.progress import Plan, Progress
 from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.tasks import Task
+from tfticket.recipe.tasks import Place, Task
 from tfticket.state import Snapshot
 
 _SNAPSHOTS = {"initial": RunDir.initial, "rewind": RunDir.rewind}
@@ -48,12 +48,21 @@ class RunStore(TrialStore):
         run: Open for writing.
         experiment: Says what has to be kept.
         seed: Whose trials.
+        branches: Which of them; those of other branches count as finished, since somebody else
+            trains them. All if None.
     """
 
-    def __init__(self, run: RunDir, experiment: Experiment, seed: int) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        experiment: Experiment,
+        seed: int,
+        branches: Collection[str] | None = None,
+    ) -> None:
         self._run = run
         self._lottery = experiment.recipe.lottery
         self._seed = seed
+        self._branches = branches
 
     def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
         """See `TrialStore`."""
@@ -79,6 +88,8 @@ class RunStore(TrialStore):
 
     def is_finished(self, trial: Trial) -> bool:
         """See `TrialStore`."""
+        if self._branches is not None and trial.branch not in (TICKET, *self._branches):
+            return True
         return self._run.finished(self._seed, trial.branch, trial.level)
 
     def ticket(self, branch: str, level: int) -> Ticket:
@@ -129,8 +140,9 @@ class _Reporter(TrialListener):
 class LotteryWork:
     """What a recipe of the kind `lottery` does in a run directory.
 
-    A task is a seed: its levels follow from one another. How the rewind step is connected is one
-    more.
+    A task is a seed: its levels follow from one another. Its parts are the tickets, and each of
+    their controls, which begins where the tickets are known. How the rewind step is connected is
+    one more task.
 
     Args:
         recipe: The recipe.
@@ -140,12 +152,11 @@ class LotteryWork:
 
     def __init__(self, recipe: LotteryRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         self._experiment = Experiment(recipe, data)
-        self._seeds = {f"seed {seed}": seed for seed in recipe.seeds}
 
     def plan(self, run: RunDir, *, timed: bool) -> Plan:
         """See `works.Work`."""
         experiment = self._experiment
-        model = experiment.model(experiment.recipe.seeds[0])
+        model = self.network()
         made = make_plan(experiment, run, planned_trials(experiment, model), model, timed=timed)
         forget_graphs()
         return made
@@ -153,15 +164,15 @@ class LotteryWork:
     def tasks(self) -> tuple[Task, ...]:
         """See `works.Work`."""
         experiment = self._experiment
-        model = experiment.model(experiment.recipe.seeds[0])
-        trials = planned_trials(experiment, model)
+        trials = planned_trials(experiment, self.network())
         forget_graphs()
-        searches = tuple(
-            Task(name, tuple((seed, trial.branch, trial.level) for trial in trials))
-            for name, seed in self._seeds.items()
-        )
+        searches = tuple(_search(seed, trials) for seed in experiment.recipe.seeds)
         connected = experiment.recipe.connectivity is not None
         return (*searches, Task(_CONNECTIVITY)) if connected else searches
+
+    def network(self) -> keras.Model:
+        """See `works.Work`."""
+        return self._experiment.model(self._experiment.recipe.seeds[0])
 
     def opened(self, run: RunDir) -> contextlib.AbstractContextManager[None]:
         """See `works.Work`."""
@@ -178,7 +189,9 @@ class LotteryWork:
         if task.name == _CONNECTIVITY:
             write_json(run.connectivity, scan_connectivity(self._experiment, progress).to_dict())
         else:
-            search_tickets(self._experiment, run, progress, self._seeds[task.name])
+            (seed,) = {seed for seed, _, _ in task.places}
+            branches = {branch for _, branch, _ in task.places}
+            search_tickets(self._experiment, run, progress, seed, branches)
 
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Exports what the recipe asks for; see `works.Work`.
@@ -188,6 +201,22 @@ class LotteryWork:
         exporter = Exporter(self._experiment, run, progress)
         exporter.export()
         return {"failed_exports": [str(failure) for failure in exporter.failures]}
+
+
+def _search(seed: int, trials: Sequence[Trial]) -> Task:
+    """The task of a seed."""
+    name = f"seed {seed}"
+    places: dict[str, list[Place]] = {}
+    for trial in trials:
+        places.setdefault(trial.branch, []).append((seed, trial.branch, trial.level))
+    parts = (
+        Task(name, tuple(own))
+        if branch == TICKET
+        else Task(f"{name}, {branch}", tuple(own), after=(name,))
+        for branch, own in places.items()
+    )
+    every = tuple((seed, trial.branch, trial.level) for trial in trials)
+    return Task(name, every, parts=tuple(parts) if len(places) > 1 else ())
 
 
 def planned_trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
@@ -203,7 +232,13 @@ def planned_trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
     return search.procedure.trials()
 
 
-def search_tickets(experiment: Experiment, run: RunDir, progress: Progress, seed: int) -> None:
+def search_tickets(
+    experiment: Experiment,
+    run: RunDir,
+    progress: Progress,
+    seed: int,
+    branches: Collection[str] | None = None,
+) -> None:
     """Trains what isn't finished yet of one seed.
 
     Args:
@@ -211,6 +246,7 @@ def search_tickets(experiment: Experiment, run: RunDir, progress: Progress, seed
         run: Open for writing.
         progress: Hears of each network.
         seed: The seed.
+        branches: Tickets, or the controls to train; those need finished tickets. All if None.
     """
     model = placed_model(experiment, seed)
     feed = experiment.feed(seed)
@@ -218,7 +254,7 @@ def search_tickets(experiment: Experiment, run: RunDir, progress: Progress, seed
         seed,
         model,
         feed=feed,
-        store=RunStore(run, experiment, seed),
+        store=RunStore(run, experiment, seed, branches),
         listener=_Reporter(progress, seed),
         provenance={
             "recipe": experiment.recipe.name,

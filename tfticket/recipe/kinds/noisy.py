@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from tfticket.data import DataSet
@@ -65,6 +66,10 @@ class NoisyWork:
     def tasks(self) -> tuple[Task, ...]:
         """See `works.Work`."""
         return tuple(self._tasks)
+
+    def network(self) -> keras.Model:
+        """See `works.Work`."""
+        return self._experiment.network(self._experiment.recipe.seeds[0], "any")
 
     @contextlib.contextmanager
     def opened(self, run: RunDir) -> Iterator[None]:

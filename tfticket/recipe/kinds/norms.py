@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from tfticket.data import DataSet
 from tfticket.files import write_arrays
 from tfticket.lottery.trial import Trial, TrialListener, TrialResult
@@ -53,6 +55,10 @@ class NormsWork:
     def tasks(self) -> tuple[Task, ...]:
         """See `works.Work`."""
         return tuple(self._tasks)
+
+    def network(self) -> keras.Model:
+        """See `works.Work`."""
+        return self._experiment.model(self._experiment.recipe.seeds[0], self._cells[0])
 
     @contextlib.contextmanager
     def opened(self, run: RunDir) -> Iterator[None]:

@@ -1,0 +1,46 @@
+"""Who does a run when nobody was named."""
+
+from __future__ import annotations
+
+import os
+
+from tfticket.machine import available_memory, only_cpus, usable_cores
+from tfticket.recipe.building import forget_graphs
+from tfticket.recipe.executors.executor import Executor, Serial, divided
+from tfticket.recipe.executors.processes import Processes
+from tfticket.recipe.executors.queue import width
+from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.works import Study
+
+# Steps of a run from which on it is sooner to start processes, which takes some seconds.
+_STEPS = 20_000
+_BYTES_A_PROCESS = 1.5 * 2**30
+
+
+def suited(study: Study, run: RunDir) -> Executor:
+    """Processes where they are sooner and leave the same bits; else this process.
+
+    Small dense networks, which XLA compiles on a CPU, gain little or nothing from a second thread:
+    as many of them as there are processors are trained beside one another. Convolutions use all
+    threads, and add in another order then, so they stay in this process.
+
+    Args:
+        study: What is to be done.
+        run: Where to; what is finished there isn't to be done.
+    """
+    if not hasattr(os, "sched_getaffinity") or study.recipe.train.distribute != "none":
+        return Serial()
+    tasks = divided(study, study.work.tasks(), run)
+    steps = study.recipe.train.steps * sum(len(task.places) for task in tasks)
+    memory = int(available_memory() // _BYTES_A_PROCESS)
+    jobs = min(usable_cores(), width(tasks), memory)
+    if jobs < 2 or steps < _STEPS or not _is_compiled(study):
+        return Serial()
+    return Processes(jobs)
+
+
+def _is_compiled(study: Study) -> bool:
+    """Whether XLA compiles its networks, for CPUs."""
+    compiled = bool(study.work.network().jit_compile)
+    forget_graphs()
+    return compiled and only_cpus()
