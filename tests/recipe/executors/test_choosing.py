@@ -1,5 +1,6 @@
 """Who does a run when nobody was named."""
 
+import functools
 import os
 
 import pytest
@@ -19,7 +20,11 @@ LONG = (
     "data.batch_size=32",
     "data.validation=100",
     "seeds=[0, 1, 2]",
+    "model.width=0.1",
 )
+
+
+small_data = functools.cache(load_data)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +38,7 @@ def four_cores(monkeypatch):
 @pytest.fixture
 def chosen(tmp_path):
     def choose(recipe):
-        return suited(Study(recipe, load_data(recipe.data)), RunDir(tmp_path / "run"))
+        return suited(Study(recipe, small_data(recipe.data)), RunDir(tmp_path / "run"))
 
     return choose
 

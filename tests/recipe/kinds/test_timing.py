@@ -21,9 +21,12 @@ RECIPES = {
 }
 
 
+SMALL = ("model.width=0.05", "train.jit=false")
+
+
 @pytest.mark.parametrize("kind", RECIPES)
 def test_time_is_told_where_it_can_be_and_is_worth_it(kind, monkeypatch):
-    given = RECIPES[kind]()
+    given = RECIPES[kind](*SMALL)
     work = Study(given, load_data(given.data), None).work
     monkeypatch.setattr(progress, "_TIMED_STEPS", 1)
     assert work.plan(RunDir(os.devnull), timed=True).seconds > 0
