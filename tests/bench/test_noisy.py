@@ -39,7 +39,7 @@ def test_all_contenders_train_the_same_networks_on_the_same_batches(setting):
     for each in trained:
         each()
         each()  # it goes on where it was
-        assert all(feed.step == 8 for _, feed in each.fitted)
+        assert all(chunked.feed.step == 8 for _, chunked in each.fitted)
     ours, *others = (networks(each) for each in trained)
     for number, other in enumerate(others, start=1):
         for network, (mine, theirs) in enumerate(zip(ours, other, strict=True)):
@@ -69,8 +69,8 @@ def test_xla_compiles_the_same_for_all():
 
 
 def test_plain_steps_report_both_networks():
-    ((both, feed),) = plain_steps(replace(CONV, chunks=1)).fitted
-    logs = both.fit(**feed.fit_arguments(), verbose=0).history
+    ((both, chunked),) = plain_steps(replace(CONV, chunks=1)).fitted
+    logs = both.fit(**chunked.feed.fit_arguments(), callbacks=[chunked], verbose=0).history
     assert set(logs) == {"loss", "accuracy", "second_loss", "second_accuracy"}
 
 

@@ -14,7 +14,7 @@ def main(network: str) -> None:
     import_keras()
     from tfticket.bench.fits import ChunkedTraining
 
-    serve(ChunkedTraining(WORKLOADS[network], masked=True))
+    serve(ChunkedTraining(WORKLOADS[network], masked=True), warm_up=3)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ off because its thread can stall the end of an epoch for as long as the epoch to
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -133,7 +134,7 @@ class Feed:
         start = self._step
         rows = tf.constant(self.indices(start, count))
         self._step = start + count
-        return rows, tf.range(start, self._step, dtype=tf.int64)
+        return rows, tf.constant(np.arange(start, self._step))
 
     def batch(self, step: int) -> tuple[tf.Tensor, Any]:
         """Inputs float32 and labels of one step."""
@@ -162,10 +163,15 @@ class Feed:
     def fit_arguments(self) -> dict[str, Any]:
         """What `model.fit` takes as keywords so that each of its epochs is one chunk."""
         return {
-            "x": self.dataset(endless=True),
+            "x": self._endless,
             "steps_per_epoch": self.chunk_steps,
             "shuffle": False,  # Keras warns otherwise: the order is decided here
         }
+
+    @functools.cached_property
+    def _endless(self) -> tf.data.Dataset:
+        # Kept: to make it takes as long as a hundred steps of a small network.
+        return self.dataset(endless=True)
 
     def _order(self, epoch: int) -> np.ndarray:
         order = generator(self.seed, "order", epoch)

@@ -48,4 +48,4 @@ class Training:
 
 
 if __name__ == "__main__":
-    serve(Training(WORKLOADS[sys.argv[1]]))
+    serve(Training(WORKLOADS[sys.argv[1]]), warm_up=3)

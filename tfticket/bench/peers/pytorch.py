@@ -153,4 +153,4 @@ def prepare() -> None:
 
 if __name__ == "__main__":
     prepare()
-    serve(Training(WORKLOADS[sys.argv[1]]))
+    serve(Training(WORKLOADS[sys.argv[1]]), warm_up=3)
