@@ -3,10 +3,8 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tfticket.data import ChunkedFit, Feed, Split
-from tfticket.data import chunked as chunked_module
 from tfticket.errors import ModelError
 from tfticket.machine import only_cpus
 from tfticket.norms import LandscapeTracker, ShiftTracker, assert_no_trace
@@ -178,41 +176,6 @@ def test_pruned_weights_stay_zero():
 class Stop(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         raise InterruptedError
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "clipped", "ema"])
-def test_the_update_of_a_large_network_is_compiled(optimizer, monkeypatch):
-    make = {
-        "adam": lambda: "adam",
-        "clipped": lambda: keras.optimizers.Adam(global_clipnorm=0.1),  # masks hook it, too
-        "ema": lambda: keras.optimizers.Adam(use_ema=True),
-    }[optimizer]
-    compiled = []
-
-    class Spy:
-        def __getattr__(self, name):
-            return getattr(tf, name)
-
-        def function(self, *arguments, **options):
-            compiled.append(options.get("jit_compile"))
-            return tf.function(*arguments, **options)
-
-    monkeypatch.setattr(chunked_module, "tf", Spy())
-    models = []
-    for many in (10**9, 1):
-        monkeypatch.setattr(chunked_module, "_MANY", many)
-        models.append(network(convolutional, optimizer=make()))
-        kernels = prunable_variables(models[-1])
-        kept = {key: np.ones(v.shape, bool) for key, v in kernels.items()}
-        kept["conv2d/kernel"][0] = False
-        mask = Mask(kept)
-        hooked = vars(models[-1].optimizer).get("apply")
-        compiled.clear()
-        fitted(models[-1], feed(), chunked=True, callbacks=[KeepMask(mask)])
-        assert (True in compiled) == (many == 1 and optimizer != "ema")
-        assert vars(models[-1].optimizer).get("apply") is hooked
-        assert not kernels["conv2d/kernel"].numpy()[0].any()
-    assert_same(*(values(model) for model in models))
 
 
 def test_an_interrupted_fit_leaves_nothing_to_the_next():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from tfticket.data.evaluating import Evaluated, EvaluationFunction, Made
 from tfticket.data.feed import Feed
+from tfticket.data.updating import short_update
 from tfticket.errors import ModelError
-from tfticket.machine import only_cpus
 
 
 class StandIn(Evaluated, Protocol):
@@ -24,9 +24,6 @@ class StandIn(Evaluated, Protocol):
     def push(self) -> None:
         """Called after each execution: the model must be as if it had been trained itself."""
 
-
-# Numbers to train from which on one pass over them is worth what XLA takes to compile the update.
-_MANY = 1_000_000
 
 _Chunk = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
@@ -156,9 +153,10 @@ class ChunkFunction:
 
 def _chunk_function(model: keras.Model | StandIn, feed: Feed, count: int, *, jit: bool) -> _Chunk:
     """A function of indices (count, batch_size), int32, and steps (count,), int64."""
+    optimizer = model.optimizer if isinstance(model, keras.Model) else None
 
     def step(indices: tf.Tensor, number: tf.Tensor) -> dict[str, tf.Tensor]:
-        with contextlib.nullcontext() if jit else _update_in_one_pass(model):
+        with contextlib.nullcontext() if jit else short_update(optimizer):
             return model.train_step(feed.gather(indices, number))
 
     one = _compiled(step, feed, jit=jit)
@@ -174,50 +172,6 @@ def _chunk_function(model: keras.Model | StandIn, feed: Feed, count: int, *, jit
         return tf.while_loop(lambda i, _: i < count, body, (tf.constant(0), logs))[1]
 
     return tf.function(chunk, jit_compile=outside, autograph=False)
-
-
-@contextlib.contextmanager
-def _update_in_one_pass(model: keras.Model | StandIn) -> Iterator[None]:
-    """While a step is traced: lets XLA compile the optimizer's update, masks included.
-
-    Keras' optimizers go over all weights and slots a dozen times a step, and masks once more. Fused
-    into one pass this is a tenth of a step of Conv-2, whose convolutions XLA would make slower. The
-    results differ by rounding.
-    """
-    optimizer = model.optimizer if isinstance(model, keras.Model) else None
-    if not isinstance(optimizer, keras.optimizers.Optimizer) or not _has_plain_update(optimizer):
-        yield
-        return
-    hooked = vars(optimizer).get("apply")
-    apply = optimizer.apply
-
-    def apply_compiled(grads: Any, trainable_variables: Any = None) -> Any:
-        variables = list(trainable_variables or optimizer._trainable_variables)
-        count = sum(variable.value.shape.num_elements() for variable in variables)
-        if count < _MANY or not all(isinstance(grad, tf.Tensor) for grad in grads):
-            return apply(grads, trainable_variables)
-
-        @tf.function(jit_compile=True, autograph=False)
-        def update(*grads: tf.Tensor) -> None:
-            apply(list(grads), variables)
-
-        return update(*grads)
-
-    optimizer.apply = apply_compiled
-    try:
-        yield
-    finally:
-        del optimizer.apply
-        if hooked is not None:
-            optimizer.apply = hooked
-
-
-def _has_plain_update(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an update is nothing but arithmetic, on a machine where this was measured."""
-    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    if scaled or optimizer.use_ema or optimizer.gradient_accumulation_steps:
-        return False
-    return only_cpus()
 
 
 def _compiled(step: _Chunk, feed: Feed, *, jit: bool) -> Any:

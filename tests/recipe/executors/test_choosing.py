@@ -30,7 +30,7 @@ small_data = functools.cache(load_data)
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch):
     monkeypatch.setattr(choosing, "usable_cores", lambda: 4)
-    monkeypatch.setattr(choosing, "available_memory", lambda: 2.0**40)
+    monkeypatch.setattr(choosing, "available_memory", lambda: float("inf"))
     monkeypatch.setattr(choosing, "only_cpus", lambda: True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)))
 

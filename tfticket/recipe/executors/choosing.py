@@ -32,8 +32,7 @@ def suited(study: Study, run: RunDir) -> Executor:
         return Serial()
     tasks = divided(study, study.work.tasks(), run)
     steps = study.recipe.train.steps * sum(len(task.places) for task in tasks)
-    memory = int(available_memory() // _BYTES_A_PROCESS)
-    jobs = min(usable_cores(), width(tasks), memory)
+    jobs = int(min(usable_cores(), width(tasks), available_memory() / _BYTES_A_PROCESS))
     if jobs < 2 or steps < _STEPS or not _is_compiled(study):
         return Serial()
     return Processes(jobs)

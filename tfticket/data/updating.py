@@ -1,0 +1,110 @@
+"""The update of an optimizer by fewer operations, where XLA doesn't compile the step around it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfticket.machine import only_cpus
+
+# Numbers to train from which on one pass over them is worth what XLA takes to compile the update.
+_MANY = 1_000_000
+
+_Apply = Callable[..., None]
+
+
+@contextlib.contextmanager
+def short_update(optimizer: Any) -> Iterator[None]:
+    """While a step is traced: shortens what Keras' optimizers do, with the same results.
+
+    Keras updates each variable by two dozen operations, and applies masks by one more. For many
+    weights XLA compiles all of it into one pass over them, which is a tenth of a step of Conv-2; it
+    would make the convolutions slower. For few weights in many variables, such as those of a
+    ResNet-20, that takes longer to compile than it saves, but one kernel can be Adam. Either way
+    results differ by rounding. What isn't plain arithmetic is left to Keras: averages of weights,
+    accumulated gradients, scaled losses, other devices than CPUs.
+
+    Args:
+        optimizer: Any; its `apply` is another one meanwhile.
+    """
+    if not isinstance(optimizer, keras.optimizers.Optimizer) or not _is_plain(optimizer):
+        yield
+        return
+    hooked = vars(optimizer).get("apply")
+    apply = optimizer.apply
+
+    def short(grads: Any, trainable_variables: Any = None) -> None:
+        variables = list(trainable_variables or optimizer._trainable_variables)
+        count = sum(variable.value.shape.num_elements() for variable in variables)
+        if not all(isinstance(grad, tf.Tensor) for grad in grads):
+            apply(grads, trainable_variables)
+        elif count >= _MANY:
+            _compiled(apply, list(grads), variables)
+        elif type(optimizer).update_step is keras.optimizers.Adam.update_step:
+            with _adam_by_a_kernel(optimizer):
+                apply(grads, trainable_variables)
+        else:
+            apply(grads, trainable_variables)
+
+    optimizer.apply = short
+    try:
+        yield
+    finally:
+        del optimizer.apply
+        if hooked is not None:
+            optimizer.apply = hooked
+
+
+def _is_plain(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an update is nothing but arithmetic, on a machine where this was measured."""
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    if scaled or optimizer.use_ema or optimizer.gradient_accumulation_steps:
+        return False
+    return only_cpus()
+
+
+def _compiled(apply: _Apply, grads: list[tf.Tensor], variables: list[keras.Variable]) -> None:
+    @tf.function(jit_compile=True, autograph=False)
+    def update(*grads: tf.Tensor) -> None:
+        apply(list(grads), variables)
+
+    update(*grads)
+
+
+@contextlib.contextmanager
+def _adam_by_a_kernel(optimizer: keras.optimizers.Adam) -> Iterator[None]:
+    """For one `apply`: lets TensorFlow's kernel be the update of a variable, unless AMSGrad is."""
+    if optimizer.amsgrad:
+        yield
+        return
+    step = tf.cast(optimizer.iterations, tf.float32) + 1.0
+    powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
+
+    def update_step(gradient: tf.Tensor, variable: Any, learning_rate: Any) -> None:
+        place = optimizer._get_variable_index(variable)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(optimizer._momentums[place]),
+            v=_handle(optimizer._velocities[place]),
+            beta1_power=tf.cast(powers[0], variable.dtype),
+            beta2_power=tf.cast(powers[1], variable.dtype),
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=tf.cast(optimizer.beta_1, variable.dtype),
+            beta2=tf.cast(optimizer.beta_2, variable.dtype),
+            epsilon=tf.cast(optimizer.epsilon, variable.dtype),
+            grad=tf.cast(gradient, variable.dtype),
+        )
+
+    optimizer.update_step = update_step
+    try:
+        yield
+    finally:
+        del optimizer.update_step
+
+
+def _handle(variable: Any) -> tf.Tensor:
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
