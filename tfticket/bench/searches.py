@@ -2,7 +2,8 @@
 
 LeNet-300-100 is trained for an epoch of 1000 steps, 20 % of the weights in hidden layers are
 pruned, and so on, until there are as many networks as said. Importing, reading the data, compiling,
-testing and writing count too. Of the times, that on the wall is what one waits for.
+testing and writing count too. Of the times, that on the wall is what one waits for. Ours trains
+with one thread, as the processes of recipes do; the others with as many as they take.
 
 open_lth tests each network twice, which can't be switched off; the others do it once. Its data lie
 there as it wants them, before its time begins, as ours lie decoded in the cache.

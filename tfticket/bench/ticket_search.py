@@ -12,6 +12,10 @@ from tfticket.lean import import_keras
 def main(networks: int) -> None:
     """Searches, and prints the test accuracies."""
     import_keras()
+    import tensorflow as tf
+
+    # As in the processes of a recipe: threads that share so few weights wait for one another.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
     from tfticket import data
     from tfticket.bench.searching import save, search
 

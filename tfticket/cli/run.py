@@ -14,7 +14,7 @@ from tfticket.cli.completion import complete_recipe
 from tfticket.cli.interrupt import interruptible
 
 if TYPE_CHECKING:
-    from tfticket.recipe.executors import Executor
+    from tfticket.recipe.executors import Choice, Executor
     from tfticket.recipe.rundir import RunDir
     from tfticket.recipe.schema import Recipe
 
@@ -172,7 +172,7 @@ def _run(
     *,
     data_dir: Path | None,
     fresh: bool,
-    make_executor: Callable[[], Executor | None],
+    make_executor: Callable[[], Executor | Choice],
 ) -> None:
     from tfticket.cli.progress import on_stderr
     from tfticket.cli.quiet import start_tensorflow
@@ -196,11 +196,11 @@ def _run(
         click.echo(summarize(run_dir.path).headline, err=True)
 
 
-def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor | None:
-    from tfticket.recipe.executors import Processes, RayCluster, Serial
+def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor | Choice:
+    from tfticket.recipe.executors import Processes, RayCluster, Serial, suited
 
     if name == "ray":
         return RayCluster(jobs, address=ray_address)
     if name == "serial":
         return Serial()
-    return None if name is None and jobs is None else Processes(jobs)
+    return suited if name is None and jobs is None else Processes(jobs)

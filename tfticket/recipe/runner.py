@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.recipe.building import be_deterministic, load_data
-from tfticket.recipe.executors import Executor, Processes, Serial, suited
+from tfticket.recipe.executors import Choice, Executor, Processes, Serial
 from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.schema import Recipe
@@ -36,7 +36,7 @@ def run(
     *,
     data_dir: Path | None = None,
     progress: Progress | None = None,
-    executor: Executor | None = None,
+    executor: Executor | Choice | None = None,
 ) -> None:
     """Runs a recipe, or goes on with it, in a run directory that is open for writing.
 
@@ -47,13 +47,14 @@ def run(
         run: Where to; see `session.writing`.
         data_dir: Where data sets lie.
         progress: Hears how it goes.
-        executor: Does the tasks; whoever is `suited` if None.
+        executor: Does the tasks, or chooses who does, as `executors.suited`; this process if None.
 
     Raises:
         TFTicketError: for whatever can't be done; what was finished is kept.
     """
-    progress = progress or Silence()
-    if recipe.train.distribute != "none" and not isinstance(executor, Serial | None):
+    progress, executor = progress or Silence(), executor or Serial()
+    chosen = callable(executor)
+    if recipe.train.distribute != "none" and not (chosen or isinstance(executor, Serial)):
         raise RunError(
             "Networks that are trained on all devices are trained one after the other. Received: "
             f"train.distribute = {recipe.train.distribute!r}, and several jobs. Leave one of them "
@@ -61,8 +62,8 @@ def run(
         )
     be_deterministic()
     study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
-    chosen = executor is None
-    executor = executor or suited(study, run)
+    if callable(executor):
+        executor = executor(study, run)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
     progress.message(study.data.description)
     if chosen and isinstance(executor, Processes):

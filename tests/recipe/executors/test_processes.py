@@ -11,7 +11,7 @@ import tiny_recipe
 
 from tfticket.errors import RunError
 from tfticket.recipe import runner
-from tfticket.recipe.executors import Processes, choosing
+from tfticket.recipe.executors import Processes, choosing, suited
 from tfticket.recipe.executors.processes import ProcessCrew
 from tfticket.recipe.progress import Silence
 from tfticket.recipe.rundir import RunDir
@@ -106,7 +106,7 @@ def test_two_processes_leave_what_one_does(name, serial, tmp_path, monkeypatch):
     if name == "lottery" and executor.jobs == 2:  # they are chosen where nobody is named
         monkeypatch.setattr(choosing, "_STEPS", 1)
         monkeypatch.setattr(choosing, "available_memory", lambda: math.inf)
-        executor = None
+        executor = suited
     run, told = run_in(tmp_path, ALL[name], executor)
     assert content(run) == content(expected)
     assert table(run) == table(expected)

@@ -5,6 +5,7 @@ from tfticket._lazy import lazy_names
 __getattr__, __dir__, __all__ = lazy_names(
     __name__,
     {
+        "Choice": "tfticket.recipe.executors.executor",
         "Executor": "tfticket.recipe.executors.executor",
         "Processes": "tfticket.recipe.executors.processes",
         "RayCluster": "tfticket.recipe.executors.ray_cluster",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -40,6 +40,10 @@ class Executor(Protocol):
         Raises:
             TFTicketError: for whatever can't be done; what was finished is kept.
         """
+
+
+Choice = Callable[[Study, RunDir], Executor]
+"""Tells who is to do what is left of a study in a run."""
 
 
 def divided(study: Study, tasks: Sequence[Task], run: RunDir) -> list[Task]:
