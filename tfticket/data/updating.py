@@ -40,14 +40,12 @@ def short_update(optimizer: Any) -> Iterator[None]:
     def short(grads: Any, trainable_variables: Any = None) -> None:
         variables = list(trainable_variables or optimizer._trainable_variables)
         count = sum(variable.value.shape.num_elements() for variable in variables)
-        if not all(isinstance(grad, tf.Tensor) for grad in grads):
-            apply(grads, trainable_variables)
-        elif count >= _MANY:
+        dense = all(isinstance(grad, tf.Tensor) for grad in grads)
+        if dense and count >= _MANY:
             _compiled(apply, list(grads), variables)
-        elif type(optimizer).update_step is keras.optimizers.Adam.update_step:
-            with _adam_by_a_kernel(optimizer):
-                apply(grads, trainable_variables)
-        else:
+            return
+        by_kernel = dense and _is_adam(optimizer)
+        with _adam_by_a_kernel(optimizer) if by_kernel else contextlib.nullcontext():
             apply(grads, trainable_variables)
 
     optimizer.apply = short
@@ -67,6 +65,12 @@ def _is_plain(optimizer: keras.optimizers.Optimizer) -> bool:
     return only_cpus()
 
 
+def _is_adam(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether it updates as Adam does, or AdamW, whose decay isn't part of it."""
+    same = type(optimizer).update_step is keras.optimizers.Adam.update_step
+    return same and not optimizer.amsgrad
+
+
 def _compiled(apply: _Apply, grads: list[tf.Tensor], variables: list[keras.Variable]) -> None:
     @tf.function(jit_compile=True, autograph=False)
     def update(*grads: tf.Tensor) -> None:
@@ -77,10 +81,7 @@ def _compiled(apply: _Apply, grads: list[tf.Tensor], variables: list[keras.Varia
 
 @contextlib.contextmanager
 def _adam_by_a_kernel(optimizer: keras.optimizers.Adam) -> Iterator[None]:
-    """For one `apply`: lets TensorFlow's kernel be the update of a variable, unless AMSGrad is."""
-    if optimizer.amsgrad:
-        yield
-        return
+    """For one `apply`: lets TensorFlow's kernel be the update of a variable."""
     step = tf.cast(optimizer.iterations, tf.float32) + 1.0
     powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
 

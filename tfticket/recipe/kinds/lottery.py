@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -163,12 +164,7 @@ class LotteryWork:
 
     def tasks(self) -> tuple[Task, ...]:
         """See `works.Work`."""
-        experiment = self._experiment
-        trials = planned_trials(experiment, self.network())
-        forget_graphs()
-        searches = tuple(_search(seed, trials) for seed in experiment.recipe.seeds)
-        connected = experiment.recipe.connectivity is not None
-        return (*searches, Task(_CONNECTIVITY)) if connected else searches
+        return self._tasks
 
     def network(self) -> keras.Model:
         """See `works.Work`."""
@@ -201,6 +197,15 @@ class LotteryWork:
         exporter = Exporter(self._experiment, run, progress)
         exporter.export()
         return {"failed_exports": [str(failure) for failure in exporter.failures]}
+
+    @functools.cached_property
+    def _tasks(self) -> tuple[Task, ...]:
+        experiment = self._experiment
+        trials = planned_trials(experiment, self.network())
+        forget_graphs()
+        searches = tuple(_search(seed, trials) for seed in experiment.recipe.seeds)
+        connected = experiment.recipe.connectivity is not None
+        return (*searches, Task(_CONNECTIVITY)) if connected else searches
 
 
 def _search(seed: int, trials: Sequence[Trial]) -> Task:
