@@ -8,6 +8,7 @@ gone by then. A `StepSchedule` names steps.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -171,6 +172,29 @@ class At(StepSchedule):
     def due(self, step: int) -> bool:
         """See `StepSchedule`."""
         return step in self.steps
+
+
+def early_steps(interval: int) -> tuple[int, ...]:
+    """Geometrically spaced steps to evaluate at beside those of every `interval` steps.
+
+    They begin at a tenth of the interval and grow by the square root of 2 until they would lie
+    further apart than the interval, so that early in training, too, it can be told which of two
+    networks learns how many times as fast.
+
+    Args:
+        interval: Steps between the regular evaluations, at least 1.
+
+    Returns:
+        Steps, rising, none of them a multiple of `interval`.
+
+    Example:
+        >>> early_steps(100)
+        (10, 14, 20, 28, 40, 57, 80, 113, 160, 226)
+    """
+    exact = (interval / 10 * 2 ** (n / 2) for n in itertools.count())
+    near = itertools.takewhile(lambda step: step * (2**0.5 - 1) < interval, exact)
+    rounded = sorted({max(1, round(step)) for step in near})
+    return tuple(step for step in rounded if step % interval)
 
 
 def _check_share(name: str, value: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import keras
@@ -25,7 +25,8 @@ class StandIn(Evaluated, Protocol):
         """Called after each execution: the model must be as if it had been trained itself."""
 
 
-_Chunk = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+_Step = Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
+_Chunk = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
 class ChunkedFit(keras.callbacks.Callback):
@@ -108,6 +109,9 @@ class ChunkFunction:
         self._feed = feed
         self._steps = int(model.steps_per_execution)
         self._iterator: Any = None  # of this `fit`
+        self._pauses: list[int] = []
+        self._then: Callable[[int], None] | None = None
+        self._made = 0  # steps since `pause`
         # Variables of metrics and optimizer are made now: a step that made them would be traced
         # twice.
         model._symbolic_build(data_batch=feed.batch(feed.step))
@@ -117,6 +121,7 @@ class ChunkFunction:
     def begin(self) -> None:
         """A new `fit` begins."""
         self._iterator = None
+        self._pauses = []
         self.stand_in(None)
 
     def stand_in(self, other: StandIn | None) -> None:
@@ -137,10 +142,34 @@ class ChunkFunction:
             return self.keras_function(iterator)
         if self._stand_in is not None and not self._stand_in.is_current():
             self.stand_in(None)  # a callback changed weights, which is for the whole to go on with
-        logs = self._chunks.of(self._stand_in)(*self._feed.take(self._steps))
-        if self._stand_in is not None:
-            self._stand_in.push()
+        chunk = self._chunks.of(self._stand_in)
+        indices, numbers = self._feed.take(self._steps)
+        first, logs = 0, {}
+        for stop in self._stops():
+            logs = chunk(indices, numbers, tf.constant(first), tf.constant(stop))
+            if self._stand_in is not None:
+                self._stand_in.push()
+            if stop < self._steps and self._then is not None:
+                self._then(self._made + stop)
+            first = stop
+        self._made += self._steps
         return logs
+
+    def pause(self, after: Iterable[int], then: Callable[[int], None]) -> None:
+        """Calls back between steps, within an execution.
+
+        Args:
+            after: After how many steps from now, each at least 1; those at the end of an execution
+                are left to callbacks. They replace earlier ones.
+            then: Called with the number of steps made by then. The model is as after that step; it
+                must be left so.
+        """
+        self._pauses, self._then, self._made = sorted(set(after)), then, 0
+
+    def _stops(self) -> list[int]:
+        """Steps of this execution after which it pauses or ends."""
+        pauses = [step - self._made for step in self._pauses]
+        return [*(step for step in pauses if 0 < step < self._steps), self._steps]
 
     def next_batch(self) -> tuple[tf.Tensor, Any]:
         """The batch that the next chunk begins with."""
@@ -148,11 +177,15 @@ class ChunkFunction:
 
     def _chunk(self, trained: keras.Model | StandIn) -> _Chunk:
         jit = bool(self._model.jit_compile)
-        return _chunk_function(trained, self._feed, self._steps, jit=jit)
+        return _chunk_function(trained, self._feed, jit=jit)
 
 
-def _chunk_function(model: keras.Model | StandIn, feed: Feed, count: int, *, jit: bool) -> _Chunk:
-    """A function of indices (count, batch_size), int32, and steps (count,), int64."""
+def _chunk_function(model: keras.Model | StandIn, feed: Feed, *, jit: bool) -> _Chunk:
+    """A function of indices (count, batch_size), int32, steps (count,), int64, first and stop.
+
+    It makes the steps from `first` up to, not including, `stop`, both int32 scalars: one program,
+    however an execution is divided.
+    """
     optimizer = model.optimizer if isinstance(model, keras.Model) else None
 
     def step(indices: tf.Tensor, number: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -163,18 +196,20 @@ def _chunk_function(model: keras.Model | StandIn, feed: Feed, count: int, *, jit
     # XLA for a CPU runs a convolution in a loop many times slower than one outside of it.
     outside = jit and not _convolves(one.graph)
 
-    def chunk(indices: tf.Tensor, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+    def chunk(
+        indices: tf.Tensor, numbers: tf.Tensor, first: tf.Tensor, stop: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         def body(i: tf.Tensor, _: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             return i + 1, one(indices[i], numbers[i])
 
         # What a loop carries has its type before the first step.
         logs = tf.nest.map_structure(_nothing, one.structured_outputs)
-        return tf.while_loop(lambda i, _: i < count, body, (tf.constant(0), logs))[1]
+        return tf.while_loop(lambda i, _: i < stop, body, (first, logs))[1]
 
     return tf.function(chunk, jit_compile=outside, autograph=False)
 
 
-def _compiled(step: _Chunk, feed: Feed, *, jit: bool) -> Any:
+def _compiled(step: _Step, feed: Feed, *, jit: bool) -> Any:
     return tf.function(step, autograph=False, jit_compile=jit or None).get_concrete_function(
         tf.TensorSpec((feed.batch_size,), tf.int32), tf.TensorSpec((), tf.int64)
     )

@@ -19,8 +19,12 @@ from tfticket.seeds import generator
 
 PathLike = str | os.PathLike[str]
 
-NAMES = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "linear")
-_WITHOUT_FILES = {"digits": sources.read_digits, "linear": sources.read_linear}
+NAMES = ("digits", "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", "linear")
+_WITHOUT_FILES = {
+    "digits": sources.read_digits,
+    "mnist1d": sources.read_mnist1d,
+    "linear": sources.read_linear,
+}
 _PREFIXES: dict[str, Callable[[str, PathLike | None], Source]] = {
     "tfds:": tfds.read,
     "folder:": folder.read,
@@ -41,16 +45,17 @@ def load(
 ) -> DataSet:
     """Loads a data set by name.
 
-    `digits` comes with scikit-learn and needs nothing else. The named sets of TensorFlow Datasets
-    are looked for in `data_dir`, `$TFDS_DATA_DIR` and `~/tensorflow_datasets`, downloaded when they
-    are in none of these, and kept decoded in the user's cache folder.
+    `digits` comes with scikit-learn and `mnist1d` is generated; neither needs a network. The named
+    sets of TensorFlow Datasets are looked for in `data_dir`, `$TFDS_DATA_DIR` and
+    `~/tensorflow_datasets`, downloaded when they are in none of these, and kept decoded in the
+    user's cache folder.
 
     The validation examples are drawn from the training data by `seed`, never from the test data. A
     source without test data gives a fifth of its examples for that, the same for every seed.
 
     Args:
-        name: `digits`, `mnist`, `fashion_mnist`, `cifar10`, `cifar100`, `linear` (a regression, see
-            `sources.read_linear`), `tfds:NAME` (any image
+        name: `digits`, `mnist1d` (see `sources.read_mnist1d`), `mnist`, `fashion_mnist`, `cifar10`,
+            `cifar100`, `linear` (a regression, see `sources.read_linear`), `tfds:NAME` (any image
             classification set of TensorFlow Datasets, as `NAME`, `NAME/CONFIG` or with
             `:VERSION`), `folder:PATH` (one folder of images a class, see `folder.read`) or
             `npz:PATH` (see `sources.read_npz`).

@@ -9,36 +9,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from tfticket.errors import RunError
+from tfticket.lottery.speed import LossCurve, steps_to_common_loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
-    """What counts as equal, how sure to be, and how finely the measures are known.
+    """What counts as equal, and how sure to be.
 
     Attributes:
         margin: Loss of test accuracy that still counts as none, in [0, 1); 0.002 is 0.2 points.
-        confidence: Coverage of every interval, in (0, 1).
-        accuracy_resolution: Step of the accuracy scale, one over the size of the test set.
-        step_resolution: Steps between two evaluations, hence between two possible early stops.
-
-    The two resolutions keep a handful of seeds that agree to the last digit from passing as
-    certainty: the spread over seeds is never taken below the spread that rounding alone gives.
+        time_margin: How much later still counts as not later, at least 0; 0.1 is 10 % more steps.
+        confidence: Coverage of every interval at the first look at the data, in (0, 1).
+        looks: How often the verdict has been read, this time included, each time with more seeds.
+            Whoever adds seeds because a verdict is open gets another chance to be wrong, so each
+            further look spends half of the error that is left: see `interval_confidence`.
+        accuracy_resolution: Step of the accuracy scale, one over the size of the test set. It keeps
+            a handful of seeds that agree to the last digit from passing as certainty: the spread
+            over seeds is never taken below the one that rounding alone gives. The spacing of
+            evaluations does the same for steps.
 
     Raises:
         RunError: A value lies outside its range.
+
+    Example:
+        >>> Criteria().interval_confidence, Criteria(looks=2).interval_confidence
+        (0.95, 0.975)
     """
 
     margin: float = 0.002
+    time_margin: float = 0.1
     confidence: float = 0.95
+    looks: int = 1
     accuracy_resolution: float = 0.0
-    step_resolution: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < 1:
@@ -48,12 +57,23 @@ class Criteria:
                 "`confidence` must lie strictly between 0 and 1; 0.95 is usual. "
                 f"Received: confidence={self.confidence}."
             )
-        if min(self.accuracy_resolution, self.step_resolution) < 0:
+        if self.looks < 1:
+            raise RunError(f"`looks` must be at least 1. Received: looks={self.looks}.")
+        if min(self.accuracy_resolution, self.time_margin) < 0:
             raise RunError(
-                "The resolutions can't be negative. Received: "
-                f"accuracy_resolution={self.accuracy_resolution}, "
-                f"step_resolution={self.step_resolution}."
+                "`time_margin` and `accuracy_resolution` must be at least 0. Received: "
+                f"time_margin={self.time_margin}, accuracy_resolution={self.accuracy_resolution}."
             )
+
+    @property
+    def interval_confidence(self) -> float:
+        """Coverage of the intervals at this look, in (0, 1)."""
+        return 1 - 2 * self.alpha
+
+    @property
+    def alpha(self) -> float:
+        """One-sided error of each test at this look; over all looks it sums to 1 - confidence."""
+        return (1 - self.confidence) / 2**self.looks
 
 
 USUAL = Criteria()
@@ -61,18 +81,21 @@ USUAL = Criteria()
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training of one network came to.
+    """The result of one trained network.
 
     Attributes:
         accuracy: Test accuracy at the early-stop iteration, in [0, 1].
         accuracy_at_end: Test accuracy after the last step, in [0, 1].
         early_stop_step: Optimizer steps until the minimum of the validation loss. 0 (the loss never
             fell below its first value) counts as 1.
+        curves: Validation loss along training; one curve, or several where the outcome is the mean
+            of several networks (a control that was drawn more than once).
     """
 
     accuracy: float
     accuracy_at_end: float
     early_stop_step: float
+    curves: tuple[LossCurve, ...]
 
 
 @dataclass(frozen=True)
@@ -87,6 +110,7 @@ class Interval:
             with a single seed.
         seeds: Number of seeds.
         confidence: Coverage, in (0, 1).
+        ratio: Whether it is of a ratio and was computed on the logarithm, as that of a speed-up.
     """
 
     mean: float
@@ -95,6 +119,7 @@ class Interval:
     spread: float
     seeds: int
     confidence: float
+    ratio: bool = False
 
     def exp(self) -> Interval:
         """The interval of a ratio, from that of its logarithm."""
@@ -105,7 +130,51 @@ class Interval:
             spread=self.spread,
             seeds=self.seeds,
             confidence=self.confidence,
+            ratio=True,
         )
+
+    def reverse(self) -> Interval:
+        """The interval of the difference, or ratio, the other way round."""
+        if self.ratio:
+            mean, lower = 1 / self.mean, 1 / self.upper
+            upper = 1 / self.lower if self.lower else math.inf
+        else:
+            mean, lower, upper = -self.mean, -self.upper, -self.lower
+        return replace(self, mean=mean, lower=lower, upper=upper)
+
+    def at(self, confidence: float) -> Interval:
+        """The interval of the same seeds at another confidence, in (0, 1).
+
+        Example:
+            >>> interval = t_interval([0.1, 0.2, 0.4])
+            >>> interval.at(0.99).lower < interval.lower < interval.at(0.9).lower
+            True
+        """
+        if self.seeds < 2:
+            return replace(self, confidence=confidence)
+        mean = math.log(self.mean) if self.ratio else self.mean
+        half = float(half_widths(self.spread, np.array([self.seeds]), confidence=confidence)[0])
+        plain = Interval(mean, mean - half, mean + half, self.spread, self.seeds, confidence)
+        return plain.exp() if self.ratio else plain
+
+    def p_value(self, bound: float) -> float:
+        """One-sided p-value of the hypothesis that the true mean is at most `bound`.
+
+        Returns:
+            In [0, 1]; 1 with a single seed, which can't reject anything.
+
+        Example:
+            >>> interval = t_interval([0.1, 0.2, 0.4])
+            >>> round(interval.p_value(interval.lower), 3)  # by the meaning of a 95 % interval
+            0.025
+        """
+        if self.seeds < 2:
+            return 1.0
+        distance = math.log(self.mean / bound) if self.ratio else self.mean - bound
+        if self.spread == 0:
+            return 0.0 if distance > 0 else 1.0
+        t = distance / self.spread * math.sqrt(self.seeds)
+        return float(special.stdtr(self.seeds - 1, -t))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a bound or spread that a single seed can't give is None."""
@@ -132,13 +201,26 @@ class Comparison:
         seeds: The common seeds, sorted.
         gain: Difference in test accuracy at the early-stop iteration, a' - a.
         gain_at_end: The same after the last step.
-        speedup: Early-stop iteration of the second over that of the first, j / j'.
+        speedup: Steps of the second over steps of the first, to the lowest validation loss that
+            both reach, s(L) / s'(L); see `tfticket.lottery.speed`.
+        early_stop_speedup: Early-stop iteration of the second over that of the first, j / j'.
     """
 
     seeds: tuple[int, ...]
     gain: Interval
     gain_at_end: Interval
     speedup: Interval
+    early_stop_speedup: Interval
+
+    def reverse(self) -> Comparison:
+        """The second network against the first."""
+        return Comparison(
+            self.seeds,
+            self.gain.reverse(),
+            self.gain_at_end.reverse(),
+            self.speedup.reverse(),
+            self.early_stop_speedup.reverse(),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -147,6 +229,7 @@ class Comparison:
             "gain": self.gain.to_dict(),
             "gain_at_end": self.gain_at_end.to_dict(),
             "speedup": self.speedup.to_dict(),
+            "early_stop_speedup": self.early_stop_speedup.to_dict(),
         }
 
 
@@ -205,26 +288,35 @@ def compare(
     pairs = [(first[seed], second[seed]) for seed in seeds]
     # Two numbers rounded to a grid of step q differ by an error of variance 2 q^2 / 12.
     accuracy_floor = criteria.accuracy_resolution / math.sqrt(6)
-    steps = np.maximum([[a.early_stop_step, b.early_stop_step] for a, b in pairs], 1.0)
-    # The error of log j is that of j over j; here at the typical steps of each side.
-    relative = criteria.step_resolution / math.sqrt(12) / np.exp(np.log(steps).mean(axis=0))
-    level = criteria.confidence
+    speeds = [_log_speedup(a, b) for a, b in pairs]
+    floor = math.sqrt(math.fsum(error**2 for _, error in speeds) / len(speeds))
+    confidence = criteria.interval_confidence
     return Comparison(
         seeds=seeds,
         gain=t_interval(
-            [a.accuracy - b.accuracy for a, b in pairs], confidence=level, floor=accuracy_floor
+            [a.accuracy - b.accuracy for a, b in pairs], confidence=confidence, floor=accuracy_floor
         ),
         gain_at_end=t_interval(
             [a.accuracy_at_end - b.accuracy_at_end for a, b in pairs],
-            confidence=level,
+            confidence=confidence,
             floor=accuracy_floor,
         ),
         speedup=t_interval(
-            np.log(steps[:, 1] / steps[:, 0]).tolist(),
-            confidence=level,
-            floor=float(np.hypot(*relative)),
+            [speed for speed, _ in speeds], confidence=confidence, floor=floor
+        ).exp(),
+        early_stop_speedup=t_interval(
+            [math.log(max(b.early_stop_step, 1.0) / max(a.early_stop_step, 1.0)) for a, b in pairs],
+            confidence=confidence,
         ).exp(),
     )
+
+
+def _log_speedup(first: Outcome, second: Outcome) -> tuple[float, float]:
+    """log(s_second / s_first), the mean over their networks, and its error from the spacing."""
+    reached = [steps_to_common_loss(a, b) for a in first.curves for b in second.curves]
+    logs = [math.log(b.step / a.step) for a, b in reached]
+    variances = [a.uncertainty**2 + b.uncertainty**2 for a, b in reached]
+    return math.fsum(logs) / len(logs), math.sqrt(math.fsum(variances) / len(variances))
 
 
 def half_widths(spread: float, seeds: np.ndarray, *, confidence: float) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 
 from tfticket.lottery.controls import Start
+from tfticket.lottery.speed import LossCurve
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import FinishedTrial, Trial, TrialResult
 from tfticket.metrics import Row
@@ -21,8 +22,8 @@ _VALIDATION = "val_"
 class TrialMeasure:
     """Collects the rows of one trial, and the state at the step of minimum validation loss.
 
-    Training always runs to its end; the early-stop step is read afterwards from the regular
-    evaluations, as in the paper. Test data are touched only when the trial has ended.
+    Training always runs to its end; the early-stop step is read afterwards from the evaluations,
+    as in the paper. Test data are touched only when the trial has ended.
 
     Args:
         trial: Which network.
@@ -38,23 +39,42 @@ class TrialMeasure:
         self._batches_per_epoch = batches_per_epoch
         self._step = trial.start_step
         self._rows: list[Row] = []
+        self._losses: dict[int, float] = {}
         self._lowest_loss = math.inf
         self._early_stop: Snapshot | None = None
         self._began = time.perf_counter()
+
+    @property
+    def step(self) -> int:
+        """The step reached at the end of the last epoch."""
+        return self._step
 
     def record(self, model: keras.Model, steps: int, logs: Mapping[str, float]) -> int:
         """Notes the logs of an epoch of `fit` that took `steps` steps; returns the step reached."""
         self._step += steps
         for name, value in logs.items():
-            if name.startswith(_VALIDATION):
-                self._add("validation", name.removeprefix(_VALIDATION), value)
-            else:
+            if not name.startswith(_VALIDATION):
                 self._add("train", name, value)
-        loss = logs.get("val_loss", math.nan)
-        if loss < self._lowest_loss:
-            self._lowest_loss = loss
-            self._early_stop = Snapshot.capture(model, step=self._step, optimizer=False)
+        held_out = {
+            name.removeprefix(_VALIDATION): value
+            for name, value in logs.items()
+            if name.startswith(_VALIDATION)
+        }
+        self.record_validation(model, self._step, held_out)
         return self._step
+
+    def record_validation(
+        self, model: keras.Model, step: int, metrics: Mapping[str, float]
+    ) -> None:
+        """Notes an evaluation on validation data at `step`, which may lie within an epoch."""
+        for name, value in metrics.items():
+            self._add("validation", name, value, step)
+        if "loss" not in metrics:
+            return
+        self._losses[step] = float(metrics["loss"])
+        if metrics["loss"] < self._lowest_loss:
+            self._lowest_loss = metrics["loss"]
+            self._early_stop = Snapshot.capture(model, step=step, optimizer=False)
 
     def finish(
         self,
@@ -87,6 +107,7 @@ class TrialMeasure:
             at_early_stop=at_early_stop,
             at_end=at_end,
             seconds=time.perf_counter() - self._began,
+            validation_loss=self._validation_loss(),
         )
         self._add_result(result)
         ticket = Ticket(
@@ -98,6 +119,11 @@ class TrialMeasure:
         )
         scored = early if score_at == "early_stop" and early is not None else final
         return FinishedTrial(result, ticket, final, scored, tuple(self._rows))
+
+    def _validation_loss(self) -> LossCurve | None:
+        if not self._losses:
+            return None
+        return LossCurve(tuple(self._losses), tuple(self._losses.values()))
 
     def _add_result(self, result: TrialResult) -> None:
         for where, metrics, step in (

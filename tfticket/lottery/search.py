@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import keras
 
@@ -24,7 +24,7 @@ from tfticket.lottery.trial import (
     TrialResult,
     TrialStore,
 )
-from tfticket.schedules import PruningSchedule
+from tfticket.schedules import PruningSchedule, early_steps
 from tfticket.sparsity.binding import MaskBinding
 from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.pruners import GlobalPruner
@@ -42,6 +42,14 @@ class Seekable(Protocol):
 
     def seek(self, step: int) -> None:
         """Makes the next batch the one of `step`."""
+
+
+@runtime_checkable
+class Pauses(Protocol):
+    """A train function that calls back within an execution: `data.ChunkedFit`'s."""
+
+    def pause(self, after: Iterable[int], then: Callable[[int], None]) -> None:
+        """Calls `then` after each of so many steps from now."""
 
 
 class TicketSearch(keras.callbacks.Callback):
@@ -83,6 +91,9 @@ class TicketSearch(keras.callbacks.Callback):
             is rewound to has statistics of the dense network. They are left so when None. The
             same batches must be given when a search is resumed.
         test_data: A data set or a tuple (x, y), read only when a network is finished.
+        validation_data: The validation data of `fit`, as a data set or a tuple (x, y): evaluated
+            within the first epochs too, at the steps of `schedules.early_steps`. Without it, what a
+            network learns before the end of its first epoch can't be told.
         feed: The training data, when it can be set to a step.
         store: Where finished networks are kept; one on disk makes the search resumable.
         listener: Hears how it goes.
@@ -121,6 +132,7 @@ class TicketSearch(keras.callbacks.Callback):
         seed: int = 0,
         recalibrate: Sequence[Any] | None = None,
         test_data: Any = None,
+        validation_data: Any = None,
         feed: Seekable | None = None,
         store: TrialStore | None = None,
         listener: TrialListener = TrialListener.SILENT,
@@ -144,6 +156,7 @@ class TicketSearch(keras.callbacks.Callback):
         self.skip = tuple(skip)
         self.recalibrate = recalibrate
         self.test_data = test_data
+        self.validation_data = validation_data
         self.feed = feed
         self.store = store or MemoryStore()
         self.listener = listener
@@ -154,6 +167,7 @@ class TicketSearch(keras.callbacks.Callback):
         self._starts: StartingPoints | None = None
         self._measure: TrialMeasure | None = None
         self._compactor: Compactor | None = None
+        self._early: list[int] = []
         self._begun = False
 
     @property
@@ -198,14 +212,22 @@ class TicketSearch(keras.callbacks.Callback):
             self._begin_next()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Lets a smaller network be trained in place of one that has just begun, if it can."""
+        """Has a smaller network trained in place of a new one, and early evaluations made."""
         train, measure = self.model.train_function, self._measure
+        if measure is not None and isinstance(train, Pauses):
+            after = [step - measure.step for step in self._early]
+            train.pause(after, lambda made: self._evaluate_early(measure.step + made))
         if self._begun and measure is not None and isinstance(train, TakesStandIn):
             self._begun = False
             mask, steps = measure.start.mask, measure.trial.steps
             train.stand_in(
                 None if self._compactor is None else self._compactor.compact(mask, steps)
             )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Evaluates early in training, where an execution ends at the right step, or after it."""
+        if self._measure is not None and batch + 1 < self.params["steps"]:
+            self._evaluate_early(self._measure.step + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Measures, takes the rewind point, and ends one network and begins the next."""
@@ -214,6 +236,7 @@ class TicketSearch(keras.callbacks.Callback):
         measure, trial = self._measure, self._measure.trial
         with self._released_on_error():
             step = measure.record(self.model, self.params["steps"], logs or {})
+            self._early = [early for early in self._early if early > step]
             self._binding.check()
             self._check_learning_rate()
             self.listener.update(trial, step, logs or {})
@@ -253,13 +276,17 @@ class TicketSearch(keras.callbacks.Callback):
         self._measure = TrialMeasure(
             trial, start, seed=self.procedure.seed, batches_per_epoch=self._batches_per_epoch
         )
+        self._early = []
+        if self.validation_data is not None:
+            steps = early_steps(self.params["steps"])
+            self._early = [step for step in steps if trial.start_step < step < trial.stop_step]
         self._begun = True
         self.listener.begin(trial, start.mask.density)
 
     def _finish(self, measure: TrialMeasure) -> None:
         finished = measure.finish(
             self.model,
-            evaluate=None if self.test_data is None else self._test,
+            evaluate=None if self.test_data is None else lambda: self._evaluate(self.test_data),
             score_at=self.procedure.score_at,
             provenance={
                 **self.provenance,
@@ -272,9 +299,21 @@ class TicketSearch(keras.callbacks.Callback):
         self.results.append(finished.result)
         self.listener.end(finished.result)
 
-    def _test(self) -> dict[str, float]:
-        data = self.test_data if isinstance(self.test_data, tuple) else (self.test_data,)
-        return self.model.evaluate(*data, verbose=0, return_dict=True)
+    def _evaluate_early(self, step: int) -> None:
+        """Evaluates at `step`, if it is due by then; leaves no trace in the epoch's metrics."""
+        due = [early for early in self._early if early <= step]
+        if not due or self._measure is None:
+            return
+        self._early = self._early[len(due) :]
+        variables = self.model.metrics_variables
+        kept = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        self._measure.record_validation(self.model, step, self._evaluate(self.validation_data))
+        for variable, value in zip(variables, kept, strict=True):
+            variable.assign(value)
+
+    def _evaluate(self, data: Any) -> dict[str, float]:
+        arguments = data if isinstance(data, tuple) else (data,)
+        return self.model.evaluate(*arguments, verbose=0, return_dict=True)
 
     def _check_learning_rate(self) -> None:
         if self._learning_rate != _constant_learning_rate(self.model):

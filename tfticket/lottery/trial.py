@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from tfticket.lottery.speed import LossCurve
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import Row
 from tfticket.state import Snapshot
@@ -49,6 +50,8 @@ class TrialResult:
         at_early_stop: Test metrics there, such as `accuracy`; empty without test data.
         at_end: Test metrics after the last step; empty without test data.
         seconds: Wall time of the trial.
+        validation_loss: Along training, as `tfticket.lottery.speed` compares it; None without
+            validation data.
     """
 
     trial: Trial
@@ -57,6 +60,7 @@ class TrialResult:
     at_early_stop: Mapping[str, float]
     at_end: Mapping[str, float]
     seconds: float
+    validation_loss: LossCurve | None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from tfticket.recipe.fields import Positive, ShareOrNone, Step, Table, Text
-from tfticket.recipe.lottery_schema import FormatName, Lottery, LotteryRecipe, Model, Verdict
+from tfticket.recipe.lottery_schema import (
+    Controls,
+    FormatName,
+    Lottery,
+    LotteryRecipe,
+    Model,
+    Verdict,
+)
 from tfticket.recipe.schema import Recipe
 
 
@@ -88,5 +95,6 @@ class EdgeRecipe(Recipe):
             model=self.model,
             train=self.train,
             lottery=search,
+            controls=Controls(reinit=False),  # files are compared here, not hypotheses tested
             verdict=self.verdict,
         )

@@ -24,7 +24,7 @@ from tfticket.lottery import (
 from tfticket.lottery.trial import TrialListener, TrialStore
 from tfticket.recipe.building import compile_model, load_data, precision
 from tfticket.recipe.kind import DEFAULT_RATE
-from tfticket.recipe.lottery_schema import Controls, Lottery, LotteryRecipe
+from tfticket.recipe.lottery_schema import Controls, Lottery, LotteryRecipe, control_levels
 from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
 from tfticket.seeds import sub_seed
 from tfticket.sparsity.channels import Channels
@@ -131,10 +131,11 @@ class Experiment:
             optimizer_state=lottery.optimizer_state,
             score_at=lottery.score_at,
             controls=controls(self.recipe.controls),
-            control_levels=self.recipe.controls.levels,
+            control_levels=control_levels(self.recipe.controls.levels, lottery.levels),
             skip=lottery.skip,
             seed=seed,
             test_data=self.test(),
+            validation_data=self.validation(),
             feed=feed,
             store=store,
             listener=listener,

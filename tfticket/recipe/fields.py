@@ -33,9 +33,9 @@ Texts = Annotated[tuple[Text, ...], Field(strict=False, description="a list of t
 DataName = Annotated[
     str,
     Field(
-        pattern=r"^(digits|mnist|fashion_mnist|cifar10|cifar100|linear|(tfds|folder|npz):.+)$",
-        description="one of digits, mnist, fashion_mnist, cifar10, cifar100, linear, "
-        "tfds:NAME, folder:PATH, npz:PATH",
+        pattern=r"^(digits|mnist1d|mnist|fashion_mnist|cifar10|cifar100|linear|(tfds|folder|npz):.+)$",
+        description="one of digits, mnist1d, mnist, fashion_mnist, cifar10, cifar100, "
+        "linear, tfds:NAME, folder:PATH, npz:PATH",
     ),
 ]
 Boundaries = Annotated[

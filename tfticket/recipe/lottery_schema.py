@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from pydantic import Field
 from tfticket.recipe.fields import (
     Count,
     Decay,
+    NotNegative,
     Positive,
     Share,
     ShareOrNone,
@@ -78,23 +80,38 @@ class Lottery(Table):
 
 
 class Controls(Table):
-    """What runs beside the tickets, at the same density; at all levels unless `levels` says."""
+    """What is trained beside the tickets, at the same density.
+
+    `reinit` is on by default, since only a ticket whose reinitialized twin is behind it wins.
+    `levels` lists the levels with controls, or is "all"; by default every second one and the last.
+    """
 
     reinit: Annotated[
         bool | Step, Field(description="true, false, or how many reinitializations a ticket gets")
-    ] = False
+    ] = True
     shuffle: bool = False
     random: bool = False
     oneshot: bool = False
-    levels: (
-        Annotated[
-            tuple[Count, ...],
-            Field(
-                strict=False, min_length=1, description="a list of levels, one or more, from 1 on"
-            ),
-        ]
-        | None
-    ) = None
+    levels: Annotated[
+        Literal["all"] | Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] | None,
+        Field(description='"all", or a list of levels, one or more, from 1 on'),
+    ] = None
+
+
+def control_levels(levels: Sequence[int] | str | None, last: int) -> tuple[int, ...]:
+    """The levels with controls.
+
+    Args:
+        levels: `controls.levels` of a recipe.
+        last: Number of levels of the search.
+
+    Example:
+        >>> control_levels(None, 6), control_levels("all", 3), control_levels([2], 6)
+        ((1, 3, 5, 6), (1, 2, 3), (2,))
+    """
+    if levels is None:
+        return tuple(dict.fromkeys((*range(1, last + 1, 2), last)))
+    return tuple(range(1, last + 1)) if isinstance(levels, str) else tuple(levels)
 
 
 class Connectivity(Table):
@@ -123,13 +140,16 @@ class Export(Table):
 
 
 class Verdict(Table):
-    """When a ticket is called winning or matching.
+    """When a ticket is called winning or matching; see `tfticket.lottery.verdict`.
 
-    `margin` is the loss of accuracy that still counts as equal; `confidence` is that of the
-    interval of the difference over seeds.
+    `margin` is the loss of accuracy that still counts as equal, `time_margin` how much later still
+    counts as not later (0.1 is 10 % more steps); `confidence` is that of the intervals over seeds.
     """
 
+    LATER = frozenset({"time_margin"})
+
     margin: ShareOrNone = 0.002
+    time_margin: NotNegative = 0.1
     confidence: Share = 0.95
 
 
@@ -140,18 +160,19 @@ class Claim(Table):
         claim: What the paper says, in short.
         source: Where it says so (`section 2`, `figure 3`).
         measure: What is compared. `accuracy` is the mean test accuracy at the early-stop step,
-            `gain` its difference from `against`, `speedup` the early-stop step of `against`
-            divided by that of `branch`, `smallest_density` the lowest density at which `branch`
-            is still as accurate as `against`.
+            `gain` its difference from `against`, `early_stop_speedup` the early-stop step of
+            `against` divided by that of `branch` (the papers' measure), `speedup` the same of the
+            steps to the loss that both reach, `smallest_density` the lowest density at which
+            `branch` is still as accurate as `against`.
         value: The paper's number.
         branch: Whose number it is; `dense` is level 0 of the search.
-        against: What `gain`, `speedup` and `smallest_density` are relative to.
+        against: What all measures but `accuracy` are relative to.
         density: Where it is read, at the level that is nearest.
     """
 
     claim: Text
     source: str = ""
-    measure: Literal["accuracy", "gain", "speedup", "smallest_density"]
+    measure: Literal["accuracy", "gain", "speedup", "early_stop_speedup", "smallest_density"]
     value: Annotated[float, Field(allow_inf_nan=False, description="a number")]
     branch: Text = "ticket"
     against: Text = "dense"

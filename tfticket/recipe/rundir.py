@@ -29,7 +29,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +210,16 @@ class RunDir:
     def update_environment(self, facts: Mapping[str, Any]) -> None:
         """Adds facts to `environment.json`; a fact that is there already is replaced."""
         write_json(self.environment, {**self.environment_facts(), **facts})
+
+    def note_look(self, seeds: Sequence[int]) -> None:
+        """Notes in `environment.json` that the results of all `seeds` can be looked at now.
+
+        Whoever adds seeds to a finished run has seen its verdict, which the next one must pay for:
+        see `lottery.comparison.Criteria.looks`. One seed gives no verdict and costs nothing.
+        """
+        looks = self.environment_facts().get("looks", [])
+        if len(seeds) > 1 and (not looks or looks[-1] != sorted(seeds)):
+            self.update_environment({"looks": [*looks, sorted(seeds)]})
 
     def mark_complete(self, summary: Mapping[str, Any]) -> None:
         """Writes the last file of the run."""

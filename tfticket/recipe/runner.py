@@ -82,6 +82,7 @@ def run(
         finally:
             for folder in {task.folder for task in tasks}:
                 RunDir(run.path / folder).rows.lock_file.unlink(missing_ok=True)
+        run.note_look(recipe.seeds)
         outcome = study.work.finish(run, progress)
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
 

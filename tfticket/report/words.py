@@ -79,6 +79,11 @@ def factor_interval(interval: Interval) -> str:
     return f"{factor(interval.lower)} to {factor(interval.upper)}"
 
 
+def p_value(p: float) -> str:
+    """A p-value: 0.034, or that it is below a thousandth."""
+    return "< 0.001" if p < 0.001 else number(p, 3 if p < 0.1 else 2)
+
+
 def plural(count: int, noun: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"

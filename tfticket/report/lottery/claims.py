@@ -22,7 +22,7 @@ class CheckedClaim:
     Attributes:
         claim: What the paper says, in short.
         source: Where it says so.
-        measure: `accuracy`, `gain`, `speedup` or `smallest_density`.
+        measure: `accuracy`, `gain`, `speedup`, `early_stop_speedup` or `smallest_density`.
         value: The paper's number, in the measure's own unit (rates in [0, 1]).
         ours: The run's number over seeds, or None when it doesn't have one.
         density: The density at which ours was read, in (0, 1]; None where that says nothing.
@@ -82,7 +82,12 @@ def _at_density(claim: Mapping[str, Any], summary: Summary) -> _Found:
     found = _comparison(level, against, summary)
     if found is None:
         return None, None, f"not measured: no {against} network to compare with"
-    return (found.gain if claim["measure"] == "gain" else found.speedup), level.density, ""
+    measures = {
+        "gain": found.gain,
+        "speedup": found.speedup,
+        "early_stop_speedup": found.early_stop_speedup,
+    }
+    return measures[claim["measure"]], level.density, ""
 
 
 def _smallest_density(claim: Mapping[str, Any], summary: Summary) -> _Found:
@@ -132,7 +137,7 @@ def _reading(measure: str, value: float, ours: Interval) -> str:
         return "inside our interval"
     if measure == "accuracy":
         return "higher" if ours.mean > value else "lower"
-    neutral = 1.0 if measure == "speedup" else 0.0
+    neutral = 0.0 if measure == "gain" else 1.0
     if (ours.mean - neutral) * (value - neutral) <= 0:
         return "not seen"
     return "same direction, " + (

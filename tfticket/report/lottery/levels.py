@@ -10,14 +10,34 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfticket.lottery.comparison import Outcome, t_interval
-from tfticket.report.reading import DENSE, RunFiles
+from tfticket.lottery.speed import LossCurve
+from tfticket.report.reading import DENSE, Place, RunFiles
 from tfticket.report.spread import Spread
 
+_LOSS = ("validation", "loss")
 _NEEDED = ("accuracy_at_early_stop", "accuracy_at_end", "density")
 # A control may be drawn several times for one ticket: `reinit`, `reinit_2`, ...
 _DRAW = re.compile(r"_\d+$")
 
-_BySeed = Mapping[int, list[Mapping[str, tuple[int, float]]]]
+
+@dataclass(frozen=True)
+class _Network:
+    """What the files of a run say of one finished network."""
+
+    results: Mapping[str, tuple[int, float]]
+    curve: LossCurve
+
+    @classmethod
+    def read(cls, files: RunFiles, place: Place) -> _Network | None:
+        """None when it isn't finished."""
+        results, curve = files.results[place], files.curves.get(place, {}).get(_LOSS)
+        if curve is None or not all(name in results for name in _NEEDED):
+            return None
+        steps, losses = curve.steps.astype(int).tolist(), curve.values.tolist()
+        return cls(results, LossCurve(tuple(steps), tuple(losses)))
+
+
+_BySeed = Mapping[int, list[_Network]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +55,7 @@ class LevelSummary:
         accuracy: Test accuracy at the early-stop iteration, in [0, 1].
         accuracy_at_end: Test accuracy after the last step, in [0, 1].
         early_stop_step: Optimizer steps until the minimum of the validation loss.
+        curves: Validation loss along training, of each draw of each seed.
         seconds: Time that the level took, over all seeds.
         networks: How many were trained.
         still_falling: How many of them had the minimum of the validation loss at their last
@@ -49,6 +70,7 @@ class LevelSummary:
     accuracy: Spread
     accuracy_at_end: Spread
     early_stop_step: Spread
+    curves: Mapping[int, tuple[LossCurve, ...]]
     seconds: float
     networks: int
     still_falling: int
@@ -61,6 +83,7 @@ class LevelSummary:
                 self.accuracy.values[seed],
                 self.accuracy_at_end.values[seed],
                 self.early_stop_step.values[seed],
+                self.curves[seed],
             )
             for seed in self.accuracy.values
         }
@@ -90,9 +113,10 @@ def read_levels(files: RunFiles, *, confidence: float) -> list[LevelSummary]:
         confidence: Coverage of the intervals, in (0, 1).
     """
     groups: dict[tuple[str, int], dict[int, list]] = defaultdict(lambda: defaultdict(list))
-    for (seed, branch, level), results in sorted(files.results.items()):
-        if all(name in results for name in _NEEDED):
-            groups[_DRAW.sub("", branch), level][seed].append(results)
+    for seed, branch, level in sorted(files.results):
+        network = _Network.read(files, (seed, branch, level))
+        if network is not None:
+            groups[_DRAW.sub("", branch), level][seed].append(network)
     order = sorted(groups, key=lambda group: (group[0] != DENSE[0], group))
     return [_level(branch, level, groups[branch, level], confidence) for branch, level in order]
 
@@ -100,7 +124,7 @@ def read_levels(files: RunFiles, *, confidence: float) -> list[LevelSummary]:
 def _level(branch: str, level: int, by_seed: _BySeed, confidence: float) -> LevelSummary:
     def mean_of_draws(name: str, place: int = 1) -> dict[int, float]:
         return {
-            seed: math.fsum(draw.get(name, (0, 0.0))[place] for draw in draws) / len(draws)
+            seed: math.fsum(draw.results.get(name, (0, 0.0))[place] for draw in draws) / len(draws)
             for seed, draws in by_seed.items()
         }
 
@@ -111,7 +135,7 @@ def _level(branch: str, level: int, by_seed: _BySeed, confidence: float) -> Leve
     def mean(name: str) -> float:
         return math.fsum(mean_of_draws(name).values()) / len(by_seed)
 
-    draws = [draw for draws in by_seed.values() for draw in draws]
+    draws = [draw.results for draws in by_seed.values() for draw in draws]
     return LevelSummary(
         branch=branch,
         level=level,
@@ -121,6 +145,7 @@ def _level(branch: str, level: int, by_seed: _BySeed, confidence: float) -> Leve
         accuracy=spread("accuracy_at_early_stop"),
         accuracy_at_end=spread("accuracy_at_end"),
         early_stop_step=spread("accuracy_at_early_stop", 0),
+        curves={seed: tuple(draw.curve for draw in draws) for seed, draws in by_seed.items()},
         seconds=math.fsum(draw.get("seconds", (0, 0.0))[1] for draw in draws),
         networks=len(draws),
         still_falling=sum(

@@ -63,6 +63,7 @@ def _values(
         "meanings": MEANINGS,
         "structure": structure(files.table("lottery")),
         "verdicts": tables.verdict_table(summary) if summary.verdicts else None,
+        "family": tables.family_table(summary),
         "controls": tables.control_table(summary),
         "claims": tables.claim_table(claims) if claims else None,
         "results": tables.results_table(summary) if summary.levels else None,
@@ -78,10 +79,10 @@ def _values(
 
 def _results(files: RunFiles, summary: Summary) -> dict[str, tuple[str, Figure | None]]:
     return {
-        "accuracy": ("Accuracy at the early stop", plots.accuracy(summary)),
-        "early_stop": ("How soon it learns", plots.early_stop(summary)),
-        "accuracy_at_end": ("Accuracy at the end", plots.accuracy(summary, at_end=True)),
-        "plane": ("Better and sooner", plots.plane(summary)),
+        "hypothesis": ("Speed and accuracy", plots.hypothesis(summary)),
+        "plane": ("Accuracy against speed", plots.plane(summary)),
+        "accuracy_at_end": ("Accuracy after the last iteration", plots.accuracy_at_end(summary)),
+        "early_stop": ("Early-stop iteration", plots.early_stop(summary)),
         "loss_curves": ("Validation loss", curves.learning_curves(files, summary, name="loss")),
         "accuracy_curves": (
             "Validation accuracy",

@@ -1,4 +1,4 @@
-"""The figures of results: accuracy, early stop, both at once, connectivity.
+"""The figures of results: the hypothesis, accuracy, early stop, both at once, connectivity.
 
 Each function draws one figure from what was read, or returns None when the run doesn't hold it.
 All are to be called inside `canvas.settings()`.
@@ -15,11 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from tfticket.lottery.comparison import Comparison, compare
+from tfticket.lottery.comparison import Comparison
 from tfticket.report.canvas import (
     LIGHT,
+    WIDE,
     branch_style,
     density_axis,
+    grid,
     new_axes,
     percent_axis,
 )
@@ -32,22 +34,40 @@ _COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
 _FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
 
 
-def accuracy(summary: Summary, *, at_end: bool = False) -> Figure | None:
-    """Test accuracy against density, dense at the left; at the early stop or after the last step.
+def hypothesis(summary: Summary) -> Figure | None:
+    """Speed and accuracy against density, for tickets and their controls: the hypothesis at a look.
+
+    Speed is relative to the dense network of the same seed; its band is the interval over seeds.
+    """
+    if summary.dense is None or not _has_levels(summary):
+        return None
+    figure, ((speed, accurate),) = grid(1, 2, width=WIDE, height=3.9)
+    for branch in summary.branches:
+        _speeds(speed, summary, branch)
+        _branch(accurate, summary, branch, lambda level: level.accuracy)
+    speed.axhline(1, color=LIGHT["muted"], linewidth=1, linestyle=":", label="dense")
+    _dense_line(accurate, summary, lambda level: level.accuracy)
+    _accuracy_window(accurate, summary, lambda level: level.accuracy)
+    percent_axis(accurate, "test accuracy (%)")
+    _ratio_axis(speed)
+    speed.set_ylabel("times as fast as dense, logarithmic")
+    for axes in (speed, accurate):
+        _finish_by_density(axes, summary)
+    return figure
+
+
+def accuracy_at_end(summary: Summary) -> Figure | None:
+    """Test accuracy after the last step against density, dense at the left.
 
     Band: minimum to maximum over seeds. Whiskers: interval of the mean.
     """
-
-    def measure(level: LevelSummary) -> Spread:
-        return level.accuracy_at_end if at_end else level.accuracy
-
     if not _has_levels(summary):
         return None
     figure, axes = new_axes()
     for branch in summary.branches:
-        _branch(axes, summary, branch, measure)
-    _dense_line(axes, summary, measure)
-    _accuracy_window(axes, summary, measure)
+        _branch(axes, summary, branch, lambda level: level.accuracy_at_end)
+    _dense_line(axes, summary, lambda level: level.accuracy_at_end)
+    _accuracy_window(axes, summary, lambda level: level.accuracy_at_end)
     percent_axis(axes, "test accuracy (%)")
     _finish_by_density(axes, summary)
     return figure
@@ -80,11 +100,7 @@ def plane(summary: Summary) -> Figure | None:
     axes.axvline(1, color=LIGHT["muted"], linewidth=1, linestyle=":")
     points = []
     for branch in summary.branches:
-        found = [
-            compare(level.outcomes, summary.dense.outcomes, criteria=summary.criteria)
-            for level in summary.branch(branch)
-            if level.level > 0 and set(level.outcomes) & set(summary.dense.outcomes)
-        ]
+        found = [comparison for _, comparison in _against_dense(summary, branch)]
         x, y = [1.0, *(c.speedup.mean for c in found)], [0.0, *(c.gain.mean for c in found)]
         axes.plot(x, y, label=branch, **branch_style(branch, summary.branches))
         points += [(a, b) for a, b in zip(x, y, strict=True) if branch == "ticket" or len(x) > 1]
@@ -133,6 +149,38 @@ def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
 
 def _has_levels(summary: Summary) -> bool:
     return any(level.level > 0 for level in summary.levels)
+
+
+def _against_dense(summary: Summary, branch: str) -> list[tuple[float, Comparison]]:
+    """Density and comparison with the dense network, of each pruned level of a branch."""
+    return [
+        (level.density, comparison)
+        for level in summary.branch(branch)
+        if level.level > 0 and (comparison := summary.against_dense(level)) is not None
+    ]
+
+
+def _speeds(axes: Axes, summary: Summary, branch: str) -> None:
+    found = _against_dense(summary, branch)
+    speeds = [comparison.speedup for _, comparison in found]
+    style = branch_style(branch, summary.branches)
+    x = [1.0, *(density for density, _ in found)]
+    axes.plot(x, [1.0, *(speed.mean for speed in speeds)], label=branch, **style)
+    if speeds and speeds[0].seeds > 1:
+        low, high = [1.0, *(s.lower for s in speeds)], [1.0, *(s.upper for s in speeds)]
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
+
+
+def _ratio_axis(axes: Axes) -> None:
+    """Logarithmic, with ticks at plain factors; no wide interval stretches it."""
+    means = np.concatenate([line.get_ydata() for line in axes.get_lines()]).astype(float)
+    low, high = means.min() / 1.25, means.max() * 1.25
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    ticks = _FINE if high < 2.5 * low else _COARSE
+    axes.yaxis.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _branch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
+from tfticket.recipe.lottery_schema import control_levels
 from tfticket.report.reading import DENSE, RunFiles
 from tfticket.report.words import ranges
 
@@ -40,7 +41,7 @@ def _asked(files: RunFiles) -> dict[str, set[int]]:
     last = int(files.table("lottery").get("levels", 0))
     asked = {DENSE[0]: set(range(last + 1))} if last else {}
     controls = files.table("controls")
-    levels = set(controls.get("levels") or range(1, last + 1))
+    levels = set(control_levels(controls.get("levels"), last)) if last else set()
     return asked | {
         name: levels for name, wanted in controls.items() if name != "levels" and wanted
     }

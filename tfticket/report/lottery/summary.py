@@ -10,10 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tfticket.lottery.comparison import Criteria
-from tfticket.lottery.verdict import LevelVerdict, Verdict, judge, smallest_winning
+from tfticket.lottery.comparison import Comparison, Criteria, compare
+from tfticket.lottery.verdict import (
+    TWIN,
+    LevelOutcomes,
+    LevelVerdict,
+    Verdict,
+    judge,
+    smallest_matching,
+    smallest_winning,
+)
 from tfticket.report import words
-from tfticket.report.lottery.headline import headline
+from tfticket.report.lottery.headline import headline, hypothesis
 from tfticket.report.lottery.levels import LevelSummary, read_levels
 from tfticket.report.lottery.progress import missing
 from tfticket.report.reading import DENSE, RunFiles, read_run
@@ -29,7 +37,7 @@ class Summary:
         run: Name of the run.
         complete: Whether the run is finished.
         missing: What isn't there yet, a sentence each; empty for a complete run.
-        criteria: Margin, confidence and resolutions of the verdicts.
+        criteria: Margins, confidence and number of looks of the verdicts.
         levels: Branches in the order `ticket`, then controls by name; levels rising.
         verdicts: One for each level of the search that can be compared with the dense network.
     """
@@ -69,9 +77,19 @@ class Summary:
         return headline(self.verdicts, has_dense=self.dense is not None)
 
     @property
+    def hypothesis(self) -> str:
+        """How fast tickets learn along the levels, in a sentence; empty where it can't be told."""
+        return hypothesis(self.verdicts)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the verdicts should know, a sentence each."""
-        return (*_unfinished_learning(self.levels), *_isolated(self.verdicts))
+        return (
+            *_looks(self.criteria),
+            *_without_twin(self.verdicts),
+            *_unfinished_learning(self.levels),
+            *_isolated(self.verdicts),
+        )
 
     def branch(self, name: str) -> list[LevelSummary]:
         """The levels of a branch, rising; those of a control begin at 1."""
@@ -82,9 +100,15 @@ class Summary:
         place = DENSE if branch == "dense" else (branch, level)
         return next((found for found in self.levels if (found.branch, found.level) == place), None)
 
+    def against_dense(self, level: LevelSummary) -> Comparison | None:
+        """Any network against the dense one, or None when they have no seed in common."""
+        if self.dense is None or not set(level.outcomes) & set(self.dense.outcomes):
+            return None
+        return compare(level.outcomes, self.dense.outcomes, criteria=self.criteria)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the content of `summary.json`."""
-        winning = self.smallest_winning
+        winning, matching = self.smallest_winning, smallest_matching(self.verdicts)
         return {
             "recipe": self.name,
             "title": self.title,
@@ -92,15 +116,19 @@ class Summary:
             "complete": self.complete,
             "missing": list(self.missing),
             "headline": self.headline,
+            "hypothesis": self.hypothesis,
             "notes": list(self.notes),
             "seeds": list(self.seeds),
             "criteria": {
                 "margin": self.criteria.margin,
+                "time_margin": self.criteria.time_margin,
                 "confidence": self.criteria.confidence,
+                "looks": self.criteria.looks,
+                "interval_confidence": self.criteria.interval_confidence,
                 "accuracy_resolution": self.criteria.accuracy_resolution,
-                "step_resolution": self.criteria.step_resolution,
             },
             "smallest_winning": winning.to_dict() if winning else None,
+            "smallest_matching": matching.to_dict() if matching else None,
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "levels": [level.to_dict() for level in self.levels],
         }
@@ -121,7 +149,7 @@ def summarize(run: str | Path) -> Summary:
 def summarize_files(files: RunFiles) -> Summary:
     """The same for a run that has been read already."""
     criteria = _criteria(files)
-    levels = read_levels(files, confidence=criteria.confidence)
+    levels = read_levels(files, confidence=criteria.interval_confidence)
     return Summary(
         name=str(files.recipe.get("name", files.path.resolve().parent.name)),
         title=str(files.recipe.get("title", "")),
@@ -130,7 +158,7 @@ def summarize_files(files: RunFiles) -> Summary:
         missing=missing(files, [(level.branch, level.level, level.outcomes) for level in levels]),
         criteria=criteria,
         levels=tuple(levels),
-        verdicts=tuple(_verdicts(levels, criteria)),
+        verdicts=_verdicts(levels, criteria, rewound=_rewound(files)),
     )
 
 
@@ -139,31 +167,56 @@ def _criteria(files: RunFiles) -> Criteria:
     examples = files.environment.get("data", {}).get("test")
     return Criteria(
         margin=verdict.get("margin", usual.margin),
+        time_margin=verdict.get("time_margin", usual.time_margin),
         confidence=verdict.get("confidence", usual.confidence),
+        looks=max(1, len(files.environment.get("looks") or ())),
         accuracy_resolution=1 / examples if examples else 0.0,
-        step_resolution=float(files.table("train").get("evaluate_every", 0)),
     )
 
 
-def _verdicts(levels: list[LevelSummary], criteria: Criteria) -> list[LevelVerdict]:
+def _rewound(files: RunFiles) -> bool:
+    return files.table("lottery").get("rewind", "weights") == "weights"
+
+
+def _verdicts(
+    levels: list[LevelSummary], criteria: Criteria, *, rewound: bool
+) -> tuple[LevelVerdict, ...]:
     found = {(level.branch, level.level): level for level in levels}
     dense = found.get(DENSE)
     controls = sorted({level.branch for level in levels} - {DENSE[0]})
     if dense is None:
-        return []
-    return [
-        judge(
+        return ()
+    outcomes = [
+        LevelOutcomes(
             number,
             level.density,
-            ticket=level.outcomes,
-            dense=dense.outcomes,
-            controls={
-                name: found[name, number].outcomes for name in controls if (name, number) in found
-            },
-            criteria=criteria,
+            level.outcomes,
+            {name: found[name, number].outcomes for name in controls if (name, number) in found},
         )
         for (branch, number), level in found.items()
         if branch == DENSE[0] and number > 0 and set(level.outcomes) & set(dense.outcomes)
+    ]
+    return judge(outcomes, dense.outcomes, criteria=criteria, rewound=rewound)
+
+
+def _looks(criteria: Criteria) -> list[str]:
+    if criteria.looks == 1:
+        return []
+    return [
+        f"This is look {criteria.looks} at the data: seeds were added to a finished run. Each "
+        "further look spends half of the error that is left, so the intervals are "
+        f"{100 * criteria.interval_confidence:.6g} % intervals."
+    ]
+
+
+def _without_twin(verdicts: tuple[LevelVerdict, ...]) -> list[str]:
+    missing = [v.level for v in verdicts if v.twin is None and v.verdict is Verdict.MATCHING]
+    if not missing:
+        return []
+    noun = "Level" if len(missing) == 1 else "Levels"
+    return [
+        f"{noun} {words.ranges(missing)}: the reinitialized control was not trained, so these "
+        f"tickets can match but not win. `controls.levels` says where {TWIN} is trained."
     ]
 
 
@@ -174,8 +227,7 @@ def _unfinished_learning(levels: tuple[LevelSummary, ...]) -> list[str]:
     networks = sum(level.networks for level in levels)
     return [
         f"In {falling} of {words.plural(networks, 'network')} the validation loss was lowest at "
-        "the last evaluation: their early stop is where training ended, and how much sooner a "
-        "ticket learns can't be told from them. More steps a level would show it."
+        "the last evaluation, so their early-stop iteration is where training ended."
     ]
 
 
@@ -189,6 +241,6 @@ def _isolated(verdicts: tuple[LevelVerdict, ...]) -> list[str]:
     if not worse:
         return []
     return [
-        f"Level {words.ranges(worse)} is worse than the dense network with more weights than the "
-        "smallest winning ticket has; a win below may be luck, and more seeds would tell."
+        f"Level {words.ranges(worse)} is worse than the dense network although it has more weights "
+        "than the smallest winning ticket. More seeds would tell whether that win is luck."
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfticket.lottery.comparison import Interval
+from tfticket.lottery.comparison import Comparison, Interval
 from tfticket.lottery.verdict import LevelVerdict
 from tfticket.report import words
 from tfticket.report.lottery.claims import CheckedClaim
@@ -17,10 +17,11 @@ def verdict_table(summary: Summary) -> Table:
     """The verdict on each level, with its intervals and the seeds that would settle it."""
     strips = _strips([v.against_dense.gain for v in summary.verdicts], summary.criteria.margin)
     columns = ("level", "weights left", "<verdict", "accuracy against dense, points", "<",
-               "after the last step", "times as fast", "seeds", "more needed")  # fmt: skip
+               "times as fast", "reinitialized, points", "times as fast", "early stop, times",
+               "seeds", "more needed")  # fmt: skip
     rows = []
     for verdict, strip in zip(summary.verdicts, strips, strict=True):
-        against = verdict.against_dense
+        against, twin = verdict.against_dense, verdict.twin
         remaining = summary.level("ticket", verdict.level)
         rows.append(
             (
@@ -29,16 +30,46 @@ def verdict_table(summary: Summary) -> Table:
                     words.percent(verdict.density),
                     words.number(remaining.remaining) if remaining else "",
                 ),
-                Cell(str(verdict.verdict), tag=verdict.verdict.name.lower()),
+                Cell(str(verdict.verdict), _beside(verdict), tag=verdict.verdict.name.lower()),
                 Cell(words.points(against.gain.mean), words.points_interval(against.gain)),
                 Cell("", strip=strip),
-                Cell(words.points(against.gain_at_end.mean)),
                 Cell(words.factor(against.speedup.mean), words.factor_interval(against.speedup)),
+                *_twin_cells(twin),
+                Cell(
+                    words.factor(against.early_stop_speedup.mean),
+                    words.factor_interval(against.early_stop_speedup),
+                ),
                 Cell(str(len(against.seeds))),
                 Cell(_more_seeds(verdict)),
             )
         )
     return Table(columns, tuple(rows))
+
+
+def family_table(summary: Summary) -> Table | None:
+    """All levels together: simultaneous intervals and adjusted p-values; None with one seed."""
+    told = [v for v in summary.verdicts if v.against_dense.gain.seeds > 1]
+    if not told:
+        return None
+    columns = ("level", "weights left", "<all levels considered", "accuracy against dense, points",
+               "times as fast", "p, not matching", "p, not winning")  # fmt: skip
+    return Table(
+        columns,
+        tuple(
+            (
+                Cell(str(verdict.level)),
+                Cell(words.percent(verdict.density)),
+                _family_cell(verdict),
+                Cell(words.points_interval(verdict.family.gain)),
+                Cell(words.factor_interval(verdict.family.speedup)),
+                Cell(words.p_value(verdict.family.p_matching)),
+                Cell(
+                    words.NONE if verdict.twin is None else words.p_value(verdict.family.p_winning)
+                ),
+            )
+            for verdict in told
+        ),
+    )
 
 
 def control_table(summary: Summary) -> Table | None:
@@ -118,6 +149,30 @@ def results_table(summary: Summary) -> Table:
     )
 
 
+def _beside(verdict: LevelVerdict) -> str:
+    """What is said beside a verdict."""
+    said = ["faster"] if verdict.faster else []
+    said += ["more accurate"] if verdict.more_accurate else []
+    return "; ".join([", ".join(said), verdict.lacking] if said else [verdict.lacking]).strip("; ")
+
+
+def _twin_cells(twin: Comparison | None) -> tuple[Cell, Cell]:
+    """The twin against its ticket: signs and ratios are the twin's."""
+    if twin is None:
+        return Cell(words.NONE), Cell(words.NONE)
+    gain, speed = twin.reverse().gain, twin.reverse().speedup
+    return (
+        Cell(words.points(gain.mean), words.points_interval(gain)),
+        Cell(words.factor(speed.mean), words.factor_interval(speed)),
+    )
+
+
+def _family_cell(verdict: LevelVerdict) -> Cell:
+    if verdict.family.winning:
+        return Cell("winning", tag="winning")
+    return Cell("matching", tag="matching") if verdict.family.matching else Cell(words.NONE)
+
+
 def _accuracy(spread: Spread) -> Cell:
     bounds = _range(words.percent2(spread.smallest), words.percent2(spread.largest))
     return Cell(words.percent2(spread.mean), bounds if len(spread.values) > 1 else "")
@@ -134,7 +189,7 @@ def _more_seeds(verdict: LevelVerdict) -> str:
 
 
 def _claimed(measure: str, value: float) -> str:
-    if measure == "speedup":
+    if measure in ("speedup", "early_stop_speedup"):
         return words.factor(value)
     return words.points(value) if measure == "gain" else words.percent(value)
 
