@@ -1,10 +1,17 @@
 import dataclasses
+import itertools
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
+from tfticket.schedules import (
+    IterativePruning,
+    OneShot,
+    PolynomialDecay,
+    PruningSchedule,
+    early_steps,
+)
 
 SHARES = st.floats(0.01, 0.6)
 SCHEDULES = st.one_of(
@@ -84,3 +91,17 @@ def test_schedules_are_plain_frozen_data():
     assert schedule == IterativePruning(0.2, 5)
     with pytest.raises(dataclasses.FrozenInstanceError):
         schedule.levels = 6
+
+
+@pytest.mark.parametrize("interval", [1, 2, 4, 10, 30, 50, 100, 500])
+def test_early_steps_leave_no_gap_of_more_than_half(interval):
+    early = early_steps(interval)
+    assert all(step % interval for step in early)
+    regular = range(interval, 20 * interval + 1, interval)
+    steps = sorted({*early, *regular})
+    assert steps[0] == max(1, round(interval / 10))
+    for before, after in itertools.pairwise(steps):
+        assert after - before == 1 or after / before < 1.6
+        assert after - before <= interval
+    # A factor of 5 can be told from the end of the first interval back.
+    assert interval < 10 or sum(step < interval for step in early) >= 5

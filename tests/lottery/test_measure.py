@@ -7,6 +7,7 @@ from helpers import compiled, mlp, random_mask, values
 
 from tfticket.lottery.controls import Start
 from tfticket.lottery.measure import TrialMeasure
+from tfticket.lottery.speed import LossCurve
 from tfticket.lottery.trial import Trial
 from tfticket.metrics import Row
 from tfticket.state import Snapshot
@@ -130,3 +131,21 @@ def test_the_state_of_the_early_stop_step_is_a_copy():
     measure.record(model, 10, {"val_loss": 0.2})
     finished = measure.finish(model, evaluate=None, score_at="early_stop", provenance={})
     np.testing.assert_array_equal(finished.scored.variables["output/kernel"], before)
+
+
+def test_an_evaluation_within_an_epoch_counts_like_any_other():
+    model = compiled(mlp((3, 2)))
+    start = Start(random_mask(model), Snapshot.capture(model, step=0))
+    measure = TrialMeasure(Trial(0, "ticket", 0, 20), start, seed=0, batches_per_epoch=5.0)
+    measure.record_validation(model, 3, {"loss": 0.2, "accuracy": 0.9})
+    assert measure.step == 0
+    measure.record(model, 20, {"loss": 1.0, "val_loss": 0.5, "val_accuracy": 0.8})
+    finished = measure.finish(model, evaluate=None, score_at="end", provenance={})
+    assert finished.result.early_stop_step == 3
+    assert finished.result.validation_loss == LossCurve((3, 20), (0.2, 0.5))
+    assert finished.rows[0] == Row(0, "ticket", 0, 3, 0.6, "validation", "loss", 0.2)
+
+
+def test_without_validation_data_there_is_no_loss_curve():
+    _, finished = measured([0.9, 0.3], key="other")
+    assert finished.result.validation_loss is None

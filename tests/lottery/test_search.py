@@ -24,6 +24,7 @@ from small_search import (
     validation,
 )
 
+from tfticket.data import ChunkedFit
 from tfticket.errors import ModelError
 from tfticket.lottery import (
     OneShotPruning,
@@ -600,3 +601,73 @@ def test_a_control_that_is_the_ticket_is_refused_before_it_is_trained():
         searched(model, levels=1, controls=[RandomReinit()], observer=(seen := Observer(model)))
     assert set(seen.started) == {("ticket", 0), ("ticket", 1)}
     assert_plain(model)
+
+
+def early(search_options, fit_options, chunked=False):
+    """A search of two networks; with validation data it is evaluated early, too."""
+    model = compiled(network(seed=3), **fit_options)
+    batches = feed()
+    search = TicketSearch(
+        IterativePruning(0.3, levels=1),
+        LEVEL_STEPS,
+        feed=batches,
+        store=RecordingStore(),
+        **search_options,
+    )
+    model.fit(
+        **batches.fit_arguments(),
+        epochs=search.epochs(steps_per_epoch=CHUNK),
+        validation_data=validation(),
+        callbacks=[search, *([ChunkedFit(batches)] if chunked else [])],
+        verbose=0,
+    )
+    rows = [row for row in search.store.rows if row.name != "seconds"]
+    return search, {
+        split: [(r.level, r.step, r.name, r.value) for r in rows if r.split == split]
+        for split in ("train", "validation")
+    }
+
+
+def test_early_evaluations_show_more_and_change_nothing():
+    plain, without = early({}, {"steps_per_execution": 1})
+    search, rows = early({"validation_data": validation()}, {"steps_per_execution": 1})
+    assert rows["train"] == without["train"]
+    assert set(without["validation"]) < set(rows["validation"])
+    # A tenth of an epoch of 4 steps is one step; from 9 steps on an epoch is near enough.
+    steps = [step for level, step, name, _ in rows["validation"] if (level, name) == (1, "loss")]
+    assert steps == [1, 2, 3, 4, 5, 6, 8, 9, 12]
+    for ours, theirs in zip(search.tickets, plain.tickets, strict=True):
+        assert ours.mask == theirs.mask
+        assert_same_arrays(ours.weights, theirs.weights)
+    assert_same_state(search.store.final(1), plain.store.final(1))
+    curve = search.results[1].validation_loss
+    assert curve.steps == (1, 2, 3, 4, 5, 6, 8, 9, 12)
+    assert search.results[1].early_stop_step == curve.steps[np.argmin(curve.losses)]
+
+
+def test_early_evaluations_within_a_chunk_are_those_between_single_steps():
+    _, single = early({"validation_data": validation()}, {"steps_per_execution": 1})
+    search, chunked = early(
+        {"validation_data": validation()}, {"steps_per_execution": CHUNK}, chunked=True
+    )
+    for split in ("train", "validation"):
+        assert [row[:3] for row in chunked[split]] == [row[:3] for row in single[split]]
+        ours, theirs = ([row[3] for row in rows[split]] for rows in (chunked, single))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    _, without = early({}, {"steps_per_execution": CHUNK}, chunked=True)
+    assert chunked["train"] == without["train"]
+    assert search.results[0].validation_loss.steps[0] == 1
+
+
+def test_executions_of_several_steps_are_evaluated_where_they_end():
+    _, rows = early({"validation_data": validation()}, {"steps_per_execution": 2})
+    steps = [step for level, step, name, _ in rows["validation"] if (level, name) == (0, "loss")]
+    assert steps == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_ticket_that_begins_late_is_not_evaluated_before():
+    search, _ = early(
+        {"validation_data": validation(), "rewind_step": REWIND_STEP}, {"steps_per_execution": 1}
+    )
+    assert search.results[0].validation_loss.steps == (1, 2, 3, 4, 5, 6, 8, 9, 12)
+    assert search.results[1].validation_loss.steps == (5, 6, 8, 9, 12)

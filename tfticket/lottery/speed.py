@@ -114,13 +114,14 @@ def steps_to_common_loss(first: LossCurve, second: LossCurve) -> tuple[Reached, 
         >>> [reached.step for reached in steps_to_common_loss(dense, ticket)]
         [400, 200]
     """
-    common = set(first.steps) & set(second.steps)
-    if not common:
-        raise RunError(
-            "Two networks are compared at steps at which both were evaluated. Received: steps "
-            f"{_ends(first)} and {_ends(second)}, none of them in common."
-        )
-    first, second = first.at(common), second.at(common)
+    if first.steps != second.steps:
+        common = set(first.steps) & set(second.steps)
+        if not common:
+            raise RunError(
+                "Two networks are compared at steps at which both were evaluated. Received: steps "
+                f"{_ends(first)} and {_ends(second)}, none of them in common."
+            )
+        first, second = first.at(common), second.at(common)
     lowest = [loss for loss in (first.lowest, second.lowest) if math.isfinite(loss)]
     loss = max(lowest, default=-math.inf)
     return first.reached(loss), second.reached(loss)

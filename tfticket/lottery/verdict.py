@@ -236,12 +236,46 @@ def judge(
                 matching=p_matching <= criteria.alpha,
                 winning=p_winning <= criteria.alpha,
             ),
-            seeds_needed=_seeds_needed(against_dense, controls.get(TWIN), criteria, rewound),
+            seeds_needed=seeds_needed(
+                against_dense, controls.get(TWIN) if rewound else None, criteria=criteria
+            ),
         )
         for each, (against_dense, controls), test, p_matching, p_winning in zip(
             levels, compared, tests, matching, winning, strict=True
         )
     )
+
+
+def seeds_needed(
+    against_dense: Comparison, twin: Comparison | None = None, *, criteria: Criteria = USUAL
+) -> int | None:
+    """Smallest number of seeds that would settle a verdict, at the present means and spreads.
+
+    Settled means: shown to be worse; or shown to match and to be later; or shown to match, to be no
+    later and, where there is a twin, to be ahead of it.
+
+    Args:
+        against_dense: The ticket against the dense network.
+        twin: The ticket against its reinitialized twin; None where that plays no part.
+        criteria: Margins and confidence.
+
+    Returns:
+        The number of seeds in all, at least those at hand; None with one seed, where the spread is
+        unknown, and when 1000 seeds would not do.
+    """
+    gain, speedup = against_dense.gain, against_dense.speedup
+    if gain.seeds < 2:
+        return None
+    n = np.arange(gain.seeds, _MOST_SEEDS + 1)
+    alpha, latest = criteria.alpha, 1 / (1 + criteria.time_margin)
+    matching = _shown_above(gain, -criteria.margin, n, alpha)
+    worse = _shown_below(gain, 0.0, n, alpha) & (gain.mean <= -criteria.margin)
+    wins = _shown_above(speedup, latest, n, alpha)
+    if twin is not None:
+        ahead = _shown_above(twin.gain, 0.0, n, alpha / 2)
+        wins &= ahead | _shown_above(twin.speedup, 1.0, n, alpha / 2)
+    settled = worse | (matching & (wins | _shown_below(speedup, latest, n, alpha)))
+    return int(n[settled.argmax()]) if settled.any() else None
 
 
 def smallest_winning(verdicts: Iterable[LevelVerdict]) -> LevelVerdict | None:
@@ -351,29 +385,10 @@ def _lacking(against_dense: Comparison, test: _Tests, criteria: Criteria, rewoun
     return "; ".join(found)
 
 
-def _seeds_needed(
-    against_dense: Comparison, twin: Comparison | None, criteria: Criteria, rewound: bool
-) -> int | None:
-    gain, speedup = against_dense.gain, against_dense.speedup
-    if gain.seeds < 2:
-        return None
-    n = np.arange(gain.seeds, _MOST_SEEDS + 1)
-    alpha, latest = criteria.alpha, 1 / (1 + criteria.time_margin)
-    matching = _shown_above(gain, -criteria.margin, n, alpha)
-    worse = _shown_below(gain, 0.0, n, alpha) & (gain.mean <= -criteria.margin)
-    timed = _shown_above(speedup, latest, n, alpha)
-    if twin is not None and rewound:
-        timed &= _shown_above(twin.gain, 0.0, n, alpha / 2) | _shown_above(
-            twin.speedup, 1.0, n, alpha / 2
-        )
-    settled = worse | (matching & (timed | _shown_below(speedup, latest, n, alpha)))
-    return int(n[settled.argmax()]) if settled.any() else None
-
-
 def _shown_above(interval: Interval, bound: float, seeds: np.ndarray, alpha: float) -> np.ndarray:
     """Whether so many seeds of this mean and spread would show a mean above `bound`."""
     distance = math.log(interval.mean / bound) if interval.ratio else interval.mean - bound
-    return distance - half_widths(interval.spread, seeds, confidence=1 - 2 * alpha) >= 0
+    return distance - half_widths(interval.spread, seeds, confidence=1 - 2 * alpha) > 0
 
 
 def _shown_below(interval: Interval, bound: float, seeds: np.ndarray, alpha: float) -> np.ndarray:

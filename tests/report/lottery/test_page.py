@@ -12,7 +12,7 @@ from tfticket.errors import RunError
 from tfticket.report.lottery.summary import summarize
 from tfticket.report.page import render
 
-FIGURES = ["accuracy", "early_stop", "accuracy_at_end", "plane", "loss_curves", "accuracy_curves"]
+FIGURES = ["hypothesis", "plane", "accuracy_at_end", "early_stop", "loss_curves", "accuracy_curves"]
 INSIDES = ["layers", "overlap", "inputs", "masks"]
 
 
@@ -54,6 +54,8 @@ def test_names_of_elements_are_unique(page):
 def test_the_page_says_what_the_summary_says(full_run, page):
     summary = summarize(full_run)
     assert summary.headline in page.text
+    assert summary.hypothesis in page.text
+    assert "All levels considered" in page.text
     assert json.loads((full_run / "report/summary.json").read_text()) == summary.to_dict()
 
 
@@ -120,7 +122,7 @@ def test_a_damaged_ticket_does_not_keep_the_page_from_being_made(tmp_path):
     (run / "seeds/seed_0/ticket/level_02.npz").write_bytes(b"damaged")
     page = page_of(run)
     assert "Some ticket files could not be read" in page.text
-    assert page.figures()[:2] == ["accuracy", "early_stop"]
+    assert page.figures()[:2] == ["hypothesis", "plane"]
 
 
 def test_a_convolutional_run_with_a_control_of_ones_own(tmp_path):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from report import synthetic_run
 
@@ -8,10 +9,10 @@ from tfticket.report.lottery.summary import summarize
 SCAN = {"k": [0, 100, 500], "instability": [[0.09, 0.11], [0.03, 0.02], [0.001, 0.0]]}
 
 
-def lines(figure):
+def lines(figure, place=0):
     return {
         line.get_label(): line
-        for line in figure.axes[0].get_lines()
+        for line in figure.axes[place].get_lines()
         if not line.get_label().startswith("_")
     }
 
@@ -27,30 +28,45 @@ def settings():
         yield
 
 
-def test_accuracy_joins_the_means_of_each_branch(summary):
-    drawn = lines(plots.accuracy(summary))
-    assert list(drawn) == ["ticket", "random", "reinit", "dense"]
-    assert drawn["ticket"].get_ydata().tolist() == [
+def test_the_hypothesis_joins_the_means_of_each_branch(summary):
+    figure = plots.hypothesis(summary)
+    speed, accuracy = lines(figure, 0), lines(figure, 1)
+    assert list(speed) == list(accuracy) == ["ticket", "random", "reinit", "dense"]
+    assert speed["ticket"].get_ydata().tolist() == [
+        1.0,
+        *(verdict.against_dense.speedup.mean for verdict in summary.verdicts),
+    ]
+    assert accuracy["ticket"].get_ydata().tolist() == [
         level.accuracy.mean for level in summary.branch("ticket")
     ]
     # A control begins at the dense network, where there is nothing to control yet.
-    assert drawn["reinit"].get_xdata().tolist() == [
-        1.0,
-        *(level.density for level in summary.branch("reinit")),
-    ]
-    at_end = lines(plots.accuracy(summary, at_end=True))["ticket"]
+    for drawn in (speed, accuracy):
+        assert drawn["reinit"].get_xdata().tolist() == [
+            1.0,
+            *(level.density for level in summary.branch("reinit")),
+        ]
+    assert set(np.ravel(speed["dense"].get_ydata())) == {1.0}
+    assert set(np.ravel(accuracy["dense"].get_ydata())) == {summary.dense.accuracy.mean}
+
+
+def test_the_accuracy_at_the_end_is_that_of_the_end(summary):
+    at_end = lines(plots.accuracy_at_end(summary))["ticket"]
     assert at_end.get_ydata()[0] == summary.dense.accuracy_at_end.mean
 
 
 def test_the_smallest_winning_ticket_is_marked(summary):
-    axes = plots.accuracy(summary).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["smallest winning ticket"]
+    for axes in plots.hypothesis(summary).axes:
+        assert [text.get_text() for text in axes.texts] == ["smallest winning ticket"]
 
 
 def test_no_ticket_leaves_the_figure(summary):
-    low, high = plots.accuracy(summary).axes[0].get_ylim()
+    speed, accuracy = plots.hypothesis(summary).axes
     for level in summary.branch("ticket"):
+        low, high = accuracy.get_ylim()
         assert low < level.accuracy.smallest <= level.accuracy.largest < high
+    for verdict in summary.verdicts:
+        low, high = speed.get_ylim()
+        assert low < verdict.against_dense.speedup.mean < high
 
 
 def test_early_stops_begin_at_zero(summary):
@@ -90,13 +106,13 @@ def test_little_is_drawn_too(tmp_path, options):
         tmp_path, **{"seeds": (0, 1), "levels": 2, "steps": 600} | options
     )
     summary = summarize(run)
-    for figure in (plots.accuracy(summary), plots.early_stop(summary), plots.plane(summary)):
+    for figure in (plots.hypothesis(summary), plots.early_stop(summary), plots.plane(summary)):
         assert "ticket" in lines(figure)
         assert canvas.to_svg(figure, name="little").startswith("<svg")
 
 
 def test_a_dense_network_alone_is_no_figure(tmp_path):
     summary = summarize(synthetic_run.write_run(tmp_path, levels=0, steps=600))
-    assert plots.accuracy(summary) is None
+    assert plots.hypothesis(summary) is None
     assert plots.early_stop(summary) is None
     assert plots.plane(summary) is None

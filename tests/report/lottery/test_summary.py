@@ -22,12 +22,10 @@ def test_the_whole_run(run):
     assert summary.level("reinit", 9) is None
     winning = summary.smallest_winning
     assert winning.verdict is Verdict.WINNING
-    assert winning.density == min(
-        v.density for v in summary.verdicts if v.verdict is Verdict.WINNING
-    )
+    assert winning.density == min(v.density for v in summary.verdicts if v.family.winning)
     assert set(winning.against_controls) == {"random", "reinit"}
     assert summary.criteria.accuracy_resolution == 1e-4
-    assert summary.criteria.step_resolution == 200
+    assert summary.criteria.looks == 1
 
 
 def test_the_summary_is_strict_json(run):
@@ -80,18 +78,48 @@ def test_an_early_stop_at_the_end_is_noted(tmp_path):
     assert summary.to_dict()["notes"] == [note]
 
 
-def test_a_win_below_a_worse_level_is_noted(tmp_path):
+def winning_at_level_2(*, levels=(0, 1, 2)):
     accuracies = {0: 0.90, 1: 0.85, 2: 0.91}
-    networks = [
-        (seed, "ticket", level, accuracy + seed / 1000, 400 - 100 * level - seed)
-        for level, accuracy in accuracies.items()
+    tickets = [
+        (seed, "ticket", level, accuracies[level] + seed / 1000, 400 - 100 * level)
+        for level in levels
         for seed in range(3)
     ]
-    summary = summarize(write_networks(tmp_path, networks))
+    return [*tickets, *((seed, "reinit", 2, 0.7 + seed / 1000, 800) for seed in range(3))]
+
+
+def test_a_win_below_a_worse_level_is_noted(tmp_path):
+    summary = summarize(write_networks(tmp_path, winning_at_level_2()))
     assert summary.smallest_winning.level == 2
     (note,) = summary.notes
     assert note.startswith("Level 1 is worse than the dense network")
-    assert summarize(write_networks(tmp_path, networks[:3] + networks[6:])).notes == ()
+    assert summarize(write_networks(tmp_path, winning_at_level_2(levels=(0, 2)))).notes == ()
+
+
+def test_a_level_whose_twin_is_missing_is_noted(tmp_path):
+    networks = [n for n in winning_at_level_2(levels=(0, 2)) if n[1] == "ticket"]
+    summary = summarize(write_networks(tmp_path, networks))
+    assert summary.smallest_winning is None
+    (note,) = summary.notes
+    assert note.startswith("Level 2: the reinitialized control was not trained")
+
+
+def test_seeds_that_were_added_are_paid_for(tmp_path):
+    path = write_networks(tmp_path, winning_at_level_2(levels=(0, 2)))
+    (path / "environment.json").write_text(json.dumps({"looks": [[0, 1], [0, 1, 2]]}))
+    summary = summarize(path)
+    assert summary.criteria.looks == 2
+    assert summary.verdicts[0].against_dense.gain.confidence == pytest.approx(0.975)
+    assert summary.dense.accuracy.interval.confidence == pytest.approx(0.975)
+    assert "97.5 % intervals" in summary.notes[0]
+
+
+@pytest.mark.parametrize("rewind", ["learning_rate", "none"])
+def test_a_search_that_does_not_rewind_weights_finds_no_winner(tmp_path, rewind):
+    recipe = {"name": "tuned", "lottery": {"rewind": rewind}}
+    path = write_networks(tmp_path, winning_at_level_2(levels=(0, 2)), recipe=recipe)
+    (found,) = summarize(path).verdicts
+    assert found.lacking == "weights not rewound"
 
 
 def test_controls_without_a_dense_network_give_no_verdict(tmp_path):
