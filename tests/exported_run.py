@@ -14,9 +14,11 @@ from tfticket.state import Snapshot, prunable_variables
 CHANGES = ("model.width=0.1", "data.limit=300", 'export.formats=["int8"]')
 
 
-def rows(seed, level, accuracy, step=100):
-    at = (seed, "ticket", level)
+def rows(seed, level, accuracy, step=100, branch="ticket"):
+    """What is measured of a network that reaches its lowest validation loss at a step."""
+    at = (seed, branch, level)
     return [
+        *(Row(*at, each, 1.0, "validation", "loss", float(each < step)) for each in range(1, 501)),
         Row(*at, step, 1.0, "test", "accuracy_at_early_stop", accuracy),
         Row(*at, 300, 3.0, "test", "accuracy_at_end", accuracy),
         Row(*at, 300, 3.0, "summary", "density", 0.8**level),

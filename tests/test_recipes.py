@@ -15,7 +15,7 @@ from tfticket.recipe.parsing import load, parse, resolve
 ENTRIES = catalog.list_recipes()
 BOTH_FORMS = pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])
 EACH = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-NO_NETWORK = ("digits", "linear")
+NO_NETWORK = ("digits", "mnist1d", "linear")
 
 
 def test_the_recipes_of_the_main_job_are_there():

@@ -20,6 +20,9 @@ steps = 300
 
 [lottery]
 levels = 2
+
+[controls]
+reinit = false
 """
 
 

@@ -234,7 +234,7 @@ def test_a_layer_can_be_left_dense_by_a_rate_of_0(convnet):
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ([], []),
+        (["controls={}"], ["reinit"]),
         (["controls.reinit=true"], ["reinit"]),
         (["controls.reinit=false", "controls.shuffle=true"], ["shuffle"]),
         (
@@ -250,6 +250,20 @@ def test_a_layer_can_be_left_dense_by_a_rate_of_0(convnet):
 )
 def test_controls(changes, names):
     assert [control.name for control in controls(recipe(*changes).controls)] == names
+
+
+@pytest.mark.parametrize(
+    ("changes", "levels"),
+    [
+        (["controls={}"], [1, 3, 5, 6]),
+        (["controls={levels = 'all'}"], [1, 2, 3, 4, 5, 6]),
+        (["controls={levels = [2, 3]}"], [2, 3]),
+        (["controls={reinit = false}"], []),
+    ],
+)
+def test_reinitialized_twins_are_trained_where_the_verdict_needs_them(experiment, changes, levels):
+    search = search_of(experiment("lottery.levels=6", *changes))
+    assert [t.level for t in search.procedure.trials() if t.branch == "reinit"] == levels
 
 
 def search_of(tiny, model=None):

@@ -32,7 +32,7 @@ class Heard(Silence):
 
 
 def choice(path, *networks):
-    """What is chosen from finished networks: (seed, level, accuracy, step)."""
+    """What is chosen from finished networks: (seed, level, accuracy, step, branch)."""
     path.mkdir(exist_ok=True)
     run = RunDir(path)
     write_json(run.recipe_json, resolve(recipe()))
@@ -40,8 +40,8 @@ def choice(path, *networks):
     return choose(summarize(path))
 
 
-def over_seeds(level, accuracy, step):
-    return [(seed, level, accuracy + 1e-4 * seed, step + seed) for seed in range(4)]
+def over_seeds(level, accuracy, step, branch="ticket"):
+    return [(seed, level, accuracy + 1e-4 * seed, step + seed, branch) for seed in range(4)]
 
 
 def test_the_smallest_winning_ticket_comes_first(tmp_path):
@@ -52,6 +52,7 @@ def test_the_smallest_winning_ticket_comes_first(tmp_path):
         *over_seeds(2, 0.92, 100),
         *over_seeds(3, 0.9, 400),
         *over_seeds(4, 0.7, 400),
+        *(network for level in (1, 2, 3, 4) for network in over_seeds(level, 0.6, 450, "reinit")),
     )
     assert (chosen.level, chosen.reason) == (2, "the smallest winning ticket")
 

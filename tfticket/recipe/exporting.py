@@ -17,7 +17,7 @@ from tfticket.export.result import ExportReport, Format, Preprocessing
 from tfticket.export.tflite import to_tflite
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET
-from tfticket.lottery.verdict import Verdict
+from tfticket.lottery.verdict import smallest_matching
 from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.progress import Progress, Silence
@@ -54,10 +54,9 @@ def choose(summary: Summary) -> Choice:
         raise RunError("A run must have a finished dense network to choose a ticket to export.")
     if summary.smallest_winning is not None:
         return Choice(summary.smallest_winning.level, "the smallest winning ticket")
-    matching = [v for v in summary.verdicts if v.verdict is Verdict.MATCHING]
-    if matching:
-        smallest = min(matching, key=lambda verdict: verdict.density)
-        return Choice(smallest.level, "no ticket is winning; the smallest that matches")
+    matching = smallest_matching(summary.verdicts)
+    if matching is not None:
+        return Choice(matching.level, "no ticket is winning; the smallest that matches")
     enough = summary.dense.accuracy.mean - summary.criteria.margin
     as_good = [level for level in tickets if level.accuracy.mean >= enough]
     if as_good:

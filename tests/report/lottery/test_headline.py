@@ -89,7 +89,9 @@ def test_the_hypothesis_in_a_sentence():
             (7, STEADY, np.array([1.1, 0.9, 1.0])),
         )
     )
-    assert text.startswith(f"Tickets learn fastest at 51.2{THIN}% of the weights, 2.49 times as fast")
+    assert text.startswith(
+        f"Tickets learn fastest at 51.2{THIN}% of the weights, 2.49 times as fast"
+    )
     assert f", and are back at its speed at 21.0{THIN}% (0.99 times)" in text
     assert f"; reinitialized, the ticket of 32.8{THIN}% loses 1.00 points and learns 3.2" in text
     assert text.endswith(" times slower.")
