@@ -17,7 +17,7 @@ def test_every_network_has_a_row_with_what_it_knows(summary):
     assert table.columns[:3] == ("<norm", "<network", "weights left")
     assert [row[1].text for row in table.rows[:3]] == [
         "dense",
-        "winning ticket",
+        "ticket",
         "random subnetwork",
     ]
     dense, ticket = table.rows[0], table.rows[1]
@@ -31,7 +31,7 @@ def test_differences_are_in_points_with_their_intervals(summary):
     table = views.differences_table(summary)
     assert [cell.text for cell in table.rows[2][:3]] == [
         "batch",
-        "winning ticket",
+        "ticket",
         "random subnetwork",
     ]
     mean = summary.contrasts[0].measures["memorized_last"].mean
@@ -45,12 +45,12 @@ def test_the_figure_draws_the_means_over_seeds(noise_study):
     assert len(figure.axes) == 6
     memorized, clean, learned = figure.axes[:3]
     lines = {line.get_label(): line for line in memorized.get_lines()}
-    assert set(lines) == {"dense", "winning ticket", "random subnetwork"}
+    assert set(lines) == {"dense", "ticket", "random subnetwork"}
     values = [
         network.curves["memorization", "memorized"].values
         for network in noise_study.of(noise_study.branches[1]).values()
     ]
-    np.testing.assert_allclose(lines["winning ticket"].get_ydata(), np.mean(values, axis=0))
+    np.testing.assert_allclose(lines["ticket"].get_ydata(), np.mean(values, axis=0))
     assert clean.get_ylabel() == "clean test accuracy (%)"
     x, y = learned.get_lines()[0].get_data()
     assert (np.diff(x) > 0).all()

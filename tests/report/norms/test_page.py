@@ -94,7 +94,7 @@ def test_batch_sizes_have_their_figures_and_rendering_again_gives_the_same(batch
 def test_tickets_have_their_figure(tickets_run, tmp_path):
     page = page_of(shutil.copytree(tickets_run, tmp_path / "run"))
     assert "subnetworks" in page.figures()
-    assert "Is a winning ticket smoother?" in page.text
+    assert "Is a ticket smoother?" in page.text
     assert "weights left" in page.text
 
 

@@ -187,7 +187,7 @@ def _lost(drop: Interval) -> str:
 
 
 def _subnetworks(subnetworks: Sequence[Contrast], first: float) -> list[str]:
-    """The winning ticket's smoothness against its dense network, for each normalization."""
+    """The ticket's smoothness against its dense network, for each normalization."""
     said = [
         f"{_width(contrast.measures['predictiveness'])} with {norm(contrast.branch.label)}"
         for contrast in subnetworks

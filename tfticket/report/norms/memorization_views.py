@@ -37,7 +37,7 @@ _DIFFERENCES = {
     "accuracy": "at the end",
     "accuracy_by_validation": "stopped by validation",
 }
-_SUBNETWORKS = {"dense": "dense", "ticket": "winning ticket", "random": "random subnetwork"}
+_SUBNETWORKS = {"dense": "dense", "ticket": "ticket", "random": "random subnetwork"}
 _LINES = {"dense": "-", "ticket": "-", "random": "--"}
 _MEMORIZED, _RIGHT = ("memorization", "memorized"), ("memorization", "right_accuracy")
 _CLEAN = ("clean", "accuracy")

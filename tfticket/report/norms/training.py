@@ -130,7 +130,7 @@ def _recovered(found: BranchSummary) -> bool:
 
 
 def subnetworks(summary: Summary) -> Figure | None:
-    """Smoothness of dense network, winning ticket and random subnetwork, by normalization."""
+    """Smoothness of dense network, ticket and random subnetwork, by normalization."""
     found = [e for e in summary.branches if e.values("predictiveness")]
     if {"dense"} >= {e.branch.subnetwork for e in found}:
         return None
