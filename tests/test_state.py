@@ -2,6 +2,7 @@ import helpers
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfticket.errors import ModelError, TicketError
 from tfticket.sparsity.convert import sparsify
@@ -11,6 +12,7 @@ from tfticket.state import (
     kernels_of,
     named_variables,
     optimizer_variables,
+    other_variables,
     prunable_variables,
 )
 
@@ -269,3 +271,56 @@ def test_snapshots_of_other_types(policy, tmp_path):
     for key, array in helpers.values(model).items():
         np.testing.assert_array_equal(helpers.values(other)[key], array)
         assert array.dtype.name == policy
+
+
+class OwnStep(keras.Model):
+    """Holds what a training step of its own needs, in many places."""
+
+    def __init__(self):
+        super().__init__(name="own_step")
+        self.body = keras.layers.Dense(3, name="body")
+        self.second = keras.optimizers.Adam()
+        self.counters = {"seen": tf.Variable(0)}
+        self.running = keras.metrics.Mean(name="running")
+
+    def call(self, x):
+        return self.body(x)
+
+
+def own_step():
+    model = OwnStep()
+    model(np.zeros((1, 2), "float32"))
+    model.compile("sgd", "mse", metrics=["mae"])
+    model.second.build(model.trainable_variables)
+    return model
+
+
+def test_what_a_model_holds_beside_weights_and_optimizer_is_state_too(tmp_path):
+    model = own_step()
+    paths = set(other_variables(model))
+    assert {"counters/seen", "running/total", "second/_iterations"} <= paths
+    assert not any("mae" in path or path.startswith(("_", "optimizer/")) for path in paths)
+    before = Snapshot.capture(model, step=0)
+    model.counters["seen"].assign(5)
+    model.running.update_state(3.0)
+    model.second.apply([np.ones((2, 3)), np.ones(3)], model.trainable_variables)
+    Snapshot.load(before.save(tmp_path / "before.npz")).restore(model)
+    assert int(model.counters["seen"]) == int(model.second.iterations) == 0
+    assert float(model.running.total) == 0.0
+    for path, variable in other_variables(model).items():
+        np.testing.assert_array_equal(variable.numpy(), before.others[path])
+
+
+def test_variables_that_training_makes_are_told():
+    model = own_step()
+    before = Snapshot.capture(model, step=0)
+    model.later = tf.Variable(1.0)
+    with pytest.raises(ModelError, match=r"made or removed variables .*`later`.*before training"):
+        before.restore(model)
+    Snapshot(before.variables, None, 0).restore(model)  # weights alone are another thing
+
+
+def test_masks_of_a_sparse_model_are_no_other_variables():
+    model = sparsify(helpers.mlp())
+    model.compile("adam", "mse")
+    assert other_variables(model) == {}

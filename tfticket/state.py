@@ -14,7 +14,7 @@ import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -22,6 +22,7 @@ from keras.src.utils.naming import to_snake_case
 
 from tfticket.errors import ModelError, TicketError
 from tfticket.files import read_arrays, write_arrays
+from tfticket.held import Variable, held_variables
 
 
 class MaskOwner(keras.layers.Wrapper):
@@ -188,28 +189,40 @@ class Snapshot:
         optimizer: Values of the optimizer's variables in its order (`iterations` and the learning
             rate among them), or None when they were not captured.
         step: Optimizer steps made.
+        others: Values of `other_variables` by path; None where they were not captured.
     """
 
     variables: dict[str, np.ndarray]
     optimizer: list[np.ndarray] | None
     step: int
+    others: dict[str, np.ndarray] | None = None
 
     _KIND: ClassVar[str] = "snapshot"
 
     @classmethod
     def capture(cls, model: keras.Model, *, step: int, optimizer: bool = True) -> Snapshot:
-        """Copies the state of a model, and of its optimizer if it has one and it is wanted."""
+        """Copies the state of a model.
+
+        Args:
+            model: A built model.
+            step: Optimizer steps made.
+            optimizer: Copy the state of its optimizer, if it has one, and its other variables too.
+        """
         variables = {key: _value(variable) for key, variable in named_variables(model).items()}
+        if not optimizer:
+            return cls(variables, None, step)
         taken = None
-        if optimizer and _has_optimizer(model):
+        if _has_optimizer(model):
             taken = [_value(variable) for variable in optimizer_variables(model)]
-        return cls(variables, taken, step)
+        others = {path: _value(variable) for path, variable in other_variables(model).items()}
+        return cls(variables, taken, step, others)
 
     def restore(self, model: keras.Model) -> None:
         """Writes the state back.
 
         Raises:
             TicketError: when keys or shapes don't fit; nothing is changed then.
+            ModelError: when the model has other variables than it had when the state was captured.
         """
         named = named_variables(model)
         check_fit(self.variables, named)
@@ -222,6 +235,11 @@ class Snapshot:
                 f"Received: {len(self.optimizer)} arrays for an optimizer with {len(slots)} "
                 "variables, or other shapes."
             )
+        others = {} if self.others is None else other_variables(model)
+        if others.keys() != (self.others or {}).keys():
+            raise ModelError(_appeared(sorted(others.keys() ^ (self.others or {}).keys())))
+        for path, array in (self.others or {}).items():
+            others[path].assign(array)
         for key, array in self.variables.items():
             named[key].assign(array)
         for slot, array in zip(slots, self.optimizer or [], strict=True):
@@ -231,20 +249,25 @@ class Snapshot:
         """Writes one `.npz`, whole or not at all."""
         arrays = {f"variable:{key}": array for key, array in self.variables.items()}
         arrays |= {f"optimizer:{i:04d}": array for i, array in enumerate(self.optimizer or [])}
-        header = {"step": self.step, "has_optimizer": self.optimizer is not None}
+        arrays |= {f"other:{path}": array for path, array in (self.others or {}).items()}
+        header = {
+            "step": self.step,
+            "has_optimizer": self.optimizer is not None,
+            "has_others": self.others is not None,
+        }
         return write_arrays(path, kind=self._KIND, header=header, arrays=arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Snapshot:
         """Reads what `save` wrote; raises `TicketError` when it is missing or damaged."""
         header, arrays = read_arrays(path, kind=cls._KIND)
-        variables = {
-            name.removeprefix("variable:"): array
-            for name, array in arrays.items()
-            if name.startswith("variable:")
-        }
         slots = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer:")]
-        return cls(variables, slots if header["has_optimizer"] else None, int(header["step"]))
+        return cls(
+            _named(arrays, "variable:"),
+            slots if header["has_optimizer"] else None,
+            int(header["step"]),
+            _named(arrays, "other:") if header.get("has_others") else None,
+        )
 
 
 def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
@@ -258,6 +281,25 @@ def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
     return list(model.optimizer.variables)
+
+
+def other_variables(model: keras.Model) -> dict[str, Variable]:
+    """The variables that training may change beside the model's state and its optimizer, by path.
+
+    They are what a model holds for a training step of its own: a second optimizer, counters,
+    `tf.Variable`s, metrics. Masks aren't among them, nor what `fit` resets at each epoch: the
+    metrics that the model was compiled with.
+    """
+    known: list[Any] = list(named_variables(model).values())
+    if _has_optimizer(model):
+        known += optimizer_variables(model)
+    for layer in model._flatten_layers():
+        if isinstance(layer, MaskOwner):
+            known += [*layer._trainable_variables, *layer._non_trainable_variables]
+    compiled = (getattr(model, name, None) for name in ("_compile_metrics", "_loss_tracker"))
+    known += [metric for metric in compiled if metric is not None]
+    known += getattr(getattr(model, "_compile_loss", None), "metrics", ())
+    return held_variables(model, without={id(each) for each in known})
 
 
 def innermost_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
@@ -289,5 +331,23 @@ def check_fit(arrays: dict[str, np.ndarray], named: dict[str, keras.Variable]) -
         )
 
 
-def _value(variable: keras.Variable) -> np.ndarray:
+def _appeared(paths: list[str]) -> str:
+    return (
+        f"Training made or removed variables of the model, so they can't be set back: "
+        f"{', '.join(f'`{path}`' for path in paths[:5])}{' ...' if len(paths) > 5 else ''}. All "
+        "variables must exist before training begins: build a second optimizer by "
+        "`optimizer.build(variables)`, and make other variables when the model is made."
+    )
+
+
+def _named(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names have the prefix, without it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _value(variable: Any) -> np.ndarray:
     return np.array(variable.numpy())
