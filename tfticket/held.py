@@ -15,8 +15,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-Variable = keras.Variable | tf.Variable
-
 # Of Keras, TensorFlow and Python only these are looked into; of anybody else's classes, all.
 _LOOKED_INTO = (
     keras.Layer,
@@ -32,7 +30,7 @@ _CLOSED = ("builtins", "collections", "keras", "numpy", "tensorflow", "threading
 _MOST_ITEMS = 10_000
 
 
-def held_variables(root: Any, *, without: Collection[int] = ()) -> dict[str, Variable]:
+def held_variables(root: Any, *, without: Collection[int] = ()) -> dict[str, Any]:
     """List the variables that can be reached from an object.
 
     Containers of more than 10,000 items, such as data that a model keeps, are passed over.

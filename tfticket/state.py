@@ -22,7 +22,7 @@ from keras.src.utils.naming import to_snake_case
 
 from tfticket.errors import ModelError, TicketError
 from tfticket.files import read_arrays, write_arrays
-from tfticket.held import Variable, held_variables
+from tfticket.held import held_variables
 
 
 class MaskOwner(keras.layers.Wrapper):
@@ -283,7 +283,7 @@ def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
     return list(model.optimizer.variables)
 
 
-def other_variables(model: keras.Model) -> dict[str, Variable]:
+def other_variables(model: keras.Model) -> dict[str, Any]:
     """The variables that training may change beside the model's state and its optimizer, by path.
 
     They are what a model holds for a training step of its own: a second optimizer, counters,
@@ -296,8 +296,9 @@ def other_variables(model: keras.Model) -> dict[str, Variable]:
     for layer in model._flatten_layers():
         if isinstance(layer, MaskOwner):
             known += [*layer._trainable_variables, *layer._non_trainable_variables]
-    compiled = (getattr(model, name, None) for name in ("_compile_metrics", "_loss_tracker"))
-    known += [metric for metric in compiled if metric is not None]
+    # What `compile` and `fit` put there themselves; in place of functions our own may stand.
+    own = ("_compile_metrics", "_loss_tracker", "train_function", "test_function")
+    known += [getattr(model, name, None) for name in own]
     known += getattr(getattr(model, "_compile_loss", None), "metrics", ())
     return held_variables(model, without={id(each) for each in known})
 

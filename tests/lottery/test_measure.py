@@ -6,7 +6,7 @@ import pytest
 from helpers import compiled, mlp, random_mask, values
 
 from tfticket.lottery.controls import Start
-from tfticket.lottery.measure import TrialMeasure
+from tfticket.lottery.measure import TrialMeasure, scalars
 from tfticket.lottery.speed import LossCurve
 from tfticket.lottery.trial import Trial
 from tfticket.metrics import Row
@@ -68,8 +68,23 @@ def test_without_validation_data_there_is_no_early_stop_step():
 
 def test_without_test_data_nothing_is_tested():
     _, finished = measured([0.9, 0.3], evaluate=None)
-    assert finished.result.at_end == finished.result.at_early_stop == {}
     assert "test" not in {row.split for row in finished.rows}
+
+
+def test_without_test_data_the_validation_metrics_are_the_result():
+    result = measured([0.9, 0.3, 0.4], evaluate=None)[1].result
+    assert result.measured_on == "validation"
+    assert (result.at_early_stop, result.at_end) == ({"loss": 0.3}, {"loss": 0.4})
+    tested = measured([0.9, 0.3, 0.4])[1].result
+    assert (tested.measured_on, tested.at_end) == ("test", {"weight": 3.0})
+    _, unmeasured = measured([0.9, 0.3], key="other", evaluate=None)
+    assert unmeasured.result.at_end == unmeasured.result.at_early_stop == {}
+
+
+def test_a_metric_that_is_a_vector_has_a_row_for_each_value():
+    flat = scalars({"loss": np.float32(0.5), "f1": np.array([0.25, 1.0]), "r2": [[0.5], [0.75]]})
+    assert flat == {"loss": 0.5, "f1_0": 0.25, "f1_1": 1.0, "r2_0": 0.5, "r2_1": 0.75}
+    assert all(type(value) is float for value in flat.values())
 
 
 @pytest.mark.parametrize(("score_at", "weight"), [("end", 3.0), ("early_stop", 1.0)])
@@ -117,6 +132,7 @@ def test_the_ticket_holds_where_training_began_and_what_came_out():
             "early_stop_step": 30,
             "at_early_stop": {"weight": 2.0},
             "at_end": {"weight": 3.0},
+            "measured_on": "test",
         },
     }
 

@@ -671,3 +671,173 @@ def test_a_ticket_that_begins_late_is_not_evaluated_before():
     )
     assert search.results[0].validation_loss.steps == (1, 2, 3, 4, 5, 6, 8, 9, 12)
     assert search.results[1].validation_loss.steps == (5, 6, 8, 9, 12)
+
+
+# What people have: other callbacks, data that end, training steps of their own.
+
+
+def plain_search(model=None, callbacks=(), levels=1, epochs=None, data=None, **options):
+    """A search under plain `fit` on arrays of 8 batches, two epochs a network."""
+    model = model or compiled(network(seed=1))
+    x, y = (part[:128] for part in (digits().train.x / np.float32(16), digits().train.y))
+    search = TicketSearch(IterativePruning(0.5, levels=levels), 16, **options)
+    arrays = {"x": x, "y": y, "batch_size": 16, "shuffle": False}
+    history = model.fit(
+        **(arrays if data is None else data),
+        epochs=search.epochs(steps_per_epoch=8) if epochs is None else epochs,
+        validation_data=(x[:40], y[:40]),
+        callbacks=[each if each is not ... else search for each in (*callbacks, ...)]
+        if ... not in callbacks
+        else [search if each is ... else each for each in callbacks],
+        verbose=0,
+    ).history
+    return model, search, history
+
+
+@pytest.mark.parametrize("order", ["before", "behind"])
+def test_a_checkpoint_holds_the_network_whose_metrics_are_logged(order, tmp_path):
+    save = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
+    callbacks = (save, ...) if order == "before" else (..., save)
+    model, search, history = plain_search(callbacks=callbacks, levels=2)
+    x, y = (part[:40] for part in (digits().train.x / np.float32(16), digits().train.y))
+    for epoch in range(6):
+        model.load_weights(tmp_path / f"{epoch + 1}.weights.h5")
+        found = model.evaluate(x, y, verbose=0, return_dict=True)
+        assert found["loss"] == pytest.approx(history["val_loss"][epoch], abs=1e-5)
+    ends = [result.at_end["loss"] for result in search.results]
+    assert ends == pytest.approx(history["val_loss"][1::2])
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (lambda path: keras.callbacks.BackupAndRestore(path), "half-trained weights"),
+        (
+            lambda path: keras.callbacks.EarlyStopping(restore_best_weights=True),
+            "best epoch of all networks",
+        ),
+    ],
+    ids=["BackupAndRestore", "EarlyStopping"],
+)
+@pytest.mark.parametrize("order", ["before", "behind"])
+def test_callbacks_that_leave_other_weights_are_refused_by_name(callback, message, order, tmp_path):
+    other = callback(tmp_path / "backup")
+    with pytest.raises(ModelError, match=rf"`{type(other).__name__}.*{message}") as refused:
+        plain_search(callbacks=(other, ...) if order == "before" else (..., other))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_fit_that_ends_too_soon_says_how_many_networks_are_left():
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 2
+
+    for options in ({"epochs": 3}, {"callbacks": (Stop(), ...)}):
+        with pytest.warns(UserWarning, match="2 of 3 networks of the search still to train"):
+            _, search, _ = plain_search(levels=2, **options)
+        assert len(search.results) == 1
+
+
+def test_a_search_that_goes_on_keeps_its_results():
+    model = compiled(network(seed=1))
+    x, y = (part[:128] for part in (digits().train.x / np.float32(16), digits().train.y))
+    search = TicketSearch(IterativePruning(0.5, levels=1), 16)
+    with pytest.warns(UserWarning, match="to go on"):
+        model.fit(x, y, batch_size=16, epochs=2, callbacks=[search], verbose=0)
+    epochs = search.epochs(steps_per_epoch=8)
+    assert epochs == 2
+    model.fit(x, y, batch_size=16, epochs=epochs, callbacks=[search], verbose=0)
+    assert [result.trial.level for result in search.results] == [0, 1]
+    with pytest.raises(ModelError, match="Nothing is left to train"):
+        model.fit(x, y, batch_size=16, epochs=2, callbacks=[search], verbose=0)
+    assert [result.trial.level for result in search.results] == [0, 1]
+    assert [ticket.level for ticket in search.tickets] == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore:.*ran out of data")
+@pytest.mark.parametrize("executed", [1, 4])
+def test_data_that_run_out_are_refused(executed):
+    x, y = (part[:96] for part in (digits().train.x / np.float32(16), digits().train.y))
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
+    model = compiled(network(seed=1), steps_per_execution=executed)
+    with pytest.raises(ModelError, match=r"ran out after \d of the 8 steps .*repeat"):
+        plain_search(model, data={"x": data, "steps_per_epoch": 8, "shuffle": False})
+
+
+@pytest.mark.parametrize("executed", [1, 8])
+def test_data_that_repeat_and_accumulated_gradients_are_counted_right(executed):
+    x, y = (part[:96] for part in (digits().train.x / np.float32(16), digits().train.y))
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(16).repeat()
+    sgd = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    model = compiled(network(seed=1), sgd, steps_per_execution=executed)
+    _, search, _ = plain_search(model, data={"x": data, "steps_per_epoch": 8, "shuffle": False})
+    assert len(search.results) == 2
+
+
+class OwnStep(Subclassed):
+    """Two updates a step, by two optimizers, and a count of steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.second = keras.optimizers.Adam(0.01)
+        self.seen = keras.Variable(0, dtype="int32", trainable=False, name="seen")
+
+    def train_step(self, data):
+        x, y = data
+        for optimizer in (self.optimizer, self.second):
+            with tf.GradientTape() as tape:
+                predicted = self(x, training=True)
+                loss = self.compute_loss(x, y, predicted)
+            variables = self.trainable_variables
+            optimizer.apply(tape.gradient(loss, variables), variables)
+        self.seen.assign_add(1)
+        return self.compute_metrics(x, y, predicted)
+
+
+def test_all_that_a_step_of_ones_own_changes_is_rewound():
+    model = compiled(OwnStep.built())
+    model.second.build(model.trainable_variables)
+    begins = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: begins.append(
+            (int(model.optimizer.iterations), int(model.second.iterations), int(model.seen.value))
+        )
+    )
+    plain_search(model, callbacks=(..., watch), levels=2)
+    assert begins == [(0, 0, 0), (8, 8, 8)] * 3
+
+
+def test_an_optimizer_that_training_would_build_is_refused():
+    model = compiled(OwnStep.built())
+    with pytest.raises(ModelError, match=r"`second` .*isn't built.*model\.second\.build"):
+        plain_search(model)
+
+
+def test_plain_numbers_that_training_changes_are_refused():
+    class Counts(Subclassed):
+        def train_step(self, data):
+            self.steps_seen = getattr(self, "steps_seen", 0) + 1
+            return super().train_step(data)
+
+    model = compiled(Counts.built(), run_eagerly=True)
+    with pytest.raises(ModelError, match=r"`steps_seen`.*keras\.Variable"):
+        plain_search(model)
+
+
+def test_metrics_may_be_vectors_and_test_data_may_be_weighted():
+    model = network(seed=1)
+    model.compile(
+        "adam",
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.F1Score(name="f1")],
+        weighted_metrics=["accuracy"],
+    )
+    x = digits().train.x[:128] / np.float32(16)
+    y = keras.utils.to_categorical(digits().train.y[:128], 10)
+    half = (np.arange(128) < 64).astype("float32")
+    search = TicketSearch(IterativePruning(0.5, levels=1), 8, test_data=(x, y, half))
+    model.fit(x, y, batch_size=16, epochs=2, callbacks=[search], verbose=0)
+    at_end = search.results[-1].at_end
+    assert sum(name.startswith("f1_") for name in at_end) == 10
+    expected = model.evaluate(x[:64], y[:64], verbose=0, return_dict=True)
+    assert at_end["accuracy"] == pytest.approx(expected["accuracy"])

@@ -77,7 +77,7 @@ class Lab:
         """Ends a network; returns where it started and how it ended."""
         start = self.points.of(trial)
         final = self.trained(start.snapshot, 100 + trial.level + seed)
-        result = TrialResult(trial, start.mask.density, None, {}, {}, 0.0, None)
+        result = TrialResult(trial, start.mask.density, None, {}, {}, "test", 0.0, None)
         ticket = Ticket(start.mask, start.snapshot.variables, trial.level, start.snapshot.step)
         self.store.save(FinishedTrial(result, ticket, final, final, ()))
         return start, final

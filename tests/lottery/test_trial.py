@@ -18,7 +18,9 @@ def finished(level, branch="ticket"):
     final = Snapshot({"a/kernel": np.full((2, 2), 10.0 + level)}, [], 10)
     scored = Snapshot({"a/kernel": np.full((2, 2), 20.0 + level)}, None, 5)
     ticket = Ticket(mask, {"a/kernel": np.full((2, 2), 1.0)}, level, 0)
-    return FinishedTrial(TrialResult(trial, 1.0, 5, {}, {}, 0.1, None), ticket, final, scored, ())
+    return FinishedTrial(
+        TrialResult(trial, 1.0, 5, {}, {}, "test", 0.1, None), ticket, final, scored, ()
+    )
 
 
 def test_the_memory_keeps_each_ticket():

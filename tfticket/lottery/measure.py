@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import keras
+import numpy as np
 
 from tfticket.lottery.controls import Start
 from tfticket.lottery.speed import LossCurve
@@ -17,6 +18,23 @@ from tfticket.metrics import Row
 from tfticket.state import Snapshot
 
 _VALIDATION = "val_"
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics as numbers: one that is a vector becomes one for each of its values.
+
+    Example:
+        >>> scalars({"loss": 0.5, "f1_score": np.array([0.9, 0.8])})
+        {'loss': 0.5, 'f1_score_0': 0.9, 'f1_score_1': 0.8}
+    """
+    flat: dict[str, float] = {}
+    for name, value in metrics.items():
+        values = np.asarray(value, dtype=float)
+        if values.ndim == 0:
+            flat[name] = float(values)
+        else:
+            flat |= {f"{name}_{i}": float(each) for i, each in enumerate(values.ravel())}
+    return flat
 
 
 class TrialMeasure:
@@ -39,7 +57,7 @@ class TrialMeasure:
         self._batches_per_epoch = batches_per_epoch
         self._step = trial.start_step
         self._rows: list[Row] = []
-        self._losses: dict[int, float] = {}
+        self._held_out: dict[int, Mapping[str, float]] = {}
         self._lowest_loss = math.inf
         self._early_stop: Snapshot | None = None
         self._began = time.perf_counter()
@@ -69,10 +87,9 @@ class TrialMeasure:
         """Notes an evaluation on validation data at `step`, which may lie within an epoch."""
         for name, value in metrics.items():
             self._add("validation", name, value, step)
-        if "loss" not in metrics:
-            return
-        self._losses[step] = float(metrics["loss"])
-        if metrics["loss"] < self._lowest_loss:
+        if metrics:
+            self._held_out[step] = metrics
+        if metrics.get("loss", math.inf) < self._lowest_loss:
             self._lowest_loss = metrics["loss"]
             self._early_stop = Snapshot.capture(model, step=step, optimizer=False)
 
@@ -88,24 +105,28 @@ class TrialMeasure:
 
         Args:
             model: In the state after the last step; it is left in that state.
-            evaluate: Returns test metrics of the model as it is; None without test data.
+            evaluate: Returns test metrics of the model as it is; None without test data, whose
+                place the validation data then take.
             score_at: Which state is scored for the next level.
             provenance: Goes into the ticket.
         """
         final = Snapshot.capture(model, step=self._step)
         early = self._early_stop
-        at_end = evaluate() if evaluate else {}
-        at_early_stop = {}
-        if evaluate and early is not None:
-            early.restore(model)
-            at_early_stop = evaluate()
-            final.restore(model)
+        at_end = evaluate() if evaluate else self._held_out.get(self._step, {})
+        at_early_stop: Mapping[str, float] = {}
+        if early is not None:
+            at_early_stop = self._held_out[early.step]
+            if evaluate:
+                early.restore(model)
+                at_early_stop = evaluate()
+                final.restore(model)
         result = TrialResult(
             trial=self.trial,
             density=self.start.mask.density,
             early_stop_step=None if early is None else early.step,
             at_early_stop=at_early_stop,
             at_end=at_end,
+            measured_on="test" if evaluate else "validation",
             seconds=time.perf_counter() - self._began,
             validation_loss=self._validation_loss(),
         )
@@ -121,16 +142,15 @@ class TrialMeasure:
         return FinishedTrial(result, ticket, final, scored, tuple(self._rows))
 
     def _validation_loss(self) -> LossCurve | None:
-        if not self._losses:
-            return None
-        return LossCurve(tuple(self._losses), tuple(self._losses.values()))
+        losses = {step: m["loss"] for step, m in self._held_out.items() if "loss" in m}
+        return LossCurve(tuple(losses), tuple(losses.values())) if losses else None
 
     def _add_result(self, result: TrialResult) -> None:
         for where, metrics, step in (
             ("early_stop", result.at_early_stop, result.early_stop_step),
             ("end", result.at_end, self.trial.stop_step),
         ):
-            for name, value in metrics.items():
+            for name, value in metrics.items() if result.measured_on == "test" else ():
                 self._add("test", f"{name}_at_{where}", value, step)
         mask = self.start.mask
         self._add("summary", "density", mask.density)
@@ -154,4 +174,5 @@ def _as_dict(result: TrialResult) -> dict[str, Any]:
         "early_stop_step": result.early_stop_step,
         "at_early_stop": dict(result.at_early_stop),
         "at_end": dict(result.at_end),
+        "measured_on": result.measured_on,
     }

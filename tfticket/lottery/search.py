@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -10,10 +11,12 @@ import keras
 
 from tfticket.errors import ModelError
 from tfticket.lottery.compact import Compactor, TakesStandIn
+from tfticket.lottery.companions import companions, refuse_unfit
 from tfticket.lottery.controls import Control
-from tfticket.lottery.measure import TrialMeasure
+from tfticket.lottery.measure import TrialMeasure, scalars
 from tfticket.lottery.procedure import Procedure, Rewind
-from tfticket.lottery.starting import StartingPoints
+from tfticket.lottery.starting import StartingPoints, require_built_optimizers
+from tfticket.lottery.step_count import StepCount
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import (
     REWIND,
@@ -90,7 +93,8 @@ class TicketSearch(keras.callbacks.Callback):
             statistics of batch normalization from before each pruned network is trained: what it
             is rewound to has statistics of the dense network. They are left so when None. The
             same batches must be given when a search is resumed.
-        test_data: A data set or a tuple (x, y), read only when a network is finished.
+        test_data: A data set, or a tuple (x, y) or (x, y, sample_weight), read only when a network
+            is finished. Without it, results hold the metrics on the validation data.
         validation_data: The validation data of `fit`, as a data set or a tuple (x, y): evaluated
             within the first epochs too, at the steps of `schedules.early_steps`. Without it, what a
             network learns before the end of its first epoch can't be told.
@@ -104,9 +108,13 @@ class TicketSearch(keras.callbacks.Callback):
 
     Raises:
         ValueError: when the settings contradict one another.
-        ModelError: when `fit` begins and epochs don't end at `rewind_step` and `level_steps`.
+        ModelError: when epochs of `fit` don't end at `rewind_step` and `level_steps`; when an epoch
+            makes fewer steps than it should; when training changes what can't be set back; for
+            callbacks that a search can't be combined with.
 
-    A search that didn't get to its end goes on when it is given to `fit` again.
+    A search that didn't get to its end goes on when it is given to `fit` again. At the end of each
+    epoch, the model is the network whose metrics are logged, so that `ModelCheckpoint` and other
+    callbacks may stand before or behind the search.
 
     Example:
         >>> search = TicketSearch(IterativePruning(0.2, levels=3), level_steps=1000)
@@ -168,7 +176,7 @@ class TicketSearch(keras.callbacks.Callback):
         self._measure: TrialMeasure | None = None
         self._compactor: Compactor | None = None
         self._early: list[int] = []
-        self._begun = False
+        self._steps = StepCount()
 
     @property
     def tickets(self) -> list[Ticket]:
@@ -186,8 +194,10 @@ class TicketSearch(keras.callbacks.Callback):
         return sum(trial.steps for trial in self.pending()) // steps_per_epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Binds the masks and begins the first pending network."""
+        """Binds the masks; the first pending network begins with the first epoch."""
         self._release()  # of a `fit` that was interrupted
+        refuse_unfit(companions())
+        require_built_optimizers(self.model)
         steps = self.params.get("steps")
         if not steps:
             raise ModelError(
@@ -196,8 +206,8 @@ class TicketSearch(keras.callbacks.Callback):
             )
         self.procedure.check_epochs(steps)
         self._batches_per_epoch = self.feed.batches_per_epoch if self.feed else float(steps)
-        self.results = []
         self._queue = self.pending()
+        self._steps = StepCount()
         if not self._queue and self.params["epochs"]:
             raise ModelError(
                 "Nothing is left to train: every network of this search is finished. Use its "
@@ -209,46 +219,57 @@ class TicketSearch(keras.callbacks.Callback):
                 self.procedure, self.model, self.store, self._binding, self.recalibrate
             )
             self._compactor = Compactor(self.model) if self.compact else None
-            self._begin_next()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Has a smaller network trained in place of a new one, and early evaluations made."""
-        train, measure = self.model.train_function, self._measure
+        """Begins the next network when the last one is finished, and has evaluations made early."""
+        if self._binding is None:
+            return
+        with self._released_on_error():
+            if self._measure is None:
+                self._begin_next()
+            self._steps.begin_epoch(self.model)
+        measure, train = self._measure, self.model.train_function
         if measure is not None and isinstance(train, Pauses):
             after = [step - measure.step for step in self._early]
             train.pause(after, lambda made: self._evaluate_early(measure.step + made))
-        if self._begun and measure is not None and isinstance(train, TakesStandIn):
-            self._begun = False
-            mask, steps = measure.start.mask, measure.trial.steps
-            train.stand_in(
-                None if self._compactor is None else self._compactor.compact(mask, steps)
-            )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates early in training, where an execution ends at the right step, or after it."""
+        self._steps.executed = batch + 1
         if self._measure is not None and batch + 1 < self.params["steps"]:
             self._evaluate_early(self._measure.step + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Measures, takes the rewind point, and ends one network and begins the next."""
+        """Measures, takes the rewind point, and finishes a network that made its steps."""
         if self._measure is None or self._binding is None:
             return
         measure, trial = self._measure, self._measure.trial
         with self._released_on_error():
-            step = measure.record(self.model, self.params["steps"], logs or {})
+            self._steps.check(self.model, self.params["steps"])
+            metrics = scalars(logs or {})
+            step = measure.record(self.model, self.params["steps"], metrics)
             self._early = [early for early in self._early if early > step]
             self._binding.check()
             self._check_learning_rate()
-            self.listener.update(trial, step, logs or {})
+            self.listener.update(trial, step, metrics)
             if step == self.procedure.rewind_step and trial == self.procedure.ticket(0):
                 self.store.save_snapshot(REWIND, Snapshot.capture(self.model, step=step))
             if step == trial.stop_step:
                 self._finish(measure)
-                self._begin_next()
+                self.model.stop_training |= not self._queue
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Lets go of the model."""
+        """Lets go of the model; warns when networks are left to train."""
+        bound = self._binding is not None
         self._release()
+        pending = len(self.pending())
+        if bound and pending:
+            warnings.warn(
+                f"`fit` ended with {pending} of {len(self.procedure.trials())} networks of the "
+                "search still to train. Give the same search to `fit` again, with "
+                f"epochs=search.epochs(steps_per_epoch={self.params['steps']}), to go on.",
+                stacklevel=2,
+            )
 
     @contextlib.contextmanager
     def _released_on_error(self) -> Iterator[None]:
@@ -266,7 +287,6 @@ class TicketSearch(keras.callbacks.Callback):
 
     def _begin_next(self) -> None:
         if self._starts is None or not self._queue:
-            self.model.stop_training = True
             return
         trial = self._queue.pop(0)
         start = self._starts.take(trial)
@@ -280,7 +300,14 @@ class TicketSearch(keras.callbacks.Callback):
         if self.validation_data is not None:
             steps = early_steps(self.params["steps"])
             self._early = [step for step in steps if trial.start_step < step < trial.stop_step]
-        self._begun = True
+        train = self.model.train_function
+        if isinstance(train, TakesStandIn):
+            smaller = (
+                None
+                if self._compactor is None
+                else self._compactor.compact(start.mask, trial.steps)
+            )
+            train.stand_in(smaller)
         self.listener.begin(trial, start.mask.density)
 
     def _finish(self, measure: TrialMeasure) -> None:
@@ -312,8 +339,10 @@ class TicketSearch(keras.callbacks.Callback):
             variable.assign(value)
 
     def _evaluate(self, data: Any) -> dict[str, float]:
-        arguments = data if isinstance(data, tuple) else (data,)
-        return self.model.evaluate(*arguments, verbose=0, return_dict=True)
+        x, y, weight = data, None, None
+        if isinstance(data, tuple):
+            x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        return scalars(self.model.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True))
 
     def _check_learning_rate(self) -> None:
         if self._learning_rate != _constant_learning_rate(self.model):

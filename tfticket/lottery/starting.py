@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfticket.errors import InvariantError
+from tfticket.errors import InvariantError, ModelError
+from tfticket.held import held_optimizers
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.procedure import Procedure
 from tfticket.lottery.trial import INITIAL, REWIND, TICKET, Trial, TrialStore
@@ -18,7 +19,7 @@ from tfticket.sparsity.binding import MaskBinding
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.saliency import SaliencyScore, prune_by_saliency
 from tfticket.sparsity.scores import random_scores, score_weights
-from tfticket.state import Snapshot, optimizer_variables
+from tfticket.state import Snapshot, innermost_optimizer, optimizer_variables
 from tfticket.statistics import recalibrate
 
 
@@ -53,9 +54,26 @@ class StartingPoints:
             store.save_snapshot(INITIAL, Snapshot.capture(model, step=0))
         # What the store gives back, the first time too: a file doesn't keep the order of the keys.
         self._initial = _existing(store.load_snapshot(INITIAL), step=0)
+        self._numbers = _own_numbers(model)
 
     def take(self, trial: Trial) -> Start:
-        """Puts the model at the starting point of a trial; see `of`."""
+        """Puts the model at the starting point of a trial; see `of`.
+
+        Raises:
+            ModelError: when training changed what can't be set back.
+        """
+        now = _own_numbers(self._model)
+        changed = [
+            name
+            for name, value in now.items()
+            if name not in self._numbers or not np.array_equal(value, self._numbers[name])
+        ]
+        if changed:
+            raise ModelError(
+                f"Training changed plain numbers of the model, which can't be set back: "
+                f"{', '.join(f'`{name}`' for name in changed)}. Keep what a training step counts "
+                "in a `keras.Variable`."
+            )
         start = self.of(trial)
         start.snapshot.restore(self._model)
         self._binding.set(start.mask)
@@ -164,6 +182,33 @@ class StartingPoints:
             structure=procedure.pruner.structure,
         )
         return control.start(context)
+
+
+def require_built_optimizers(model: keras.Model) -> None:
+    """Refuse optimizers whose variables would be made by training, and so couldn't be set back.
+
+    Raises:
+        ModelError: names the optimizer, and how to build it.
+    """
+    for path, optimizer in held_optimizers(model).items():
+        own = optimizer is model.optimizer or optimizer is innermost_optimizer(model)
+        if not own and not optimizer.built:
+            raise ModelError(
+                f"The optimizer `{path}` of the model isn't built yet, so a search couldn't set "
+                f"its state back. Build it before `fit`: `model.{path}.build(variables)`."
+            )
+
+
+def _own_numbers(model: keras.Model) -> dict[str, Any]:
+    """Plain numbers that a model's class keeps; only a step that runs eagerly can change them."""
+    if not model.run_eagerly:
+        return {}
+    usual = vars(keras.Model()).keys() | {"stop_training"}
+    return {
+        name: np.array(value)
+        for name, value in vars(model).items()
+        if name not in usual and isinstance(value, (bool, int, float, np.ndarray, np.generic))
+    }
 
 
 def _existing(snapshot: Snapshot | None, *, step: int) -> Snapshot:

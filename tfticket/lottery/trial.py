@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from tfticket.lottery.speed import LossCurve
 from tfticket.lottery.ticket import Ticket
@@ -47,8 +47,10 @@ class TrialResult:
         density: Share of the prunable weights that it kept, in (0, 1].
         early_stop_step: The step of minimum validation loss, read afterwards from the regular
             evaluations (Frankle & Carbin 2019, section 2); None without validation data.
-        at_early_stop: Test metrics there, such as `accuracy`; empty without test data.
-        at_end: Test metrics after the last step; empty without test data.
+        at_early_stop: Metrics there, such as `accuracy`; empty without validation data.
+        at_end: Metrics after the last step; empty with neither test nor validation data.
+        measured_on: What they were measured on: the `test` data, or without any the `validation`
+            data, by which the early-stop step was chosen, so that they flatter it.
         seconds: Wall time of the trial.
         validation_loss: Along training, as `tfticket.lottery.speed` compares it; None without
             validation data.
@@ -59,6 +61,7 @@ class TrialResult:
     early_stop_step: int | None
     at_early_stop: Mapping[str, float]
     at_end: Mapping[str, float]
+    measured_on: Literal["test", "validation"]
     seconds: float
     validation_loss: LossCurve | None
 

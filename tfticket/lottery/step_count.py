@@ -1,0 +1,47 @@
+"""Whether the steps that are reported were made."""
+
+from __future__ import annotations
+
+import keras
+
+from tfticket.errors import ModelError
+from tfticket.state import innermost_optimizer
+
+
+class StepCount:
+    """Counts the steps that an epoch of `fit` really makes."""
+
+    def __init__(self) -> None:
+        self.executed = 0  # as Keras tells it
+        self._before = 0
+        self._updates_a_step: float | None = None
+
+    def begin_epoch(self, model: keras.Model) -> None:
+        """Notes where the optimizer stands."""
+        self.executed = 0
+        self._before = _updates(model)
+
+    def check(self, model: keras.Model, steps: int) -> None:
+        """Raises a `ModelError` when the epoch made fewer steps than it should.
+
+        An optimizer counts its updates: one a step, unless the model has a training step of its
+        own, whose number of updates must then be the same in each epoch. Loss scaling leaves
+        updates out.
+        """
+        updates = (_updates(model) - self._before) / steps
+        if self._updates_a_step is None:
+            plain = type(model).train_step is keras.Model.train_step
+            self._updates_a_step = 1.0 if plain else updates
+        scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        if self.executed < steps or (updates != self._updates_a_step and not scaled):
+            made = min(self.executed, round(updates * steps / (self._updates_a_step or 1)))
+            raise ModelError(
+                f"The data ran out after {made} of the {steps} steps of an epoch. Each network of "
+                "a search must make all its steps: give `fit` data that repeat "
+                "(`dataset.repeat()`), or `steps_per_epoch` that they have batches for."
+            )
+
+
+def _updates(model: keras.Model) -> int:
+    """How often the optimizer was applied; with accumulated gradients more often than updated."""
+    return int(innermost_optimizer(model)._iterations)
