@@ -25,7 +25,7 @@ from small_search import (
 )
 
 from tfticket.data import ChunkedFit
-from tfticket.errors import ModelError
+from tfticket.errors import MaskError, ModelError
 from tfticket.lottery import (
     OneShotPruning,
     RandomMask,
@@ -841,3 +841,11 @@ def test_metrics_may_be_vectors_and_test_data_may_be_weighted():
     assert sum(name.startswith("f1_") for name in at_end) == 10
     expected = model.evaluate(x[:64], y[:64], verbose=0, return_dict=True)
     assert at_end["accuracy"] == pytest.approx(expected["accuracy"])
+
+
+def test_a_pruner_that_will_refuse_says_so_before_anything_is_trained():
+    model = compiled(network(seed=1))
+    with pytest.raises(MaskError, match=r"would stop at level 2 of 4: At least one weight.*output"):
+        plain_search(model, levels=4, pruner=LayerwisePruner({"output/*": 1.98}))
+    assert int(model.optimizer.iterations) == 0
+    assert_plain(model)

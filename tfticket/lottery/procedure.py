@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from tfticket.errors import ModelError
+from tfticket.errors import MaskError, ModelError
 from tfticket.lottery.controls import Control
 from tfticket.lottery.trial import TICKET, Trial
 from tfticket.schedules import PruningSchedule
+from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.pruner import Pruner
+from tfticket.sparsity.pruners import GlobalPruner
 from tfticket.sparsity.saliency import SaliencyScore
 from tfticket.sparsity.scores import WeightScore
 
@@ -61,6 +63,32 @@ class Procedure:
                     first = 0 if control.begins_at_step_zero else self.rewind_step
                     trials.append(Trial(level, control.name, first, self.level_steps))
         return trials
+
+    def check_sparsity(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse a schedule that the pruner couldn't follow to its end, before anything is trained.
+
+        Where each variable is pruned for itself, how many weights go doesn't depend on the scores,
+        so any scores show it. Where all compete, only the scores decide who is left with none.
+
+        Args:
+            shapes: Key to shape of what is pruned.
+
+        Raises:
+            MaskError: names the level, and the variables that would be left empty.
+        """
+        mask, rng = Mask.ones(shapes), np.random.default_rng(0)
+        scores = {key: rng.random(shape, np.float32) for key, shape in shapes.items()}
+        levels = range(1, self.schedule.levels + 1)
+        for level in levels:
+            try:
+                if isinstance(self.pruner, GlobalPruner):
+                    self.pruner.quotas(Mask.ones(shapes), self.schedule.sparsity(level))
+                else:
+                    mask = self.pruner.prune(scores, mask, self.schedule.rate(level))
+            except MaskError as error:
+                raise MaskError(
+                    f"The search would stop at level {level} of {levels.stop - 1}: {error}"
+                ) from error
 
     def check_epochs(self, steps_per_epoch: int) -> None:
         """Raises a `ModelError` when epochs don't end where networks begin and end."""

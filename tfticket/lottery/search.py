@@ -111,6 +111,7 @@ class TicketSearch(keras.callbacks.Callback):
         ModelError: when epochs of `fit` don't end at `rewind_step` and `level_steps`; when an epoch
             makes fewer steps than it should; when training changes what can't be set back; for
             callbacks that a search can't be combined with.
+        MaskError: when `fit` begins and the pruner couldn't follow the schedule to its end.
 
     A search that didn't get to its end goes on when it is given to `fit` again. At the end of each
     epoch, the model is the network whose metrics are logged, so that `ModelCheckpoint` and other
@@ -215,6 +216,8 @@ class TicketSearch(keras.callbacks.Callback):
             )
         with self._released_on_error():
             self._binding = MaskBinding(self.model, self.skip)
+            if not self.store.is_finished(self.procedure.ticket(0)):
+                self.procedure.check_sparsity(self._binding.shapes)
             self._starts = StartingPoints(
                 self.procedure, self.model, self.store, self._binding, self.recalibrate
             )
