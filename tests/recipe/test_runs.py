@@ -1,3 +1,8 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import tiny_norms
 from tiny_recipe import TOML, recipe
 
@@ -32,3 +37,48 @@ def test_a_run_of_the_kind_norms_counts_networks(tmp_path):
         path.write_bytes(b"cell")
     (entry,) = list_runs(tmp_path)
     assert entry.state == "resumable after 1 network"
+
+
+HOLD = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from tiny_recipe import recipe
+from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.session import writing
+with writing(RunDir(sys.argv[1]), recipe(), toml=b"") as run:
+    path = run.ticket(0, "ticket", 0)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"ticket")
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_run_is_running_while_the_process_that_writes_it_lives(tmp_path):
+    path = tmp_path / "tiny" / "default"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout.readline() == b"open\n"
+        files = sorted(tmp_path.rglob("*"))
+        (entry,) = list_runs(tmp_path)
+        assert entry.running
+        assert entry.state == "running, 1 level done"
+        assert sorted(tmp_path.rglob("*")) == files
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    (entry,) = list_runs(tmp_path)
+    assert not entry.running
+    assert entry.state == "resumable after 1 level"
+    assert sorted(tmp_path.rglob("*")) == files
+
+
+def test_looking_at_a_run_without_a_lock_makes_none(tmp_path):
+    with writing(RunDir(tmp_path / "tiny" / "default"), recipe(), toml=b"") as run:
+        pass
+    run.lock_file.unlink()
+    (entry,) = list_runs(tmp_path)
+    assert not entry.running
+    assert not run.lock_file.exists()

@@ -1,4 +1,4 @@
-"""What runs there are."""
+"""The runs below a folder, with their state."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from pathlib import Path
 
 from tfticket.recipe.kind import kind_of
 from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.session import is_written
 
 
 @dataclass(frozen=True)
 class RunEntry:
-    """What a listing says of a run.
+    """A run in a listing.
 
     Attributes:
         recipe: Name of the recipe.
         name: Name of the run.
-        complete: Whether it is finished; otherwise it can be resumed.
+        complete: Whether it is finished; otherwise it is running or can be resumed.
         finished_levels: Number of networks that are trained, over seeds and branches.
         started: When it was begun, ISO 8601; empty if it wasn't.
         path: Its directory.
         unit: What is counted, in one word.
+        running: Whether a living process is writing it.
     """
 
     recipe: str
@@ -30,13 +32,16 @@ class RunEntry:
     started: str
     path: Path
     unit: str = "level"
+    running: bool = False
 
     @property
     def state(self) -> str:
         """In words."""
         plural = "" if self.finished_levels == 1 else "s"
         finished = f"{self.finished_levels} {self.unit}{plural}"
-        return "complete" if self.complete else f"resumable after {finished}"
+        if self.complete:
+            return "complete"
+        return f"running, {finished} done" if self.running else f"resumable after {finished}"
 
 
 def list_runs(root: Path) -> list[RunEntry]:
@@ -51,6 +56,7 @@ def list_runs(root: Path) -> list[RunEntry]:
             started=str(run.environment_facts().get("started", "")),
             path=run.path,
             unit=kind_of(run.resolved()).unit,
+            running=is_written(run),
         )
         for run in found
     ]
