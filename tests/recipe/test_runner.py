@@ -101,7 +101,7 @@ def test_a_run_ends_with_all_networks_the_exports_and_the_mark(undisturbed):
 def test_a_run_says_what_it_will_do_before_it_does_it(undisturbed):
     _, told = undisturbed
     kinds = [kind for kind, _ in told.calls]
-    assert kinds[:3] == ["message", "plan", "end"]
+    assert kinds[:4] == ["message", "message", "plan", "end"]
     plan = dict(told.calls)["plan"]
     assert plan.title == "Hard luck"
     assert plan.branches == {"ticket": (0, 1, 2), "shuffle": (1,)}

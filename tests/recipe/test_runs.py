@@ -6,8 +6,9 @@ from pathlib import Path
 import tiny_norms
 from tiny_recipe import TOML, recipe
 
+from tfticket.metrics import Row
 from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.runs import list_runs
+from tfticket.recipe.runs import FinishedNetwork, finished_networks, list_runs
 from tfticket.recipe.session import writing
 
 
@@ -82,3 +83,45 @@ def test_looking_at_a_run_without_a_lock_makes_none(tmp_path):
     (entry,) = list_runs(tmp_path)
     assert not entry.running
     assert not run.lock_file.exists()
+
+
+def finish(run, branch, level):
+    rows = [
+        Row(0, branch, level, 10, 0.1, split, name, value)
+        for split, name, value in (
+            ("train", "loss", 0.5),
+            ("test", "accuracy_at_end", 0.9),
+            ("summary", "seconds", 2.0),
+        )
+    ]
+    path = run.ticket(0, branch, level)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run.append_rows(rows)
+    path.write_bytes(b"ticket")
+
+
+def test_finished_networks_come_with_their_test_results(tmp_path):
+    run = RunDir(tmp_path)
+    assert finished_networks(run) == []
+    finish(run, "ticket", 0)
+    finish(run, "reinit", 1)
+    run.append_rows([Row(0, "ticket", 1, 10, 0.1, "test", "accuracy_at_end", 0.1)])  # not finished
+    summary = {"accuracy_at_end": 0.9, "seconds": 2.0}
+    assert finished_networks(run) == [
+        FinishedNetwork("", 0, "reinit", 1, summary),
+        FinishedNetwork("", 0, "ticket", 0, summary),
+    ]
+    with run.metrics.open("a") as table:
+        table.write("0,ticket,1,1")  # somebody is at it
+    assert [network.summary for network in finished_networks(run)] == [{}, {}]
+
+
+def test_a_dense_network_that_searches_share_is_finished_once(tmp_path):
+    run = RunDir(tmp_path)
+    for structure in ("channel", "n_of_m"):
+        for level in (0, 1):
+            search = run.search(structure)
+            search.path.mkdir(parents=True, exist_ok=True)
+            finish(search, "ticket", level)
+    found = [(network.structure, network.level) for network in finished_networks(run)]
+    assert found == [("channel", 0), ("channel", 1), ("n_of_m", 1)]

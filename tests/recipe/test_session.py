@@ -13,7 +13,7 @@ from tfticket.errors import DataError, RunError
 from tfticket.metrics import Row, read_metrics
 from tfticket.recipe.parsing import resolve
 from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
+from tfticket.recipe.session import extends, writing
 
 TESTS = Path(__file__).parent.parent
 
@@ -273,3 +273,13 @@ def test_what_was_moved_aside_for_nothing_gets_its_name_back(tmp_path):
     assert run.finished_levels() == {(0, "ticket", 0)}
     assert run.resolved() == resolve(recipe())
     assert [path.name for path in tmp_path.iterdir()] == ["default"]
+
+
+def test_whether_a_recipe_extends_a_run_can_be_asked(tmp_path):
+    run = opened(tmp_path)
+    run.mark_complete({})
+    assert not extends(run, recipe())
+    assert extends(run, recipe("seeds=[0, 1, 2]"))
+    assert run.complete
+    with pytest.raises(RunError, match="begun with another recipe"):
+        extends(run, recipe("train.steps=400"))

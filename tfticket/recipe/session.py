@@ -159,6 +159,15 @@ def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
     run.drop_unfinished_rows()
 
 
+def extends(run: RunDir, recipe: Recipe) -> bool:
+    """Whether there is more to do by a recipe than by the one that the run was begun with.
+
+    Raises:
+        RunError: when the recipes differ in another way.
+    """
+    return _extends(run, run.resolved(), parsing.resolve(recipe))
+
+
 def _extends(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether there is more to do than before; raises `RunError` when it is something else."""
     before = {key: value for key, value in old.items() if key not in DESCRIPTIVE}
