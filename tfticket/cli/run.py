@@ -191,6 +191,7 @@ def _say_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh: 
     _load_tensorflow()
     from tfticket.recipe import runner
 
+    click.echo(f"Loading data: {recipe.data.name}", err=True)
     plan = runner.plan(recipe, data_dir, None if fresh else run_dir)
     click.echo("\n".join([*plan_lines(plan), done_line(plan, run_dir.path, len(done))]))
 
