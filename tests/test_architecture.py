@@ -133,7 +133,7 @@ def test_nothing_that_changes_tensorflow_is_imported():
 def test_what_answers_at_once_imports_nothing_slow():
     wrong = []
     for module, path in MODULES.items():
-        is_command = group_of(module) == "tfticket.cli" and module != "tfticket.cli.progress"
+        is_command = group_of(module) == "tfticket.cli" and module != "tfticket.cli.screen"
         if module in QUICK or is_command:
             for place, name in imports_of(path, top_only=True):
                 top, _, below = name.partition(".")

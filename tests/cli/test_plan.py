@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from tfticket.cli.plan import duration, plan_lines, ranges
+from tfticket.cli.plan import done_line, duration, plan_lines, ranges
 from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
 
 PLAN = Plan(
@@ -21,7 +23,6 @@ PLAN = Plan(
 
 def test_a_plan_says_levels_steps_time_and_space():
     assert plan_lines(PLAN) == [
-        "Tiny",
         "Seeds 0, 1; 1,000 steps a level.",
         "",
         "  level  density   weights  a/kernel  output/kernel",
@@ -38,21 +39,28 @@ def test_a_plan_says_levels_steps_time_and_space():
 def test_a_plan_says_the_structure_and_what_is_only_expected():
     levels = (PLAN.levels[0], PlannedLevel(1, {"a/kernel": 80, "output/kernel": 9}, 110, False))
     lines = plan_lines(Plan(**{**vars(PLAN), "levels": levels, "structure": "channel"}))
-    assert lines[1] == "Seeds 0, 1; 1,000 steps a level; structure channel."
-    assert lines[6] == (
-        "  These counts are about what to expect; the exact ones are up to the scores."
-    )
+    assert lines[0] == "Seeds 0, 1; 1,000 steps a level; structure channel."
+    assert lines[5] == "  These counts are expected; the exact ones depend on the scores."
 
 
 def test_a_resumed_plan_says_what_is_left():
     left = Plan(**{**vars(PLAN), "steps_left": 2000, "seconds": None})
-    assert plan_lines(left)[-1].startswith("2,000 of 6,000 steps, time not known yet, ")
+    assert plan_lines(left)[-1] == "2,000 of 6,000 steps left, about 12 MB on disk."
+
+
+def test_what_is_done_is_said_of_the_run_that_would_go_on():
+    run = Path("runs/tiny/default")
+    assert done_line(PLAN, run, 0) == "Nothing is done yet in runs/tiny/default."
+    left = Plan(**{**vars(PLAN), "steps_left": 2000})
+    assert done_line(left, run, 4) == (
+        "Done in runs/tiny/default: 4 of 6 networks, 4,000 of 6,000 steps."
+    )
 
 
 def test_many_kernels_are_not_listed():
     counts = {f"layer{n}/kernel": 10 for n in range(20)}
     plan = Plan(**{**vars(PLAN), "levels": (PlannedLevel(0, counts, 200),)})
-    assert plan_lines(plan)[3] == "  level  density   weights"
+    assert plan_lines(plan)[2] == "  level  density   weights"
 
 
 NORMS = NormsPlan(
@@ -69,7 +77,6 @@ NORMS = NormsPlan(
 
 def test_a_plan_of_norms_says_networks_steps_time_and_space():
     assert plan_lines(NORMS) == [
-        "Tiny",
         "Seeds 0, 1; 3 networks, the landscape measured 30 times in each.",
         "",
         "  network      seeds  steps",
@@ -83,8 +90,8 @@ def test_a_plan_of_norms_says_networks_steps_time_and_space():
 def test_a_search_for_tickets_is_part_of_the_plan():
     cells = (PlannedCell("batch-dense", 1, 600), PlannedCell("batch-ticket", 1, 600, 1200))
     lines = plan_lines(NormsPlan(**{**vars(NORMS), "cells": cells, "probes": 0}))
-    assert lines[1] == "Seeds 0, 1; 2 networks."
-    assert lines[3:6] == [
+    assert lines[0] == "Seeds 0, 1; 2 networks."
+    assert lines[2:5] == [
         "  network       seeds  steps  steps of its search",
         "  batch-dense       1    600                    0",
         "  batch-ticket      1    600                1,200",

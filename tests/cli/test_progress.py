@@ -1,10 +1,9 @@
 import io
+import itertools
 
 import pytest
-from rich.console import Console
-from rich.live import Live
 
-from tfticket.cli.progress import Lines, Screen, StepClock, measurements
+from tfticket.cli.progress import Lines, StepClock, measurements
 from tfticket.recipe.progress import (
     NormsPlan,
     Plan,
@@ -60,26 +59,58 @@ def test_the_time_left_is_measured_after_the_first_evaluation():
     clock = Clock()
     steps = StepClock(1000, clock)
     assert steps.seconds_left is None
-    clock.time = 60.0  # compilation
+    clock.time = 20.0  # compilation
     steps.advance(100)
     assert steps.seconds_left is None
-    clock.time = 70.0
+    clock.time = 30.0
     steps.advance(100)
     assert steps.seconds_left == pytest.approx(80.0)
+
+
+def test_the_planned_time_holds_until_it_is_measured():
+    clock = Clock()
+    steps = StepClock(1000, clock, planned_seconds=600.0)
+    assert steps.seconds_left == 600.0
+    clock.time = 100.0
+    assert steps.seconds_left == 500.0
+    steps.advance(100)
+    assert steps.seconds_left == pytest.approx(540.0)
+    clock.time = 200.0
+    steps.advance(100)
+    assert steps.seconds_left == pytest.approx(800.0)
+
+
+def test_an_evaluation_that_took_long_tells_the_rate_where_nothing_is_planned():
+    clock = Clock()
+    steps = StepClock(1000, clock)
+    clock.time = 50.0
+    steps.advance(100)
+    assert steps.seconds_left == pytest.approx(450.0)
+
+
+def test_the_time_left_falls_until_the_next_evaluation_is_due():
+    clock = Clock()
+    steps = StepClock(1000, clock)
+    for clock.time in (10.0, 20.0):
+        steps.advance(100)
+    assert steps.seconds_left == pytest.approx(80.0)
+    clock.time = 25.0
+    assert steps.seconds_left == pytest.approx(75.0)
+    clock.time = 1000.0
+    assert steps.seconds_left == pytest.approx(70.0)
 
 
 def test_plain_lines_tell_each_level_and_now_and_then_a_step():
     clock, stream = Clock(), io.StringIO()
     tell(Lines(stream, clock), clock, seconds_a_step=0.2)
     lines = stream.getvalue().splitlines()
-    assert lines[0] == "Tiny"
+    assert lines[0] == "Seed 0; 100 steps a level."
+    shown = "validation accuracy 70.00 %  validation loss 0.6000  accuracy 75.00 %  loss 0.5000"
     assert [line for line in lines if "step 100/100" in line] == [
-        "seed 0  ticket    0  density 100.00 %  step 100/100  loss 0.5000  accuracy 0.7500  "
-        "validation 0.6000 0.7000  20 s left",
-        "seed 0  ticket    1  density  80.00 %  step 100/100  loss 0.5000  accuracy 0.7500  "
-        "validation 0.6000 0.7000  0 s left",
+        f"seed 0  ticket    level  0  density 100.00 %  step 100/100  {shown}  20 s left",
+        f"seed 0  ticket    level  1  density  80.00 %  step 100/100  {shown}  0 s left",
     ]
-    ended = "seed 0  ticket    0  density 100.00 %  test accuracy 0.7100  at step 50  9.0 s"
+    ended = "seed 0  ticket    level  0  density 100.00 %  test accuracy 71.00 %  at step 50  9.0 s"
     assert f"{ended}  20 s left" in lines
     assert lines[-1] == "done"
 
@@ -90,21 +121,18 @@ def test_plain_lines_are_few_when_steps_are_quick():
     assert "loss" not in stream.getvalue()
 
 
-def test_a_screen_keeps_the_levels_and_moves_the_rest():
-    stream = io.StringIO()
-    console = Console(file=stream, force_terminal=True, width=200)
-    clock = Clock()
-    with Live(console=console, auto_refresh=False) as live:
-        screen = Screen(live, clock)
-        tell(screen, clock, seconds_a_step=0.2)
-        assert stream.getvalue().count("test accuracy 0.7100") == 2
-        assert "validation" not in stream.getvalue()  # nothing of a level that has ended
-        screen.begin(0, "reinit", 1, 100, 0.8)
-        screen.update(50, MEASURED)
-    bottom = stream.getvalue()
-    assert "seed 0  reinit    1  density  80.00 %  step 50/100" in bottom
-    assert "validation 0.6000 0.7000" in bottom
-    assert "━" in bottom
+def test_plain_lines_are_rarer_the_longer_a_run_takes():
+    clock, stream = Clock(), io.StringIO()
+    lines = Lines(stream, clock)
+    lines.begin(0, "ticket", 0, 10**6, 1.0)
+    said = []
+    for second in range(1, 2001):
+        clock.time = float(second)
+        before = len(stream.getvalue())
+        lines.update(second, {})
+        said += [second] if len(stream.getvalue()) > before else []
+    assert said[:3] == [3, 6, 9]  # no silence longer than some seconds in the first minute
+    assert {later - now for now, later in itertools.pairwise(said[-5:])} == {60}
 
 
 def test_silence_says_nothing(capfd):
@@ -139,21 +167,24 @@ def test_a_network_of_a_study_of_norms_has_no_level_and_tells_its_landscape():
     measured = {**MEASURED, "learning_rate": 0.1, "gauge": 0.834, "beta": 12.34}
     *_, step, end = told_of_norms(measured, {"accuracy_at_end": 0.5, "seconds": 61.0})
     assert step == (
-        "seed 0  batch-lr0.1  step 50/100  loss 0.5000  accuracy 0.7500  "
-        "validation 0.6000 0.7000  lr 0.1  lr*sharpness/2 0.83  beta 12.3"
+        "seed 0  batch-lr0.1  step 50/100  validation accuracy 70.00 %  validation loss 0.6000  "
+        "accuracy 75.00 %  loss 0.5000  lr 0.1  lr*sharpness/2 0.83  beta 12.3  1 min left"
     )
-    assert end == "seed 0  batch-lr0.1  test accuracy 0.5000  61.0 s"
+    assert end == "seed 0  batch-lr0.1  test accuracy 50.00 %  61.0 s  1 min left"
 
 
 def test_a_regression_has_losses_only():
-    assert measurements({"loss": 28_737.2, "val_loss": 3.5}) == "loss 28,737  validation 3.5000"
+    assert measurements({"loss": 28_737.2, "val_loss": 3.5}) == [
+        "validation loss 3.5000",
+        "loss 28,737",
+    ]
     end = told_of_norms(MEASURED, {"loss_at_end": 1234.5, "seconds": 1.0})[-1]
-    assert end == "seed 0  batch-lr0.1  test loss 1,234  1.0 s"
+    assert end == "seed 0  batch-lr0.1  test loss 1,234  1.0 s  1 min left"
 
 
 def test_a_network_that_diverged_says_so():
     end = told_of_norms(MEASURED, {"diverged": 1.0, "diverged_step": 50.0, "accuracy_at_end": 0.1})
-    assert end[-1] == "seed 0  batch-lr0.1  diverged by step 50"
+    assert end[-1] == "seed 0  batch-lr0.1  diverged by step 50  1 min left"
 
 
 def test_networks_that_are_trained_at_the_same_time_say_which_they_are():
@@ -168,13 +199,13 @@ def test_networks_that_are_trained_at_the_same_time_say_which_they_are():
             clock.time += 20
             part.update(step, MEASURED)
     one.end(0, "ticket", 0, {"seconds": 80})
-    dense = "ticket    0  density 100.00 %"
-    step = "loss 0.5000  accuracy 0.7500  validation 0.6000 0.7000"
+    dense = "ticket    level  0  density 100.00 %"
+    shown = "validation accuracy 70.00 %  validation loss 0.6000  accuracy 75.00 %  loss 0.5000"
     assert stream.getvalue().splitlines()[-5:] == [
-        f"seed 0  {dense}  step 50/100  {step}",
-        f"seed 1  {dense}  step 50/100  {step}  40 s left",
-        f"seed 0  {dense}  step 100/100  {step}  20 s left",
-        f"seed 1  {dense}  step 100/100  {step}  0 s left",
+        f"seed 0  {dense}  step 50/100  {shown}",
+        f"seed 1  {dense}  step 50/100  {shown}  40 s left",
+        f"seed 0  {dense}  step 100/100  {shown}  20 s left",
+        f"seed 1  {dense}  step 100/100  {shown}  0 s left",
         f"seed 0  {dense}  80.0 s  0 s left",
     ]
 
@@ -190,21 +221,3 @@ def test_a_search_of_several_at_the_same_time_says_its_structure():
     channel, plain = stream.getvalue().splitlines()[-2:]
     assert channel == f"structure channel  {plain}"
     assert plain.startswith("seed 3  ticket")
-
-
-def test_a_screen_shows_all_networks_that_are_trained_at_the_same_time():
-    stream, clock = io.StringIO(), Clock()
-    console = Console(file=stream, force_terminal=True, width=200)
-    with Live(console=console, auto_refresh=False) as live:
-        screen = Screen(live, clock)
-        screen.plan(PLAN)
-        parts = [screen.part(f"seed {seed}") for seed in (0, 1)]
-        for seed, part in enumerate(parts):
-            part.begin(seed, "ticket", 0, 100, 1.0)
-            part.update(50, MEASURED)
-        parts[0].end(0, "ticket", 0, {"seconds": 9})
-        before = stream.getvalue()
-        live.refresh()
-    bottom = stream.getvalue()[len(before) :]
-    assert "seed 1  ticket" in bottom
-    assert "seed 0  ticket" not in bottom

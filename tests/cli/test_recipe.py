@@ -21,6 +21,13 @@ def test_list_as_json(capsys):
     assert [entry["name"] for entry in listed] == [e.name for e in catalog.list_recipes()]
 
 
+def test_list_takes_its_options_where_it_is_not_named(capsys):
+    assert main(["recipe", "--json"]) == 0
+    default = capsys.readouterr().out
+    assert main(["recipe", "list", "--json"]) == 0
+    assert capsys.readouterr().out == default
+
+
 def test_show_prints_the_file(capsys):
     assert main(["recipe", "show", "lth_digits"]) == 0
     assert capsys.readouterr().out == catalog.find("lth_digits").read_text()

@@ -1,7 +1,13 @@
+import fcntl
 import json
+import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -9,7 +15,9 @@ import pytest
 from tiny_recipe import TOML
 
 from tfticket.cli import main
+from tfticket.recipe.parsing import load, resolve
 from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.session import writing
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = """
@@ -30,15 +38,40 @@ def file(tmp_path):
     return path
 
 
-def start(*arguments):
+def start(*arguments, python=(), **environment):
     """The command in a process of its own, since a run changes TensorFlow for the whole process."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tfticket", "recipe", "run", *map(str, arguments)],
+        [sys.executable, *python, "-m", "tfticket", "recipe", "run", *map(str, arguments)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **environment},
     )
+
+
+def on_terminal(columns, rows, *arguments):
+    """What the command writes on a terminal of that size, stdout and stderr, and its status."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    command = [sys.executable, "-m", "tfticket", "recipe", "run", *map(str, arguments)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    written = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        try:
+            while chunk := terminal.read(65536):
+                written += chunk
+        except OSError:  # the process has ended
+            pass
+    return written.decode(), process.wait()
 
 
 def wait_for(path, process, seconds=120):
@@ -64,8 +97,9 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
     assert out == ""
     assert "Traceback" not in err
     assert err.endswith(
-        f"Interrupted. Finished levels are kept in {run.path}. Go on with:\n  tfticket recipe run "
-        f"{file} --smoke --runs {runs} --set train.steps=20_000 --name smoke --jobs 1\n"
+        f"Interrupted. Finished levels are kept in {run.path}.\nResume with:\n"
+        f"  tfticket recipe run {file} --smoke --runs {runs} --set train.steps=20_000 "
+        "--name smoke --jobs 1\n"
     )
     assert not run.complete
     assert run.environment_facts()["execution"] == {
@@ -74,13 +108,21 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
         "threads": 1,
     }
 
-    finishing = start(*arguments, "--fresh")
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\necho $1 >{tmp_path / 'opened'}\n")
+    browser.chmod(0o755)
+    finishing = start(*arguments, "--fresh", "--open", BROWSER=f"{browser} %s")
     out, err = finishing.communicate(timeout=300)
     assert finishing.returncode == 0, err
     assert out == f"{run.path}\n"
+    assert err.startswith("Tiny\nLoading TensorFlow\nLoading data: digits\nUCI optical digits")
     assert "Seed 0; 10 steps a level." in err
     headline = json.loads((run.report / "summary.json").read_text())["headline"]
-    assert err.endswith(f"Report: {run.report / 'index.html'}\n{headline}\n")
+    page, shipped = run.report / "index.html", run.exported(0, 1, ".fp32.tflite")
+    size = f"{shipped.stat().st_size:,} bytes"
+    facts = f"{size}, as large as dense fp32, verified in LiteRT"
+    assert err.endswith(f"Writing the page\n{headline}\nPage: {page}\nFile: {shipped} ({facts})\n")
+    assert (tmp_path / "opened").read_text() == f"{page.as_uri()}\n"
     assert run.complete
     assert run.finished_levels() == {(0, "ticket", 0), (0, "ticket", 1)}
     assert run.environment_facts()["execution"]["executor"] == "serial"
@@ -92,6 +134,53 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
     streams = capsys.readouterr()
     assert streams.out == f"{run.path}\n"
     assert "The run is complete" in streams.err
+    assert streams.err.endswith(f"\nPage: {page}\nFile: {shipped} ({facts})\n")
+
+    assert main(["recipe", "run", *map(str, arguments), "--dry-run"]) == 0
+    streams = capsys.readouterr()
+    assert streams.out.splitlines() == [
+        "Tiny",
+        f"{run.path} is complete: nothing is left to do; --fresh starts over.",
+    ]
+    assert streams.err == ""
+
+
+def test_on_a_terminal_a_table_is_live_and_stays(file, tmp_path):
+    arguments = [file, "--smoke", "--runs", tmp_path / "runs", "--set", "export.levels=[1]"]
+    written, status = on_terminal(80, 24, *arguments)
+    assert status == 0, written
+    shown = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", written).replace("\r", "").splitlines()
+    assert shown[:2] == ["Tiny", "Loading TensorFlow"]
+    # Drawn again and again, and last when nothing else is below it.
+    table = [number for number, line in enumerate(shown) if line.startswith("level  weights left")]
+    assert len(table) > 1
+    assert [line.split()[:4] for line in shown[table[-1] + 1 : table[-1] + 3]] == [
+        ["0", "100.00", "%", "1/1"],
+        ["1", "80.00", "%", "1/1"],
+    ]
+    assert any("seed 0  ticket, level 0  step 0/10" in line for line in shown)
+    (run,) = (tmp_path / "runs" / "tiny").iterdir()
+    assert str(run) not in shown  # the path of the page has it
+    assert f"Page: {run / 'report' / 'index.html'}" in " ".join(shown[table[-1] :])
+
+
+def test_the_title_is_there_before_anything_is_loaded_and_a_run_without_data_leaves_nothing(
+    file, tmp_path
+):
+    missing = f"data.name=npz:{tmp_path / 'missing.npz'}"
+    arguments = [file, "--runs", tmp_path / "runs", "--set", missing]
+    process = start(*arguments, python=("-X", "importtime"))
+    out, err = process.communicate(timeout=300)
+    assert (process.returncode, out) == (1, "")
+    lines = err.splitlines()
+    imported = [line.rpartition("|")[2].strip() for line in lines[: lines.index("Tiny")]]
+    assert "tfticket.cli" in imported
+    assert {"pydantic", "numpy", "rich", "tensorflow"}.isdisjoint(imported)
+    told = [line for line in lines if not line.startswith("import time:")]
+    *_, loading, error = told
+    assert loading.startswith("Loading data: npz:")
+    assert error.startswith("Error: ")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_dry_run_tells_the_plan_and_leaves_nothing(file, tmp_path, capfd, monkeypatch):
@@ -100,7 +189,33 @@ def test_a_dry_run_tells_the_plan_and_leaves_nothing(file, tmp_path, capfd, monk
     shown = capfd.readouterr().out
     assert "Seed 0; 10 steps a level." in shown
     assert "50,200" in shown
+    assert shown.splitlines()[0] == "Tiny"
+    assert shown.endswith("Nothing is done yet in runs/tiny/smoke.\n")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_tells_what_is_done_already(file, tmp_path, capfd):
+    run = RunDir(tmp_path / "tiny" / "smoke")
+    arguments = ["recipe", "run", str(file), "--smoke", "--dry-run", "--runs", str(tmp_path)]
+    with writing(run, load(file, smoke=True), toml=file.read_bytes()):
+        ticket = run.ticket(0, "ticket", 0)
+        ticket.parent.mkdir(parents=True)
+        ticket.write_bytes(b"ticket")
+        before = sorted(run.path.rglob("*"))
+        assert main(arguments) == 0
+        assert sorted(run.path.rglob("*")) == before
+    title, running, *_, left, done = capfd.readouterr().out.splitlines()
+    assert (title, running) == ("Tiny", f"{run.path} is running.")
+    assert left.startswith("10 of 20 steps left, about ")
+    assert done == f"Done in {run.path}: 1 of 2 networks, 10 of 20 steps."
+
+    assert main([*arguments, "--fresh"]) == 0
+    title, aside, *_, done = capfd.readouterr().out.splitlines()
+    assert aside == f"{run.path} will be moved aside."
+    assert done == f"Nothing is done yet in {run.path}."
+
+    assert main([*arguments, "--set", "train.learning_rate=0.2", "--name", "smoke"]) == 1
+    assert "was begun with another recipe" in capfd.readouterr().err
 
 
 def test_another_recipe_in_the_same_place_is_refused_before_tensorflow_starts(file, tmp_path):
@@ -110,13 +225,11 @@ def test_another_recipe_in_the_same_place_is_refused_before_tensorflow_starts(fi
     refused = start(file, "--runs", tmp_path / "runs")
     out, err = refused.communicate(timeout=60)
     assert (refused.returncode, out) == (1, "")
-    assert err.startswith(f"Error: {run.path} was begun with another recipe")
+    assert err.startswith(f"Tiny\nError: {run.path} was begun with another recipe")
     assert "seeds: [7] -> [0, 1]" in err
 
 
 def _resolved(file):
-    from tfticket.recipe.parsing import load, resolve
-
     return resolve(load(file))
 
 

@@ -23,6 +23,26 @@ def test_runs_are_listed_with_their_state(tmp_path, capsys):
     assert entry["path"] == str(run.path)
 
 
+def test_list_is_meant_where_no_command_is_named(tmp_path, capsys):
+    with writing(RunDir(tmp_path / "tiny" / "default"), recipe(), toml=b""):
+        assert main(["runs", "--runs", str(tmp_path)]) == 0
+        assert "running, 0 levels done" in capsys.readouterr().out
+    for options in (["--json", "--runs", str(tmp_path)], [f"--runs={tmp_path}", "--json"]):
+        assert main(["runs", "list", *options]) == 0
+        listed = capsys.readouterr().out
+        assert main(["runs", *options]) == 0
+        assert capsys.readouterr().out == listed
+    assert [entry["running"] for entry in json.loads(listed)] == [False]
+
+
+def test_the_folder_of_the_environment_is_listed_without_a_command_too(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("TFTICKET_RUNS", str(tmp_path))
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().err == f"No runs in {tmp_path}.\n"
+
+
 def test_no_runs_is_no_error(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["runs"]) == 0

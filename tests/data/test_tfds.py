@@ -131,9 +131,11 @@ def test_neither_data_nor_network(tmp_path, monkeypatch):
     with pytest.raises(DataError) as caught:
         tfds.read("tiny_pictures", tmp_path / "empty")
     message = str(caught.value)
-    assert f"no tiny_pictures/VERSION/dataset_info.json in {tmp_path / 'empty'}" in message
-    for words in ("there is no network", "--data-dir", "`digits`"):
+    assert f"tiny_pictures/VERSION/dataset_info.json in {tmp_path / 'empty'}" in message
+    for words in ("isn't on disk, and there is no network", "--data-dir", "$TFDS_DATA_DIR"):
         assert words in message
+    assert message.endswith(": tfticket recipe run lth_mnist1d")
+    assert "\n" not in message
     assert not (tmp_path / "empty").exists()
 
 

@@ -193,6 +193,14 @@ def test_time_is_measured_where_something_is_left_to_do(data, tmp_path, monkeypa
     assert (done.steps_left, done.seconds) == (0, None)
 
 
+def test_timing_takes_few_steps_however_long_a_chunk_is(data):
+    experiment = Experiment(recipe(*SMALL, "train.steps=400", "train.evaluate_every=400"), data)
+    model = experiment.model(0)
+    made = plan(experiment, RunDir(os.devnull), [Trial(0, "ticket", 0, 400)], model, timed=True)
+    assert made.seconds > 0
+    assert model.optimizer.iterations.numpy() == 2 * 20
+
+
 def test_the_disk_that_is_needed_grows_with_the_networks(data):
     few = planned(data, RunDir(os.devnull), trials=TRIALS[:1]).size_bytes
     all_of_them = planned(data, RunDir(os.devnull)).size_bytes

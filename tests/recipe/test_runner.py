@@ -93,6 +93,7 @@ def test_a_run_ends_with_all_networks_the_exports_and_the_mark(undisturbed):
     assert run.finished_levels() == NETWORKS
     marked = json.loads(run.complete_file.read_text())
     assert (marked["seeds"], marked["networks"]) == ([0, 1], 8)
+    assert marked["exported"] == [f"seed_0_level_0{level}.fp32.tflite" for level in (0, 1)]
     assert run.model(0, 1).is_file()
     assert run.exported(0, 1, ".fp32.tflite").is_file()
     assert {(row.seed, row.branch, row.level) for row in read_metrics(run.metrics)} == NETWORKS
@@ -101,7 +102,7 @@ def test_a_run_ends_with_all_networks_the_exports_and_the_mark(undisturbed):
 def test_a_run_says_what_it_will_do_before_it_does_it(undisturbed):
     _, told = undisturbed
     kinds = [kind for kind, _ in told.calls]
-    assert kinds[:3] == ["message", "plan", "end"]
+    assert kinds[:4] == ["message", "message", "plan", "end"]
     plan = dict(told.calls)["plan"]
     assert plan.title == "Hard luck"
     assert plan.branches == {"ticket": (0, 1, 2), "shuffle": (1,)}
@@ -113,6 +114,13 @@ def test_a_run_says_what_it_will_do_before_it_does_it(undisturbed):
         (0, "shuffle", 1),
         (0, "ticket", 2),
     ]
+
+
+def test_a_plan_of_a_run_leaves_out_what_is_done(undisturbed, file):
+    run, _ = undisturbed
+    plan = runner.plan(load(file), run=run)
+    assert (plan.networks, plan.steps_left) == (8, 0)
+    assert runner.plan(load(file)).steps_left == plan.steps_total
 
 
 def test_what_was_planned_is_what_survived(undisturbed):
@@ -222,7 +230,7 @@ def test_a_run_with_every_accident_ends_like_one_without(undisturbed, file, tmp_
         status, out, err = command.until_networks(len(done) + 1).send(signal.SIGINT)
     assert (status, out) == (130, "")
     assert "Traceback" not in err
-    assert f"Go on with:\n  tfticket recipe run {file} --runs {tmp_path}" in err
+    assert f"Resume with:\n  tfticket recipe run {file} --runs {tmp_path}" in err
     assert done < run.finished_levels() < NETWORKS
     assert not run.complete
 

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,11 +9,11 @@ import pytest
 import tiny_norms
 from tiny_recipe import TOML, recipe
 
-from tfticket.errors import RunError
+from tfticket.errors import DataError, RunError
 from tfticket.metrics import Row, read_metrics
 from tfticket.recipe.parsing import resolve
 from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
+from tfticket.recipe.session import extends, writing
 
 TESTS = Path(__file__).parent.parent
 
@@ -228,3 +229,57 @@ def test_a_run_of_another_kind_is_refused(tmp_path):
         writing(RunDir(tmp_path), tiny_norms.recipe(), toml=b""),
     ):
         pass
+
+
+def fail_in(path, *, leave=False, fresh=False, changes=()):
+    """Opens a run, and can't go on, having finished a network or nothing."""
+    run = RunDir(path)
+    with contextlib.suppress(DataError):
+        with writing(run, recipe(*changes), toml=TOML.encode(), fresh=fresh):
+            run.update_environment({"started": "now"})
+            if leave:
+                finish(run, 0)
+            raise DataError("no data")
+        raise AssertionError("the error didn't come through")
+    return run
+
+
+def test_a_run_that_could_not_begin_leaves_no_folder(tmp_path):
+    fail_in(tmp_path / "runs" / "tiny" / "default")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_folders_that_were_made_for_it_go(tmp_path):
+    other = opened(tmp_path / "runs" / "tiny" / "other")
+    (tmp_path / "empty").mkdir()
+    fail_in(tmp_path / "runs" / "tiny" / "default")
+    assert not (tmp_path / "runs" / "tiny" / "default").exists()
+    fail_in(tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+    assert other.recipe_json.is_file()
+
+
+def test_a_run_that_was_begun_before_or_has_finished_something_stays(tmp_path):
+    before = opened(tmp_path / "before")
+    fail_in(before.path)
+    assert before.recipe_json.is_file()
+    assert fail_in(tmp_path / "half", leave=True).finished_levels() == {(0, "ticket", 0)}
+
+
+def test_what_was_moved_aside_for_nothing_gets_its_name_back(tmp_path):
+    run = opened(tmp_path / "default")
+    finish(run, 0)
+    fail_in(run.path, fresh=True, changes=("train.steps=400",))
+    assert run.finished_levels() == {(0, "ticket", 0)}
+    assert run.resolved() == resolve(recipe())
+    assert [path.name for path in tmp_path.iterdir()] == ["default"]
+
+
+def test_whether_a_recipe_extends_a_run_can_be_asked(tmp_path):
+    run = opened(tmp_path)
+    run.mark_complete({})
+    assert not extends(run, recipe())
+    assert extends(run, recipe("seeds=[0, 1, 2]"))
+    assert run.complete
+    with pytest.raises(RunError, match="begun with another recipe"):
+        extends(run, recipe("train.steps=400"))

@@ -28,6 +28,20 @@ class Invocation:
         return shlex.join(["tfticket", *(a for a in self.arguments if a != "--fresh")])
 
 
+class ListByDefault(click.Group):
+    """A group whose command `list` is meant where none is named, with the options of that command.
+
+    Options of another command can't be meant, since its name comes before them.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See `click.Command`."""
+        named = args and (not args[0].startswith("-") or args[0] in ctx.help_option_names)
+        if not named and not ctx.resilient_parsing:  # as the completion of a shell is
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 runs_option = click.option(
     "--runs",
     "runs_root",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from tfticket.cli.common import columns
 from tfticket.recipe.progress import NormsPlan, Plan
@@ -11,20 +12,51 @@ _MOST_KEYS = 8
 
 
 def plan_lines(plan: Plan | NormsPlan) -> list[str]:
-    """What a run will do: its networks with their counts, its steps, time and disk space."""
-    return [*(_levels(plan) if isinstance(plan, Plan) else _cells(plan)), "", _end(plan)]
+    """What a run will do, below its title: its networks, its steps, time and disk space."""
+    table = _levels(plan) if isinstance(plan, Plan) else _cells(plan)
+    return [seeds_line(plan), "", *table, "", cost_line(plan)]
 
 
-def _seeds(plan: Plan | NormsPlan) -> str:
+def seeds_line(plan: Plan | NormsPlan) -> str:
+    """The seeds, and what is done with each."""
     noun = "Seed" if len(plan.seeds) == 1 else "Seeds"
-    return f"{noun} {', '.join(str(seed) for seed in plan.seeds)}"
+    seeds = f"{noun} {', '.join(str(seed) for seed in plan.seeds)}"
+    if isinstance(plan, Plan):
+        whole = "" if plan.structure == "unstructured" else f"; structure {plan.structure}"
+        return f"{seeds}; {plan.steps_per_level:,} steps a level{whole}."
+    count = plan.networks
+    nouns = "1 network" if count == 1 else f"{count} networks"
+    tracked = f", the landscape measured {plan.probes} times in each" if plan.probes else ""
+    return f"{seeds}; {nouns}{tracked}."
+
+
+def cost_line(plan: Plan | NormsPlan) -> str:
+    """Steps, time and disk space of what is left to do."""
+    resumed = plan.steps_left < plan.steps_total
+    left = f"{plan.steps_left:,} of {plan.steps_total:,}" if resumed else f"{plan.steps_total:,}"
+    steps = f"{left} steps{' left' if resumed else ''}"
+    time = [] if plan.seconds is None else [f"about {duration(plan.seconds)}"]
+    return f"{', '.join([steps, *time])}, about {plan.size_bytes / 1e6:,.0f} MB on disk."
+
+
+def done_line(plan: Plan | NormsPlan, run: Path, networks: int) -> str:
+    """What is done of a run before it goes on.
+
+    Args:
+        plan: Of what is left to do.
+        run: Its directory.
+        networks: Number of networks that are finished.
+    """
+    steps = plan.steps_total - plan.steps_left
+    if not networks and not steps:
+        return f"Nothing is done yet in {run}."
+    return (
+        f"Done in {run}: {networks} of {plan.networks} networks, {steps:,} of "
+        f"{plan.steps_total:,} steps."
+    )
 
 
 def _cells(plan: NormsPlan) -> list[str]:
-    count = sum(cell.seeds for cell in plan.cells)
-    nouns = "1 network" if count == 1 else f"{count} networks"
-    tracked = f", the landscape measured {plan.probes} times in each" if plan.probes else ""
-    lines = [plan.title, f"{_seeds(plan)}; {nouns}{tracked}.", ""]
     header = ("network", "seeds", "steps", "steps of its search")
     searched = any(cell.searched for cell in plan.cells)
     rows = [
@@ -32,27 +64,16 @@ def _cells(plan: NormsPlan) -> list[str]:
         for cell in plan.cells
     ]
     shown = [row if searched else row[:3] for row in (header, *rows)]
-    return [*lines, *(f"  {line}" for line in columns(shown))]
+    return [f"  {line}" for line in columns(shown)]
 
 
 def _levels(plan: Plan) -> list[str]:
-    whole = "" if plan.structure == "unstructured" else f"; structure {plan.structure}"
-    lines = [plan.title, f"{_seeds(plan)}; {plan.steps_per_level:,} steps a level{whole}.", ""]
-    lines += [f"  {line}" for line in _level_table(plan)]
+    lines = [f"  {line}" for line in _level_table(plan)]
     if not all(level.exact for level in plan.levels):
-        lines.append(
-            "  These counts are about what to expect; the exact ones are up to the scores."
-        )
+        lines.append("  These counts are expected; the exact ones depend on the scores.")
     lines.append("")
     lines += [f"  {branch}: levels {ranges(levels)}" for branch, levels in plan.branches.items()]
     return lines
-
-
-def _end(plan: Plan | NormsPlan) -> str:
-    resumed = plan.steps_left < plan.steps_total
-    left = f"{plan.steps_left:,} of {plan.steps_total:,}" if resumed else f"{plan.steps_total:,}"
-    time = f"about {duration(plan.seconds)}" if plan.seconds is not None else "time not known yet"
-    return f"{left} steps, {time}, about {plan.size_bytes / 1e6:,.0f} MB on disk."
 
 
 def _level_table(plan: Plan) -> list[str]:

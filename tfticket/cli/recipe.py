@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from tfticket.cli.common import json_option, print_columns, print_json
+from tfticket.cli.common import ListByDefault, json_option, print_columns, print_json
 from tfticket.cli.completion import complete_recipe
 from tfticket.cli.run import run
 from tfticket.errors import RecipeError
@@ -15,15 +15,13 @@ from tfticket.errors import RecipeError
 recipe_argument = click.argument("recipe", shell_complete=complete_recipe)
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def recipe(context: click.Context) -> None:
-    """Look at recipes, and run them. Without a command: list.
+@click.group(cls=ListByDefault)
+def recipe() -> None:
+    """List, check and run recipes.
 
-    A RECIPE is the name of a built-in one, or a path that ends in .toml.
+    A RECIPE is the name of a built-in one, or a path that ends in .toml. `tfticket recipe` is
+    `tfticket recipe list` and takes its options.
     """
-    if context.invoked_subcommand is None:
-        context.invoke(list_)
 
 
 recipe.add_command(run)
@@ -31,7 +29,7 @@ recipe.add_command(run)
 
 @recipe.command("list")
 @json_option
-def list_(as_json: bool = False) -> None:
+def list_(as_json: bool) -> None:
     """List the built-in recipes.
 
     \b

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +41,8 @@ class SeedList(click.ParamType):
 
 @click.command()
 @click.argument("recipe", shell_complete=complete_recipe)
-@click.option("--seed", type=click.IntRange(min=0), help="Run this seed alone.")
-@click.option("--seeds", type=SeedList(), help="Run these seeds, like 0,2,5-7.")
+@click.option("--seed", type=click.IntRange(min=0), help="Run only this seed.")
+@click.option("--seeds", type=SeedList(), help="Run only these seeds, like 0,2,5-7.")
 @click.option(
     "--set",
     "changes",
@@ -51,31 +53,34 @@ class SeedList(click.ParamType):
 @data_dir_option
 @runs_option
 @click.option("--name", help="Name of the run.  [default: from --smoke and --set, or `default`]")
-@click.option("--fresh", is_flag=True, help="Begin anew; an old run is moved aside.")
+@click.option("--fresh", is_flag=True, help="Start over; an old run is moved aside, not deleted.")
 @click.option("--smoke", is_flag=True, help="Run the recipe's small version, in seconds.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Do seeds, controls, networks of a study and folds in N processes side by side, each with "
-    "one thread on a processor of its own. Results don't depend on N.  [default: one for each "
-    "processor for long runs of dense networks; for others this process, with all processors]",
+    help="Number of worker processes that train in parallel, one thread and one CPU core each. "
+    "Results don't depend on N.  [default: one worker per core for long runs of dense networks; "
+    "for others none, and all cores for this process]",
 )
 @click.option(
     "--executor",
     "executor_name",
     type=click.Choice(["processes", "ray", "serial"]),
-    help="Who does these jobs: processes of this machine; a Ray cluster, whose machines must all "
-    "see the run directory under the same path; or this process, one after the other, whatever "
-    "--jobs would be by default.",
+    help="Where to train: in worker processes of this machine; on a Ray cluster, whose machines "
+    "must all see the run directory under the same path; or in this process, one network at a "
+    "time.",
 )
 @click.option(
     "--ray-address",
     envvar="RAY_ADDRESS",
     show_envvar=True,
-    help="The Ray cluster.  [default: one on this machine, for this run]",
+    help="Address of the Ray cluster.  [default: a cluster on this machine, for this run]",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and stop.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print what is planned and what is done already, and stop."
+)
+@click.option("--open", "opens", is_flag=True, help="Open the page in a browser at the end.")
 @click.pass_obj
 def run(
     invocation: Invocation,
@@ -92,35 +97,44 @@ def run(
     executor_name: str | None,
     ray_address: str | None,
     dry_run: bool,
+    opens: bool,
 ) -> None:
-    """Run a recipe, or go on where it stopped. Prints the run directory as its last line.
+    """Run or resume a recipe.
+
+    At the end it says what was found, and where the page and the file to ship are. Where stdout is
+    no terminal, its last line is the run directory.
 
     \b
     tfticket recipe run lth_digits
     tfticket recipe run lth_mnist --data-dir data --seeds 0-2 --set train.steps=2_000
     tfticket recipe run lth_mnist --data-dir data --seeds 0-4 --jobs 2
     """
-    from tfticket.recipe import catalog, parsing
-    from tfticket.recipe.kind import KINDS
-    from tfticket.recipe.overrides import parse_override
-    from tfticket.recipe.rundir import RunDir
+    from tfticket.recipe import catalog
+    from tfticket.recipe.overrides import apply, parse_override
 
     if seed is not None and seeds is not None:
         raise click.UsageError("Give --seed or --seeds, not both.")
     if executor_name == "serial" and jobs is not None:
-        raise click.UsageError("One process does a run with --executor serial: leave --jobs out.")
+        raise click.UsageError("--executor serial trains in this process: leave --jobs out.")
     path = catalog.find(recipe)
     overrides = [parse_override(text) for text in changes]
+    # Before anything that takes long. Results go to stdout, progress to stderr.
+    title = str(apply(catalog.read_toml(path), overrides).get("title", path.stem))
+    click.echo(title if dry_run else _wrapped(title), err=not dry_run)
+    from tfticket.recipe import parsing
+    from tfticket.recipe.kind import KINDS
+    from tfticket.recipe.rundir import RunDir
+
     chosen = (seed,) if seed is not None else seeds
     loaded = parsing.load(path, overrides=overrides, smoke=smoke, seeds=chosen)
-    if dry_run:
-        _say_plan(loaded, data_dir)
-        return
     run_name = _checked_name(name) if name else _default_name(smoke, changes)
     run_dir = RunDir(runs_root / loaded.name / run_name)
+    if dry_run:
+        _say_plan(loaded, run_dir, data_dir, fresh=fresh)
+        return
     try:
         with interruptible():
-            _run(
+            page = _run(
                 loaded,
                 run_dir,
                 path.read_bytes(),
@@ -131,10 +145,15 @@ def run(
             )
     except KeyboardInterrupt:
         raise InterruptError(
-            f"Finished {KINDS[loaded.kind].unit}s are kept in {run_dir.path}. Go on with:\n"
+            f"Finished {KINDS[loaded.kind].unit}s are kept in {run_dir.path}.\nResume with:\n"
             f"  {invocation.again()}"
         ) from None
-    click.echo(run_dir.path)
+    if opens:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    if not sys.stdout.isatty():  # for `$(tfticket recipe run ... | tail -1)`
+        click.echo(run_dir.path)
 
 
 def _checked_name(name: str) -> str:
@@ -154,14 +173,35 @@ def _default_name(smoke: bool, changes: tuple[str, ...]) -> str:
     return "-".join(parts) or "default"
 
 
-def _say_plan(recipe: Recipe, data_dir: Path | None) -> None:
-    from tfticket.cli.plan import plan_lines
-    from tfticket.cli.quiet import start_tensorflow
+def _say_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh: bool) -> None:
+    from tfticket.cli.plan import done_line, plan_lines
+    from tfticket.recipe.runs import finished_networks
+    from tfticket.recipe.session import extends, is_written
 
-    start_tensorflow()
+    begun = run_dir.recipe_json.is_file()
+    if begun and fresh:
+        click.echo(f"{run_dir.path} will be moved aside.")
+    elif begun:
+        if not extends(run_dir, recipe) and run_dir.complete:
+            click.echo(f"{run_dir.path} is complete: nothing is left to do; --fresh starts over.")
+            return
+        if is_written(run_dir):
+            click.echo(f"{run_dir.path} is running.")
+    done = [] if fresh else finished_networks(run_dir)
+    _load_tensorflow()
     from tfticket.recipe import runner
 
-    click.echo("\n".join(plan_lines(runner.plan(recipe, data_dir))))
+    click.echo(f"Loading data: {recipe.data.name}", err=True)
+    plan = runner.plan(recipe, data_dir, None if fresh else run_dir)
+    click.echo("\n".join([*plan_lines(plan), done_line(plan, run_dir.path, len(done))]))
+
+
+def _load_tensorflow() -> None:
+    """Starts TensorFlow, which takes seconds, and says so."""
+    from tfticket.cli.quiet import start_tensorflow
+
+    click.echo("Loading TensorFlow", err=True)
+    start_tensorflow()
 
 
 def _run(
@@ -173,27 +213,44 @@ def _run(
     data_dir: Path | None,
     fresh: bool,
     make_executor: Callable[[], Executor | Choice],
-) -> None:
-    from tfticket.cli.progress import on_stderr
-    from tfticket.cli.quiet import start_tensorflow
+) -> Path:
+    """Runs or resumes the recipe and says what came of it; returns the page."""
+    from tfticket.cli.outcome import outcome_lines
     from tfticket.recipe.environment import record_start
+    from tfticket.recipe.runs import finished_networks
     from tfticket.recipe.session import writing
-    from tfticket.report import page
-    from tfticket.report.summary import summarize
 
     with writing(run_dir, recipe, toml=toml, fresh=fresh):
         if run_dir.complete:
-            click.echo("The run is complete; --fresh would begin it anew.", err=True)
+            click.echo("The run is complete; --fresh starts over.", err=True)
         else:
             record_start(run_dir, command=("tfticket", *invocation.arguments))
-            start_tensorflow()
+            _load_tensorflow()
+            from tfticket.cli.progress import on_stderr
             from tfticket.recipe import runner
 
             executor = make_executor()
-            with on_stderr() as progress:
+            with on_stderr(finished_networks(run_dir)) as progress:
+                progress.message(f"Loading data: {recipe.data.name}")
                 runner.run(recipe, run_dir, data_dir=data_dir, progress=progress, executor=executor)
-        click.echo(f"Report: {page.render(run_dir.path)}", err=True)
-        click.echo(summarize(run_dir.path).headline, err=True)
+        click.echo("Writing the page", err=True)
+        from tfticket.report import page
+        from tfticket.report.summary import summarize
+
+        written = page.render(run_dir.path)
+        for line in outcome_lines(run_dir, summarize(run_dir.path).headline, written):
+            click.echo(_wrapped(line), err=True)
+    return written
+
+
+def _wrapped(line: str) -> str:
+    """The line, broken between words where stderr is a terminal; a path stays in one piece."""
+    if not sys.stderr.isatty():
+        return line
+    import textwrap
+
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80  # 0: a terminal without a size
+    return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor | Choice:

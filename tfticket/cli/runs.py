@@ -6,22 +6,31 @@ from pathlib import Path
 
 import click
 
-from tfticket.cli.common import json_option, print_columns, print_json, runs_option
+from tfticket.cli.common import (
+    ListByDefault,
+    json_option,
+    print_columns,
+    print_json,
+    runs_option,
+)
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def runs(context: click.Context) -> None:
-    """Look at the runs of a folder. Without a command: list."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_, runs_root=Path("runs"))
+@click.group(cls=ListByDefault)
+def runs() -> None:
+    """List the runs of a folder.
+
+    `tfticket runs` is `tfticket runs list` and takes its options.
+
+    \b
+    tfticket runs --runs elsewhere --json
+    """
 
 
 @runs.command("list")
 @runs_option
 @json_option
-def list_(runs_root: Path, as_json: bool = False) -> None:
-    """List runs: complete, or how many levels are finished.
+def list_(runs_root: Path, as_json: bool) -> None:
+    """List runs: complete, running, or resumable and after how much.
 
     \b
     tfticket runs list --runs runs

@@ -20,6 +20,7 @@ from tfticket.errors import DataError
 _NAME = re.compile(r"(?P<name>\w+)(?:/(?P<config>[\w.\-]+))?(?::(?P<version>\d+\.\d+\.\d+))?")
 _BATCH = 1000
 _ANY_HOST = ("www.tensorflow.org", 443)
+_WITHOUT_DATA = "tfticket recipe run lth_mnist1d"
 
 
 def read(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
@@ -122,10 +123,10 @@ def _unavailable(name: str, data_dir: str | os.PathLike[str] | None, reason: str
     version = parts.get("version", "VERSION")
     places = ", ".join(str(place.absolute()) for place in _places(data_dir))
     return DataError(
-        f"The data set {name!r} must be on disk or be downloadable. Received: no "
-        f"{looked_for}/{version}/dataset_info.json in {places}, and {reason}. Run it once with a "
-        "network, or name the folder that has it (`--data-dir DIR`, or $TFDS_DATA_DIR), or use "
-        "`digits`, which needs neither."
+        f"The data set {name!r} isn't on disk, and {reason}. Looked for {looked_for}/{version}/"
+        f"dataset_info.json in {places}. Run once with a network, or name the folder that has it "
+        f"(--data-dir DIR, or $TFDS_DATA_DIR). What runs right now, without either: "
+        f"{_WITHOUT_DATA}"
     )
 
 

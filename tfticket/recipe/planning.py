@@ -1,10 +1,11 @@
-"""What a run will do, told before it starts."""
+"""Plan a search before it starts: its networks, steps, time and disk space."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from tfticket.state import named_variables, prunable_variables
 
 _BYTES_A_WEIGHT = 4
 _OTHER_BYTES = 3 * 2**20  # the report, the exported files of a small network
+_MOST_TIMED_STEPS = 20  # a chunk of a large network can take minutes
 
 
 def plan(
@@ -116,16 +118,38 @@ def _expected(structure: Structure, dense: Mask, share: float) -> dict[str, int]
     return structure.expand(Mask(kept), dense).counts()
 
 
+class _Stopwatch(keras.callbacks.Callback):
+    """Times the last epoch: its one execution, and what else it takes, such as validation."""
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self._began = time.perf_counter()
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self._execution_began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self.execution = time.perf_counter() - self._execution_began
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self.rest = time.perf_counter() - self._began - self.execution
+
+
 def _seconds_a_step(experiment: Experiment, model: keras.Model) -> float:
-    """Trains two chunks and times the second, which has nothing left to compile."""
+    """Times the second of two short chunks, which has nothing left to compile.
+
+    What comes once a chunk, such as validation, counts as often as it will come.
+    """
     feed = experiment.feed(seed=0)
+    chunk = feed.chunk_steps
+    feed.chunk_steps = model.steps_per_execution = steps = min(chunk, _MOST_TIMED_STEPS)
     arguments = {**feed.fit_arguments(), "validation_data": experiment.validation(), "verbose": 0}
-    ends: list[float] = []
-    clock = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
-    )
-    model.fit(**arguments, epochs=2, callbacks=[clock, ChunkedFit(feed)])
-    return (ends[1] - ends[0]) / feed.chunk_steps
+    watch = _Stopwatch()
+    model.fit(**arguments, epochs=2, callbacks=[watch, ChunkedFit(feed)])
+    return watch.execution / steps + watch.rest / chunk
 
 
 def _size_bytes(model: keras.Model, levels: tuple[PlannedLevel, ...], trials: list[Trial]) -> int:

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on, and to whom."""
+"""The plan of a run, and the listener that hears how it goes on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PlannedLevel:
         level: How often the network will have been pruned; 0 is dense.
         counts: Key to the number of surviving weights.
         prunable: Number of prunable weights of the dense network.
-        exact: Whether the pruner says the counts exactly. Where only the scores decide (all layers
-            compete, or what lives and dies together differs in size) they are what is expected.
+        exact: Whether the counts are exact. Where they depend on the scores (all layers compete, or
+            the units of the structure differ in size) they are expected counts.
     """
 
     level: int
@@ -38,7 +38,7 @@ class PlannedLevel:
 
 
 def worth_timing(steps: int) -> bool:
-    """Whether so many steps take longer than to find out, by a network of its own, how long."""
+    """Whether timing a trial run beforehand is cheaper than the run."""
     return steps >= _TIMED_STEPS
 
 
@@ -56,7 +56,7 @@ class Plan:
         steps_left: Those that are still to do; fewer than the total when a run is resumed.
         seconds: Estimated time for the steps left; None where it can't be told yet.
         size_bytes: Estimated size of the run directory when it is complete.
-        structure: What lives and dies together, as in the recipe.
+        structure: The structure that is pruned, as in the recipe.
     """
 
     title: str
@@ -70,22 +70,29 @@ class Plan:
     size_bytes: int
     structure: str = "unstructured"
 
+    @property
+    def networks(self) -> int:
+        """Number of networks of the whole run."""
+        return sum(map(len, self.branches.values())) * len(self.seeds)
+
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One network of a recipe of the kind `norms`.
+    """One network of a recipe of another kind than `lottery`, or one search.
 
     Attributes:
         branch: Its name.
         seeds: How many times it is trained.
         steps: Optimizer steps of one training.
         searched: Optimizer steps of the search that finds its ticket, if it needs one.
+        networks: Number of networks of one seed: one, or those of a search.
     """
 
     branch: str
     seeds: int
     steps: int
     searched: int = 0
+    networks: int = 1
 
 
 @dataclass(frozen=True)
@@ -114,9 +121,14 @@ class NormsPlan:
     size_bytes: int
     searches: bool = False
 
+    @property
+    def networks(self) -> int:
+        """Number of networks of the whole run."""
+        return sum(cell.seeds * cell.networks for cell in self.cells)
+
 
 class Progress(Protocol):
-    """Who wants to know how a run goes on. All of it is for show: a run never depends on it."""
+    """A listener that hears how a run goes on; a run never depends on it."""
 
     def plan(self, plan: Plan | NormsPlan) -> None:
         """Before the first step."""
@@ -138,14 +150,14 @@ class Progress(Protocol):
         """Anything else worth a line."""
 
     def part(self, name: str) -> Progress:
-        """Who hears of one of several tasks that go on at the same time; it has no plan.
+        """The listener of one of several tasks that run at the same time; it has no plan.
 
         Networks of one part begin and end one after the other.
         """
 
 
 class Silence:
-    """Wants to know nothing."""
+    """A listener that ignores every event."""
 
     def plan(self, plan: Plan | NormsPlan) -> None:
         """See `Progress`."""

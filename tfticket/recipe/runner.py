@@ -20,14 +20,21 @@ from tfticket.recipe.tasks import Place, Task
 from tfticket.recipe.works import Study
 
 
-def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan | NormsPlan:
-    """What a run of the recipe would do from the beginning.
+def plan(
+    recipe: Recipe, data_dir: Path | None = None, run: RunDir | None = None
+) -> Plan | NormsPlan:
+    """Plan a run of the recipe.
+
+    Args:
+        recipe: The recipe.
+        data_dir: Where data sets lie.
+        run: What is finished there isn't to be done; a run from the beginning if None.
 
     Raises:
         TFTicketError: for data or a model that can't be had.
     """
-    nowhere = RunDir(os.devnull)
-    return Study(recipe, load_data(recipe.data, data_dir), data_dir).work.plan(nowhere, timed=True)
+    run = run or RunDir(os.devnull)
+    return Study(recipe, load_data(recipe.data, data_dir), data_dir).work.plan(run, timed=True)
 
 
 def run(
@@ -62,15 +69,17 @@ def run(
         )
     be_deterministic()
     study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
+    progress.message(study.data.description)
     if callable(executor):
         executor = executor(study, run)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
-    progress.message(study.data.description)
     if chosen and isinstance(executor, Processes):
         progress.message(
-            f"{executor.jobs} processes train networks beside one another; with --executor serial "
-            "this one trains them in turn, with the same results."
+            f"{executor.jobs} worker processes train networks in parallel; --executor serial "
+            "trains one at a time, with the same results."
         )
+    if executor.timed:
+        progress.message("Planning the run")  # which times some steps, and waits for compilation
     progress.plan(study.work.plan(run, timed=executor.timed))
     with study.work.opened(run):
         tasks = study.work.tasks()

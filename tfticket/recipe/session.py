@@ -1,17 +1,18 @@
-"""The right to write a run: one process at a time, and only on with the same recipe."""
+"""Open a run for writing: one process at a time, and only with the recipe it was begun with."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tfticket.errors import RunError
+from tfticket.errors import RunError, TFTicketError
 from tfticket.files import TEMPORARY_SUFFIX, remove_leftovers, write_json, write_text
 from tfticket.recipe import parsing
 from tfticket.recipe.kind import KINDS
@@ -21,10 +22,16 @@ from tfticket.recipe.schema import Recipe
 # Keys of a recipe that say what it is about and change no number of a run.
 DESCRIPTIVE = frozenset({"title", "paper", "deviations", "expect"})
 
+# A listing that looks whether a run is being written holds its lock for a moment.
+_PATIENCE_SECONDS = 0.2
+
 
 @contextlib.contextmanager
 def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) -> Iterator[RunDir]:
-    """Creates a run, or takes it up where it stopped, and holds its lock meanwhile.
+    """Creates or resumes a run, and holds its lock meanwhile.
+
+    A new run is removed again when an error that tfticket raises ends the block before anything
+    was finished, and a run that was moved aside for it gets its name back.
 
     More seeds than before, and more levels of an iterative search, extend a run: what is
     finished is kept. A change that moves no number (title, deviations, expectations) is taken over.
@@ -40,12 +47,53 @@ def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) ->
         RunError: when another process writes the run, its recipe differs, the directory holds
             something else, or it can't be written.
     """
+    aside = None
     if fresh and run.recipe_json.is_file():
         with locked(run):
-            _move_aside(run)
+            aside = _move_aside(run)
+    made = [folder for folder in (run.path, *run.path.parents) if not folder.exists()]
     with locked(run):
+        begun = run.recipe_json.is_file()
         prepare(run, recipe, toml)
-        yield run
+        try:
+            yield run
+        except TFTicketError:
+            if not begun:
+                _remove_unused(run, made)
+                if aside is not None and not run.path.exists():
+                    aside.rename(run.path)
+            raise
+
+
+def _remove_unused(run: RunDir, made: Iterable[Path]) -> None:
+    """Removes a run that holds nothing but how it was to begin.
+
+    Args:
+        run: Locked; its recipe was written by the process that asks.
+        made: The folders to remove with it, if nothing else is in them, from the run upwards.
+    """
+    unused = (run.environment, run.recipe_toml, run.recipe_json, run.lock_file)
+    with contextlib.suppress(OSError):  # somebody else uses the folders meanwhile
+        if {path.name for path in run.path.iterdir()} <= {path.name for path in unused}:
+            for path in unused:
+                path.unlink(missing_ok=True)
+            for folder in made:
+                folder.rmdir()
+
+
+def is_written(run: RunDir) -> bool:
+    """Whether a living process holds the lock of a run; looking makes no file."""
+    try:
+        descriptor = os.open(run.lock_file, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 @contextlib.contextmanager
@@ -59,7 +107,7 @@ def locked(run: RunDir) -> Iterator[None]:
     with _explained(run):
         run.path.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_PATIENCE_SECONDS)
         except Timeout as error:
             holder = run.lock_file.read_text(encoding="utf-8").strip() or "not known yet"
             raise RunError(
@@ -109,6 +157,15 @@ def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
         write_json(run.recipe_json, new)
         write_text(run.recipe_toml, toml.decode())
     run.drop_unfinished_rows()
+
+
+def extends(run: RunDir, recipe: Recipe) -> bool:
+    """Whether there is more to do by a recipe than by the one that the run was begun with.
+
+    Raises:
+        RunError: when the recipes differ in another way.
+    """
+    return _extends(run, run.resolved(), parsing.resolve(recipe))
 
 
 def _extends(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from tfticket.export import check_file, latency, read_provenance
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.recipe import runner
+from tfticket.recipe.progress import Silence
 from tfticket.recipe.publish import publish
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.session import writing
@@ -20,19 +21,53 @@ from tfticket.report.page import render
 from tfticket.report.summary import summarize
 
 
-def run_recipe(path, made):
+class Told(Silence):
+    """Remembers the plan, and the networks that ended in each part."""
+
+    def __init__(self, ended=None, name=""):
+        self.ended = [] if ended is None else ended
+        self.name = name
+
+    def plan(self, plan):
+        self.planned = plan
+
+    def end(self, seed, branch, level, summary):
+        self.ended.append((self.name, level))
+
+    def part(self, name):
+        return Told(self.ended, name)
+
+
+def run_recipe(path, made, progress=None):
     directory = RunDir(path)
     with pytest.MonkeyPatch.context() as patch, writing(directory, made, toml=b"# tiny"):
         patch.setattr(latency, "_ROUNDS", 3)  # all files are timed, but not for long
-        runner.run(made, directory)
+        runner.run(made, directory, progress=progress)
     return directory
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    directory = run_recipe(tmp_path_factory.mktemp("edge") / "run", recipe())
+def told():
+    return Told()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, told):
+    directory = run_recipe(tmp_path_factory.mktemp("edge") / "run", recipe(), told)
     render(directory.path)
     return directory
+
+
+def test_progress_is_told_by_structure(run, told):
+    assert told.ended == [
+        ("structure unstructured, seed 0", 0),
+        ("structure unstructured, seed 0", 1),
+        ("structure unstructured, seed 1", 0),
+        ("structure unstructured, seed 1", 1),
+        ("structure channel, seed 0", 1),
+        ("structure channel, seed 1", 1),
+    ]
+    assert told.planned.networks == len(told.ended)
 
 
 @pytest.fixture(scope="module")

@@ -62,8 +62,9 @@ class EdgeWork:
             made = plan_search(experiment, search, trials, model, timed=wanted)
             if made.seconds is not None and made.steps_left:
                 rate = made.seconds / made.steps_left
+            steps = sum(trial.steps for trial in trials)
             cells.append(
-                PlannedCell(f"search {structure}", len(seeds), sum(t.steps for t in trials))
+                PlannedCell(f"search {structure}", len(seeds), steps, networks=len(trials))
             )
             total, left, size = (
                 total + made.steps_total,
@@ -111,8 +112,7 @@ class EdgeWork:
         search, first = run.search(structure), run.search(next(iter(self._searches)))
         if search.path != first.path:
             _share_dense(first, search, seed)
-        progress.message(f"Structure {structure}, seed {seed}:")
-        search_tickets(self._searches[structure], search, progress, seed)
+        search_tickets(self._searches[structure], search, progress.part(task.name), seed)
 
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Makes the files; see `works.Work`."""

@@ -195,8 +195,11 @@ class LotteryWork:
         A file that can't be exported is told of; it doesn't make the networks worth less.
         """
         exporter = Exporter(self._experiment, run, progress)
-        exporter.export()
-        return {"failed_exports": [str(failure) for failure in exporter.failures]}
+        reports = exporter.export()
+        return {
+            "exported": [report.path.name for report in reports],
+            "failed_exports": [str(failure) for failure in exporter.failures],
+        }
 
     @functools.cached_property
     def _tasks(self) -> tuple[Task, ...]:
