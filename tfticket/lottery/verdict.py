@@ -131,7 +131,7 @@ def seeds_needed(comparison: Comparison, *, margin: float = 0.002) -> int | None
     log_mean = math.log(speedup.mean)
     timed = (log_mean - half >= 0) | (log_mean + half < 0)
     settled = worse | (as_accurate & timed)
-    return int(n[settled.argmax()]) if settled.any() else None
+    return int(n[settled][0]) if settled.any() else None
 
 
 def judge(
