@@ -44,7 +44,7 @@ def checked(name: str, source: Source) -> Source:
         if split is not None and split.y.max() >= len(class_names):
             raise DataError(
                 f"Labels of `{name}` must be below its number of classes, {len(class_names)}. "
-                f"Received: the {part} label {split.y.max()} at example {int(split.y.argmax())}."
+                f"Received: the {part} label {split.y.max()} at example {int(np.argmax(split.y))}."
             )
     return dataclasses.replace(source, train=train, test=test, class_names=class_names)
 

@@ -275,7 +275,7 @@ def seeds_needed(
         ahead = _shown_above(twin.gain, 0.0, n, alpha / 2)
         wins &= ahead | _shown_above(twin.speedup, 1.0, n, alpha / 2)
     settled = worse | (matching & (wins | _shown_below(speedup, latest, n, alpha)))
-    return int(n[settled.argmax()]) if settled.any() else None
+    return int(n[settled][0]) if settled.any() else None
 
 
 def smallest_winning(verdicts: Iterable[LevelVerdict]) -> LevelVerdict | None:

@@ -39,7 +39,7 @@ def check_inputs(x: np.ndarray, labels: np.ndarray, *, folds: int, model: keras.
         if not finite.all():
             raise DataError(
                 "`x` must be finite: one NaN makes NaN of all weights. Received: NaN or infinity "
-                f"in example {start + int(finite.argmin())}. Remove or mend such examples."
+                f"in example {start + int(np.argmin(finite))}. Remove or mend such examples."
             )
     _check_shape(x, model)
 

@@ -132,7 +132,7 @@ def _calibrated(probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarra
     # Every so-many-th example: three numbers don't need a million of them, and none is drawn.
     part = slice(None, None, -(-len(labels) // _FITTED_ON))
     likelihood = matrix[:, labels[part]].T
-    best, rate = (-np.inf, 0.0, 1.0, 0.0), 1 - np.diag(matrix).mean()
+    best, rate = (-np.inf, 0.0, 1.0, 0.0), 1 - float(np.diag(matrix).mean())
     for learned in _LEARNED:
         if np.linalg.cond(_mixing(matrix, learned)) > _LARGEST_CONDITION:
             continue

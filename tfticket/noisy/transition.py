@@ -167,10 +167,11 @@ def _checked(matrix: ArrayLike) -> np.ndarray:
             "A transition matrix must have the shape (k, k) with k at least 2. Received: "
             f"{array.shape}."
         )
-    if not np.isfinite(array).all() or array.min() < -_TOLERANCE:
+    lowest, highest = np.min(array), np.max(array)
+    if not np.isfinite(array).all() or lowest < -_TOLERANCE:
         raise DataError(
             "A transition matrix must hold probabilities. Received: entries from "
-            f"{array.min()} to {array.max()}."
+            f"{lowest} to {highest}."
         )
     sums = array.sum(axis=1)
     if np.abs(sums - 1).max() > _TOLERANCE:

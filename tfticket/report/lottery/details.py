@@ -45,7 +45,7 @@ def layer_table(level: LevelAnatomy) -> Table:
             (
                 Cell(key),
                 Cell(words.TIMES.join(str(side) for side in kept.shape)),
-                Cell(words.number(kept.sum())),
+                Cell(words.number(int(kept.sum()))),
                 Cell(words.percent(float(kept.mean()))),
                 Cell(words.number(dead.units)),
                 Cell(words.number(dead.dead_in)),
