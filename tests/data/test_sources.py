@@ -1,3 +1,5 @@
+import hashlib
+import random
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,37 @@ def test_digits():
     assert digits.train.x.dtype == np.uint8
     assert (digits.train.x.min(), digits.train.x.max()) == (0, digits.max_value)
     assert digits.test is None
+
+
+def test_mnist1d_is_the_same_data_each_time_and_leaves_no_trace():
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+    before = (np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002
+    source = sources.read_mnist1d()
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before  # noqa: NPY002
+    assert source.train.x.shape == (4000, 40)
+    assert source.test.x.shape == (1000, 40)
+    assert np.bincount(source.train.y).min() > 350
+    assert float(source.train.x.mean()) == pytest.approx(0, abs=0.02)
+    assert float(source.train.x.std()) == pytest.approx(1, abs=0.02)
+    # To four decimals, since the last bits are up to the machine.
+    sha = hashlib.sha256()
+    for split in (source.train, source.test):
+        sha.update(np.round(split.x * 1e4).astype("<i4").tobytes())
+        sha.update(split.y.astype("<i4").tobytes())
+    assert sha.hexdigest() == "9f46c29db3de8beab1d5053e375773b9c8849347eaf85f0c1ee3164de0c438ba"
+
+
+def test_mnist1d_is_never_downloaded(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("MNIST-1D is generated, not fetched")
+
+    monkeypatch.setattr("mnist1d.data.get_dataset", refuse)
+    monkeypatch.setattr("requests.get", refuse)
+    data = load("mnist1d", validation=500)
+    assert (len(data.train), len(data.validation), len(data.test)) == (3500, 500, 1000)
+    assert (float(data.scale), float(data.offset)) == (1.0, 0.0), "taken as they are"
+    assert data.num_classes == 10
 
 
 X, Y = np.arange(24.0).reshape(6, 4), np.array([0, 1] * 3)

@@ -182,3 +182,12 @@ def test_a_damaged_file_is_named(tmp_path, name):
     run = RunDir(tmp_path)
     with pytest.raises(RunError, match=f"{name}` is damaged"):
         run.resolved() if name == "recipe.json" else run.environment_facts()
+
+
+def test_a_look_is_noted_when_there_are_other_seeds_to_look_at(tmp_path):
+    run = RunDir(tmp_path)
+    run.note_look([0])  # one seed gives no verdict
+    assert run.environment_facts().get("looks") is None
+    for seeds in ([0, 1], [1, 0], [0, 1, 2], [0, 1, 2]):
+        run.note_look(seeds)
+    assert run.environment_facts()["looks"] == [[0, 1], [0, 1, 2]]

@@ -1,0 +1,23 @@
+"""The examples in docstrings give what they say."""
+
+import doctest
+import importlib
+
+import pytest
+
+EXAMPLES = (
+    "tfticket.held",
+    "tfticket.lottery.comparison",
+    "tfticket.lottery.measure",
+    "tfticket.lottery.speed",
+    "tfticket.lottery.verdict",
+    "tfticket.recipe.lottery_schema",
+    "tfticket.schedules",
+)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_run(name):
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0
