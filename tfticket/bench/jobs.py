@@ -77,7 +77,7 @@ def study(data: str, *, seeds: int, levels: int, steps: int) -> Study:
             "lottery": {"levels": levels},
         }
     )
-    return Study(recipe, load_data(recipe.data))
+    return Study(recipe, load_data(recipe))
 
 
 def _processor_seconds() -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfticket.data import DataSet
@@ -27,7 +28,7 @@ def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan | NormsPlan:
         TFTicketError: for data or a model that can't be had.
     """
     nowhere = RunDir(os.devnull)
-    return Study(recipe, load_data(recipe.data, data_dir), data_dir).work.plan(nowhere, timed=True)
+    return Study(recipe, load_data(recipe, data_dir), data_dir).work.plan(nowhere, timed=True)
 
 
 def run(
@@ -61,11 +62,12 @@ def run(
             "out."
         )
     be_deterministic()
-    study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
+    study = Study(recipe, load_data(recipe, data_dir), data_dir)
     if callable(executor):
         executor = executor(study, run)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
     progress.message(study.data.description)
+    progress.message(study.data.feeding)
     if chosen and isinstance(executor, Processes):
         progress.message(
             f"{executor.jobs} processes train networks beside one another; with --executor serial "
@@ -109,5 +111,9 @@ def facts(data: DataSet) -> dict[str, Any]:
             "test": len(data.test),
             "input_shape": list(data.input_shape),
             "num_classes": data.num_classes,
+            "normalize": data.normalize,
+            "feeding": data.feeding,
+            "scale": np.ravel(data.scale).tolist(),
+            "offset": np.ravel(data.offset).tolist(),
         },
     }

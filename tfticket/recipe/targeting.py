@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tfticket import data
 from tfticket.errors import ExportError, RunError
@@ -13,6 +14,7 @@ from tfticket.export.result import Format, Preprocessing
 from tfticket.export.targets import TargetName
 from tfticket.lottery.ticket import Ticket
 from tfticket.models import load_file
+from tfticket.recipe.building import check_model, example_shape
 from tfticket.recipe.exporting import CALIBRATION_EXAMPLES, CHECK_EXAMPLES, opened
 from tfticket.recipe.progress import Progress, Silence
 
@@ -103,7 +105,7 @@ def export_file(
     *,
     ticket_path: Path | None = None,
     data_name: str | None = None,
-    normalize: str = "unit",
+    normalize: str = "none",
     formats: Sequence[Format] | None = None,
     margin: float = 0.005,
     data_dir: Path | None = None,
@@ -118,31 +120,38 @@ def export_file(
         ticket_path: The ticket that it was trained with, whose zeros it must have.
         data_name: A data set to calibrate and to check with, as for recipes. Without one nothing is
             int8, and files are checked on random numbers.
-        normalize: How the model was fed in training: `unit` or `standard`.
+        normalize: How the model was fed in training: `none` (with the numbers of the data set),
+            `unit` or `standard`.
         formats: What to try instead of all that the target allows.
         margin: Accuracy that a format may cost.
         data_dir: Where data sets lie.
         progress: Is told about each file.
 
     Raises:
-        ModelError: when the model can't be loaded, or doesn't fit the data.
+        ModelError: when the model can't be loaded, doesn't fit the data, or takes whole numbers
+            and would get fractions.
         TicketError: when the ticket can't be read.
         DataError: when the data can't be had.
         ExportError: when no file passed.
     """
     progress = progress or Silence()
     calibration = check_on = preprocessing = None
-    shape = classes = None
+    provenance: dict[str, Any] = {"model": model_path.name, "data": data_name}
+    model = load_file(model_path)
     if data_name is not None:
-        found = data.load(data_name, data_dir=data_dir, normalize=normalize)
+        found = data.load(
+            data_name, data_dir=data_dir, normalize=normalize, input_shape=example_shape(model)
+        )
         if found.regression:
             raise ExportError(f"The data must have classes. Received: {data_name}.")
-        shape, classes = found.input_shape, found.num_classes
+        check_model(model_path, model, found)
+        for line in (found.description, found.feeding):
+            progress.message(line)
+        provenance["inputs"] = found.feeding
         calibration = found.inputs(found.train, CALIBRATION_EXAMPLES)
         few = found.validation.y[:CHECK_EXAMPLES]
         check_on = (found.inputs(found.validation, CHECK_EXAMPLES), few)
         preprocessing = Preprocessing.of(found.scale, found.offset)
-    model = load_file(model_path, shape, classes)
     ticket = None if ticket_path is None else Ticket.load(ticket_path)
     return export(
         model if ticket is None else ticket,
@@ -153,7 +162,7 @@ def export_file(
         calibration=calibration,
         check_on=check_on,
         preprocessing=preprocessing,
-        provenance={"model": model_path.name, "data": data_name},
+        provenance=provenance,
         margin=margin,
         tell=progress.message,
     )
