@@ -117,7 +117,7 @@ def _fill_normalize(raw: dict[str, Any]) -> None:
     data, model = raw.get("data"), raw.get("model")
     if not isinstance(data, dict) or data.get("normalize", "auto") != "auto":
         return
-    if isinstance(model, dict) and "file" in model:
+    if isinstance(model, dict) and model.get("file") is not None:
         data["normalize"] = "none"
     elif not str(data.get("name")).startswith("npz:"):
         data["normalize"] = "unit"
