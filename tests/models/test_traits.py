@@ -80,6 +80,8 @@ def test_ids_are_whole_numbers():
     inner = keras.Sequential([keras.layers.Embedding(9, 3), keras.layers.Flatten()])
     inner(np.zeros((1, 5)))
     assert "Embedding" in takes_whole_numbers(inner)
+    nested = keras.Sequential([keras.Input((5,)), _embedded("float32"), keras.layers.Dense(2)])
+    assert takes_whole_numbers(nested) == "the layer words, Embedding"
     assert takes_whole_numbers(_embedded("float32", keras.layers.Rescaling(10.0))) is None
     dense = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
     assert takes_whole_numbers(dense) is None

@@ -80,11 +80,13 @@ def takes_whole_numbers(model: keras.Model) -> str | None:
     (given,) = model.inputs
     if keras.backend.is_int_dtype(given.dtype):
         return f"an input of type {given.dtype}"
-    for layer in _layers(model):
+    for layer in model.layers:
         inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
-        reads = any(x is given for node in layer._inbound_nodes for x in node.input_tensors)
-        if reads and isinstance(inner, _BY_IDS):
-            return f"the layer {layer.name}, {type(inner).__name__}"
+        if any(x is given for node in layer._inbound_nodes for x in node.input_tensors):
+            if isinstance(inner, _BY_IDS):
+                return f"the layer {layer.name}, {type(inner).__name__}"
+            if isinstance(inner, keras.Model) and (needs := takes_whole_numbers(inner)):
+                return needs
     return None
 
 

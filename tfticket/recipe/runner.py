@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.recipe.building import be_deterministic, load_data
+from tfticket.recipe.chance import ChanceWatch
 from tfticket.recipe.executors import Choice, Executor, Processes, Serial
 from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
 from tfticket.recipe.rundir import RunDir
@@ -53,7 +54,7 @@ def run(
     Raises:
         TFTicketError: for whatever can't be done; what was finished is kept.
     """
-    progress, executor = progress or Silence(), executor or Serial()
+    executor = executor or Serial()
     chosen = callable(executor)
     if recipe.train.distribute != "none" and not (chosen or isinstance(executor, Serial)):
         raise RunError(
@@ -63,6 +64,7 @@ def run(
         )
     be_deterministic()
     study = Study(recipe, load_data(recipe, data_dir), data_dir)
+    progress = ChanceWatch(progress or Silence(), study.data)
     if callable(executor):
         executor = executor(study, run)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
@@ -111,9 +113,15 @@ def facts(data: DataSet) -> dict[str, Any]:
             "test": len(data.test),
             "input_shape": list(data.input_shape),
             "num_classes": data.num_classes,
+            "most_common": None if data.regression else _most_common(data.test.y),
             "normalize": data.normalize,
             "feeding": data.feeding,
             "scale": np.ravel(data.scale).tolist(),
             "offset": np.ravel(data.offset).tolist(),
         },
     }
+
+
+def _most_common(labels: np.ndarray) -> float:
+    """The share of the most common label."""
+    return float(np.bincount(labels).max() / len(labels))
