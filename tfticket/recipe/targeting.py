@@ -17,7 +17,9 @@ from tfticket.models import load_file
 from tfticket.recipe.building import check_model, example_shape
 from tfticket.recipe.exporting import CALIBRATION_EXAMPLES, CHECK_EXAMPLES, opened
 from tfticket.recipe.progress import Progress, Silence
+from tfticket.recipe.rundir import RunDir
 
+_MODEL = re.compile(r"seed_(\d+)_level_(\d+)\.keras")
 _TICKET = re.compile(r"seed_(?P<seed>\d+)/(?P<branch>[^/]+)/level_(?P<level>\d+)\.npz$")
 
 
@@ -105,7 +107,7 @@ def export_file(
     *,
     ticket_path: Path | None = None,
     data_name: str | None = None,
-    normalize: str = "none",
+    normalize: str | None = None,
     formats: Sequence[Format] | None = None,
     margin: float = 0.005,
     data_dir: Path | None = None,
@@ -121,7 +123,8 @@ def export_file(
         data_name: A data set to calibrate and to check with, as for recipes. Without one nothing is
             int8, and files are checked on random numbers.
         normalize: How the model was fed in training: `none` (with the numbers of the data set),
-            `unit` or `standard`.
+            `unit` or `standard`. None for `none`, unless the model lies among the `models` of a
+            run, whose recipe says it then.
         formats: What to try instead of all that the target allows.
         margin: Accuracy that a format may cost.
         data_dir: Where data sets lie.
@@ -140,7 +143,10 @@ def export_file(
     model = load_file(model_path)
     if data_name is not None:
         found = data.load(
-            data_name, data_dir=data_dir, normalize=normalize, input_shape=example_shape(model)
+            data_name,
+            data_dir=data_dir,
+            normalize=normalize or _trained_with(model_path),
+            input_shape=example_shape(model),
         )
         if found.regression:
             raise ExportError(f"The data must have classes. Received: {data_name}.")
@@ -166,3 +172,14 @@ def export_file(
         margin=margin,
         tell=progress.message,
     )
+
+
+def _trained_with(model_path: Path) -> str:
+    """How a model was fed; what is in no run is taken to need the numbers of the data set."""
+    run = RunDir(model_path.absolute().parents[1])
+    seed_and_level = _MODEL.fullmatch(model_path.name)
+    if seed_and_level is None or model_path.absolute() != run.model(
+        *map(int, seed_and_level.groups())
+    ):
+        return "none"
+    return run.recipe().data.normalize if run.recipe_json.is_file() else "none"
