@@ -36,8 +36,8 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
 @click.option(
     "--normalize",
     type=click.Choice(["none", "unit", "standard"]),
-    help="How a .keras model was fed: with the numbers in DATA, scaled to [0, 1], or standardized.  "
-    "[default: none; for a model of a run, as its recipe says]",
+    help="How a .keras model was fed: with the numbers in DATA, scaled to [0, 1], or "
+    "standardized.  [default: none; for a model of a run, as its recipe says]",
 )
 @click.option(
     "--ticket",
