@@ -20,7 +20,7 @@ def with_accuracies(path, wrong):
     ]
     (path / "metrics.csv").write_text(to_csv(rows))
     environment = json.loads((path / "environment.json").read_text())
-    environment["data"] |= {"test": 1000, "most_common": 0.1, "feeding": "Inputs are scaled."}
+    environment["data"] |= {"test": 1000, "most_common": 0.1}
     (path / "environment.json").write_text(json.dumps(environment))
     return path
 
@@ -32,7 +32,6 @@ def test_a_page_names_the_networks_at_chance_level(tmp_path):
     assert "10.0" in note
     text = page.render(path).read_text(encoding="utf-8")
     assert note.partition(" Such")[0] in text
-    assert "Inputs are scaled" in text
 
 
 def test_a_page_without_such_networks_says_nothing(tmp_path):

@@ -77,7 +77,7 @@ def study(data: str, *, seeds: int, levels: int, steps: int) -> Study:
             "lottery": {"levels": levels},
         }
     )
-    return Study(recipe, load_data(recipe))
+    return Study(recipe, load_data(recipe.data))
 
 
 def _processor_seconds() -> float:

@@ -105,7 +105,7 @@ def subject_of(data: str, labels: Path | None, data_dir: Path | None, limit: int
     from tfticket.audit import Subject
 
     subject = Subject.load(data, labels=labels, data_dir=data_dir, limit=limit)
-    click.echo(f"{subject.data.description} {subject.data.feeding}", err=True)
+    click.echo(subject.data.description, err=True)
     return subject
 
 

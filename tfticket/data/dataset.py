@@ -60,7 +60,7 @@ class DataSet:
         fingerprint: SHA-256 over the source's arrays and how they were split and normalized: equal
             fingerprints mean equal numbers.
         normalize: What is done to inputs: `none`, `unit` or `standard`.
-        feeding: The same in a sentence, with what inputs are.
+        feeding: The same in a sentence, with what inputs are; it is part of `description` too.
     """
 
     name: str

@@ -13,7 +13,7 @@ from tfticket import data, models
 from tfticket.data import DataSet
 from tfticket.errors import ModelError
 from tfticket.recipe.rates import learning_rate
-from tfticket.recipe.schema import Recipe, Train
+from tfticket.recipe.schema import Data, Train
 from tfticket.recipe.training import LearningRate
 
 _OPTIMIZERS = {
@@ -24,21 +24,29 @@ _OPTIMIZERS = {
 }
 
 
-def load_data(recipe: Recipe, data_dir: Path | None = None) -> DataSet:
+def load_data(
+    table: Data, data_dir: Path | None = None, *, model_file: str | None = None
+) -> DataSet:
     """The data of a recipe; the split doesn't depend on the recipe's seeds.
+
+    Args:
+        table: The table of the recipe.
+        data_dir: Where data sets lie.
+        model_file: The recipe's model, where it is a `.keras` file: examples get the form that it
+            takes.
 
     Raises:
         DataError: when the data can't be found or used.
-        ModelError: when the recipe's model is a file that can't be loaded.
+        ModelError: when the file can't be loaded.
     """
-    table, file = recipe.data, getattr(recipe.model, "file", None)
+    model = None if model_file is None else models.load_file(model_file)
     return data.load(
         table.name,
         data_dir=data_dir,
         validation=table.validation,
         normalize=table.normalize,
         limit=table.limit,
-        input_shape=None if file is None else example_shape(models.load_file(file)),
+        input_shape=None if model is None else example_shape(model),
     )
 
 

@@ -107,7 +107,6 @@ def _network(experiment: Experiment, run: RunDir, structure: str, seed: int, lev
             "level": level,
             "ticket_sha256": ticket.sha256,
             "classes": list(experiment.data.class_names),
-            "inputs": experiment.data.feeding,
         },
     )
 

@@ -57,7 +57,7 @@ class Experiment:
         Raises:
             DataError: when the data can't be found or used.
         """
-        return cls(recipe, load_data(recipe, data_dir))
+        return cls(recipe, load_data(recipe.data, data_dir, model_file=recipe.model.file))
 
     def model(self, seed: int) -> keras.Model:
         """A compiled network in the initial state that belongs to the seed.

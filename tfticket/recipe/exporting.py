@@ -220,7 +220,6 @@ class Exporter:
             "level": ticket.level,
             "ticket_sha256": ticket.sha256,
             "classes": list(self.experiment.data.class_names),
-            "inputs": self.experiment.data.feeding,
         }
 
     def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:

@@ -46,7 +46,7 @@ class NoisyExperiment:
         Raises:
             DataError: when the data can't be found or used.
         """
-        loaded = load_data(recipe, data_dir)
+        loaded = load_data(recipe.data, data_dir)
         return cls(recipe, loaded, foreign_data(recipe.noise, loaded, data_dir))
 
     def corruption(self, seed: int, noise: Noise) -> Corruption:

@@ -45,7 +45,7 @@ class NormsExperiment:
         Raises:
             DataError: when the data can't be found or used.
         """
-        return cls(recipe, load_data(recipe, data_dir))
+        return cls(recipe, load_data(recipe.data, data_dir))
 
     def model(self, seed: int, cell: Cell) -> keras.Model:
         """A compiled network in the initial state that belongs to the seed.

@@ -29,7 +29,7 @@ def plan(recipe: Recipe, data_dir: Path | None = None) -> Plan | NormsPlan:
         TFTicketError: for data or a model that can't be had.
     """
     nowhere = RunDir(os.devnull)
-    return Study(recipe, load_data(recipe, data_dir), data_dir).work.plan(nowhere, timed=True)
+    return _study(recipe, data_dir).work.plan(nowhere, timed=True)
 
 
 def run(
@@ -63,13 +63,12 @@ def run(
             "out."
         )
     be_deterministic()
-    study = Study(recipe, load_data(recipe, data_dir), data_dir)
+    study = _study(recipe, data_dir)
     progress = ChanceWatch(progress or Silence(), study.data)
     if callable(executor):
         executor = executor(study, run)
     run.update_environment({**facts(study.data), "execution": executor.facts()})
     progress.message(study.data.description)
-    progress.message(study.data.feeding)
     if chosen and isinstance(executor, Processes):
         progress.message(
             f"{executor.jobs} processes train networks beside one another; with --executor serial "
@@ -89,6 +88,11 @@ def run(
         run.note_look(recipe.seeds)
         outcome = study.work.finish(run, progress)
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
+
+
+def _study(recipe: Recipe, data_dir: Path | None) -> Study:
+    file = getattr(recipe.model, "file", None)  # not all kinds have models from files
+    return Study(recipe, load_data(recipe.data, data_dir, model_file=file), data_dir)
 
 
 def _sort_rows(run: RunDir, tasks: Sequence[Task]) -> None:

@@ -151,8 +151,7 @@ def export_file(
         if found.regression:
             raise ExportError(f"The data must have classes. Received: {data_name}.")
         check_model(model_path, model, found)
-        for line in (found.description, found.feeding):
-            progress.message(line)
+        progress.message(found.description)
         provenance["inputs"] = found.feeding
         calibration = found.inputs(found.train, CALIBRATION_EXAMPLES)
         few = found.validation.y[:CHECK_EXAMPLES]

@@ -20,7 +20,7 @@ def known(found: Facts) -> Facts:
 
 
 def data(files: RunFiles) -> str:
-    """Name, numbers of examples, description, and what inputs are and what is done to them."""
+    """Name, numbers of examples, description."""
     table, found = files.table("data"), files.environment.get("data") or {}
     counts = [
         f"{words.number(found[name])} {name}"
@@ -32,7 +32,6 @@ def data(files: RunFiles) -> str:
         for part in (
             ", ".join([str(table.get("name", "")), *counts]),
             str(found.get("description", "")).rstrip("."),
-            str(found.get("feeding", "")).rstrip("."),
         )
         if part
     )
