@@ -13,7 +13,7 @@ _MOST_NAMED = 8
 
 
 def chance_note(files: RunFiles) -> str:
-    """Names the networks that aren't shown to be better than chance; empty where none are.
+    """Names the networks that are at chance level; empty where none are.
 
     Args:
         files: The run; one that doesn't say how common its most common label is gives nothing.

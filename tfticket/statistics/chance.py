@@ -49,16 +49,17 @@ def chance_warning(accuracy: float, labels: np.ndarray, *, of: str) -> str | Non
         of: What has the accuracy, with the beginning of the sentence: `The dense network`.
 
     Example:
-        >>> chance_warning(0.11, np.arange(1000) % 10, of="The model")
-        'The model is right on 11.0 % of 1,000 examples, and 10.0 % have the most common label: ...'
+        >>> chance_warning(0.11, np.arange(1000) % 10, of="The model")[:50]
+        'The model is right on 11.0 % of 1,000 examples, ha'
     """
     _, counts = np.unique(labels, return_counts=True)
     shares = counts / counts.sum()
     if not at_chance(accuracy, shares, len(labels)):
         return None
+    more = "hardly" if accuracy > shares.max() else "not"
     return (
-        f"{of} is right on {100 * accuracy:.1f} % of {len(labels):,} examples, and "
-        f"{100 * shares.max():.1f} % have the most common label: it isn't shown to be better than "
-        "chance. It may be fed in another way than it was trained, or the labels mean something "
-        "else, or it hasn't learned."
+        f"{of} is right on {100 * accuracy:.1f} % of {len(labels):,} examples, {more} more than "
+        f"the {100 * shares.max():.1f} % that have the most common label: chance level. It may be "
+        "fed in another way than it was trained, or the labels mean something else, or it hasn't "
+        "learned."
     )
