@@ -53,6 +53,7 @@ def model(exported_network, tmp_path_factory):
 def test_a_model_file_becomes_the_best_file_for_a_target(model, capsys):
     keras_file, ticket_file = model
     arguments = ["export", str(keras_file), "--data", "digits", "--margin", "0.03"]
+    arguments += ["--normalize", "unit"]
     assert main([*arguments, "--target", "smallest", "--ticket", str(ticket_file)]) == 0
     told = capsys.readouterr()
     written = keras_file.with_suffix(".smallest.tflite")
@@ -75,6 +76,7 @@ def test_micro_writes_c_files_too_and_json_tells_all_that_was_tried(model, capsy
     keras_file, _ = model
     output = keras_file.with_name("micro.tflite")
     arguments = ["export", str(keras_file), "--data", "digits", "--margin", "0.03", "--json"]
+    arguments += ["--normalize", "unit"]
     assert main([*arguments, "--target", "micro", "-o", str(output)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["format"] for row in told["tried"]] == ["fp32", "int8"]

@@ -1,9 +1,10 @@
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfticket.errors import ModelError
-from tfticket.models import build, gives_probabilities, jit_choice
+from tfticket.models import build, gives_probabilities, jit_choice, takes_whole_numbers
 from tfticket.sparsity import sparsify
 
 layers = keras.layers
@@ -63,3 +64,24 @@ def test_gives_probabilities(last, expected):
 def test_gives_probabilities_through_masks():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(3, activation="softmax", name="d")])
     assert gives_probabilities(sparsify(model))
+
+
+def _embedded(dtype, *before):
+    given = x = keras.Input((5,), dtype=dtype)
+    for layer in before:
+        x = layer(x)
+    x = keras.layers.Embedding(9, 3, name="words")(x)
+    return keras.Model(given, keras.layers.Flatten()(x))
+
+
+def test_ids_are_whole_numbers():
+    assert takes_whole_numbers(_embedded("int64")) == "an input of type int64"
+    assert takes_whole_numbers(_embedded("float32")) == "the layer words, Embedding"
+    inner = keras.Sequential([keras.layers.Embedding(9, 3), keras.layers.Flatten()])
+    inner(np.zeros((1, 5)))
+    assert "Embedding" in takes_whole_numbers(inner)
+    nested = keras.Sequential([keras.Input((5,)), _embedded("float32"), keras.layers.Dense(2)])
+    assert takes_whole_numbers(nested) == "the layer words, Embedding"
+    assert takes_whole_numbers(_embedded("float32", keras.layers.Rescaling(10.0))) is None
+    dense = keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)])
+    assert takes_whole_numbers(dense) is None

@@ -144,6 +144,8 @@ def test_a_run_says_where_and_with_what_it_was_made(undisturbed):
     ticket = Ticket.load(run.ticket(0, "ticket", 1))
     assert ticket.provenance["data_fingerprint"] == data["fingerprint"]
     assert told.calls[0] == ("message", data["description"])
+    assert data["description"].endswith(data["feeding"])
+    assert (data["normalize"], data["scale"], data["offset"]) == ("unit", [1 / 16], [0.0])
 
 
 class Command:

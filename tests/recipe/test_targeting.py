@@ -62,6 +62,22 @@ def test_a_model_file_is_exported_without_data_too(tmp_path):
     assert read_provenance(made.report.path)["provenance"] == {"data": None, "model": "net.keras"}
 
 
+def test_a_model_of_a_run_is_fed_as_in_the_run(run, tmp_path):
+    experiment = Experiment.load(recipe(*CHANGES))
+    path = save_keras(experiment.model(0), run.model(0, 1))
+    name = experiment.data.name
+    options = {"data_name": name, "formats": ["fp32"], "margin": 0.9}
+    about = read_provenance(
+        export_file(path, tmp_path / "a.tflite", "smallest", **options).report.path
+    )
+    assert about["feeding"]["scale"] == [float(experiment.data.scale)] == [1 / 16]
+    told = export_file(path, tmp_path / "a.tflite", "smallest", normalize="none", **options)
+    assert read_provenance(told.report.path)["feeding"]["scale"] == [1.0]
+    elsewhere = save_keras(experiment.model(0), tmp_path / path.name)
+    told = export_file(elsewhere, tmp_path / "b.tflite", "smallest", **options)
+    assert read_provenance(told.report.path)["feeding"]["scale"] == [1.0]
+
+
 def test_a_model_must_fit_the_data(tmp_path):
     path = save_keras(mlp(), tmp_path / "net.keras")
     with pytest.raises(ModelError, match=r"digits|shape"):

@@ -110,8 +110,5 @@ class Subject:
         return Subject(self.data, made.given, made)
 
     def inputs(self) -> np.ndarray:
-        """What a network sees, float32, shape (n, *input_shape)."""
-        scaled = self.data.train.x.astype(np.float32)
-        scaled *= self.data.scale
-        scaled += self.data.offset
-        return scaled
+        """What a network sees, shape (n, *input_shape)."""
+        return self.data.inputs(self.data.train)

@@ -35,10 +35,9 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
 @click.option("--data", "data_name", help="Data for a .keras or .tflite file, as in recipes.")
 @click.option(
     "--normalize",
-    type=click.Choice(["unit", "standard"]),
-    default="unit",
-    show_default=True,
-    help="How a .keras model was fed.",
+    type=click.Choice(["none", "unit", "standard"]),
+    help="How a .keras model was fed: with the numbers in DATA, scaled to [0, 1], or "
+    "standardized.  [default: none; for a model of a run, as its recipe says]",
 )
 @click.option(
     "--ticket",
@@ -69,7 +68,7 @@ def export(source: Path, only_check: bool, **options: Any) -> None:
     \b
     tfticket export runs/lth_digits/default --level 10 --format int8
     tfticket export runs/lth_digits/default --target micro
-    tfticket export net.keras --target smallest --data mnist -o net.tflite
+    tfticket export net.keras --target smallest --data mnist --normalize unit -o net.tflite
     tfticket export --check net.tflite
     """
     if only_check:

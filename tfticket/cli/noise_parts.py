@@ -104,7 +104,9 @@ def subject_of(data: str, labels: Path | None, data_dir: Path | None, limit: int
     start_tensorflow()
     from tfticket.audit import Subject
 
-    return Subject.load(data, labels=labels, data_dir=data_dir, limit=limit)
+    subject = Subject.load(data, labels=labels, data_dir=data_dir, limit=limit)
+    click.echo(subject.data.description, err=True)
+    return subject
 
 
 def run_audit(

@@ -17,7 +17,7 @@ import platformdirs
 from tfticket.data.dataset import Source, Split
 
 _HEADER = "source.json"
-_FORMAT = 1  # raise it when what is stored changes its meaning
+_FORMAT = 2  # raise it when what is stored changes its meaning
 
 
 def folder() -> Path:
@@ -55,28 +55,37 @@ def _load(entry: Path) -> Source | None:
     try:
         header = json.loads((entry / _HEADER).read_text())
         train, test = (
-            Split(*(np.load(entry / f"{part}_{a}.npy", mmap_mode="r") for a in "xy"))
-            if part in header["parts"]
+            Split(*(np.load(entry / f"{part}_{a}.npy", mmap_mode="r") for a in names))
+            if (names := header["parts"].get(part))
             else None
             for part in ("train", "test")
         )
         rest = {**header["rest"], "class_names": tuple(header["rest"]["class_names"])}
         return None if train is None else Source(train, test, **rest)
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         return None
+
+
+def _arrays(split: Split) -> dict[str, np.ndarray]:
+    every = {"x": split.x, "y": split.y, "files": split.files}
+    return {name: array for name, array in every.items() if array is not None}
 
 
 def _save(entry: Path, source: Source) -> Source | None:
     parts = {"train": source.train, "test": source.test}
     splits = {part: split for part, split in parts.items() if split is not None}
     rest = ("description", "class_names", "max_value")
-    header = {"parts": list(splits), "rest": {key: getattr(source, key) for key in rest}}
+    arrays = {part: _arrays(split) for part, split in splits.items()}
+    header = {
+        "parts": {part: list(each) for part, each in arrays.items()},
+        "rest": {key: getattr(source, key) for key in rest},
+    }
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}-", dir=entry.parent))
-        for part, split in splits.items():
-            for name, array in (("x", split.x), ("y", split.y)):
+        for part, each in arrays.items():
+            for name, array in each.items():
                 with (temporary / f"{part}_{name}.npy").open("wb") as file:
                     np.save(file, array, allow_pickle=False)
                     file.flush()

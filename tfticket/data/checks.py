@@ -10,22 +10,37 @@ from tfticket.data.dataset import Source, Split
 from tfticket.data.mapped import pieces
 from tfticket.errors import DataError
 
+_WHOLE = 2**24  # up to here float32 holds each whole number
 
-def checked(name: str, source: Source) -> Source:
+
+def checked(name: str, source: Source, *, channel_axis: bool = True) -> Source:
     """Returns the source in canonical form: x uint8 or float32, y int32 of rank 1, class names.
 
-    Images of rank 2 (height, width) get a channel axis.
+    Whole numbers that float32 can't hold, such as hashes, are int64.
 
     Args:
         name: What the user called the data, for the messages.
         source: What was read.
+        channel_axis: Whether examples of two sides are images, which get a channel axis; if not,
+            images that have only one channel lose theirs.
 
     Raises:
         DataError: when x and y don't fit together, a value is not finite, labels are no integers
             or are out of range, or there is only one class.
     """
-    train = _examples(name, "training", source.train, source.regression)
-    test = None if source.test is None else _examples(name, "test", source.test, source.regression)
+    splits = [split for split in (source.train, source.test) if split is not None]
+    wide = any(_is_wide(split.x) for split in splits)
+
+    def examples(part: str, split: Split) -> Split:
+        x, y = _numbers(name, part, split, wide=wide, regression=source.regression)
+        if channel_axis and x.ndim == 3:
+            x = x[..., np.newaxis]
+        elif not channel_axis and x.ndim == 4 and x.shape[-1] == 1:
+            x = x[..., 0]
+        return Split(x, y, split.files)
+
+    train = examples("training", source.train)
+    test = None if source.test is None else examples("test", source.test)
     kinds = [(s.x.shape[1:], s.x.dtype.name) for s in (train, test) if s is not None]
     if len(set(kinds)) > 1:
         raise DataError(
@@ -49,7 +64,15 @@ def checked(name: str, source: Source) -> Source:
     return dataclasses.replace(source, train=train, test=test, class_names=class_names)
 
 
-def _examples(name: str, part: str, split: Split, regression: bool) -> Split:
+def _is_wide(x: np.ndarray) -> bool:
+    if x.dtype.kind not in "iu" or not x.size or x.dtype.itemsize <= 2:
+        return False
+    return bool(x.min() < -_WHOLE or x.max() > _WHOLE)
+
+
+def _numbers(
+    name: str, part: str, split: Split, *, wide: bool, regression: bool
+) -> tuple[np.ndarray, np.ndarray]:
     x, y = split.x, split.y if regression else _labels(name, part, split.y)
     if x.dtype == object or not np.issubdtype(x.dtype, np.number):
         raise DataError(
@@ -63,9 +86,16 @@ def _examples(name: str, part: str, split: Split, regression: bool) -> Split:
         )
     if not len(y) or not x[0].size:
         raise DataError(f"`{name}` must not be empty. Received: {part} inputs of shape {x.shape}.")
-    if x.dtype != np.uint8:
+    if x.dtype.kind in "iu" and wide:
+        if x.max() > np.iinfo(np.int64).max:
+            raise DataError(
+                f"Inputs of `{name}` must be numbers below 2**63. Received: {x.max()}. Give "
+                "hashes as int64."
+            )
+        x = x.astype(np.int64, copy=False)
+    elif x.dtype != np.uint8:
         x = _finite_float32(name, part, x)
-    return Split(x[..., np.newaxis] if x.ndim == 3 else x, y)
+    return x, y
 
 
 def _finite_float32(name: str, part: str, x: np.ndarray) -> np.ndarray:

@@ -6,22 +6,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tfticket.data.mapped import pieces
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
     """Examples and their labels.
 
     Attributes:
-        x: Inputs, shape (n, *input_shape), uint8 where the source is uint8 and float32 elsewhere.
+        x: Inputs, shape (n, *input_shape), uint8 where the source is uint8 and float32 elsewhere;
+            int64 for whole numbers that float32 can't hold, such as hashes.
         y: Labels, shape (n,), int32 in [0, num_classes); of a regression targets, shape
             (n, outputs), float32.
+        files: For each example the file that it was read from, below the folder of the data set
+            and with `/` between folders, shape (n,), text; None where examples have no files.
     """
 
     x: np.ndarray
     y: np.ndarray
+    files: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def first(self, count: int | None) -> Split:
+        """The first so many examples; all if None."""
+        files = None if self.files is None else self.files[:count]
+        return Split(self.x[:count], self.y[:count], files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +40,8 @@ class DataSet:
     """A data set in memory, split three ways.
 
     The arrays hold the values of the source; `x * scale + offset` is what a network sees. `Feed`
-    and `batches` do that for one batch at a time, so that the memory holds bytes and not floats.
+    and `batches` do that for one batch at a time, so that the memory holds bytes and not floats;
+    `as_fed` and `inputs` do it for arrays.
 
     Attributes:
         name: What it was loaded by.
@@ -47,6 +59,8 @@ class DataSet:
         source_count: How many examples the source's training data has.
         fingerprint: SHA-256 over the source's arrays and how they were split and normalized: equal
             fingerprints mean equal numbers.
+        normalize: What is done to inputs: `none`, `unit` or `standard`.
+        feeding: The same in a sentence, with what inputs are; it is part of `description` too.
     """
 
     name: str
@@ -63,6 +77,8 @@ class DataSet:
     validation_ids: np.ndarray
     source_count: int
     fingerprint: str
+    normalize: str = "none"
+    feeding: str = ""
 
     @property
     def regression(self) -> bool:
@@ -77,9 +93,38 @@ class DataSet:
             limit: How many at most; None for all.
 
         Returns:
-            Shape (n, *input_shape), float32.
+            Shape (n, *input_shape); see `as_fed`.
         """
-        return (split.x[:limit] * self.scale + self.offset).astype(np.float32)
+        return self.as_fed(split.x[:limit])
+
+    def as_fed(self, x: np.ndarray) -> np.ndarray:
+        """Inputs as a network sees them.
+
+        Args:
+            x: As in the splits, shape (n, *input_shape).
+
+        Returns:
+            A new array of the same shape, float32; int64 where `x` is that and isn't scaled.
+        """
+        if x.dtype == np.int64 and self.as_it_is:
+            return x.copy()
+        fed = x.astype(np.float32)
+        fed *= self.scale
+        fed += self.offset
+        return fed
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether a network sees the numbers of the source."""
+        return bool((self.scale == 1).all() and (self.offset == 0).all())
+
+    def fraction(self) -> float | None:
+        """The first number of the training inputs that a network doesn't see as a whole one."""
+        for piece in pieces(self.train.x):
+            fed = self.as_fed(self.train.x[piece])
+            if (found := fed != np.rint(fed)).any():
+                return float(fed[found][0])
+        return None
 
     @property
     def outputs(self) -> int:
@@ -98,7 +143,8 @@ class Source:
         description: Where the arrays came from.
         class_names: A name for each class; empty when the source knows none, and then the training
             labels say how many classes there are.
-        max_value: The value that `normalize="unit"` takes to 1; None when it isn't known.
+        max_value: The largest value that inputs can have, which `unit` takes to 1; None when it
+            isn't known.
         regression: Whether numbers are to be predicted, and not classes.
     """
 

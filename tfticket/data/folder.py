@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -16,24 +19,31 @@ from tfticket.data.sources import resolved
 from tfticket.errors import DataError
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
-_GRAY_MODES = frozenset({"1", "L", "I", "I;16", "LA"})
+_TEST_FOLDERS = ("test", "validation", "valid", "val")
+_GRAY_MODES = frozenset({"1", "L", "LA"})
+_TO_16_BITS = 257  # 65535 / 255: white stays white
+_MOST_NAMED = 100
+_MOST_TOLD = 10
+_T = TypeVar("_T")
 
 
 def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
     """Reads a folder of images.
 
-    `PATH/CLASS/*.png` gives training data; with `PATH/train/CLASS/*` and `PATH/test/CLASS/*` there
-    is test data too. Classes are the folder names in alphabetical order. All images are resized to
-    the size that most of them have, or to the one in `PATH@HEIGHTxWIDTH`; they stay gray when all
-    of them are gray, and are RGB otherwise.
+    `PATH/CLASS/*.png` gives training data; with `PATH/train/CLASS/*` and `PATH/test/CLASS/*` (or
+    `validation`, `valid`, `val` in its place) there is test data too. Classes are the names of the
+    folders with images in them, in alphabetical order. All images are resized to the size that most
+    of them have, or to the one in `PATH@HEIGHTxWIDTH`; they stay gray when all of them are gray,
+    and are RGB otherwise. Gray images of 16 or 32 bits keep their values. What isn't read (other
+    suffixes, names that begin with a dot) is counted in the description.
 
     Args:
         path: The folder, with an optional `@HEIGHTxWIDTH`.
         data_dir: Where a relative path starts.
 
     Raises:
-        DataError: when the folder is missing, has no class folders or no images, or an image can't
-            be read.
+        DataError: when the folder is missing, has no class folders or no images, or images can't
+            be read: all of these are named.
     """
     match = re.fullmatch(r"(?P<path>.+?)(?:@(?P<height>[1-9]\d*)x(?P<width>[1-9]\d*))?", path)
     assert match is not None  # the pattern fits any text
@@ -42,107 +52,285 @@ def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
         raise DataError(
             f"`folder:PATH` must name a folder that exists. Received: {root.absolute()}."
         )
-    parts = [root / "train", root / "test"]
-    if not all(part.is_dir() for part in parts):
-        parts = [root]
-    classes = _class_names(parts[0])
-    files = [_files(part, classes) for part in parts]
+    parts = _parts(root)
+    found = [_Listing.of(part) for part in parts]
+    classes = _classes(parts, found)
     size = (int(match["width"]), int(match["height"])) if match["height"] else None
-    stamps = [cache.stamp(root, [file for file, _ in part]) for part in files]
+    unread = _unread(root, parts, found)
+    stamps = [cache.stamp(root, listing.files) for listing in found]
     return cache.remember(
         f"folder-{root.name}",
-        [str(root.absolute()), classes, size, stamps],
-        lambda: _source(root, classes, files, size),
+        [str(root.absolute()), classes, size, unread, stamps],
+        lambda: _source(root, classes, found, size, unread),
     )
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What lies in a folder of class folders.
+
+    Attributes:
+        images: Class to its images, in alphabetical order; empty for a folder without images.
+        others: How many files aren't read, by what they are.
+        folders: Names of folders that aren't looked into.
+    """
+
+    images: dict[str, list[Path]]
+    others: Counter[str]
+    folders: list[str]
+
+    @classmethod
+    def of(cls, root: Path) -> _Listing:
+        images, others, folders = {}, Counter[str](), []
+        for entry in sorted(root.iterdir()):
+            if not entry.is_dir():
+                others[_kind(entry, root)] += 1
+            elif entry.name.startswith((".", "_")):
+                folders.append(entry.name)
+            else:
+                files = [file for file in sorted(entry.rglob("*")) if not file.is_dir()]
+                images[entry.name] = [file for file in files if _is_image(file, entry)]
+                others.update(_kind(f, entry) for f in files if not _is_image(f, entry))
+        return cls(images, others, folders)
+
+    @property
+    def files(self) -> list[Path]:
+        """All images, class by class."""
+        return [file for files in self.images.values() for file in files]
+
+
+def _is_hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def _is_image(file: Path, root: Path) -> bool:
+    return file.suffix.lower() in _SUFFIXES and not _is_hidden(file, root) and file.is_file()
+
+
+def _kind(file: Path, root: Path) -> str:
+    """What a file that isn't read is, in the plural."""
+    if _is_hidden(file, root):
+        return "dot files"
+    if not file.is_file():
+        return "broken links"
+    if _is_image(file, root):
+        return "images outside of class folders"
+    return file.suffix.lower() or "without a suffix"
+
+
+def _parts(root: Path) -> list[Path]:
+    """The folder of training data, and that of test data if there is one."""
+    train = root / "train"
+    tests = [root / name for name in _TEST_FOLDERS if (root / name).is_dir()]
+    return [train, tests[0]] if train.is_dir() and tests else [root]
+
+
+def _classes(parts: list[Path], found: list[_Listing]) -> list[str]:
+    train = found[0]
+    classes = [name for name, files in train.images.items() if files]
+    for part, listing in zip(parts, found, strict=True):
+        if not listing.images:
+            raise DataError(
+                "`folder:PATH` must hold one folder of images a class (or `train` and `test` with "
+                f"such folders in them). Received: {part.absolute()} without folders."
+            )
+        if not listing.files:
+            raise DataError(
+                f"`folder:PATH` must hold images ({', '.join(sorted(_SUFFIXES))}). Received: "
+                f"{part.absolute()} with class folders but no image in them"
+                f"{_told(_counted(listing.others))}."
+            )
+        unknown = [name for name, files in listing.images.items() if files and name not in classes]
+        if unknown:
+            raise DataError(
+                "Test data must have no classes that the training data lacks. Received: "
+                f"{', '.join(unknown)} in {part.absolute()}."
+            )
+    return classes
+
+
+def _unread(root: Path, parts: list[Path], found: list[_Listing]) -> str:
+    """What isn't read, in words; empty if nothing is left out."""
+    others: Counter[str] = sum((listing.others for listing in found), Counter())
+    folders = [name for listing in found for name in listing.folders]
+    if parts != [root]:
+        outside = [entry for entry in sorted(root.iterdir()) if entry not in parts]
+        others.update(_kind(entry, root) for entry in outside if not entry.is_dir())
+        folders += [entry.name for entry in outside if entry.is_dir()]
+    empty = [name for listing in found for name, files in listing.images.items() if not files]
+    told = [
+        _counted(others),
+        _listed("folders", folders),
+        _listed("folders without images", empty),
+    ]
+    return "; ".join(filter(None, told))
+
+
+def _counted(others: Counter[str]) -> str:
+    if not others:
+        return ""
+    kinds = [f"{kind}: {count:,}" for kind, count in sorted(others.items())]
+    return _listed(f"{others.total():,} file{'s' if others.total() > 1 else ''}", kinds)
+
+
+def _listed(what: str, names: list[str]) -> str:
+    more = [f"{len(names) - _MOST_TOLD:,} more"] if len(names) > _MOST_TOLD else []
+    return f"{what} ({', '.join([*names[:_MOST_TOLD], *more])})" if names else ""
+
+
+def _told(unread: str) -> str:
+    return f"; not read: {unread}" if unread else ""
 
 
 def _source(
     root: Path,
     classes: list[str],
-    files: list[list[tuple[Path, int]]],
+    found: list[_Listing],
     size: tuple[int, int] | None,
+    unread: str,
 ) -> Source:
-    sizes, gray = _survey([file for part in files for file, _ in part])
-    size = size or sizes.most_common(1)[0][0]  # (width, height), as pillow has it
-    resized = sum(count for found, count in sizes.items() if found != size)
-    train, *test = [_decode(part, size, "L" if gray else "RGB") for part in files]
+    bad: dict[Path, str] = {}
+    survey = _Survey.of([file for listing in found for file in listing.files], bad)
+    if survey.sizes:
+        size = size or survey.sizes.most_common(1)[0][0]  # (width, height), as pillow has it
+        splits = [_decode(root, listing, classes, size, survey, bad) for listing in found]
+    if bad:
+        raise _unreadable(bad)
+    assert size is not None  # there are images
+    resized = sum(count for other, count in survey.sizes.items() if other != size)
     return Source(
-        train,
-        test[0] if test else None,
+        splits[0],
+        splits[1] if len(splits) > 1 else None,
         description=f"Images of the folder {root.name}, {size[1]}x{size[0]} pixels, "
-        f"{resized:,} of {sizes.total():,} resized.",
+        f"{resized:,} of {survey.sizes.total():,} resized{survey.words}{_told(unread)}.",
         class_names=tuple(classes),
-    )  # fmt: skip
+        max_value=_largest(splits) if survey.deep else None,
+    )
 
 
-def _class_names(root: Path) -> list[str]:
-    classes = sorted(entry.name for entry in root.iterdir() if _is_class(entry))
-    if not classes:
-        raise DataError(
-            "`folder:PATH` must hold one folder of images a class (or `train` and `test` with such "
-            f"folders in them). Received: {root.absolute()} without folders."
-        )
-    return classes
+@dataclass(frozen=True)
+class _Survey:
+    """What all images have in common.
+
+    Attributes:
+        sizes: How many have which width and height.
+        modes: How many have which of pillow's modes.
+        several: How many have several frames.
+    """
+
+    sizes: Counter[tuple[int, int]]
+    modes: Counter[str]
+    several: int
+
+    @classmethod
+    def of(cls, files: list[Path], bad: dict[Path, str]) -> _Survey:
+        """Reads headers only; adds what can't be read to `bad`, with the reason."""
+        sizes, modes, several = Counter[tuple[int, int]](), Counter[str](), 0
+        for file in files:
+            seen = _tried(file, bad, lambda i: (i.size, i.mode, getattr(i, "n_frames", 1)))
+            if seen is not None:
+                sizes[seen[0]] += 1
+                modes[seen[1]] += 1
+                several += seen[2] > 1
+        return cls(sizes, modes, several)
+
+    @property
+    def gray(self) -> bool:
+        """Whether all images are gray."""
+        return all(mode in _GRAY_MODES or _is_deep(mode) for mode in self.modes)
+
+    @property
+    def deep(self) -> bool:
+        """Whether they are gray, and some have more than 8 bits."""
+        return self.gray and any(_is_deep(mode) for mode in self.modes)
+
+    @property
+    def brighter(self) -> int:
+        """What gray images of 8 bits are multiplied with, to go with those of 16 bits."""
+        return _TO_16_BITS if self.deep and "F" not in self.modes else 1
+
+    @property
+    def words(self) -> str:
+        """What is to be told of them."""
+        deep = sum(count for mode, count in self.modes.items() if _is_deep(mode))
+        told = ""
+        if deep and not self.gray:
+            told += f", {deep:,} gray ones of 16 bits brought to 8 bits"
+        elif deep:
+            told += f", {deep:,} of more than 8 bits"
+            rest = self.modes.total() - deep
+            told += f", {rest:,} of 8 bits brought to 16" if rest and self.brighter > 1 else ""
+        if self.several:
+            told += f", only the first frame of {self.several:,} with several"
+        return told
 
 
-def _is_class(entry: Path) -> bool:
-    return entry.is_dir() and not entry.name.startswith((".", "_"))
+def _is_deep(mode: str) -> bool:
+    """Whether it is gray with more than 8 bits: `I;16`, `I;16B`, `I`, `F`."""
+    return mode.startswith("I") or mode == "F"
 
 
-def _files(root: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    unknown = [e.name for e in root.iterdir() if _is_class(e) and e.name not in classes]
-    if unknown:
-        raise DataError(
-            "Test data must have no classes that the training data lacks. Received: "
-            f"{', '.join(sorted(unknown))} in {root.absolute()}."
-        )
-    files = [
-        (file, label)
-        for label, name in enumerate(classes)
-        if (root / name).is_dir()
-        for file in sorted((root / name).rglob("*"))
-        if file.suffix.lower() in _SUFFIXES
-    ]
-    if not files:
-        raise DataError(
-            f"`folder:PATH` must hold images ({', '.join(sorted(_SUFFIXES))}). Received: "
-            f"{root.absolute()} with class folders but no image in them."
-        )
-    return files
-
-
-def _survey(files: list[Path]) -> tuple[Counter[tuple[int, int]], bool]:
-    """Sizes of all images, and whether all are gray; reads their headers only."""
-    sizes: Counter[tuple[int, int]] = Counter()
-    gray = True
-    for file in files:
-        with _opened(file) as image:
-            sizes[image.size] += 1
-            gray = gray and image.mode in _GRAY_MODES
-    return sizes, gray
-
-
-def _opened(file: Path) -> Image.Image:
+def _tried(file: Path, bad: dict[Path, str], look: Callable[[Image.Image], _T]) -> _T | None:
+    """What `look` returns; None, and the reason in `bad`, where the image can't be read."""
     try:
-        return Image.open(file)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from error
+        with Image.open(file) as image:
+            return look(image)
+    except UnidentifiedImageError:
+        bad[file] = "it is damaged, or no image"
+    except Exception as error:  # whatever a parser raises at damaged bytes
+        bad[file] = str(error) or type(error).__name__
+    return None
 
 
-def _unreadable(file: Path, error: Exception) -> DataError:
-    return DataError(f"`{file}` can't be read as an image: {error}. Mend it or take it out.")
+def _unreadable(bad: dict[Path, str]) -> DataError:
+    named = sorted(bad)[:_MOST_NAMED]
+    lines = [f"`{file}` can't be read as an image: {bad[file].rstrip('.')}." for file in named]
+    if len(bad) > len(named):
+        lines.append(f"So can't {len(bad) - len(named):,} more.")
+    them = "it" if len(bad) == 1 else "them"
+    return DataError("\n".join([*lines, f"Mend {them} or take {them} out."]))
 
 
-def _decode(files: list[tuple[Path, int]], size: tuple[int, int], mode: str) -> Split:
-    channels = 1 if mode == "L" else 3
-    x = np.empty((len(files), size[1], size[0], channels), np.uint8)
+def _decode(
+    root: Path,
+    listing: _Listing,
+    classes: list[str],
+    size: tuple[int, int],
+    survey: _Survey,
+    bad: dict[Path, str],
+) -> Split:
+    files = [(file, name) for name, files in listing.images.items() for file in files]
+    shape = (len(files), size[1], size[0], 1 if survey.gray else 3)
+    x = np.empty(shape, np.float32 if survey.deep else np.uint8)
     for index, (file, _) in enumerate(files):
-        with _opened(file) as image:
-            try:
-                pixels = image.convert(mode)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise _unreadable(file, error) from error
-            if pixels.size != size:
-                pixels = pixels.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-            x[index] = np.asarray(pixels).reshape(size[1], size[0], channels)
-    return Split(x, np.array([label for _, label in files], np.int32))
+        pixels = None if file in bad else _tried(file, bad, lambda i: _pixels(i, size, survey))
+        if pixels is not None:
+            x[index] = pixels.reshape(shape[1:])
+    y = np.array([classes.index(name) for _, name in files], np.int32)
+    return Split(x, y, np.array([file.relative_to(root).as_posix() for file, _ in files]))
+
+
+def _pixels(image: Image.Image, size: tuple[int, int], survey: _Survey) -> np.ndarray:
+    deep = _is_deep(image.mode)
+    if survey.deep:
+        pixels = image.convert("F") if deep else image.convert("L").convert("F")
+    elif deep:
+        values = np.asarray(image.convert("F"))
+        values = values / _TO_16_BITS if values.max() > 255 else values
+        pixels = Image.fromarray(np.rint(values.clip(0, 255)).astype(np.uint8)).convert("RGB")
+    else:
+        pixels = image.convert("L" if survey.gray else "RGB")
+    if pixels.size != size:
+        pixels = pixels.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    values = np.asarray(pixels)
+    if not survey.deep:
+        return values
+    values = values if image.mode == "F" else np.rint(values)
+    return values if deep else values * survey.brighter
+
+
+def _largest(splits: list[Split]) -> float | None:
+    """The largest number of as many bits as the pixels need; None where they aren't such."""
+    low, high = min(s.x.min() for s in splits), max(s.x.max() for s in splits)
+    whole = all((split.x == np.rint(split.x)).all() for split in splits)
+    return 2.0 ** max(1, int(high).bit_length()) - 1 if whole and low >= 0 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tfticket.data.alignment import aligned_rows
 from tfticket.data.checks import checked
 from tfticket.data.dataset import DataSet, Source, Split
 from tfticket.data.mapped import pieces
+from tfticket.data.normalization import normalization
 from tfticket.errors import DataError
 from tfticket.seeds import generator
 
@@ -31,7 +32,6 @@ _PREFIXES: dict[str, Callable[[str, PathLike | None], Source]] = {
     "npz:": sources.read_npz,
 }
 _TEST_SHARE = 0.2
-_CHUNK = 1024
 
 
 def load(
@@ -40,8 +40,9 @@ def load(
     data_dir: PathLike | None = None,
     validation: int | float = 0.1,
     seed: int = 0,
-    normalize: str = "unit",
+    normalize: str = "auto",
     limit: int | None = None,
+    input_shape: tuple[int | None, ...] | None = None,
 ) -> DataSet:
     """Loads a data set by name.
 
@@ -64,9 +65,15 @@ def load(
         validation: How much of the training data is held out: a count of at least 1, or a share in
             (0, 1).
         seed: Seed of the run; decides which examples are held out.
-        normalize: `unit` scales values to [0, 1] (bytes by 1/255; floats only when they leave that
-            range); `standard` to mean 0 and deviation 1 a channel, measured on `train`.
+        normalize: What is done to inputs. `none`: nothing, as for a model that was trained on the
+            numbers of the source, or that scales them itself. `unit` scales to [0, 1] (bytes by
+            1/255; others only when they leave that range). `standard` scales to mean 0 and
+            deviation 1 a channel or column, measured on `train`. `auto` asks what inputs are, for a
+            network that is to be trained: see `normalization`.
         limit: Keep at most so many examples of each split.
+        input_shape: Shape of an example that a model takes. Arrays of shape (n, a, b) are gray
+            images, which get a channel axis, unless it has two sides: then they are series, or the
+            model takes images without that axis.
 
     Returns:
         The data set.
@@ -74,7 +81,9 @@ def load(
     Raises:
         DataError: when the name is unknown, the data is nowhere to be found, or can't be used.
     """
-    source = checked(name, _read(name, data_dir))
+    source = checked(
+        name, _read(name, data_dir), channel_axis=input_shape is None or len(input_shape) != 2
+    )
     content = _fingerprint(source)
     everything, test, description = source.train, source.test, source.description
     pool = np.arange(len(everything))
@@ -88,8 +97,8 @@ def load(
     train_ids = np.sort(pool[order[held_out:][:limit]])
     validation_ids = np.sort(pool[order[:held_out][:limit]])
     train = _take(everything, train_ids)
-    scale, offset = _normalization(normalize, train.x, source.max_value)
-    options = (held_out, seed, normalize, limit)
+    fed = normalization(normalize, everything.x, train.x, source.max_value)
+    options = (held_out, seed, fed.key, limit)
     return DataSet(
         name=name,
         train=train,
@@ -98,13 +107,15 @@ def load(
         num_classes=len(source.class_names),
         class_names=source.class_names,
         input_shape=tuple(int(size) for size in train.x.shape[1:]),
-        scale=scale,
-        offset=offset,
-        description=description,
+        scale=fed.scale,
+        offset=fed.offset,
+        description=f"{description} {fed.words}",
         train_ids=train_ids,
         validation_ids=validation_ids,
         source_count=len(everything),
         fingerprint=hashlib.sha256(f"{content}{options}".encode()).hexdigest(),
+        normalize=fed.kind,
+        feeding=fed.words,
     )
 
 
@@ -112,7 +123,7 @@ def load_whole(
     name: str,
     *,
     data_dir: PathLike | None = None,
-    normalize: str = "unit",
+    normalize: str = "auto",
     limit: int | None = None,
 ) -> DataSet:
     """Loads all labeled examples of a source in their order, to look at the labels themselves.
@@ -132,10 +143,9 @@ def load_whole(
     source = checked(name, _read(name, data_dir))
     if limit is not None and limit < 1:
         raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
-    train = Split(source.train.x[:limit], source.train.y[:limit])
-    nothing = Split(train.x[:0], train.y[:0])
-    scale, offset = _normalization(normalize, train.x, source.max_value)
-    options = ("whole", normalize, limit)
+    train, nothing = source.train.first(limit), source.train.first(0)
+    fed = normalization(normalize, source.train.x, train.x, source.max_value)
+    options = ("whole", fed.key, limit)
     return DataSet(
         name=name,
         train=train,
@@ -144,13 +154,15 @@ def load_whole(
         num_classes=len(source.class_names),
         class_names=source.class_names,
         input_shape=tuple(int(size) for size in train.x.shape[1:]),
-        scale=scale,
-        offset=offset,
-        description=source.description,
+        scale=fed.scale,
+        offset=fed.offset,
+        description=f"{source.description} {fed.words}",
         train_ids=np.arange(len(train)),
         validation_ids=np.arange(0),
         source_count=len(source.train),
         fingerprint=hashlib.sha256(f"{_fingerprint(source)}{options}".encode()).hexdigest(),
+        normalize=fed.kind,
+        feeding=fed.words,
     )
 
 
@@ -193,7 +205,8 @@ def _hold_out_test(name: str, split: Split) -> tuple[np.ndarray, Split]:
 
 def _take(split: Split, chosen: np.ndarray) -> Split:
     chosen = np.sort(chosen)  # the source's order
-    return Split(aligned_rows(split.x, chosen), aligned_rows(split.y, chosen))
+    files = None if split.files is None else split.files[chosen]
+    return Split(aligned_rows(split.x, chosen), aligned_rows(split.y, chosen), files)
 
 
 def _validation_count(name: str, validation: int | float, available: int) -> int:
@@ -210,36 +223,3 @@ def _validation_count(name: str, validation: int | float, available: int) -> int
             f"{available:,} training examples of `{name}`. Take fewer, or a share such as 0.1."
         )
     return count
-
-
-def _normalization(
-    normalize: str, x: np.ndarray, max_value: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    if normalize == "unit":
-        low, high = 0.0, 255.0 if x.dtype == np.uint8 else 1.0
-        if max_value is not None:
-            high = max_value
-        elif x.dtype != np.uint8 and (x.min() < 0 or x.max() > 1):
-            low, high = float(x.min()), float(x.max())
-        factor = 1.0 / (high - low) if high > low else 1.0
-        return np.array(factor, np.float32), np.array(-low * factor, np.float32)
-    if normalize == "standard":
-        mean, deviation = _moments(x)
-        scale = 1.0 / np.where(deviation > 0, deviation, 1.0)
-        return scale.astype(np.float32), (-mean * scale).astype(np.float32)
-    raise DataError(f"`normalize` must be unit or standard. Received: {normalize!r}.")
-
-
-def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation by channel (the last axis), without a float copy of the data."""
-    count = x.size // x.shape[-1]
-    total = np.sum([c.sum(axis=1, dtype=np.float64) for c in _channel_rows(x)], axis=0)
-    mean = (total / count)[:, np.newaxis].astype(np.float32)
-    squares = [np.square(c - mean).sum(axis=1, dtype=np.float64) for c in _channel_rows(x)]
-    return total / count, np.sqrt(np.sum(squares, axis=0) / count)
-
-
-def _channel_rows(x: np.ndarray) -> Iterator[np.ndarray]:
-    # One contiguous row a channel: four times as fast to sum as a strided last axis.
-    for start in range(0, len(x), _CHUNK):
-        yield x[start : start + _CHUNK].reshape(-1, x.shape[-1]).T.astype(np.float32, order="C")

@@ -34,7 +34,9 @@ class Resident:
         return self._x[start:stop], self._y[start:stop]
 
     def normalize(self, x: tf.Tensor) -> tf.Tensor:
-        """Inputs as the network sees them, float32."""
+        """Inputs as the network sees them; see `DataSet.as_fed`."""
+        if x.dtype == tf.int64 and (self._scale == 1).all() and not self._offset.any():
+            return x
         x = tf.cast(x, tf.float32) * self._scale
         return x + self._offset if self._offset.any() else x
 

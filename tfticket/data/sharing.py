@@ -21,10 +21,12 @@ class Layout:
 
     Attributes:
         places: Name of an array to its offset, shape and type.
+        files: Name of a split to its `files`.
         rest: The fields of the data set that aren't in the file.
     """
 
     places: Mapping[str, tuple[int, tuple[int, ...], str]]
+    files: Mapping[str, np.ndarray | None]
     rest: Mapping[str, Any]
 
 
@@ -45,7 +47,8 @@ def share(data: DataSet, file: BinaryIO) -> Layout:
             file.write(array.reshape(-1).view(np.uint8).data)
     file.flush()
     rest = {each.name: getattr(data, each.name) for each in fields(data)}
-    return Layout(places, {key: value for key, value in rest.items() if key not in _SPLITS})
+    files = {name: rest.pop(name).files for name in _SPLITS}
+    return Layout(places, files, rest)
 
 
 def shared(layout: Layout, file: Any) -> DataSet:
@@ -56,7 +59,9 @@ def shared(layout: Layout, file: Any) -> DataSet:
         file: The file, open for reading, or its path.
     """
     arrays = {name: _mapped(file, *place) for name, place in layout.places.items()}
-    train, validation, test = (Split(arrays[f"{name}.x"], arrays[f"{name}.y"]) for name in _SPLITS)
+    train, validation, test = (
+        Split(arrays[f"{name}.x"], arrays[f"{name}.y"], layout.files[name]) for name in _SPLITS
+    )
     return DataSet(train=train, validation=validation, test=test, **layout.rest)
 
 

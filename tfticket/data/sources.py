@@ -102,8 +102,9 @@ def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
     """Reads arrays from an `.npz` file, never by pickle.
 
     The file holds `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y` (a fifth becomes test
-    data); `class_names` may be there too. Inputs have shape (n, features), (n, height, width) or
-    (n, height, width, channels), labels are integers from 0.
+    data); `class_names` may be there too. Inputs have shape (n, features), (n, height, width),
+    (n, height, width, channels) or, for a model of series, (n, steps, features); labels are
+    integers from 0.
 
     Args:
         path: The file.

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "NORMS": "tfticket.models.parts",
         "SummedSquares": "tfticket.models.losses",
         "build": "tfticket.models.zoo",
+        "check_fits": "tfticket.models.files",
         "cnn9": "tfticket.models.cnn",
         "conv2": "tfticket.models.lottery",
         "conv4": "tfticket.models.lottery",
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "resnet20": "tfticket.models.resnet",
         "resnet32": "tfticket.models.resnet",
         "save_file": "tfticket.models.files",
+        "takes_whole_numbers": "tfticket.models.traits",
         "vgg": "tfticket.models.vggnet",
     },
 )

@@ -46,7 +46,7 @@ def load_file(
             "`keras.saving.register_keras_serializable` and imported first."
         ) from error
     if input_shape is not None or num_classes is not None:
-        _check(path, model, input_shape, num_classes)
+        check_fits(path, model, input_shape, num_classes)
     return model
 
 
@@ -72,9 +72,16 @@ def save_file(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     return write_atomic(path, write)
 
 
-def _check(
-    path: Path, model: keras.Model, input_shape: tuple[int, ...] | None, num_classes: int | None
+def check_fits(
+    path: str | os.PathLike[str],
+    model: keras.Model,
+    input_shape: tuple[int, ...] | None,
+    num_classes: int | None,
 ) -> None:
+    """Raises a `ModelError` when a model doesn't fit the data; see `load_file` for the arguments.
+
+    `path` is what the error calls it.
+    """
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(

@@ -31,6 +31,7 @@ _WITH_ACTIVATION = (
     keras.layers.Conv1D,
     keras.layers.Conv2D,
 )
+_BY_IDS = (keras.layers.Embedding, keras.layers.CategoryEncoding, keras.layers.IntegerLookup)
 
 
 def jit_choice(model: keras.Model, choice: bool | Literal["auto"] = "auto") -> bool:
@@ -65,6 +66,28 @@ def gives_probabilities(model: keras.Model) -> bool:
         return True
     activation = last.activation if isinstance(last, _WITH_ACTIVATION) else None
     return activation is keras.activations.softmax
+
+
+def takes_whole_numbers(model: keras.Model) -> str | None:
+    """What of a model needs inputs that are whole numbers, such as ids; None if nothing does.
+
+    It is the type of the input, or a layer right behind it. A layer that looks up ids cuts off
+    fractions without a word.
+
+    Args:
+        model: A Sequential or Functional model with one input.
+    """
+    (given,) = model.inputs
+    if keras.backend.is_int_dtype(given.dtype):
+        return f"an input of type {given.dtype}"
+    for layer in model.layers:
+        inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
+        if any(x is given for node in layer._inbound_nodes for x in node.input_tensors):
+            if isinstance(inner, _BY_IDS):
+                return f"the layer {layer.name}, {type(inner).__name__}"
+            if isinstance(inner, keras.Model) and (needs := takes_whole_numbers(inner)):
+                return needs
+    return None
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:

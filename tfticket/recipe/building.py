@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfticket import data, models
 from tfticket.data import DataSet
+from tfticket.errors import ModelError
 from tfticket.recipe.rates import learning_rate
 from tfticket.recipe.schema import Data, Train
 from tfticket.recipe.training import LearningRate
@@ -23,19 +24,69 @@ _OPTIMIZERS = {
 }
 
 
-def load_data(table: Data, data_dir: Path | None = None) -> DataSet:
+def load_data(
+    table: Data, data_dir: Path | None = None, *, model_file: str | None = None
+) -> DataSet:
     """The data of a recipe; the split doesn't depend on the recipe's seeds.
+
+    Args:
+        table: The table of the recipe.
+        data_dir: Where data sets lie.
+        model_file: The recipe's model, where it is a `.keras` file: examples get the form that it
+            takes.
 
     Raises:
         DataError: when the data can't be found or used.
+        ModelError: when the file can't be loaded.
     """
+    model = None if model_file is None else models.load_file(model_file)
     return data.load(
         table.name,
         data_dir=data_dir,
         validation=table.validation,
         normalize=table.normalize,
         limit=table.limit,
+        input_shape=None if model is None else example_shape(model),
     )
+
+
+def example_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """The shape of an example that a model takes; None where it can't be told."""
+    inputs = getattr(model, "inputs", None)
+    return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
+
+
+def load_model(path: str | Path, found: DataSet) -> keras.Model:
+    """Loads a `.keras` file for a data set; see `models.load_file` and `check_model`."""
+    model = models.load_file(path)
+    check_model(path, model, found)
+    return model
+
+
+def check_model(path: str | Path, model: keras.Model, found: DataSet) -> None:
+    """Looks whether a model of somebody's own can be given a data set.
+
+    Args:
+        path: What to call it in an error.
+        model: The model.
+        found: The data set.
+
+    Raises:
+        ModelError: when it doesn't fit the data, or takes whole numbers and would get fractions.
+    """
+    models.check_fits(path, model, found.input_shape, found.num_classes)
+    needs = models.takes_whole_numbers(model)
+    fraction = None if needs is None else found.fraction()
+    if fraction is not None:
+        raise ModelError(
+            f"`{path}` would be given fractions, such as {fraction:g}, and takes whole numbers "
+            f"({needs}). {found.feeding} "
+            + (
+                "Give it data that are whole numbers."
+                if found.as_it_is
+                else 'normalize = "none" takes them as they are.'
+            )
+        )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def relabeled(split: Split, given: np.ndarray) -> Split:
         split: Examples.
         given: Their labels, shape (n,), integers.
     """
-    return Split(split.x, given.astype(np.int32))
+    return replace(split, y=given.astype(np.int32))
 
 
 def receipt(corruption: Corruption) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tfticket.lottery import (
     TicketSearch,
 )
 from tfticket.lottery.trial import TrialListener, TrialStore
-from tfticket.recipe.building import compile_model, load_data, precision
+from tfticket.recipe.building import compile_model, load_data, load_model, precision
 from tfticket.recipe.kind import DEFAULT_RATE
 from tfticket.recipe.lottery_schema import Controls, Lottery, LotteryRecipe, control_levels
 from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
@@ -57,7 +57,7 @@ class Experiment:
         Raises:
             DataError: when the data can't be found or used.
         """
-        return cls(recipe, load_data(recipe.data, data_dir))
+        return cls(recipe, load_data(recipe.data, data_dir, model_file=recipe.model.file))
 
     def model(self, seed: int) -> keras.Model:
         """A compiled network in the initial state that belongs to the seed.
@@ -73,7 +73,7 @@ class Experiment:
         keras.utils.set_random_seed(sub_seed(seed, "init"))
         with precision(mixed=train.mixed_precision):
             if table.file is not None:
-                model = models.load_file(table.file, self.data.input_shape, self.data.num_classes)
+                model = load_model(table.file, self.data)
             else:
                 model = models.build(
                     str(table.name),
@@ -150,10 +150,9 @@ def score(name: str, data: DataSet) -> WeightScore | SaliencyScore | None:
         return None
     if name in WEIGHT_SCORES:
         return WEIGHT_SCORES[name]
-    first = data.train.x[: _SALIENCY_EXAMPLES_A_CLASS * data.num_classes]
+    first = data.train.first(_SALIENCY_EXAMPLES_A_CLASS * data.num_classes)
     _, iterations = SALIENCIES[name]
-    x = first * data.scale + data.offset
-    return SaliencyScore(name, x, data.train.y[: len(first)], iterations)
+    return SaliencyScore(name, data.inputs(first), first.y, iterations)
 
 
 def schedule(lottery: Lottery) -> PruningSchedule:

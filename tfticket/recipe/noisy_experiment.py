@@ -152,11 +152,8 @@ class NoisyExperiment:
         )
 
     def inputs(self, seed: int, noise: Noise) -> np.ndarray:
-        """The training inputs of a seed and a noise as a network sees them, float32."""
-        scaled = self._training_inputs(seed, noise).astype(np.float32)
-        scaled *= self.data.scale
-        scaled += self.data.offset
-        return scaled
+        """The training inputs of a seed and a noise as a network sees them."""
+        return self.data.as_fed(self._training_inputs(seed, noise))
 
     def _training_inputs(self, seed: int, noise: Noise) -> np.ndarray:
         if noise.foreign is None:

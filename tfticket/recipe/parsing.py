@@ -82,6 +82,7 @@ def parse(raw: Mapping[str, Any], *, source: str = "recipe", name: str = "recipe
 def _check(raw: dict[str, Any]) -> tuple[Recipe | None, list[Problem]]:
     kind = kind_of(raw)
     _fill_rate(raw, kind)
+    _fill_normalize(raw)
     try:
         recipe = kind.recipe.model_validate(raw)
     except ValidationError as error:
@@ -109,6 +110,17 @@ def _fill_rate(raw: dict[str, Any], kind: Kind) -> None:
     for table in tables if isinstance(tables, list) else [tables]:
         if isinstance(table, dict) and table.get("schedule", "iterative") == "iterative":
             table.setdefault("rate", DEFAULT_RATE)
+
+
+def _fill_normalize(raw: dict[str, Any]) -> None:
+    """Says what "auto" means, as far as the recipe tells: `unit` is what older ones resolved to."""
+    data, model = raw.get("data"), raw.get("model")
+    if not isinstance(data, dict) or data.get("normalize", "auto") != "auto":
+        return
+    if isinstance(model, dict) and model.get("file") is not None:
+        data["normalize"] = "none"
+    elif not str(data.get("name")).startswith("npz:"):
+        data["normalize"] = "unit"
 
 
 def _conflicts(raw: dict[str, Any], error: ValidationError, kind: Kind) -> list[Problem]:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.recipe.building import be_deterministic, load_data
+from tfticket.recipe.chance import ChanceWatch
 from tfticket.recipe.executors import Choice, Executor, Processes, Serial
 from tfticket.recipe.progress import NormsPlan, Plan, Progress, Silence
 from tfticket.recipe.rundir import RunDir
@@ -33,8 +35,7 @@ def plan(
     Raises:
         TFTicketError: for data or a model that can't be had.
     """
-    run = run or RunDir(os.devnull)
-    return Study(recipe, load_data(recipe.data, data_dir), data_dir).work.plan(run, timed=True)
+    return _study(recipe, data_dir).work.plan(run or RunDir(os.devnull), timed=True)
 
 
 def run(
@@ -59,7 +60,7 @@ def run(
     Raises:
         TFTicketError: for whatever can't be done; what was finished is kept.
     """
-    progress, executor = progress or Silence(), executor or Serial()
+    executor = executor or Serial()
     chosen = callable(executor)
     if recipe.train.distribute != "none" and not (chosen or isinstance(executor, Serial)):
         raise RunError(
@@ -68,7 +69,8 @@ def run(
             "out."
         )
     be_deterministic()
-    study = Study(recipe, load_data(recipe.data, data_dir), data_dir)
+    study = _study(recipe, data_dir)
+    progress = ChanceWatch(progress or Silence(), study.data)
     progress.message(study.data.description)
     if callable(executor):
         executor = executor(study, run)
@@ -96,6 +98,11 @@ def run(
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
 
 
+def _study(recipe: Recipe, data_dir: Path | None) -> Study:
+    file = getattr(recipe.model, "file", None)  # not all kinds have models from files
+    return Study(recipe, load_data(recipe.data, data_dir, model_file=file), data_dir)
+
+
 def _sort_rows(run: RunDir, tasks: Sequence[Task]) -> None:
     """Brings each table into the order of a single process, whoever wrote first."""
     order: dict[str, list[Place]] = {}
@@ -118,5 +125,15 @@ def facts(data: DataSet) -> dict[str, Any]:
             "test": len(data.test),
             "input_shape": list(data.input_shape),
             "num_classes": data.num_classes,
+            "most_common": None if data.regression else _most_common(data.test.y),
+            "normalize": data.normalize,
+            "feeding": data.feeding,
+            "scale": np.ravel(data.scale).tolist(),
+            "offset": np.ravel(data.offset).tolist(),
         },
     }
+
+
+def _most_common(labels: np.ndarray) -> float:
+    """The share of the most common label."""
+    return float(np.bincount(labels).max() / len(labels))

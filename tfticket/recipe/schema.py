@@ -16,7 +16,12 @@ from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
 
 class Data(Table):
-    """Which examples, and how they are shown to the network."""
+    """Which examples, and how they are shown to the network.
+
+    A `normalize` that is left out, or is "auto", becomes "none" for a model from a file and "unit"
+    for what is known to be images (`parsing.parse`). Arrays in an .npz file are asked what they are
+    when they are read: see `tfticket.data.normalization`.
+    """
 
     name: DataName
     batch_size: Count = 128
@@ -27,7 +32,7 @@ class Data(Table):
             "share between 0 and 1"
         ),
     ] = 0.1
-    normalize: Literal["unit", "standard"] = "unit"
+    normalize: Literal["auto", "none", "unit", "standard"] = "auto"
     augment: Literal["none", "flip_crop"] = "none"
     limit: Count | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tfticket import data
 from tfticket.errors import ExportError, RunError
@@ -13,9 +14,12 @@ from tfticket.export.result import Format, Preprocessing
 from tfticket.export.targets import TargetName
 from tfticket.lottery.ticket import Ticket
 from tfticket.models import load_file
+from tfticket.recipe.building import check_model, example_shape
 from tfticket.recipe.exporting import CALIBRATION_EXAMPLES, CHECK_EXAMPLES, opened
 from tfticket.recipe.progress import Progress, Silence
+from tfticket.recipe.rundir import RunDir
 
+_MODEL = re.compile(r"seed_(\d+)_level_(\d+)\.keras")
 _TICKET = re.compile(r"seed_(?P<seed>\d+)/(?P<branch>[^/]+)/level_(?P<level>\d+)\.npz$")
 
 
@@ -103,7 +107,7 @@ def export_file(
     *,
     ticket_path: Path | None = None,
     data_name: str | None = None,
-    normalize: str = "unit",
+    normalize: str | None = None,
     formats: Sequence[Format] | None = None,
     margin: float = 0.005,
     data_dir: Path | None = None,
@@ -118,31 +122,41 @@ def export_file(
         ticket_path: The ticket that it was trained with, whose zeros it must have.
         data_name: A data set to calibrate and to check with, as for recipes. Without one nothing is
             int8, and files are checked on random numbers.
-        normalize: How the model was fed in training: `unit` or `standard`.
+        normalize: How the model was fed in training: `none` (with the numbers of the data set),
+            `unit` or `standard`. None for `none`, unless the model lies among the `models` of a
+            run, whose recipe says it then.
         formats: What to try instead of all that the target allows.
         margin: Accuracy that a format may cost.
         data_dir: Where data sets lie.
         progress: Is told about each file.
 
     Raises:
-        ModelError: when the model can't be loaded, or doesn't fit the data.
+        ModelError: when the model can't be loaded, doesn't fit the data, or takes whole numbers
+            and would get fractions.
         TicketError: when the ticket can't be read.
         DataError: when the data can't be had.
         ExportError: when no file passed.
     """
     progress = progress or Silence()
     calibration = check_on = preprocessing = None
-    shape = classes = None
+    provenance: dict[str, Any] = {"model": model_path.name, "data": data_name}
+    model = load_file(model_path)
     if data_name is not None:
-        found = data.load(data_name, data_dir=data_dir, normalize=normalize)
+        found = data.load(
+            data_name,
+            data_dir=data_dir,
+            normalize=normalize or _trained_with(model_path),
+            input_shape=example_shape(model),
+        )
         if found.regression:
             raise ExportError(f"The data must have classes. Received: {data_name}.")
-        shape, classes = found.input_shape, found.num_classes
+        check_model(model_path, model, found)
+        progress.message(found.description)
+        provenance["inputs"] = found.feeding
         calibration = found.inputs(found.train, CALIBRATION_EXAMPLES)
         few = found.validation.y[:CHECK_EXAMPLES]
         check_on = (found.inputs(found.validation, CHECK_EXAMPLES), few)
         preprocessing = Preprocessing.of(found.scale, found.offset)
-    model = load_file(model_path, shape, classes)
     ticket = None if ticket_path is None else Ticket.load(ticket_path)
     return export(
         model if ticket is None else ticket,
@@ -153,7 +167,18 @@ def export_file(
         calibration=calibration,
         check_on=check_on,
         preprocessing=preprocessing,
-        provenance={"model": model_path.name, "data": data_name},
+        provenance=provenance,
         margin=margin,
         tell=progress.message,
     )
+
+
+def _trained_with(model_path: Path) -> str:
+    """How a model was fed; what is in no run is taken to need the numbers of the data set."""
+    run = RunDir(model_path.absolute().parents[1])
+    seed_and_level = _MODEL.fullmatch(model_path.name)
+    if seed_and_level is None or model_path.absolute() != run.model(
+        *map(int, seed_and_level.groups())
+    ):
+        return "none"
+    return run.recipe().data.normalize if run.recipe_json.is_file() else "none"

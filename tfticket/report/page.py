@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from tfticket import __version__
 from tfticket.files import write_json, write_text
 from tfticket.report import canvas
+from tfticket.report.chance import chance_note
 from tfticket.report.contents import Contents
 from tfticket.report.edge.page import compose as compose_edge
 from tfticket.report.lottery.page import compose as compose_lottery
@@ -94,6 +95,7 @@ def _common(files: RunFiles) -> dict[str, Any]:
     return {
         "paper": files.recipe.get("paper"),
         "deviations": files.recipe.get("deviations") or (),
+        "chance": chance_note(files),
         "command": shlex.join(command) if isinstance(command, list) else command,
         "palette": canvas.PALETTE,
         "version": __version__,

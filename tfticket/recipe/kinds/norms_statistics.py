@@ -66,8 +66,7 @@ def _batch(experiment: NormsExperiment, model: keras.Model, cell: Cell, seed: in
 
 def _accuracy(experiment: NormsExperiment, model: keras.Model, batch_size: int) -> float:
     data = experiment.data
-    x = data.test.x.astype(np.float32) * data.scale + data.offset
-    outputs = predict(model, x, batch_size=batch_size)
+    outputs = predict(model, data.inputs(data.test), batch_size=batch_size)
     return float(np.mean(outputs.argmax(axis=-1) == data.test.y))
 
 
