@@ -1,76 +1,47 @@
-"""Processes of our own: what they import, and what is said of their end."""
-
-import shutil
+import os
 import subprocess
-from pathlib import Path
+import sys
 
 import pytest
+import traps
 
-import tfticket
-from tfticket.children import ChildError, command, run
-
-PACKAGE = Path(tfticket.__file__).parent
-MODULE = "tfticket._tried_in_a_test"
+from tfticket import children
 
 
-@pytest.fixture
-def own_package(tmp_path, monkeypatch):
-    """A tfticket that nothing but its place tells of, with a module that does what a test says."""
-    package = tmp_path / "here" / "tfticket"
-    package.mkdir(parents=True)
-    shutil.copy(PACKAGE / "children.py", package)
-    (package / "__init__.py").write_text("")
-    children = package / "children.py"
-    monkeypatch.setattr("tfticket.children.__file__", str(children))
-
-    def write(source):
-        (package / "_tried_in_a_test.py").write_text(source)
-
-    return write
-
-
-@pytest.mark.parametrize("name", ["statistics.py", "tfticket.py", "numpy.py", "runpy.py"])
-def test_nothing_is_imported_from_the_current_folder(tmp_path, name):
-    (tmp_path / name).write_text("raise SystemExit('a file of the current folder ran')")
-    done = subprocess.run(
-        command("tfticket.recipe.rundir"), cwd=tmp_path, capture_output=True, text=True, check=False
+def start(command, folder):
+    # Without what the tests were started with: tfticket must be found all the same.
+    kept = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        command, cwd=folder, env=kept, capture_output=True, text=True, check=False
     )
+
+
+def test_a_child_is_this_tfticket_and_nothing_of_the_current_folder(tmp_path):
+    snapped = traps.lay(tmp_path)
+    (tmp_path / "tfticket").mkdir()
+    (tmp_path / "tfticket" / "__init__.py").write_text("raise SystemExit('another tfticket ran')")
+    done = start(children.command("tfticket", "--version"), tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("tfticket, version")
+    assert not snapped.exists()
 
 
-def test_a_child_imports_the_tfticket_of_its_parent(own_package, tmp_path, monkeypatch):
-    own_package("import sys, tfticket\nprint(tfticket.__file__, *sys.argv[1:], file=sys.stderr)")
-    monkeypatch.chdir(tmp_path)  # from where it can't be found
-    said = run(MODULE, "a", "b c", timeout=60)
-    assert said.strip() == f"{tmp_path}/here/tfticket/__init__.py a b c"
+def test_arguments_arrive():
+    done = start(children.command("tfticket", "recipe", "show", "nonsense"), None)
+    assert done.returncode == 1
+    assert "nonsense" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("source", "reason"),
-    [
-        ("import sys; sys.exit('The file is broken.')", r"^The file is broken\.$"),
-        ("import sys; sys.exit(3)", r"^it ended with status 3\.$"),
-        ("1 / 0", r"ZeroDivisionError: division by zero\.$"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", r"ended by SIGSEGV\.$"),
-        ("import os, sys; print('Why', file=sys.stderr, flush=True); os.abort()", r"SIGABRT: Why"),
-        ("print('x' * 5000, file=__import__('sys').stderr); exit(1)", r"^x{500} \.\.\.$"),
-        ("input()", "EOFError"),
-    ],
-)
-def test_the_end_of_a_child_is_told_in_a_sentence(own_package, source, reason):
-    own_package(source)
-    with pytest.raises(ChildError, match=reason):
-        run(MODULE, timeout=60)
-
-
-def test_a_child_that_takes_too_long_is_ended(own_package):
-    own_package("import time; time.sleep(600)")
-    with pytest.raises(ChildError, match=r"longer than 0\.3 s"):
-        run(MODULE, timeout=0.3)
-
-
-def test_variables_of_the_parent_are_kept(own_package, monkeypatch):
-    own_package("import os, sys; sys.stderr.write(os.environ['A'] + os.environ['B'])")
-    monkeypatch.setenv("A", "1")
-    monkeypatch.setenv("B", "1")
-    assert run(MODULE, timeout=60, environment={"B": "2"}) == "12"
+@pytest.mark.parametrize("name", ["click", "pydantic", "numpy"])
+def test_python_m_takes_no_library_from_the_current_folder(name, tmp_path):
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('code of the folder ran')")
+    package = os.path.dirname(os.path.dirname(children.__file__))  # noqa: PTH120
+    done = subprocess.run(
+        [sys.executable, "-m", "tfticket", "recipe", "check", "lth_digits"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "lth_digits: valid\n")

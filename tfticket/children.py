@@ -1,10 +1,7 @@
-"""Modules of tfticket as processes of their own, which import nothing from the current folder.
+"""Child processes that import this tfticket, and nothing that lies in the current folder.
 
-`python -m` puts the current folder before everything else that can be imported: a `statistics.py`
-that lies beside somebody's data would run. A process that is started by `command` imports the
-tfticket of its parent, wherever that lies, and otherwise only what is installed.
-
-This file is also the first that such a process runs, so it imports nothing of tfticket.
+`python -m` puts the current folder first on the path, so that a `statistics.py` in a folder of
+somebody else's files would run. This file is also a script: it is what such a child starts with.
 """
 
 from __future__ import annotations
@@ -25,15 +22,19 @@ class ChildError(Exception):
     """A child process failed; the message says why, in a sentence that ends in a full stop."""
 
 
+class ChildTimeoutError(ChildError):
+    """A child process took too long and was ended."""
+
+
 def command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module as a process of its own, with a safe path.
+    """Return the command that runs a module of tfticket in a Python of its own.
 
     Args:
-        module: Full name of a module of tfticket, such as `tfticket.recipe.executors.worker`.
-        arguments: What it is called with.
+        module: Full name of the module, which is run as `__main__`.
+        *arguments: What it finds in `sys.argv[1:]`.
 
-    Example:
-        >>> subprocess.run(command("tfticket", "--version"), check=True)
+    >>> command("tfticket.recipe.executors.worker", "7")[1:2]
+    ['-P']
     """
     return [sys.executable, "-P", __file__, module, *arguments]
 
@@ -45,7 +46,7 @@ def run(
     under: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> str:
-    """Runs a module as a process of its own and waits for its end.
+    """Run a module as a process of its own and wait for its end.
 
     Args:
         module: Full name of a module of tfticket.
@@ -58,8 +59,9 @@ def run(
         What it wrote to standard error.
 
     Raises:
-        ChildError: when it takes too long, is ended by a signal, or ends with another status than
-            0; then the reason is the last that it said.
+        ChildTimeoutError: when it takes too long.
+        ChildError: when it is ended by a signal, or ends with another status than 0; then the
+            reason is the last that it said.
     """
     try:
         done = subprocess.run(
@@ -73,7 +75,7 @@ def run(
             env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired as error:
-        raise ChildError(f"it took longer than {timeout:g} s.") from error
+        raise ChildTimeoutError(f"it took longer than {timeout:g} s.") from error
     if done.returncode:
         raise ChildError(_reason(done.returncode, done.stderr))
     return done.stderr
@@ -91,19 +93,22 @@ def _reason(status: int, said: str) -> str:
     return f"{reason.removesuffix('.')}." if reason else f"it ended with status {status}."
 
 
-def _start(module: str, arguments: Sequence[str]) -> None:
-    """Runs a module of the package that this file belongs to, whatever else is installed."""
-    package = Path(__file__).resolve().parent
+def _run(module: str) -> None:
+    """Runs a module of the package that this file lies in, wherever that is.
+
+    It need not be on the path: who starts `python -m tfticket` in a checkout has it from there.
+    """
+    package = Path(__file__).parent
     spec = importlib.util.spec_from_file_location(
-        package.name, package / "__init__.py", submodule_search_locations=[str(package)]
+        "tfticket", package / "__init__.py", submodule_search_locations=[str(package)]
     )
-    assert spec is not None, "the package has an __init__.py"
-    assert spec.loader is not None, "the package has an __init__.py"
-    sys.modules[package.name] = found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    sys.argv = [module, *arguments]
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["tfticket"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["tfticket"])
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
-    _start(sys.argv[1], sys.argv[2:])
+    del sys.argv[0]
+    _run(sys.argv[0])

@@ -22,6 +22,11 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--check", "only_check", is_flag=True, help="Verify SOURCE, a .tflite file.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that --check may take.  [default: 15, and 2 for each MiB of the file]",
+)
 @click.option("--target", type=click.Choice(_TARGETS), help="Try all formats, write the best.")
 @click.option("--level", type=click.IntRange(min=0), help="Level.  [default: as the recipe says]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed.  [default: the first]")
@@ -72,6 +77,8 @@ def export(source: Path, only_check: bool, **options: Any) -> None:
     tfticket export net.keras --target smallest --data mnist -o net.tflite
     tfticket export --check net.tflite
     """
+    if not only_check:
+        _refuse(options, "timeout", why="belongs to --check")
     if only_check:
         _check(source, options)
     elif source.suffix == ".keras":
@@ -168,21 +175,21 @@ def _model(source: Path, options: dict[str, Any]) -> None:
 
 def _check(source: Path, options: dict[str, Any]) -> None:
     """Verifies one file."""
-    from tfticket.cli.quiet import start_tensorflow
-
     wrong = ("target", "level", "seed", "output", "ticket_path")
     _refuse(options, *wrong, why="makes a file, which --check doesn't")
-    start_tensorflow()
-    from tfticket.export.check import check_file
-    from tfticket.export.terminal import check_lines
-
     raw = y = None
     if options["data_name"] is not None:
+        from tfticket.cli.quiet import start_tensorflow
+
+        start_tensorflow()
         from tfticket import data
 
         found = data.load(options["data_name"], data_dir=options["data_dir"])
         raw, y = found.test.x, found.test.y
-    seen = check_file(source, raw=raw, y=y)
+    from tfticket.export.check import check_file
+    from tfticket.export.terminal import check_lines
+
+    seen = check_file(source, raw=raw, y=y, timeout=options["timeout"])
     if options["as_json"]:
         print_json(seen.to_dict())
     else:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from tfticket.export import foreign
+from tfticket.export.energy import EnergyComparison, Quantity, compare, count
 from tfticket.export.explain_operators import explain_operators
 from tfticket.export.explain_weights import PRUNED, explain_weights
 from tfticket.export.explanation import Explanation, View
+from tfticket.export.flatbuffer import parse
 from tfticket.export.metadata import provenance_of
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "FileExplanation", "explain", "explain_file"]
 
 _NO_ZEROS = 0.05
 _SAME = 0.02
@@ -37,6 +42,62 @@ def explain(parsed: Any, baseline_parsed: Any = None) -> tuple[Explanation, ...]
         *explain_weights(view),
         *explain_operators(view),
     )
+
+
+@dataclass(frozen=True)
+class FileExplanation:
+    """What `explain_file` says.
+
+    Attributes:
+        explanations: See `explain`.
+        energy: See `energy.compare`; None without a file to compare with.
+    """
+
+    explanations: tuple[Explanation, ...]
+    energy: EnergyComparison | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def explain_file(
+    path: str | os.PathLike[str],
+    against: str | os.PathLike[str] | None = None,
+    *,
+    timeout: float | None = None,
+) -> FileExplanation:
+    """Says why a file of any origin isn't smaller or faster; see `explain`.
+
+    It is read in a process of its own, so that a damaged file ends nothing else.
+
+    Args:
+        path: The file.
+        against: Another, such as the dense network's, to compare with.
+        timeout: Seconds after which the reading is ended; by default 15, and 2 for each MiB.
+
+    Raises:
+        ExportError: when one of them can't be read, or is damaged.
+    """
+    paths = [path] if against is None else [path, against]
+    files = [(f"`{each}`", foreign.read_file(each)) for each in paths]
+    found = foreign.ask("explain", foreign.Request(files), timeout=timeout).value
+    energy = found["energy"]
+    return FileExplanation(
+        tuple(Explanation(**each) for each in found["explanations"]),
+        energy
+        and EnergyComparison(
+            tuple(Quantity(**row) for row in energy["rows"]), tuple(energy["assumptions"])
+        ),
+    )
+
+
+def explain_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `explain_file` asks a child."""
+    parsed, *others = [parse(content, source=source) for source, content in request.files]
+    dense = others[0] if others else None
+    energy = None if dense is None else compare(count(dense), count(parsed))
+    return foreign.Answer(FileExplanation(explain(parsed, dense), energy).to_dict())
 
 
 def _of_the_file(view: View, baseline: View | None) -> Iterator[Explanation]:

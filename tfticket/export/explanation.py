@@ -13,10 +13,11 @@ from tfticket.export.flatbuffer import (
     constants,
     has_values,
     is_constant,
+    name_of,
     operator_name,
     values,
 )
-from tfticket.export.tensors import indices, name_of, shape_of, stored_bytes
+from tfticket.export.tensors import indices, shape_of, stored_bytes
 
 Kind = Literal["file", "tensor", "operator"]
 

@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
-from tfticket.export import flatbuffer
+from tfticket.export import flatbuffer, foreign
 
 _NAME = "tfticket.provenance"
 _HASH = "buffers_sha256"
@@ -53,20 +52,21 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ExportError: when the file is missing, damaged, or was not made by tfticket.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ExportError(
-            f"A .tflite file must be there to be read. Received: {path}: {error.strerror}."
-        ) from error
-    found = provenance_of(flatbuffer.parse(content, source=f"`{path}`"), f"`{path}`")
+    source = f"`{path}`"
+    request = foreign.Request([(source, foreign.read_file(path))])
+    found: dict[str, Any] | None = foreign.ask("provenance", request).value
     if found is None:
         raise ExportError(
-            f"`{path}` holds no provenance, so it was not exported by tfticket, or was rewritten "
+            f"{source} holds no provenance, so it was not exported by tfticket, or was rewritten "
             "since by a program that drops metadata."
         )
     return found
+
+
+def read_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `read_provenance` asks a child."""
+    parsed = flatbuffer.parse(request.content, source=request.source)
+    return foreign.Answer(provenance_of(parsed, request.source))
 
 
 def provenance_of(model: Any, source: str) -> dict[str, Any] | None:

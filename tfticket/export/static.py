@@ -7,11 +7,12 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.models.functional import Functional
+from keras.src.utils.naming import to_snake_case
 
 from tfticket.cloning import in_full_precision
 from tfticket.errors import ExportError, ModelError
 from tfticket.sparsity.wrapper import Masked
-from tfticket.state import named_variables, stable_name
+from tfticket.state import known_class, named_variables, stable_name
 
 
 def static_copy(model: keras.Model) -> keras.Model:
@@ -28,16 +29,25 @@ def static_copy(model: keras.Model) -> keras.Model:
     """
     check_exportable(model)
     structure = input_structure(model)
-    taken: dict[str, int] = {}
+    given = {layer.name for layer in model._flatten_layers() if not _is_automatic(layer)}
+    taken = set(given)
 
-    def copy(layer: Any) -> Any:
-        if not isinstance(layer, keras.Layer):  # a function such as `keras.ops.add`
-            return layer.__class__.from_config(layer.get_config())
-        inner = layer.layer if isinstance(layer, Masked) else layer
-        name = stable_name(inner)
-        number = taken[name] = taken.get(name, -1) + 1
-        unique = name if number == 0 else f"{name}_{number}"
-        return inner.__class__.from_config({**inner.get_config(), "name": unique})
+    def copy(operation: Any) -> Any:
+        inner = operation.layer if isinstance(operation, Masked) else operation
+        if isinstance(inner, keras.Layer) and inner.name in given:
+            return inner.__class__.from_config(inner.get_config())
+        name, number = stable_name(inner), 0
+        unique = name
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique)
+        if isinstance(inner, keras.Layer):
+            return inner.__class__.from_config({**inner.get_config(), "name": unique})
+        # A function, such as the `keras.ops.add` of `x + y`, whose name counts among the layers'.
+        made = inner.__class__.from_config(inner.get_config())
+        made.name = unique
+        return made
 
     def one(tensor: keras.KerasTensor) -> keras.KerasTensor:
         name = tensor.name if isinstance(structure, dict) else "input"
@@ -54,6 +64,12 @@ def static_copy(model: keras.Model) -> keras.Model:
         variable.assign(values[key])
     in_full_precision(static).name = "model"
     return static
+
+
+def _is_automatic(layer: keras.Layer) -> bool:
+    """Whether Keras made a layer's name, from its class."""
+    inner = layer.layer if isinstance(layer, Masked) else layer
+    return stable_name(inner) == to_snake_case(known_class(inner).__name__)
 
 
 def check_exportable(model: keras.Model) -> None:
