@@ -26,7 +26,7 @@ from tfticket.export.reference import CheckData, check_inside, examples_for, ref
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
 from tfticket.export.sizes import Sizes
-from tfticket.export.static import check_exportable, static_copy
+from tfticket.export.static import check_exportable, static_copy, unroll
 from tfticket.export.types import check_types
 from tfticket.export.verify import check_structure, told_absolutely, verify
 from tfticket.export.zeros import count_zeros
@@ -95,6 +95,8 @@ def draft(
             check_inside(model, calibration)
     reference = reference_of(model, calibration, check_on)
     static = static_copy(model)
+    if format == "int8":
+        unroll(static, source)
     kernels = _kernels(static)
     mask = get_mask(model) if masked_layers(model) else mask
     check_pruned(mask, kernels)

@@ -12,12 +12,13 @@ from tfticket.export.energy import EnergyComparison, Quantity, compare, count
 from tfticket.export.explain_operators import explain_operators
 from tfticket.export.explain_weights import PRUNED, explain_weights
 from tfticket.export.explanation import Explanation, View
-from tfticket.export.flatbuffer import parse
+from tfticket.export.flatbuffer import parse, type_name
 from tfticket.export.metadata import provenance_of
 
 __all__ = ["Explanation", "FileExplanation", "explain", "explain_file"]
 
 _NO_ZEROS = 0.05
+_FLOATS = ("FLOAT32", "FLOAT16")
 _SAME = 0.02
 
 
@@ -119,8 +120,10 @@ def _same_work(view: View, baseline: View) -> Iterator[Explanation]:
             "same_work",
             f"It computes {ours:,} multiply-adds an inference, the file it is compared with "
             f"{theirs:,}, of the same type. There is nothing that could make it faster.",
-            "Compute fewer (channels that shrink cuts out, dense layers as sparse_fc) or narrower "
-            "ones (int8).",
+            "Compute fewer: whole units that shrink cuts out"
+            + (
+                "." if _is_narrow(view) else ", dense layers as sparse_fc; or narrower ones (int8)."
+            ),
         )
 
 
@@ -134,8 +137,9 @@ def _same_bytes(view: View, baseline: View) -> Iterator[Explanation]:
             f"It stores {view.stored_bytes:,} bytes, the file it is compared with "
             f"{baseline.stored_bytes:,}: {zeros:.1%} of its weights are zero instead of "
             f"{dense:.1%}, but a zero takes as many bytes as another number.",
-            "Compressed files show the difference: compare them after gzip. In flash, sparse_fc, "
-            "fewer channels or narrower types make it smaller.",
+            "Compressed files show the difference: compare them after gzip. In flash, "
+            + ("fewer units make" if _is_narrow(view) else "sparse_fc, fewer units or int8 make")
+            + " it smaller.",
         )
 
 
@@ -185,6 +189,11 @@ def _floats(view: View) -> Iterator[Explanation]:
             "int8 is what makes a dense network faster: 4.1 to 6.2 times as fast on one x86 "
             "machine with AVX-512, and a quarter of the bytes, with zeros or without.",
         )
+
+
+def _is_narrow(view: View) -> bool:
+    """Whether weights are integers already, which sparse_fc and int8 can't make smaller."""
+    return all(type_name(layer.tensor) not in _FLOATS for layer in view.layers)
 
 
 def _sparsity(view: View) -> float:

@@ -94,8 +94,10 @@ class Graph:
     def weights(self, operator: Any) -> tuple[Any, bool]:
         """The constant that an operator's kernel comes from, and whether it is unpacked."""
         index, unpacked = int(operator.inputs[1]), False
-        while (maker := self._producers.get(index)) is not None and self.name(maker) == "DENSIFY":
-            index, unpacked = int(maker.inputs[0]), True
+        while (maker := self._producers.get(index)) is not None:
+            if self.name(maker) not in ("DENSIFY", "DEQUANTIZE"):
+                break
+            index, unpacked = int(maker.inputs[0]), unpacked or self.name(maker) == "DENSIFY"
         return self.graph.tensors[index], unpacked
 
     def kind(self, operator: Any) -> Kind:
