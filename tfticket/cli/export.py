@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfticket.cli.common import columns, data_dir_option, json_option, print_columns, print_json
+from tfticket.errors import ExportError
 
 if TYPE_CHECKING:
     from tfticket.export.facade import Exported
@@ -83,10 +84,43 @@ def export(source: Path, only_check: bool, **options: Any) -> None:
         _check(source, options)
     elif source.suffix == ".keras":
         _model(source, options)
+    elif wrong := _wrong_kind(source):
+        raise ExportError(wrong)
     elif source.is_dir() and options["target"] is None:
         _run(source, options)
     else:
         _target(source, options)
+
+
+_OTHERS = {
+    ".tflite": "is a file for devices already. Verify it with --check, or see why it isn't smaller "
+    "by `tfticket explain`. To make others of it, export the model that it was made of.",
+    ".h5": "is a Keras file of the older kind. Save it anew: keras.saving.load_model(...)."
+    "save('model.keras'). A model that tensorflow-model-optimization pruned comes over by "
+    "`tfticket import-tfmot`.",
+    ".pb": "is a frozen graph or a SavedModel, in which the layers are gone. Save the Keras model "
+    "that it was made of, as .keras.",
+    ".onnx": "is a file of another library. Build the network in Keras, and save it as .keras.",
+    ".json": "describes a model, without its weights. Save the Keras model whole, as .keras.",
+}
+_OTHERS |= {".hdf5": _OTHERS[".h5"], ".pt": _OTHERS[".onnx"], ".pth": _OTHERS[".onnx"]}
+_TAKES = "`tfticket export` takes a run directory, a ticket of a run (.npz) or a .keras model."
+
+
+def _wrong_kind(source: Path) -> str | None:
+    """What is wrong with a source that is no run, no ticket and no model, and what to do."""
+    if source.name.endswith(".weights.h5"):
+        return f"`{source}` holds weights without their model. {_TAKES} Save the model whole."
+    if source.is_dir():
+        return f"`{source}` {_OTHERS['.pb']} {_TAKES}" if _is_saved_model(source) else None
+    if source.suffix == ".npz":
+        return None
+    other = _OTHERS.get(source.suffix.lower(), "is none of what can be exported.")
+    return f"`{source}` {other} {_TAKES}"
+
+
+def _is_saved_model(folder: Path) -> bool:
+    return (folder / "saved_model.pb").is_file()
 
 
 def _run(run: Path, options: dict[str, Any]) -> None:
@@ -213,6 +247,8 @@ def _say(made: Exported, *, as_json: bool) -> None:
 
     click.echo("\n".join(columns(comparison_rows(made.comparison))), err=True)
     click.echo(made.reason, err=True)
+    for warning in made.report.warnings:
+        click.echo(warning, err=True)
     if made.micro is not None:
         click.echo(
             f"TensorFlow Lite Micro ran it, with {made.micro.activation_bytes:,} bytes for "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfticket import data
-from tfticket.errors import ExportError, RunError
+from tfticket.errors import RunError
 from tfticket.export.facade import Exported, export
 from tfticket.export.result import Format, Preprocessing
 from tfticket.export.targets import TargetName
@@ -135,8 +135,6 @@ def export_file(
     shape = classes = None
     if data_name is not None:
         found = data.load(data_name, data_dir=data_dir, normalize=normalize)
-        if found.regression:
-            raise ExportError(f"The data must have classes. Received: {data_name}.")
         shape, classes = found.input_shape, found.num_classes
         calibration = found.inputs(found.train, CALIBRATION_EXAMPLES)
         few = found.validation.y[:CHECK_EXAMPLES]
