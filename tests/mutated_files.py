@@ -1,11 +1,28 @@
-"""Damage to `.tflite` files, the same for the same seed: of bytes, and of what they say."""
+"""Damage to `.tflite` files, the same for the same seed: of bytes, and of what they say.
+
+`python tests/mutated_files.py --count N FILE...` checks and explains N damaged copies of the files,
+in turns, and counts what comes of them: they pass, or an error of tfticket says what is wrong.
+"""
 
 from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from tfticket.errors import TFTicketError
 from tfticket.export import flatbuffer
+from tfticket.export.check import check_file
+from tfticket.export.explain import explain_file
+
+_LONGEST_SECONDS = 20
+_LONGEST_MESSAGE = 1000
 
 _WORDS = (0, 1, 2, 7, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 _SIDES = (-(2**31), -1, 0, 1, 2, 3, 7, 1000, 65536, 2**30, 2**31 - 1)
@@ -163,3 +180,47 @@ _IN_MODEL = (
     *(_shape, _rank, _type, _buffer, _data, _reads, _writes, _ends, _missing, _operator),
     *(_options, _scale, _sparsity, _order),
 )
+
+
+def outcome(command, path: Path) -> str:
+    """What comes of a file; anything but `passes` and what begins with `error` is a fault."""
+    start = time.monotonic()
+    try:
+        command(path)
+        found = "passes"
+    except TFTicketError as error:
+        said = str(error)
+        found = "error"
+        if "its process was ended" in said or "It took longer" in said:
+            found = "error, its process was ended"
+        if len(said) > _LONGEST_MESSAGE:
+            found = f"a message of {len(said)} letters"
+    except Exception as error:  # what the campaign is for
+        found = f"{type(error).__name__} escaped"
+    return found if time.monotonic() - start < _LONGEST_SECONDS else "takes too long"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first")
+    given = parser.parse_args()
+    seen: Counter[tuple[str, str]] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "damaged.tflite")
+        for seed in range(given.first, given.first + given.count):
+            file = given.files[seed % len(given.files)]
+            path.write_bytes(mutated(file.read_bytes(), seed))
+            for name, command in (("check", check_file), ("explain", explain_file)):
+                found = outcome(command, path)
+                seen[name, found] += 1
+                if found != "passes" and not found.startswith("error"):
+                    print(f"{file}, seed {seed}, {name}: {found}", flush=True)
+    for (name, found), count in sorted(seen.items()):
+        print(f"{name}: {count:,} {found}")
+    return int(any(f != "passes" and not f.startswith("error") for _, f in seen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

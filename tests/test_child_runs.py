@@ -59,6 +59,12 @@ def test_a_child_that_takes_too_long_is_ended(own_package):
         run(MODULE, timeout=0.3)
 
 
+def test_a_child_that_computes_for_too_long_is_ended(own_package):
+    own_package("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)")
+    with pytest.raises(ChildTimeoutError, match="computed for longer"):
+        run(MODULE, timeout=60)
+
+
 def test_variables_of_the_parent_are_kept(own_package, monkeypatch):
     own_package("import os, sys; sys.stderr.write(os.environ['A'] + os.environ['B'])")
     monkeypatch.setenv("A", "1")

@@ -59,7 +59,7 @@ def run(
         What it wrote to standard error.
 
     Raises:
-        ChildTimeoutError: when it takes too long.
+        ChildTimeoutError: when it takes too long, by the clock or by a limit of its own.
         ChildError: when it is ended by a signal, or ends with another status than 0; then the
             reason is the last that it said.
     """
@@ -76,6 +76,8 @@ def run(
         )
     except subprocess.TimeoutExpired as error:
         raise ChildTimeoutError(f"it took longer than {timeout:g} s.") from error
+    if done.returncode == -signal.SIGXCPU:
+        raise ChildTimeoutError("it computed for longer than it may.")
     if done.returncode:
         raise ChildError(_reason(done.returncode, done.stderr))
     return done.stderr

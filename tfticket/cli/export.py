@@ -26,7 +26,7 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
-    help="Seconds that --check may take.  [default: 15, and 2 for each MiB of the file]",
+    help="Seconds that --check may compute.  [default: 15, and 2 for each MiB of the file]",
 )
 @click.option("--target", type=click.Choice(_TARGETS), help="Try all formats, write the best.")
 @click.option("--level", type=click.IntRange(min=0), help="Level.  [default: as the recipe says]")
@@ -247,7 +247,9 @@ def _say(made: Exported, *, as_json: bool) -> None:
 
     click.echo("\n".join(columns(comparison_rows(made.comparison))), err=True)
     click.echo(made.reason, err=True)
-    for warning in made.report.warnings:
+    baseline = made.comparison.baseline.draft  # what is wrong with it was told when it was made
+    told = () if baseline is None else baseline.report.warnings
+    for warning in (each for each in made.report.warnings if each not in told):
         click.echo(warning, err=True)
     if made.micro is not None:
         click.echo(

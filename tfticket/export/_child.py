@@ -7,6 +7,7 @@ would take most of the time, and minutes under an emulator.
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
 import sys
 from collections.abc import Callable
@@ -27,8 +28,8 @@ _LONGEST = 200
 
 def main(folder: Path) -> None:
     """Does the task that lies in a folder, and leaves the answer there."""
-    name, request = load_request(folder)
-    _limit(memory_limit(request))
+    name, request, timeout = load_request(folder)
+    _limit(memory_limit(request), timeout)
     found: Answer | ExportError
     try:
         found = _task(name)(request)
@@ -64,9 +65,14 @@ def _task(name: Task) -> Callable[[Request], Answer]:
     return task
 
 
-def _limit(memory: int) -> None:
-    """Leaves no core file, and fails to have more memory than a file can need."""
-    for what, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_AS, memory)):
+def _limit(memory: int, seconds: float) -> None:
+    """Leaves no core file, and has no more memory and time than a file can need."""
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_CPU: math.ceil(seconds),
+    }
+    for what, most in limits.items():
         _, hard = resource.getrlimit(what)
         if hard == resource.RLIM_INFINITY or most <= hard:
             with contextlib.suppress(OSError, ValueError):  # an emulator may have no limits

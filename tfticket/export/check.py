@@ -116,7 +116,7 @@ def check_file(
         raw: Examples as the data set has them, shape (n, ...). They are brought to the file's input
             as its own metadata says, so this needs a file made by tfticket.
         y: Their labels: see `Labels.of`.
-        timeout: Seconds after which it is ended; by default 15, and 2 for each MiB of the file, and
+        timeout: Seconds that it may compute; by default 15, and 2 for each MiB of the file, and
             a quarter for each example.
 
     Returns:

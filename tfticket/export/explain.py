@@ -75,7 +75,7 @@ def explain_file(
     Args:
         path: The file.
         against: Another, such as the dense network's, to compare with.
-        timeout: Seconds after which the reading is ended; by default 15, and 2 for each MiB.
+        timeout: Seconds that the reading may compute; by default 15, and 2 for each MiB.
 
     Raises:
         ExportError: when one of them can't be read, or is damaged.

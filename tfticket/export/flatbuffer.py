@@ -145,7 +145,8 @@ def _text(name: bytes | str | None) -> str:
     """A name that the file holds, or that was just given to it; those of others may be anything."""
     if not name:
         return "(unnamed)"
-    return name if isinstance(name, str) else name.decode(errors="replace")
+    text = name if isinstance(name, str) else name.decode(errors="replace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def type_name(tensor: Any) -> str:

@@ -1,8 +1,8 @@
 """Files of any origin: what reads one runs in a process of its own.
 
-The runtime trusts what it is given: of files that differ from a good one in a few bytes, most end
-the process that runs them. So nothing of a file that may not be ours is read here; a child reads
-it, with limits of time and memory, and hands on plain data.
+The runtime trusts what it is given, and a damaged file may end the process that runs it. So
+nothing of a file that may not be ours is read here; a child reads it, with limits of time and
+memory, and hands on plain data.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _MARKED = slice(4, 8)
 _MEBIBYTE = 2**20
 _SECONDS = 15.0
 _SECONDS_A_MEBIBYTE = 2.0
+_BUSY = 4.0  # how much longer it may take by the clock, on a machine with much to do
 _BYTES = 4 * 2**30
 _BYTES_A_BYTE = 16  # weights are unpacked, packed for kernels, and compared
 
@@ -76,8 +77,8 @@ class Answer:
     said: str = ""
 
 
-def save_request(task: Task, request: Request, folder: Path) -> None:
-    """Writes a task and its request where the child finds them."""
+def save_request(task: Task, request: Request, timeout: float, folder: Path) -> None:
+    """Writes a task, its request and its time where the child finds them."""
     for number, (_, content) in enumerate(request.files):
         (folder / f"{number}.tflite").write_bytes(content)
     _write(
@@ -86,19 +87,20 @@ def save_request(task: Task, request: Request, folder: Path) -> None:
             "task": task,
             "files": [source for source, _ in request.files],
             "options": dict(request.options),
+            "timeout": timeout,
         },
         request.arrays,
     )
 
 
-def load_request(folder: Path) -> tuple[Task, Request]:
+def load_request(folder: Path) -> tuple[Task, Request, float]:
     """Reads what `save_request` wrote."""
     told, arrays = _read(folder / "request.json")
     files = [
         (source, (folder / f"{number}.tflite").read_bytes())
         for number, source in enumerate(told["files"])
     ]
-    return told["task"], Request(files, told["options"], arrays)
+    return told["task"], Request(files, told["options"], arrays), told["timeout"]
 
 
 def save_answer(answer: Answer | ExportError, folder: Path) -> None:
@@ -152,7 +154,8 @@ def ask(
     Args:
         task: What.
         request: With which files.
-        timeout: Seconds to wait; by default 15, and 2 for each MiB of the files.
+        timeout: Seconds that it may compute; by default 15, and 2 for each MiB of the files. On a
+            busy machine it gets four times as long by the clock.
         under: The beginning of its command, such as an emulator's.
         where: What the file runs in, for the error.
 
@@ -163,9 +166,11 @@ def ask(
         timeout = seconds(request)
     with tempfile.TemporaryDirectory(prefix="tfticket-") as name:
         folder = Path(name)
-        save_request(task, request, folder)
+        save_request(task, request, timeout, folder)
         try:
-            said = children.run("tfticket.export._child", name, timeout=timeout, under=under)
+            said = children.run(
+                "tfticket.export._child", name, timeout=_BUSY * timeout, under=under
+            )
         except children.ChildTimeoutError as error:
             raise ExportError(
                 f"{request.source} must load and run in {where} within {timeout:g} s. It took "
@@ -176,7 +181,13 @@ def ask(
                 f"{request.source} must load and run in {where}. It doesn't: {error} Copy it again "
                 "from where it was made, or export the model again."
             ) from error
-        told, arrays = _read(folder / "answer.json")
+        try:
+            told, arrays = _read(folder / "answer.json")
+        except (OSError, ValueError, RecursionError) as error:
+            raise ExportError(
+                f"{request.source} must load and run in {where}. It ended the process that runs it "
+                f"without an answer ({type(error).__name__}). Copy it again from where it was made."
+            ) from error
     if "error" in told:
         raise ExportError(told["error"])
     return Answer(told["value"], arrays, said)

@@ -16,6 +16,7 @@ from tfticket.export import flatbuffer, foreign
 
 _NAME = "tfticket.provenance"
 _HASH = "buffers_sha256"
+_KINDS: Mapping[str, type] = {"made_by": str, "format": str, "feeding": dict, "provenance": dict}
 
 
 def embed(model: Any, provenance: Mapping[str, Any]) -> None:
@@ -85,7 +86,11 @@ def provenance_of(model: Any, source: str) -> dict[str, Any] | None:
     try:
         provenance: dict[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data))
         found = provenance.pop(_HASH)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        json.dumps(provenance, ensure_ascii=False).encode()  # text that can be written somewhere
+        for name, kind in _KINDS.items():
+            if not isinstance(provenance.get(name, kind()), kind):
+                raise TypeError(f"{name} is no {kind.__name__}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExportError(f"The provenance in {source} is damaged ({error!r}).") from error
     if found != _hash(model, entry.buffer):
         raise ExportError(

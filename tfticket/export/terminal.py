@@ -71,7 +71,8 @@ def check_lines(seen: FileCheck) -> list[str]:
         lines.append("origin     not made by tfticket, or rewritten since")
     else:
         about = seen.provenance
-        lines.append(f"origin     {about['made_by']}, format {about['format']}")
+        made_by, format = (about.get(name, "unknown") for name in ("made_by", "format"))
+        lines.append(f"origin     {made_by}, format {format}")
     return lines
 
 
