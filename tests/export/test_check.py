@@ -248,6 +248,15 @@ def test_a_file_that_ends_the_process_that_runs_it_ends_another_one(tmp_path):
         check_file(path)
 
 
-def test_a_file_that_takes_too_long_is_ended(tmp_path):
+def test_a_file_that_never_ends_is_ended(tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([1, 2], tf.float32)])
+    def endless(x):
+        return tf.while_loop(lambda x: tf.reduce_max(x) < 1e9, lambda x: [tf.tanh(x)], [x])
+
+    traced = endless.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
+    path = written(tmp_path, bytes(converter.convert()))
+    with pytest.raises(ExportError, match=r"within 2 s\. It took longer\. Give it more time"):
+        check_file(path, timeout=2)
     with pytest.raises(ExportError, match=r"within 0\.01 s"):
-        check_file(written(tmp_path, raw(mlp())), timeout=0.01)
+        check_file(path, timeout=0.01)
