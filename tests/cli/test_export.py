@@ -42,6 +42,37 @@ def test_options_that_belong_to_another_source_are_refused(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("net.tflite", "is a file for devices already. Verify it with --check"),
+        ("net.h5", "save('model.keras')"),
+        ("net.HDF5", "a Keras file of the older kind"),
+        ("net.weights.h5", "holds weights without their model"),
+        ("graph.pb", "the layers are gone"),
+        ("net.onnx", "a file of another library"),
+        ("net.zip", "is none of what can be exported"),
+        ("saved/saved_model.pb", "the layers are gone"),
+    ],
+)
+def test_a_source_of_another_kind_says_what_is_taken(tmp_path, capsys, name, message):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\x08\x01")
+    source = path.parent if path.parent != tmp_path else path
+    assert main(["export", str(source)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "takes a run directory, a ticket of a run (.npz) or a .keras model" in error
+    assert error.startswith(f"Error: `{source}` ")
+
+
+def test_what_belongs_to_a_check_alone_is_refused(tmp_path, capsys):
+    (tmp_path / "net.keras").touch()
+    assert main(["export", str(tmp_path / "net.keras"), "--timeout", "3"]) == 2
+    assert "--timeout belongs to --check" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def model(exported_network, tmp_path_factory):
     """A trained network as a `.keras` file, its ticket beside it; its files are timed briefly."""

@@ -31,7 +31,7 @@ def recurrent(layer):
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
 def test_loops_are_refused_where_calibrating_them_would_end_the_process(kind):
     x = np.random.default_rng(0).normal(size=(9, 4, 3)).astype("float32")
-    with pytest.raises(ExportError, match=r"loops in \[.*while.*unroll=True"):
+    with pytest.raises(ExportError, match=r"loops in \[.*while.*choose dynamic"):
         convert(recurrent(getattr(layers, kind)(5)), "int8", x)
 
 

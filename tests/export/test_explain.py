@@ -8,6 +8,7 @@ import tensorflow as tf
 from edge_nets import ENDS, SPARSE, examples_for, int8_of, layers, raw, sequential
 from tflite_files import dense_net, file_of, parsed, thinned
 
+from tfticket.channels import shrink
 from tfticket.export import flatbuffer
 from tfticket.export.dense_encoding import encode_dense_layers
 from tfticket.export.explain import explain
@@ -102,6 +103,12 @@ def test_sparse_storage_pays_from_many_zeros_on():
     assert not {"below_break_even", "dense_zeros", "floats"} - {"floats"} & rules(above)
 
 
+def cut(model):
+    """How many units `explain` says could go, and how many `shrink` takes out."""
+    told = [int(one.fact.split()[0]) for one in said(file_of(model), "dead_units")]
+    return sum(told), shrink(model).removed
+
+
 def test_dead_units_of_dense_layers_are_counted():
     model = dense_net(20, 10, 4, density=1.0)
     first, second, last = (layer.kernel for layer in model.layers)
@@ -111,8 +118,9 @@ def test_dead_units_of_dense_layers_are_counted():
     (one,) = said(file_of(model), "dead_units")
     assert one.fact.startswith("5 of its 20 units could be cut out")
     assert "3 have no weight coming in" in one.fact
-    assert "5 none going out" in one.fact
+    assert "2 more none going out" in one.fact
     assert "shrink takes out these 5" in one.remedy
+    assert cut(model) == (5, 5)
 
 
 def test_dead_channels_are_seen_through_pooling_and_flattening():
@@ -130,10 +138,85 @@ def test_dead_channels_of_depthwise_kernels_are_seen():
     depthwise = layers.DepthwiseConv2D(3, depth_multiplier=2)
     model = sequential(layers.Conv2D(4, 1), depthwise, layers.Flatten(), layers.Dense(2))
     kernel = depthwise.kernel.numpy()
-    kernel[:, :, 1], kernel[:, :, 2, 0] = 0, 0
+    kernel[:, :, 1], kernel[:, :, 2, 0] = 0, 0  # of the third, one of two
     depthwise.kernel.assign(kernel)
-    found = said(file_of(model), "dead_units")
-    assert [one.fact[:14] for one in found] == ["1 of its 4 uni", "3 of its 8 uni"]
+    assert cut(model) == (1, 1)
+
+
+def silent_first(*behind, bias=0.5, count=4, **options):
+    """A convolution of six channels, of which some only give a bias, and what reads them."""
+    first = layers.Conv2D(6, 3, activation="relu", **options)
+    model = sequential(first, *behind, layers.Flatten(), layers.Dense(3))
+    kernel, biases = first.kernel.numpy(), first.bias.numpy()
+    kernel[..., :count], biases[:count] = 0, bias
+    first.kernel.assign(kernel)
+    first.bias.assign(biases)
+    return model
+
+
+BORDERS = {
+    "dense": ((), 4),
+    "valid": ((layers.Conv2D(5, 3),), 4),
+    "pointwise": ((layers.Conv2D(5, 1, padding="same"),), 4),
+    "pooled": ((layers.MaxPooling2D(), layers.Conv2D(5, 2)), 4),
+    "depthwise, valid": ((layers.DepthwiseConv2D(3), layers.ReLU()), 4),
+    "depthwise, same": ((layers.DepthwiseConv2D(3, padding="same"), layers.ReLU()), 0),
+    "padded": ((layers.ZeroPadding2D(1), layers.DepthwiseConv2D(3)), 0),
+    "reshaped": ((layers.Reshape((12, 18)), layers.Conv1D(3, 2)), 0),
+    "transposed": ((layers.Conv2DTranspose(5, 3, padding="same"), layers.DepthwiseConv2D(2)), 0),
+}
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_silent_channels_are_promised_where_shrink_takes_them_out(name):
+    behind, expected = BORDERS[name]
+    model = silent_first(*(layer.__class__.from_config(layer.get_config()) for layer in behind))
+    told, taken = cut(model)
+    assert told == expected
+    assert told <= taken
+    without_bias = silent_first(
+        *(layer.__class__.from_config(layer.get_config()) for layer in behind), bias=-0.5
+    )
+    told, taken = cut(without_bias)
+    assert told == (4 if name != "reshaped" else 0)
+    assert told == taken
+
+
+def test_a_border_without_a_carrier_is_not_promised_away():
+    told, taken = cut(silent_first(layers.Conv2D(5, 3, padding="same")))
+    assert (told, taken) == (0, 3)  # shrink lets one channel carry the others
+
+
+def test_layers_that_are_used_twice_are_left_alone():
+    given, shared = keras.Input((8, 8, 4)), layers.Conv2D(4, 1)
+    shared_twice = shared(layers.ReLU()(shared(given)))
+    model = keras.Model(given, layers.Dense(2)(layers.Flatten()(shared_twice)))
+    shared.kernel.assign(shared.kernel.numpy() * np.array([0, 1, 1, 1]))
+    assert cut(model) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_more_is_promised_than_shrink_takes_out(seed):
+    rng = np.random.default_rng(seed)
+    padding = ["same", "valid"]
+    model = sequential(
+        layers.Conv2D(6, 3, padding=padding[rng.integers(2)], activation="relu"),
+        layers.DepthwiseConv2D(3, padding=padding[rng.integers(2)], use_bias=bool(seed % 2)),
+        layers.ReLU(),
+        layers.Conv2D(5, 2, padding=padding[rng.integers(2)], activation="relu6"),
+        layers.MaxPooling2D(),
+        layers.Flatten(),
+        layers.Dense(7, activation="sigmoid"),
+        layers.Dense(3),
+    )
+    for weight in model.weights:
+        kept = rng.random(weight.shape[-1:]) < 0.6
+        whole = rng.random(weight.shape) < 0.7
+        weight.assign(rng.normal(size=weight.shape) * kept * whole)
+    told, taken = cut(model)
+    assert told <= taken
+    rounded = sum(int(one.fact.split()[0]) for one in said(int8_of(model), "dead_units"))
+    assert rounded <= taken + 1  # rounding kills weights, too
 
 
 def test_units_that_a_shortcut_reads_too_are_left_alone():
@@ -164,6 +247,16 @@ def test_what_is_too_small_to_matter_is_said_once():
     assert len(shares) == 2
     assert max(shares) < 2
     assert len(said(content, "dense_zeros")) == 1
+
+
+def test_what_is_small_alone_and_large_together_matters():
+    """Of sixty layers, each has less than two percent."""
+    model = dense_net(*[24] * 60, 3, density=0.1, inputs=(24,))
+    content = file_of(model)
+    shares = [float(share) for one in said(content, "too_small") for share in
+              re.findall(r"([\d.]+)%", one.fact)]  # fmt: skip
+    assert all(share < 2 for share in shares)
+    assert len(said(content, "dense_zeros")) >= 58
 
 
 def test_operators_that_no_runtime_has_are_named():
@@ -231,6 +324,16 @@ def test_a_ticket_that_does_the_same_work_as_its_dense_network_is_told_so():
     found = explain(parsed(csr(ticket)), parsed(dense))
     assert not {one.rule for one in found} & {"same_work", "same_bytes"}
     assert not said(int8_of(dense_net(64, 8, inputs=(128,))), "same_work", dense)
+
+
+def test_a_file_of_integers_is_not_told_to_become_one():
+    dense, ticket = (
+        int8_of(dense_net(64, 64, density=density, inputs=(64,))) for density in (1.0, 0.05)
+    )
+    for rule in ("same_work", "same_bytes"):
+        (one,) = said(ticket, rule, dense)
+        assert "int8" not in one.remedy
+        assert "sparse_fc" not in one.remedy
 
 
 def test_a_file_without_zeros_is_told_so():

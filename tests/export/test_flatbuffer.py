@@ -84,8 +84,19 @@ def test_custom_operators_and_unknown_sides_are_found(content):
         check_structure(model, "it")
 
     model = flatbuffer.parse(content, source="it")
-    tensor = model.subgraphs[0].tensors[0]
-    tensor.shapeSignature = np.array([-1, *tensor.shape[1:]], np.int32)
-    assert flatbuffer.dynamic_tensors(model) == [tensor.name.decode()]
-    with pytest.raises(ExportError, match="static shapes"):
+    graph = model.subgraphs[0]
+    inside, given = graph.tensors[int(graph.operators[0].outputs[0])], graph.tensors[0]
+    inside.shapeSignature = np.array([-1, *inside.shape[1:]], np.int32)
+    check_structure(model, "it")
+    given.shapeSignature = np.array([-1, *given.shape[1:]], np.int32)
+    assert flatbuffer.dynamic_tensors(model) == [given, inside]
+    with pytest.raises(ExportError, match=r"static shapes.*serving_default"):
         check_structure(model, "it")
+
+
+def test_names_of_others_may_be_missing_or_no_text(content):
+    model = flatbuffer.parse(content, source="it")
+    tensor = next(t for t in model.subgraphs[0].tensors if flatbuffer.is_constant(model, t))
+    for name, called in ((None, "(unnamed)"), (b"\xff\x1b[31mw", "\ufffd?[31mw"), ("w", "w")):
+        tensor.name = name
+        assert called in {constant.name for constant in flatbuffer.constants(model)}

@@ -64,6 +64,31 @@ def test_files_without_provenance_are_refused(content, tmp_path):
         read_provenance(write(tmp_path / "a.tflite", flatbuffer.pack(model)))
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "[1]",
+        '"text"',
+        '{"buffers_sha256": HASH, "provenance": 5}',
+        '{"buffers_sha256": HASH, "made_by": ["x"]}',
+        '{"buffers_sha256": HASH, "feeding": "1"}',
+        '{"buffers_sha256": HASH, "a": "\\ud800"}',
+        '{"buffers_sha256": HASH, "a": ' + "9" * 5000 + "}",
+        '{"buffers_sha256": HASH, "a": ' + "[" * 99_999 + "]" * 99_999 + "}",
+    ],
+    ids=["list", "text", "number", "texts", "feeding", "half a letter", "digits", "nesting"],
+)
+def test_anything_that_stands_in_its_place_is_a_short_error(content, tmp_path, told):
+    model = flatbuffer.parse(content, source="it")
+    metadata.embed(model, {})
+    buffer = model.metadata[-1].buffer
+    told = told.replace("HASH", f'"{metadata._hash(model, buffer)}"')
+    model.buffers[buffer].data = np.frombuffer(told.encode(), np.uint8)
+    with pytest.raises(ExportError, match=r"provenance in .*a.tflite` is damaged") as caught:
+        read_provenance(write(tmp_path / "a.tflite", flatbuffer.pack(model)))
+    assert len(str(caught.value)) < 500
+
+
 def test_what_is_no_file_is_told(content, tmp_path):
     with pytest.raises(ExportError, match="No such file"):
         read_provenance(tmp_path / "missing.tflite")

@@ -1,5 +1,7 @@
 import keras
 import pytest
+import tensorflow as tf
+from edge_nets import SPARSE, raw
 from sparse_networks import (
     classify,
     layers,
@@ -11,10 +13,10 @@ from sparse_networks import (
     with_between,
     with_ending,
 )
-from tflite_files import dense_net, file_of, largest_difference, parsed, thinned
+from tflite_files import dense_net, file_of, inputs_for, largest_difference, parsed, thinned
 
 from tfticket.errors import ExportError
-from tfticket.export import flatbuffer
+from tfticket.export import emulate, flatbuffer
 from tfticket.export.sparse_conv import sparse_conv
 from tfticket.export.sparse_lint import lint_sparse_conv
 from tfticket.export.static import static_copy
@@ -77,6 +79,30 @@ def test_a_file_that_gives_what_a_pointwise_convolution_gives_is_refused():
     gate = layers.GlobalAveragePooling2D(keepdims=True)(x)
     with pytest.raises(ExportError, match="it with the output after `"):
         linted(thinned(keras.Model(inputs, layers.Multiply()([x, gate])), 0.1))
+
+
+def test_depth_becomes_space_before_a_padded_convolution():
+    """As in published detectors of poses; it is right on a processor without AVX."""
+    inputs = keras.Input((16, 16, 3), batch_size=1)
+    x = layers.Conv2D(8, 3, strides=2, activation="relu")(layers.ZeroPadding2D(1)(inputs))
+    x = layers.Lambda(lambda x: tf.nn.depth_to_space(x, 2))(pointwise(x))
+    x = layers.Conv2D(4, 3, strides=2)(layers.ZeroPadding2D(1)(x))
+    model = thinned(keras.Model(inputs, layers.Flatten()(x)), 0.2)
+    content = raw(model, optimizations=SPARSE)
+    assert flatbuffer.operators(parsed(content))["DEPTH_TO_SPACE"] == 1
+    assert "are computed sparsely" in lint_sparse_conv(parsed(content), "it")[-1].message
+    if emulate.why_not() is None:
+        found = emulate.check_without_avx(content, inputs_for(content, 3), source="it")
+        assert found.relative_difference < 1e-5
+
+
+def test_halves_that_are_unpacked_are_looked_at_too():
+    half = tf.lite.TargetSpec(supported_types=[tf.float16])
+    optimizations = [*SPARSE, tf.lite.Optimize.DEFAULT]
+    content = raw(static_copy(mobile()), optimizations=optimizations, target_spec=half)
+    assert [finding.rule for finding in lint_sparse_conv(parsed(content), "it")][:2] == [
+        "x86", "arm",
+    ]  # fmt: skip
 
 
 def test_all_breaks_are_named_at_once():

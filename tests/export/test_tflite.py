@@ -186,7 +186,7 @@ def test_latency_is_measured_against_a_baseline(exported, tmp_path):
         ({"calibration": np.zeros((4, 7), "float32")}, r"shape \(6,\)\. Received: .*\(4, 7\)"),
         ({"check_on": (np.zeros((0, 6)), None)}, "one example or more"),
         ({"check_on": (np.zeros((4, 6), np.uint8), None)}, "already normalized"),
-        ({"check_on": (np.zeros((4, 6)), np.zeros((4, 3)))}, r"labels of shape \(4,\)"),
+        ({"check_on": (np.zeros((4, 6)), np.zeros((4, 5)))}, r"the shape \(4, 5\), but"),
         ({"preprocessing": None, "path": "a.onnx"}, r"must end in \.tflite"),
     ],
 )

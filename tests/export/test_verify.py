@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tfticket.errors import ExportError
+from tfticket.export.labels import Labels
 from tfticket.export.static import predictions
 from tfticket.export.verify import Reference, verify
 
@@ -9,7 +10,8 @@ from tfticket.export.verify import Reference, verify
 @pytest.fixture
 def reference(exported):
     x = exported.x[1300:1550]
-    return Reference(x, predictions(exported.model, x), exported.y[1300:1550], "given")
+    outputs = predictions(exported.model, x)
+    return Reference(x, outputs, Labels.of(exported.y[1300:1550], outputs, "y"), "given")
 
 
 def changed(reference, **changes):
@@ -23,7 +25,7 @@ def run(exported, reference, format="fp32", min_agreement=0.95):
 
 def test_what_is_found_is_what_keras_says(exported, reference):
     found = run(exported, reference)
-    right = reference.outputs.argmax(-1) == reference.y
+    right = reference.outputs.argmax(-1) == exported.y[1300:1550]
     assert found.keras_accuracy == found.accuracy == pytest.approx(right.mean())
     assert found.agreement == 1.0
     assert found.max_difference == pytest.approx(
@@ -32,7 +34,7 @@ def test_what_is_found_is_what_keras_says(exported, reference):
 
 
 def test_without_labels_there_is_no_accuracy(exported, reference):
-    found = run(exported, changed(reference, y=None))
+    found = run(exported, changed(reference, labels=None))
     assert found.accuracy is None
     assert found.keras_accuracy is None
     assert found.agreement == 1.0

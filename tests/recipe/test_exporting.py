@@ -107,7 +107,8 @@ def test_a_ticket_and_the_dense_network_are_exported(run):
     dense, *later = reports
     assert dense.latency is None
     assert all(report.latency.speedup > 0 for report in later)
-    assert [text.split(":")[0] for text in heard.texts] == [r.path.name for r in reports]
+    told = [text for text in heard.texts if "chance" not in text]
+    assert [text.split(":")[0] for text in told] == [r.path.name for r in reports]
 
 
 def test_the_files_hold_the_trained_ticket(run, experiment):
@@ -165,6 +166,35 @@ def test_one_file_that_fails_does_not_keep_the_others(run, experiment):
         "seed_1_level_00.fp32.tflite",
     ]
     assert "finite" in heard.texts[-1]
+
+
+def test_whatever_keeps_a_file_from_being_made_is_noted(run, experiment, monkeypatch):
+    def broken(model, path):
+        raise ValueError('The name "add"\nis used 2 times in the model.')
+
+    monkeypatch.setattr("tfticket.recipe.exporting.save_keras", broken)
+    exporter = Exporter(experiment, run, heard := Heard())
+    reports = exporter.export(level=2, formats=["fp32"])
+    assert len(reports) == 2
+    (failed,) = exporter.failures
+    assert isinstance(failed, ExportError)
+    said = 'ValueError: The name "add" is used 2 times in the model.'
+    assert str(failed) == f"`seed_1_level_02.keras` could not be made ({said})."
+    assert str(failed) in heard.texts
+
+    def full(model, path):
+        raise RunError("The disk is full.")
+
+    monkeypatch.setattr("tfticket.recipe.exporting.save_keras", full)
+    with pytest.raises(RunError, match="full"):
+        exporter.export(level=2, formats=["fp32"])
+
+
+def test_a_network_at_chance_level_is_told(run, experiment):
+    heard = Heard()  # nothing in this run was trained
+    report = export_run(run.path, level=1, seed=0, formats=["fp32"], progress=heard)[-1]
+    assert any("chance level" in text for text in heard.texts)
+    assert any("chance level" in warning for warning in report.warnings)
 
 
 def test_the_dense_network_is_not_asked_for_a_sparse_file_beside_a_ticket(run, experiment):

@@ -27,34 +27,21 @@ def explain(file: Path, against: Path | None, as_json: bool) -> None:
     tfticket explain net.int8.tflite
     tfticket explain ticket.tflite --against dense.tflite
     """
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.export.explain import explain_file
 
-    start_tensorflow()
-    from tfticket.export.check import read_file
-    from tfticket.export.energy import compare, count
-    from tfticket.export.explain import explain as explained
-    from tfticket.export.flatbuffer import parse
-
-    parsed = parse(read_file(file), source=f"`{file}`")
-    dense = None if against is None else parse(read_file(against), source=f"`{against}`")
-    reasons = explained(parsed, dense)
-    energy = None if dense is None else compare(count(dense), count(parsed))
+    said = explain_file(file, against)
     if as_json:
-        print_json(
-            {
-                "explanations": [reason.to_dict() for reason in reasons],
-                "energy": None if energy is None else energy.to_dict(),
-            }
-        )
+        print_json(said.to_dict())
         return
-    for reason in reasons:
+    for reason in said.explanations:
         click.echo(f"{reason.name or reason.kind}: {reason.fact}")
         click.echo(f"  {reason.remedy}" if reason.remedy else "")
-    if not reasons:
+    if not said.explanations:
         click.echo("Nothing that is known to keep it from being smaller or faster.")
-    if energy is not None:
+    if said.energy is not None:
         print_columns(
-            (row.name, f"{row.dense:.4g}", f"{row.ticket:.4g}", row.unit) for row in energy.rows
+            (row.name, f"{row.dense:.4g}", f"{row.ticket:.4g}", row.unit)
+            for row in said.energy.rows
         )
-        for sentence in energy.assumptions:
+        for sentence in said.energy.assumptions:
             click.echo(sentence)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfticket.cli.common import columns, data_dir_option, json_option, print_columns, print_json
+from tfticket.errors import ExportError
 
 if TYPE_CHECKING:
     from tfticket.export.facade import Exported
@@ -22,6 +23,11 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--check", "only_check", is_flag=True, help="Verify SOURCE, a .tflite file.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds that --check may compute.  [default: 15, and 2 for each MiB of the file]",
+)
 @click.option("--target", type=click.Choice(_TARGETS), help="Try all formats, write the best.")
 @click.option("--level", type=click.IntRange(min=0), help="Level.  [default: as the recipe says]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed.  [default: the first]")
@@ -71,14 +77,49 @@ def export(source: Path, only_check: bool, **options: Any) -> None:
     tfticket export net.keras --target smallest --data mnist --normalize unit -o net.tflite
     tfticket export --check net.tflite
     """
+    if not only_check:
+        _refuse(options, "timeout", why="belongs to --check")
     if only_check:
         _check(source, options)
     elif source.suffix == ".keras":
         _model(source, options)
+    elif wrong := _wrong_kind(source):
+        raise ExportError(wrong)
     elif source.is_dir() and options["target"] is None:
         _run(source, options)
     else:
         _target(source, options)
+
+
+_OTHERS = {
+    ".tflite": "is a file for devices already. Verify it with --check, or see why it isn't smaller "
+    "by `tfticket explain`. To make others of it, export the model that it was made of.",
+    ".h5": "is a Keras file of the older kind. Save it anew: keras.saving.load_model(...)."
+    "save('model.keras'). A model that tensorflow-model-optimization pruned comes over by "
+    "`tfticket import-tfmot`.",
+    ".pb": "is a frozen graph or a SavedModel, in which the layers are gone. Save the Keras model "
+    "that it was made of, as .keras.",
+    ".onnx": "is a file of another library. Build the network in Keras, and save it as .keras.",
+    ".json": "describes a model, without its weights. Save the Keras model whole, as .keras.",
+}
+_OTHERS |= {".hdf5": _OTHERS[".h5"], ".pt": _OTHERS[".onnx"], ".pth": _OTHERS[".onnx"]}
+_TAKES = "`tfticket export` takes a run directory, a ticket of a run (.npz) or a .keras model."
+
+
+def _wrong_kind(source: Path) -> str | None:
+    """What is wrong with a source that is no run, no ticket and no model, and what to do."""
+    if source.name.endswith(".weights.h5"):
+        return f"`{source}` holds weights without their model. {_TAKES} Save the model whole."
+    if source.is_dir():
+        return f"`{source}` {_OTHERS['.pb']} {_TAKES}" if _is_saved_model(source) else None
+    if source.suffix == ".npz":
+        return None
+    other = _OTHERS.get(source.suffix.lower(), "is none of what can be exported.")
+    return f"`{source}` {other} {_TAKES}"
+
+
+def _is_saved_model(folder: Path) -> bool:
+    return (folder / "saved_model.pb").is_file()
 
 
 def _run(run: Path, options: dict[str, Any]) -> None:
@@ -167,21 +208,21 @@ def _model(source: Path, options: dict[str, Any]) -> None:
 
 def _check(source: Path, options: dict[str, Any]) -> None:
     """Verifies one file."""
-    from tfticket.cli.quiet import start_tensorflow
-
     wrong = ("target", "level", "seed", "output", "ticket_path")
     _refuse(options, *wrong, why="makes a file, which --check doesn't")
-    start_tensorflow()
-    from tfticket.export.check import check_file
-    from tfticket.export.terminal import check_lines
-
     raw = y = None
     if options["data_name"] is not None:
+        from tfticket.cli.quiet import start_tensorflow
+
+        start_tensorflow()
         from tfticket import data
 
         found = data.load(options["data_name"], data_dir=options["data_dir"])
         raw, y = found.test.x, found.test.y
-    seen = check_file(source, raw=raw, y=y)
+    from tfticket.export.check import check_file
+    from tfticket.export.terminal import check_lines
+
+    seen = check_file(source, raw=raw, y=y, timeout=options["timeout"])
     if options["as_json"]:
         print_json(seen.to_dict())
     else:
@@ -205,6 +246,10 @@ def _say(made: Exported, *, as_json: bool) -> None:
 
     click.echo("\n".join(columns(comparison_rows(made.comparison))), err=True)
     click.echo(made.reason, err=True)
+    baseline = made.comparison.baseline.draft  # what is wrong with it was told when it was made
+    told = () if baseline is None else baseline.report.warnings
+    for warning in (each for each in made.report.warnings if each not in told):
+        click.echo(warning, err=True)
     if made.micro is not None:
         click.echo(
             f"TensorFlow Lite Micro ran it, with {made.micro.activation_bytes:,} bytes for "

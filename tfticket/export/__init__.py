@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "check_file": "tfticket.export.check",
         "choose": "tfticket.export.choice",
         "compare": "tfticket.export.comparison",
+        "explain_file": "tfticket.export.explain",
         "export": "tfticket.export.facade",
         "fine_tune": "tfticket.export.finetune",
         "pareto_front": "tfticket.export.choice",

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import ExportError
-from tfticket.export.flatbuffer import parse, type_name
+from tfticket.export import foreign
+from tfticket.export.flatbuffer import name_of, parse, type_name
 from tfticket.export.micro import arena_lower_bound
-from tfticket.export.tensors import elements, indices, name_of, shape_of
+from tfticket.export.tensors import elements, indices, shape_of
 from tfticket.files import write_text
 
 _BYTES_A_LINE = 16
@@ -70,17 +71,24 @@ def write_c_array(
             "`path` must end in a name that C can include: no quotes, backslashes or line ends. "
             f"Received: {str(path)!r}"
         )
-    parsed = parse(content, source=f"`{path.name}`")
+    request = foreign.Request([(f"`{path.name}`", content)], {"name": name})
+    declared: str = foreign.ask("c_header", request).value
     header = path.with_name(f"{path.name}.h")
     source = path.with_name(f"{path.name}.c")
     texts = {
-        header: _header(content, parsed, name),
+        header: declared,
         source: _source(content, name, header.name),
     }
     with _both_or_none(header, source):
         for file, text in texts.items():
             write_text(file, text)
     return header, source
+
+
+def header_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `write_c_array` asks a child: the text of the header."""
+    parsed = parse(request.content, source=request.source)
+    return foreign.Answer(_header(request.content, parsed, request.options["name"]))
 
 
 @contextlib.contextmanager

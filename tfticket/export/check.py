@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import ExportError
-from tfticket.export import flatbuffer, latency
+from tfticket.export import flatbuffer, foreign, latency
 from tfticket.export.hazards import check_hazards
+from tfticket.export.labels import Labels
 from tfticket.export.metadata import provenance_of
-from tfticket.export.runtime import Session, TensorSpec
+from tfticket.export.numbers import check_numbers
+from tfticket.export.runtime import TensorSpec
 from tfticket.export.sizes import Sizes
-from tfticket.export.verify import check_finite, check_structure
+from tfticket.export.ways import Feed, Ways, custom_operators
 
-_RANDOM_INPUTS = 200
-_FLOAT_TOLERANCE = 1e-3
-_ROUNDED_TOLERANCE = 5e-2
+_SECONDS = 6.0  # on random inputs
+_SECONDS_AN_EXAMPLE = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,51 +46,56 @@ class FileCheck:
     Attributes:
         path: The file.
         sizes: Its bytes, raw and compressed.
-        input: What it takes.
-        output: What it gives.
+        takes: Its inputs, in the shapes that it was run with.
+        gives: Its outputs.
         operators: How often each operator is in it.
         tensors: The zeros of each constant of two axes or more.
         inputs: Where the inputs were from: `given` or `random`.
-        count: How many it was run on, with the default delegate and without.
+        count: How many it was run on with the default delegate; at most 200 of them without, too.
         delegate_difference: Largest difference of an output between the two, relative to the range
             of the outputs.
-        accuracy: Share of labels it gets right; None without labels.
+        accuracy: Share of labels it gets right; None without labels, and for numbers.
+        error: Root mean square error in the unit of the labels, where they are numbers.
         microseconds: Median time of an inference on `host`, with the default delegate.
         host: The processor.
         provenance: What tfticket wrote into the file; None for a foreign file.
+        notes: What should be known of it, a sentence or two each.
     """
 
     path: Path
     sizes: Sizes
-    input: TensorSpec
-    output: TensorSpec
+    takes: tuple[TensorSpec, ...]
+    gives: tuple[TensorSpec, ...]
     operators: Mapping[str, int]
     tensors: tuple[TensorZeros, ...]
     inputs: str
     count: int
     delegate_difference: float
     accuracy: float | None
+    error: float | None
     microseconds: float
     host: str
     provenance: Mapping[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def input(self) -> TensorSpec | None:
+        """The first input; None for a file that takes nothing."""
+        return self.takes[0] if self.takes else None
+
+    @property
+    def output(self) -> TensorSpec | None:
+        """The first output; None for a file that gives nothing."""
+        return self.gives[0] if self.gives else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "path": str(self.path)}
-
-
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a `.tflite` file.
-
-    Raises:
-        ExportError: when it can't be read.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ExportError(
-            f"A .tflite file must be there to be read. Received: {path}: {error.strerror}."
-        ) from error
+        """Plain values for JSON; `input` and `output` are the first of each."""
+        told = asdict(self)
+        first = {
+            "input": next(iter(told["takes"]), None),
+            "output": next(iter(told["gives"]), None),
+        }
+        return {**told, **first, "path": str(self.path)}
 
 
 def check_file(
@@ -97,14 +103,21 @@ def check_file(
     *,
     raw: np.ndarray | None = None,
     y: np.ndarray | None = None,
+    timeout: float | None = None,
 ) -> FileCheck:
     """Runs a file with and without the default delegate, and looks for what is known to go wrong.
+
+    It runs in a process of its own, so that a file that ends it ends nothing else. Inputs may be
+    several, of any type and with any batch; a batch of unknown size is 1, and other sides of
+    unknown length are those of several common ones that run.
 
     Args:
         path: The file; it may be of any origin.
         raw: Examples as the data set has them, shape (n, ...). They are brought to the file's input
             as its own metadata says, so this needs a file made by tfticket.
-        y: Their labels, shape (n,).
+        y: Their labels: see `Labels.of`.
+        timeout: Seconds that it may compute; by default 15, and 2 for each MiB of the file, and
+            a quarter for each example.
 
     Returns:
         What was found.
@@ -113,87 +126,128 @@ def check_file(
         ExportError: when the file can't be read, is damaged, doesn't run, gives no finite answers,
             answers differently with and without the delegate, or has a storage that is known to
             crash or to be silently wrong somewhere.
+
+    Example:
+        >>> print(check_file("downloaded.tflite").operators)
     """
-    path, source = Path(path), f"`{path}`"
-    content = read_file(path)
-    parsed = flatbuffer.parse(content, source=source)
-    provenance = provenance_of(parsed, source)
-    check_structure(parsed, source)
-    check_hazards(parsed, source)
-    session = Session(content, source=source)
-    x = _inputs(session.input, raw, provenance, source)
-    fast = session.run(x)
-    plain = Session(content, source=source, delegate=False).run(x)
-    for outputs, how in ((fast, "with the default delegate"), (plain, "without delegates")):
-        check_finite(outputs, f"{source}, run {how},")
-    difference = _difference(fast, plain, source, rounded=_is_rounded(parsed))
-    timed = latency.measure({"file": content}, x[0], baseline="file")["file"]
+    path = Path(path)
+    content = foreign.read_file(path)
+    arrays = {}
+    if raw is not None:
+        arrays["raw"] = check_numbers(raw, "raw")
+        if y is not None:
+            arrays["y"] = check_numbers(y, "y")
+    request = foreign.Request([(f"`{path}`", content)], arrays=arrays)
+    if timeout is None:
+        timeout = foreign.seconds(request) + _SECONDS_AN_EXAMPLE * len(arrays.get("raw", ()))
+    found = foreign.ask("check", request, timeout=timeout).value
     return FileCheck(
-        path=path,
-        sizes=Sizes.of(content),
-        input=session.input,
-        output=session.output,
-        operators=flatbuffer.operators(parsed),
-        tensors=tuple(_zeros(parsed)),
-        inputs="random" if raw is None else "given",
-        count=len(x),
-        delegate_difference=difference,
-        accuracy=None if y is None else float(np.mean(fast.argmax(-1) == y)),
-        microseconds=timed.microseconds,
-        host=timed.host,
-        provenance=provenance,
+        **{
+            **found,
+            "path": path,
+            "sizes": Sizes.of(content),
+            "takes": tuple(_spec(each) for each in found["takes"]),
+            "gives": tuple(_spec(each) for each in found["gives"]),
+            "tensors": tuple(TensorZeros(**each) for each in found["tensors"]),
+            "notes": tuple(found["notes"]),
+        }
     )
 
 
-def _inputs(
-    given: TensorSpec, raw: np.ndarray | None, provenance: Mapping[str, Any] | None, source: str
-) -> np.ndarray:
-    """Real numbers for `Session.run`."""
+def _spec(told: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(**{**told, "shape": tuple(told["shape"])})
+
+
+def check_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `check_file` asks a child: all that it finds but the sizes."""
+    content, source = request.content, request.source
+    parsed = flatbuffer.parse(content, source=source)
+    provenance = provenance_of(parsed, source)
+    notes = [*check_hazards(parsed, source), *_custom(parsed), *_insides(parsed)]
+    ways = Ways(content, parsed, source=source)
+    if ways.side is not None:
+        notes.append(
+            f"It takes sides of unknown length; beside the batch they were taken for {ways.side}. "
+            "Build the model with all sides given where they are known."
+        )
+    raw, y = request.arrays.get("raw"), request.arrays.get("y")
     if raw is None:
-        rng = np.random.default_rng(0)
-        shape = (_RANDOM_INPUTS, *given.shape[1:])
-        integers = given.scale is None and np.dtype(given.dtype).kind in "iub"
-        return rng.integers(0, 2, shape) if integers else rng.standard_normal(shape)
-    if provenance is None:
+        seen = ways.on_random(_SECONDS)
+    else:
+        feeds = _given(ways.fast.inputs, raw, provenance, source)
+        seen = ways.on(feeds, keep=y is not None)
+    quality = None
+    if y is not None:
+        outputs = np.concatenate(seen.outputs)
+        labels = Labels.of(y, outputs, "y")
+        quality = labels.quality(outputs)
+        notes += filter(None, [labels.told_chance(quality, of="The file")])
+    timed = latency.alone(ways.fast.invoke)
+    return foreign.Answer(
+        {
+            "takes": [asdict(spec) for spec in ways.fast.inputs],
+            "gives": [
+                {**asdict(spec), "shape": shape}
+                for spec, shape in zip(ways.fast.outputs, seen.shapes, strict=True)
+            ],
+            "operators": flatbuffer.operators(parsed),
+            "tensors": [asdict(tensor) for tensor in _zeros(parsed)],
+            "inputs": "random" if raw is None else "given",
+            "count": seen.count,
+            "delegate_difference": seen.difference,
+            "accuracy": None if quality is None else quality.accuracy,
+            "error": None if quality is None else quality.error,
+            "microseconds": timed.microseconds,
+            "host": timed.host,
+            "provenance": provenance,
+            "notes": notes,
+        }
+    )
+
+
+def _custom(parsed: Any) -> Iterator[str]:
+    names = custom_operators(parsed)
+    if names:
+        yield (
+            f"It has operators that not every runtime has: {', '.join(names)}. LiteRT for Python "
+            "has them."
+        )
+
+
+def _insides(parsed: Any) -> Iterator[str]:
+    graph = parsed.subgraphs[0]
+    ends = {id(graph.tensors[number]) for number in (*graph.inputs, *graph.outputs)}
+    unknown = [t for t in flatbuffer.dynamic_tensors(parsed) if id(t) not in ends]
+    if unknown:
+        yield (
+            f"{len(unknown)} tensors inside have sides of unknown length: delegates stay away from "
+            "what makes them, and microcontrollers can't run the file."
+        )
+
+
+def _given(
+    specs: Sequence[TensorSpec], raw: np.ndarray, provenance: Mapping[str, Any] | None, source: str
+) -> Iterator[Feed]:
+    """The data as its own metadata says that the file takes it."""
+    if provenance is None or len(specs) != 1:
         raise ExportError(
             f"{source} must say how raw data becomes its input to be tried on data. It holds no "
             "metadata of tfticket. Check it without data."
         )
+    (given,) = specs
     if tuple(raw.shape[1:]) != given.shape[1:]:
         raise ExportError(
             f"The data must have examples of the shape that {source} takes, {given.shape[1:]}. "
             f"Received: {raw.shape[1:]}."
         )
     feeding = provenance["feeding"]
-    fed = raw * np.asarray(feeding["scale"], np.float64) + np.asarray(feeding["offset"])
-    if given.scale is None or given.zero_point is None:
-        return fed.astype(given.dtype)
-    return (fed - given.zero_point) * given.scale
-
-
-def _is_rounded(parsed: Any) -> bool:
-    """Whether weights are integers; then the two ways may round what they compute otherwise."""
-    weights = [constant for constant in flatbuffer.constants(parsed) if constant.values.ndim > 1]
-    return any(constant.values.dtype.kind == "i" for constant in weights)
-
-
-def _difference(fast: np.ndarray, plain: np.ndarray, source: str, *, rounded: bool) -> float:
-    span = max(float(np.ptp(plain)), float(np.finfo(np.float32).tiny))
-    difference = float(np.abs(fast - plain).max()) / span
-    tolerance = _ROUNDED_TOLERANCE if rounded else _FLOAT_TOLERANCE
-    if difference > tolerance and _agreement(fast, plain) < 1 - tolerance:
-        raise ExportError(
-            f"{source} must answer alike with and without the default delegate. Received: outputs "
-            f"that differ by {difference:.2g} of their range. One of the two is wrong: export the "
-            "model again in another format."
-        )
-    return difference
-
-
-def _agreement(fast: np.ndarray, plain: np.ndarray) -> float:
-    if fast.ndim != 2 or fast.shape[1] < 2:
-        return 0.0
-    return float(np.mean(fast.argmax(-1) == plain.argmax(-1)))
+    scale, offset = np.asarray(feeding["scale"], np.float64), np.asarray(feeding["offset"])
+    for example in raw:
+        fed = example * scale + offset
+        if given.scale is None or given.zero_point is None:
+            yield [fed.astype(given.dtype)[None]]
+        else:
+            yield [((fed - given.zero_point) * given.scale)[None]]
 
 
 def _zeros(parsed: Any) -> list[TensorZeros]:

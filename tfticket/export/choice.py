@@ -51,16 +51,16 @@ def pareto_front(attempts: Sequence[Attempt], cost: Cost) -> list[Attempt]:
     """Those that no other beats: nobody is as accurate at less cost, or more accurate at as much.
 
     Args:
-        attempts: With files and accuracies.
+        attempts: With files and scores.
         cost: What is to be small.
 
     Returns:
         By rising cost; of equals the first.
     """
     front: list[Attempt] = []
-    known = [attempt for attempt in attempts if attempt.accuracy is not None]
-    for attempt in sorted(known, key=lambda a: (cost(a), -(a.accuracy or 0.0))):
-        if not front or (attempt.accuracy or 0.0) > (front[-1].accuracy or 0.0):
+    known = [attempt for attempt in attempts if attempt.score is not None]
+    for attempt in sorted(known, key=lambda a: (cost(a), -(a.score or 0.0))):
+        if not front or (attempt.score or 0.0) > (front[-1].score or 0.0):
             front.append(attempt)
     return front
 
@@ -69,7 +69,8 @@ def choose(comparison: Comparison, *, objective: Objective, margin: float) -> Ch
     """The best file among those that are accurate enough.
 
     Accurate enough is what loses at most `margin` against the baseline, on the data that files were
-    checked on, never on test data. Without labels, every file that passed its checks is.
+    checked on, never on test data: of the accuracy, or of the share of variance that is explained
+    where labels are numbers. Without labels, every file that passed its checks is.
 
     Args:
         comparison: The attempts.
@@ -80,12 +81,12 @@ def choose(comparison: Comparison, *, objective: Objective, margin: float) -> Ch
         ExportError: when no file passed, with each reason.
     """
     needed = None
-    if comparison.baseline.accuracy is not None:
-        needed = comparison.baseline.accuracy - margin
+    if comparison.baseline.score is not None:
+        needed = comparison.baseline.score - margin
     enough = [
         attempt
         for attempt in comparison.passed
-        if needed is None or (attempt.accuracy is not None and attempt.accuracy >= needed)
+        if needed is None or (attempt.score is not None and attempt.score >= needed)
     ]
     tried = [attempt for attempt in enough if attempt is not comparison.baseline]
     if not tried:
@@ -99,9 +100,10 @@ def _none_passed(comparison: Comparison, needed: float | None) -> str:
     for attempt in comparison.attempts[1:]:
         if attempt.failure is not None:
             reasons.append(attempt.failure)
-        elif attempt.accuracy is not None and needed is not None:
-            reasons.append(f"{attempt.name} has an accuracy of {attempt.accuracy:.2%}.")
-    demand = "" if needed is None else f" and reach an accuracy of {needed:.2%}"
+        elif attempt.score is not None and needed is not None:
+            reasons.append(f"{attempt.name} has {_named(attempt)} of {attempt.score:.2%}.")
+    named = _named(comparison.baseline)
+    demand = "" if needed is None else f" and reach {named} of {needed:.2%}"
     return f"A file must pass its checks{demand}. None did: {' '.join(reasons)}"
 
 
@@ -117,10 +119,27 @@ def _reason(
     smaller = cost_bytes(baseline) / cost_bytes(best)
     speedup = 0.0 if best.latency is None else best.latency.speedup
     passed = f"{what[0].upper()}{what[1:]} of {tried} files that passed"
-    if baseline.accuracy is not None and best.accuracy is not None:
-        lost = 100 * (best.accuracy - baseline.accuracy)
-        passed += f" and lose at most {100 * margin:g} points of accuracy ({lost:+.2f} here)"
+    if baseline.score is not None and best.score is not None:
+        lost = 100 * (best.score - baseline.score)
+        what = _named(best).partition(" ")[2]
+        passed += f" and lose at most {100 * margin:g} points of {what} ({lost:+.2f} here)"
     return (
         f"{passed}: {smaller:.1f} times smaller and {speedup:.1f} times as fast as "
-        f"{baseline.name}, measured on {comparison.host}."
-    )
+        f"{baseline.name}, measured on {comparison.host}. {_absolute(best)}"
+    ).rstrip()
+
+
+def _named(attempt: Attempt) -> str:
+    return "an accuracy" if attempt.accuracy is not None else "a share of explained variance"
+
+
+def _absolute(best: Attempt) -> str:
+    """How right it is in itself, beside what it loses."""
+    if best.draft is None:
+        return ""
+    seen = best.draft.report.verification
+    if seen.accuracy is not None:
+        return f"Its accuracy is {seen.accuracy:.2%} on {seen.count:,} examples."
+    if seen.error is not None:
+        return f"Its error is {seen.error:.4g} (root mean square) on {seen.count:,} examples."
+    return ""

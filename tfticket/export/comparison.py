@@ -14,6 +14,7 @@ from tfticket.errors import ExportError
 from tfticket.export import latency
 from tfticket.export.draft import Draft, draft
 from tfticket.export.finetune import BITS, FineTuning, fine_tune
+from tfticket.export.labels import Labels
 from tfticket.export.latency import Latency
 from tfticket.export.preparation import Prepared, prepare
 from tfticket.export.reference import CheckData
@@ -57,8 +58,9 @@ class Attempt:
         draft: The file, not written; None when it failed.
         failure: Why, in words; None when it didn't.
         latency: Its time against the baseline; None when it failed.
-        test_accuracy: On data that nothing was chosen by; None without such data.
-        tuned_from: Accuracy on `check_on` before the network was tuned to the format; None when it
+        test_accuracy: On data that nothing was chosen by; None without such data, or where its
+            labels are numbers.
+        tuned_from: Score on `check_on` before the network was tuned to the format; None when it
             wasn't, or when that didn't help.
     """
 
@@ -78,8 +80,13 @@ class Attempt:
 
     @property
     def accuracy(self) -> float | None:
-        """On the data that it was checked on, which choices go by; None without labels."""
+        """On the data that it was checked on; None without labels of classes."""
         return None if self.draft is None else self.draft.report.verification.accuracy
+
+    @property
+    def score(self) -> float | None:
+        """What choices go by, on the same data; see `Verification.score`."""
+        return None if self.draft is None else self.draft.report.verification.score
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +167,8 @@ def compare(
     )
     attempts = [first]
     tell(describe(first))
+    for warning in first.draft.report.warnings if first.draft else ():
+        tell(f"{first.name}: {warning}")
     for attempt in _attempts(networks, formats, baseline, folder, conditions):
         attempts.append(attempt)
         tell(describe(attempt))
@@ -174,6 +183,8 @@ def describe(attempt: Attempt) -> str:
     line = f"{attempt.name}: {report.size_bytes:,} bytes, {report.gzip_bytes:,} after gzip"
     if attempt.accuracy is not None:
         line += f", accuracy {attempt.accuracy:.2%}"
+    elif report.verification.error is not None:
+        line += f", error {report.verification.error:.4g}"
     return line
 
 
@@ -198,8 +209,8 @@ def _attempts(
             model = fine_tune(prepared.model, tuning, bits=BITS[format])
             about = {**facts, "fine_tuned_steps": tuning.steps}
             tuned = _attempt(network, prepared, model, format, folder, conditions, about)
-            better = (tuned.accuracy or 0.0) > (first.accuracy or 0.0)
-            yield replace(tuned, tuned_from=first.accuracy) if better else first
+            better = (tuned.score or 0.0) > (first.score or 0.0)
+            yield replace(tuned, tuned_from=first.score) if better else first
 
 
 def _attempt(
@@ -219,12 +230,12 @@ def _attempt(
 
 
 def _lost(attempt: Attempt) -> float:
-    """Share of accuracy that the format costs the network; 0 without labels, 1 without a file."""
+    """Share of the score that the format costs the network; 0 without labels, 1 without a file."""
     if attempt.draft is None:
         return 1.0
-    if attempt.accuracy is None:
+    if attempt.score is None:
         return 0.0
-    return (attempt.draft.report.verification.keras_accuracy or 0.0) - attempt.accuracy
+    return (attempt.draft.report.verification.keras_score or 0.0) - attempt.score
 
 
 def _draft(
@@ -293,4 +304,4 @@ def _accuracy(attempt: Attempt, test: tuple[np.ndarray, np.ndarray] | None) -> f
     if test is None or attempt.draft is None:
         return None
     outputs = Session(attempt.draft.content, source=attempt.name).run(test[0])
-    return float(np.mean(outputs.argmax(-1) == test[1]))
+    return Labels.of(test[1], outputs, "test[1]").quality(outputs).accuracy

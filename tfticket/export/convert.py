@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -12,6 +13,10 @@ import tensorflow as tf
 from tfticket.errors import ExportError
 from tfticket.export.quiet import quiet
 from tfticket.export.static import input_structure
+
+_MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+_PLACE = re.compile(r"<unknown>:\d+: |error: |loc\(.*?\): ")
+_LONGEST = 200
 
 
 def convert(static: keras.Model, format: str, calibration: np.ndarray | None) -> bytes:
@@ -39,7 +44,7 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
         converter.representative_dataset = lambda: ([example[None]] for example in calibration)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    return _run(converter, format)
+    return _run(converter, format, static)
 
 
 def convert_sparsely(static: keras.Model) -> bytes:
@@ -60,19 +65,40 @@ def convert_sparsely(static: keras.Model) -> bytes:
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(static)
     converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
-    return _run(converter, "sparse fp32")
+    return _run(converter, "sparse fp32", static)
 
 
-def _run(converter: Any, what: str) -> bytes:
+def _run(converter: Any, what: str, static: keras.Model) -> bytes:
     try:
         with quiet(), warnings.catch_warnings():
             # The ranges come from the calibration, not from the older way that this asks for.
             warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
             return bytes(converter.convert())
     except Exception as error:  # the converter lets through whatever its parts raise
-        raise ExportError(
-            f"TensorFlow Lite could not convert the model to {what}: {error}"
-        ) from error
+        raise ExportError(_reason(str(error), what, static)) from error
+
+
+def _reason(said: str, what: str, static: keras.Model) -> str:
+    """A sentence from what the converter says, which is pages of its inner language."""
+    for layer in static._flatten_layers():
+        mode = getattr(layer, "quantization_mode", None)
+        if mode is not None:
+            return (
+                f"The layer {layer.name!r} was quantized by Keras ({mode}), which TensorFlow Lite "
+                "can't convert. A file is made of a model of floats, and rounds it itself. Export "
+                "the model as it was before `quantize`, in the format int8, dynamic or int4."
+            )
+    missing = sorted(set(_MISSING.findall(said)))
+    if missing:
+        return (
+            f"The model needs {', '.join(missing)}, which TensorFlow Lite doesn't have; with "
+            "SELECT_TF_OPS they would be Flex operators, which need all of TensorFlow on the "
+            "device. Build the layers that compute this from others."
+        )
+    words = " ".join(_PLACE.sub("", said).split())
+    if len(words) > _LONGEST:
+        words = f"{words[:_LONGEST]} ..."
+    return f"TensorFlow Lite could not convert the model to {what}: {words}"
 
 
 def _check_no_loops(static: keras.Model) -> None:
@@ -89,5 +115,5 @@ def _check_no_loops(static: keras.Model) -> None:
     if loops:
         raise ExportError(
             "A model with loops can't be exported as int8: the converter crashes. Received: loops "
-            f"in {loops}. Build recurrent layers with unroll=True, or choose dynamic."
+            f"in {loops}. Build it without them, or choose dynamic."
         )

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.export.flatbuffer import is_constant, operator_name, type_name
+from tfticket.export.flatbuffer import is_constant, name_of, operator_name, type_name
 from tfticket.export.micro import arena_lower_bound
 from tfticket.export.tensors import (
     dense_bytes,
     elements,
     indices,
-    name_of,
     read_by,
     shape_of,
     stored_bytes,

@@ -136,7 +136,7 @@ class _Weight:
 
     @property
     def name(self) -> str:
-        return str(self.tensor.name.decode())
+        return flatbuffer.name_of(self.tensor)
 
     @property
     def readers(self) -> list[Any]:

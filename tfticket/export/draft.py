@@ -17,16 +17,18 @@ from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
 from tfticket.export.dense_encoding import Encoding
 from tfticket.export.emulate import Emulated, check_without_avx, why_not
+from tfticket.export.foreign import read_file
 from tfticket.export.hazards import check_hazards
 from tfticket.export.predict import check_size, predicted_bytes
 from tfticket.export.preparation import check_pruned
 from tfticket.export.produce import Request, produce
-from tfticket.export.reference import CheckData, examples_for, reference_of
+from tfticket.export.reference import CheckData, check_inside, examples_for, reference_of
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
 from tfticket.export.sizes import Sizes
-from tfticket.export.static import check_exportable, static_copy
-from tfticket.export.verify import check_structure, verify
+from tfticket.export.static import check_exportable, static_copy, unroll
+from tfticket.export.types import check_types
+from tfticket.export.verify import check_structure, told_absolutely, verify
 from tfticket.export.zeros import count_zeros
 from tfticket.files import digest, write_atomic, write_text
 from tfticket.sparsity.convert import get_mask, masked_layers
@@ -89,8 +91,12 @@ def draft(
     _check_arguments(model, path, format, calibration)
     if calibration is not None:
         calibration = examples_for(model, calibration, "calibration")
+        if format == "int8":
+            check_inside(model, calibration)
     reference = reference_of(model, calibration, check_on)
     static = static_copy(model)
+    if format == "int8":
+        unroll(static, source)
     kernels = _kernels(static)
     mask = get_mask(model) if masked_layers(model) else mask
     check_pruned(mask, kernels)
@@ -107,6 +113,7 @@ def draft(
     parsed = flatbuffer.parse(produced.content, source=source)
     check_structure(parsed, source)
     check_hazards(parsed, source)
+    told = [*filter(None, [told_absolutely(reference)]), *check_types(parsed, format, source)]
     zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
     session = Session(flatbuffer.pack(parsed), source=source)
     feeding = (preprocessing or Preprocessing()).feeding(session.input)
@@ -134,7 +141,7 @@ def draft(
         ),
         latency=None if baseline is None else _latency(content, baseline, reference.x[0]),
         provenance=about,
-        warnings=produced.warnings,
+        warnings=(*told, *produced.warnings),
         emulated=_emulated(format, content, reference.x, source),
     )
     return Draft(content, report)
@@ -171,6 +178,8 @@ def _emulated(format: str, content: bytes, x: np.ndarray, source: str) -> Emulat
 
 def _encodings(path: Path, format: str, static: keras.Model) -> Mapping[str, Encoding] | None:
     """How an older file of the same format and weights stores its dense layers, if there is one."""
+    if not format.startswith("sparse_fc") or not path.is_file():
+        return None
     try:
         before = metadata.read_provenance(path)
     except ExportError:
@@ -208,10 +217,4 @@ def _about(
 
 
 def _latency(content: bytes, baseline: Path, example: np.ndarray) -> latency.Latency:
-    try:
-        other = baseline.read_bytes()
-    except OSError as error:
-        raise ExportError(
-            f"`baseline` must be a .tflite file. Received: {baseline}: {error.strerror}."
-        ) from error
-    return latency.against(content, other, example)
+    return latency.against(content, read_file(baseline), example)

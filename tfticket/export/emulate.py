@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import platform
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from tfticket.errors import ExportError
+from tfticket.export import foreign
 from tfticket.export.runtime import Session
 from tfticket.export.verify import check_finite
 
@@ -74,12 +70,21 @@ def run_without_avx(
         raise ExportError(
             f"An emulator is needed to run a file as if on another processor. Received: {reason}."
         )
-    with tempfile.TemporaryDirectory(prefix="tfticket-") as name:
-        folder = Path(name)
-        (folder / "model.tflite").write_bytes(content)
-        np.save(folder / "inputs.npy", x, allow_pickle=False)
-        _run([program, "-cpu", CPU], folder, source, timeout)
-        return np.load(folder / "outputs.npy", allow_pickle=False)
+    request = foreign.Request([(source, content)], arrays={"x": np.asarray(x)})
+    command = [program, "-cpu", CPU]
+    try:
+        answer = foreign.ask("outputs", request, timeout=timeout, under=command)
+    except ExportError as error:
+        raise ExportError(
+            f"{source} must run on an emulated processor without AVX ({CPU}). {error}"
+        ) from error
+    return answer.arrays["outputs"]
+
+
+def run_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `run_without_avx` asks a child that runs under an emulator."""
+    session = Session(request.content, source=request.source)
+    return foreign.Answer(None, {"outputs": session.run(request.arrays["x"])})
 
 
 def check_without_avx(
@@ -117,28 +122,3 @@ def _program() -> str | None:
 
 def _here() -> str:
     return f"{platform.system()} on {platform.machine()}"
-
-
-def _run(emulator: list[str], folder: Path, source: str, timeout: float) -> None:
-    command = [*emulator, sys.executable, "-m", "tfticket.export._emulated_child", str(folder)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, timeout=timeout
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(
-            f"{source} must run on an emulated processor within {timeout:g} s. It took longer. "
-            "Give it more time or fewer examples."
-        ) from error
-    if done.returncode:
-        raise ExportError(
-            f"{source} must run on an emulated processor without AVX ({CPU}). It doesn't: "
-            f"{_why(done)}"
-        )
-
-
-def _why(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode < 0:
-        return f"its process was ended by {signal.Signals(-done.returncode).name}."
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else "it gave no reason."

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from tfticket.export import foreign
+from tfticket.export.energy import EnergyComparison, Quantity, compare, count
 from tfticket.export.explain_operators import explain_operators
 from tfticket.export.explain_weights import PRUNED, explain_weights
 from tfticket.export.explanation import Explanation, View
+from tfticket.export.flatbuffer import parse, type_name
 from tfticket.export.metadata import provenance_of
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "FileExplanation", "explain", "explain_file"]
 
 _NO_ZEROS = 0.05
+_FLOATS = ("FLOAT32", "FLOAT16")
 _SAME = 0.02
 
 
@@ -39,6 +45,62 @@ def explain(parsed: Any, baseline_parsed: Any = None) -> tuple[Explanation, ...]
     )
 
 
+@dataclass(frozen=True)
+class FileExplanation:
+    """What `explain_file` says.
+
+    Attributes:
+        explanations: See `explain`.
+        energy: See `energy.compare`; None without a file to compare with.
+    """
+
+    explanations: tuple[Explanation, ...]
+    energy: EnergyComparison | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def explain_file(
+    path: str | os.PathLike[str],
+    against: str | os.PathLike[str] | None = None,
+    *,
+    timeout: float | None = None,
+) -> FileExplanation:
+    """Says why a file of any origin isn't smaller or faster; see `explain`.
+
+    It is read in a process of its own, so that a damaged file ends nothing else.
+
+    Args:
+        path: The file.
+        against: Another, such as the dense network's, to compare with.
+        timeout: Seconds that the reading may compute; by default 15, and 2 for each MiB.
+
+    Raises:
+        ExportError: when one of them can't be read, or is damaged.
+    """
+    paths = [path] if against is None else [path, against]
+    files = [(f"`{each}`", foreign.read_file(each)) for each in paths]
+    found = foreign.ask("explain", foreign.Request(files), timeout=timeout).value
+    energy = found["energy"]
+    return FileExplanation(
+        tuple(Explanation(**each) for each in found["explanations"]),
+        energy
+        and EnergyComparison(
+            tuple(Quantity(**row) for row in energy["rows"]), tuple(energy["assumptions"])
+        ),
+    )
+
+
+def explain_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `explain_file` asks a child."""
+    parsed, *others = [parse(content, source=source) for source, content in request.files]
+    dense = others[0] if others else None
+    energy = None if dense is None else compare(count(dense), count(parsed))
+    return foreign.Answer(FileExplanation(explain(parsed, dense), energy).to_dict())
+
+
 def _of_the_file(view: View, baseline: View | None) -> Iterator[Explanation]:
     if baseline is not None:
         yield from _same_work(view, baseline)
@@ -58,8 +120,10 @@ def _same_work(view: View, baseline: View) -> Iterator[Explanation]:
             "same_work",
             f"It computes {ours:,} multiply-adds an inference, the file it is compared with "
             f"{theirs:,}, of the same type. There is nothing that could make it faster.",
-            "Compute fewer (channels that shrink cuts out, dense layers as sparse_fc) or narrower "
-            "ones (int8).",
+            "Compute fewer: whole units that shrink cuts out"
+            + (
+                "." if _is_narrow(view) else ", dense layers as sparse_fc; or narrower ones (int8)."
+            ),
         )
 
 
@@ -73,8 +137,9 @@ def _same_bytes(view: View, baseline: View) -> Iterator[Explanation]:
             f"It stores {view.stored_bytes:,} bytes, the file it is compared with "
             f"{baseline.stored_bytes:,}: {zeros:.1%} of its weights are zero instead of "
             f"{dense:.1%}, but a zero takes as many bytes as another number.",
-            "Compressed files show the difference: compare them after gzip. In flash, sparse_fc, "
-            "fewer channels or narrower types make it smaller.",
+            "Compressed files show the difference: compare them after gzip. In flash, "
+            + ("fewer units make" if _is_narrow(view) else "sparse_fc, fewer units or int8 make")
+            + " it smaller.",
         )
 
 
@@ -124,6 +189,11 @@ def _floats(view: View) -> Iterator[Explanation]:
             "int8 is what makes a dense network faster: 4.1 to 6.2 times as fast on one x86 "
             "machine with AVX-512, and a quarter of the bytes, with zeros or without.",
         )
+
+
+def _is_narrow(view: View) -> bool:
+    """Whether weights are integers already, which sparse_fc and int8 can't make smaller."""
+    return all(type_name(layer.tensor) not in _FLOATS for layer in view.layers)
 
 
 def _sparsity(view: View) -> float:

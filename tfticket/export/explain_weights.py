@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfticket.export import sparse_tensor
+from tfticket.export.dead_units import dead_units
 from tfticket.export.explanation import Explanation, Layer, View
 from tfticket.export.flatbuffer import type_name
 from tfticket.export.tensors import elements
@@ -26,7 +27,7 @@ _CHANNELS = (
 
 def explain_weights(view: View) -> Iterator[Explanation]:
     """What can be said of the weights of each layer."""
-    small = [layer for layer in view.layers if is_small(view, layer)]
+    small = small_layers(view)
     seen: set[str] = set()
     for layer in view.layers:
         if layer.name not in seen:
@@ -40,10 +41,23 @@ def explain_weights(view: View) -> Iterator[Explanation]:
         yield _too_small(view, pruned)
 
 
-def is_small(view: View, layer: Layer) -> bool:
-    """Whether a layer has next to nothing of the file's bytes and of its multiply-adds."""
-    few_bytes = layer.stored_bytes < _SMALL * view.stored_bytes
-    return few_bytes and layer.multiply_adds < _SMALL * view.cost.multiply_adds
+def small_layers(view: View) -> list[Layer]:
+    """The layers that together have next to nothing of the file's bytes and multiply-adds."""
+    by_size = sorted(view.layers, key=lambda layer: _shares(view, [layer]))
+    for count in range(len(by_size), 0, -1):
+        if max(_shares(view, by_size[:count])) < _SMALL:
+            return [layer for layer in view.layers if layer in by_size[:count]]
+    return []
+
+
+def _shares(view: View, layers: list[Layer]) -> tuple[float, float]:
+    """Of all bytes that are stored, and of all multiply-adds, what layers have."""
+    stored = sum({id(layer.tensor): layer.stored_bytes for layer in layers}.values())
+    computed = sum(layer.multiply_adds for layer in layers)
+    return (
+        stored / max(view.stored_bytes, 1),
+        computed / max(view.cost.multiply_adds, 1),
+    )
 
 
 def _storage(view: View, layer: Layer) -> Iterator[Explanation]:
@@ -117,22 +131,18 @@ def _gzip(view: View, layer: Layer) -> int:
 
 
 def _units(view: View, layer: Layer) -> Iterator[Explanation]:
-    readers = view.readers(layer)
-    if not readers:
+    found = dead_units(view, layer)
+    if found is None or not found.removable.any():
         return
-    silent = layer.silent
-    unread = np.all([reader.unread(layer.units) for reader in readers], axis=0)
-    cut = int((silent | unread).sum())
-    if cut:
-        yield _explained(
-            layer,
-            "dead_units",
-            f"{cut} of its {layer.units} units could be cut out but are stored and computed: "
-            f"{int(silent.sum())} have no weight coming in that isn't zero, {int(unread.sum())} "
-            "none going out.",
-            f"shrink takes out these {cut}, perhaps more, and leaves the answers as they are; "
-            "`export` of a Keras model does it by itself.",
-        )
+    cut, silent = int(found.removable.sum()), int(found.silent.sum())
+    yield _explained(
+        layer,
+        "dead_units",
+        f"{cut} of its {layer.units} units could be cut out but are stored and computed: {silent} "
+        f"have no weight coming in that isn't zero, {cut - silent} more none going out.",
+        f"shrink takes out these {cut}, perhaps more, where it knows all layers of the Keras "
+        "model, and leaves the answers as they are; `export` does it by itself.",
+    )
 
 
 def _pattern(layer: Layer) -> Iterator[Explanation]:
@@ -154,15 +164,13 @@ def _pattern(layer: Layer) -> Iterator[Explanation]:
 
 
 def _too_small(view: View, layers: list[Layer]) -> Explanation:
-    stored = sum(layer.stored_bytes for layer in layers)
-    computed = sum(layer.multiply_adds for layer in layers)
+    stored, computed = _shares(view, layers)
     return Explanation(
         "tensor",
         ", ".join(layer.name for layer in layers),
         "too_small",
-        f"Too small to matter: {stored / max(view.stored_bytes, 1):.1%} of the bytes and "
-        f"{computed / max(view.cost.multiply_adds, 1):.1%} of the multiply-adds are theirs, so "
-        "their zeros could save no more than that.",
+        f"Too small to matter: {stored:.1%} of the bytes and {computed:.1%} of the multiply-adds "
+        "are theirs, so their zeros could save no more than that.",
         "Leave them out of the pruning (`skip`): it risks accuracy there and saves nothing.",
     )
 

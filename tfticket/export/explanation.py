@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,31 +11,24 @@ import numpy as np
 
 from tfticket.export.cost import Cost, count
 from tfticket.export.flatbuffer import (
+    Constant,
     constants,
     has_values,
     is_constant,
+    name_of,
     operator_name,
-    values,
 )
-from tfticket.export.tensors import indices, name_of, shape_of, stored_bytes
+from tfticket.export.tensors import indices, stored_bytes
 
 Kind = Literal["file", "tensor", "operator"]
 
 # Operators with weights: which input is the data, which the weights, and the axis of the units.
-_WEIGHTED = {
+WEIGHTED = {
     "FULLY_CONNECTED": (0, 1, 0),
     "CONV_2D": (0, 1, 0),
     "DEPTHWISE_CONV_2D": (0, 1, 3),
     "TRANSPOSE_CONV": (2, 1, 0),
 }
-# Leave each channel where it is, the last axis counting fastest.
-_PASSING = frozenset(
-    {
-        *("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "PAD", "QUANTIZE", "DEQUANTIZE"),
-        *("MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN"),
-        *("RELU", "RELU6", "LEAKY_RELU", "ELU", "HARD_SWISH", "LOGISTIC", "TANH", "GELU"),
-    }
-)
 UNPACKING = frozenset({"DEQUANTIZE", "DENSIFY"})
 
 
@@ -76,6 +70,7 @@ class Layer:
         multiply_adds: Of the operator in one inference.
         output: The number of the tensor that it writes.
         data: The number of the tensor that it reads.
+        source: The operator.
     """
 
     operator: str
@@ -87,6 +82,7 @@ class Layer:
     multiply_adds: int
     output: int
     data: int
+    source: Any
 
     @property
     def sparsity(self) -> float:
@@ -96,23 +92,14 @@ class Layer:
     @property
     def units(self) -> int:
         """How many channels it makes."""
-        return int(self.zero.shape[_WEIGHTED[self.operator][2]])
+        return int(self.zero.shape[WEIGHTED[self.operator][2]])
 
     @property
     def silent(self) -> np.ndarray:
         """Units without any weight that isn't zero, shape (units,), boolean."""
-        axis = _WEIGHTED[self.operator][2]
+        axis = WEIGHTED[self.operator][2]
         others = tuple(other for other in range(self.zero.ndim) if other != axis)
         return np.asarray(self.zero.all(axis=others))
-
-    def unread(self, units: int) -> np.ndarray:
-        """Units of the layer before that this one gives no weight, shape (units,), boolean."""
-        if self.operator == "DEPTHWISE_CONV_2D":
-            return np.asarray(self.silent.reshape(units, -1).all(axis=1))
-        columns = np.asarray(self.zero.all(axis=tuple(range(self.zero.ndim - 1))))
-        if len(columns) % units:  # it is split among groups of channels
-            return np.zeros(units, bool)
-        return np.asarray(columns.reshape(-1, units).all(axis=0))  # flattened: channels are inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,59 +135,45 @@ class View:
         for operator in self.graph.operators:
             yield operator_name(self.parsed, operator), operator
 
-    def readers(self, layer: Layer) -> list[Layer]:
-        """The layers that read what a layer makes; empty when something else reads it, too."""
-        by_output = {found.output: found for found in self.layers}
-        ends = set(indices(self.graph.outputs))
-        readers, ahead = [], [layer.output]
-        while ahead:
-            number = ahead.pop()
-            reading = [
-                (name, operator)
-                for name, operator in self.operators()
-                if number in indices(operator.inputs)
-            ]
-            if number in ends or not reading:
-                return []
-            for name, operator in reading:
-                reader = by_output.get(int(operator.outputs[0]))
-                if reader is not None and reader.data == number:
-                    readers.append(reader)
-                elif name in _PASSING and self._keeps_channels(name, operator):
-                    ahead += indices(operator.outputs)
-                else:
-                    return []
-        return readers
+    @functools.cached_property
+    def constants(self) -> Mapping[int, Constant]:
+        """The constants with numbers, by the `id` of their tensor."""
+        return _constants(self.parsed)
 
-    def _keeps_channels(self, name: str, operator: Any) -> bool:
-        """Whether the last axis still counts channels, fastest, after an operator."""
-        given, made = (
-            shape_of(self.graph.tensors[int(numbers[0])])
-            for numbers in (operator.inputs, operator.outputs)
-        )
-        if name == "MEAN":
-            axes = values(self.parsed, self.graph.tensors[int(operator.inputs[1])])
-            return not {-1, len(given) - 1} & {int(axis) for axis in axes.ravel()}
-        return name != "PAD" or given[-1] == made[-1]
+    def source_of(self, number: int) -> int:
+        """The number of the tensor that a constant is unpacked from; its own for another."""
+        unpacked = _unpacked(self.parsed)
+        while number in unpacked:
+            _, number = unpacked[number]
+        return number
+
+
+def _constants(parsed: Any) -> dict[int, Constant]:
+    readable = [t for graph in parsed.subgraphs for t in graph.tensors]
+    readable = [t for t in readable if is_constant(parsed, t) and has_values(t)]
+    return {id(t): c for t, c in zip(readable, constants(parsed), strict=True)}
+
+
+def _unpacked(parsed: Any) -> dict[int, tuple[str, int]]:
+    """What each tensor is unpacked by and from, of those that are."""
+    return {
+        number: (operator_name(parsed, operator), indices(operator.inputs)[0])
+        for operator in parsed.subgraphs[0].operators
+        if operator_name(parsed, operator) in UNPACKING
+        for number in indices(operator.outputs)
+    }
 
 
 def _layers(parsed: Any) -> Iterator[Layer]:
     graph = parsed.subgraphs[0]
-    readable = [t for g in parsed.subgraphs for t in g.tensors]
-    readable = [t for t in readable if is_constant(parsed, t) and has_values(t)]
-    zero = {id(t): c.is_zero for t, c in zip(readable, constants(parsed), strict=True)}
+    zero = {number: constant.is_zero for number, constant in _constants(parsed).items()}
     products = {cost.output: cost.multiply_adds for cost in count(parsed).operators}
-    unpacked = {
-        number: (operator_name(parsed, operator), indices(operator.inputs)[0])
-        for operator in graph.operators
-        if operator_name(parsed, operator) in UNPACKING
-        for number in indices(operator.outputs)
-    }
+    unpacked = _unpacked(parsed)
     for operator in graph.operators:
         name = operator_name(parsed, operator)
-        if name not in _WEIGHTED:
+        if name not in WEIGHTED:
             continue
-        data, weights, _ = _WEIGHTED[name]
+        data, weights, _ = WEIGHTED[name]
         number, how = int(operator.inputs[weights]), None
         while number in unpacked:
             step, number = unpacked[number]
@@ -217,4 +190,5 @@ def _layers(parsed: Any) -> Iterator[Layer]:
                 multiply_adds=products.get(name_of(graph.tensors[output]), 0),
                 output=output,
                 data=int(operator.inputs[data]),
+                source=operator,
             )

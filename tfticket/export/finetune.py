@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfticket.channels.roles import is_depthwise, kernel_axes
 from tfticket.errors import ExportError
+from tfticket.export.numbers import check_numbers
 from tfticket.models import loss_for
 from tfticket.seeds import generator
 from tfticket.sparsity.convert import strip
@@ -74,7 +75,7 @@ def fine_tune(model: keras.Model, tuning: FineTuning, *, bits: int) -> keras.Mod
         bits: What kernels are rounded to.
 
     Raises:
-        ExportError: when the training diverges.
+        ExportError: when the data isn't finite, or the training diverges.
     """
     copy = strip(model)
     kernels = {id(kernel): _output_axes(copy, kernel) for kernel in kernels_of(copy).values()}
@@ -107,12 +108,13 @@ def fine_tune(model: keras.Model, tuning: FineTuning, *, bits: int) -> keras.Mod
         optimizer.apply(masked, variables)
         return found
 
+    x, y = check_numbers(tuning.x, "tuning.x"), check_numbers(tuning.y, "tuning.y")
     rng = generator(tuning.seed, "fine_tune")
-    size = min(tuning.batch_size, len(tuning.x))
+    size = min(tuning.batch_size, len(x))
     last = tf.constant(0.0)
     for _ in range(tuning.steps):
-        batch = rng.choice(len(tuning.x), size, replace=False)
-        last = step(tf.constant(tuning.x[batch]), tf.constant(tuning.y[batch]))
+        batch = rng.choice(len(x), size, replace=False)
+        last = step(tf.constant(x[batch]), tf.constant(y[batch]))
     if not np.isfinite(float(last)):
         raise ExportError(
             "Fine-tuning must end with a finite loss. Received: a training that diverged. Choose a "

@@ -59,7 +59,10 @@ class Constant:
 
 
 def parse(content: bytes, *, source: str) -> Any:
-    """Reads the bytes of a `.tflite` file into the schema's objects.
+    """Reads the bytes of a `.tflite` file of our own making into the schema's objects.
+
+    Files of any origin are read by a child, see `foreign`: the runtime itself looks at them first,
+    and a damaged file may end the process.
 
     Args:
         content: The whole file.
@@ -79,8 +82,11 @@ def parse(content: bytes, *, source: str) -> Any:
     # The runtime checks every offset of the file; the generated Python code follows them blindly.
     open_interpreter(content, source=source)
     model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model.buffers, model.operatorCodes = model.buffers or [], model.operatorCodes or []
     for graph in model.subgraphs:
         graph.operators, graph.tensors = graph.operators or [], graph.tensors or []
+        graph.inputs = [] if graph.inputs is None else graph.inputs
+        graph.outputs = [] if graph.outputs is None else graph.outputs
         for operator in graph.operators:  # lists that may be left out when they're empty
             operator.inputs = [] if operator.inputs is None else operator.inputs
             operator.outputs = [] if operator.outputs is None else operator.outputs
@@ -126,8 +132,21 @@ def operator_name(model: Any, operator: Any) -> str:
     # Files older than operator 127 use the deprecated field; the larger of the two counts.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     if number == schema.BuiltinOperator.CUSTOM:
-        return f"custom:{code.customCode.decode()}"
+        return f"custom:{_text(code.customCode)}"
     return _names(schema.BuiltinOperator).get(number, f"unknown:{number}")
+
+
+def name_of(tensor: Any) -> str:
+    """What the file calls a tensor."""
+    return _text(tensor.name)
+
+
+def _text(name: bytes | str | None) -> str:
+    """A name that the file holds, or that was just given to it; those of others may be anything."""
+    if not name:
+        return "(unnamed)"
+    text = name if isinstance(name, str) else name.decode(errors="replace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def type_name(tensor: Any) -> str:
@@ -161,7 +180,7 @@ def constants(model: Any) -> Iterator[Constant]:
             points = None if tensor.quantization is None else tensor.quantization.zeroPoint
             known = points is not None and len(points) > 0
             yield Constant(
-                name=tensor.name.decode(),
+                name=name_of(tensor),
                 values=values(model, tensor),
                 zero_point=np.asarray(points if known else 0),
                 axis=tensor.quantization.quantizedDimension if known else 0,
@@ -186,7 +205,7 @@ def values(model: Any, tensor: Any) -> np.ndarray:
     else:
         numbers = data.view(_NUMPY_TYPES[tensor.type])
     if tensor.sparsity is not None:
-        return sparse_tensor.decode(numbers, tensor.sparsity, shape, name=tensor.name.decode())
+        return sparse_tensor.decode(numbers, tensor.sparsity, shape, name=name_of(tensor))
     return numbers.reshape(shape)
 
 
@@ -201,10 +220,10 @@ def has_sparse_tensors(model: Any) -> bool:
     return any(t.sparsity is not None for graph in model.subgraphs for t in graph.tensors)
 
 
-def dynamic_tensors(model: Any) -> list[str]:
-    """Names of tensors that have a side of unknown length."""
+def dynamic_tensors(model: Any) -> list[Any]:
+    """The tensors that have a side of unknown length."""
     return [
-        tensor.name.decode()
+        tensor
         for graph in model.subgraphs
         for tensor in graph.tensors
         if tensor.shapeSignature is not None and -1 in list(tensor.shapeSignature)

@@ -15,11 +15,12 @@ _SPARSE_VERSION = 8
 _DENSE, _COMPRESSED = schema.DimensionType.DENSE, schema.DimensionType.SPARSE_CSR
 
 
-def check_hazards(model: Any, source: str) -> None:
+def check_hazards(model: Any, source: str) -> tuple[str, ...]:
     """Looks into a file, whoever made it, for what running it on this machine may not show.
 
-    - Sparsely stored weights go with float32 alone: fp16 ones give NaN, with 8-bit weights the
-      runtime doesn't load the file or gives NaN, with 16-bit activations it is silently wrong.
+    - Sparsely stored weights go with floats alone: with 8-bit weights the runtime doesn't load the
+      file or gives NaN, with 16-bit activations it is silently wrong. Those of float16 must be
+      unpacked by DENSIFY, or they give NaN.
     - Sparsely stored weights are unpacked by DENSIFY, or read by version 8 of FULLY_CONNECTED, in
       one of the two layouts that it has kernels for. Any other kernel takes them for dense.
     - What is stored must lie inside the tensor: the kernels don't look.
@@ -30,11 +31,14 @@ def check_hazards(model: Any, source: str) -> None:
         model: A `ModelT`, from `flatbuffer.parse`.
         source: What to call the file in the error.
 
+    Returns:
+        What should be known of sparsely stored convolutions, in sentences.
+
     Raises:
         ExportError: naming each rule that is broken, with the tensors.
     """
     try:
-        _check(model, source)
+        return _check(model, source)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # The runtime has looked at each offset, but not at what an operator needs.
         raise ExportError(
@@ -43,7 +47,7 @@ def check_hazards(model: Any, source: str) -> None:
         ) from error
 
 
-def _check(model: Any, source: str) -> None:
+def _check(model: Any, source: str) -> tuple[str, ...]:
     broken = [message for rule in _RULES for message in rule(model)]
     if broken:
         raise ExportError(
@@ -54,24 +58,24 @@ def _check(model: Any, source: str) -> None:
         for tensor in graph.tensors:
             if tensor.sparsity is not None and flatbuffer.has_values(tensor):
                 flatbuffer.values(model, tensor)  # raises where it contradicts itself
-    lint_sparse_conv(model, source)
+    return tuple(finding.message for finding in lint_sparse_conv(model, source))
 
 
 def _rounded(model: Any) -> Iterator[str]:
-    """Sparse storage in a file that isn't float32 throughout."""
+    """Sparse storage in a file with integers, or of halves that nothing unpacks."""
     tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
     sparse = [tensor for tensor in tensors if tensor.sparsity is not None]
-    rounded = [tensor for tensor in tensors if _is_rounded(tensor)]
+    rounded = [tensor for tensor in tensors if _has_scale(tensor)]
     if sparse and rounded:
         yield (
-            "sparsely stored weights go with float32 alone, since with others the runtime doesn't "
+            "sparsely stored weights go with floats alone, since with others the runtime doesn't "
             f"load the file, gives NaN or is silently wrong; {_names(sparse)} sparsely stored, "
-            f"{_names(rounded, types=True)} not float32."
+            f"{_names(rounded, types=True)} of integers."
         )
 
 
 def _readers(model: Any) -> Iterator[str]:
-    """Sparse tensors that a kernel would take for dense ones."""
+    """Sparse tensors that a kernel would take for dense ones, such as halves read by DEQUANTIZE."""
     for graph in model.subgraphs:
         for operator in graph.operators:
             name = flatbuffer.operator_name(model, operator)
@@ -80,7 +84,7 @@ def _readers(model: Any) -> Iterator[str]:
                 tensor = graph.tensors[index] if index >= 0 else None
                 if tensor is None or tensor.sparsity is None or name == "DENSIFY":
                     continue
-                said = f"`{tensor.name.decode()}` is stored sparsely and read by {name}"
+                said = f"`{flatbuffer.name_of(tensor)}` is stored sparsely and read by {name}"
                 if (name, place) != ("FULLY_CONNECTED", 1):
                     yield f"{said}, which has no sparse kernel and takes it for dense."
                 elif version != _SPARSE_VERSION:
@@ -105,10 +109,9 @@ def _variables(model: Any) -> Iterator[str]:
 _RULES: tuple[Callable[[Any], Iterator[str]], ...] = (_rounded, _readers, _variables)
 
 
-def _is_rounded(tensor: Any) -> bool:
+def _has_scale(tensor: Any) -> bool:
     quantization = tensor.quantization
-    scaled = quantization is not None and quantization.scale is not None
-    return bool(tensor.type == schema.TensorType.FLOAT16 or (scaled and len(quantization.scale)))
+    return bool(quantization and quantization.scale is not None and len(quantization.scale))
 
 
 def _has_kernel(sparsity: Any) -> bool:
@@ -127,7 +130,7 @@ def _has_kernel(sparsity: Any) -> bool:
 
 def _names(tensors: list[Any], *, types: bool = False) -> str:
     names = [
-        f"`{tensor.name.decode()}`" + (f" ({flatbuffer.type_name(tensor)})" if types else "")
+        f"`{flatbuffer.name_of(tensor)}`" + (f" ({flatbuffer.type_name(tensor)})" if types else "")
         for tensor in tensors[:2]
     ]
     more = f" and {len(tensors) - 2} more" if len(tensors) > 2 else ""

@@ -65,7 +65,7 @@ def _check_plain(model: Any, source: str) -> None:
             "stored weights. Round the dense fp32 file."
         )
     rounded = [
-        f"`{tensor.name.decode()}` ({flatbuffer.type_name(tensor)})"
+        f"`{flatbuffer.name_of(tensor)}` ({flatbuffer.type_name(tensor)})"
         for graph in model.subgraphs
         for tensor in graph.tensors
         if tensor.type == schema.TensorType.FLOAT16

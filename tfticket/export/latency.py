@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from tfticket.export import foreign
 from tfticket.export.runtime import Session
 from tfticket.machine import processor
 
@@ -34,8 +35,27 @@ class Latency:
 
 
 def against(content: bytes, baseline: bytes, example: np.ndarray) -> Latency:
-    """Measures a file against a baseline; see `measure`."""
-    return measure({"file": content, "baseline": baseline}, example, baseline="baseline")["file"]
+    """Measures a file against a baseline of any origin, in a process of its own; see `measure`."""
+    files = [("The baseline", baseline), ("The file", content)]
+    request = foreign.Request(files, arrays={"example": example})
+    return Latency(**foreign.ask("latency", request).value)
+
+
+def measure_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `against` asks a child."""
+    (_, baseline), (_, content) = request.files
+    files = {"file": content, "baseline": baseline}
+    found = measure(files, request.arrays["example"], baseline="baseline")
+    return foreign.Answer(asdict(found["file"]))
+
+
+def alone(invoke: Callable[[], None]) -> Latency:
+    """Measures one file that is loaded and fed, against nothing.
+
+    Args:
+        invoke: Computes once.
+    """
+    return _latencies(_measure({"file": invoke}), "file")["file"]
 
 
 def measure(
@@ -57,7 +77,14 @@ def measure(
     Raises:
         ExportError: when one of them doesn't run.
     """
-    rounds = _measure(files, example)
+    sessions = {name: Session(content, source=f"The {name}") for name, content in files.items()}
+    for session in sessions.values():
+        session.feed(example)
+    invokes = {name: session.invoke for name, session in sessions.items()}
+    return _latencies(_measure(invokes), baseline)
+
+
+def _latencies(rounds: Mapping[str, list[float]], baseline: str) -> dict[str, Latency]:
     other, machine = rounds[baseline], processor()
     return {
         name: Latency(
@@ -70,24 +97,22 @@ def measure(
     }
 
 
-def _measure(files: Mapping[str, bytes], example: np.ndarray) -> dict[str, list[float]]:
+def _measure(invokes: Mapping[str, Callable[[], None]]) -> dict[str, list[float]]:
     """Microseconds an inference by name and round; the order of the files turns with the rounds."""
-    sessions = {name: Session(content, source=f"The {name}") for name, content in files.items()}
     repeats = {}
-    for name, session in sessions.items():
-        session.feed(example)
-        _seconds(session, 3)  # first runs pack weights and warm caches
-        repeats[name] = max(1, int(_SECONDS_A_ROUND / max(_seconds(session, 1), 1e-7)))
-    times: dict[str, list[float]] = {name: [] for name in files}
+    for name, invoke in invokes.items():
+        _seconds(invoke, 3)  # first runs pack weights and warm caches
+        repeats[name] = max(1, int(_SECONDS_A_ROUND / max(_seconds(invoke, 1), 1e-7)))
+    times: dict[str, list[float]] = {name: [] for name in invokes}
     for number in range(_ROUNDS):
-        order = list(sessions)
+        order = list(invokes)
         for name in order if number % 2 else reversed(order):
-            times[name].append(_seconds(sessions[name], repeats[name]) / repeats[name] * 1e6)
+            times[name].append(_seconds(invokes[name], repeats[name]) / repeats[name] * 1e6)
     return times
 
 
-def _seconds(session: Session, repeats: int) -> float:
+def _seconds(invoke: Callable[[], None], repeats: int) -> float:
     start = time.perf_counter()
     for _ in range(repeats):
-        session.invoke()
+        invoke()
     return time.perf_counter() - start

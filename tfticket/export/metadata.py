@@ -6,17 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
-from tfticket.export import flatbuffer
+from tfticket.export import flatbuffer, foreign
 
 _NAME = "tfticket.provenance"
 _HASH = "buffers_sha256"
+_KINDS: Mapping[str, type] = {"made_by": str, "format": str, "feeding": dict, "provenance": dict}
 
 
 def embed(model: Any, provenance: Mapping[str, Any]) -> None:
@@ -53,20 +53,21 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ExportError: when the file is missing, damaged, or was not made by tfticket.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ExportError(
-            f"A .tflite file must be there to be read. Received: {path}: {error.strerror}."
-        ) from error
-    found = provenance_of(flatbuffer.parse(content, source=f"`{path}`"), f"`{path}`")
+    source = f"`{path}`"
+    request = foreign.Request([(source, foreign.read_file(path))])
+    found: dict[str, Any] | None = foreign.ask("provenance", request).value
     if found is None:
         raise ExportError(
-            f"`{path}` holds no provenance, so it was not exported by tfticket, or was rewritten "
+            f"{source} holds no provenance, so it was not exported by tfticket, or was rewritten "
             "since by a program that drops metadata."
         )
     return found
+
+
+def read_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `read_provenance` asks a child."""
+    parsed = flatbuffer.parse(request.content, source=request.source)
+    return foreign.Answer(provenance_of(parsed, request.source))
 
 
 def provenance_of(model: Any, source: str) -> dict[str, Any] | None:
@@ -85,7 +86,11 @@ def provenance_of(model: Any, source: str) -> dict[str, Any] | None:
     try:
         provenance: dict[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data))
         found = provenance.pop(_HASH)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        json.dumps(provenance, ensure_ascii=False).encode()  # text that can be written somewhere
+        for name, kind in _KINDS.items():
+            if not isinstance(provenance.get(name, kind()), kind):
+                raise TypeError(f"{name} is no {kind.__name__}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExportError(f"The provenance in {source} is damaged ({error!r}).") from error
     if found != _hash(model, entry.buffer):
         raise ExportError(

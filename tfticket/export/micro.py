@@ -8,12 +8,11 @@ from typing import Any
 
 from tfticket.errors import ExportError
 from tfticket.export import micro_operators as micro
-from tfticket.export.flatbuffer import dynamic_tensors, operator_name, operators, type_name
+from tfticket.export.flatbuffer import dynamic_tensors, name_of, operator_name, operators, type_name
 from tfticket.export.tensors import (
     activations,
     dense_bytes,
     indices,
-    name_of,
     read_by,
     shape_of,
     written_by,
@@ -154,7 +153,7 @@ def _hybrid(parsed: Any) -> Iterator[str]:
 def _sides(parsed: Any) -> Iterator[str]:
     dynamic = dynamic_tensors(parsed)
     if dynamic:
-        yield f"sides of unknown length in {_names(dynamic)}; all must be static."
+        yield f"sides of unknown length in {_quoted(dynamic)}; all must be static."
     tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
     deep = [tensor for tensor in tensors if len(shape_of(tensor)) > micro.MAX_RANK]
     if deep:

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import signal
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from tfticket.errors import ExportError
-from tfticket.export import flatbuffer
+from tfticket.export import flatbuffer, foreign
 from tfticket.export.micro import check_micro
 from tfticket.export.runtime import Session
 
@@ -67,44 +63,37 @@ def run_on_micro(
             "TensorFlow Lite Micro must be installed to run a file in it. Received: no package "
             f"{_PACKAGE}. Install it: pip install 'tfticket[micro]'"
         )
-    check_micro(flatbuffer.parse(content, source=source), source)
+    return _run(content, x, source, timeout, linted=True)
+
+
+def _run(content: bytes, x: np.ndarray, source: str, timeout: float, *, linted: bool) -> MicroRun:
+    request = foreign.Request([(source, content)], {"linted": linted}, {"x": np.asarray(x)})
+    found = foreign.ask("micro", request, timeout=timeout, where="TensorFlow Lite Micro")
+    arena = {part: int(size) for part, size in _ARENA.findall(found.said)}
+    return MicroRun(found.arrays["outputs"], arena["total"], arena["head"])
+
+
+def run_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `run_on_micro` asks a child; the runtime says of its memory on standard error."""
+    from tflite_micro import runtime  # an optional extra
+
+    content, source, x = request.content, request.source, request.arrays["x"]
+    if request.options["linted"]:
+        check_micro(flatbuffer.parse(content, source=source), source)
     session = Session(content, source=source, delegate=False)
     if tuple(x.shape[1:]) != session.input.shape[1:] or not len(x):
         raise ExportError(
             f"`x` must be examples of the shape {session.input.shape[1:]}, at least one. "
             f"Received: the shape {x.shape}."
         )
-    with tempfile.TemporaryDirectory(prefix="tfticket-") as name:
-        folder = Path(name)
-        (folder / "model.tflite").write_bytes(content)
-        np.save(folder / "inputs.npy", session.input.quantize(x), allow_pickle=False)
-        said = _run(folder, source, timeout)
-        stored = np.load(folder / "outputs.npy", allow_pickle=False)
-    arena = {part: int(size) for part, size in _ARENA.findall(said)}
-    return MicroRun(session.output.dequantize(stored), arena["total"], arena["head"])
-
-
-def _run(folder: Path, source: str, timeout: float) -> str:
-    command = [sys.executable, "-m", "tfticket.export._micro_child", str(folder)]
+    outputs = []
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False, timeout=timeout
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ExportError(
-            f"{source} must run in TensorFlow Lite Micro within {timeout:g} s. It took longer. "
-            "Give it more time or fewer examples."
-        ) from error
-    if done.returncode:
-        raise ExportError(f"{source} must run in TensorFlow Lite Micro. It doesn't: {_why(done)}")
-    return done.stderr
-
-
-def _why(done: subprocess.CompletedProcess[str]) -> str:
-    """The runtime's own words, which stand before Python's traceback."""
-    words, _, trace = done.stderr.partition("Traceback (most recent call last)")
-    lines = [line for line in (words.strip() or trace.strip()).splitlines() if line.strip()]
-    said = "; ".join(lines[-2:]) or "it says nothing"
-    if done.returncode < 0:
-        said += f" (ended by {signal.Signals(-done.returncode).name})"
-    return f"{said}."
+        interpreter = runtime.Interpreter.from_bytes(content)
+        for stored in session.input.quantize(x):
+            interpreter.set_input(stored[None], 0)
+            interpreter.invoke()
+            outputs.append(interpreter.get_output(0)[0].copy())
+    except (RuntimeError, ValueError) as error:
+        sys.exit(str(error))  # behind what the runtime itself has written
+    interpreter.print_allocations()
+    return foreign.Answer(None, {"outputs": session.output.dequantize(np.stack(outputs))})

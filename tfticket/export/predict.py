@@ -9,6 +9,7 @@ import keras
 
 from tfticket.errors import ExportError
 from tfticket.export.result import Format
+from tfticket.export.static import recurrent_steps
 from tfticket.state import kernels_of, named_variables
 
 _BYTES_A_WEIGHT: Mapping[Format, float] = {
@@ -22,6 +23,7 @@ _BYTES_A_WEIGHT: Mapping[Format, float] = {
 _MAY_STAY_FLOAT = ("dynamic", "int4")
 _OVERHEAD = 1.25
 _BYTES_A_LAYER = 4096  # names, shapes, scales: generous, since graphs can be unrolled
+_BYTES_A_STEP = 8192  # of a recurrent layer without a loop
 _BYTES_A_FILE = 65_536
 
 
@@ -49,6 +51,7 @@ def check_size(size_bytes: int, static: keras.Model, format: Format, source: str
     if predicted is None:
         predicted = predicted_bytes(static, "fp32") or 0  # sparse storage is never larger
     most = predicted * _OVERHEAD + len(static.layers) * _BYTES_A_LAYER + _BYTES_A_FILE
+    most += recurrent_steps(static, unrolled=True) * _BYTES_A_STEP
     if size_bytes > most:
         raise ExportError(
             f"{source} must be about as large as its weights, {predicted:,} bytes. Received: "

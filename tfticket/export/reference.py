@@ -6,13 +6,16 @@ import keras
 import numpy as np
 
 from tfticket.errors import ExportError
+from tfticket.export.labels import Labels
+from tfticket.export.numbers import check_numbers
 from tfticket.export.static import predictions
 from tfticket.export.verify import Reference, check_finite
 
 _RANDOM_INPUTS = 32
+_BATCH = 64
 
 CheckData = tuple[np.ndarray, np.ndarray | None]
-"""Examples as the model takes them, and their labels or None."""
+"""Examples as the model takes them, and their labels (see `Labels.of`) or None."""
 
 
 def reference_of(
@@ -30,12 +33,11 @@ def reference_of(
     """
     y = None
     if check_on is not None:
-        x, inputs = examples_for(model, check_on[0], "check_on[0]"), "given"
-        y = None if check_on[1] is None else np.asarray(check_on[1])
-        if y is not None and (y.shape != (len(x),) or y.dtype.kind not in "iu"):
+        x, inputs, y = examples_for(model, check_on[0], "check_on[0]"), "given", check_on[1]
+        if y is not None and len(y := np.asarray(y)) != len(x):
             raise ExportError(
-                f"`check_on[1]` must be integer labels of shape ({len(x)},). Received: "
-                f"{y.dtype} of shape {y.shape}."
+                f"`check_on` holds {len(x):,} examples and {len(y):,} labels. Each example must "
+                "have one. Give labels of the same examples, in the same order."
             )
     elif calibration is not None:
         x, inputs = calibration, "calibration"
@@ -44,7 +46,8 @@ def reference_of(
     reduced = any(layer.compute_dtype in ("float16", "bfloat16") for layer in model.layers)
     outputs = predictions(model, x)
     check_finite(outputs, "The Keras model itself")
-    return Reference(x, outputs, y, inputs, reduced)
+    labels = None if y is None else Labels.of(y, outputs, "check_on[1]")
+    return Reference(x, outputs, labels, inputs, reduced)
 
 
 def examples_for(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:
@@ -56,9 +59,10 @@ def examples_for(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:
         name: What to call them in an error.
 
     Raises:
-        ExportError: when they have another shape, or are raw numbers that training didn't see.
+        ExportError: when they have another shape, aren't finite, or are raw numbers that training
+            didn't see.
     """
-    x, given = np.asarray(x), model.inputs[0]
+    x, given = check_numbers(x, name), model.inputs[0]
     if x.shape[1:] != tuple(given.shape[1:]) or not len(x):
         raise ExportError(
             f"`{name}` must be one example or more of the shape {tuple(given.shape[1:])}. "
@@ -69,7 +73,43 @@ def examples_for(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:
             f"`{name}` must be what the model takes, already normalized: {given.dtype}. Received: "
             f"{x.dtype}. Scale raw data as for training, and say how by `preprocessing`."
         )
-    return x.astype(given.dtype)
+    return check_numbers(x, name, given.dtype)
+
+
+def check_inside(model: keras.Model, x: np.ndarray) -> None:
+    """Checks that all that a network computes from calibration data is finite.
+
+    What leaves the range of floats inside, such as outputs that a sigmoid then hides, gives a file
+    that no runtime loads, or one of floats.
+
+    Args:
+        model: The model.
+        x: Calibration data in the model's type, shape (n, ...).
+
+    Raises:
+        ExportError: naming the first layer whose outputs aren't finite.
+    """
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+    depths = sorted(graph._nodes_by_depth, reverse=True)
+    made = [
+        tensor
+        for depth in depths
+        for node in graph._nodes_by_depth[depth]
+        for tensor in node.outputs
+        if keras.backend.is_float_dtype(tensor.dtype)
+    ]
+    inside = keras.Model(model.inputs, made)
+    batch_size = model.inputs[0].shape[0] or _BATCH
+    for start in range(0, len(x), batch_size):
+        answers = inside([x[start : start + batch_size]], training=False)
+        for tensor, answer in zip(made, answers, strict=True):
+            if not bool(keras.ops.all(keras.ops.isfinite(answer))):
+                name = tensor._keras_history.operation.name
+                raise ExportError(
+                    f"The layer {name!r} gives NaN or infinite numbers for the calibration data. "
+                    "int8 needs the range of all values inside the network. Leave out the "
+                    "examples it does so for, or look for weights or inputs that are far too large."
+                )
 
 
 def _random_examples(model: keras.Model) -> np.ndarray:

@@ -59,6 +59,7 @@ def _row(
         "speedup": attempt.latency.speedup,
         "accuracy": seen.accuracy,
         "keras_accuracy": seen.keras_accuracy,
+        **({} if seen.error is None else {"error": seen.error, "keras_error": seen.keras_error}),
         "test_accuracy": attempt.test_accuracy,
         "agreement": seen.agreement,
         "max_difference": seen.max_difference,

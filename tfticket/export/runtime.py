@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,16 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tfticket.errors import ExportError
 from tfticket.export.quiet import quiet
 
+_LONGEST = 300  # of what the runtime says
+
 
 @dataclass(frozen=True)
 class TensorSpec:
     """What a file takes in or gives out.
 
     Attributes:
-        shape: Its shape; the first side is the batch, always 1.
-        dtype: Name of its type, `float32` or `int8`.
+        shape: Its shape; the first side is the batch, 1 in our files.
+        dtype: Name of its type, such as `float32` or `int8`.
         scale: For integers: `real = (stored - zero_point) * scale`; None for floats.
         zero_point: The integer that stands for 0.0; None for floats.
     """
@@ -37,9 +40,9 @@ class TensorSpec:
         return np.clip(stored, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, stored: np.ndarray) -> np.ndarray:
-        """What the file gave, as real numbers, float32."""
+        """What the file gave: floats, and integers with a scale, as float32; others as they are."""
         if self.scale is None or self.zero_point is None:
-            return stored.astype(np.float32)
+            return stored.astype(np.float32) if stored.dtype.kind == "f" else stored
         return (stored.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
 
@@ -65,45 +68,106 @@ def open_interpreter(content: bytes, *, source: str, delegate: bool = False) -> 
         raise _refusal(source, delegate, error) from error
 
 
+class Loaded:
+    """A loaded file of any origin, ready to run: any number of inputs and outputs, of any types.
+
+    Args:
+        content: The whole file.
+        source: What to call it in an error.
+        delegate: As for `open_interpreter`.
+        side: What sides of unknown length are taken for, but for the first of an input, its batch,
+            which is taken for 1.
+
+    Attributes:
+        inputs: What it takes.
+        outputs: What it gives; sides that are only known after a run may be wrong before it.
+
+    Raises:
+        ExportError: when the runtime refuses the file.
+    """
+
+    def __init__(
+        self, content: bytes, *, source: str, delegate: bool = True, side: int = 1
+    ) -> None:
+        self._source, self._delegate = source, delegate
+        self._interpreter = open_interpreter(content, source=source, delegate=delegate)
+        try:
+            with quiet():
+                for details in self._interpreter.get_input_details():
+                    shape = _known_shape(details, side)
+                    if shape != tuple(details["shape"]):
+                        self._interpreter.resize_tensor_input(details["index"], shape)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise _refusal(source, delegate, error) from error
+        given = self._interpreter.get_input_details()
+        made = self._interpreter.get_output_details()
+        self._places = [details["index"] for details in given]
+        self._results = [details["index"] for details in made]
+        self.inputs, self.outputs = tuple(map(_spec, given)), tuple(map(_spec, made))
+
+    def feed(self, arrays: Sequence[np.ndarray]) -> None:
+        """Sets the inputs: real numbers, each of the shape of its input, batch included."""
+        for place, spec, array in zip(self._places, self.inputs, arrays, strict=True):
+            self._interpreter.set_tensor(place, spec.quantize(array))
+
+    def invoke(self) -> None:
+        """Computes once."""
+        self._interpreter.invoke()
+
+    def answers(self) -> list[np.ndarray]:
+        """What the outputs are now; numbers with a scale and floats as float32."""
+        return [
+            spec.dequantize(self._interpreter.get_tensor(place))
+            for place, spec in zip(self._results, self.outputs, strict=True)
+        ]
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What it answers to the arrays that `feed` takes.
+
+        Raises:
+            ExportError: when the runtime fails.
+        """
+        try:
+            self.feed(arrays)
+            self.invoke()
+            return self.answers()
+        except (ValueError, RuntimeError) as error:
+            raise _refusal(self._source, self._delegate, error) from error
+
+
 class Session:
-    """A loaded file with one input and one output, ready to run.
+    """A loaded file with one input and one output, ready to run on one example at a time.
 
     Args:
         content: The whole file.
         source: What to call it in an error.
         delegate: As for `open_interpreter`.
 
+    Attributes:
+        input: What it takes.
+        output: What it gives.
+
     Raises:
         ExportError: when the runtime refuses the file, or it hasn't one input and one output.
     """
 
     def __init__(self, content: bytes, *, source: str, delegate: bool = True) -> None:
-        self._source, self._delegate = source, delegate
-        self._interpreter = open_interpreter(content, source=source, delegate=delegate)
-        try:
-            with quiet():
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise _refusal(source, delegate, error) from error
-        inputs, outputs = (
-            self._interpreter.get_input_details(),
-            self._interpreter.get_output_details(),
-        )
-        if len(inputs) != 1 or len(outputs) != 1:
+        self._loaded = loaded = Loaded(content, source=source, delegate=delegate)
+        if len(loaded.inputs) != 1 or len(loaded.outputs) != 1:
             raise ExportError(
-                f"{source} must have one input and one output. Received: {len(inputs)} and "
-                f"{len(outputs)}."
+                f"{source} must have one input and one output. Received: {len(loaded.inputs)} and "
+                f"{len(loaded.outputs)}."
             )
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
-        self.input, self.output = _spec(inputs[0]), _spec(outputs[0])
+        (self.input,), (self.output,) = loaded.inputs, loaded.outputs
 
     def feed(self, example: np.ndarray) -> None:
         """Sets the input to one example of real numbers, shape as `input` without the batch."""
-        self._interpreter.set_tensor(self._input_index, self.input.quantize(example)[None])
+        self._loaded.feed([example[None]])
 
     def invoke(self) -> None:
         """Computes once."""
-        self._interpreter.invoke()
+        self._loaded.invoke()
 
     def run(self, x: np.ndarray) -> np.ndarray:
         """The outputs for examples given as real numbers, one after the other.
@@ -117,15 +181,23 @@ class Session:
         Raises:
             ExportError: when the runtime fails.
         """
-        answers = []
-        try:
-            for example in x:
-                self.feed(example)
-                self.invoke()
-                answers.append(self._interpreter.get_tensor(self._output_index)[0])
-        except (ValueError, RuntimeError) as error:
-            raise _refusal(self._source, self._delegate, error) from error
-        return self.output.dequantize(np.stack(answers))
+        answers = [self._loaded.run([example[None]])[0][0] for example in x]
+        return np.stack(answers).astype(np.float32)
+
+
+def unknown_sides(content: bytes, *, source: str) -> tuple[str, ...]:
+    """Names of the inputs that have sides of unknown length, the batch aside."""
+    details = open_interpreter(content, source=source).get_input_details()
+    return tuple(given["name"] for given in details if -1 in tuple(given["shape_signature"][1:]))
+
+
+def _known_shape(details: dict[str, Any], side: int) -> tuple[int, ...]:
+    signature = tuple(int(length) for length in details["shape_signature"])
+    if -1 not in signature:
+        return tuple(int(length) for length in details["shape"])
+    return tuple(
+        length if length >= 0 else side if place else 1 for place, length in enumerate(signature)
+    )
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:
@@ -140,4 +212,7 @@ def _spec(details: dict[str, Any]) -> TensorSpec:
 
 def _refusal(source: str, delegate: bool, error: Exception) -> ExportError:
     how = "with its default delegate" if delegate else "without delegates"
-    return ExportError(f"{source} must load and run in LiteRT {how}. It doesn't: {error}")
+    said = " ".join(str(error).split())
+    if len(said) > _LONGEST:
+        said = f"{said[:_LONGEST]} ..."
+    return ExportError(f"{source} must load and run in LiteRT {how}. It doesn't: {said}")

@@ -196,7 +196,7 @@ def _first_reader(model: Any, name: str) -> tuple[Any, Any]:
         for graph in model.subgraphs
         for operator in graph.operators
         if flatbuffer.operator_name(model, operator) == "FULLY_CONNECTED"
-        and graph.tensors[int(operator.inputs[1])].name.decode() == name
+        and flatbuffer.name_of(graph.tensors[int(operator.inputs[1])]) == name
     )
 
 

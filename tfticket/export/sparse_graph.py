@@ -75,7 +75,7 @@ class Graph:
 
     def output(self, operator: Any) -> str:
         """The name of what an operator gives."""
-        return str(self.graph.tensors[int(operator.outputs[0])].name.decode())
+        return flatbuffer.name_of(self.graph.tensors[int(operator.outputs[0])])
 
     def shape(self, index: int) -> tuple[int, ...]:
         """The shape of a tensor."""
@@ -94,8 +94,10 @@ class Graph:
     def weights(self, operator: Any) -> tuple[Any, bool]:
         """The constant that an operator's kernel comes from, and whether it is unpacked."""
         index, unpacked = int(operator.inputs[1]), False
-        while (maker := self._producers.get(index)) is not None and self.name(maker) == "DENSIFY":
-            index, unpacked = int(maker.inputs[0]), True
+        while (maker := self._producers.get(index)) is not None:
+            if self.name(maker) not in ("DENSIFY", "DEQUANTIZE"):
+                break
+            index, unpacked = int(maker.inputs[0]), unpacked or self.name(maker) == "DENSIFY"
         return self.graph.tensors[index], unpacked
 
     def kind(self, operator: Any) -> Kind:
@@ -210,7 +212,11 @@ def _leaves(graph: Graph, operator: Any) -> bool:
     """Whether an exit is one: nothing that reads it could work channels first too."""
     if len(graph.shape(int(operator.outputs[0]))) < 4:
         return True
-    return all(graph.name(reader) in _AFTER_EXIT for reader in graph.readers(operator))
+    return all(
+        graph.name(reader) in _AFTER_EXIT
+        or (graph.kind(reader) == "outside" and not _keeps_shape(graph, reader))
+        for reader in graph.readers(operator)
+    )
 
 
 def _keeps_shape(graph: Graph, operator: Any) -> bool:

@@ -7,11 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.models.functional import Functional
+from keras.src.utils.naming import to_snake_case
 
 from tfticket.cloning import in_full_precision
 from tfticket.errors import ExportError, ModelError
 from tfticket.sparsity.wrapper import Masked
-from tfticket.state import named_variables, stable_name
+from tfticket.state import known_class, named_variables, stable_name
+
+_MOST_STEPS = 128
 
 
 def static_copy(model: keras.Model) -> keras.Model:
@@ -28,16 +31,25 @@ def static_copy(model: keras.Model) -> keras.Model:
     """
     check_exportable(model)
     structure = input_structure(model)
-    taken: dict[str, int] = {}
+    given = {layer.name for layer in model._flatten_layers() if not _is_automatic(layer)}
+    taken = set(given)
 
-    def copy(layer: Any) -> Any:
-        if not isinstance(layer, keras.Layer):  # a function such as `keras.ops.add`
-            return layer.__class__.from_config(layer.get_config())
-        inner = layer.layer if isinstance(layer, Masked) else layer
-        name = stable_name(inner)
-        number = taken[name] = taken.get(name, -1) + 1
-        unique = name if number == 0 else f"{name}_{number}"
-        return inner.__class__.from_config({**inner.get_config(), "name": unique})
+    def copy(operation: Any) -> Any:
+        inner = operation.layer if isinstance(operation, Masked) else operation
+        if isinstance(inner, keras.Layer) and inner.name in given:
+            return inner.__class__.from_config(inner.get_config())
+        name, number = stable_name(inner), 0
+        unique = name
+        while unique in taken:
+            number += 1
+            unique = f"{name}_{number}"
+        taken.add(unique)
+        if isinstance(inner, keras.Layer):
+            return inner.__class__.from_config({**inner.get_config(), "name": unique})
+        # A function, such as the `keras.ops.add` of `x + y`, whose name counts among the layers'.
+        made = inner.__class__.from_config(inner.get_config())
+        made.name = unique
+        return made
 
     def one(tensor: keras.KerasTensor) -> keras.KerasTensor:
         name = tensor.name if isinstance(structure, dict) else "input"
@@ -56,6 +68,57 @@ def static_copy(model: keras.Model) -> keras.Model:
     return static
 
 
+def recurrent_steps(model: keras.Model, *, unrolled: bool = False) -> int:
+    """How many steps recurrent layers take in an inference, over all of them.
+
+    Args:
+        model: A model whose inputs have known sides.
+        unrolled: Whether only those count that compute step after step instead of in a loop.
+    """
+    return sum(
+        int(node.input_tensors[0].shape[1])
+        for layer in model._flatten_layers()
+        for node in layer._inbound_nodes
+        for each in _recurrent(layer)
+        if each.unroll or not unrolled
+    )
+
+
+def unroll(static: keras.Model, source: str) -> None:
+    """Has recurrent layers compute step after step instead of in a loop, with the same answers.
+
+    Args:
+        static: A copy, from `static_copy`; it is changed.
+        source: What to call the file in an error.
+
+    Raises:
+        ExportError: when there are too many steps, each of which is as many operators as a layer.
+    """
+    steps = recurrent_steps(static)
+    if steps > _MOST_STEPS:
+        raise ExportError(
+            f"{source} would have {steps:,} steps of recurrent layers one after the other, since "
+            f"loops can't be calibrated; {_MOST_STEPS} are the most. Choose dynamic (weights in 8 "
+            "bits, loops as they are), or give the layers shorter sequences."
+        )
+    for layer in static._flatten_layers():
+        if isinstance(layer, keras.layers.RNN):
+            layer.unroll = True
+
+
+def _recurrent(layer: Any) -> list[keras.Layer]:
+    """The recurrent layers that a layer of a graph is, or holds for both directions."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    return [layer] if isinstance(layer, keras.layers.RNN) else []
+
+
+def _is_automatic(layer: keras.Layer) -> bool:
+    """Whether Keras made a layer's name, from its class."""
+    inner = layer.layer if isinstance(layer, Masked) else layer
+    return stable_name(inner) == to_snake_case(known_class(inner).__name__)
+
+
 def check_exportable(model: keras.Model) -> None:
     """Raises what `static_copy` would; making the copy can take long."""
     if not isinstance(model, (keras.Sequential, Functional)) or not model.built:
@@ -64,10 +127,17 @@ def check_exportable(model: keras.Model) -> None:
             f"{model.name!r} of the class {type(model).__name__}. Rebuild it with the functional "
             "API, or call a Sequential model on data first."
         )
+    _check_layers(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ExportError(
             "A model must have one input and one output to be exported. Received: "
             f"{len(model.inputs)} and {len(model.outputs)} in {model.name!r}."
+        )
+    if model.inputs[0].dtype == "string":
+        raise ExportError(
+            f"The model {model.name!r} takes text. A file takes numbers: what turns text into them "
+            "(TextVectorization, StringLookup) runs before it. Export the part behind that, as a "
+            "model of its own with an input of integers or floats."
         )
     shape = tuple(model.inputs[0].shape)
     if None in shape[1:]:
@@ -76,6 +146,18 @@ def check_exportable(model: keras.Model) -> None:
             f"the shape {shape}. Rebuild it with keras.Input(shape=...) of the size it will be "
             "used with."
         )
+
+
+def _check_layers(model: keras.Model) -> None:
+    """Raises an `ExportError` for layers that no file can be made of."""
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
+            raise ExportError(
+                f"The layer {layer.name!r} of {model.name!r} is stateful: it goes on where the "
+                "last call ended. A file begins anew with each inference, and would answer "
+                "otherwise. Build the model with stateful=False and whole sequences, or give it "
+                "the states as inputs and outputs."
+            )
 
 
 def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:

@@ -30,11 +30,6 @@ _BITS = {
 }
 
 
-def name_of(tensor: Any) -> str:
-    """What the file calls a tensor."""
-    return tensor.name.decode() if tensor.name else "(unnamed)"
-
-
 def shape_of(tensor: Any) -> tuple[int, ...]:
     """Its sides; () for a scalar. A side of unknown length counts as 1."""
     sides = () if tensor.shape is None else tensor.shape

@@ -55,7 +55,8 @@ def to_tflite(
         calibration: For `int8`: some hundred training examples as the model takes them, shape
             (n, ...). From training data, so that the test data says nothing about the file.
         check_on: Real examples as the model takes them, shape (n, ...), at least 200 if there are
-            as many, and their labels, integers, shape (n,), or None. Without it the calibration
+            as many, and their labels or None: classes, yes or no, one a pixel, one-hot, or numbers
+            in the shape of the outputs. Without it the calibration
             data is used, and without that random numbers, which say little about quantized files.
         mask: The ticket's mask, for a plain model; a sparsified one has its own.
         preprocessing: How raw data becomes what the model takes; nothing to do when None.

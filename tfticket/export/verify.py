@@ -9,6 +9,7 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
+from tfticket.export.labels import Labels, Quality
 from tfticket.export.runtime import Session
 
 # Largest difference of an output, relative to the largest output: rounding of sums for fp32, of
@@ -22,6 +23,7 @@ _TOLERANCES = {
 _QUANTIZED_TOLERANCE = 5e-2
 _QUANTIZED_TOLERANCE_ALONE = 0.25
 _WITHOUT_DELEGATE = 200
+_MANY = 100  # examples of which a network that has learned doesn't take all for the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,21 +33,27 @@ class Reference:
     Attributes:
         x: What the model takes, real numbers, shape (n, ...).
         outputs: What it gives, shape (n, ...).
-        y: Labels, integers, shape (n,), or None.
+        labels: What is right, or None.
         inputs: Where `x` is from: `given`, `calibration` or `random`.
         reduced_precision: Whether Keras computed with less than float32.
     """
 
     x: np.ndarray
     outputs: np.ndarray
-    y: np.ndarray | None
+    labels: Labels | None
     inputs: str
     reduced_precision: bool = False
 
     @property
     def has_classes(self) -> bool:
-        """Whether the largest output is the model's answer."""
+        """Whether the model chooses among classes, as far as is known."""
+        if self.labels is not None:
+            return self.labels.kind != "numbers"
         return self.outputs.ndim == 2 and self.outputs.shape[1] > 1
+
+    def answers(self, outputs: np.ndarray) -> np.ndarray:
+        """The classes that are chosen."""
+        return outputs.argmax(-1) if self.labels is None else self.labels.answers(outputs)
 
 
 @dataclass(frozen=True)
@@ -57,10 +65,15 @@ class Verification:
         count: How many there were, run with the default delegate; the first 200 without it too.
         max_difference: Largest difference of an output, over both ways to run.
         relative_difference: The same, divided by the largest output of Keras.
-        agreement: Share of inputs with the same largest output, the lower of both ways to run;
-            None for a model that isn't a classifier.
-        accuracy: Share of labels that the file gets right; None without labels.
+        agreement: Share of answers with the same class, the lower of both ways to run; None for a
+            model that isn't a classifier.
+        accuracy: Share of labels that the file gets right; None without labels of classes.
         keras_accuracy: The same for the Keras model.
+        error: Root mean square error of the file, in the unit of the labels; None without labels
+            that are numbers.
+        keras_error: The same for the Keras model.
+        explained: Share of the variance of such labels that the file explains (R²).
+        keras_explained: The same for the Keras model.
     """
 
     inputs: str
@@ -70,6 +83,20 @@ class Verification:
     agreement: float | None
     accuracy: float | None
     keras_accuracy: float | None
+    error: float | None = None
+    keras_error: float | None = None
+    explained: float | None = None
+    keras_explained: float | None = None
+
+    @property
+    def score(self) -> float | None:
+        """What choices go by, larger is better: the accuracy, or what is explained."""
+        return self.explained if self.accuracy is None else self.accuracy
+
+    @property
+    def keras_score(self) -> float | None:
+        """The same for the Keras model."""
+        return self.keras_explained if self.keras_accuracy is None else self.keras_accuracy
 
 
 def verify(
@@ -99,19 +126,49 @@ def verify(
         check_finite(outputs, how)
         expected = reference.outputs[part]
         differences.append(float(np.abs(outputs - expected).max()))
-        agreements.append(float(np.mean(outputs.argmax(-1) == expected.argmax(-1))))
+        if reference.has_classes:
+            same = reference.answers(outputs) == reference.answers(expected)
+            agreements.append(float(np.mean(same)))
     largest = max(float(np.abs(reference.outputs).max()), float(np.finfo(np.float32).tiny))
+    ours, theirs = (
+        Quality() if reference.labels is None else reference.labels.quality(outputs)
+        for outputs in (ways[0][1], reference.outputs)
+    )
     found = Verification(
         inputs=reference.inputs,
         count=len(reference.x),
         max_difference=max(differences),
         relative_difference=max(differences) / largest,
-        agreement=min(agreements) if reference.has_classes else None,
-        accuracy=_accuracy(ways[0][1], reference),
-        keras_accuracy=_accuracy(reference.outputs, reference),
+        agreement=min(agreements, default=None),
+        accuracy=ours.accuracy,
+        keras_accuracy=theirs.accuracy,
+        error=ours.error,
+        keras_error=theirs.error,
+        explained=ours.explained,
+        keras_explained=theirs.explained,
     )
     _check_near(found, reference, format=format, min_agreement=min_agreement, source=source)
     return found
+
+
+def told_absolutely(reference: Reference) -> str | None:
+    """What to say of a Keras model that is no better than chance on what it is checked on.
+
+    Files are held against the model, so one that answers nonsense as the model does passes. Without
+    labels, all that can be seen is that it gives the same answer to everything.
+    """
+    if reference.labels is not None:
+        quality = reference.labels.quality(reference.outputs)
+        return reference.labels.told_chance(quality, of="The Keras model")
+    if reference.inputs == "random" or not reference.has_classes or len(reference.x) < _MANY:
+        return None
+    (first, *others) = np.unique(reference.answers(reference.outputs))
+    if others:
+        return None
+    return (
+        f"The Keras model gives the same class, {first}, to all {len(reference.x):,} examples. It "
+        "may be fed in another way than it was trained, or it hasn't learned."
+    )
 
 
 def check_structure(model: Any, source: str) -> None:
@@ -126,10 +183,13 @@ def check_structure(model: Any, source: str) -> None:
         raise ExportError(
             f"{source} must consist of operators that every runtime has. Received: {custom}."
         )
-    dynamic = flatbuffer.dynamic_tensors(model)
+    graph = model.subgraphs[0]
+    ends = {id(graph.tensors[number]) for number in (*graph.inputs, *graph.outputs)}
+    dynamic = [flatbuffer.name_of(t) for t in flatbuffer.dynamic_tensors(model) if id(t) in ends]
     if dynamic:
         raise ExportError(
-            f"{source} must have static shapes. Received: sides of unknown length in {dynamic}."
+            f"{source} must take and give static shapes. Received: sides of unknown length in "
+            f"{dynamic}."
         )
 
 
@@ -141,12 +201,6 @@ def check_finite(outputs: np.ndarray, who: str) -> None:
             f"{who} must give finite answers. Received: {bad:,} of {outputs.size:,} outputs that "
             "are NaN or infinite. Look for such weights: training may have diverged."
         )
-
-
-def _accuracy(outputs: np.ndarray, reference: Reference) -> float | None:
-    if reference.y is None or not reference.has_classes:
-        return None
-    return float(np.mean(outputs.argmax(-1) == reference.y))
 
 
 def _check_near(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tfticket.data import DataSet
+from tfticket.errors import ExportError
 from tfticket.export.choice import Choice, choose
 from tfticket.export.comparison import Attempt, Comparison, Conditions, Network, compare
 from tfticket.export.finetune import FineTuning
@@ -29,7 +30,7 @@ _LEAST_AGREEMENT = 0.5  # the table shows what rounding costs; the choice goes b
 
 def make_files(
     recipe: EdgeRecipe, searches: Mapping[str, Experiment], run: RunDir, progress: Progress
-) -> None:
+) -> list[str]:
     """Exports every level of every search in every format, and writes the table.
 
     All files of the first seed take part; the files of the Pareto fronts, of the dense network and
@@ -42,32 +43,54 @@ def make_files(
         run: Where to.
         progress: Hears of each file.
 
+    Returns:
+        Why there is no file to ship; empty when there is one.
+
     Raises:
-        ExportError: when no file is accurate enough, with each reason.
+        ExportError: when the dense network can't be converted, so that nothing can be compared.
     """
     data = next(iter(searches.values())).data
     conditions = _conditions(recipe, data)
     first, *others = recipe.seeds
     comparison = _compare(recipe, searches, run, first, None, conditions, progress)
-    choice = choose(comparison, objective=recipe.edge.objective, margin=recipe.edge.margin)
+    try:
+        choice = choose(comparison, objective=recipe.edge.objective, margin=recipe.edge.margin)
+    except ExportError as error:
+        progress.message(f"No file to ship. {error}")
+        told: dict[str, Any] = {"name": None, "reason": str(error), "explanations": []}
+        _write(recipe, comparison, run, told, [], _save(comparison, None, run))
+        return [str(error)]
     progress.message(f"Ship {choice.attempt.name}. {choice.reason}")
     replicates = [_replicate(comparison, choice)]
     for seed in others:
         again = _compare(recipe, searches, run, seed, choice.attempt, conditions, progress)
         replicates.append(_replicate(again, Choice(again.attempts[-1], "")))
     kept = _save(comparison, choice, run)
+    _write(recipe, comparison, run, chosen(choice, comparison), replicates, kept)
+    return []
+
+
+def _write(
+    recipe: EdgeRecipe,
+    comparison: Comparison,
+    run: RunDir,
+    choice: Mapping[str, Any],
+    replicates: list[dict[str, Any]],
+    kept: list[str],
+) -> None:
+    """Writes the table of files."""
     write_json(
         run.edge,
         {
             "host": comparison.host,
-            "seed": first,
+            "seed": recipe.seeds[0],
             "margin": recipe.edge.margin,
             "objective": recipe.edge.objective,
             "rows": to_rows(comparison),
-            "choice": chosen(choice, comparison),
+            "choice": choice,
             "replicates": [
                 {"seed": seed, **found}
-                for seed, found in zip(recipe.seeds, replicates, strict=True)
+                for seed, found in zip(recipe.seeds, replicates, strict=bool(replicates))
             ],
             "files": kept,
         },
@@ -173,12 +196,14 @@ def _replicate(comparison: Comparison, choice: Choice) -> dict[str, Any]:
     }
 
 
-def _save(comparison: Comparison, choice: Choice, run: RunDir) -> list[str]:
+def _save(comparison: Comparison, choice: Choice | None, run: RunDir) -> list[str]:
     """Writes the files worth keeping; returns their names."""
     rows = {row["name"]: row for row in to_rows(comparison)}
     names = []
     for attempt in comparison.passed:
-        wanted = attempt is choice.attempt or attempt.network.structure == "dense"
+        wanted = attempt.network.structure == "dense" or (
+            choice is not None and attempt is choice.attempt
+        )
         if attempt.draft is not None and (wanted or rows[attempt.name]["fronts"]):
             report = replace(attempt.draft.report, path=run.shipped(attempt.name))
             replace(attempt.draft, report=report).save()

@@ -27,7 +27,31 @@ from tfticket.state import Snapshot
 
 CALIBRATION_EXAMPLES = 500
 CHECK_EXAMPLES = 10_000
+_LONGEST = 300
 _DENSE = 0
+_NOT_THE_FILES_FAULT = (DataError, RunError, OSError)  # to be put right, and gone on from
+
+
+def failure(error: Exception, what: str) -> ExportError:
+    """What to note of a file that could not be made, whatever kept it from it.
+
+    Exporting comes after hours of training, which must not be lost to a network that no file can be
+    made of. So nothing that the libraries below raise ends a run, but what the run itself lacks:
+    its data, or a disk that can be written.
+
+    Args:
+        error: What was raised.
+        what: What was to be made.
+
+    Raises:
+        DataError, RunError, OSError: when that is what was given.
+    """
+    if isinstance(error, _NOT_THE_FILES_FAULT):
+        raise error
+    if isinstance(error, ExportError):
+        return error
+    said = " ".join(str(error).split())
+    return ExportError(f"{what} could not be made ({type(error).__name__}: {said[:_LONGEST]}).")
 
 
 @dataclass(frozen=True)
@@ -225,17 +249,26 @@ class Exporter:
     def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:
         ticket, model = self.network(seed, level)
         if level != _DENSE:
-            save_keras(model, self.run.model(seed, level))
+            path = self.run.model(seed, level)
+            try:
+                save_keras(model, path)
+            except Exception as error:
+                self._failed(error, f"`{path.name}`")
         reports = []
         for format in formats:
             try:
                 reports.append(self._file(model, ticket, seed, format))
-            except ExportError as error:
-                self.failures.append(error)
-                self.progress.message(str(error))
+            except Exception as error:
+                self._failed(error, f"The {format} file of level {level}")
             else:
                 self.progress.message(_line(reports[-1]))
+                for warning in reports[-1].warnings:
+                    self.progress.message(f"{reports[-1].path.name}: {warning}")
         return reports
+
+    def _failed(self, error: Exception, what: str) -> None:
+        self.failures.append(failure(error, what))
+        self.progress.message(str(self.failures[-1]))
 
     def _trained(self, seed: int, level: int) -> keras.Model:
         model = self.experiment.model(seed)

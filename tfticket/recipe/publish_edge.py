@@ -24,6 +24,11 @@ def chosen(run: RunDir) -> Published:
     report = reported(run, figures=_MOST_FIGURES)
     summary: dict[str, Any] = json.loads(report["summary.json"])
     name = summary.get("choice", {}).get("name")
+    if summary.get("complete") and name is None:
+        raise RunError(
+            f"`{run.path}` has no file to ship: {summary.get('headline')} Only runs that have one "
+            "are published."
+        )
     if not summary.get("complete") or name is None:
         raise RunError(
             "The report must be made of the complete run. Received: one that was made before. Make "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfticket import data
-from tfticket.errors import ExportError, RunError
+from tfticket.errors import RunError
 from tfticket.export.facade import Exported, export
 from tfticket.export.result import Format, Preprocessing
 from tfticket.export.targets import TargetName
@@ -148,8 +148,6 @@ def export_file(
             normalize=normalize or _trained_with(model_path),
             input_shape=example_shape(model),
         )
-        if found.regression:
-            raise ExportError(f"The data must have classes. Received: {data_name}.")
         check_model(model_path, model, found)
         progress.message(found.description)
         provenance["inputs"] = found.feeding

@@ -8,7 +8,7 @@ import pytest
 from tiny_edge import recipe
 
 from tfticket.cli import main
-from tfticket.errors import ExportError, RunError
+from tfticket.errors import RunError
 from tfticket.export import check_file, latency, read_provenance
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
@@ -190,17 +190,51 @@ def test_what_is_found_is_not_searched_again(run, tmp_path):
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == written
 
 
-def test_nothing_accurate_enough_is_told_and_no_table_is_left(tmp_path):
+def hopeless():
+    """A recipe whose tickets are far worse than its dense network."""
     made = recipe("seeds=[0]", "edge.formats=['fp32']", "edge.margin=0.0", "train.steps=30")
     raw = made.model_dump()
     searches = [{**search, "rate": 0.97} for search in raw["search"][:1]]
-    made = type(made).model_validate({**raw, "search": searches})
-    with pytest.raises(ExportError, match="None did"):
-        run_recipe(tmp_path / "run", made)
-    assert not (tmp_path / "run" / "edge.json").exists()
-    assert not (tmp_path / "run" / "COMPLETE").exists()
-    assert summarize(tmp_path / "run").headline == "No file is chosen yet."
-    assert "the table of files is not made yet" in render(tmp_path / "run").read_text()
+    return type(made).model_validate({**raw, "search": searches})
+
+
+def test_a_run_without_a_file_to_ship_is_complete_and_says_why(tmp_path):
+    directory = run_recipe(tmp_path / "run", hopeless())
+    told = json.loads(directory.edge.read_text())
+    assert (told["choice"]["name"], told["replicates"]) == (None, [])
+    assert len(told["rows"]) == 2
+    assert "dense.fp32" in told["files"]
+    (reason,) = json.loads(directory.complete_file.read_text())["failed_exports"]
+    assert "None did" in reason
+    assert summarize(directory.path).headline == f"No file to ship. {reason}"
+    page = render(directory.path).read_text()
+    assert "None did" in page
+    assert 'id="figure-plane"' in page
+    with pytest.raises(RunError, match="has no file to ship"):
+        publish(directory.path, tmp_path)
+
+
+def test_what_the_libraries_raise_costs_no_run_its_report(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ValueError('The name "add" is used 2 times in the model.')
+
+    monkeypatch.setattr("tfticket.export.comparison.draft", broken)
+    directory = run_recipe(tmp_path / "run", hopeless())
+    assert directory.complete
+    assert not directory.edge.exists()
+    headline = summarize(directory.path).headline
+    assert headline.startswith("No file to ship. The table of files could not be made (ValueError")
+    assert "used 2 times" in render(directory.path).read_text()
+
+
+def test_a_full_disk_leaves_the_run_to_be_gone_on_with(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise RunError("The disk is full.")
+
+    monkeypatch.setattr("tfticket.recipe.edge_files.write_json", full)
+    with pytest.raises(RunError, match="full"):
+        run_recipe(tmp_path / "run", hopeless())
+    assert not RunDir(tmp_path / "run").complete
 
 
 def test_a_damaged_table_is_told(run, tmp_path):

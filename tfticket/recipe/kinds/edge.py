@@ -18,6 +18,7 @@ from tfticket.recipe.building import forget_graphs
 from tfticket.recipe.edge_files import make_files
 from tfticket.recipe.edge_schema import EdgeRecipe
 from tfticket.recipe.experiment import Experiment
+from tfticket.recipe.exporting import failure
 from tfticket.recipe.kinds.lottery import planned_trials, search_tickets
 from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.planning import plan as plan_search
@@ -115,13 +116,20 @@ class EdgeWork:
         search_tickets(self._searches[structure], search, progress.part(task.name), seed)
 
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """Makes the files; see `works.Work`."""
+        """Makes the files; see `works.Work`.
+
+        What no file can be made of is told of; the searches and their tickets aren't worth less.
+        """
         for structure in self._searches:
             search = run.search(structure)
             if not search.complete:
                 search.mark_complete({"seeds": list(self._recipe.seeds)})
-        make_files(self._recipe, self._searches, run, progress)
-        return {}
+        try:
+            failed = make_files(self._recipe, self._searches, run, progress)
+        except Exception as error:
+            failed = [str(failure(error, "The table of files"))]
+            progress.message(failed[0])
+        return {"failed_exports": failed}
 
     @functools.cached_property
     def _tasks(self) -> dict[Task, tuple[str, int]]:

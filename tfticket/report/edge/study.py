@@ -64,6 +64,17 @@ class Study:
         """The row of the file to ship."""
         return self.row(str(self.choice.get("name", "")))
 
+    @property
+    def failure(self) -> str:
+        """Why there is no table of files although the run is finished; empty otherwise."""
+        if self.rows or not self.files.complete:
+            return ""
+        try:
+            told = json.loads((self.files.path / "COMPLETE").read_text(encoding="utf-8"))
+            return " ".join(map(str, told.get("failed_exports", ())))
+        except (OSError, ValueError, AttributeError, TypeError):
+            return ""
+
     def row(self, name: str) -> Row | None:
         """The row of a name that has a file."""
         return next((row for row in self.passed if row["name"] == name), None)

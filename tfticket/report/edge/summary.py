@@ -40,7 +40,8 @@ class Summary:
         """Which file to ship, and what it is worth."""
         row = self.study.chosen
         if row is None:
-            return "No file is chosen yet."
+            reason = self.study.choice.get("reason") or self.study.failure
+            return f"No file to ship. {reason}" if reason else "No file is chosen yet."
         found = [each for each in self.study.replicates if each["failure"] is None]
         losses = [100 * (each["dense_test_accuracy"] - each["test_accuracy"]) for each in found]
         parts = [
