@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.cloning",),
     ("tfticket.statistics",),
     ("tfticket.state", "tfticket.schedules", "tfticket.metrics"),
-    ("tfticket.files", "tfticket.lean", "tfticket.machine", "tfticket.seeds"),
+    ("tfticket.children", "tfticket.files", "tfticket.lean", "tfticket.machine", "tfticket.seeds"),
     ("tfticket",),
     ("tfticket.errors", "tfticket._lazy"),
 )

@@ -1,7 +1,12 @@
 """`python -m tfticket` is `tfticket`."""
 
 import sys
+from pathlib import Path
 
-from tfticket.cli import main
+# The current folder, which `-m` puts first: a file there must not stand in for a library.
+if not sys.flags.safe_path and Path(sys.path[0]) == Path.cwd():
+    del sys.path[0]
+
+from tfticket.cli import main  # noqa: E402
 
 sys.exit(main())

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tfticket import children
 from tfticket.errors import ModelError
 from tfticket.files import read_arrays
 from tfticket.interop.legacy_file import LegacyFile
@@ -94,7 +94,7 @@ def read_in_child(path: Path, file: LegacyFile, *, timeout: float) -> LegacyCont
 
 
 def _run(path: Path, arguments: list[str], timeout: float) -> None:
-    command = [sys.executable, "-m", "tfticket.interop._legacy", *arguments]
+    command = children.command("tfticket.interop._legacy", *arguments)
     # Graphics cards round otherwise, by more than what is to be told.
     on_processor = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
