@@ -38,6 +38,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.statistics",),
     ("tfticket.state", "tfticket.schedules", "tfticket.metrics"),
     ("tfticket.children", "tfticket.files", "tfticket.lean", "tfticket.machine", "tfticket.seeds"),
+    ("tfticket.archives",),
+    ("tfticket.reading",),
     ("tfticket",),
     ("tfticket.errors", "tfticket._lazy"),
 )
@@ -47,6 +49,7 @@ RANK = {group: rank for rank, groups in enumerate(LAYERS) for group in groups}
 QUICK = (
     "tfticket",
     "tfticket.errors",
+    "tfticket.reading",
     "tfticket.recipe",
     "tfticket.recipe.catalog",
     "tfticket.recipe.cells",

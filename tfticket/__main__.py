@@ -7,6 +7,6 @@ from pathlib import Path
 if not sys.flags.safe_path and Path(sys.path[0]) == Path.cwd():
     del sys.path[0]
 
-from tfticket.cli import main  # noqa: E402
+from tfticket.cli import main
 
 sys.exit(main())

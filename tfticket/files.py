@@ -8,17 +8,25 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from tfticket.errors import RunError, TicketError
+from tfticket.archives import arrays_in, open_archive, read_entry
+from tfticket.errors import RunError, TFTicketError, TicketError
+from tfticket.reading import UnreadableError, parse_json, read_json
 
 TEMPORARY_SUFFIX = ".partial"
 _HEADER = "header.json"
 _DTYPES = "dtypes"
+# What decoding raises where the types or sizes in a file are wrong.
+_WRONG = (
+    ArithmeticError, AttributeError, LookupError, MemoryError, TFTicketError, TypeError, ValueError,
+)  # fmt: skip
+
+T = TypeVar("T")
 
 
 def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> Path:
@@ -87,6 +95,25 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_table(path: str | os.PathLike[str], *, remedy: str = "Restore it.") -> dict[str, Any]:
+    """Reads the table that `write_json` wrote.
+
+    Args:
+        path: The file.
+        remedy: What to do where it can't be read: the end of the error.
+
+    Raises:
+        RunError: when it can't be read, is no JSON, or holds something else than a table.
+    """
+    try:
+        table = read_json(path)
+    except UnreadableError as error:
+        raise RunError(f"`{path}` is damaged: {error}. {remedy}") from error
+    if not isinstance(table, dict):
+        raise RunError(f"`{path}` must hold a table. Received: {type(table).__name__}. {remedy}")
+    return table
+
+
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
     """Removes what killed writers left below `folder`, and returns what was removed."""
     leftovers = sorted(Path(folder).rglob(f"*{TEMPORARY_SUFFIX}"))
@@ -142,20 +169,22 @@ def read_arrays(
     if not path.is_file():
         raise TicketError(f"A {kind} file must exist to be read. Received: {path}, no such file.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            header = json.loads(archive.read(_HEADER))
-            arrays = dict(_arrays_in(archive, prefix))
-    except Exception as error:  # whatever a damaged archive makes its readers raise
+        with open_archive(path) as archive:
+            header = parse_json(read_entry(archive, _HEADER))
+            if not isinstance(header, dict) or header.get("kind") != kind:
+                found = header.get("kind") if isinstance(header, dict) else header
+                raise TicketError(
+                    f"`{path}` must be a {kind} file. Received: a file of kind {found!r:.80}."
+                )
+            arrays = dict(arrays_in(archive, prefix))
+        found, extended = header.pop("sha256", None), header.pop(_DTYPES, {})
+        del header["kind"]
+        arrays = {name: _viewed(array, extended.get(name)) for name, array in arrays.items()}
+    except (UnreadableError, AttributeError, TypeError, ValueError) as error:
         raise TicketError(
             f"`{path}` is not a {kind} file of tfticket, or it is damaged ({error}). "
             "Copy it again from where it was made, or make it again."
         ) from error
-    if not isinstance(header, dict) or header.get("kind") != kind:
-        found = header.get("kind") if isinstance(header, dict) else header
-        raise TicketError(f"`{path}` must be a {kind} file. Received: a file of kind {found!r}.")
-    found, extended = header.pop("sha256", None), header.pop(_DTYPES, {})
-    del header["kind"]
-    arrays = {name: array.view(extended.get(name, array.dtype)) for name, array in arrays.items()}
     expected = digest(arrays, header)
     if found != expected and not prefix:
         raise TicketError(
@@ -165,16 +194,53 @@ def read_arrays(
     return {**header, "sha256": found}, arrays
 
 
+def load_arrays(
+    path: str | os.PathLike[str],
+    decode: Callable[[dict[str, Any], dict[str, np.ndarray]], T],
+    *,
+    kind: str,
+    holds: str,
+    prefix: str = "",
+) -> T:
+    """Reads what `write_arrays` wrote, and makes of it what it stands for.
+
+    A hash says that a file is whole, not that its content makes sense: anybody can write one.
+
+    Args:
+        path: The file to read.
+        decode: Makes the value of header and arrays. It may take the types of what it finds for
+            granted: whatever Python or numpy raise where they are wrong is told as one error.
+        kind: What the file must hold, see `read_arrays`.
+        holds: The same in words, for the error: "a mask and the weights it keeps".
+        prefix: See `read_arrays`.
+
+    Raises:
+        TicketError: when the file can't be read, or doesn't hold that.
+    """
+    header, arrays = read_arrays(path, kind=kind, prefix=prefix)
+    try:
+        return decode(header, arrays)
+    except _WRONG as error:
+        reason = str(error) if isinstance(error, TFTicketError) else repr(error)
+        raise TicketError(f"`{path}` must hold {holds}. It doesn't: {reason:.300}") from error
+
+
+def whole_number(value: Any, name: str) -> int:
+    """A count in a header; raises `ValueError` for anything but a whole number of at least 0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not int or value < 0:
+        raise ValueError(f"`{name}` is {value!r:.80} and not a whole number of at least 0")
+    return value
+
+
 def _extended(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Types from outside numpy, such as bfloat16, which it would store as nameless bytes."""
     return {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
 
 
-def _arrays_in(archive: zipfile.ZipFile, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
-    for name in archive.namelist():
-        if name.startswith(prefix) and name.endswith(".npy"):
-            with archive.open(name) as entry:
-                yield name.removesuffix(".npy"), np.lib.format.read_array(entry, allow_pickle=False)
+def _viewed(array: np.ndarray, dtype: str | None) -> np.ndarray:
+    return array if dtype is None else array.view(np.dtype(dtype))
 
 
 def digest(arrays: Mapping[str, np.ndarray], header: Any = None) -> str:

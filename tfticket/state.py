@@ -11,17 +11,17 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras.src.utils.naming import to_snake_case
 
 from tfticket.errors import ModelError, TicketError
-from tfticket.files import read_arrays, write_arrays
+from tfticket.files import load_arrays, whole_number, write_arrays
 
 
 class MaskOwner(keras.layers.Wrapper):
@@ -237,14 +237,18 @@ class Snapshot:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Snapshot:
         """Reads what `save` wrote; raises `TicketError` when it is missing or damaged."""
-        header, arrays = read_arrays(path, kind=cls._KIND)
+        return load_arrays(path, cls._decode, kind=cls._KIND, holds="the state of a model")
+
+    @classmethod
+    def _decode(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Snapshot:
         variables = {
             name.removeprefix("variable:"): array
             for name, array in arrays.items()
             if name.startswith("variable:")
         }
         slots = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer:")]
-        return cls(variables, slots if header["has_optimizer"] else None, int(header["step"]))
+        step = whole_number(header["step"], "step")
+        return cls(variables, slots if header["has_optimizer"] else None, step)
 
 
 def optimizer_variables(model: keras.Model) -> list[keras.Variable]:

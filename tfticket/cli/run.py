@@ -28,12 +28,17 @@ class SeedList(click.ParamType):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """See `click.ParamType`."""
+        from tfticket.recipe.fields import MOST_REPEATS
+
         seeds: list[int] = []
         for part in value.split(","):
-            match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+            match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
             if match is None or (match[2] and int(match[2]) < int(match[1])):
-                self.fail(f"{value!r} is not like 0,2,5-7.", param, ctx)
-            seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+                self.fail(f"{value!r:.80} is not like 0,2,5-7.", param, ctx)
+            named = range(int(match[1]), int(match[2] or match[1]) + 1)
+            if len(seeds) + len(named) > MOST_REPEATS:
+                self.fail(f"{value!r:.80} names more than {MOST_REPEATS:,} seeds.", param, ctx)
+            seeds.extend(named)
         return tuple(dict.fromkeys(seeds))
 
 

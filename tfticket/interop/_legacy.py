@@ -1,7 +1,7 @@
 """The child that reads a model of tf_keras, and hands it on as plain data.
 
-It is never imported, only run by `children.command`, with the arguments LEGACY and OUTPUT. Importing
-tensorflow-model-optimization changes TensorFlow for the whole process, which then has no Keras 3.
+It is never imported, only run by `children.command`: importing tensorflow-model-optimization
+changes TensorFlow for the whole process, which then has no Keras 3.
 """
 
 from __future__ import annotations

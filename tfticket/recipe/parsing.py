@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tfticket.errors import RecipeError
+from tfticket.reading import UnreadableError, check_plain
 from tfticket.recipe import mistakes
 from tfticket.recipe.catalog import read_toml
 from tfticket.recipe.consistency import Problem
@@ -66,6 +67,10 @@ def parse(raw: Mapping[str, Any], *, source: str = "recipe", name: str = "recipe
     Raises:
         RecipeError: with all mistakes.
     """
+    try:
+        check_plain(dict(raw))  # `--set` can put what is nested deeply where that is already
+    except UnreadableError as error:
+        raise RecipeError(f"{source} can't be checked: {error}.") from error
     tables: dict[str, Any] = copy.deepcopy({"name": name, **raw})
     recipe, found = _check(tables)
     smoke = tables.pop("smoke", None)

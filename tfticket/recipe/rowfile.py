@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from tfticket.errors import RunError
 from tfticket.files import write_text
-from tfticket.metrics import Row, to_csv
+from tfticket.metrics import Row, read_table_text, to_csv
 from tfticket.recipe.tasks import Place
 
 
@@ -80,7 +80,7 @@ class RowFile:
         if not self.path.is_file():
             return
         with FileLock(self.lock_file):
-            text = self.path.read_text(encoding="utf-8")
+            text = read_table_text(self.path)
             header, *lines = text.splitlines(keepends=True) or [""]
             if lines and not lines[-1].endswith("\n"):
                 lines.pop()
@@ -96,7 +96,7 @@ class RowFile:
         except ValueError as error:
             raise RunError(
                 f"Each line of `{self.path}` must begin with seed, branch and level. Received: "
-                f"{line.strip()!r}. The file was changed; restore it, or begin anew with --fresh."
+                f"{line.strip()!r:.80}. The file was changed; restore it, or begin anew with --fresh."
             ) from error
 
 

@@ -26,7 +26,6 @@ an unfinished level.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,13 +33,14 @@ from pathlib import Path
 from typing import Any
 
 from tfticket.errors import RunError
-from tfticket.files import write_json
+from tfticket.files import read_table, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
 from tfticket.recipe.rowfile import RowFile
 from tfticket.recipe.schema import Recipe
 from tfticket.recipe.tasks import Place
 
+_REMEDY = "Restore it, or begin anew with --fresh."
 _LEVEL = re.compile(r"seeds/seed_(\d+)/([^/]+)/level_(\d+)\.npz")
 
 
@@ -174,7 +174,7 @@ class RunDir:
                 f"A run must be a directory with a recipe.json, like runs/lth_digits/default. "
                 f"Received: {self.path}. `tfticket runs` lists the runs."
             )
-        return _read_json(self.recipe_json)
+        return read_table(self.recipe_json, remedy=_REMEDY)
 
     def recipe(self) -> Recipe:
         """The recipe of the run, checked again."""
@@ -205,7 +205,9 @@ class RunDir:
 
     def environment_facts(self) -> dict[str, Any]:
         """The content of `environment.json`; empty when the run hasn't begun."""
-        return _read_json(self.environment) if self.environment.is_file() else {}
+        if not self.environment.is_file():
+            return {}
+        return read_table(self.environment, remedy=_REMEDY)
 
     def update_environment(self, facts: Mapping[str, Any]) -> None:
         """Adds facts to `environment.json`; a fact that is there already is replaced."""
@@ -224,12 +226,3 @@ class RunDir:
     def mark_complete(self, summary: Mapping[str, Any]) -> None:
         """Writes the last file of the run."""
         write_json(self.complete_file, dict(summary))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(
-            f"`{path}` is damaged: {error}. Restore it, or begin anew with --fresh."
-        ) from error

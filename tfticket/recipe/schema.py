@@ -11,7 +11,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tfticket.recipe.fields import Count, DataName, ShareOrNone, Step, Table, Text, Texts
+from tfticket.recipe.fields import (
+    MOST_REPEATS,
+    Count,
+    DataName,
+    Seed,
+    ShareOrNone,
+    Table,
+    Text,
+    Texts,
+)
 from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
 
@@ -82,8 +91,13 @@ class Recipe(Table):
     ) = None
     deviations: Texts = ()
     seeds: Annotated[
-        tuple[Step, ...],
-        Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),
+        tuple[Seed, ...],
+        Field(
+            strict=False,
+            min_length=1,
+            max_length=MOST_REPEATS,
+            description="a list of whole numbers, one or more",
+        ),
     ] = (0,)
     data: Data
     model: Table

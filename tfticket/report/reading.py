@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import RunError
+from tfticket.files import read_table
 from tfticket.metrics import Row, read_metrics
 
 DENSE = ("ticket", 0)
@@ -96,13 +96,13 @@ def read_run(path: str | Path) -> RunFiles:
     results, curves = _by_network(rows)
     return RunFiles(
         path=path,
-        recipe=_read_json(path / "recipe.json"),
-        environment=_read_json(path / "environment.json"),
+        recipe=_read_table(path / "recipe.json"),
+        environment=_read_table(path / "environment.json"),
         complete=(path / "COMPLETE").is_file(),
         results=results,
         curves=curves,
-        exports=tuple(_read_json(file) for file in sorted(path.glob("export/*.json"))),
-        connectivity=_read_json(path / "connectivity.json") or None,
+        exports=tuple(_read_table(file) for file in sorted(path.glob("export/*.json"))),
+        connectivity=_read_table(path / "connectivity.json") or None,
     )
 
 
@@ -119,17 +119,9 @@ def over_seeds(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
     return steps, values
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_table(path: Path) -> dict[str, Any]:
     """The table in a JSON file; empty when there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"`{path}` must hold JSON. Received: {error}.") from error
-    if not isinstance(content, dict):
-        raise RunError(f"`{path}` must hold a table. Received: {type(content).__name__}.")
-    return content
+    return read_table(path) if path.is_file() else {}
 
 
 def _by_network(
