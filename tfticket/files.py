@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import traceback
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -21,10 +23,7 @@ from tfticket.reading import UnreadableError, parse_json, read_json
 TEMPORARY_SUFFIX = ".partial"
 _HEADER = "header.json"
 _DTYPES = "dtypes"
-# What decoding raises where the types or sizes in a file are wrong.
-_WRONG = (
-    ArithmeticError, AttributeError, LookupError, MemoryError, TFTicketError, TypeError, ValueError,
-)  # fmt: skip
+_PLAIN = re.compile(r"[^/\\\0]+")
 
 T = TypeVar("T")
 
@@ -83,9 +82,14 @@ def _free_space(folder: Path) -> str:
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Writes UTF-8 text by `write_atomic`."""
+    return write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Writes bytes by `write_atomic`."""
 
     def write(file: BinaryIO) -> None:
-        file.write(text.encode())
+        file.write(content)
 
     return write_atomic(path, write)
 
@@ -112,6 +116,52 @@ def read_table(path: str | os.PathLike[str], *, remedy: str = "Restore it.") -> 
     if not isinstance(table, dict):
         raise RunError(f"`{path}` must hold a table. Received: {type(table).__name__}. {remedy}")
     return table
+
+
+@contextlib.contextmanager
+def understood(files: str, remedy: str) -> Iterator[None]:
+    """Tell as one `RunError` that files which could be read don't say what they have to.
+
+    Inside, code may take for granted what tfticket writes. Where somebody changed a file, anything
+    can be missing, of another type, or not fit the rest; whatever that makes Python raise is told
+    with the place where it did, in case that the fault is ours.
+
+    Args:
+        files: What is read, in words; begins the message.
+        remedy: What to do; ends it.
+
+    Raises:
+        RunError: for any error that isn't tfticket's own.
+    """
+    try:
+        yield
+    except (TFTicketError, OSError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise RunError(
+            f"{files} don't fit together, or are of another version of tfticket: "
+            f"{type(error).__name__} ({error!s:.200}) at {Path(place.filename).name}:"
+            f"{place.lineno}. {remedy}"
+        ) from error
+
+
+def checked_name(name: Any, source: str | os.PathLike[str]) -> str:
+    """A name that a file gives, which may so become part of a path and not lead out of its folder.
+
+    Args:
+        name: What was found.
+        source: Where, for the error.
+
+    Raises:
+        RunError: when it is no text, is empty, or has a `/` in it.
+    """
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name) or name in (".", ".."):
+        raise RunError(
+            f"`{source}` names {name!r:.80} where it must name a file or folder, without `/`. It "
+            "was changed; restore it."
+        )
+    return name
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
@@ -220,7 +270,7 @@ def load_arrays(
     header, arrays = read_arrays(path, kind=kind, prefix=prefix)
     try:
         return decode(header, arrays)
-    except _WRONG as error:
+    except Exception as error:  # whatever wrong types and sizes make Python and numpy raise
         reason = str(error) if isinstance(error, TFTicketError) else repr(error)
         raise TicketError(f"`{path}` must hold {holds}. It doesn't: {reason:.300}") from error
 

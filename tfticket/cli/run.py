@@ -143,7 +143,9 @@ def run(
 
 
 def _checked_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+    from tfticket.recipe.fields import NAME
+
+    if not re.fullmatch(NAME, name):
         raise click.BadParameter(
             f"{name!r} names a folder: use letters, digits, `_`, `-` and `.`.", param_hint="--name"
         )

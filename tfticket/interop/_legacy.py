@@ -7,8 +7,10 @@ changes TensorFlow for the whole process, which then has no Keras 3.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,16 @@ _EXAMPLES = 8
 _UNKNOWN_SIDE = 64  # of images and sequences of any length; enough for five halvings
 _INTEGERS = 10
 _SEED = 0
+_MEMORY = 16 * 2**30  # of addresses, of which TensorFlow reserves many that it never uses
+_MEMORY_A_BYTE = 20
 
 
 def _main(legacy: str, output: str) -> None:
+    # A layer that is described as enormous must not take the memory of the whole machine.
+    most = _MEMORY + _MEMORY_A_BYTE * Path(legacy).stat().st_size
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     with tfmot.sparsity.keras.prune_scope():
-        model = tf_keras.models.load_model(legacy, compile=False)
+        model = tf_keras.models.load_model(legacy, compile=False, safe_mode=True)
     if not model.inputs:
         sys.exit("The model was saved before it knew the shape of its input.")
     layers: list[dict[str, Any]] = []

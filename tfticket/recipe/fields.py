@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 Text = Annotated[str, Field(min_length=1, description="a text that isn't empty")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""What names a folder."""
 MOST_STEPS = 10**9
 """Of a training, or of examples: years of computing."""
 MOST_REPEATS = 1_000

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfticket.errors import RunError
 from tfticket.metrics import read_metrics
+from tfticket.reading import UnreadableError, parse_json
 from tfticket.recipe.rundir import RunDir
 
 MOST_BYTES = 2_000_000
@@ -39,6 +40,20 @@ def reported(run: RunDir, *, figures: int) -> dict[str, bytes]:
     first = sorted((run.report / "figures").glob("*.png"))[:figures]
     contents = {"summary.json": read(summary)}
     return contents | {f"figures/{path.name}": read(path) for path in first}
+
+
+def table_in(contents: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """The table in a JSON file that is to be published.
+
+    Raises:
+        RunError: when it isn't JSON.
+    """
+    try:
+        return parse_json(contents[name])
+    except UnreadableError as error:
+        raise RunError(
+            f"{name} of the report is damaged: {error}. Make the report again."
+        ) from error
 
 
 def measured(run: RunDir) -> dict[str, dict[str, dict[str, float]]]:

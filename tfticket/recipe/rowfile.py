@@ -96,7 +96,8 @@ class RowFile:
         except ValueError as error:
             raise RunError(
                 f"Each line of `{self.path}` must begin with seed, branch and level. Received: "
-                f"{line.strip()!r:.80}. The file was changed; restore it, or begin anew with --fresh."
+                f"{line.strip()!r:.80}. The file was changed; restore it, or begin anew with "
+                "--fresh."
             ) from error
 
 

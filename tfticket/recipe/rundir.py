@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from tfticket.errors import RunError
-from tfticket.files import read_table, write_json
+from tfticket.files import checked_name, read_table, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
 from tfticket.recipe.rowfile import RowFile
@@ -94,7 +94,7 @@ class RunDir:
 
     def search(self, structure: str) -> RunDir:
         """The search of one structure in a run of the kind `edge`: a run of its own."""
-        return RunDir(self.path / "searches" / structure)
+        return RunDir(self.path / "searches" / checked_name(structure, self.path))
 
     @property
     def report(self) -> Path:
@@ -121,11 +121,14 @@ class RunDir:
 
     def ticket(self, seed: int, branch: str, level: int) -> Path:
         """Mask and starting weights of a level: the file that makes the level finished."""
-        return self.path / f"seeds/seed_{seed}/{branch}/level_{level:02d}.npz"
+        return self._branch(seed, branch) / f"level_{level:02d}.npz"
 
     def final(self, seed: int, branch: str, level: int) -> Path:
         """Snapshot of the trained state at the end of a level."""
-        return self.path / f"seeds/seed_{seed}/{branch}/level_{level:02d}.final.npz"
+        return self._branch(seed, branch) / f"level_{level:02d}.final.npz"
+
+    def _branch(self, seed: int, branch: str) -> Path:
+        return self.path / f"seeds/seed_{seed}" / checked_name(branch, self.path)
 
     def model(self, seed: int, level: int) -> Path:
         """A chosen ticket, trained, as a plain Keras model."""
@@ -133,7 +136,7 @@ class RunDir:
 
     def shipped(self, name: str) -> Path:
         """A file of a run of the kind `edge`, by the name of its row."""
-        return self.path / f"export/{name}.tflite"
+        return self.path / f"export/{checked_name(name, self.edge)}.tflite"
 
     def exported(self, seed: int, level: int, suffix: str = ".tflite") -> Path:
         """A chosen ticket for the device; with `.json`, what is known of it."""
@@ -207,7 +210,11 @@ class RunDir:
         """The content of `environment.json`; empty when the run hasn't begun."""
         if not self.environment.is_file():
             return {}
-        return read_table(self.environment, remedy=_REMEDY)
+        facts = read_table(self.environment, remedy=_REMEDY)
+        for name in ("looks", "resumed"):
+            if not isinstance(facts.get(name, []), list):
+                raise RunError(f"`{name}` in `{self.environment}` must be a list. {_REMEDY}")
+        return facts
 
     def update_environment(self, facts: Mapping[str, Any]) -> None:
         """Adds facts to `environment.json`; a fact that is there already is replaced."""

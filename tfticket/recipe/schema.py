@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tfticket.recipe.fields import (
     MOST_REPEATS,
+    NAME,
     Count,
     DataName,
     Seed,
@@ -76,7 +77,7 @@ class Recipe(Table):
     name: Annotated[
         str,
         Field(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+            pattern=NAME,
             description="letters, digits, `_`, `-` and `.`, since it names a folder",
         ),
     ]

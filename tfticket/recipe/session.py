@@ -12,7 +12,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tfticket.errors import RunError
-from tfticket.files import TEMPORARY_SUFFIX, remove_leftovers, write_json, write_text
+from tfticket.files import (
+    TEMPORARY_SUFFIX,
+    remove_leftovers,
+    understood,
+    write_json,
+    write_text,
+)
 from tfticket.recipe import parsing
 from tfticket.recipe.kind import KINDS
 from tfticket.recipe.rundir import RunDir
@@ -20,6 +26,7 @@ from tfticket.recipe.schema import Recipe
 
 # Keys of a recipe that say what it is about and change no number of a run.
 DESCRIPTIVE = frozenset({"title", "paper", "deviations", "expect"})
+_REMEDY = "Restore `recipe.json` of the run, or begin anew with --fresh."
 
 
 @contextlib.contextmanager
@@ -61,7 +68,10 @@ def locked(run: RunDir) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            holder = run.lock_file.read_text(encoding="utf-8").strip() or "not known yet"
+            holder = (
+                run.lock_file.read_text(encoding="ascii", errors="replace").strip()
+                or "not known yet"
+            )
             raise RunError(
                 f"{run.path} is being written by another process (pid {holder}). Wait until it "
                 "ends, stop it, or give this run another --name."
@@ -99,7 +109,9 @@ def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
     new = parsing.resolve(recipe)
     if run.recipe_json.is_file():
         old = run.resolved()
-        if _extends(run, old, new):
+        with understood(f"The recipe that {run.path} was begun with and this one", _REMEDY):
+            extends = _extends(run, old, new)
+        if extends:
             run.complete_file.unlink(missing_ok=True)
     else:
         old = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import RunError
-from tfticket.files import read_table
+from tfticket.files import checked_name, read_table, understood
 from tfticket.metrics import Row, read_metrics
 
 DENSE = ("ticket", 0)
@@ -69,10 +71,11 @@ class RunFiles:
     def tickets(self, branch: str = "ticket") -> dict[int, dict[int, Path]]:
         """Seed to level to ticket file, of those that are there."""
         found: dict[int, dict[int, Path]] = defaultdict(dict)
-        for path in sorted(self.path.glob(f"seeds/seed_*/{branch}/level_*.npz")):
+        folder = glob.escape(checked_name(branch, self.path))
+        for path in sorted(self.path.glob(f"seeds/seed_*/{folder}/level_*.npz")):
             match = re.fullmatch(r"level_(\d+)\.npz", path.name)
             seed = path.parent.parent.name.removeprefix("seed_")
-            if match and seed.isdigit():
+            if match and seed.isdecimal():
                 found[int(seed)][int(match[1])] = path
         return {seed: dict(sorted(found[seed].items())) for seed in sorted(found)}
 
@@ -103,6 +106,14 @@ def read_run(path: str | Path) -> RunFiles:
         curves=curves,
         exports=tuple(_read_table(file) for file in sorted(path.glob("export/*.json"))),
         connectivity=_read_table(path / "connectivity.json") or None,
+    )
+
+
+def read_together(files: RunFiles) -> AbstractContextManager[None]:
+    """A context in which the files of a run are made sense of; see `files.understood`."""
+    return understood(
+        f"The files of {files.path}",
+        "Restore the one that was changed, or run the recipe again; if none was, report this.",
     )
 
 
