@@ -30,9 +30,6 @@ _MEMORY_A_BYTE = 20
 
 
 def _main(legacy: str, output: str) -> None:
-    # A layer that is described as enormous must not take the memory of the whole machine.
-    most = _MEMORY + _MEMORY_A_BYTE * Path(legacy).stat().st_size
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     with tfmot.sparsity.keras.prune_scope():
         model = tf_keras.models.load_model(legacy, compile=False, safe_mode=True)
     if not model.inputs:
@@ -116,8 +113,17 @@ def _embedding_rows(tensor: Any) -> int | None:
     return min(rows, default=None)
 
 
+def _limit_memory(legacy: str) -> None:
+    """A layer that is described as enormous must not take the memory of the whole machine."""
+    most = _MEMORY + _MEMORY_A_BYTE * Path(legacy).stat().st_size
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or hard > most:
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
 if __name__ == "__main__":
     try:
+        _limit_memory(sys.argv[1])
         _main(*sys.argv[1:])
     except Exception as error:  # the last line is for the parent, the rest for whoever looks
         reason = " ".join(str(error).split()) or "no reason given"
