@@ -27,6 +27,7 @@ from tfticket.errors import TFTicketError
 
 BOMB_BYTES = 1200 * 2**20
 _LONGEST_LINES, _LONGEST = 60, 6000
+_LARGE = 100_000
 
 
 class NoShortError(Exception):
@@ -130,13 +131,16 @@ def _read_snapshot(path: Path) -> str:
 # Run directories, their reports and cards
 
 
-def _linked(source: Path, target: Path) -> Path:
-    """A directory with the same files, of which none can be changed but by another in its place."""
+def _copied(source: Path, target: Path) -> Path:
+    """A directory with the same files, the large ones as links, without its report."""
     for path in sorted(source.rglob("*")):
         if path.is_file() and "report" not in path.relative_to(source).parts[:1]:
             place = target / path.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(path)
+            if path.stat().st_size > _LARGE:
+                place.symlink_to(path)
+            else:
+                shutil.copyfile(path, place)
     return target
 
 
@@ -157,7 +161,7 @@ _OF_RUN = ("recipe.json", "metrics.csv", "environment.json", "cells.json", "edge
 
 
 def _run(rng: Random, samples: Path, work: Path) -> Path:
-    run = _linked(_one(rng, samples, "runs/*"), work / "run")
+    run = _copied(_one(rng, samples, "runs/*"), work / "run")
     for _ in range(rng.choice((1, 1, 2))):
         found: list[Path] = []
         while not found:
@@ -182,7 +186,7 @@ def _read_resumed(path: Path) -> str:
     from tfticket.recipe.runs import list_runs
     from tfticket.recipe.session import writing
 
-    recipe = parsing.load((path / "recipe.toml").resolve())
+    recipe = parsing.load((path / "recipe.toml").resolve(), smoke=True)
     with writing(RunDir(path), recipe, toml=b"") as run:
         record_start(run, command=("tfticket",))
         run.note_look([0, 1])
@@ -191,8 +195,8 @@ def _read_resumed(path: Path) -> str:
 
 
 def _card(rng: Random, samples: Path, work: Path) -> Path:
-    run = _linked(_one(rng, samples, "runs/*"), work / "run")
-    source = (run / "recipe.json").resolve().parent
+    source = _one(rng, samples, "runs/*")
+    run = _copied(source, work / "run")
     shutil.copytree(source / "report", run / "report", dirs_exist_ok=True)
     name = json.loads((run / "recipe.json").read_text())["name"]
     card = {"files": {"summary.json": {}, "figures/01_old.png": {}}}
@@ -239,24 +243,21 @@ def _set(rng: Random, samples: Path, work: Path) -> Path:
     from tfticket.reading import read_toml
 
     source = _one(rng, samples, "recipes/*.toml")
-    found = list(mutations.places(read_toml(source)))
+    tree = read_toml(source)
+    keys = [key for _, key in mutations.places(tree) if isinstance(key, str)]
     lines = [source.name]
     for _ in range(rng.choice((1, 1, 2))):
-        keys = [key for _, key in found if isinstance(key, str)]
-        key = ".".join(rng.choice(keys) for _ in range(rng.choice((1, 2, 2, 3))))
-        value = mutations.value(rng)
-        text = rng.choice((str(value), mutations._toml(value) if _short(value) else "9" * 5000))
-        change = f"{key}={text}"
+        table = rng.choice([name for name, each in tree.items() if isinstance(each, dict)])
+        key = f"{table}.{rng.choice(list(tree[table]))}"
+        if rng.random() < 0.3:
+            key = ".".join(rng.choice(keys) for _ in range(rng.choice((1, 2, 150))))
+        value = mutations.value(rng) if rng.random() < 0.8 else rng.choice((1, 2, 100, 0.5))
+        change = f"{key}={rng.choice((mutations.as_text(value), mutations.as_toml(value)))}"
         if rng.random() < 0.3:
             data = damaged_bytes(rng, change.encode(errors="surrogatepass"))
             change = data.decode(errors="surrogateescape")
         lines.append(change)
-    text = json.dumps(lines)
-    return _written(work / "set.json", text.encode())
-
-
-def _short(value: object) -> bool:
-    return not isinstance(value, int) or value.bit_length() < 1000
+    return _written(work / "set.json", json.dumps(lines).encode())
 
 
 def _read_set(path: Path) -> str:
@@ -294,12 +295,13 @@ def _read_labels(path: Path) -> str:
     from tfticket.noisy import read_label_file, read_transition_file
 
     errors = []
-    for read in (read_label_file, read_transition_file, lambda p: read_npz(str(p), None)):
+    readers = (read_label_file, read_transition_file, lambda p: read_npz(str(p), None))
+    for read in readers:
         try:
             read(path)
         except TFTicketError as error:
             errors.append(str(error))
-    return "\n".join(errors)
+    return "\n".join(errors) if len(errors) == len(readers) else ""
 
 
 # Models

@@ -17,7 +17,7 @@ import numpy as np
 from tfticket.files import digest
 
 NUMBERS = (
-    0, 1, -1, 2, 3, 7, 255, 256, 1000, 10**6, 2**31, 2**63, 2**64 + 1, 10**30, 10**400, -(2**40),
+    0, 1, -1, 2, 3, 7, 255, 256, 1000, 10**6, 2**31, 2**63, 2**64 + 1, 10**30, 10**4000, -(2**40),
     0.5, -0.5, 1.0, 1e-300, 1e300, math.inf, -math.inf, math.nan,
 )  # fmt: skip
 TEXTS = (
@@ -129,9 +129,12 @@ def damaged_json(rng: Random, content: bytes) -> bytes:
         return damaged_bytes(rng, content)
     if kind == 1:
         return rng.choice((b"", b"null", b"[" * 100_000, b'{"a":' * 5000, b"9" * 5000, b"\xff\xfe"))
-    tree = damaged_tree(rng, json.loads(content))
     try:
-        return json.dumps(tree).encode()
+        tree = json.loads(content)
+    except (RecursionError, ValueError):  # damaged before
+        return damaged_bytes(rng, content)
+    try:
+        return json.dumps(damaged_tree(rng, tree)).encode()
     except ValueError:  # a number of more digits than Python writes
         return b'{"kind": ' + b"9" * 5000 + b"}"
 
@@ -160,19 +163,26 @@ def damaged_csv(rng: Random, content: bytes) -> bytes:
 
 def toml(tree: dict[str, Any]) -> str:
     """Tables as TOML, in one line a key; what TOML can't hold is written anyway."""
-    return "".join(f"{json.dumps(key)} = {_toml(each)}\n" for key, each in tree.items())
+    return "".join(f"{json.dumps(key)} = {as_toml(each)}\n" for key, each in tree.items())
 
 
-def _toml(value: Any) -> str:
+def as_toml(value: Any) -> str:
+    """A value as TOML; what TOML can't hold is written anyway."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(k)} = {as_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(as_toml, value)) + "]"
     if isinstance(value, float):
         return str(value)
-    if isinstance(value, int) and value.bit_length() > 1000:
-        return "9" * 5000
+    if isinstance(value, int) and not isinstance(value, bool):
+        return as_text(value)
     return "null" if value is None else json.dumps(value)
+
+
+def as_text(value: Any) -> str:
+    """`str`, also of a number of more digits than Python writes."""
+    huge = isinstance(value, int) and value.bit_length() > 10_000
+    return "9" * 5000 if huge else str(value)
 
 
 def archive(entries: dict[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> bytes:

@@ -18,8 +18,8 @@ from pydantic import (
 )
 
 Text = Annotated[str, Field(min_length=1, description="a text that isn't empty")]
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-"""What names a folder."""
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+"""What names a folder: at most 100 characters, which all file systems take."""
 MOST_STEPS = 10**9
 """Of a training, or of examples: years of computing."""
 MOST_REPEATS = 1_000

@@ -37,10 +37,12 @@ def _problem(details: Mapping[str, Any], root: type[Recipe]) -> Problem:
         return Problem(key, f"must be given: {_allowed(field)}.")
     if too_much := _too_much(details):
         return Problem(key, f"{too_much} Received: {shown(received)}.")
-    item = field is not None and str(path[-1]) not in table.model_fields
-    allowed = next(_descriptions(field.annotation), "") if field and item else _allowed(field)
-    message = f"must be {allowed}. Received: {shown(received)}."
     choices = _choices(field.annotation) if field else []
+    allowed = _allowed(field)
+    if field is not None and str(path[-1]) not in table.model_fields:  # an item of a list
+        of_item = f"one of {', '.join(choices)}" if choices else allowed
+        allowed = next(_descriptions(field.annotation), of_item)
+    message = f"must be {allowed}. Received: {shown(received)}."
     return Problem(key, message + _did_you_mean(received, choices))
 
 

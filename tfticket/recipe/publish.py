@@ -20,7 +20,7 @@ from tfticket.recipe.published import MOST_BYTES, Published, too_large
 from tfticket.recipe.rundir import RunDir
 
 CARD = "card.json"
-_PUBLISHED = re.compile(r"(figures/)?\w[\w.-]*", re.ASCII)
+_PUBLISHED = re.compile(r"(figures/)?\w[\w.-]{0,99}", re.ASCII)
 _KINDS: Mapping[str, Callable[[RunDir], Published]] = {
     "lottery": publish_lottery.chosen,
     "norms": publish_norms.chosen,

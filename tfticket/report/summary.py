@@ -52,7 +52,9 @@ def summarize(run: str | Path) -> Summary:
     """
     files = read_run(run)
     with read_together(files):
-        return SUMMARIES[kind_of(files)](files)
+        summary = SUMMARIES[kind_of(files)](files)
+        summary.to_dict()  # what is computed on demand is wrong here, or not at all
+        return summary
 
 
 def kind_of(files: RunFiles) -> str:
