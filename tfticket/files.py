@@ -56,7 +56,7 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise RunError(
-            f"`{path}` could not be written: {error.strerror or error}. {_free_space(path.parent)} "
+            f"`{path}` could not be written: {error.strerror or error}. {free_space(path.parent)} "
             "Nothing was changed; make room or choose another place, and run the command again."
         ) from error
     except BaseException:
@@ -74,7 +74,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _free_space(folder: Path) -> str:
+def free_space(folder: Path) -> str:
+    """How much room there is, as a sentence; of the nearest folder that is there."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free there."
@@ -82,7 +83,17 @@ def _free_space(folder: Path) -> str:
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Writes UTF-8 text by `write_atomic`."""
-    return write_bytes(path, text.encode())
+    return write_bytes(path, _utf8(text))
+
+
+def _utf8(text: str) -> bytes:
+    """The text, also where it has names of files that are no text in the language of the system."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        with contextlib.suppress(UnicodeEncodeError):
+            return text.encode(errors="surrogateescape").decode(errors="replace").encode()
+        return text.encode(errors="replace")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
@@ -186,6 +197,7 @@ def write_arrays(
         arrays: Name to array; no object arrays.
     """
     arrays = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    header = json.loads(_utf8(json.dumps(header, ensure_ascii=False)))
     content = {"kind": kind, "sha256": digest(arrays, header), _DTYPES: _extended(arrays), **header}
 
     def write(file: BinaryIO) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
 from tfticket.errors import RunError
-from tfticket.files import write_text
+from tfticket.files import free_space, write_text
 from tfticket.metrics import Row, read_table_text, to_csv
 from tfticket.recipe.tasks import Place
 
@@ -50,10 +49,9 @@ class RowFile:
                     os.ftruncate(file.fileno(), end)
                     raise
         except OSError as error:
-            free = shutil.disk_usage(self.path.parent).free / 2**20
             raise RunError(
                 f"The measurements of a level could not be added to `{self.path}`: "
-                f"{error.strerror}. {free:,.0f} MiB are free there. What was measured before is "
+                f"{error.strerror}. {free_space(self.path.parent)} What was measured before is "
                 "kept; make room, and run the command again."
             ) from error
 

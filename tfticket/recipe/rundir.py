@@ -230,6 +230,17 @@ class RunDir:
         if len(seeds) > 1 and (not looks or looks[-1] != sorted(seeds)):
             self.update_environment({"looks": [*looks, sorted(seeds)]})
 
+    def check_there(self) -> None:
+        """Raises `RunError` when the directory was removed while this process writes it.
+
+        What is written later makes it anew, without what was there before.
+        """
+        if not self.recipe_json.is_file():
+            raise RunError(
+                f"{self.path} was removed while the recipe was running, or its recipe.json was. "
+                "What is there now is of no use: remove it, and run the command again."
+            )
+
     def mark_complete(self, summary: Mapping[str, Any]) -> None:
         """Writes the last file of the run."""
         write_json(self.complete_file, dict(summary))
