@@ -161,7 +161,8 @@ _OF_RUN = ("recipe.json", "metrics.csv", "environment.json", "cells.json", "edge
 
 
 def _run(rng: Random, samples: Path, work: Path) -> Path:
-    run = _copied(_one(rng, samples, "runs/*"), work / "run")
+    source = _one(rng, samples, "runs/*")
+    run = _copied(source, work / source.name)
     for _ in range(rng.choice((1, 1, 2))):
         found: list[Path] = []
         while not found:
@@ -186,7 +187,9 @@ def _read_resumed(path: Path) -> str:
     from tfticket.recipe.runs import list_runs
     from tfticket.recipe.session import writing
 
-    recipe = parsing.load((path / "recipe.toml").resolve(), smoke=True)
+    file = path.with_suffix(".toml")
+    shutil.copyfile(path / "recipe.toml", file)
+    recipe = parsing.load(file, smoke=True)
     with writing(RunDir(path), recipe, toml=b"") as run:
         record_start(run, command=("tfticket",))
         run.note_look([0, 1])

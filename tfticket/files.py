@@ -23,6 +23,7 @@ from tfticket.reading import UnreadableError, parse_json, read_json
 TEMPORARY_SUFFIX = ".partial"
 _HEADER = "header.json"
 _DTYPES = "dtypes"
+_BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 _PLAIN = re.compile(r"[^/\\\0]+")
 
 T = TypeVar("T")
@@ -94,6 +95,24 @@ def _utf8(text: str) -> bytes:
         with contextlib.suppress(UnicodeEncodeError):
             return text.encode(errors="surrogateescape").decode(errors="replace").encode()
         return text.encode(errors="replace")
+
+
+def table_cell(text: str) -> str:
+    """A text for a cell of a table that people open in a spreadsheet, which takes it for text.
+
+    What begins like a formula would be computed there, and can send data elsewhere. It gets a quote
+    in front, which spreadsheets don't show; numbers stay numbers.
+
+    >>> [table_cell(text) for text in ("=1+1", "@SUM(A1)", "-0.5", "cat")]
+    ["'=1+1", "'@SUM(A1)", '-0.5', 'cat']
+    """
+    if text[:1] not in _BEGIN_FORMULAS:
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
