@@ -114,11 +114,12 @@ def check_plain(value: Any) -> None:
             than `MOST_BITS` bits, or a text can't be encoded.
     """
     layer: list[Any] = [value]
-    for _ in range(MOST_LEVELS + 1):
-        if not layer:
-            return
+    level = 0
+    while layer:
         inside: list[Any] = []
         for each in layer:
+            if isinstance(each, dict | list) and level == MOST_LEVELS:
+                raise UnreadableError(_too_deep())
             if isinstance(each, dict):
                 _check_texts(each)
                 inside += each.values()
@@ -129,8 +130,7 @@ def check_plain(value: Any) -> None:
             elif isinstance(each, str):
                 _check_texts([each])
         layer = inside
-    if layer:
-        raise UnreadableError(_too_deep())
+        level += 1
 
 
 def _check_texts(texts: Iterable[Any]) -> None:
@@ -139,7 +139,7 @@ def _check_texts(texts: Iterable[Any]) -> None:
             try:
                 text.encode()
             except UnicodeEncodeError as error:  # half of a pair of surrogates
-                raise UnreadableError(f"it holds text that isn't Unicode: {text!a}") from error
+                raise UnreadableError(f"it holds text that isn't Unicode: {text!a:.80}") from error
 
 
 def _too_deep() -> str:

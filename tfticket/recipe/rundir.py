@@ -19,6 +19,11 @@ RUNS/<recipe>/<run>/
   metrics.lock                  while it is written: held by whoever adds to the table
 ```
 
+The same recipe gives the same bits in all files but these: `LOCK`, `environment.json`, the date in
+`models/*.keras`, rows of `metrics.csv` whose name ends in `seconds`, and what depends on measured
+time: the `.json` files of `export/`, sparse `.tflite` files, `edge.json`, which files an `edge` run
+keeps, and `report/`.
+
 A level is finished when its ticket file exists: it is written last and in one step, after the
 level's rows. `session.writing` opens a run to be written, and drops what a killed process left of
 an unfinished level.
