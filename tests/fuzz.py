@@ -291,9 +291,10 @@ def prepare(samples: Path) -> None:
             name = "-".join(path.relative_to(path.parents[2]).parts)
             shutil.copy(path, samples / "tflite" / name)
     print("Models ...", flush=True)
-    for folder in ("keras", "labels", "legacy"):
+    hostile.write_labels(samples / "labels")
+    for folder in ("keras", "legacy"):
         (samples / folder).mkdir()
-    _python(ROOT / "tests" / "fuzz_models.py", samples)
+    _python(ROOT / "tests" / "fuzz_models.py", samples / "keras")
     _python(ROOT / "tests" / "legacy_models.py", samples / "legacy")
     for path in samples.glob("legacy/*.npz"):
         path.unlink()

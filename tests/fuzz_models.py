@@ -1,4 +1,4 @@
-"""Makes the models and label files that `fuzz` damages: `python fuzz_models.py FOLDER`."""
+"""Makes the models that `fuzz` damages: `python fuzz_models.py FOLDER`."""
 
 import sys
 from pathlib import Path
@@ -39,21 +39,9 @@ def _models() -> dict[str, keras.Model]:
 
 
 def main(folder: Path) -> None:
-    """Fills the folders `keras` and `labels`."""
+    """Fills the folder."""
     for name, model in _models().items():
-        save_file(model, folder / "keras" / f"{name}.keras")
-    rng = np.random.default_rng(0)
-    labels = rng.integers(10, size=50)
-    place = folder / "labels"
-    np.save(place / "a.npy", labels)
-    np.savez(place / "b.npz", given=labels)
-    np.savez_compressed(place / "c.npz", x=rng.random((50, 4)), y=labels)
-    np.savetxt(place / "d.txt", labels, fmt="%d")
-    lines = [f"{number},{label}" for number, label in enumerate(labels)]
-    (place / "e.csv").write_text("\n".join(["id,label", *lines]))
-    matrix = 0.05 + 0.75 * np.eye(5)
-    np.savetxt(place / "f.csv", matrix, delimiter=",")
-    np.save(place / "g.npy", matrix)
+        save_file(model, folder / f"{name}.keras")
 
 
 if __name__ == "__main__":

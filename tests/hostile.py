@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import mutations
+import numpy as np
 from mutations import (
     archive,
     damaged_archive,
@@ -281,6 +282,22 @@ SAMPLES: list[Path] = []
 # Labels and arrays of the user
 
 
+def write_labels(folder: Path) -> None:
+    """Makes files of labels, arrays and transition matrices."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=50)
+    np.save(folder / "a.npy", labels)
+    np.savez(folder / "b.npz", given=labels)
+    np.savez_compressed(folder / "c.npz", x=rng.random((50, 4)), y=labels)
+    np.savetxt(folder / "d.txt", labels, fmt="%d")
+    lines = [f"{number},{label}" for number, label in enumerate(labels)]
+    (folder / "e.csv").write_text("\n".join(["id,label", *lines]))
+    matrix = 0.05 + 0.75 * np.eye(5)
+    np.savetxt(folder / "f.csv", matrix, delimiter=",")
+    np.save(folder / "g.npy", matrix)
+
+
 def _labels(rng: Random, samples: Path, work: Path) -> Path:
     source = _one(rng, samples, "labels/*")
     content = source.read_bytes()
@@ -319,7 +336,7 @@ def damaged_model(rng: Random, source: Path) -> bytes:
         return damaged_bytes(rng, source.read_bytes())
     if kind < 3:
         return damaged_archive(rng, entries)
-    if kind < 5:
+    if kind < 5 and "model.weights.h5" in entries:
         entries["model.weights.h5"] = damaged_bytes(rng, entries["model.weights.h5"])
     else:
         name = "config.json" if rng.random() < 0.95 else "metadata.json"

@@ -19,6 +19,7 @@ MOST_EXPANSION = 100
 MOST_ENTRIES = 100_000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others may take gigabytes to unpack a byte
 _ENCRYPTED = 0x1
+_NPY = ".npy"
 
 
 @contextlib.contextmanager
@@ -81,13 +82,37 @@ def arrays_in(archive: zipfile.ZipFile, prefix: str = "") -> Iterator[tuple[str,
     Raises:
         UnreadableError: when one is damaged, or can't be read without pickle.
     """
-    for name in dict.fromkeys(archive.namelist()):
-        if name.startswith(prefix) and name.endswith(".npy"):
-            try:
-                with archive.open(name) as entry:
-                    array = np.lib.format.read_array(entry, allow_pickle=False)
-            except Exception as error:  # whatever damaged bytes make zipfile and numpy raise
-                raise UnreadableError(f"its {name} is damaged: {error}") from error
-            if array.dtype.itemsize == 0:
-                raise UnreadableError(f"its {name} holds values of no bytes")
-            yield name.removesuffix(".npy"), array
+    for name in names_in(archive):
+        if name.startswith(prefix):
+            yield name, read_array(archive, name)
+
+
+def names_in(archive: zipfile.ZipFile) -> list[str]:
+    """Names of the arrays in an open archive, each once."""
+    found = (name for name in archive.namelist() if name.endswith(_NPY))
+    return [name.removesuffix(_NPY) for name in dict.fromkeys(found)]
+
+
+def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """An array of an open archive; raises `UnreadableError` as `arrays_in` does."""
+    try:
+        with archive.open(name + _NPY) as entry:
+            array = np.lib.format.read_array(entry, allow_pickle=False)
+    except Exception as error:  # whatever damaged bytes make zipfile and numpy raise
+        raise UnreadableError(f"its array {name} is damaged: {error}") from error
+    if array.dtype.itemsize == 0:
+        raise UnreadableError(f"its array {name} holds values of no bytes")
+    return array
+
+
+def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read the array in an `.npy` file.
+
+    Raises:
+        UnreadableError: when it can't be read, is damaged, or can't be read without pickle.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # whatever damaged bytes make numpy raise
+        raise UnreadableError(f"it holds no array: {error}") from error

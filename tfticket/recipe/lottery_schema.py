@@ -90,7 +90,7 @@ class Controls(Table):
 
     reinit: Annotated[
         bool | Annotated[Step, Field(le=MOST_REPEATS)],
-        Field(description="true, false, or how many reinitializations a ticket gets"),
+        Field(description="true, false, or how many reinitializations a ticket gets, up to 1,000"),
     ] = True
     shuffle: bool = False
     random: bool = False

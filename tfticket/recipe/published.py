@@ -73,12 +73,12 @@ def read(path: Path) -> bytes:
         RunError: when it can't be read.
     """
     try:
-        content = path.read_bytes()
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise too_large(path, size)
+        return path.read_bytes()
     except OSError as error:
         raise RunError(f"{path} can't be read: {error.strerror}.") from error
-    if len(content) > MOST_BYTES:
-        raise too_large(path, len(content))
-    return content
 
 
 def too_large(path: Path | str, size: int) -> RunError:
