@@ -147,11 +147,14 @@ def _copied(source: Path, target: Path) -> Path:
 
 def _damage_file(rng: Random, path: Path) -> None:
     content = path.read_bytes()
-    if path.suffix == ".npz":
-        made = damaged_npz(rng, path)
-    else:
-        by_suffix = {".json": damaged_json, ".csv": damaged_csv}
-        made = by_suffix.get(path.suffix, damaged_bytes)(rng, content)
+    by_suffix = {".json": damaged_json, ".csv": damaged_csv}
+    try:
+        if path.suffix == ".npz":
+            made = damaged_npz(rng, path)
+        else:
+            made = by_suffix.get(path.suffix, damaged_bytes)(rng, content)
+    except Exception:  # it was damaged before
+        made = damaged_bytes(rng, content)
     path.unlink()
     if rng.random() > 0.02:  # else it is missing
         path.write_bytes(made)

@@ -16,7 +16,9 @@ def test_the_texts_of_the_root_are_told(tmp_path):
         file["group/again"] = np.arange(3)
         file["link"] = file["group"]  # a cycle of hard links is no endless way
         file["group/up"] = file["/"]
-    assert inspect_hdf5(tmp_path / "a.h5") == {"text": "ä", "bytes": "b", "number": ""}
+    found = inspect_hdf5(tmp_path / "a.h5")
+    assert found.attributes == {"text": "ä", "bytes": "b", "number": ""}
+    assert found.values == 3
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ class _ProblemError(Exception):
 
 
 def main(path: str, seconds: str, most_bytes: str) -> None:
-    """Prints JSON: `attributes`, name to text, or `problem`.
+    """Prints JSON: `attributes`, name to text, and the number of `values`; or `problem`.
 
     Args:
         path: The file.
@@ -29,9 +29,9 @@ def main(path: str, seconds: str, most_bytes: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     try:
         with h5py.File(path, "r") as file:
-            _read(file, int(most_bytes))
-            found = {"attributes": {name: _text(value) for name, value in file.attrs.items()}}
-        text = json.dumps(found)
+            values = _read(file, int(most_bytes))
+            attributes = {name: _text(value) for name, value in file.attrs.items()}
+        text = json.dumps({"attributes": attributes, "values": values})
     except _ProblemError as error:
         text = json.dumps({"problem": str(error)})
     except Exception as error:  # whatever damaged bytes make h5py raise
@@ -39,10 +39,10 @@ def main(path: str, seconds: str, most_bytes: str) -> None:
     print(text)
 
 
-def _read(file: h5py.File, most_bytes: int) -> None:
-    """Reads all attributes and arrays, each once, and raises what that raises."""
+def _read(file: h5py.File, most_bytes: int) -> int:
+    """Reads all attributes and arrays, each once, and raises what that raises; counts values."""
     waiting: list[Any] = [file]
-    seen, left = set(), most_bytes
+    seen, left, values = set(), most_bytes, 0
     while waiting:
         each = waiting.pop()
         address = h5py.h5o.get_info(each.id).addr
@@ -57,11 +57,13 @@ def _read(file: h5py.File, most_bytes: int) -> None:
             if left < 0:
                 raise _ProblemError(f"unpacks to more than {most_bytes:,} bytes")
             each[()]
+            values += each.size or 0
         elif isinstance(each, h5py.Group):
             for name in each:
                 if not isinstance(each.get(name, getlink=True), h5py.HardLink):
                     raise _ProblemError("refers to other files or places, which models don't")
                 waiting.append(each[name])
+    return values
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tfticket import children
@@ -22,14 +23,25 @@ _PATIENCE = 10  # a busy machine gives a process this much less than its time
 _ENVIRONMENT = {"HDF5_PLUGIN_PRELOAD": "::", "OPENBLAS_NUM_THREADS": "1"}  # no filters from outside
 
 
-def inspect_hdf5(path: str | os.PathLike[str]) -> Mapping[str, str]:
+@dataclass(frozen=True)
+class Inspected:
+    """What an HDF5 file holds.
+
+    Attributes:
+        attributes: Name to text of the attributes of its root; the empty text for those that are no
+            text.
+        values: How many numbers its arrays have together.
+    """
+
+    attributes: Mapping[str, str]
+    values: int
+
+
+def inspect_hdf5(path: str | os.PathLike[str]) -> Inspected:
     """Read everything in an HDF5 file, in a process of its own.
 
     Args:
         path: The file.
-
-    Returns:
-        Name to text of the attributes of its root; the empty text for those that are no text.
 
     Raises:
         UnreadableError: when it can't be read, refers to other files, would take too much memory or
@@ -60,4 +72,4 @@ def inspect_hdf5(path: str | os.PathLike[str]) -> Mapping[str, str]:
         raise UnreadableError(f"the HDF5 in it can't be read: {last:.200}") from error
     if "problem" in found:
         raise UnreadableError(f"the HDF5 in it {found['problem']}")
-    return found["attributes"]
+    return Inspected(found["attributes"], found["values"])

@@ -27,6 +27,12 @@ VALUES = frozenset(
 )  # fmt: skip
 """Names of classes that stand for plain values; nothing is looked up for them."""
 
+_KERAS = ("keras", "tf_keras")
+# Of the settings of its layers, those that are the length of a weight.
+_SIZES = frozenset(
+    {"depth_multiplier", "filters", "input_dim", "key_dim", "num_heads", "output_dim", "units"}
+)
+_ALWAYS = 10_000  # also in a model that was saved before it had weights
 _CONFIG, _METADATA = "config.json", "metadata.json"
 
 
@@ -89,23 +95,64 @@ def _read(path: Path, _changed: int, _size: int) -> ModelFile:
         if not isinstance(metadata, dict):
             raise UnreadableError(f"its {_METADATA} holds no table")
         with tempfile.TemporaryDirectory(prefix="tfticket-") as folder:
-            for name in archive.namelist():
-                _check_arrays(archive, name, Path(folder))
+            values = sum(_values(archive, name, Path(folder)) for name in archive.namelist())
+    check_sizes(config, values)
     return ModelFile(config, str(metadata.get("keras_version", "")))
 
 
-def _check_arrays(archive: zipfile.ZipFile, name: str, folder: Path) -> None:
+def _values(archive: zipfile.ZipFile, name: str, folder: Path) -> int:
+    """How many numbers an entry holds, which is read whole."""
     suffix = Path(name).suffix
     if suffix not in (".h5", ".npz"):
-        return
+        return 0
     unpacked = folder / f"weights{suffix}"
     unpacked.write_bytes(read_entry(archive, name))
     if suffix == ".h5":
-        inspect_hdf5(unpacked)
-    else:
-        with open_archive(unpacked) as inner:
-            for _ in arrays_in(inner):
-                pass
+        return inspect_hdf5(unpacked).values
+    with open_archive(unpacked) as inner:
+        return sum(array.size for _, array in arrays_in(inner))
+
+
+def check_sizes(config: Any, values: int) -> None:
+    """Hold what a configuration asks for against the weights that are there.
+
+    A layer has at least one weight for each of its units, and all of them are made before the file
+    is read for their values: a wrong number could take all memory.
+
+    Args:
+        config: The model, as plain values.
+        values: How many numbers its weights are.
+
+    Raises:
+        UnreadableError: when a layer asks for more units than that.
+    """
+    for each in _tables(config):
+        inner = each.get("config")
+        if "class_name" not in each or not isinstance(inner, dict) or _package(each) not in _KERAS:
+            continue
+        for key in _SIZES & inner.keys():
+            number = inner[key]
+            if isinstance(number, int | float) and number > max(values, _ALWAYS):
+                raise UnreadableError(
+                    f"a {each['class_name']!s:.40} in it has {key} = {number:,}, and all weights "
+                    f"are {values:,} numbers"
+                )
+
+
+def _tables(config: Any) -> Iterator[Mapping[str, Any]]:
+    """Each table in plain values, however deeply."""
+    waiting = [config]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting += each
+        elif isinstance(each, dict):
+            waiting += each.values()
+            yield each
+
+
+def _package(described: Mapping[str, Any]) -> str:
+    return str(described.get("module") or "keras").partition(".")[0]
 
 
 def named_objects(config: Any) -> Iterator[NamedObject]:
@@ -118,15 +165,9 @@ def named_objects(config: Any) -> Iterator[NamedObject]:
     >>> [str(each) for each in named_objects({"layers": [config]})]
     ['keras.layers.Dense']
     """
-    waiting = [config]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting += each
-        elif isinstance(each, dict):
-            waiting += each.values()
-            if "class_name" in each and each["class_name"] not in (*VALUES, None):
-                yield _named(each)
+    for each in _tables(config):
+        if "class_name" in each and each["class_name"] not in (*VALUES, None):
+            yield _named(each)
 
 
 def _named(described: Mapping[str, Any]) -> NamedObject:

@@ -10,7 +10,7 @@ from typing import Any
 
 from tfticket.errors import ModelError
 from tfticket.hdf5 import inspect_hdf5
-from tfticket.model_file import read_model_file
+from tfticket.model_file import check_sizes, read_model_file
 from tfticket.reading import parse_json
 
 _HDF5_MARK = b"\x89HDF\r\n\x1a\n"
@@ -69,7 +69,8 @@ def read_legacy_file(path: str | os.PathLike[str]) -> LegacyFile:
 
 
 def _read_hdf5(path: Path) -> LegacyFile:
-    attributes = inspect_hdf5(path)
+    found = inspect_hdf5(path)
+    attributes = found.attributes
     if "model_config" not in attributes:
         what = "weights alone" if "layer_names" in attributes else "no model"
         raise ModelError(
@@ -79,6 +80,7 @@ def _read_hdf5(path: Path) -> LegacyFile:
     _check_version(path, attributes.get("keras_version", "2"))
     compiled = parse_json(attributes.get("training_config", "{}"))
     described = parse_json(attributes["model_config"])
+    check_sizes(described, found.values)
     return LegacyFile(
         ".h5", _described(described), _left(compiled.get("optimizer_config"), compiled)
     )
