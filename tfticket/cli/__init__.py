@@ -18,7 +18,7 @@ import click
 
 from tfticket import __version__
 from tfticket.cli.bench import bench
-from tfticket.cli.common import InterruptError, Invocation
+from tfticket.cli.common import InterruptError, Invocation, printable
 from tfticket.cli.completion import completion
 from tfticket.cli.explain import explain
 from tfticket.cli.export import export
@@ -100,7 +100,7 @@ def _run(given: list[str]) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except TFTicketError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
         return 1
     except (click.Abort, KeyboardInterrupt, InterruptError) as error:
         click.echo(f"\nInterrupted. {error}".rstrip(), err=True)
