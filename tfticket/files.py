@@ -315,6 +315,14 @@ def whole_number(value: Any, name: str) -> int:
     return value
 
 
+def numbers(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of a file that has to hold numbers; raises `TypeError` for anything else."""
+    # bfloat16 and the like are of the kind V too, as are nameless bytes.
+    if array.dtype.kind not in "biufcV" or array.dtype.type is np.void:
+        raise TypeError(f"`{name}` holds {array.dtype} and not numbers")
+    return array
+
+
 def _extended(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Types from outside numpy, such as bfloat16, which it would store as nameless bytes."""
     return {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}

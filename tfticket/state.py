@@ -21,7 +21,7 @@ import numpy as np
 from keras.src.utils.naming import to_snake_case
 
 from tfticket.errors import ModelError, TicketError
-from tfticket.files import load_arrays, whole_number, write_arrays
+from tfticket.files import load_arrays, numbers, whole_number, write_arrays
 
 
 class MaskOwner(keras.layers.Wrapper):
@@ -242,11 +242,11 @@ class Snapshot:
     @classmethod
     def _decode(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Snapshot:
         variables = {
-            name.removeprefix("variable:"): array
+            name.removeprefix("variable:"): numbers(array, name)
             for name, array in arrays.items()
             if name.startswith("variable:")
         }
-        slots = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer:")]
+        slots = [numbers(arrays[n], n) for n in sorted(arrays) if n.startswith("optimizer:")]
         step = whole_number(header["step"], "step")
         return cls(variables, slots if header["has_optimizer"] else None, step)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tfticket.files import digest, load_arrays, whole_number, write_arrays
+from tfticket.files import digest, load_arrays, numbers, whole_number, write_arrays
 from tfticket.machine import available_memory
 from tfticket.sparsity.mask import Mask
 
@@ -84,7 +84,7 @@ class Ticket:
         mask = _mask(header, arrays)
         weights = {}
         for key in _keys(header["keys"]):
-            stored = _numbers(arrays[f"weight:{key}"], key)
+            stored = numbers(arrays[f"weight:{key}"], key)
             if key in mask:
                 weights[key] = np.zeros(mask[key].shape, stored.dtype)
                 weights[key][mask[key]] = stored
@@ -121,10 +121,3 @@ def _keys(found: Any) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
         raise TypeError("the keys of its variables aren't a list of texts")
     return found
-
-
-def _numbers(array: np.ndarray, key: str) -> np.ndarray:
-    # bfloat16 and the like are no subtypes of numpy's numbers, but can be told by their kind.
-    if array.dtype.kind not in "biufcV" or array.dtype.names:
-        raise TypeError(f"`{key}` holds {array.dtype} and not numbers")
-    return array
