@@ -175,6 +175,7 @@ def test_smoke_then_set_then_seeds(tmp_path):
         ("lottery.levels=1_001", "lottery.levels", "must be at most 1,000."),
         ("controls.reinit=1_001", "controls.reinit", "must be true, false, or how many"),
         ("seeds=[9_223_372_036_854_775_808]", "seeds[0]", "must be below 9,223,372,036,854,775,80"),
+        ("model.width=1e300", "model.width", "must be a number greater than 0 and at most 100"),
         (f"seeds={list(range(1_001))}", "seeds", "must have at most 1,000 items."),
     ],
 )

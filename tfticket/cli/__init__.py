@@ -102,6 +102,10 @@ def _run(given: list[str]) -> int:
     except TFTicketError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         return 1
+    except MemoryError as error:
+        said = f": {error}" if str(error) else ""
+        click.echo(f"Error: the memory of this machine isn't enough for that{said}.", err=True)
+        return 1
     except (click.Abort, KeyboardInterrupt, InterruptError) as error:
         click.echo(f"\nInterrupted. {error}".rstrip(), err=True)
         return 130

@@ -12,7 +12,6 @@ from tfticket.recipe.fields import (
     Count,
     Decay,
     NotNegative,
-    Positive,
     Repeats,
     Share,
     ShareOrNone,
@@ -20,6 +19,7 @@ from tfticket.recipe.fields import (
     Table,
     Text,
     Texts,
+    Width,
 )
 from tfticket.recipe.schema import Recipe
 
@@ -37,7 +37,7 @@ class Model(Table):
         Annotated[str, Field(pattern=r"\.keras$", description="a path to a .keras file")] | None
     ) = None
     norm: Literal["none", "batch", "group", "layer"] | None = None
-    width: Positive = 1.0
+    width: Width = 1.0
     dropout: Decay = 0.0
 
 

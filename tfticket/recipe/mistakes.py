@@ -49,7 +49,7 @@ def _problem(details: Mapping[str, Any], root: type[Recipe]) -> Problem:
 def _too_much(details: Mapping[str, Any]) -> str | None:
     """The rule about what nobody could wait for; shares have rules of their own."""
     limits = details.get("ctx", {})
-    if isinstance(limits.get("le"), int):
+    if isinstance(limits.get("le"), int) and limits["le"] > 1:
         return f"must be at most {limits['le']:,}."
     if isinstance(limits.get("lt"), int):
         return f"must be below {limits['lt']:,}."
