@@ -36,8 +36,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.sparsity",),
     ("tfticket.cloning",),
     ("tfticket.statistics",),
-    ("tfticket.state", "tfticket.schedules", "tfticket.metrics"),
+    ("tfticket.state", "tfticket.schedules", "tfticket.metrics", "tfticket.model_file"),
+    ("tfticket.hdf5",),
     ("tfticket.children", "tfticket.files", "tfticket.held", "tfticket.lean", "tfticket.machine", "tfticket.seeds"),
+    ("tfticket.archives",),
+    ("tfticket.reading",),
     ("tfticket",),
     ("tfticket.errors", "tfticket._lazy"),
 )
@@ -47,6 +50,7 @@ RANK = {group: rank for rank, groups in enumerate(LAYERS) for group in groups}
 QUICK = (
     "tfticket",
     "tfticket.errors",
+    "tfticket.reading",
     "tfticket.recipe",
     "tfticket.recipe.catalog",
     "tfticket.recipe.cells",
@@ -166,3 +170,17 @@ def test_the_table_names_only_what_there_is():
 def test_a_module_is_short_enough_to_be_read():
     lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
     assert {name: length for name, length in lengths.items() if length > 500} == {}
+
+
+def test_children_start_by_their_helper():
+    # `python -m` would import from the current folder, which may be full of somebody else's files.
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for module, path in MODULES.items()
+        if module != "tfticket.children"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.List)
+        and any(isinstance(each, ast.Constant) and each.value == "-m" for each in node.elts)
+    ]
+    # Those of exports are started by a helper beside them.
+    assert [place for place in wrong if not place.startswith("tfticket/export/")] == []

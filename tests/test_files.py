@@ -15,7 +15,9 @@ from tfticket.errors import RunError, TicketError
 from tfticket.files import (
     digest,
     read_arrays,
+    read_table,
     remove_leftovers,
+    table_cell,
     write_arrays,
     write_atomic,
     write_json,
@@ -174,6 +176,25 @@ def test_text_and_json(tmp_path):
     assert json.loads(write_json(tmp_path / "a.json", {"ä": [1, None]}).read_text()) == {
         "ä": [1, None]
     }
+
+
+@pytest.mark.parametrize("name", ["\udcc3\udca4.npz", "\udcff", "?\ud800"[1:]])
+def test_names_that_are_no_text_in_the_language_of_the_system(tmp_path, name):
+    path = write_json(tmp_path / "a.json", {"command": ["tfticket", name]})
+    table = read_table(path)
+    assert table["command"][1] in ("ä.npz", "\ufffd", "?")
+    header, _ = read_arrays(written(tmp_path, header={"provenance": name}), kind="ticket")
+    assert header["provenance"] == table["command"][1]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_cell_that_begins_like_a_formula_is_text(text):
+    assert table_cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "cat", "-0.5", "+1e-3", "a=b", "7"])
+def test_other_cells_stay_as_they_are(text):
+    assert table_cell(text) == text
 
 
 class Stopped(BaseException):

@@ -46,6 +46,27 @@ def test_a_loss_that_diverged_is_kept(tmp_path):
     assert math.isnan(read_metrics(path)[0].value)
 
 
+HEADER = f"{','.join(COLUMNS)}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"seed,branch\xff", "can't be read: it isn't UTF-8 text"),
+        (HEADER.encode() + b"9" * 5000 + b",ticket,0,1,1,test,accuracy,1\n", "Line 2 of"),
+        (HEADER.encode() + b"9" * 30 + b",ticket,0,1,1,test,accuracy,1\n", "more than 64 bits"),
+        (HEADER.encode() + b"x" * 200_000 + b"\n", "field larger than field limit"),
+        (HEADER.encode() + b'0,"tick\n', "Line 2 of"),
+    ],
+)
+def test_tables_of_strangers(tmp_path, content, problem):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=problem) as caught:
+        read_metrics(path)
+    assert len(str(caught.value)) < 400
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

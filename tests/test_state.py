@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfticket.errors import ModelError, TicketError
+from tfticket.files import write_arrays
 from tfticket.sparsity.convert import sparsify
 from tfticket.state import (
     Snapshot,
@@ -245,6 +246,24 @@ def test_files_that_are_no_snapshots(tmp_path):
     path = Snapshot.capture(helpers.mlp(), step=0).save(tmp_path / "s.npz")
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(TicketError, match="Copy it again"):
+        Snapshot.load(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "arrays"),
+    [
+        ({}, {}),
+        ({"step": "text"}, {}),
+        ({"step": -1, "has_optimizer": False}, {}),
+        ({"step": None, "has_optimizer": False}, {}),
+        ({"step": 1, "has_optimizer": False}, {"variable:a": np.array(["x"])}),
+        ({"step": 1, "has_optimizer": True}, {"optimizer:0000": np.zeros(2, "V3")}),
+        ({"step": 1, "has_optimizer": True}, {"optimizer:0000": np.zeros(2, [("a", "f4")])}),
+    ],
+)
+def test_snapshots_of_wrong_types_with_a_right_hash(tmp_path, header, arrays):
+    path = write_arrays(tmp_path / "s.npz", kind="snapshot", header=header, arrays=arrays)
+    with pytest.raises(TicketError, match=r"must hold the state of a model|not a snapshot"):
         Snapshot.load(path)
 
 

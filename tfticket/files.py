@@ -6,19 +6,27 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from tfticket.errors import RunError, TicketError
+from tfticket.archives import arrays_in, open_archive, read_entry
+from tfticket.errors import RunError, TFTicketError, TicketError
+from tfticket.reading import UnreadableError, parse_json, read_json
 
 TEMPORARY_SUFFIX = ".partial"
 _HEADER = "header.json"
 _DTYPES = "dtypes"
+_BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_PLAIN = re.compile(r"[^/\\\0]+")
+
+T = TypeVar("T")
 
 
 def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> Path:
@@ -49,7 +57,7 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise RunError(
-            f"`{path}` could not be written: {error.strerror or error}. {_free_space(path.parent)} "
+            f"`{path}` could not be written: {error.strerror or error}. {free_space(path.parent)} "
             "Nothing was changed; make room or choose another place, and run the command again."
         ) from error
     except BaseException:
@@ -67,7 +75,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _free_space(folder: Path) -> str:
+def free_space(folder: Path) -> str:
+    """How much room there is, as a sentence; of the nearest folder that is there."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free there."
@@ -75,9 +84,42 @@ def _free_space(folder: Path) -> str:
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """Writes UTF-8 text by `write_atomic`."""
+    return write_bytes(path, _utf8(text))
+
+
+def _utf8(text: str) -> bytes:
+    """The text, also where it has names of files that are no text in the language of the system."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        with contextlib.suppress(UnicodeEncodeError):
+            return text.encode(errors="surrogateescape").decode(errors="replace").encode()
+        return text.encode(errors="replace")
+
+
+def table_cell(text: str) -> str:
+    """A text for a cell of a table that people open in a spreadsheet, which takes it for text.
+
+    What begins like a formula would be computed there, and can send data elsewhere. It gets a quote
+    in front, which spreadsheets don't show; numbers stay numbers.
+
+    >>> [table_cell(text) for text in ("=1+1", "@SUM(A1)", "-0.5", "cat")]
+    ["'=1+1", "'@SUM(A1)", '-0.5', 'cat']
+    """
+    if text[:1] not in _BEGIN_FORMULAS:
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Writes bytes by `write_atomic`."""
 
     def write(file: BinaryIO) -> None:
-        file.write(text.encode())
+        file.write(content)
 
     return write_atomic(path, write)
 
@@ -85,6 +127,71 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """Writes indented JSON by `write_atomic`."""
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_table(path: str | os.PathLike[str], *, remedy: str = "Restore it.") -> dict[str, Any]:
+    """Reads the table that `write_json` wrote.
+
+    Args:
+        path: The file.
+        remedy: What to do where it can't be read: the end of the error.
+
+    Raises:
+        RunError: when it can't be read, is no JSON, or holds something else than a table.
+    """
+    try:
+        table = read_json(path)
+    except UnreadableError as error:
+        raise RunError(f"`{path}` is damaged: {error}. {remedy}") from error
+    if not isinstance(table, dict):
+        raise RunError(f"`{path}` must hold a table. Received: {type(table).__name__}. {remedy}")
+    return table
+
+
+@contextlib.contextmanager
+def understood(files: str, remedy: str) -> Iterator[None]:
+    """Tell as one `RunError` that files which could be read don't say what they have to.
+
+    Inside, code may take for granted what tfticket writes. Where somebody changed a file, anything
+    can be missing, of another type, or not fit the rest; whatever that makes Python raise is told
+    with the place where it did, in case that the fault is ours.
+
+    Args:
+        files: What is read, in words; begins the message.
+        remedy: What to do; ends it.
+
+    Raises:
+        RunError: for any error that isn't tfticket's own.
+    """
+    try:
+        yield
+    except (TFTicketError, OSError):
+        raise
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise RunError(
+            f"{files} don't fit together, or are of another version of tfticket: "
+            f"{type(error).__name__} ({error!s:.200}) at {Path(place.filename).name}:"
+            f"{place.lineno}. {remedy}"
+        ) from error
+
+
+def checked_name(name: Any, source: str | os.PathLike[str]) -> str:
+    """A name that a file gives, which may so become part of a path and not lead out of its folder.
+
+    Args:
+        name: What was found.
+        source: Where, for the error.
+
+    Raises:
+        RunError: when it is no text, is empty, or has a `/` in it.
+    """
+    if not isinstance(name, str) or not _PLAIN.fullmatch(name) or name in (".", ".."):
+        raise RunError(
+            f"`{source}` names {name!r:.80} where it must name a file or folder, without `/`. It "
+            "was changed; restore it."
+        )
+    return name
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
@@ -109,6 +216,7 @@ def write_arrays(
         arrays: Name to array; no object arrays.
     """
     arrays = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    header = json.loads(_utf8(json.dumps(header, ensure_ascii=False)))
     content = {"kind": kind, "sha256": digest(arrays, header), _DTYPES: _extended(arrays), **header}
 
     def write(file: BinaryIO) -> None:
@@ -142,20 +250,22 @@ def read_arrays(
     if not path.is_file():
         raise TicketError(f"A {kind} file must exist to be read. Received: {path}, no such file.")
     try:
-        with zipfile.ZipFile(path) as archive:
-            header = json.loads(archive.read(_HEADER))
-            arrays = dict(_arrays_in(archive, prefix))
-    except Exception as error:  # whatever a damaged archive makes its readers raise
+        with open_archive(path) as archive:
+            header = parse_json(read_entry(archive, _HEADER))
+            if not isinstance(header, dict) or header.get("kind") != kind:
+                found = header.get("kind") if isinstance(header, dict) else header
+                raise TicketError(
+                    f"`{path}` must be a {kind} file. Received: a file of kind {found!r:.80}."
+                )
+            arrays = dict(arrays_in(archive, prefix))
+        found, extended = header.pop("sha256", None), header.pop(_DTYPES, {})
+        del header["kind"]
+        arrays = {name: _viewed(array, extended.get(name)) for name, array in arrays.items()}
+    except (UnreadableError, AttributeError, TypeError, ValueError) as error:
         raise TicketError(
             f"`{path}` is not a {kind} file of tfticket, or it is damaged ({error}). "
             "Copy it again from where it was made, or make it again."
         ) from error
-    if not isinstance(header, dict) or header.get("kind") != kind:
-        found = header.get("kind") if isinstance(header, dict) else header
-        raise TicketError(f"`{path}` must be a {kind} file. Received: a file of kind {found!r}.")
-    found, extended = header.pop("sha256", None), header.pop(_DTYPES, {})
-    del header["kind"]
-    arrays = {name: array.view(extended.get(name, array.dtype)) for name, array in arrays.items()}
     expected = digest(arrays, header)
     if found != expected and not prefix:
         raise TicketError(
@@ -165,16 +275,61 @@ def read_arrays(
     return {**header, "sha256": found}, arrays
 
 
+def load_arrays(
+    path: str | os.PathLike[str],
+    decode: Callable[[dict[str, Any], dict[str, np.ndarray]], T],
+    *,
+    kind: str,
+    holds: str,
+    prefix: str = "",
+) -> T:
+    """Reads what `write_arrays` wrote, and makes of it what it stands for.
+
+    A hash says that a file is whole, not that its content makes sense: anybody can write one.
+
+    Args:
+        path: The file to read.
+        decode: Makes the value of header and arrays. It may take the types of what it finds for
+            granted: whatever Python or numpy raise where they are wrong is told as one error.
+        kind: What the file must hold, see `read_arrays`.
+        holds: The same in words, for the error: "a mask and the weights it keeps".
+        prefix: See `read_arrays`.
+
+    Raises:
+        TicketError: when the file can't be read, or doesn't hold that.
+    """
+    header, arrays = read_arrays(path, kind=kind, prefix=prefix)
+    try:
+        return decode(header, arrays)
+    except Exception as error:  # whatever wrong types and sizes make Python and numpy raise
+        reason = str(error) if isinstance(error, TFTicketError) else repr(error)
+        raise TicketError(f"`{path}` must hold {holds}. It doesn't: {reason:.300}") from error
+
+
+def whole_number(value: Any, name: str) -> int:
+    """A count in a header; raises `ValueError` for anything but a whole number of at least 0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if type(value) is not int or value < 0:
+        raise ValueError(f"`{name}` is {value!r:.80} and not a whole number of at least 0")
+    return value
+
+
+def numbers(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of a file that has to hold numbers; raises `TypeError` for anything else."""
+    # bfloat16 and the like are of the kind V too, as are nameless bytes.
+    if array.dtype.kind not in "biufcV" or array.dtype.type is np.void:
+        raise TypeError(f"`{name}` holds {array.dtype} and not numbers")
+    return array
+
+
 def _extended(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """Types from outside numpy, such as bfloat16, which it would store as nameless bytes."""
     return {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
 
 
-def _arrays_in(archive: zipfile.ZipFile, prefix: str) -> Iterator[tuple[str, np.ndarray]]:
-    for name in archive.namelist():
-        if name.startswith(prefix) and name.endswith(".npy"):
-            with archive.open(name) as entry:
-                yield name.removesuffix(".npy"), np.lib.format.read_array(entry, allow_pickle=False)
+def _viewed(array: np.ndarray, dtype: str | None) -> np.ndarray:
+    return array if dtype is None else array.view(np.dtype(dtype))
 
 
 def digest(arrays: Mapping[str, np.ndarray], header: Any = None) -> str:

@@ -9,6 +9,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from tfticket.errors import RunError
+from tfticket.reading import MOST_BITS, UnreadableError, read_text
+
+MOST_TABLE_BYTES = 256 * 2**20
+"""Of a table of measurements; a row has about 60."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +58,43 @@ def read_metrics(path: str | Path) -> list[Row]:
     """Reads a metrics table.
 
     Raises:
-        RunError: when a line doesn't hold a row.
+        RunError: when the file can't be read, or a line of it doesn't hold a row.
     """
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        lines = csv.reader(file)
+    lines = csv.reader(io.StringIO(read_table_text(path), newline=""))
+    rows: list[Row] = []
+    try:
         if tuple(next(lines, ())) != COLUMNS:
             raise RunError(f"`{path}` must begin with the line {','.join(COLUMNS)}.")
-        rows = []
-        for number, line in enumerate(lines, start=2):
-            try:
-                seed, branch, level, step, epoch, split, name, value = line
-                row = Row(
-                    int(seed),
-                    branch,
-                    int(level),
-                    int(step),
-                    float(epoch),
-                    split,
-                    name,
-                    float(value),
-                )
-            except ValueError as error:
-                raise RunError(
-                    f"Line {number} of `{path}` must hold {len(COLUMNS)} columns "
-                    f"({','.join(COLUMNS)}). Received: {line}."
-                ) from error
-            rows.append(row)
+        for line in lines:
+            rows.append(_row(line))
+    except (csv.Error, ValueError) as error:
+        raise RunError(
+            f"Line {lines.line_num} of `{path}` must hold {len(COLUMNS)} columns "
+            f"({','.join(COLUMNS)}). It doesn't: {error}."
+        ) from error
     return rows
+
+
+def read_table_text(path: str | Path) -> str:
+    """Reads a metrics table as text; raises `RunError` when the file can't be read."""
+    try:
+        return read_text(path, most_bytes=MOST_TABLE_BYTES)
+    except UnreadableError as error:
+        raise RunError(
+            f"The measurements in `{path}` can't be read: {error}. Restore the file, or begin the "
+            "run anew with --fresh."
+        ) from error
+
+
+def _row(line: list[str]) -> Row:
+    seed, branch, level, step, epoch, split, name, value = line
+    return Row(
+        _whole(seed), branch, _whole(level), _whole(step), float(epoch), split, name, float(value)
+    )
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number.bit_length() >= MOST_BITS:
+        raise ValueError(f"a whole number has more than {MOST_BITS} bits")
+    return number

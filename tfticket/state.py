@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ import numpy as np
 from keras.src.utils.naming import to_snake_case
 
 from tfticket.errors import ModelError, TicketError
-from tfticket.files import read_arrays, write_arrays
+from tfticket.files import load_arrays, numbers, whole_number, write_arrays
 from tfticket.held import held_variables
 
 
@@ -260,12 +260,15 @@ class Snapshot:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Snapshot:
         """Reads what `save` wrote; raises `TicketError` when it is missing or damaged."""
-        header, arrays = read_arrays(path, kind=cls._KIND)
-        slots = [arrays[name] for name in sorted(arrays) if name.startswith("optimizer:")]
+        return load_arrays(path, cls._decode, kind=cls._KIND, holds="the state of a model")
+
+    @classmethod
+    def _decode(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Snapshot:
+        slots = [numbers(arrays[n], n) for n in sorted(arrays) if n.startswith("optimizer:")]
         return cls(
             _named(arrays, "variable:"),
             slots if header["has_optimizer"] else None,
-            int(header["step"]),
+            whole_number(header["step"], "step"),
             _named(arrays, "other:") if header.get("has_others") else None,
         )
 
@@ -341,10 +344,10 @@ def _appeared(paths: list[str]) -> str:
     )
 
 
-def _named(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names have the prefix, without it."""
+def _named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names have the prefix, without it; raises `TypeError` for no numbers."""
     return {
-        name.removeprefix(prefix): array
+        name.removeprefix(prefix): numbers(array, name)
         for name, array in arrays.items()
         if name.startswith(prefix)
     }

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,18 @@ def test_each_wrong_label_is_a_row_with_what_it_should_be(found):
         assert row["suggested_name"] == subject.data.class_names[int(row["suggested"])]
         assert (row["votes_for_given"], row["votes"]) == ("0", "1")
         assert 0.5 < float(row["probability"]) <= 1
+
+
+def test_a_name_of_a_class_is_no_formula_in_a_spreadsheet(found, tmp_path):
+    subject, split, _ = found
+    names = tuple(f'=HYPERLINK("http://a/{k}")' for k in range(CLASSES))
+    named = replace(subject, data=replace(subject.data, class_names=names))
+    suspects = find_suspects(split.labels, split.probabilities, transition=split.estimate.matrix)
+    files = write_findings(tmp_path / "named", named, split, suspects)
+    with files.table.open(newline="") as file:
+        cells = [row[name] for row in csv.DictReader(file) for name in COLUMNS[-2:]]
+    assert len(cells) == 2 * len(suspects)
+    assert all(cell.startswith("'=HYPERLINK") for cell in cells)
 
 
 def test_probabilities_of_all_examples_are_there_for_other_tools(found):

@@ -40,7 +40,18 @@ def test_results_are_found_by_name(tmp_path):
     assert load(file)["x"]["cpu_ratios"]["other"]["median"] == 1
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"results": 3}', '{"results": [{}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "[" * 9000,
+        '{"results": 3}',
+        '{"results": [{}]}',
+        '{"results": [{"benchmark": "x", "cpu_ratios": {"a": {"median": "1"}}}]}',
+        '{"results": [{"benchmark": "x", "cpu_ratios": 3}]}',
+    ],
+)
 def test_another_file_is_refused(tmp_path, text):
     file = tmp_path / "then.json"
     file.write_text(text)

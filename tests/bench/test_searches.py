@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfticket import data
+from tfticket import children, data
 from tfticket.bench import searches, searching
 from tfticket.bench.peers import keras_search
 from tfticket.bench.tasks import UnavailableError
@@ -44,7 +44,7 @@ def test_all_take_part_in_a_process_of_their_own():
         assert not benchmark.warm_up
         assert list(benchmark.contenders) == ["TicketSearch", *benchmark.goals]
     task = searches.program("ticket_search", 4, HOME="/nowhere")
-    assert task.command[1:] == ["-m", "tfticket.bench.ticket_search", "4"]
+    assert task.command == children.command("tfticket.bench.ticket_search", "4")
     assert task.environment == {"HOME": "/nowhere"}
 
 

@@ -117,3 +117,47 @@ def test_a_reader_that_has_enough_is_no_error():
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def in_a_process(*arguments, **streams):
+    return subprocess.run(
+        [sys.executable, "-m", "tfticket", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+    )
+
+
+@pytest.mark.parametrize("arguments", [["recipe", "list"], ["--help"], ["completion", "bash"]])
+def test_output_on_a_full_disk_is_told_in_a_sentence(arguments):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = in_a_process(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "Error: the output can't be written: No space left on device. Send it elsewhere.\n"
+    )
+
+
+def test_errors_on_a_full_disk_have_their_status_all_the_same():
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        assert in_a_process("recipe", "show", "nonsense", stderr=full).returncode == 1
+
+
+def test_a_language_that_lacks_letters_is_no_error(tmp_path):
+    (tmp_path / "r\u00e4t.toml").write_text('title = "\u2192 \U0001f600"', encoding="utf-16-le")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = in_a_process("recipe", "check", str(tmp_path / "r\u00e4t.toml"), env=environment)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_somebody_else_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "/root/runs")
+
+    monkeypatch.setattr("tfticket.recipe.runs.list_runs", refuse)
+    assert main(["runs", "list", "--runs", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "Error: `/root/runs` can't be used: Permission denied.\n"

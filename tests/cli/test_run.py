@@ -253,3 +253,21 @@ def test_wrong_arguments(file, tmp_path, capsys, arguments, status, message):
     assert main(["recipe", "run", str(file), "--runs", str(runs), *arguments]) == status
     assert message in capsys.readouterr().err
     assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    "seeds", ["0-9999999999", "0-1000", "0-999,2000", "9" * 5000, "0-" + "9" * 5000, "1-0", "a"]
+)
+def test_seeds_that_nobody_could_train_are_wrong_usage(seeds, capsys):
+    assert main(["recipe", "run", "lth_digits", "--seeds", seeds]) == 2
+    told = capsys.readouterr().err
+    assert "Invalid value for '--seeds'" in told
+    assert len(told) < 400
+
+
+@pytest.mark.parametrize(
+    ("seed", "told"), [(2**63, "seeds[0]: must be below"), (10**30, "64 bits")]
+)
+def test_a_seed_of_any_length_is_told_of(capsys, seed, told):
+    assert main(["recipe", "run", "lth_digits", "--seed", str(seed), "--dry-run"]) == 1
+    assert told in capsys.readouterr().err

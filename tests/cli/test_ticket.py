@@ -7,7 +7,7 @@ from helpers import mlp, random_mask, values
 
 from tfticket.cli import main
 from tfticket.lottery import Ticket
-from tfticket.sparsity import get_mask
+from tfticket.sparsity import Mask, get_mask
 from tfticket.state import Snapshot
 
 
@@ -82,3 +82,15 @@ def test_apply_refuses(
     (tmp_path / "broken.keras").write_bytes(b"no archive")
     assert main(["ticket", "apply", ticket_name, model_name, "-o", output]) == status
     assert message in capsys.readouterr().err
+
+
+def test_what_a_file_says_does_not_steer_the_terminal(tmp_path, capsys):
+    mask = Mask({"a\x1b[2Jb": np.ones(3), "empty": np.ones(0)})
+    weights = {key: np.ones(array.shape, "float32") for key, array in mask.items()}
+    ticket = Ticket(mask, weights, 1, 0, {"recipe": "\x1b]0;x\x07ä", "empty": {}})
+    assert main(["ticket", "show", str(ticket.save(tmp_path / "a.npz"))]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert r"recipe: \x1b]0;x\x07ä" in told
+    assert main(["ticket", "show", str(tmp_path / "\x1b[2J.npz")]) == 1
+    assert r"\x1b[2J.npz, no such file" in capsys.readouterr().err

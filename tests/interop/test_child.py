@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import sys
 import zipfile
 
@@ -11,13 +12,25 @@ from tfticket.interop.child import read_in_child
 from tfticket.interop.legacy_file import read_legacy_file
 
 
-def test_damaged_weights_are_told_in_one_line(legacy, tmp_path):
-    path = tmp_path / "sequence.keras"
-    with zipfile.ZipFile(legacy / "sequence.keras") as whole, zipfile.ZipFile(path, "w") as made:
+def changed(source, path, change):
+    """A file of tf_keras whose layers were changed, and nothing else."""
+    with zipfile.ZipFile(source) as whole, zipfile.ZipFile(path, "w") as made:
         for name in whole.namelist():
             content = whole.read(name)
-            made.writestr(name, content[:5000] if name.endswith(".h5") else content)
-    with pytest.raises(ModelError, match="can't be loaded by tf_keras: OSError: ") as caught:
+            if name == "config.json":
+                described = json.loads(content)
+                change(described["config"]["layers"])
+                content = json.dumps(described)
+            made.writestr(name, content)
+    return path
+
+
+def test_weights_of_another_model_are_told_in_one_line(legacy, tmp_path):
+    def widen(layers):
+        layers[-1]["config"]["layer"]["config"]["units"] += 1
+
+    path = changed(legacy / "sequence.keras", tmp_path / "sequence.keras", widen)
+    with pytest.raises(ModelError, match="can't be loaded by tf_keras: ValueError: ") as caught:
         read_in_child(path, read_legacy_file(path), timeout=300)
     assert "\n" not in str(caught.value)
 

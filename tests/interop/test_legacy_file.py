@@ -56,7 +56,7 @@ def test_what_is_no_file_of_keras(tmp_path):
         file["x"] = [1.0]
     with pytest.raises(ModelError, match="holds no model"):
         read_legacy_file(tmp_path / "data.h5")
-    with pytest.raises(ModelError, match=r"an archive without config\.json"):
+    with pytest.raises(ModelError, match=r"holds no config\.json"):
         read_legacy_file(archive(tmp_path / "a.keras", other={}))
 
 

@@ -96,6 +96,33 @@ def test_a_layer_can_be_an_activation():
     check_can_be_brought(described(GIVEN, layer("Dense", activation=inner)), source="a model")
 
 
+EVIL = {"module": "evil", "class_name": "function", "config": "relu", "registered_name": "relu"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "named"),
+    [
+        (layer("Dense", activation=EVIL), r"evil\.relu"),
+        ({**layer("Dense"), "build_config": {"shape": [EVIL]}}, r"evil\.relu"),
+        (layer("Dense", kernel_initializer=layer("Zeros", z=[layer("Mine")])), "Mine"),
+        (layer("Dense", unknown={"a": [{**layer("Zeros"), "module": "evil"}]}), r"evil\.Zeros"),
+        (layer("Dense", unknown=[{"class_name": "__lambda__", "config": {}}]), "a lambda"),
+        (
+            layer(
+                "PruneLowMagnitude",
+                layer=layer("Dense"),
+                pruning_schedule={**layer("ConstantSparsity"), "module": "evil"},
+            ),
+            r"evil\.ConstantSparsity",
+        ),
+        ({**layer("Dense"), "module": "tensorflow.python.tools"}, r"tools\.Dense"),
+    ],
+)
+def test_code_is_found_in_the_last_nested_object(bad, named):
+    with pytest.raises(ModelError, match=f"a model names code that isn't in the file: .*{named}"):
+        check_can_be_brought(described(GIVEN, bad), source="a model")
+
+
 @pytest.mark.parametrize("layers", [None, 3, [3], [{"class_name": "Dense"}], [{"config": {}}]])
 def test_a_description_of_nothing_is_damaged(layers):
     model = {"class_name": "Functional", "config": {"layers": layers}}

@@ -1,4 +1,6 @@
 import dataclasses
+import re
+import zipfile
 
 import keras
 import numpy as np
@@ -148,3 +150,21 @@ def test_a_model_that_is_not_pruned_is_no_ticket(legacy, reader, monkeypatch):
     monkeypatch.setattr("tfticket.interop.tfmot.read_in_child", read_unpruned)
     with pytest.raises(ModelError, match=r"stripped\.h5`, in which no kernel has a weight that is"):
         import_tfmot(legacy / "stripped.h5")
+
+
+def test_the_module_that_a_configuration_names_is_never_imported(legacy, tmp_path, monkeypatch):
+    with zipfile.ZipFile(legacy / "sequence.keras") as whole:
+        entries = {name: whole.read(name) for name in whole.namelist()}
+    evil = b'{"module": "snapped", "class_name": "function", "config": "relu"}'
+    entries["config.json"] = re.sub(
+        rb'"activation": "\w+"', b'"activation": ' + evil, entries["config.json"]
+    )
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as made:
+        for name, content in entries.items():
+            made.writestr(name, content)
+    (tmp_path / "snapped.py").write_text("import pathlib; pathlib.Path('ran').touch()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ModelError, match=r"names code that isn't in the file: snapped\.relu"):
+        import_tfmot(tmp_path / "a.keras")
+    assert not (tmp_path / "ran").exists()

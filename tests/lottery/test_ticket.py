@@ -118,6 +118,75 @@ def test_a_whole_file_that_says_what_it_does_not_hold(tmp_path, read, header):
         read(path)
 
 
+@pytest.mark.parametrize("read", [Ticket.load, Ticket.load_mask])
+@pytest.mark.parametrize(
+    ("header", "arrays"),
+    [
+        ({"mask_keys": None}, {}),
+        ({"mask_keys": [1]}, {}),
+        ({"mask_keys": {"a": 1}}, {}),
+        ({}, {"mask:a:shape": np.array(3)}),
+        ({}, {"mask:a:shape": np.array([np.inf])}),
+        ({}, {"mask:a:shape": np.array([-1, -8])}),
+        ({}, {"mask:a:bits": np.array([255.0])}),
+        ({}, {"mask:a:bits": np.array([255, 255], "uint16")}),
+        ({}, {"mask:a:bits": np.zeros((1, 1), "uint8"), "mask:a:shape": np.array([2**62, 4])}),
+    ],
+)
+def test_masks_of_wrong_types_with_a_right_hash(tmp_path, read, header, arrays):
+    with pytest.raises(TicketError, match="must hold a mask and the weights it keeps"):
+        read(foreign(tmp_path, header, arrays))
+
+
+@pytest.mark.parametrize(
+    ("header", "arrays"),
+    [
+        ({"level": "3"}, {}),
+        ({"level": -1}, {}),
+        ({"level": 1.5}, {}),
+        ({"level": float("inf")}, {}),
+        ({"level": float("nan")}, {}),
+        ({"level": True}, {}),
+        ({"rewind_step": None}, {}),
+        ({"provenance": 3}, {}),
+        ({"provenance": "text"}, {}),
+        ({"keys": 3}, {}),
+        ({"keys": [["a"]]}, {}),
+        ({}, {"weight:a": np.array(["x"] * 8)}),
+        ({}, {"weight:a": np.zeros(8, [("x", "f4")])}),
+        ({}, {"weight:a": np.zeros((2, 4))}),
+    ],
+)
+def test_tickets_of_wrong_types_with_a_right_hash(tmp_path, header, arrays):
+    with pytest.raises(TicketError, match=r"must hold a mask and|is not a ticket file") as caught:
+        Ticket.load(foreign(tmp_path, header, arrays))
+    assert len(str(caught.value)) < 600
+
+
+def foreign(folder, header, arrays):
+    """A ticket of eight weights with a few things in it changed, and the hash of all that."""
+    usual = {"mask_keys": ["a"], "keys": ["a"], "level": 1, "rewind_step": 0, "provenance": {}}
+    content = {
+        "mask:a:bits": np.array([255], "uint8"),
+        "mask:a:shape": np.array([8]),
+        "weight:a": np.ones(8, "float32"),
+    }
+    return write_arrays(
+        folder / "a.npz", kind="ticket", header={**usual, **header}, arrays={**content, **arrays}
+    )
+
+
+def test_what_is_foreign_in_no_way_is_read(tmp_path):
+    assert Ticket.load(foreign(tmp_path, {}, {})).mask.kept == 8
+    assert Ticket.load(foreign(tmp_path, {"level": 2.0}, {})).level == 2
+
+
+def test_a_mask_that_unpacks_to_more_than_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfticket.lottery.ticket.available_memory", lambda: 30.0)
+    with pytest.raises(TicketError, match="its weights take about 40 bytes of memory"):
+        Ticket.load_mask(foreign(tmp_path, {}, {"mask:a:shape": np.zeros(0, "uint8")}))
+
+
 def test_weights_that_are_not_as_many_as_the_mask_keeps(tmp_path):
     packed = {f"mask:{name}": array for name, array in MASK.to_arrays().items()}
     stored = {"weight:conv/kernel": np.ones(2), "weight:output/kernel": np.ones(7)}

@@ -1,3 +1,10 @@
+import io
+import json
+import re
+import sys
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -72,6 +79,85 @@ def test_a_layer_that_is_not_known(tmp_path):
     keras.Model(inputs, Unregistered()(inputs)).save(tmp_path / "a.keras")
     with pytest.raises(ModelError, match="register_keras_serializable"):
         load_file(tmp_path / "a.keras")
+
+
+def test_a_layer_that_is_known_by_its_name_alone(tmp_path):
+    inputs = keras.Input((3,))
+    keras.Model(inputs, Unregistered()(inputs)).save(tmp_path / "a.keras")
+    with keras.saving.custom_object_scope({"Unregistered": Unregistered}):
+        assert load_file(tmp_path / "a.keras").output_shape == (None, 3)
+
+
+def renamed(path, change):
+    """The file with another configuration, and all else as it was."""
+    with zipfile.ZipFile(path) as whole:
+        entries = {name: whole.read(name) for name in whole.namelist()}
+    config = json.loads(entries["config.json"])
+    change(config["config"]["layers"][-1]["config"])
+    with zipfile.ZipFile(path, "w") as made:
+        for name, content in {**entries, "config.json": json.dumps(config)}.items():
+            made.writestr(name, content)
+    return path
+
+
+def function(module, name):
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("activation", function("keras.utils", "get_file"), "keras.utils.get_file"),
+        ("activation", function("os", "system"), "os.system"),
+        ("activation", function("snapped", "relu"), "snapped.relu"),
+        (
+            "kernel_initializer",
+            {"module": "keras.layers", "class_name": "Dense", "registered_name": None,
+             "config": {"deep": [{"deeper": {"module": "snapped", "class_name": "A"}}]}},
+            "snapped.A",
+        ),
+        ("bias_initializer", {"class_name": "__lambda__", "config": {"value": "4wA="}}, "a lambda"),
+        ("unknown", {"class_name": "A", "module": "keras.src.utils.file_utils"}, "file_utils.A"),
+    ],
+)  # fmt: skip
+def test_a_file_that_names_code_is_refused_before_anything_is_imported(
+    saved, tmp_path, monkeypatch, key, value, named
+):
+    (tmp_path / "snapped.py").write_text("raise SystemExit('code of a model file ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = renamed(saved[0], lambda config: config.update({key: value}))
+    with pytest.raises(ModelError, match=rf"needs code that isn't in it: .*{re.escape(named)}"):
+        load_file(path)
+    assert "snapped" not in sys.modules
+
+
+def test_a_layer_that_asks_for_more_units_than_there_are_weights(saved):
+    path = renamed(saved[0], lambda config: config.update(units=10**9))
+    with pytest.raises(ModelError, match=r"a Dense in it has units = 1,000,000,000, and all weigh"):
+        load_file(path)
+
+
+def test_weights_that_would_crash_or_fill_the_memory(saved):
+    def with_weights(content):
+        with zipfile.ZipFile(saved[0]) as whole:
+            config = whole.read("config.json")
+        with zipfile.ZipFile(saved[0], "w", zipfile.ZIP_DEFLATED) as made:
+            made.writestr("config.json", config)
+            made.writestr("model.weights.h5", content)
+        return saved[0]
+
+    file = io.BytesIO()
+    with h5py.File(file, "w") as made:
+        made.create_dataset("w", (2**40,), "f4", chunks=True)  # only its shape is stored
+    with pytest.raises(ModelError, match="unpacks to more than 1,073,741,824 bytes"):
+        load_file(with_weights(file.getvalue()))
+    file = io.BytesIO()
+    with h5py.File(file, "w") as made:
+        made["elsewhere"] = h5py.ExternalLink("/etc/passwd", "/")
+    with pytest.raises(ModelError, match="refers to other files"):
+        load_file(with_weights(file.getvalue()))
+    with pytest.raises(ModelError, match=r"unpack to 1,0\d\d,\d{3},\d{3}, more than 100 times"):
+        load_file(with_weights(bytes(2**30 + 1)))
 
 
 def test_two_outputs(tmp_path):

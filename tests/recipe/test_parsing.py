@@ -4,9 +4,9 @@ import pytest
 from tiny_recipe import TOML, recipe, tables
 
 from tfticket.errors import RecipeError
-from tfticket.recipe import parsing
+from tfticket.recipe import overrides, parsing
 from tfticket.recipe.lottery_schema import LotteryRecipe
-from tfticket.recipe.overrides import parse_override
+from tfticket.recipe.overrides import Override, parse_override
 
 
 def write(folder, text, name="tiny.toml"):
@@ -167,8 +167,75 @@ def test_smoke_then_set_then_seeds(tmp_path):
     assert changed.smoke == {}
 
 
+@pytest.mark.parametrize(
+    ("change", "key", "message"),
+    [
+        ("train.steps=1_000_000_001", "train.steps", "must be at most 1,000,000,000."),
+        ("train.steps=10000000000000000", "train.steps", "must be at most 1,000,000,000."),
+        ("lottery.levels=1_001", "lottery.levels", "must be at most 1,000."),
+        ("controls.reinit=1_001", "controls.reinit", "must be true, false, or how many"),
+        ("seeds=[9_223_372_036_854_775_808]", "seeds[0]", "must be below 9,223,372,036,854,775,80"),
+        ("model.width=1e300", "model.width", "must be a number greater than 0 and at most 100"),
+        (f"seeds={list(range(1_001))}", "seeds", "must have at most 1,000 items."),
+    ],
+)
+def test_what_nobody_could_wait_for_is_a_mistake(change, key, message):
+    assert mistakes_of(tables(change))[key].startswith(message)
+
+
+def test_the_largest_counts_are_none():
+    given = recipe("train.steps=1_000_000_000", "lottery.levels=1_000", "seeds=[9_000_000_000]")
+    assert given.train.steps == 10**9
+
+
+def test_a_long_list_of_mistakes_is_cut_off():
+    raw = {**tables(), **{f"unknown_{number}": 1 for number in range(100)}}
+    with pytest.raises(RecipeError, match="has 100 mistakes") as caught:
+        parsing.parse(raw)
+    assert str(caught.value).endswith("and 60 more")
+
+
+def test_an_item_of_a_list_is_told_what_it_may_be():
+    assert mistakes_of(tables("export.formats=['fp3', 1]"))["export.formats[1]"].startswith(
+        "must be one of fp32, fp16, dynamic"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"kind = " + b"[" * 5000, "nested more than 100 levels deep"),
+        (b"seeds = [" + b"9" * 5000 + b"]", "a whole number of more than 64 bits"),
+        (b"a." * 5000 + b"b = 1", "a key has more than 100 parts"),
+        (b"# \xe4", "isn't UTF-8 text"),
+    ],
+)
+def test_files_beyond_the_limits_are_told_of_in_a_line(tmp_path, content, message):
+    path = tmp_path / "tiny.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=rf"tiny\.toml can't be read: it .*{message}|{message}"):
+        parsing.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["a." * 101 + "b=1", "a=" + "[" * 5000, "a=" + "9" * 5000, "train.steps=\udcff", "a=\ud800"],
+)
+def test_changes_beyond_the_limits_are_told_of(change):
+    with pytest.raises(RecipeError) as caught:
+        parse_override(change)
+    assert len(str(caught.value)) < 500
+
+
+def test_changes_that_only_together_are_nested_deeply():
+    inner = parse_override("title=" + "[" * 60 + "]" * 60)
+    raw = overrides.apply(tables(), [Override(("smoke",) * 60, inner.value)])
+    with pytest.raises(RecipeError, match="nested more than 100 levels deep"):
+        parsing.parse(raw)
+
+
 def test_what_is_not_toml_names_file_and_line(tmp_path):
-    with pytest.raises(RecipeError, match=r"valid TOML.*tiny\.toml.*line 1"):
+    with pytest.raises(RecipeError, match=r"tiny\.toml can't be read: it isn't TOML.*line 1"):
         parsing.load(write(tmp_path, "kind lottery"))
 
 

@@ -124,5 +124,72 @@ def test_a_file_that_is_too_large_is_refused(run, tmp_path):
     assert not (tmp_path / "saved").exists()
 
 
+@pytest.mark.parametrize(
+    "listed", ["../../precious.txt", "/precious.txt", "figures/../../../precious.txt", "", ".git",
+               "figures/a/b", "x\0", "..", "card.json/../../precious.txt", "a\nb", "x" * 300],
+)  # fmt: skip
+def test_a_card_that_lists_what_is_not_published_is_refused(run, tmp_path, listed):
+    folder = tmp_path / "saved" / "lth_synthetic"
+    folder.mkdir(parents=True)
+    (tmp_path / "precious.txt").write_text("precious")
+    text = json.dumps({"files": {listed: {}}})
+    (folder / CARD).write_text(text)
+    with pytest.raises(RunError, match=r"lists .* Nothing was changed"):
+        publish(run, tmp_path / "saved")
+    assert (tmp_path / "precious.txt").read_text() == "precious"
+    assert [path.name for path in folder.rglob("*")] == [CARD]
+    assert (folder / CARD).read_text() == text
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"files": 3}', b"\xff", b"[" * 10_000])
+def test_a_damaged_card_is_refused(run, tmp_path, content):
+    folder = tmp_path / "saved" / "lth_synthetic"
+    folder.mkdir(parents=True)
+    (folder / CARD).write_bytes(content)
+    with pytest.raises(RunError, match=r"card\.json"):
+        publish(run, tmp_path / "saved")
+    assert [path.name for path in folder.rglob("*")] == [CARD]
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/elsewhere", "..", ".git", "", "a/b", "x" * 300])
+def test_a_recipe_whose_name_leads_elsewhere_is_not_published(run, tmp_path, name):
+    recipe = json.loads((run / "recipe.json").read_text())
+    (run / "recipe.json").write_text(json.dumps({**recipe, "name": name}))
+    with pytest.raises(RunError, match="which can't name a folder"):
+        publish(run, tmp_path / "root" / "saved")
+    assert not (tmp_path / "root").exists()
+
+
+@pytest.mark.parametrize("link", ["lth_synthetic", "lth_synthetic/figures"])
+def test_links_out_of_the_root_are_not_followed(run, tmp_path, link):
+    (tmp_path / "elsewhere").mkdir()
+    place = tmp_path / "saved" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="is a link that leads out of"):
+        publish(run, tmp_path / "saved")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("report/summary.json", "[" * 9000),
+        ("report/summary.json", '{"smallest_winning": 3}'),
+        ("recipe.json", '{"kind": "none", "name": "lth_synthetic"}'),
+        ("recipe.json", '{"kind": "lottery"}'),
+        ("environment.json", '{"looks": 3}'),
+        ("metrics.csv", "no table"),
+    ],
+)
+def test_files_of_a_run_that_make_no_sense_are_told_and_nothing_is_written(
+    run, tmp_path, file, content
+):
+    (run / file).write_text(content)
+    with pytest.raises(RunError):
+        publish(run, tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+
+
 def test_runs_of_every_kind_can_be_published():
     assert publishing._KINDS.keys() == KINDS.keys()

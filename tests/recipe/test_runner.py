@@ -1,5 +1,6 @@
 import json
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,7 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny_noisy
+import tiny_norms
 
+from tfticket.errors import RunError
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.recipe import runner
@@ -242,3 +246,35 @@ def test_a_run_with_every_accident_ends_like_one_without(undisturbed, file, tmp_
     assert bytes_of(run) == bytes_of(whole)
     assert measured(run) == measured(whole)
     assert run.exported(0, 1, ".fp32.tflite").is_file()
+
+
+class Removes(Silence):
+    """Removes something of the run when its first network has ended."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def end(self, seed, branch, level, summary):
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+
+    def part(self, name):
+        return self
+
+
+@pytest.mark.parametrize("make", [tiny_norms.recipe, tiny_noisy.recipe])
+@pytest.mark.parametrize(
+    ("removed", "told"),
+    [
+        (".", "was removed while the recipe was running"),
+        ("seeds/seed_0", "Files of .* were removed while the recipe was running: those of"),
+    ],
+)
+def test_a_run_whose_files_are_removed_meanwhile_is_not_complete(tmp_path, make, removed, told):
+    recipe, path = make(), tmp_path / "run"
+    with (
+        pytest.raises(RunError, match=f"{told}|could not be added"),
+        writing(RunDir(path), recipe, toml=b"") as run,
+    ):
+        runner.run(recipe, run, progress=Removes(path / removed))
+    assert not run.complete

@@ -202,6 +202,27 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
         opened(tmp_path / "file" / "run")
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("recipe.json", "{}"),
+        ("recipe.json", "[]"),
+        ("recipe.json", '{"kind": "lottery", "seeds": 3}'),
+        ("recipe.json", '{"kind": "lottery", "seeds": [0], "lottery": []}'),
+        ("recipe.json", "[" * 9000),
+        ("metrics.csv", "seed\n\x00\n"),
+    ],
+)
+def test_a_run_whose_files_were_changed_is_not_taken_up(tmp_path, file, content):
+    with writing(RunDir(tmp_path), recipe(), toml=b"") as run:
+        (run.path / "seeds").mkdir()
+    (tmp_path / file).write_text(content)
+    with pytest.raises(RunError), writing(RunDir(tmp_path), recipe(), toml=b""):
+        pass
+    assert (tmp_path / file).read_text() == content
+    assert (tmp_path / "seeds").is_dir()
+
+
 def test_an_error_inside_releases_the_lock(tmp_path):
     run = RunDir(tmp_path)
     with pytest.raises(KeyboardInterrupt), writing(run, recipe(), toml=b""):

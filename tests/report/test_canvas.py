@@ -72,7 +72,7 @@ def test_an_svg_is_the_same_each_time_and_has_names_of_its_own():
 
 def test_a_png_is_on_white_paper(tmp_path):
     with canvas.settings():
-        canvas.save_png(drawing(), tmp_path / "a.png")
+        (tmp_path / "a.png").write_bytes(canvas.to_png(drawing()))
     with Image.open(tmp_path / "a.png") as image:
         assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
         assert image.size == (1120, 700)

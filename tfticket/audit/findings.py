@@ -13,7 +13,7 @@ import numpy as np
 
 from tfticket.audit.page import render
 from tfticket.audit.subject import Subject
-from tfticket.files import write_atomic, write_json, write_text
+from tfticket.files import table_cell, write_atomic, write_json, write_text
 from tfticket.noisy import CleanSplit, Suspects
 
 COLUMNS = (
@@ -83,6 +83,6 @@ def to_csv(subject: Subject, split: CleanSplit, suspects: Suspects) -> str:
         given, suggested = int(suspects.given[place]), int(suspects.suggested[place])
         asked, agreed = split.votes[example].tolist()
         probability = f"{suspects.probability[place]:.4f}"
-        named = (names[given], names[suggested])
+        named = (table_cell(names[given]), table_cell(names[suggested]))
         writer.writerow((example, given, suggested, probability, agreed, asked, *named))
     return text.getvalue()

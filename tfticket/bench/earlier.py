@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tfticket.bench.paired import Comparison
 from tfticket.errors import TFTicketError
+from tfticket.reading import read_json
+
+_OF_RATIO = ("median", "low", "high")
 
 
 def load(path: Path) -> dict[str, dict[str, Any]]:
@@ -18,9 +20,13 @@ def load(path: Path) -> dict[str, dict[str, Any]]:
         TFTicketError: for a file that holds something else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {result["benchmark"]: result for result in found["results"]}
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        results = {str(result["benchmark"]): result for result in read_json(path)["results"]}
+        for result in results.values():
+            for ratio in result.get("cpu_ratios", {}).values():
+                if not all(isinstance(ratio[name], int | float) for name in _OF_RATIO):
+                    raise TypeError("a ratio isn't a number")
+        return results
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TFTicketError(
             "An earlier run must be a file that `tfticket bench -o FILE` wrote. Received: "
             f"{path}, which isn't ({type(error).__name__}: {error})."

@@ -11,11 +11,11 @@ import gc
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfticket import children
 from tfticket.errors import TFTicketError
 
 _STATUS = Path("/proc/self/status")
@@ -52,7 +52,7 @@ def in_fresh_process(benchmark: str, contender: str) -> Use:
     Raises:
         TFTicketError: when the process fails.
     """
-    command = [sys.executable, "-m", "tfticket.bench", benchmark, contender]
+    command = children.command("tfticket.bench", benchmark, contender)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise TFTicketError(

@@ -66,7 +66,7 @@ def loaded_fit(
     """Ours again, or another way: a data set is loaded by name, and an epoch of it is trained."""
     # In the cache, decoded, before anything is counted.
     decode = f"from tfticket import data; data.load({name!r})"
-    subprocess.run([sys.executable, "-c", decode], check=True)
+    subprocess.run([sys.executable, "-P", "-c", decode], check=True)
 
     def load_and_fit() -> None:
         sets = data.load(name, limit=workload.examples)

@@ -11,13 +11,12 @@ there as it wants them, before its time begins, as ours lie decoded in the cache
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from tfticket import data
+from tfticket import children, data
 from tfticket.bench.lenet import need_open_lth
 from tfticket.bench.paired import Benchmark
 from tfticket.bench.tasks import Program, Time
@@ -54,8 +53,7 @@ class OpenLthSearch:
 
 def program(module: str, networks: int, **environment: str) -> Program:
     """A module of this package as a task."""
-    command = [sys.executable, "-m", f"tfticket.bench.{module}", str(networks)]
-    return Program(command, environment)
+    return Program(children.command(f"tfticket.bench.{module}", str(networks)), environment)
 
 
 def write_mnist(digits: data.DataSet, folder: Path) -> None:

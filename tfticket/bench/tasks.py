@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import IO
 
+from tfticket import children
 from tfticket.errors import TFTicketError
 
 _READY = "ready"
@@ -43,7 +44,7 @@ class ChildTask:
     The module that is run calls `serve`.
 
     Args:
-        module: Is run as `python -m`.
+        module: Is run as `children.command` does.
         *arguments: Its arguments.
 
     Raises:
@@ -53,7 +54,7 @@ class ChildTask:
     def __init__(self, module: str, *arguments: str) -> None:
         self._errors: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            children.command(module, *arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

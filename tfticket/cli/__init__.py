@@ -7,6 +7,9 @@ its traceback. Commands import what they need when they run: help never waits fo
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +18,7 @@ import click
 
 from tfticket import __version__
 from tfticket.cli.bench import bench
-from tfticket.cli.common import InterruptError, Invocation
+from tfticket.cli.common import InterruptError, Invocation, printable
 from tfticket.cli.completion import completion
 from tfticket.cli.explain import explain
 from tfticket.cli.export import export
@@ -69,6 +72,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # what LC_ALL=C can't write
+    try:
+        status = _run(given)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has enough of it (`| head`)
+        _drop_output()
+        return 1
+    except OSError as error:  # `> /dev/full`, or a folder of somebody else
+        _drop_output()
+        with contextlib.suppress(OSError):
+            click.echo(f"Error: {_in_words(error)}", err=True)
+        return 1
+    return status
+
+
+def _run(given: list[str]) -> int:
     try:
         with interruptible():
             cli.main(given, prog_name="tfticket", standalone_mode=False, obj=Invocation((*given,)))
@@ -78,14 +100,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except TFTicketError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        return 1
+    except MemoryError as error:
+        said = f": {error}" if str(error) else ""
+        click.echo(f"Error: the memory of this machine isn't enough for that{said}.", err=True)
         return 1
     except (click.Abort, KeyboardInterrupt, InterruptError) as error:
         click.echo(f"\nInterrupted. {error}".rstrip(), err=True)
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has enough of it (`| head`). What is still buffered can't go
-        # anywhere, and must not raise once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     return 0
+
+
+def _drop_output() -> None:
+    """What is still buffered can't go anywhere, and must not raise when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_words(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return f"the output can't be written: {reason}. Send it elsewhere."
+    if error.filename is None:
+        return f"{reason}."
+    return f"`{error.filename}` can't be used: {reason}."

@@ -217,12 +217,13 @@ def _load(path: Path) -> keras.Model:
 
 
 def _inputs(path: Path, model: keras.Model) -> Any:
-    import numpy as np
+    from tfticket.archives import read_npy
+    from tfticket.reading import UnreadableError
 
     try:
-        inputs = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise click.BadParameter(f"{path} holds no array.", param_hint="--match") from error
+        inputs = read_npy(path)
+    except UnreadableError as error:
+        raise click.BadParameter(f"{path}: {error}.", param_hint="--match") from error
     if len(model.inputs) != 1 or not _fits(model.inputs[0].shape[1:], inputs.shape[1:]):
         raise click.BadParameter(
             f"the model takes {[tuple(x.shape[1:]) for x in model.inputs]}, and {path} holds "

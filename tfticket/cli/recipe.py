@@ -61,7 +61,7 @@ def show(recipe: str, as_json: bool) -> None:
 
         print_json(parsing.resolve(parsing.load(path)))
     else:
-        click.echo(path.read_text(encoding="utf-8"), nl=False)
+        click.echo(catalog.read_text(path), nl=False)
 
 
 @recipe.command()

@@ -30,12 +30,17 @@ class SeedList(click.ParamType):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """See `click.ParamType`."""
+        from tfticket.recipe.fields import MOST_REPEATS
+
         seeds: list[int] = []
         for part in value.split(","):
-            match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+            match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
             if match is None or (match[2] and int(match[2]) < int(match[1])):
-                self.fail(f"{value!r} is not like 0,2,5-7.", param, ctx)
-            seeds.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+                self.fail(f"{value!r:.80} is not like 0,2,5-7.", param, ctx)
+            named = range(int(match[1]), int(match[2] or match[1]) + 1)
+            if len(seeds) + len(named) > MOST_REPEATS:
+                self.fail(f"{value!r:.80} names more than {MOST_REPEATS:,} seeds.", param, ctx)
+            seeds.extend(named)
         return tuple(dict.fromkeys(seeds))
 
 
@@ -157,7 +162,9 @@ def run(
 
 
 def _checked_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+    from tfticket.recipe.fields import NAME
+
+    if not re.fullmatch(NAME, name):
         raise click.BadParameter(
             f"{name!r} names a folder: use letters, digits, `_`, `-` and `.`.", param_hint="--name"
         )

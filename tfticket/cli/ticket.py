@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tfticket.cli.common import json_option, print_columns, print_json
+from tfticket.cli.common import json_option, print_columns, print_json, printable
 
 ticket_argument = click.argument(
     "ticket_file", metavar="TICKET", type=click.Path(dir_okay=False, path_type=Path)
@@ -53,11 +53,11 @@ def show(ticket_file: Path, as_json: bool) -> None:
     click.echo(f"Level {found.level}, weights of step {found.rewind_step}, hash {found.sha256}")
     rows = [(key, kept, mask[key].size) for key, kept in mask.counts().items()]
     print_columns(
-        (key, f"{kept:,}", "of", f"{size:,}", f"{100 * kept / size:.2f} %")
+        (printable(key), f"{kept:,}", "of", f"{size:,}", f"{100 * kept / max(size, 1):.2f} %")
         for key, kept, size in [*rows, ("all", mask.kept, mask.total)]
     )
     for name, value in found.provenance.items():
-        click.echo(f"{name}: {value}")
+        click.echo(printable(f"{name}: {value}"))
 
 
 def _show_file(path: Path, *, as_json: bool) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from tfticket.archives import arrays_in, open_archive
 from tfticket.data.dataset import Source, Split
 from tfticket.errors import DataError
+from tfticket.reading import UnreadableError
 from tfticket.seeds import generator
 
 _LINEAR_SIZE = 10
@@ -119,12 +120,11 @@ def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
             f"`npz:PATH` must name a file that exists. Received: {file.absolute()}, no such file."
         )
     try:
-        with file.open("rb") as opened:  # np.load forgets to close a path that it can't read
-            archive = np.load(opened, allow_pickle=False)
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        with open_archive(file) as archive:
+            arrays = dict(arrays_in(archive))
+    except UnreadableError as error:
         raise DataError(
-            f"`{file}` can't be read as an .npz file without pickle: {error} Write it with "
+            f"`{file}` can't be read as an .npz file without pickle: {error}. Write it with "
             "`np.savez` from arrays of numbers."
         ) from error
     if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():

@@ -1,14 +1,16 @@
 """The child that reads a model of tf_keras, and hands it on as plain data.
 
-It is never imported, only run: `python -m tfticket.interop._legacy LEGACY OUTPUT`. Importing
-tensorflow-model-optimization changes TensorFlow for the whole process, which then has no Keras 3.
+It is never imported, only run by `children.command`: importing tensorflow-model-optimization
+changes TensorFlow for the whole process, which then has no Keras 3.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,13 @@ _EXAMPLES = 8
 _UNKNOWN_SIDE = 64  # of images and sequences of any length; enough for five halvings
 _INTEGERS = 10
 _SEED = 0
+_MEMORY = 16 * 2**30  # of addresses, of which TensorFlow reserves many that it never uses
+_MEMORY_A_BYTE = 20
 
 
 def _main(legacy: str, output: str) -> None:
     with tfmot.sparsity.keras.prune_scope():
-        model = tf_keras.models.load_model(legacy, compile=False)
+        model = tf_keras.models.load_model(legacy, compile=False, safe_mode=True)
     if not model.inputs:
         sys.exit("The model was saved before it knew the shape of its input.")
     layers: list[dict[str, Any]] = []
@@ -109,8 +113,17 @@ def _embedding_rows(tensor: Any) -> int | None:
     return min(rows, default=None)
 
 
+def _limit_memory(legacy: str) -> None:
+    """A layer that is described as enormous must not take the memory of the whole machine."""
+    most = _MEMORY + _MEMORY_A_BYTE * Path(legacy).stat().st_size
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or hard > most:
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
 if __name__ == "__main__":
     try:
+        _limit_memory(sys.argv[1])
         _main(*sys.argv[1:])
     except Exception as error:  # the last line is for the parent, the rest for whoever looks
         reason = " ".join(str(error).split()) or "no reason given"

@@ -112,6 +112,9 @@ OBJECTS = frozenset(
     }
 )
 
+NAMED = LAYERS | MODELS | OBJECTS | SCHEDULES | {PRUNED, "InputLayer", "Policy"}
+"""All classes that a description may name."""
+
 _QUANTIZED = "quantization can't be brought; save the model before it is quantized"
 _CODE = "it is Python code and not a layer; use a layer of Keras in its place"
 _OPERATION = "it is an operation of TensorFlow and not a layer; use a layer of Keras in its place"

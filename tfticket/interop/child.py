@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tfticket import children
 from tfticket.errors import ModelError
 from tfticket.files import read_arrays
 from tfticket.interop.legacy_file import LegacyFile
@@ -88,13 +88,13 @@ def read_in_child(path: Path, file: LegacyFile, *, timeout: float) -> LegacyCont
     with tempfile.TemporaryDirectory(prefix="tfticket-") as folder:
         copy, output = Path(folder, f"legacy{file.suffix}"), Path(folder, "content.npz")
         shutil.copyfile(path, copy)  # tf_keras goes by the suffix
-        _run(path, [str(copy), str(output)], timeout)
+        _run(path, [str(copy), str(output)], folder, timeout)
         header, arrays = read_arrays(output, kind="legacy model")
     return _content(header, arrays)
 
 
-def _run(path: Path, arguments: list[str], timeout: float) -> None:
-    command = [sys.executable, "-m", "tfticket.interop._legacy", *arguments]
+def _run(path: Path, arguments: list[str], folder: str, timeout: float) -> None:
+    command = children.command("tfticket.interop._legacy", *arguments)
     # Graphics cards round otherwise, by more than what is to be told.
     on_processor = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
@@ -106,6 +106,7 @@ def _run(path: Path, arguments: list[str], timeout: float) -> None:
             check=False,
             timeout=timeout,
             env={**os.environ, **on_processor},
+            cwd=folder,
         )
     except subprocess.TimeoutExpired as error:
         raise ModelError(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from tfticket.errors import ModelError
+from tfticket.hdf5 import inspect_hdf5
+from tfticket.model_file import check_sizes, read_model_file
+from tfticket.reading import parse_json
 
 _HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 _SAVE_AGAIN = "Save it again with `model.save`, as .h5 or .keras."
@@ -59,9 +58,9 @@ def read_legacy_file(path: str | os.PathLike[str]) -> LegacyFile:
             return _read_archive(path)
     except ModelError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
-            f"`{path}` is not a model of tf_keras, or it is damaged ({error}). {_SAVE_AGAIN}"
+            f"`{path}` is not a model of tf_keras, or it is damaged ({error!s:.300}). {_SAVE_AGAIN}"
         ) from error
     raise ModelError(
         f"A legacy model must be an HDF5 file or a .keras archive. Received: {path}, which is "
@@ -70,34 +69,28 @@ def read_legacy_file(path: str | os.PathLike[str]) -> LegacyFile:
 
 
 def _read_hdf5(path: Path) -> LegacyFile:
-    with h5py.File(path) as file:
-        attributes = dict(file.attrs)
+    found = inspect_hdf5(path)
+    attributes = found.attributes
     if "model_config" not in attributes:
         what = "weights alone" if "layer_names" in attributes else "no model"
         raise ModelError(
             f"`{path}` must hold a whole model. Received: a file that holds {what}. Load it into "
             "the model in tf_keras, and save that with `model.save`."
         )
-    _check_version(path, _text(attributes.get("keras_version", "2")))
-    compiled = json.loads(_text(attributes.get("training_config", "{}")))
-    optimizer = compiled.get("optimizer_config")
+    _check_version(path, attributes.get("keras_version", "2"))
+    compiled = parse_json(attributes.get("training_config", "{}"))
+    described = parse_json(attributes["model_config"])
+    check_sizes(described, found.values)
     return LegacyFile(
-        ".h5", _described(json.loads(_text(attributes["model_config"]))), _left(optimizer, compiled)
+        ".h5", _described(described), _left(compiled.get("optimizer_config"), compiled)
     )
 
 
 def _read_archive(path: Path) -> LegacyFile:
-    with zipfile.ZipFile(path) as archive:
-        if "config.json" not in archive.namelist():
-            raise ModelError(
-                f"`{path}` must hold a model of tf_keras. Received: an archive without config.json."
-            )
-        described = json.loads(archive.read("config.json"))
-        if "metadata.json" in archive.namelist():
-            metadata = json.loads(archive.read("metadata.json"))
-            _check_version(path, str(metadata["keras_version"]))
-    compiled = described.get("compile_config") or {}
-    return LegacyFile(".keras", _described(described), _left(compiled.get("optimizer"), compiled))
+    file = read_model_file(path)
+    _check_version(path, file.keras_version or "2")
+    compiled = file.config.get("compile_config") or {}
+    return LegacyFile(".keras", _described(file.config), _left(compiled.get("optimizer"), compiled))
 
 
 def _described(model: Any) -> Mapping[str, Any]:
@@ -122,7 +115,3 @@ def _left(optimizer: Any, compiled: Mapping[str, Any]) -> tuple[str, ...]:
         left.append(f"the optimizer {str(name).rpartition('>')[2]} and its state")
     left += [f"the {name}" for name in ("loss", "metrics") if compiled.get(name)]
     return tuple(left)
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 from tfticket.errors import ModelError
 from tfticket.interop import catalog
+from tfticket.model_file import NamedObject, foreign_objects
 
 Described = Mapping[str, Any]
 """A layer, model or other object as Keras 2 describes it: `class_name`, `config`, ..."""
 
+_SHOWN = 5
+_TFMOT = "tensorflow_model_optimization.python.core.sparsity.keras.pruning_"
 _NUMBERS = ("float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 _NO_COUNTERPART = "it is a layer of your own, or one that Keras 3 doesn't have"
 _LAYERS_INSIDE = ("layer", "backward_layer")
@@ -42,6 +45,8 @@ def check_can_be_brought(model: Described, *, source: str) -> None:
         found: dict[str, list[str]] = {}
         for problem in dict.fromkeys(_of_model(model)):
             found.setdefault(problem.reason, []).append(problem.where)
+        if not found:
+            check_names(model, source=source)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ModelError(
             f"{source} describes no model that tf_keras could have saved, or is damaged: {error!r}."
@@ -52,6 +57,38 @@ def check_can_be_brought(model: Described, *, source: str) -> None:
             "Each part of a legacy model must be one that Keras 3 has too. Received: "
             f"{source} with {listed}. Replace these in tf_keras and save it again."
         )
+
+
+def check_names(model: Described, *, source: str) -> None:
+    """Looks at every class and function that a description names, wherever it does.
+
+    tf_keras imports the modules of what it doesn't know, and makes objects of whatever is described
+    like one, also where no layer asks for it.
+
+    Args:
+        model: See `check_can_be_brought`.
+        source: What to call it in an error.
+
+    Raises:
+        ModelError: when something is named that isn't in the catalog, or in another library.
+    """
+    foreign = foreign_objects({**model, "compile_config": None}, _is_known)
+    if foreign:
+        raise ModelError(
+            f"{source} names code that isn't in the file: {', '.join(foreign[:_SHOWN])}. A legacy "
+            "model that is brought may name parts of Keras and of tensorflow-model-optimization "
+            "only. Replace these in tf_keras and save it again."
+        )
+
+
+def _is_known(named: NamedObject) -> bool:
+    if named.module.startswith(_TFMOT):
+        return named.kind == "class" and named.name in (catalog.PRUNED, *catalog.SCHEDULES)
+    package = named.module.partition(".")[0]
+    if package not in ("", "builtins", "keras", "tf_keras") or ">" in named.registered:
+        return False
+    known = catalog.ACTIVATIONS | catalog.NAMED if named.kind == "function" else catalog.NAMED
+    return named.kind != "lambda" and named.name in known
 
 
 def leaves(model: Described) -> Iterator[Described]:

@@ -10,9 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tfticket.errors import TicketError
-from tfticket.files import digest, read_arrays, write_arrays
+from tfticket.files import digest, load_arrays, numbers, whole_number, write_arrays
+from tfticket.machine import available_memory
 from tfticket.sparsity.mask import Mask
+
+_HOLDS = "a mask and the weights it keeps"
+_BYTES_A_WEIGHT = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,47 +77,47 @@ class Ticket:
         Raises:
             TicketError: when the file is missing, damaged, or not a ticket.
         """
-        header, arrays = read_arrays(path, kind=cls._KIND)
-        try:
-            mask = _mask(header, arrays)
-            weights = {}
-            for key in header["keys"]:
-                stored = arrays[f"weight:{key}"]
-                if key in mask:
-                    weights[key] = np.zeros(mask[key].shape, stored.dtype)
-                    weights[key][mask[key]] = stored
-                else:
-                    weights[key] = stored
-            return cls(
-                mask,
-                weights,
-                int(header["level"]),
-                int(header["rewind_step"]),
-                header["provenance"],
-            )
-        except (KeyError, IndexError, ValueError) as error:
-            raise _incomplete(path, error) from error
+        return load_arrays(path, cls._decode, kind=cls._KIND, holds=_HOLDS)
+
+    @classmethod
+    def _decode(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Ticket:
+        mask = _mask(header, arrays)
+        weights = {}
+        for key in _keys(header["keys"]):
+            stored = numbers(arrays[f"weight:{key}"], key)
+            if key in mask:
+                weights[key] = np.zeros(mask[key].shape, stored.dtype)
+                weights[key][mask[key]] = stored
+            else:
+                weights[key] = stored
+        return cls(
+            mask,
+            weights,
+            whole_number(header["level"], "level"),
+            whole_number(header["rewind_step"], "rewind_step"),
+            dict(header["provenance"]),
+        )
 
     @classmethod
     def load_mask(cls, path: str | os.PathLike[str]) -> Mask:
         """Reads the mask alone; raises `TicketError` as `load` does."""
-        header, arrays = read_arrays(path, kind=cls._KIND, prefix="mask:")
-        try:
-            return _mask(header, arrays)
-        except (KeyError, IndexError, ValueError) as error:
-            raise _incomplete(path, error) from error
+        return load_arrays(path, _mask, kind=cls._KIND, holds=_HOLDS, prefix="mask:")
 
 
 def _mask(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Mask:
     packed = {
         f"{key}:{part}": arrays[f"mask:{key}:{part}"]
-        for key in header["mask_keys"]
+        for key in _keys(header["mask_keys"])
         for part in ("bits", "shape")
     }
+    # Each byte of bits is eight weights, which are held as booleans and as numbers.
+    needed = 8 * _BYTES_A_WEIGHT * sum(array.nbytes for array in packed.values())
+    if needed > available_memory():
+        raise MemoryError(f"its weights take about {needed:,} bytes of memory, more than is free")
     return Mask.from_arrays(packed)
 
 
-def _incomplete(path: str | os.PathLike[str], error: Exception) -> TicketError:
-    return TicketError(
-        f"`{path}` must hold a mask and the weights it keeps. It doesn't: {error!r}."
-    )
+def _keys(found: Any) -> list[str]:
+    if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
+        raise TypeError("the keys of its variables aren't a list of texts")
+    return found

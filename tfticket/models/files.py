@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +12,11 @@ import keras
 
 from tfticket.errors import ModelError
 from tfticket.files import write_atomic
+from tfticket.model_file import foreign_objects, read_model_file
+from tfticket.models.trusted import is_trusted
+from tfticket.reading import UnreadableError
+
+_SHOWN = 5
 
 
 def load_file(
@@ -37,17 +41,39 @@ def load_file(
             f"A model file must exist and end in .keras. Received: {path.absolute()}, "
             + ("another kind of file." if path.exists() else "no such file.")
         )
+    _check_names(path)
     try:
-        model = keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"`{path}` can't be loaded: {str(error).splitlines()[0]} Save it again with "
-            "`model.save`; a model with layers of your own needs them registered by "
-            "`keras.saving.register_keras_serializable` and imported first."
-        ) from error
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever a wrong configuration makes its layers raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _unreadable(path, f"{reason:.300}") from error
     if input_shape is not None or num_classes is not None:
         check_fits(path, model, input_shape, num_classes)
     return model
+
+
+def _check_names(path: Path) -> None:
+    """Refuses a file that names code, or can't be read within limits, before Keras sees it."""
+    try:
+        described = {**read_model_file(path).config, "compile_config": None}
+        foreign = foreign_objects(described, is_trusted)
+    except UnreadableError as error:
+        raise _unreadable(path, f"{error}.") from error
+    if foreign:
+        raise ModelError(
+            f"`{path}` needs code that isn't in it: {', '.join(foreign[:_SHOWN])}. A model file "
+            "may name parts of Keras, and layers and functions that are registered: decorate them "
+            "by `keras.saving.register_keras_serializable`, and import the module that does so "
+            "before the model is loaded, in Python."
+        )
+
+
+def _unreadable(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"`{path}` can't be loaded: {reason} Save it again with `model.save`; a model with layers "
+        "of your own needs them registered by `keras.saving.register_keras_serializable` and "
+        "imported first."
+    )
 
 
 def save_file(model: keras.Model, path: str | os.PathLike[str]) -> Path:

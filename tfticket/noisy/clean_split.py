@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tfticket.errors import DataError, TicketError
-from tfticket.files import digest, read_arrays, write_arrays
+from tfticket.errors import DataError
+from tfticket.files import digest, load_arrays, write_arrays
 from tfticket.noisy.estimate import NoiseEstimate
 
 
@@ -130,12 +131,12 @@ class CleanSplit:
         Raises:
             TicketError: when the file is missing, damaged, or no split.
         """
-        header, arrays = read_arrays(path, kind=cls._KIND)
-        try:
-            return cls(
-                **{name: arrays[name] for name in cls._ARRAYS},
-                estimate=NoiseEstimate.from_dict(header["estimate"]),
-                rounds=tuple(Round(**one) for one in header["rounds"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise TicketError(f"`{path}` must hold a split of examples: {error!r}.") from error
+        return load_arrays(path, cls._decode, kind=cls._KIND, holds="a split of examples")
+
+    @classmethod
+    def _decode(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> CleanSplit:
+        return cls(
+            **{name: arrays[name] for name in cls._ARRAYS},
+            estimate=NoiseEstimate.from_dict(header["estimate"]),
+            rounds=tuple(Round(**one) for one in header["rounds"]),
+        )

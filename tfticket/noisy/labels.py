@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfticket.archives import names_in, open_archive, read_array, read_npy
 from tfticket.errors import DataError
 
 _SUM_TOLERANCE = 1e-3  # what float16 probabilities of 1000 classes may be off by
@@ -145,13 +146,9 @@ def read_label_file(
     return labels
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
-
-
 def _read_npz(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
-        return arrays[_pick(path, list(arrays.files))]
+    with open_archive(path) as archive:
+        return read_array(archive, _pick(path, names_in(archive)))
 
 
 def _read_txt(path: Path) -> np.ndarray:
@@ -188,7 +185,7 @@ def _pick(path: Path, names: list[str]) -> str:
 
 
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
-    ".npy": _read_npy,
+    ".npy": read_npy,
     ".npz": _read_npz,
     ".csv": _read_csv,
     ".txt": _read_txt,

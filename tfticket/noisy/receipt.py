@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfticket.errors import DataError, TicketError
-from tfticket.files import digest, read_arrays, write_arrays
+from tfticket.errors import DataError
+from tfticket.files import digest, load_arrays, write_arrays
 from tfticket.noisy.labels import NO_CLASS, checked_labels
 from tfticket.noisy.transition import ORIENTATION, as_transition
 
@@ -119,13 +120,13 @@ class Corruption:
         Raises:
             TicketError: when the file is missing, damaged, or no corruption.
         """
-        header, arrays = read_arrays(path, kind=cls._KIND)
-        try:
-            receipt = header["receipt"]
-            names = ("num_classes", "kind", "nominal_rate", "nominal", "seed", "exact")
-            return cls(arrays["given"], arrays["true"], **{name: receipt[name] for name in names})
-        except (KeyError, TypeError, DataError) as error:
-            raise TicketError(f"`{path}` must hold labels and their receipt: {error!r}.") from error
+        return load_arrays(path, cls._decode, kind=cls._KIND, holds="labels and their receipt")
+
+    @classmethod
+    def _decode(cls, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Corruption:
+        names = ("num_classes", "kind", "nominal_rate", "nominal", "seed", "exact")
+        settings = {name: header["receipt"][name] for name in names}
+        return cls(arrays["given"], arrays["true"], **settings)
 
 
 def given_labels(true: ArrayLike, given: ArrayLike, *, num_classes: int) -> Corruption:

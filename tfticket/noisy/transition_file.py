@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfticket.archives import names_in, open_archive, read_array, read_npy
 from tfticket.errors import DataError
 from tfticket.noisy.transition import TransitionMatrix
 
@@ -51,18 +52,18 @@ def read_transition_file(path: str | os.PathLike[str]) -> TransitionMatrix:
 
 
 def _read_npz(path: Path) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
-        names = list(arrays.files)
+    with open_archive(path) as archive:
+        names = names_in(archive)
         known = [name for name in _NAMES if name in names]
         if not known and len(names) != 1:
             raise DataError(
                 f"`{path}` must call its matrix one of {', '.join(_NAMES)}. Received: {names}."
             )
-        return arrays[known[0] if known else names[0]]
+        return read_array(archive, known[0] if known else names[0])
 
 
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
-    ".npy": lambda path: np.load(path, allow_pickle=False),
+    ".npy": read_npy,
     ".npz": _read_npz,
     ".csv": lambda path: np.loadtxt(path, delimiter=",", ndmin=2),
 }

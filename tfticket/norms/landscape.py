@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from tfticket.errors import TicketError
-from tfticket.files import read_arrays, write_arrays
+from tfticket.files import load_arrays, write_arrays
 from tfticket.metrics import Row
 
 SPLIT = "landscape"
@@ -230,8 +230,12 @@ class SmoothnessRecord:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SmoothnessRecord:
         """Reads what `save` wrote; raises `TicketError` when it is missing or damaged."""
-        _, arrays = read_arrays(path, kind=_KIND)
-        return cls.from_arrays(arrays)
+        return load_arrays(
+            path,
+            lambda _, arrays: cls.from_arrays(arrays),
+            kind=_KIND,
+            holds="a record of smoothness",
+        )
 
 
 def _band(values: np.ndarray) -> np.ndarray:

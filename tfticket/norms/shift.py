@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tfticket.errors import TicketError
-from tfticket.files import read_arrays, write_arrays
+from tfticket.files import load_arrays, write_arrays
 from tfticket.metrics import Row
 
 SPLIT = "shift"
@@ -90,5 +90,6 @@ class ShiftRecord:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ShiftRecord:
         """Reads what `save` wrote; raises `TicketError` when it is missing or damaged."""
-        _, arrays = read_arrays(path, kind=_KIND)
-        return cls.from_arrays(arrays)
+        return load_arrays(
+            path, lambda _, arrays: cls.from_arrays(arrays), kind=_KIND, holds="a record of shift"
+        )

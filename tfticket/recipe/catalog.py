@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from tfticket import reading
 from tfticket.errors import RecipeError
 
 
@@ -87,10 +87,25 @@ def read_toml(path: Path) -> dict:
         RecipeError: when the file can't be read or isn't TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"The recipe {path} can't be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(
-            f"A recipe must be valid TOML. Received: {path}, which isn't: {error}."
-        ) from error
+        return reading.read_toml(path)
+    except reading.UnreadableError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_text(path: Path) -> str:
+    """The text of a recipe, as it is.
+
+    Raises:
+        RecipeError: when the file can't be read.
+    """
+    try:
+        return reading.read_text(path, most_bytes=reading.MOST_TOML_BYTES)
+    except reading.UnreadableError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> RecipeError:
+    return RecipeError(
+        f"The recipe {path} can't be read: {error}. A recipe is a TOML file, like the one that "
+        "`tfticket recipe show lth_digits` prints."
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,13 @@ import numpy as np
 from tfticket import noisy
 from tfticket.data import DataSet, Split
 from tfticket.errors import DataError, RunError
-from tfticket.files import write_json
+from tfticket.files import read_table, write_json
 from tfticket.noisy import Corruption, TransitionMatrix
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.rundir import RunDir
 from tfticket.seeds import sub_seed
+
+_REMEDY = "Restore it, or begin anew with --fresh."
 
 
 def training_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
@@ -102,9 +103,11 @@ def listed(
     made_from = {"label_files": label_files(noises), "foreign_data": others}
     before: dict[str, Any] = {}
     if run.cells.is_file():
-        before = json.loads(run.cells.read_text(encoding="utf-8"))
+        before = read_table(run.cells, remedy=_REMEDY)
     for key, hashes in made_from.items():
         old = before.get(key, {})
+        if not isinstance(old, dict):
+            raise RunError(f"`{key}` in `{run.cells}` must be a table. {_REMEDY}")
         changed = [name for name in hashes if old.get(name, hashes[name]) != hashes[name]]
         if changed:
             raise RunError(

@@ -18,9 +18,19 @@ from pydantic import (
 )
 
 Text = Annotated[str, Field(min_length=1, description="a text that isn't empty")]
-Count = Annotated[int, Field(ge=1, description="a whole number of at least 1")]
-Step = Annotated[int, Field(ge=0, description="a whole number of at least 0")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
+"""What names a folder: at most 100 characters, which all file systems take."""
+MOST_STEPS = 10**9
+"""Of a training, or of examples: years of computing."""
+MOST_REPEATS = 1_000
+"""Of what is a training, a network or a result each: levels, seeds, reinitializations."""
+
+Count = Annotated[int, Field(ge=1, le=MOST_STEPS, description="a whole number of at least 1")]
+Step = Annotated[int, Field(ge=0, le=MOST_STEPS, description="a whole number of at least 0")]
+Repeats = Annotated[int, Field(ge=1, le=MOST_REPEATS, description="a whole number of at least 1")]
+Seed = Annotated[int, Field(ge=0, lt=2**63, description="a whole number of at least 0")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number greater than 0")]
+Width = Annotated[float, Field(gt=0, le=100, description="a number greater than 0 and at most 100")]
 NotNegative = Annotated[
     float, Field(ge=0, allow_inf_nan=False, description="a number of at least 0")
 ]

@@ -8,16 +8,18 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from tfticket.recipe.fields import (
+    MOST_REPEATS,
     Count,
     Decay,
     NotNegative,
-    Positive,
+    Repeats,
     Share,
     ShareOrNone,
     Step,
     Table,
     Text,
     Texts,
+    Width,
 )
 from tfticket.recipe.schema import Recipe
 
@@ -35,7 +37,7 @@ class Model(Table):
         Annotated[str, Field(pattern=r"\.keras$", description="a path to a .keras file")] | None
     ) = None
     norm: Literal["none", "batch", "group", "layer"] | None = None
-    width: Positive = 1.0
+    width: Width = 1.0
     dropout: Decay = 0.0
 
 
@@ -71,7 +73,7 @@ class Lottery(Table):
         default={}, description="a table of shares by conv, dense, output, or a pattern of keys"
     )
     skip: Texts = ()
-    levels: Count
+    levels: Repeats
     final_sparsity: Share | None = None
     rewind_step: Step = 0
     rewind: Literal["weights", "learning_rate", "none"] = "weights"
@@ -87,7 +89,8 @@ class Controls(Table):
     """
 
     reinit: Annotated[
-        bool | Step, Field(description="true, false, or how many reinitializations a ticket gets")
+        bool | Annotated[Step, Field(le=MOST_REPEATS)],
+        Field(description="true, false, or how many reinitializations a ticket gets, up to 1,000"),
     ] = True
     shuffle: bool = False
     random: bool = False
@@ -121,8 +124,10 @@ class Connectivity(Table):
         tuple[Step, ...],
         Field(strict=False, min_length=1, description="a list of steps, one or more, from 0 on"),
     ]
-    pairs: Count = 1
-    points: Annotated[int, Field(ge=3, description="a whole number of at least 3")] = 30
+    pairs: Repeats = 1
+    points: Annotated[
+        int, Field(ge=3, le=MOST_REPEATS, description="a whole number of at least 3")
+    ] = 30
 
 
 class Export(Table):

@@ -18,7 +18,7 @@ from tfticket.recipe.schema import Recipe
 def problems(error: ValidationError, root: type[Recipe]) -> list[Problem]:
     """One problem a key, in the order of the schema of `root`."""
     found: dict[str, Problem] = {}
-    for details in error.errors(include_url=False, include_context=False):
+    for details in error.errors(include_url=False):
         problem = _problem(details, root)
         found.setdefault(problem.key, problem)
     # A list with a wrong item is also too short for pydantic, which leaves the item out.
@@ -35,11 +35,25 @@ def _problem(details: Mapping[str, Any], root: type[Recipe]) -> Problem:
         return Problem(key, _unknown(str(path[-1]), table, root))
     if kind == "missing":
         return Problem(key, f"must be given: {_allowed(field)}.")
-    item = field is not None and str(path[-1]) not in table.model_fields
-    allowed = next(_descriptions(field.annotation), "") if field and item else _allowed(field)
-    message = f"must be {allowed}. Received: {shown(received)}."
+    if too_much := _too_much(details):
+        return Problem(key, f"{too_much} Received: {shown(received)}.")
     choices = _choices(field.annotation) if field else []
+    allowed = _allowed(field)
+    if field is not None and str(path[-1]) not in table.model_fields:  # an item of a list
+        of_item = f"one of {', '.join(choices)}" if choices else allowed
+        allowed = next(_descriptions(field.annotation), of_item)
+    message = f"must be {allowed}. Received: {shown(received)}."
     return Problem(key, message + _did_you_mean(received, choices))
+
+
+def _too_much(details: Mapping[str, Any]) -> str | None:
+    """The rule about what nobody could wait for; shares have rules of their own."""
+    limits = details.get("ctx", {})
+    if isinstance(limits.get("le"), int) and limits["le"] > 1:
+        return f"must be at most {limits['le']:,}."
+    if isinstance(limits.get("lt"), int):
+        return f"must be below {limits['lt']:,}."
+    return f"must have at most {limits['max_length']:,} items." if "max_length" in limits else None
 
 
 def _locate(

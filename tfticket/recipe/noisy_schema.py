@@ -6,7 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tfticket.recipe.fields import Count, Decay, Positive, ShareOrNone, Step, Table, Text
+from tfticket.recipe.fields import (
+    MOST_REPEATS,
+    Count,
+    Decay,
+    Positive,
+    Repeats,
+    ShareOrNone,
+    Step,
+    Table,
+    Text,
+    Width,
+)
 from tfticket.recipe.noise import Noise, Rate
 from tfticket.recipe.schema import Recipe
 from tfticket.recipe.training import LearningRate
@@ -31,7 +42,7 @@ class PlainModel(Table):
 
     name: Literal["lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg"]
     norm: Literal["none", "batch", "group", "layer"] | None = None
-    width: Positive = 1.0
+    width: Width = 1.0
     dropout: Decay = 0.0
 
 
@@ -121,8 +132,10 @@ class Selection(Table):
     LATER = frozenset({"q"})
 
     epochs: Count
-    folds: Annotated[int, Field(ge=2, description="a whole number of at least 2")] = 2
-    iterations: Count = 4
+    folds: Annotated[
+        int, Field(ge=2, le=MOST_REPEATS, description="a whole number of at least 2")
+    ] = 2
+    iterations: Repeats = 4
     learning_rate: LearningRate | None = None
     q: Robustness | None = None
 

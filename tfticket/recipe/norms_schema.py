@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from tfticket.recipe.fields import (
+    MOST_REPEATS,
     Count,
     Decay,
     NotNegative,
@@ -15,6 +16,7 @@ from tfticket.recipe.fields import (
     Table,
     Text,
     Texts,
+    Width,
 )
 from tfticket.recipe.lottery_schema import Lottery
 from tfticket.recipe.noise import Noise
@@ -50,7 +52,7 @@ class Network(Table):
         "lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg", "dln"
     ]
     depth: Count | None = None
-    width: Positive = 1.0
+    width: Width = 1.0
     dropout: Decay = 0.0
     initializer: Literal["glorot_normal", "glorot_uniform", "he_normal", "he_uniform"] | None = None
 
@@ -126,7 +128,9 @@ class Multipliers(Table):
 
     low: Positive = 0.5
     high: Positive = 4.0
-    points: Annotated[int, Field(ge=2, description="a whole number of at least 2")] = 8
+    points: Annotated[
+        int, Field(ge=2, le=MOST_REPEATS, description="a whole number of at least 2")
+    ] = 8
     spacing: Literal["linear", "log"] = "linear"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
+from tomllib import TOMLDecodeError
 from typing import Any, NamedTuple
 
 from tfticket.errors import RecipeError
+from tfticket.reading import UnreadableError, check_plain, parse_toml
 
 
 class Override(NamedTuple):
@@ -31,29 +32,39 @@ def parse_override(text: str) -> Override:
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not key or not value or "\n" in key:
         raise RecipeError(
-            f"A change to a recipe must look like `train.steps=2_000`. Received: {text!r}."
+            f"A change to a recipe must look like `train.steps=2_000`. Received: {text!r:.80}."
         )
     path = _key(key, text)
     try:
-        tables = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
-        if value[0] in "[{\"'":
-            raise RecipeError(
-                f"The value of `{key}` must be valid TOML. Received: {value!r} ({error})."
-            ) from error
-        return Override(path, value)
+        tables = _tables(value)
+    except UnreadableError as error:
+        raise RecipeError(
+            f"The value of `{key}` must be valid TOML. Received: {value!r:.80} ({error})."
+        ) from error
     if set(tables) != {"value"}:
-        raise RecipeError(f"A change sets one key; give the others their own. Received: {text!r}.")
+        raise RecipeError(
+            f"A change sets one key; give the others their own. Received: {text!r:.80}."
+        )
     return Override(path, tables["value"])
+
+
+def _tables(value: str) -> dict[str, Any]:
+    try:
+        return parse_toml(f"value = {value}")
+    except UnreadableError as error:
+        if not isinstance(error.__cause__, TOMLDecodeError) or value[0] in "[{\"'":
+            raise
+    check_plain(value)
+    return {"value": value}
 
 
 def _key(key: str, text: str) -> tuple[str, ...]:
     try:
-        table: Any = tomllib.loads(f"{key} = 0")
-    except tomllib.TOMLDecodeError as error:
+        table: Any = parse_toml(f"{key} = 0")
+    except UnreadableError as error:
         raise RecipeError(
             f"A key must be dotted words, like `train.steps`; quote what isn't a word, like "
-            f'`lottery.rates."block1/*"`. Received: {key!r} in {text!r}.'
+            f'`lottery.rates."block1/*"`. Received: {key!r:.80} in {text!r:.80}.'
         ) from error
     path = []
     while isinstance(table, dict):

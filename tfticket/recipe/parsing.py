@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tfticket.errors import RecipeError
+from tfticket.reading import UnreadableError, check_plain
 from tfticket.recipe import mistakes
 from tfticket.recipe.catalog import read_toml
 from tfticket.recipe.consistency import Problem
@@ -24,6 +25,7 @@ from tfticket.recipe.kind import DEFAULT_RATE, KINDS, Kind, kind_of
 from tfticket.recipe.overrides import Override, apply, merge
 from tfticket.recipe.schema import Recipe
 
+_MOST_TOLD = 40
 _ROUNDS = 3  # what was left out can leave a table incomplete, which then goes too
 
 
@@ -66,6 +68,10 @@ def parse(raw: Mapping[str, Any], *, source: str = "recipe", name: str = "recipe
     Raises:
         RecipeError: with all mistakes.
     """
+    try:
+        check_plain(dict(raw))  # `--set` can put what is nested deeply where that is already
+    except UnreadableError as error:
+        raise RecipeError(f"{source} can't be checked: {error}.") from error
     tables: dict[str, Any] = copy.deepcopy({"name": name, **raw})
     recipe, found = _check(tables)
     smoke = tables.pop("smoke", None)
@@ -74,8 +80,10 @@ def parse(raw: Mapping[str, Any], *, source: str = "recipe", name: str = "recipe
         found += [Problem(f"with [smoke], {p.key}", p.message) for p in others if p not in found]
     if recipe is None or found:
         count = "a mistake" if len(found) == 1 else f"{len(found)} mistakes"
-        lines = "\n".join(f"  {problem.key}: {problem.message}" for problem in found)
-        raise RecipeError(f"{source} has {count}:\n{lines}")
+        lines = [f"  {problem.key:.200}: {problem.message}" for problem in found[:_MOST_TOLD]]
+        if len(found) > _MOST_TOLD:
+            lines.append(f"  and {len(found) - _MOST_TOLD} more")
+        raise RecipeError(f"{source} has {count}:\n" + "\n".join(lines))
     return recipe
 
 

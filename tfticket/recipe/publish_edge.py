@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from tfticket.errors import RunError
-from tfticket.recipe.published import Published, read, reported
+from tfticket.recipe.published import Published, read, reported, table_in
 from tfticket.recipe.rundir import RunDir
 
 _MOST_FIGURES = 1
@@ -22,7 +21,7 @@ def chosen(run: RunDir) -> Published:
         RunError: when the run has no report, or one that was made before the run was complete.
     """
     report = reported(run, figures=_MOST_FIGURES)
-    summary: dict[str, Any] = json.loads(report["summary.json"])
+    summary: dict[str, Any] = table_in(report, "summary.json")
     name = summary.get("choice", {}).get("name")
     if summary.get("complete") and name is None:
         raise RunError(

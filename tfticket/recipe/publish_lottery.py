@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from tfticket.errors import RunError
 from tfticket.metrics import read_metrics
-from tfticket.recipe.published import Published, read, reported
+from tfticket.recipe.published import Published, read, reported, table_in
 from tfticket.recipe.rundir import RunDir
 
 _MOST_FIGURES = 4
@@ -24,7 +23,7 @@ def chosen(run: RunDir) -> Published:
         RunError: when the run has no report, or nothing of it has been exported.
     """
     report = reported(run, figures=_MOST_FIGURES)
-    seed, level, exported = _ticket(run, json.loads(report["summary.json"]))
+    seed, level, exported = _ticket(run, table_in(report, "summary.json"))
     files = {
         "ticket.npz": run.ticket(seed, "ticket", level),
         "model.tflite": exported,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from tfticket.errors import RunError
-from tfticket.files import read_arrays
-from tfticket.recipe.published import Published, measured, reported
+from tfticket.files import read_arrays, read_table
+from tfticket.recipe.published import Published, measured, reported, table_in
 from tfticket.recipe.rundir import RunDir
 
 _MOST_FIGURES = 6
@@ -27,11 +26,11 @@ def chosen(run: RunDir) -> Published:
     Raises:
         RunError: when the run has no report, or one that was made before the run was complete.
     """
-    cells: list[dict[str, Any]] = json.loads(run.cells.read_text(encoding="utf-8"))["cells"]
+    cells: list[dict[str, Any]] = read_table(run.cells)["cells"]
     seeds: list[int] = run.resolved()["seeds"]
     measurements = measured(run)
     report = reported(run, figures=_MOST_FIGURES)
-    summary = json.loads(report["summary.json"])
+    summary = table_in(report, "summary.json")
     _check_whole(run, summary, seeds, cells)
     return Published(
         report,

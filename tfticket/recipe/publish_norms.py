@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfticket.files import read_arrays, write_arrays
+from tfticket.files import read_arrays, read_table, write_arrays
 from tfticket.recipe.published import Published, measured, read, reported
 from tfticket.recipe.rundir import RunDir
 
@@ -27,7 +26,7 @@ def chosen(run: RunDir) -> Published:
         RunError: when the run has no report.
     """
     report = reported(run, figures=_MOST_FIGURES)
-    cells: list[dict[str, Any]] = json.loads(run.cells.read_text(encoding="utf-8"))["cells"]
+    cells: list[dict[str, Any]] = read_table(run.cells)["cells"]
     measurements, arrays = measured(run), _arrays(run, cells)
     curves = {CURVES: _packed(arrays, cells)} if arrays else {}
     return Published(

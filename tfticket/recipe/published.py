@@ -9,6 +9,7 @@ from typing import Any
 
 from tfticket.errors import RunError
 from tfticket.metrics import read_metrics
+from tfticket.reading import UnreadableError, parse_json
 from tfticket.recipe.rundir import RunDir
 
 MOST_BYTES = 2_000_000
@@ -41,6 +42,20 @@ def reported(run: RunDir, *, figures: int) -> dict[str, bytes]:
     return contents | {f"figures/{path.name}": read(path) for path in first}
 
 
+def table_in(contents: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    """The table in a JSON file that is to be published.
+
+    Raises:
+        RunError: when it isn't JSON.
+    """
+    try:
+        return parse_json(contents[name])
+    except UnreadableError as error:
+        raise RunError(
+            f"{name} of the report is damaged: {error}. Make the report again."
+        ) from error
+
+
 def measured(run: RunDir) -> dict[str, dict[str, dict[str, float]]]:
     """Branch, then seed, to the measurements that belong to the whole training."""
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -58,12 +73,12 @@ def read(path: Path) -> bytes:
         RunError: when it can't be read.
     """
     try:
-        content = path.read_bytes()
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise too_large(path, size)
+        return path.read_bytes()
     except OSError as error:
         raise RunError(f"{path} can't be read: {error.strerror}.") from error
-    if len(content) > MOST_BYTES:
-        raise too_large(path, len(content))
-    return content
 
 
 def too_large(path: Path | str, size: int) -> RunError:

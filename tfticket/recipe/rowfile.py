@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from filelock import FileLock
 
 from tfticket.errors import RunError
-from tfticket.files import write_text
-from tfticket.metrics import Row, to_csv
+from tfticket.files import free_space, write_text
+from tfticket.metrics import Row, read_table_text, to_csv
 from tfticket.recipe.tasks import Place
 
 
@@ -50,10 +49,9 @@ class RowFile:
                     os.ftruncate(file.fileno(), end)
                     raise
         except OSError as error:
-            free = shutil.disk_usage(self.path.parent).free / 2**20
             raise RunError(
                 f"The measurements of a level could not be added to `{self.path}`: "
-                f"{error.strerror}. {free:,.0f} MiB are free there. What was measured before is "
+                f"{error.strerror}. {free_space(self.path.parent)} What was measured before is "
                 "kept; make room, and run the command again."
             ) from error
 
@@ -80,7 +78,7 @@ class RowFile:
         if not self.path.is_file():
             return
         with FileLock(self.lock_file):
-            text = self.path.read_text(encoding="utf-8")
+            text = read_table_text(self.path)
             header, *lines = text.splitlines(keepends=True) or [""]
             if lines and not lines[-1].endswith("\n"):
                 lines.pop()
@@ -96,7 +94,8 @@ class RowFile:
         except ValueError as error:
             raise RunError(
                 f"Each line of `{self.path}` must begin with seed, branch and level. Received: "
-                f"{line.strip()!r}. The file was changed; restore it, or begin anew with --fresh."
+                f"{line.strip()!r:.80}. The file was changed; restore it, or begin anew with "
+                "--fresh."
             ) from error
 
 

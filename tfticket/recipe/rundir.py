@@ -19,6 +19,11 @@ RUNS/<recipe>/<run>/
   metrics.lock                  while it is written: held by whoever adds to the table
 ```
 
+The same recipe gives the same bits in all files but these: `LOCK`, `environment.json`, the date in
+`models/*.keras`, rows of `metrics.csv` whose name ends in `seconds`, and what depends on measured
+time: the `.json` files of `export/`, sparse `.tflite` files, `edge.json`, which files an `edge` run
+keeps, and `report/`.
+
 A level is finished when its ticket file exists: it is written last and in one step, after the
 level's rows. `session.writing` opens a run to be written, and drops what a killed process left of
 an unfinished level.
@@ -26,7 +31,6 @@ an unfinished level.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,13 +38,14 @@ from pathlib import Path
 from typing import Any
 
 from tfticket.errors import RunError
-from tfticket.files import write_json
+from tfticket.files import checked_name, read_table, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
 from tfticket.recipe.rowfile import RowFile
 from tfticket.recipe.schema import Recipe
 from tfticket.recipe.tasks import Place
 
+_REMEDY = "Restore it, or begin anew with --fresh."
 _LEVEL = re.compile(r"seeds/seed_(\d+)/([^/]+)/level_(\d+)\.npz")
 
 
@@ -94,7 +99,7 @@ class RunDir:
 
     def search(self, structure: str) -> RunDir:
         """The search of one structure in a run of the kind `edge`: a run of its own."""
-        return RunDir(self.path / "searches" / structure)
+        return RunDir(self.path / "searches" / checked_name(structure, self.path))
 
     @property
     def report(self) -> Path:
@@ -121,11 +126,14 @@ class RunDir:
 
     def ticket(self, seed: int, branch: str, level: int) -> Path:
         """Mask and starting weights of a level: the file that makes the level finished."""
-        return self.path / f"seeds/seed_{seed}/{branch}/level_{level:02d}.npz"
+        return self._branch(seed, branch) / f"level_{level:02d}.npz"
 
     def final(self, seed: int, branch: str, level: int) -> Path:
         """Snapshot of the trained state at the end of a level."""
-        return self.path / f"seeds/seed_{seed}/{branch}/level_{level:02d}.final.npz"
+        return self._branch(seed, branch) / f"level_{level:02d}.final.npz"
+
+    def _branch(self, seed: int, branch: str) -> Path:
+        return self.path / f"seeds/seed_{seed}" / checked_name(branch, self.path)
 
     def model(self, seed: int, level: int) -> Path:
         """A chosen ticket, trained, as a plain Keras model."""
@@ -133,7 +141,7 @@ class RunDir:
 
     def shipped(self, name: str) -> Path:
         """A file of a run of the kind `edge`, by the name of its row."""
-        return self.path / f"export/{name}.tflite"
+        return self.path / f"export/{checked_name(name, self.edge)}.tflite"
 
     def exported(self, seed: int, level: int, suffix: str = ".tflite") -> Path:
         """A chosen ticket for the device; with `.json`, what is known of it."""
@@ -174,7 +182,7 @@ class RunDir:
                 f"A run must be a directory with a recipe.json, like runs/lth_digits/default. "
                 f"Received: {self.path}. `tfticket runs` lists the runs."
             )
-        return _read_json(self.recipe_json)
+        return read_table(self.recipe_json, remedy=_REMEDY)
 
     def recipe(self) -> Recipe:
         """The recipe of the run, checked again."""
@@ -205,7 +213,13 @@ class RunDir:
 
     def environment_facts(self) -> dict[str, Any]:
         """The content of `environment.json`; empty when the run hasn't begun."""
-        return _read_json(self.environment) if self.environment.is_file() else {}
+        if not self.environment.is_file():
+            return {}
+        facts = read_table(self.environment, remedy=_REMEDY)
+        for name in ("looks", "resumed"):
+            if not isinstance(facts.get(name, []), list):
+                raise RunError(f"`{name}` in `{self.environment}` must be a list. {_REMEDY}")
+        return facts
 
     def update_environment(self, facts: Mapping[str, Any]) -> None:
         """Adds facts to `environment.json`; a fact that is there already is replaced."""
@@ -221,15 +235,17 @@ class RunDir:
         if len(seeds) > 1 and (not looks or looks[-1] != sorted(seeds)):
             self.update_environment({"looks": [*looks, sorted(seeds)]})
 
+    def check_there(self) -> None:
+        """Raises `RunError` when the directory was removed while this process writes it.
+
+        What is written later makes it anew, without what was there before.
+        """
+        if not self.recipe_json.is_file():
+            raise RunError(
+                f"{self.path} was removed while the recipe was running, or its recipe.json was. "
+                "What is there now is of no use: remove it, and run the command again."
+            )
+
     def mark_complete(self, summary: Mapping[str, Any]) -> None:
         """Writes the last file of the run."""
         write_json(self.complete_file, dict(summary))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(
-            f"`{path}` is damaged: {error}. Restore it, or begin anew with --fresh."
-        ) from error

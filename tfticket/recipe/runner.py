@@ -89,18 +89,31 @@ def run(
         try:
             if left:
                 executor.run(study, left, run, progress)
+            _check_kept(study, run, tasks)
             _sort_rows(run, tasks)
         finally:
             for folder in {task.folder for task in tasks}:
                 RunDir(run.path / folder).rows.lock_file.unlink(missing_ok=True)
         run.note_look(recipe.seeds)
         outcome = study.work.finish(run, progress)
+    _check_kept(study, run, tasks)
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
 
 
 def _study(recipe: Recipe, data_dir: Path | None) -> Study:
     file = getattr(recipe.model, "file", None)  # not all kinds have models from files
     return Study(recipe, load_data(recipe.data, data_dir, model_file=file), data_dir)
+
+
+def _check_kept(study: Study, run: RunDir, tasks: Sequence[Task]) -> None:
+    """Raises `RunError` when something of the run was removed while it was done."""
+    run.check_there()
+    missing = [task.name for task in tasks if not study.work.finished(task, run)]
+    if missing:
+        raise RunError(
+            f"Files of {run.path} were removed while the recipe was running: those of "
+            f"{', '.join(missing[:5])}. The run isn't complete; run the command again to go on."
+        )
 
 
 def _sort_rows(run: RunDir, tasks: Sequence[Task]) -> None:

@@ -11,7 +11,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tfticket.recipe.fields import Count, DataName, ShareOrNone, Step, Table, Text, Texts
+from tfticket.recipe.fields import (
+    MOST_REPEATS,
+    NAME,
+    Count,
+    DataName,
+    Seed,
+    ShareOrNone,
+    Table,
+    Text,
+    Texts,
+)
 from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
 
@@ -72,7 +82,7 @@ class Recipe(Table):
     name: Annotated[
         str,
         Field(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+            pattern=NAME,
             description="letters, digits, `_`, `-` and `.`, since it names a folder",
         ),
     ]
@@ -87,8 +97,13 @@ class Recipe(Table):
     ) = None
     deviations: Texts = ()
     seeds: Annotated[
-        tuple[Step, ...],
-        Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),
+        tuple[Seed, ...],
+        Field(
+            strict=False,
+            min_length=1,
+            max_length=MOST_REPEATS,
+            description="a list of whole numbers, one or more",
+        ),
     ] = (0,)
     data: Data
     model: Table

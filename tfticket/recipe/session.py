@@ -13,7 +13,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tfticket.errors import RunError, TFTicketError
-from tfticket.files import TEMPORARY_SUFFIX, remove_leftovers, write_json, write_text
+from tfticket.files import (
+    TEMPORARY_SUFFIX,
+    remove_leftovers,
+    understood,
+    write_json,
+    write_text,
+)
 from tfticket.recipe import parsing
 from tfticket.recipe.kind import KINDS
 from tfticket.recipe.rundir import RunDir
@@ -21,6 +27,7 @@ from tfticket.recipe.schema import Recipe
 
 # Keys of a recipe that say what it is about and change no number of a run.
 DESCRIPTIVE = frozenset({"title", "paper", "deviations", "expect"})
+_REMEDY = "Restore `recipe.json` of the run, or begin anew with --fresh."
 
 # A listing that looks whether a run is being written holds its lock for a moment.
 _PATIENCE_SECONDS = 0.2
@@ -109,7 +116,10 @@ def locked(run: RunDir) -> Iterator[None]:
         try:
             lock.acquire(timeout=_PATIENCE_SECONDS)
         except Timeout as error:
-            holder = run.lock_file.read_text(encoding="utf-8").strip() or "not known yet"
+            holder = (
+                run.lock_file.read_text(encoding="ascii", errors="replace").strip()
+                or "not known yet"
+            )
             raise RunError(
                 f"{run.path} is being written by another process (pid {holder}). Wait until it "
                 "ends, stop it, or give this run another --name."
@@ -147,7 +157,9 @@ def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
     new = parsing.resolve(recipe)
     if run.recipe_json.is_file():
         old = run.resolved()
-        if _extends(run, old, new):
+        with understood(f"The recipe that {run.path} was begun with and this one", _REMEDY):
+            extends = _extends(run, old, new)
+        if extends:
             run.complete_file.unlink(missing_ok=True)
     else:
         old = {}

@@ -10,7 +10,6 @@ import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -202,11 +201,13 @@ def spread_out(items: Sequence[T], count: int) -> list[T]:
     return [items[place] for place in places] if items else []
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Writes the drawing as it looks on paper, 200 dots an inch."""
-    figure.savefig(path, format="png", dpi=200, metadata={"Software": None})
+def to_png(figure: Figure) -> bytes:
+    """The drawing as it looks on paper, 200 dots an inch."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=200, metadata={"Software": None})
     # The layout is found by now; finding it again for the SVG would take as long once more.
     figure.set_layout_engine("none")
+    return file.getvalue()
 
 
 def to_svg(figure: Figure, *, name: str) -> str:

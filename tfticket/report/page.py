@@ -11,10 +11,9 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from tfticket import __version__
-from tfticket.files import write_json, write_text
+from tfticket.files import write_bytes, write_json, write_text
 from tfticket.report import canvas
 from tfticket.report.chance import chance_note
 from tfticket.report.contents import Contents
@@ -22,7 +21,7 @@ from tfticket.report.edge.page import compose as compose_edge
 from tfticket.report.lottery.page import compose as compose_lottery
 from tfticket.report.noisy.page import compose as compose_noisy
 from tfticket.report.norms.page import compose as compose_norms
-from tfticket.report.reading import RunFiles, read_run
+from tfticket.report.reading import RunFiles, read_run, read_together
 from tfticket.report.summary import kind_of
 
 PAGES: Mapping[str, Callable[[RunFiles], Contents]] = MappingProxyType(
@@ -41,12 +40,16 @@ class Drawing:
     """A figure as the page holds it.
 
     Attributes:
-        name: Names the figure on the page and its PNG file.
-        svg: The drawing.
+        name: Names the figure on the page.
+        file: Name of its PNG file.
+        png: The drawing, for paper.
+        svg: The drawing, for the page.
         title: What it shows, in a few words.
     """
 
     name: str
+    file: str
+    png: bytes
     svg: Markup
     title: str
 
@@ -67,17 +70,25 @@ def render(run: str | Path) -> Path:
         RunError: It is no run directory, or one of its files can't be read.
     """
     files = read_run(run)
-    with canvas.settings():
+    with read_together(files), canvas.settings():
         contents = PAGES[kind_of(files)](files)
-        drawings = _draw(contents, files.path / "report" / "figures")
-    write_json(files.path / "report" / "summary.json", contents.summary.to_dict())
-    page = _environment().get_template(contents.template)
-    return write_text(
-        files.path / "report" / "index.html",
-        page.render(
-            **_common(files), **contents.values, summary=contents.summary, drawings=drawings
-        ),
-    )
+        drawings = _draw(contents)
+        page = (
+            _environment()
+            .get_template(contents.template)
+            .render(
+                **_common(files), **contents.values, summary=contents.summary, drawings=drawings
+            )
+        )
+        summary = contents.summary.to_dict()
+    folder = files.path / "report"
+    written = {
+        write_bytes(folder / "figures" / drawing.file, drawing.png) for drawing in drawings.values()
+    }
+    for outdated in set((folder / "figures").glob("*.png")) - written:
+        outdated.unlink()
+    write_json(folder / "summary.json", summary)
+    return write_text(folder / "index.html", page)
 
 
 def _environment() -> jinja2.Environment:
@@ -102,18 +113,16 @@ def _common(files: RunFiles) -> dict[str, Any]:
     }
 
 
-def _draw(contents: Contents, folder: Path) -> dict[str, Drawing]:
-    """Writes each figure as PNG and returns it as SVG, by name."""
-    for outdated in folder.glob("*.png"):
-        outdated.unlink()
+def _draw(contents: Contents) -> dict[str, Drawing]:
+    """Each figure as PNG and SVG, by name."""
     return {
-        name: _save(figure, name, title=title, path=folder / f"{number:02d}_{name}.png")
+        name: Drawing(
+            name=name,
+            file=f"{number:02d}_{name}.png",
+            png=canvas.to_png(figure),
+            svg=Markup(canvas.to_svg(figure, name=name)),
+            title=title,
+        )
         for number, (name, (title, figure)) in enumerate(contents.figures.items(), start=1)
         if figure is not None
     }
-
-
-def _save(figure: Figure, name: str, *, title: str, path: Path) -> Drawing:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save_png(figure, path)
-    return Drawing(name, Markup(canvas.to_svg(figure, name=name)), title)

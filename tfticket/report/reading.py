@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import glob
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import RunError
+from tfticket.files import checked_name, read_table, understood
 from tfticket.metrics import Row, read_metrics
 
 DENSE = ("ticket", 0)
@@ -69,10 +71,11 @@ class RunFiles:
     def tickets(self, branch: str = "ticket") -> dict[int, dict[int, Path]]:
         """Seed to level to ticket file, of those that are there."""
         found: dict[int, dict[int, Path]] = defaultdict(dict)
-        for path in sorted(self.path.glob(f"seeds/seed_*/{branch}/level_*.npz")):
+        folder = glob.escape(checked_name(branch, self.path))
+        for path in sorted(self.path.glob(f"seeds/seed_*/{folder}/level_*.npz")):
             match = re.fullmatch(r"level_(\d+)\.npz", path.name)
             seed = path.parent.parent.name.removeprefix("seed_")
-            if match and seed.isdigit():
+            if match and seed.isdecimal():
                 found[int(seed)][int(match[1])] = path
         return {seed: dict(sorted(found[seed].items())) for seed in sorted(found)}
 
@@ -96,13 +99,21 @@ def read_run(path: str | Path) -> RunFiles:
     results, curves = _by_network(rows)
     return RunFiles(
         path=path,
-        recipe=_read_json(path / "recipe.json"),
-        environment=_read_json(path / "environment.json"),
+        recipe=_read_table(path / "recipe.json"),
+        environment=_read_table(path / "environment.json"),
         complete=(path / "COMPLETE").is_file(),
         results=results,
         curves=curves,
-        exports=tuple(_read_json(file) for file in sorted(path.glob("export/*.json"))),
-        connectivity=_read_json(path / "connectivity.json") or None,
+        exports=tuple(_read_table(file) for file in sorted(path.glob("export/*.json"))),
+        connectivity=_read_table(path / "connectivity.json") or None,
+    )
+
+
+def read_together(files: RunFiles) -> AbstractContextManager[None]:
+    """A context in which the files of a run are made sense of; see `files.understood`."""
+    return understood(
+        f"The files of {files.path}",
+        "Restore the one that was changed, or run the recipe again; if none was, report this.",
     )
 
 
@@ -119,17 +130,9 @@ def over_seeds(curves: Sequence[Curve]) -> tuple[np.ndarray, np.ndarray]:
     return steps, values
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_table(path: Path) -> dict[str, Any]:
     """The table in a JSON file; empty when there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"`{path}` must hold JSON. Received: {error}.") from error
-    if not isinstance(content, dict):
-        raise RunError(f"`{path}` must hold a table. Received: {type(content).__name__}.")
-    return content
+    return read_table(path) if path.is_file() else {}
 
 
 def _by_network(

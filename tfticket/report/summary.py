@@ -16,7 +16,7 @@ from tfticket.report.edge.summary import summarize_files as summarize_edge
 from tfticket.report.lottery.summary import summarize_files as summarize_lottery
 from tfticket.report.noisy.summary import summarize_files as summarize_noisy
 from tfticket.report.norms.summary import summarize_files as summarize_norms
-from tfticket.report.reading import RunFiles, read_run
+from tfticket.report.reading import RunFiles, read_run, read_together
 
 
 class Summary(Protocol):
@@ -51,7 +51,10 @@ def summarize(run: str | Path) -> Summary:
         RunError: It is no run directory, is of an unknown kind, or one of its files can't be read.
     """
     files = read_run(run)
-    return SUMMARIES[kind_of(files)](files)
+    with read_together(files):
+        summary = SUMMARIES[kind_of(files)](files)
+        summary.to_dict()  # what is computed on demand is wrong here, or not at all
+        return summary
 
 
 def kind_of(files: RunFiles) -> str:

@@ -8,6 +8,7 @@ import pytest
 import tiny_noisy
 import tiny_norms
 import tiny_recipe
+import traps
 
 from tfticket.errors import RunError
 from tfticket.recipe import runner
@@ -103,11 +104,14 @@ def serial(tmp_path_factory):
 @pytest.mark.parametrize("name", ALL)
 def test_two_processes_leave_what_one_does(name, serial, tmp_path, monkeypatch):
     expected, executor = serial(name), Processes(2)
+    snapped = traps.lay(tmp_path / "traps")
+    monkeypatch.chdir(tmp_path / "traps")
     if name == "lottery" and executor.jobs == 2:  # they are chosen where nobody is named
         monkeypatch.setattr(choosing, "_STEPS", 1)
         monkeypatch.setattr(choosing, "available_memory", lambda: math.inf)
         executor = suited
-    run, told = run_in(tmp_path, ALL[name], executor)
+    run, told = run_in(tmp_path / "run", ALL[name], executor)
+    assert not snapped.exists()
     assert content(run) == content(expected)
     assert table(run) == table(expected)
     assert run.complete

@@ -2,6 +2,7 @@ import importlib.util
 
 import pytest
 import tiny_recipe
+import traps
 
 from tfticket.errors import RunError
 from tfticket.recipe import runner
@@ -72,12 +73,15 @@ def test_a_cluster_leaves_what_one_process_does_also_when_it_loses_an_actor(tmp_
     monkeypatch.setattr(RayCrew, "__init__", watched)
     told = Kills(crews)
     here, there = run_in(tmp_path / "here"), RunDir(tmp_path / "there")
+    snapped = traps.lay(tmp_path / "traps")
+    monkeypatch.chdir(tmp_path / "traps")
     run_in(there.path, RayCluster(2), told)
     assert content(there) == content(here)
     ended = "The process of seed 1 ended on the cluster"
     assert any(ended in message for message in told.messages)
     assert {p.name for p in there.path.iterdir()} == {p.name for p in here.path.iterdir()}
     assert there.environment_facts()["execution"]["executor"] == "ray"
+    assert not snapped.exists()
 
 
 def test_without_ray_it_says_how_to_get_it(monkeypatch):

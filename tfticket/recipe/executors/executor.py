@@ -67,3 +67,4 @@ class Serial:
         """See `Executor`."""
         for task in tasks:
             study.work.do(task, run, progress)
+            run.check_there()

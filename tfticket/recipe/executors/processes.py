@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, Any
 
+from tfticket import children
 from tfticket.data.sharing import share
 from tfticket.errors import RunError
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
@@ -156,7 +156,7 @@ class ProcessCrew(Crew):
         ours, theirs = Pipe()
         output = tempfile.TemporaryFile()  # noqa: SIM115 - the worker's, until it ends
         process = subprocess.Popen(
-            [sys.executable, "-m", "tfticket.recipe.executors.worker", str(theirs.fileno())],
+            children.command("tfticket.recipe.executors.worker", str(theirs.fileno())),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -176,18 +177,29 @@ def _connected(address: str | None, jobs: int | None) -> Iterator[int]:
     """Connects to a cluster, or starts one; yields the number of its processors."""
     import ray
 
-    connected = ray.is_initialized()
-    if not connected:
-        here = {"num_cpus": jobs or usable_cores(), "include_dashboard": False}
-        given = here if address in (None, _HERE) else {}
+    if ray.is_initialized():
+        yield _processors()
+        return
+    here = {"num_cpus": jobs or usable_cores(), "include_dashboard": False}
+    given = here if address in (None, _HERE) else {}
+    # Ray lets its workers import from the folder that this process is in: it has to be empty.
+    with tempfile.TemporaryDirectory(prefix="tfticket-") as empty:
         try:
-            ray.init(address=address or _HERE, log_to_driver=False, logging_level="error", **given)
+            with contextlib.chdir(empty):
+                ray.init(
+                    address=address or _HERE, log_to_driver=False, logging_level="error", **given
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RunError(
                 f"The Ray cluster at {address or 'this machine'!r} can't be reached: {error}"
             ) from error
-    try:
-        yield int(ray.cluster_resources().get("CPU", 0)) or 1
-    finally:
-        if not connected:
+        try:
+            yield _processors()
+        finally:
             ray.shutdown()
+
+
+def _processors() -> int:
+    import ray
+
+    return int(ray.cluster_resources().get("CPU", 0)) or 1

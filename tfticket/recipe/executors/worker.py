@@ -1,4 +1,4 @@
-"""A process that does tasks: `python -m tfticket.recipe.executors.worker DESCRIPTOR`.
+"""A process that does tasks; its argument is the DESCRIPTOR of a connection.
 
 It is started by `processes`, and ends when the process that started it does, however that ends.
 """

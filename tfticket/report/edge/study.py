@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tfticket.errors import RunError
+from tfticket.files import read_table
 from tfticket.report.reading import RunFiles
+
+_REMEDY = "Remove it and run the recipe again; what was trained is kept."
 
 Row = Mapping[str, Any]
 """One network in one format; see `tfticket.export.rows.to_rows`."""
@@ -89,8 +91,8 @@ def read_study(files: RunFiles) -> Study:
     path = files.path / "edge.json"
     if not path.is_file():
         return Study(files)
+    content = read_table(path, remedy=_REMEDY)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return Study(
             files=files,
             rows=tuple(content["rows"]),
@@ -103,6 +105,5 @@ def read_study(files: RunFiles) -> Study:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"`{path}` must be the table of a run's files. It isn't: {error!r}. Remove it and run "
-            "the recipe again; what was trained is kept."
+            f"`{path}` must be the table of a run's files. It isn't: {error!r}. {_REMEDY}"
         ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import RunError, TicketError
-from tfticket.files import read_arrays
+from tfticket.files import checked_name, read_arrays, read_table
 from tfticket.report.noisy import names
 from tfticket.report.reading import Curve, RunFiles
 
 _KIND = "noisy_cell"
+_REMEDY = "Running the recipe again writes it anew."
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,11 @@ def read_study(files: RunFiles) -> Study:
 def _cells(path: Path) -> tuple[Cell, ...]:
     if not path.is_file():
         return ()
+    table = read_table(path, remedy=_REMEDY)
     try:
         return tuple(
             Cell(
-                branch=str(found["branch"]),
+                branch=checked_name(found["branch"], path),
                 noise=str(found["noise"]),
                 noise_kind=str(found["noise_kind"]),
                 nominal_rate=float(found["nominal_rate"]),
@@ -159,10 +160,9 @@ def _cells(path: Path) -> tuple[Cell, ...]:
                 method_kind=str(found["method_kind"]),
                 steps=int(found["steps"]),
             )
-            for found in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            for found in table["cells"]
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"`{path}` must list the trainings of the run. Received: {error!r}. "
-            "Running the recipe again writes it anew."
+            f"`{path}` must list the trainings of the run. Received: {error!r}. {_REMEDY}"
         ) from error

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import RunError, TicketError
-from tfticket.files import read_arrays
+from tfticket.files import checked_name, read_arrays, read_table
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift import ShiftRecord
 from tfticket.report.norms.words import label
 from tfticket.report.reading import Curve, RunFiles
 
 CELLS = "cells.json"
+_REMEDY = "Running the recipe again writes it anew."
 _FILE = "level_00.npz"
 _KIND = "cell"
 
@@ -177,24 +178,24 @@ def tracked(study: Study) -> list[Branch]:
 def _branches(path: Path) -> tuple[Branch, ...]:
     if not path.is_file():
         return ()
+    table = read_table(path, remedy=_REMEDY)
     try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cells = table["cells"]
         options = {
             kind: {json.dumps(cell["options"], sort_keys=True) for cell in cells
                    if cell["norm"] == kind}
             for kind in {cell["norm"] for cell in cells}
         }  # fmt: skip
         return tuple(_branch(cell, several=len(options[cell["norm"]]) > 1) for cell in cells)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
-            f"`{path}` must say what the run's branches are. Received: {error!r}. "
-            "Running the recipe again writes it anew."
+            f"`{path}` must say what the run's branches are. Received: {error!r}. {_REMEDY}"
         ) from error
 
 
 def _branch(cell: Mapping[str, Any], *, several: bool) -> Branch:
     return Branch(
-        name=str(cell["branch"]),
+        name=checked_name(cell["branch"], CELLS),
         norm=str(cell["norm"]),
         label=label(str(cell["norm"]), cell["options"] if several else {}),
         learning_rate=float(cell["learning_rate"]),
