@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 
-from tfticket.cloning import clone, copy_layer, copy_state
+from tfticket.cloning import clone
 from tfticket.models import save_file
 from tfticket.norms.layers import plain_layer
 from tfticket.sparsity.convert import strip
@@ -28,13 +28,8 @@ def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
         ModelError: when the name ends in something else, or for a subclassed model.
         RunError: when the file can't be written.
     """
-    stripped = strip(model)
-    copied = clone(
-        stripped, lambda layer: plain_layer(layer) or copy_layer(layer), instead="Rebuild it."
-    )
-    for layer, new in copied.layers:
-        if type(new) is type(layer):
-            copy_state(layer, new)
-    plain = copied.model
+    plain = clone(
+        strip(model), lambda layer, copy: plain_layer(layer) or copy(layer), instead="Rebuild it."
+    ).model
     plain.compiled, plain.optimizer = False, None  # Keras has no option to leave them out
     return save_file(plain, path)

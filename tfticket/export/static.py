@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras.src.models.functional import Functional
 
-from tfticket.cloning import in_full_precision
+from tfticket.cloning import clone, in_full_precision
 from tfticket.errors import ExportError, ModelError
 from tfticket.sparsity.wrapper import Masked
-from tfticket.state import named_variables, stable_name
+from tfticket.state import stable_name, unused
 
 
 def static_copy(model: keras.Model) -> keras.Model:
@@ -28,30 +28,24 @@ def static_copy(model: keras.Model) -> keras.Model:
     """
     check_exportable(model)
     structure = input_structure(model)
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
 
-    def copy(layer: Any) -> Any:
-        if not isinstance(layer, keras.Layer):  # a function such as `keras.ops.add`
-            return layer.__class__.from_config(layer.get_config())
-        inner = layer.layer if isinstance(layer, Masked) else layer
-        name = stable_name(inner)
-        number = taken[name] = taken.get(name, -1) + 1
-        unique = name if number == 0 else f"{name}_{number}"
-        return inner.__class__.from_config({**inner.get_config(), "name": unique})
+    def rename(operation: Any) -> str:
+        name = unused(stable_name(operation), taken)
+        taken.add(name)
+        return name
 
     def one(tensor: keras.KerasTensor) -> keras.KerasTensor:
         name = tensor.name if isinstance(structure, dict) else "input"
         return keras.Input(batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name=name)
 
-    static = keras.models.clone_model(
+    static = clone(
         model,
-        input_tensors=keras.tree.map_structure(one, structure),
-        clone_function=copy,
-        recursive=True,
-    )
-    values = {key: variable.value for key, variable in named_variables(model).items()}
-    for key, variable in named_variables(static).items():
-        variable.assign(values[key])
+        lambda layer, copy: copy(layer.layer if isinstance(layer, Masked) else layer),
+        instead="Rebuild it with the functional API.",
+        rename=rename,
+        inputs=keras.tree.map_structure(one, structure),
+    ).model
     in_full_precision(static).name = "model"
     return static
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from tfticket.classes import computes_as
+
 
 class KeepsScale(keras.layers.Layer):
     """Abstract base of layers that normalize by a batch's mean and l-p scale and average both.
@@ -61,9 +63,11 @@ class Moments(NamedTuple):
 def normalizes_by_batch(layer: keras.Layer) -> bool:
     """Whether training makes the layer use statistics of the batch, as it is set now.
 
-    A frozen one (`trainable = False`) uses its moving statistics in training too.
+    A frozen one (`trainable = False`) uses its moving statistics in training too. What a child does
+    that overrides what its parent computes isn't known.
     """
-    return isinstance(layer, (keras.layers.BatchNormalization, KeepsScale)) and layer.trainable
+    kinds = (keras.layers.BatchNormalization, KeepsScale)
+    return computes_as(layer, kinds) and bool(layer.trainable)
 
 
 def batch_layers(model: keras.Model) -> list[keras.Layer]:
