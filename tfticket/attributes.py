@@ -8,10 +8,20 @@ from typing import Any
 
 import keras
 
+_OF_TENSORFLOW = ("_self_", "_obj_", "_tf_")
+"""How what TensorFlow notes in an object that holds variables begins."""
+
+
+def own_attributes(layer: Any) -> Iterator[tuple[str, Any]]:
+    """The attributes of a layer, or of another object of Keras, that its class or its user made."""
+    for name, value in list(vars(layer).items()):
+        if name not in _of_every_layer() and not name.startswith(_OF_TENSORFLOW):
+            yield name, value
+
 
 @functools.cache
-def of_every_layer() -> frozenset[str]:
-    """The attributes that Keras gives any layer or model."""
+def _of_every_layer() -> frozenset[str]:
+    """What Keras gives any layer or model."""
     bare = (keras.layers.Layer(name="layer"), keras.Model(name="model"))
     return frozenset({"_build_shapes_dict"}.union(*(vars(each) for each in bare)))
 

@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.attributes import leaves, of_every_layer
+from tfticket.attributes import leaves, own_attributes
 from tfticket.classes import is_own
 from tfticket.errors import ModelError
 from tfticket.remaking import described, first_words
-from tfticket.state import variable_owners
+from tfticket.state import MaskOwner, variable_owners
 
 _DATA = (bool, int, float, complex, str, bytes, np.ndarray, np.generic)
 _VARIABLES = (keras.Variable, tf.Variable)
@@ -76,13 +76,16 @@ def unlisted_variables(layer: keras.Layer) -> list[Any]:
     listed = {id(variable) for variable in layer.variables}
     return [
         leaf
-        for value in vars(layer).values()
+        for _, value in own_attributes(layer)
         for leaf in leaves(value)
         if isinstance(leaf, _VARIABLES) and id(leaf) not in listed
     ]
 
 
 def _load_what_it_saves(source: keras.Layer, target: keras.Layer) -> None:
+    saves = type(source).load_own_variables is not keras.Layer.load_own_variables
+    if not (saves or isinstance(source, MaskOwner)):
+        return  # it saves its variables and nothing else, and they have keys
     store: dict[str, Any] = {}
     try:
         source.save_own_variables(store)
@@ -113,8 +116,8 @@ def _copy_attributes(source: keras.Layer, target: keras.Layer) -> None:
         if theirs.shape == ours.shape:
             ours.assign(theirs.numpy())
     if is_own(source):
-        for name in vars(source).keys() - of_every_layer():
-            value, here = vars(source)[name], vars(target).get(name)
+        for name, value in own_attributes(source):
+            here = vars(target).get(name)
             if _is_data(value) and (here is None or _is_data(here)):
                 setattr(target, name, _duplicate(value))
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras.src.saving.serialization_lib import serialize_keras_object
 
-from tfticket.attributes import leaves, of_every_layer
+from tfticket.attributes import leaves, own_attributes
 from tfticket.errors import ModelError
 
 
@@ -95,8 +95,8 @@ def _found_by_name(thing: Any) -> Iterator[None]:
     functions, classes = [], {}
     for owner in thing._flatten_layers() if isinstance(thing, keras.Layer) else [thing]:
         classes[type(owner).__name__] = type(owner)
-        for name, value in vars(owner).items():
-            for leaf in leaves(value) if name not in of_every_layer() else ():
+        for _, value in own_attributes(owner):
+            for leaf in leaves(value):
                 if isinstance(leaf, FunctionType):
                     functions.append(leaf)
                 elif hasattr(leaf, "get_config") and not isinstance(leaf, keras.Layer):

@@ -93,7 +93,7 @@ def draft(
     static = static_copy(model)
     kernels = _kernels(static)
     mask = get_mask(model) if masked_layers(model) else mask
-    check_pruned(mask, kernels)
+    check_pruned(mask, static)
     produced = produce(
         format,
         Request(

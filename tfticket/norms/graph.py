@@ -74,7 +74,7 @@ class Graph:
 
     def call_arguments(self, layer: keras.Layer, name: str) -> list[Any]:
         """What a layer is called with under a name, for each of its calls; None for nothing."""
-        return [_argument(node, name) for node in self._calls[id(layer)]]
+        return [node.arguments.kwargs.get(name) for node in self._calls[id(layer)]]
 
     def arguments_around(self, layer: keras.Layer, name: str) -> list[Any]:
         """As `call_arguments`, also of the calls of the models that the layer is in."""
@@ -89,14 +89,6 @@ class Graph:
     def after(self, layer: keras.Layer) -> list[Any]:
         """What reads the outputs of a layer, once a reading; None for the end of a graph."""
         return list(self._after[id(layer)])
-
-
-def _argument(node: Any, name: str) -> Any:
-    args, kwargs = node.arguments.args, node.arguments.kwargs
-    signature = getattr(node.operation, "_call_signature", None)
-    if name in kwargs or signature is None:
-        return kwargs.get(name)
-    return signature.bind_partial(*args).arguments.get(name)
 
 
 def unmasked(layer: Any) -> Any:

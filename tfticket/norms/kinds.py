@@ -45,8 +45,11 @@ def kind_of(layer: keras.Layer) -> str:
 
     So Keras' LayerNormalization is `LayerNormalization`: it takes each position by itself, while
     the kind `layer` normalizes over positions too. What stands in for no norm is `none`, and group
-    normalization is `group` whether or not the weights before it are standardized.
+    normalization is `group` whether or not the weights before it are standardized. A child that
+    overrides what its parent computes has its own name.
     """
+    if overridden(layer):
+        return type(layer).__name__
     if isinstance(layer, keras.layers.Identity):
         return "none"
     if isinstance(layer, NoisyBatchNorm):

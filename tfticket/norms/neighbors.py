@@ -31,7 +31,7 @@ def can_standardize(operation: Any) -> bool:
 
 def is_standardized(operation: Any) -> bool:
     """Whether it is a convolution with standardized weights, with a mask or without."""
-    return isinstance(unmasked(operation), StandardizedConv)
+    return computes_as(unmasked(operation), StandardizedConv)
 
 
 def lacks_bias(operation: Any) -> bool:
