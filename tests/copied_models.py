@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.applications.efficientnet import EfficientNet
 
 layers = keras.layers
 
@@ -72,6 +73,31 @@ class KeepsAttributes(layers.Layer):
 
     def call(self, inputs):
         return (inputs * self.more["factor"]) ** self.power + self.shift
+
+
+class Reads(layers.Layer):
+    """Holds a table and what reads it, and builds neither."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.table = layers.StringLookup()
+        self.rows = layers.Embedding(9, 3)
+        self.dense = layers.Dense(2)
+
+    def call(self, inputs):
+        return self.dense(self.rows(self.table(inputs)))
+
+
+class Nested(keras.Model):
+    """A subclassed model, which is one layer of another."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.scale = layers.Normalization()
+        self.dense = layers.Dense(3)
+
+    def call(self, inputs):
+        return self.dense(self.scale(inputs))
 
 
 class Draws(layers.Layer):
@@ -160,6 +186,28 @@ def _discretized(**options):
     return keras.Sequential([keras.Input((1,)), bins]), numbers
 
 
+def _reading():
+    reads = Reads()
+    reads.table.adapt(np.array(["a", "b", "c"]))
+    return _row(reads, layers.Flatten(), shape=(2,), dtype="string"), tf.constant([["a", "z"]])
+
+
+def _subclassed():
+    inside = Nested()
+    inside.scale.adapt(NUMBERS)
+    return _row(inside), NUMBERS
+
+
+def _masked():
+    inputs = keras.Input((5, 4))
+    scaled = layers.Lambda(lambda x: x * 2.0)
+    scaled.supports_masking = True
+    x = scaled(layers.Masking()(inputs))
+    x_given = np.ones((2, 5, 4), "float32")
+    x_given[:, 3:] = 0
+    return keras.Model(inputs, layers.LSTM(3)(x)), x_given
+
+
 def _mixed():
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
@@ -204,7 +252,8 @@ def _any_length():
 
 
 def _efficientnet():
-    model = keras.applications.EfficientNetB0(weights=None, input_shape=(32, 32, 3), classes=3)
+    """One of a fifth of the width and a tenth of the depth of the smallest."""
+    model = EfficientNet(0.2, 0.1, 32, weights=None, input_shape=(32, 32, 3), classes=3)
     (norm,) = (layer for layer in model.layers if isinstance(layer, layers.Normalization))
     norm.adapt(np.random.default_rng(0).random((4, 32, 32, 3)).astype("float32") * 3 + 1)
     return model, np.random.default_rng(1).random((2, 32, 32, 3)).astype("float32") * 255
@@ -266,6 +315,9 @@ MODELS = {
     "an_initializer_that_is_a_function": _numbers(
         lambda: layers.Dense(3, kernel_initializer=lambda shape, dtype=None: tf.ones(shape, dtype))
     ),
+    "tables_inside_a_layer": _reading,
+    "a_subclassed_model_inside": _subclassed,
+    "masks_that_pass": _masked,
     "lora": _with_lora,
     "int8": _quantized("int8"),
     "int4": _quantized("int4"),

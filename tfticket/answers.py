@@ -251,7 +251,7 @@ def _inputs(model: keras.Model, batch: int) -> Iterator[Any]:
     for side, known in itertools.product(_SIDES, (True, False)):
         rng = np.random.default_rng(0)
         made = [
-            _made(tensor, batch, side, words if known else [], rng)
+            _made(tensor, batch, side, words, rng) if known else _plain(tensor, batch, side)
             for tensor, words in zip(model.inputs, vocabularies, strict=True)
         ]
         if isinstance(model, keras.Sequential):
@@ -261,9 +261,8 @@ def _inputs(model: keras.Model, batch: int) -> Iterator[Any]:
 
 
 def _made(tensor: Any, batch: int, side: int, words: list[Any], rng: np.random.Generator) -> Any:
-    """One random input; whole numbers are 0 and 1, which every table of embeddings has."""
-    kind = tensor.dtype
-    shape = [batch, *(side if length is None else length for length in tensor.shape[1:])]
+    """One random input, in the layout of its tensor; whole numbers are 0 and 1."""
+    kind, shape = tensor.dtype, _shape(tensor, batch, side)
     if words:
         array = np.array(words)[rng.integers(0, len(words), shape)]
     elif kind == "string":
@@ -272,7 +271,24 @@ def _made(tensor: Any, batch: int, side: int, words: list[Any], rng: np.random.G
         array = rng.standard_normal(shape)
     else:
         array = rng.integers(0, 2, shape)
-    made = tf.constant(array) if kind == "string" else tf.cast(tf.constant(array), kind)
+    return _laid_out(tensor, array)
+
+
+def _plain(tensor: Any, batch: int, side: int) -> Any:
+    """One input that is hardly refused by anything: zeros, or one half where floats are taken."""
+    if tensor.dtype == "string":
+        return _laid_out(tensor, np.full(_shape(tensor, batch, side), "a"))
+    half = keras.backend.is_float_dtype(tensor.dtype)
+    return _laid_out(tensor, np.full(_shape(tensor, batch, side), 0.5 if half else 0.0))
+
+
+def _shape(tensor: Any, batch: int, side: int) -> list[int]:
+    return [batch, *(side if length is None else length for length in tensor.shape[1:])]
+
+
+def _laid_out(tensor: Any, array: np.ndarray) -> Any:
+    made = tf.constant(array)
+    made = made if tensor.dtype == "string" else tf.cast(made, tensor.dtype)
     if getattr(tensor, "sparse", False):
         return tf.sparse.from_dense(made)
     return tf.RaggedTensor.from_tensor(made) if getattr(tensor, "ragged", False) else made

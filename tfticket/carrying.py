@@ -54,21 +54,29 @@ def carry_state(old: keras.Layer, new: keras.Layer) -> None:
 
 
 def carry_before_calls(old: keras.Layer, new: keras.Layer) -> None:
-    """Gives a new copy of a layer what it may need to be called at all.
+    """Gives a new copy of a layer what must be there before it is called.
+
+    That is what it may need to be called at all, and tables, which can't be changed afterwards and
+    may be as wide as what it returns. `carry_state` does the rest when all variables are there.
 
     Args:
         old: The layer. It isn't changed.
-        new: One of the same class and config, just made; `carry_state` does the rest when its
-            variables are there.
+        new: One of the same class and config, just made.
+
+    Raises:
+        ModelError: when a layer can't load what it saves; it is named.
     """
     for source, target in zip(old._flatten_layers(), new._flatten_layers(), strict=False):
-        if type(source) is type(target):
-            _copy_attributes(source, target)
-    if any(hasattr(each, "save_assets") for each in old._flatten_layers()):
-        # Of a vocabulary: a table can't be changed any more, and may be as wide as the answer.
-        if old.built and not new.built:
-            new.build_from_config(old.get_build_config())
-        carry_state(old, new)
+        if type(source) is not type(target):
+            continue
+        target._supports_masking = source._supports_masking  # may have been set from outside
+        _copy_attributes(source, target)
+        if hasattr(source, "save_assets"):
+            shapes = source.get_build_config()
+            if shapes and not target.built and type(target).build is not keras.Layer.build:
+                target.build_from_config(shapes)
+            _load_what_it_saves(source, target)
+            _load_assets(source, target)
 
 
 def unlisted_variables(layer: keras.Layer) -> list[Any]:

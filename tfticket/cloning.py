@@ -18,7 +18,7 @@ from tfticket.answers import require_same
 from tfticket.carrying import carry_before_calls, carry_state
 from tfticket.errors import ModelError
 from tfticket.remaking import remade
-from tfticket.state import innermost_optimizer
+from tfticket.state import MaskOwner, innermost_optimizer
 
 HALF = ("float16", "bfloat16")
 """Types that a model may compute in and that lose digits."""
@@ -145,11 +145,11 @@ class _Cloning:
         copy = self._graph(model, inputs)
         for old, new in self._copies:
             carry_state(old, new)
-        unchanged = {id(old): new for old, new in self._copies}
+        just_copied = {id(new) for _, new in self._copies}
         for old, new in self._layers:
-            if fill is not None and new is not None and unchanged.get(id(old)) is not new:
+            if fill is not None and new is not None and id(new) not in just_copied:
                 fill(old, new)
-        standing = {id(old): new for old, new in self._layers if id(old) in unchanged}
+        standing = {id(old): new for old, new in self._layers if id(_inner(new)) in just_copied}
         difference = 0.0 if same is None else require_same(model, copy, standing, whole=same)
         return Clone(copy, self._layers, difference)
 
@@ -209,6 +209,10 @@ class _Cloning:
         return keras.tree.map_structure(
             lambda layer: remade(layer, name=self._rename(layer)).output, layers
         )
+
+
+def _inner(layer: Any) -> Any:
+    return layer.layer if isinstance(layer, MaskOwner) else layer
 
 
 def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:

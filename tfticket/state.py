@@ -207,6 +207,19 @@ def variable_owners(root: keras.Layer) -> dict[str, tuple[keras.Layer, keras.Var
     return owners
 
 
+def derive_anew(model: keras.Layer) -> None:
+    """Lets layers derive again what they derive from their variables, after these were written.
+
+    An adapted `Normalization` computes with constants that it takes from its variables when it
+    loads them: without this, weights written by key would count in the saved file only.
+    """
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state") and layer.built:
+            store: dict[str, Any] = {}
+            layer.save_own_variables(store)
+            layer.load_own_variables(store)
+
+
 def _walk(
     layer: keras.Layer, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], keras.Layer]]:

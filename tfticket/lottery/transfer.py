@@ -11,7 +11,7 @@ from tfticket.errors import TicketError
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.convert import masked_layers, set_mask, sparsify, strip
 from tfticket.sparsity.mask import Mask
-from tfticket.state import left_dense, named_variables, prunable_variables
+from tfticket.state import derive_anew, left_dense, named_variables, prunable_variables
 
 Shape = tuple[int, ...]
 
@@ -66,6 +66,7 @@ def transfer(ticket: Ticket, model: keras.Model) -> Transfer:
     for key, variable in named_variables(copy).items():
         if key in fitted:
             variable.assign(ticket.weights[key])
+    derive_anew(copy)
     set_mask(copy, mask)
     return Transfer(copy, fitted, misfits)
 
