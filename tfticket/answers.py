@@ -29,6 +29,7 @@ _TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}
 _TOLERANCE = 1e-5
 """The largest difference of an answer that is rounding, over the largest answer."""
 
+_ROUNDINGS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 _ROUNDING = 2.0**-22
 """What weights are changed by, relative, to see how much a model makes of rounding."""
 
@@ -153,8 +154,9 @@ def _check_answers(model: keras.Model, copy: keras.Model, x: Any, answers: Any) 
 def _slightly_changed(model: keras.Model, x: Any) -> Any:
     """What the model answers with weights that are off by rounding."""
     rng = np.random.default_rng(0)
+    rounding = _of_types(model, _ROUNDINGS, _ROUNDING)
     changed = [
-        (v, v.numpy() * (1 + _ROUNDING * rng.choice((-1.0, 1.0), v.shape)).astype(v.dtype))
+        (v, v.numpy() * (1 + rounding * rng.choice((-1.0, 1.0), v.shape)).astype(v.dtype))
         for v in model.variables
         if v.dtype in ("float32", "float64")
     ]
@@ -228,8 +230,13 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _tolerance(operation: Any) -> float:
+    return _of_types(operation, _TOLERANCES, _TOLERANCE)
+
+
+def _of_types(operation: Any, values: Mapping[str, float], usual: float) -> float:
+    """The largest value for the types that layers compute in."""
     types = {layer.compute_dtype for layer in _inside(operation)}
-    return max((_TOLERANCES.get(kind, _TOLERANCE) for kind in types), default=_TOLERANCE)
+    return max((values.get(kind, usual) for kind in types), default=usual)
 
 
 @contextlib.contextmanager
