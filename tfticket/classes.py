@@ -9,8 +9,8 @@ import keras
 _KNOWN = ("keras", "tfticket")
 """The packages whose layers do what their names say."""
 
-_COMPUTES_NOTHING = {"__init__", "get_config", "from_config"}
-"""What a child may override and still compute what its parent does."""
+_COMPUTES_NOTHING = {"get_config", "from_config"}
+"""What a child may override, beside the constructor, and still compute as its parent does."""
 
 
 def is_own(layer: keras.Layer) -> bool:
