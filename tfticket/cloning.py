@@ -1,82 +1,101 @@
-"""Copies of whole models, with other layers where they are wanted."""
+"""Copies of whole models, with other layers where they are wanted; all copies are made here.
+
+A copy that is the model needs all that a layer has: its config, what it keeps (`carrying`), and its
+place in the graph. None of that is trusted: answers are compared before a copy is handed over.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import keras
 from keras.src.models.functional import Functional
+from keras.src.trainers.trainer import Trainer
 
+from tfticket.answers import require_same
+from tfticket.carrying import carry_before_calls, carry_state
 from tfticket.errors import ModelError
-from tfticket.state import variable_owners
+from tfticket.remaking import remade
+from tfticket.state import MaskOwner, innermost_optimizer
 
 HALF = ("float16", "bfloat16")
 """Types that a model may compute in and that lose digits."""
 
-Convert = Callable[[keras.Layer], keras.Layer | None]
+_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function")
+
+
+class Copy(Protocol):
+    """Makes a copy of a layer."""
+
+    def __call__(self, layer: keras.Layer) -> keras.Layer:
+        """The copy, which will have all that the layer keeps when the graph stands."""
+        ...
+
+
+Convert = Callable[[keras.Layer, Copy], keras.Layer | None]
 """Makes the layer that stands in the copy for one of the model; None leaves it out."""
+
+Fill = Callable[[keras.Layer, Any], None]
+"""Gives a built layer that stands for another its weights."""
 
 
 class Clone(NamedTuple):
     """A copy of a model.
 
     Attributes:
-        model: Of the same architecture, names and compilation, with a fresh optimizer; its weights
-            aren't the model's yet.
-        layers: Each layer that was converted, and what stands for it; a shared layer once. Models
-            inside the model aren't listed, their layers are.
+        model: Of the same architecture, names and compilation, with a fresh optimizer.
+        layers: Each layer of the model, and what stands for it; a shared layer once. Models inside
+            the model aren't listed, their layers are.
+        difference: The largest difference of an answer, over the largest answer; see
+            `require_same`. 0 where answers weren't compared.
     """
 
     model: keras.Model
     layers: list[tuple[keras.Layer, keras.Layer | None]]
+    difference: float
 
 
-def clone(model: keras.Model, convert: Convert, *, instead: str) -> Clone:
+def copied(layer: keras.Layer, copy: Copy) -> keras.Layer:
+    """Copies a layer: the `Convert` that changes nothing."""
+    return copy(layer)
+
+
+def clone(
+    model: keras.Model,
+    convert: Convert = copied,
+    *,
+    instead: str,
+    fill: Fill | None = None,
+    same: bool | None = True,
+    rename: Callable[[Any], str] | None = None,
+    inputs: Any = None,
+) -> Clone:
     """Copies a model layer by layer; see `Clone`.
 
     Layers of nested models are converted too, and layers in several places once. A layer that is
-    left out passes its first input on.
+    left out passes its first input on. What is copied answers as the original, which is looked at
+    before the copy is given back.
 
     Args:
         model: A built Sequential or Functional model; it isn't changed.
         convert: What to make of each layer.
         instead: A sentence for whoever has a subclassed model: what to do.
+        fill: Called on each layer that wasn't just copied, or has another around its copy, and what
+            stands for it; not for those that are left out.
+        same: Whether the copy answers as the model does. If False, only layers that were just
+            copied are compared; if None, nothing is, for copies that are filled later.
+        rename: Names of the operations in the copy; those of the model when None.
+        inputs: Symbolic inputs for the copy, in the model's structure; new ones when None.
 
     Raises:
-        ModelError: for a subclassed model, which has no graph to copy.
+        ModelError: for a subclassed model, which has no graph to copy; for a model or a layer that
+            can't be copied, by name.
+        InvariantError: when the copy answers differently for another reason.
     """
     require_graph(model, instead=instead)
-    layers: list[tuple[keras.Layer, keras.Layer | None]] = []
-    made: dict[int, Any] = {}
-
-    def convert_once(operation: Any) -> Any:
-        if id(operation) not in made:
-            made[id(operation)] = _converted(operation)
-        return made[id(operation)]
-
-    def _converted(operation: Any) -> Any:
-        if isinstance(operation, (keras.Sequential, Functional)):
-            return _clone_graph(operation, convert_once)
-        if not isinstance(operation, keras.Layer):
-            return copy_layer(operation)  # `keras.ops.add` and its like hold nothing to convert
-        new = convert(operation)
-        layers.append((operation, new))
-        return _PassOn() if new is None else new
-
-    return Clone(_clone_graph(model, convert_once), layers)
-
-
-def copy_layer(layer: Any) -> Any:
-    """A layer (or another operation of a graph) of the same configuration, with new weights."""
-    return layer.__class__.from_config(layer.get_config())
-
-
-def copy_state(layer: keras.Layer, new: keras.Layer) -> None:
-    """Gives a built layer the weights, statistics and seeds of one that has the same variables."""
-    theirs = variable_owners(layer)
-    for key, (_, variable) in variable_owners(new).items():
-        variable.assign(theirs[key][1].value)
+    return _Cloning(convert, rename).made(model, inputs, fill, same)
 
 
 def in_full_precision(model: keras.Model) -> keras.Model:
@@ -107,12 +126,93 @@ class _PassOn:
         return inputs
 
 
-def _clone_graph(model: keras.Model, convert: Callable[[Any], Any]) -> keras.Model:
-    if isinstance(model, keras.Sequential):
-        return _clone_sequential(model, convert)
-    return keras.models.clone_model(
-        model, _named_inputs(model), clone_function=convert, call_function=_call
-    )
+class _Cloning:
+    """One copy in the making.
+
+    Args:
+        convert: See `clone`.
+        rename: See `clone`.
+    """
+
+    def __init__(self, convert: Convert, rename: Callable[[Any], str] | None) -> None:
+        self._convert = convert
+        self._rename = rename or (lambda operation: operation.name)
+        self._made: dict[int, Any] = {}
+        self._layers: list[tuple[keras.Layer, keras.Layer | None]] = []
+        self._copies: list[tuple[keras.Layer, keras.Layer]] = []
+
+    def made(self, model: keras.Model, inputs: Any, fill: Fill | None, same: bool | None) -> Clone:
+        copy = self._graph(model, inputs)
+        for old, new in self._copies:
+            carry_state(old, new)
+        just_copied = {id(new) for _, new in self._copies}
+        for old, new in self._layers:
+            if fill is not None and new is not None and id(new) not in just_copied:
+                fill(old, new)
+        standing = {id(old): new for old, new in self._layers if id(_inner(new)) in just_copied}
+        difference = 0.0 if same is None else require_same(model, copy, standing, whole=same)
+        return Clone(copy, self._layers, difference)
+
+    def _operation(self, operation: Any) -> Any:
+        """What stands for an operation of a graph; the same in all its places."""
+        if id(operation) not in self._made:
+            self._made[id(operation)] = self._converted(operation)
+        return self._made[id(operation)]
+
+    def _converted(self, operation: Any) -> Any:
+        if isinstance(operation, (keras.Sequential, Functional)):
+            return self._graph(operation)
+        if not isinstance(operation, keras.Layer):  # `keras.ops.add` and its like keep nothing
+            return remade(operation, name=self._rename(operation))
+        new = self._convert(operation, self._copy)
+        self._layers.append((operation, new))
+        return _PassOn() if new is None else new
+
+    def _copy(self, layer: keras.Layer) -> keras.Layer:
+        new = remade(layer, name=self._rename(layer))
+        carry_before_calls(layer, new)
+        self._copies.append((layer, new))
+        return new
+
+    def _graph(self, model: keras.Model, inputs: Any = None) -> keras.Model:
+        if isinstance(model, keras.Sequential):
+            copy = self._sequential(model, inputs)
+        else:
+            copy = keras.models.clone_model(
+                model,
+                self._inputs(model) if inputs is None else inputs,
+                clone_function=self._operation,
+                call_function=_call,
+            )
+        _require_same_call(model, copy)
+        copy.name = self._rename(model)
+        copy._trainable = model._trainable
+        _compile_like(model, copy)
+        return copy
+
+    def _sequential(self, model: keras.Sequential, inputs: Any) -> keras.Sequential:
+        layers = [self._operation(layer) for layer in model.layers]
+        layers = [layer for layer in layers if not isinstance(layer, _PassOn)]
+        first = model._layers[0]  # `layers` doesn't tell it when it is an input
+        if inputs is not None:
+            layers.insert(0, inputs)
+        elif isinstance(first, keras.layers.InputLayer):
+            layers.insert(0, remade(first, name=self._rename(first)))
+        own = type(model).__init__ is keras.Sequential.__init__
+        return (type(model) if own else keras.Sequential)(layers, name=model.name)
+
+    def _inputs(self, model: keras.Model) -> Any:
+        """New inputs like the model's. Keras' own would lose names, and whether they are sparse."""
+        layers = keras.tree.map_structure(
+            lambda tensor: tensor._keras_history.operation, model._inputs_struct
+        )
+        return keras.tree.map_structure(
+            lambda layer: remade(layer, name=self._rename(layer)).output, layers
+        )
+
+
+def _inner(layer: Any) -> Any:
+    return layer.layer if isinstance(layer, MaskOwner) else layer
 
 
 def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
@@ -133,23 +233,53 @@ def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
     return operation(*args, **kwargs)
 
 
-def _clone_sequential(model: keras.Sequential, convert: Callable[[Any], Any]) -> keras.Sequential:
-    layers = [convert(layer) for layer in model.layers]
-    first = model._layers[0]  # `layers` doesn't tell it when it is an input
-    if isinstance(first, keras.layers.InputLayer):
-        layers.insert(0, copy_layer(first))
-    kept = [layer for layer in layers if not isinstance(layer, _PassOn)]
-    copy = keras.Sequential(kept, name=model.name, trainable=model.trainable)
-    if model.compiled:
-        copy.compile_from_config(model.get_compile_config())
-    return copy
+def warn_of_plain_class(model: keras.Model, copy: keras.Model) -> None:
+    """Warns when a copy that is to be trained lost the training that the model's class defines."""
+    lost = [name for name in _TRAINING if _differs(model, copy, name)]
+    if lost:
+        warnings.warn(
+            f"The copy of {model.name!r} is trained by Keras' own {', '.join(lost)}: it is a plain "
+            f"{type(copy).__name__}, since the constructor of {type(model).__name__} doesn't take "
+            "what a copy is made from. Let it take (inputs, outputs, **kwargs), or the layers.",
+            stacklevel=3,
+        )
 
 
-def _named_inputs(model: keras.Model) -> Any:
-    """New inputs like the model's. Keras' own would lose the automatic names of input layers."""
-    return keras.tree.map_structure(
-        lambda x: keras.Input(
-            batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name
-        ),
-        model._inputs_struct,
-    )
+def _require_same_call(model: keras.Model, copy: keras.Model) -> None:
+    """Refuses a model that does more than run its graph, where its copy has lost the class."""
+    lost = [name for name in ("__call__", "call", "predict_step") if _differs(model, copy, name)]
+    if lost:
+        raise ModelError(
+            f"The model {model.name!r} of the class {type(model).__name__} can't be copied: the "
+            f"class overrides {', '.join(f'`{name}`' for name in lost)}, and its constructor "
+            "doesn't take what a copy is made from. Let it take (inputs, outputs, **kwargs), or "
+            "the layers where it is a Sequential, or put what it computes into a layer."
+        )
+
+
+def _differs(model: keras.Model, copy: keras.Model, name: str) -> bool:
+    return getattr(type(model), name) is not getattr(type(copy), name)
+
+
+def _compile_like(model: keras.Model, copy: keras.Model) -> None:
+    """Compiles a copy as the model is, with optimizer and metrics of its own."""
+    if not model.compiled:
+        return
+    if type(copy).compile is not Trainer.compile:
+        copy.compileremade(model.get_compile_config())
+        return
+    settings = dict(model._compile_config.config)
+    given = settings["optimizer"]
+    if model.optimizer is not None:
+        by_name = not isinstance(given, keras.optimizers.Optimizer)
+        settings["optimizer"] = remade(innermost_optimizer(model) if by_name else given)
+        scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        settings["auto_scale_loss"] = scaled
+    for name in ("metrics", "weighted_metrics"):
+        settings[name] = keras.tree.map_structure(
+            lambda each: remade(each) if isinstance(each, keras.metrics.Metric) else each,
+            settings[name],
+        )
+    copy.compile(**settings)
+    if copy.built and copy.optimizer is not None:
+        copy.optimizer.build(copy.trainable_variables)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,9 +20,13 @@ import keras
 import numpy as np
 from keras.src.utils.naming import to_snake_case
 
+from tfticket.classes import is_own
 from tfticket.errors import ModelError, TicketError
 from tfticket.files import load_arrays, numbers, whole_number, write_arrays
 from tfticket.held import held_variables
+
+Also = str | Iterable[str] | Callable[[str, keras.Variable], Any]
+"""Which weights are pruned beside kernels: glob patterns of keys, or a rule of key and variable."""
 
 
 class MaskOwner(keras.layers.Wrapper):
@@ -30,6 +34,11 @@ class MaskOwner(keras.layers.Wrapper):
 
     It is defined this low so that keys can be made without knowing what a mask does.
     """
+
+    @property
+    def kernels(self) -> dict[str, keras.Variable]:
+        """The weights that have a mask, by key inside the layer."""
+        raise NotImplementedError
 
 
 class StandIn(keras.layers.Layer):
@@ -67,24 +76,30 @@ def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     return named
 
 
-def prunable_variables(model: keras.Model, skip: Iterable[str] = ()) -> dict[str, keras.Variable]:
+def prunable_variables(
+    model: keras.Model, skip: Iterable[str] = (), also: Also = ()
+) -> dict[str, keras.Variable]:
     """The variables that can be pruned, by key: floating-point kernels of rank 2 or more.
 
-    Never biases, embeddings, or the parameters of normalization layers. The kernels of depthwise,
-    separable, transposed, recurrent, einsum and attention layers are among them.
+    Never biases, embeddings, or the parameters of normalization layers, unless they are asked for
+    or have a mask. The kernels of depthwise, separable, transposed, recurrent, einsum and attention
+    layers are among them.
 
     Args:
         model: A built model.
         skip: Glob patterns of keys to leave dense (`output/*`).
+        also: What else: glob patterns of keys (`own/weights`), or a rule of key and variable.
 
     Raises:
         ModelError: when a pattern fits no kernel, or nothing is left to prune.
     """
     named_variables(model)  # says so when there are none yet
-    kernels = kernels_of(model)
+    more = asked_for(model, also)
+    fit = kernels_of(model)
+    kernels = {key: v for key, v in _matrices(model).items() if key in fit or key in more}
     for pattern in skip:
         fitting = fnmatch.filter(kernels, pattern)
-        if not fitting:
+        if not fitting and not fnmatch.filter(left_dense(model), pattern):
             raise ModelError(
                 f"Each pattern of `skip` must fit a kernel of the model. Received: {pattern!r}, "
                 f"which fits none that is left of {sorted(kernels)}."
@@ -92,22 +107,78 @@ def prunable_variables(model: keras.Model, skip: Iterable[str] = ()) -> dict[str
         for key in fitting:
             del kernels[key]
     if not kernels:
+        others = f" There are {sorted(left_dense(model))} to be asked for by `also`."
         raise ModelError(
             f"A model must have a kernel that can be pruned. Received: {model.name!r}, "
             f"{'where none is left' if model.built else 'which is not built yet; call it first'}."
+            + (others if left_dense(model) else "")
         )
     return kernels
 
 
 def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
-    """The prunable variables inside one layer, by key relative to it; none for most layers."""
+    """The prunable variables inside one layer, by key relative to it; none for most layers.
+
+    What has a mask is among them, whatever it is called.
+    """
+    owners = [each for each in layer._flatten_layers() if isinstance(each, MaskOwner)]
+    masked = {id(variable) for owner in owners for variable in owner.kernels.values()}
     return {
         key: variable
-        for key, (_, variable) in variable_owners(layer).items()
-        if variable.name.endswith("kernel")
-        and len(variable.shape) >= 2
-        and keras.backend.is_float_dtype(variable.dtype)
+        for key, variable in _matrices(layer).items()
+        if variable.name.endswith("kernel") or id(variable) in masked
     }
+
+
+def left_dense(model: keras.Layer) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The weights of layers of the user's own that look prunable but aren't called `kernel`.
+
+    Nothing prunes them unless it is asked to; see `also` of `prunable_variables`.
+
+    Returns:
+        Key to the name of the layer's class and the shape.
+    """
+    fit = kernels_of(model)
+    return {
+        key: (type(layer).__name__, tuple(variable.shape))
+        for key, (layer, variable) in variable_owners(model).items()
+        if key not in fit and is_own(layer) and _is_matrix(variable) and _learns(layer, variable)
+    }
+
+
+def _matrices(layer: keras.Layer) -> dict[str, keras.Variable]:
+    owners = variable_owners(layer)
+    return {key: variable for key, (_, variable) in owners.items() if _is_matrix(variable)}
+
+
+def _is_matrix(variable: keras.Variable) -> bool:
+    return len(variable.shape) >= 2 and keras.backend.is_float_dtype(variable.dtype)
+
+
+def _learns(layer: keras.Layer, variable: keras.Variable) -> bool:
+    return any(variable is each for each in layer._trainable_variables)  # frozen or not
+
+
+def asked_for(model: keras.Model, also: Also) -> set[str]:
+    """The keys of the weights that a rule or patterns ask for.
+
+    Raises:
+        ModelError: when a pattern fits none.
+    """
+    matrices = _matrices(model)
+    if callable(also):
+        return {key for key, variable in matrices.items() if also(key, variable)}
+    asked = set()
+    for pattern in [also] if isinstance(also, str) else also:
+        fitting = fnmatch.filter(matrices, pattern)
+        if not fitting:
+            raise ModelError(
+                f"No weight that can be pruned fits {pattern!r}. Each pattern of `also` must fit a "
+                "floating-point weight of rank 2 or more. Write one that fits some of "
+                f"{sorted(set(matrices) - set(kernels_of(model)))}."
+            )
+        asked.update(fitting)
+    return asked
 
 
 def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
@@ -133,8 +204,21 @@ def variable_owners(root: keras.Layer) -> dict[str, tuple[keras.Layer, keras.Var
             if id(variable) not in seen:
                 seen.add(id(variable))
                 key = "/".join((*path, _without_number("variable", variable.name)))
-                owners[_unused(key, owners)] = (layer, variable)
+                owners[unused(key, owners)] = (layer, variable)
     return owners
+
+
+def derive_anew(model: keras.Layer) -> None:
+    """Lets layers derive again what they derive from their variables, after these were written.
+
+    An adapted `Normalization` computes with constants that it takes from its variables when it
+    loads them: without this, weights written by key would count in the saved file only.
+    """
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state") and layer.built:
+            store: dict[str, Any] = {}
+            layer.save_own_variables(store)
+            layer.load_own_variables(store)
 
 
 def _walk(
@@ -146,7 +230,7 @@ def _walk(
     for child in layer._flatten_layers(include_self=False, recursive=False):
         if isinstance(child, keras.metrics.Metric):
             continue
-        name = _unused(stable_name(child), taken)
+        name = unused(stable_name(child), taken)
         taken.add(name)
         yield from _walk(child, path if isinstance(layer, MaskOwner) else (*path, name))
 
@@ -171,7 +255,7 @@ def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
         yield generator.state
 
 
-def _unused(name: str, taken: Container[str]) -> str:
+def unused(name: str, taken: Container[str]) -> str:
     """`name`, or `name_1`, `name_2`, ... where it is taken."""
     candidate, number = name, 0
     while candidate in taken:

@@ -1,13 +1,16 @@
 import json
 
+import copied_models
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import mlp, random_mask, values
 
 from tfticket.cli import main
 from tfticket.lottery import Ticket
-from tfticket.sparsity import Mask, get_mask
+from tfticket.lottery.transfer import transfer
+from tfticket.sparsity import Mask, get_mask, sparsify
 from tfticket.state import Snapshot
 
 
@@ -50,6 +53,29 @@ def test_apply_writes_a_model_that_keeps_the_mask(ticket, tmp_path, capsys):
     assert get_mask(sparse) == ticket.mask
     for key, array in values(sparse).items():
         np.testing.assert_array_equal(array, ticket.weights[key])
+
+
+def test_apply_to_a_model_with_preprocessing_writes_what_it_has_made(tmp_path, seeded):
+    def build(spread):
+        inputs = keras.Input((), dtype="string"), keras.Input((4,))
+        words = copied_models.text(max_tokens=20, output_sequence_length=3)
+        scale = copied_models.adapted(keras.layers.Normalization(), spread * copied_models.NUMBERS)
+        rows = keras.layers.Embedding(20, 4)(words(inputs[0]))
+        both = keras.layers.Concatenate()([keras.layers.Flatten()(rows), scale(inputs[1])])
+        return keras.Model(inputs, keras.layers.Dense(3, name="output")(both))
+
+    found, other = build(1.0), build(2.0)
+    mask = random_mask(found)
+    weights = Snapshot.capture(found, step=0).variables
+    Ticket(mask, weights, 1, 0, {}).save(tmp_path / "level_01.npz")
+    other.save(tmp_path / "other.keras")
+    paths = [str(tmp_path / name) for name in ("level_01.npz", "other.keras", "sparse.keras")]
+    assert main(["ticket", "apply", *paths[:2], "-o", paths[2]]) == 0
+    given = [tf.constant(["good film", "unheard"]), tf.constant(copied_models.NUMBERS[:2])]
+    expected = sparsify(found, mask)(given)
+    np.testing.assert_allclose(keras.saving.load_model(paths[2])(given), expected, rtol=1e-5)
+    result = transfer(Ticket.load(paths[0]), keras.saving.load_model(paths[1])).model
+    np.testing.assert_allclose(result(given), expected, rtol=1e-5)
 
 
 def test_apply_tells_what_does_not_fit(ticket, tmp_path, capsys):

@@ -9,6 +9,7 @@ from helpers import compiled
 from tfticket.errors import ModelError, RunError
 from tfticket.export import save_keras
 from tfticket.models import build
+from tfticket.norms.layers import GroupNorm
 from tfticket.sparsity import get_mask
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -58,3 +59,13 @@ def test_a_name_of_another_kind_and_a_place_without_room(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(RunError, match="could not be written"):
         save_keras(convnet(), tmp_path / "file" / "a.keras")
+
+
+def test_a_group_norm_that_heeds_masks_becomes_one_that_does_not(tmp_path):
+    inputs = keras.Input((5,), dtype="int32")
+    x = keras.layers.Embedding(9, 4, mask_zero=True)(inputs)
+    model = keras.Model(inputs, keras.layers.LSTM(3)(GroupNorm(groups=2)(x)))
+    loaded = keras.saving.load_model(save_keras(model, tmp_path / "a.keras"))
+    whole, padded = np.array([[1, 2, 3, 4, 5]]), np.array([[1, 2, 0, 0, 0]])
+    np.testing.assert_allclose(loaded(whole), model(whole), atol=1e-5)
+    assert not np.allclose(loaded(padded), model(padded), atol=1e-5)  # as `plain_layer` says

@@ -37,6 +37,29 @@ def test_automatic_names_are_counted_anew():
     assert set(first) == {"model", "input", "dense", "dense_1", "mine"}
 
 
+def test_names_of_layers_and_operations_never_meet():
+    inputs = keras.Input((4,))
+    inside = keras.Input((4,))
+    block = keras.Model(inside, layers.Add()([inside + 1.0, layers.Dense(4)(inside)]), name="add")
+    x = inputs + layers.Dense(4, name="dense_1")(inputs)
+    x = layers.Add(name="add_1")([block(x), layers.Dense(4)(x)])
+    x = keras.ops.add(x, layers.Dense(4)(x)) + inputs
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    static = static_copy(model)
+    names = [operation.name for operation in static.operations]
+    assert len(set(names)) == len(names) == len(model.operations)
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    np.testing.assert_allclose(one_by_one(static, x), predictions(model, x), atol=1e-5)
+
+
+def test_what_layers_keep_is_in_the_copy():
+    scale = layers.Normalization()
+    scale.adapt(np.random.default_rng(0).normal(50, 10, (100, 4)))
+    model = keras.Sequential([keras.Input((4,)), scale, layers.Dense(3)])
+    x = np.full((2, 4), 60, "float32")
+    np.testing.assert_allclose(one_by_one(static_copy(model), x), predictions(model, x), atol=1e-5)
+
+
 def test_nested_models_are_copied_with_their_state():
     inner = noisy_convnet()
     outer = keras.Sequential([keras.Input((6, 6, 2)), layers.Rescaling(0.5), inner])

@@ -52,6 +52,20 @@ def test_the_ensemble_of_any_kind_is_their_mean(units, last, outputs):
     np.testing.assert_allclose(together, sum(single) / 2, rtol=1e-5)
 
 
+def test_networks_with_functions_in_their_graphs_can_be_joined():
+    def residual():
+        inputs = keras.Input((6,))
+        x = inputs + keras.layers.Dense(6)(inputs)
+        x = keras.layers.Add()([x, keras.layers.Dense(6)(x)])
+        return keras.Model(inputs, keras.layers.Dense(3)(keras.ops.add(x, inputs)))
+
+    x, _ = samples()
+    networks = [residual(), residual()]
+    together = pair(*networks).ensemble().predict(x, verbose=0)
+    apart = [softmax(network.predict(x, verbose=0)) for network in networks]
+    np.testing.assert_allclose(together, sum(apart) / 2, rtol=1e-4, atol=1e-6)
+
+
 def test_subclassed_networks_cannot_be_joined():
     with pytest.raises(ModelError, match="distill"):
         pair(Subclassed(), Subclassed(), outputs="logits").ensemble()

@@ -169,6 +169,33 @@ def test_training_false_does_not_freeze():
     assert "training-argument" not in codes(model)
 
 
+@pytest.mark.parametrize("kind", ["functional", "sequential", "deep"])
+def test_training_false_around_a_model_freezes_nothing_inside(kind):
+    norm = layers.BatchNormalization(momentum=0.5, name="norm")
+    if kind == "sequential":
+        base = keras.Sequential([keras.Input((4,)), norm], name="base")
+    else:
+        inner = keras.Input((4,))
+        base = keras.Model(inner, norm(inner), name="base")
+    if kind == "deep":
+        middle = keras.Input((4,))
+        base = keras.Model(middle, base(middle), name="middle")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(4)(base(inputs, training=False)))
+    (key,) = codes(model)["training-argument"].layers
+    assert key.endswith("base/norm")
+    x, _ = helpers.batch((4,))
+    model.compile("sgd", "mse")
+    model.fit(x + 3, x, verbose=0)
+    assert norm.moving_mean.numpy().min() > 0.1  # as the finding says
+    base.trainable = False
+    assert "training-argument" not in codes(model)
+    model.compile("sgd", "mse")
+    before = norm.moving_mean.numpy()
+    model.fit(x + 3, x, verbose=0)
+    np.testing.assert_array_equal(norm.moving_mean, before)
+
+
 def test_statistics_behind_frozen_weights():
     conv = layers.Conv2D(4, 3, use_bias=False, trainable=False)
     assert codes(sequence(IMAGE, conv, good_norm()))["statistics-move"].layers == ("norm",)

@@ -56,6 +56,15 @@ def test_arguments_of_calls():
     assert graph.call_arguments(norm, "training") == [False, None]
 
 
+def test_arguments_of_calls_of_the_models_around():
+    inner, inputs = keras.Input((4,)), keras.Input((4,))
+    norm = layers.BatchNormalization()
+    base = keras.Model(inner, norm(inner))
+    graph = Graph(keras.Model(inputs, base(base(inputs), training=False)))
+    assert graph.call_arguments(norm, "training") == [None]
+    assert graph.arguments_around(norm, "training") == [None, None, False]
+
+
 def test_a_mask_s_wrapper_is_looked_through():
     dense = layers.Dense(2)
     assert unmasked(Masked(dense)) is dense

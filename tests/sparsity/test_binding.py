@@ -37,6 +37,25 @@ def test_a_plain_model_is_lent_the_mask_for_one_fit():
     assert helpers.leaked(model, mask) == 0
 
 
+def test_weights_of_any_name_can_be_masked_for_one_fit():
+    x, y = np.arange(40).reshape(8, 5) % 7, np.zeros(8, int)
+    model = helpers.compiled(
+        keras.Sequential(
+            [
+                keras.Input((5,), dtype="int32"),
+                keras.layers.Embedding(7, 4, name="table"),
+                keras.layers.Flatten(),
+                keras.layers.Dense(3, name="output"),
+            ]
+        )
+    )
+    kept = np.arange(28).reshape(7, 4) % 2 == 0
+    model.get_layer("table").embeddings.assign(np.ones((7, 4)))
+    model.fit(x, y, verbose=0, callbacks=[KeepMask(Mask({"table/embeddings": kept}))])
+    np.testing.assert_array_equal(model.get_layer("table").embeddings.numpy() != 0, kept)
+    assert_nothing_left(model)
+
+
 def clipped_regression(mask, x, y, *, steps, rate, norm):
     """SGD with clipping by global norm, by hand, on a network of the surviving weights alone."""
     w = np.zeros(mask.shape)

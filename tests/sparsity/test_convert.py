@@ -7,7 +7,7 @@ from tfticket.errors import MaskError, ModelError
 from tfticket.sparsity.convert import get_mask, masked_layers, set_mask, sparsify, strip
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.wrapper import Masked
-from tfticket.state import named_variables
+from tfticket.state import left_dense, named_variables
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -212,6 +212,80 @@ def test_skipped_kernels_have_no_mask():
         sparsify(model, skip=["head/*"])
     with pytest.raises(ModelError, match="where none is left"):
         sparsify(model, skip=["*"])
+
+
+@keras.saving.register_keras_serializable("tests")
+class Own(layers.Layer):
+    """A layer of the user's own, whose weights have names of their own."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, shape):
+        self.weights_in = self.add_weight(shape=(shape[-1], self.units), name="w")
+        self.scale = self.add_weight(shape=(self.units,), name="scale")
+
+    def call(self, x):
+        return keras.ops.relu(x @ self.weights_in) * self.scale
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+def with_own():
+    return keras.Sequential(
+        [keras.Input((6,)), Own(5, name="own"), layers.Dense(3, name="output")], name="with_own"
+    )
+
+
+def test_weights_of_other_names_are_named_as_left_dense():
+    model = with_own()
+    assert left_dense(model) == {"own/w": ("Own", (6, 5))}
+    with pytest.warns(UserWarning, match=r"Left dense: `own/w` \(6, 5\) of Own.*also=\['own/w'\]"):
+        assert list(get_mask(sparsify(model))) == ["output/kernel"]
+    assert list(get_mask(sparsify(model, skip=["own/*"]))) == ["output/kernel"]  # no warning
+    known = keras.Sequential([keras.Input((5,)), layers.Embedding(9, 4), layers.Flatten()])
+    known.add(layers.Dense(2))
+    assert left_dense(known) == {}
+
+
+@pytest.mark.parametrize(
+    "also",
+    ["own/*", ["own/w"], lambda key, variable: variable.name == "w"],
+    ids=["pattern", "list", "rule"],
+)
+def test_weights_of_other_names_can_be_asked_for(also, tmp_path):
+    model = helpers.compiled(with_own())
+    mask = get_mask(sparsify(model, also=also))
+    assert list(mask) == ["own/w", "output/kernel"]
+    arrays = {key: np.ones(shape, bool) for key, shape in mask.shapes.items()}
+    arrays["own/w"][::2] = False
+    mask = Mask(arrays)
+    sparse = sparsify(model, mask)  # which asks for them by itself
+    assert get_mask(sparse) == mask
+    sparse.fit(*helpers.batch(), verbose=0)
+    sparse.save(tmp_path / "sparse.keras")
+    for each in (sparse, keras.models.load_model(tmp_path / "sparse.keras")):
+        assert get_mask(each) == mask
+        assert not each.get_layer("own").weights_in.numpy()[::2].any()
+    plain = strip(sparse)
+    assert not plain.get_layer("own").weights_in.numpy()[::2].any()
+
+
+def test_what_is_asked_for_must_be_there_and_prunable():
+    with pytest.raises(ModelError, match=r"fits 'own/scale'.*rank 2 or more.*\['own/w'\]"):
+        sparsify(with_own(), also=["own/scale"])
+    alone = keras.Sequential([keras.Input((6,)), Own(5, name="own")])
+    with pytest.raises(ModelError, match=r"none is left.*\['own/w'\] to be asked for by `also`"):
+        sparsify(alone)
+    assert list(get_mask(sparsify(alone, also="own/w"))) == ["own/w"]
+
+
+def test_masks_that_are_there_are_kept():
+    model = helpers.mlp()
+    mask = helpers.random_mask(model)
+    assert get_mask(sparsify(sparsify(model, mask))) == mask
 
 
 def test_the_model_keeps_its_names_and_its_compilation():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfticket.errors import MaskError, ModelError
+from tfticket.sparsity.convert import sparsify
 from tfticket.sparsity.wrapper import Masked
 
 pytestmark = pytest.mark.usefixtures("seeded")
@@ -140,3 +141,94 @@ def test_an_unbuilt_model_gets_its_masks_when_it_is_built():
     np.testing.assert_array_equal(
         model.layers[0].layer.kernel.numpy() != 0, model.layers[0].masks["kernel"].numpy()
     )
+
+
+def test_attributes_of_the_layer_are_read_and_set_through_the_wrapper():
+    masked = built(layers.Dense(4, activation="relu", name="fc"))
+    assert (masked.units, masked.use_bias) == (4, True)
+    assert masked.kernel is masked.layer.kernel
+    masked.activation = keras.activations.linear
+    assert masked.layer.activation is keras.activations.linear
+    x = -np.ones((1, 6), "float32")
+    np.testing.assert_allclose(masked(x), x @ masked.kernel.numpy(), rtol=1e-5)
+    masked.note = "mine"  # what the layer hasn't is the wrapper's
+    assert not hasattr(masked.layer, "note")
+    with pytest.raises(AttributeError, match="has no attribute 'filters'"):
+        masked.filters  # noqa: B018
+
+
+FREEZE = {
+    "model": lambda model, value: setattr(model, "trainable", value),
+    "layer": lambda model, value: setattr(model.get_layer("fc"), "trainable", value),
+    "inner": lambda model, value: setattr(model.get_layer("fc").layer, "trainable", value),
+}
+
+
+@pytest.mark.parametrize("thaw", FREEZE)
+@pytest.mark.parametrize("freeze", FREEZE)
+@pytest.mark.parametrize("before", [False, True], ids=["after", "before"])
+def test_freezing_can_be_undone(freeze, thaw, before, tmp_path):
+    plain = keras.Sequential([keras.Input((6,)), layers.Dense(3, name="fc")])
+    plain.get_layer("fc").trainable = not before
+    model = sparsify(plain)
+    fc = model.get_layer("fc")
+    mask = half(fc)
+    fc.set_masks({"kernel": mask})
+    FREEZE[freeze](model, False)
+    assert not model.trainable_variables
+    assert fc.trainable == fc.layer.trainable is False
+    model.save(tmp_path / "frozen.keras")
+    assert not keras.models.load_model(tmp_path / "frozen.keras").trainable_variables
+    if "model" in (freeze, thaw):  # for Keras, setting what is set already does nothing
+        model.trainable = False
+        model.trainable = True
+    FREEZE[thaw](model, True)
+    assert [v.name for v in model.trainable_variables] == ["kernel", "bias"]
+    frozen = fc.kernel.numpy()
+    helpers.compiled(model).fit(*helpers.batch(), verbose=0)
+    assert (fc.kernel.numpy() != frozen)[mask].all()
+    assert not fc.kernel.numpy()[~mask].any()
+
+
+def test_a_wrapper_can_be_made_frozen():
+    masked = built(layers.Dense(3), trainable=False)
+    assert not masked.trainable_variables
+    config = keras.saving.serialize_keras_object(masked)
+    assert not keras.saving.deserialize_keras_object(config).trainable
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.Dense(3), (2, 6)),
+        (lambda: layers.Conv1D(3, 2), (2, 5, 6)),
+        (lambda: layers.EinsumDense("ab,bc->ac", 3), (2, 6)),
+    ],
+)
+def test_lora_is_refused_before_and_after(make, shape):
+    masked = built(make(), shape)
+    for layer in (masked, masked.layer):
+        with pytest.raises(ModelError, match=r"has a mask and can't be given LoRA.*`skip`"):
+            layer.enable_lora(2)
+    layer = make()
+    layer(np.ones(shape, "float32"))
+    layer.enable_lora(2)
+    with pytest.raises(ModelError, match=r"has LoRA and can't have a mask.*`skip`"):
+        built(layer, shape)
+
+
+def test_a_quantized_layer_gets_no_mask():
+    layer = layers.Dense(3)
+    layer(np.ones((2, 6), "float32"))
+    layer.quantize("float8")  # whose kernel stays one of floats
+    with pytest.raises(ModelError, match="is quantized and can't have a mask"):
+        built(layer)
+
+
+def test_weights_of_any_name_can_have_masks():
+    masked = built(layers.Embedding(7, 4, name="table"), (2, 5), also=("embeddings",))
+    assert list(masked.masks) == ["embeddings"]
+    masked.set_masks({"embeddings": half(masked, "embeddings")})
+    assert not masked.embeddings.numpy()[:, ::2].any()
+    back = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(masked))
+    assert back.also == ("embeddings",)

@@ -12,12 +12,13 @@ from tfticket.channels.constants import Constants
 from tfticket.channels.flow import Flow, Step
 from tfticket.channels.removal import Removal
 from tfticket.channels.roles import Role, feels_border, kernel_axes, taps
-from tfticket.cloning import clone, copy_layer, copy_state
+from tfticket.cloning import Clone, Copy, clone
+from tfticket.remaking import remade
 
 _BY_CHANNEL = (keras.layers.BatchNormalization, keras.layers.PReLU)
 
 
-def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Removal) -> keras.Model:
+def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Removal) -> Clone:
     """Copies a model without the removed channels; what the constant ones added stays.
 
     Args:
@@ -33,24 +34,23 @@ def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Remov
         if step.role is Role.MIX
     }
 
-    def convert(layer: keras.Layer) -> keras.Layer:
+    def convert(layer: keras.Layer, copy: Copy) -> keras.Layer:
         step = steps.get(id(layer))
+        if step is None or not _counts_channels(step, removal):
+            return copy(layer)
         bias = folded[id(layer)][1] if id(layer) in folded else None
-        return copy_layer(layer) if step is None else resized(step, removal, bias)
+        return resized(step, removal, bias)
 
-    copied = clone(model, convert, instead="Rebuild it with the functional API.")
-    new: Any
-    for old, new in copied.layers:
+    def fill(old: keras.Layer, new: Any) -> None:
         if id(old) in folded:
             kernel, bias = folded[id(old)]
             new.kernel.assign(kernel)
             if new.use_bias:
                 new.bias.assign(np.zeros(new.bias.shape) if bias is None else bias)
-        elif id(old) in steps:
-            _copy_kept(steps[id(old)], new, removal)
         else:
-            copy_state(old, new)
-    return copied.model
+            _copy_kept(steps[id(old)], new, removal)
+
+    return clone(model, convert, instead="Rebuild it with the functional API.", fill=fill)
 
 
 def _folded(
@@ -96,13 +96,19 @@ def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> ker
         bias: The bias that a layer needs which had none.
     """
     layer: Any = step.operation
-    config, left = layer.get_config(), int(np.count_nonzero(removal.keeps(step.output)))
+    left = int(np.count_nonzero(removal.keeps(step.output)))
     if step.role is Role.MIX:
-        config["units" if "units" in config else "filters"] = left
-        config["use_bias"] = layer.use_bias or bias is not None
-    elif isinstance(layer, keras.layers.Reshape):
-        config["target_shape"] = (*layer.target_shape[:-1], left)
-    return layer.__class__.from_config(config)
+        sizes: dict[str, Any] = {"units" if hasattr(layer, "units") else "filters": left}
+        return remade(layer, **sizes, use_bias=layer.use_bias or bias is not None)
+    if isinstance(layer, keras.layers.Reshape):
+        return remade(layer, target_shape=(*layer.target_shape[:-1], left))
+    return remade(layer)
+
+
+def _counts_channels(step: Step, removal: Removal) -> bool:
+    """Whether the config or the variables of a layer depend on the number of channels."""
+    by_shape = isinstance(step.operation, keras.layers.Reshape)
+    return step.role is Role.MIX or by_shape or bool(kept_indices(step, removal))
 
 
 def kept_indices(
@@ -142,8 +148,5 @@ def places_in(
 def _copy_kept(step: Step, new: Any, removal: Removal) -> None:
     """Gives a layer that works on each channel the weights and statistics of those that stay."""
     layer, kept = step.operation, kept_indices(step, removal)
-    if not kept:
-        copy_state(layer, new)
-        return
     for theirs, ours in zip(layer.variables, new.variables, strict=True):
         ours.assign(theirs.numpy()[places_in(theirs, kept)])

@@ -15,7 +15,8 @@ from tfticket.channels.rebuild import kept_indices, places_in, resized
 from tfticket.channels.removal import Removal
 from tfticket.channels.roles import Role, taps
 from tfticket.channels.silent import Silent
-from tfticket.cloning import clone, copy_layer
+from tfticket.cloning import Copy, clone
+from tfticket.remaking import remade
 
 
 class Part:
@@ -128,16 +129,18 @@ class Living:
 
     def subnetwork(self) -> Subnetwork:
         """A network of what is alive; its parts are yet to take their values out of the whole."""
-        copied = clone(self._model, self._convert, instead="Rebuild it with the functional API.")
+        copied = clone(
+            self._model, self._convert, instead="Rebuild it with the functional API.", same=None
+        )
         parts: list[Part] = []
         for old, new in copied.layers:
             assert new is not None  # `_convert` leaves none out
             parts += _parts(old, new, self._kept.get(id(old), {}))
         return Subnetwork(copied.model, tuple(parts))
 
-    def _convert(self, layer: keras.Layer) -> keras.Layer:
+    def _convert(self, layer: keras.Layer, copy: Copy) -> keras.Layer:
         if id(layer) not in self._kept:
-            return copy_layer(layer)
+            return copy(layer)
         return _some(resized(self._steps[id(layer)], self._removal), self._read.get(id(layer)))
 
 
@@ -158,7 +161,7 @@ def _read(step: Step, removal: Removal) -> np.ndarray:
 def _some(layer: Any, read: np.ndarray | None) -> Any:
     if read is None or read.all():
         return layer
-    return DenseOfSome(places=np.flatnonzero(read), **layer.get_config())
+    return remade(layer, kind=DenseOfSome, places=np.flatnonzero(read))
 
 
 def _parts(

@@ -134,6 +134,8 @@ def swap(
     print_columns(zip(*filled, strict=True))
     for key in report.closed:
         click.echo(f"not swapped: {key}, inside a layer that can't be opened", err=True)
+    for key, why in report.left.items():
+        click.echo(f"not swapped: {key}, {why}", err=True)
     if report.needs_statistics and match is None:
         click.echo("Moving statistics are new: train, or recalibrate them on data.", err=True)
     click.echo(output)

@@ -99,7 +99,7 @@ def draft(
         unroll(static, source)
     kernels = _kernels(static)
     mask = get_mask(model) if masked_layers(model) else mask
-    check_pruned(mask, kernels)
+    check_pruned(mask, static)
     produced = produce(
         format,
         Request(

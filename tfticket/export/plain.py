@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import keras
+from keras.src.backend import get_keras_mask
 
-from tfticket.cloning import clone, copy_layer, copy_state
+from tfticket.cloning import clone
 from tfticket.models import save_file
-from tfticket.norms.layers import plain_layer
+from tfticket.norms.graph import Graph
+from tfticket.norms.layers import GroupNorm, plain_layer
 from tfticket.sparsity.convert import strip
 
 
@@ -29,12 +31,18 @@ def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
         RunError: when the file can't be written.
     """
     stripped = strip(model)
-    copied = clone(
-        stripped, lambda layer: plain_layer(layer) or copy_layer(layer), instead="Rebuild it."
-    )
-    for layer, new in copied.layers:
-        if type(new) is type(layer):
-            copy_state(layer, new)
-    plain = copied.model
+    plain = clone(
+        stripped,
+        lambda layer, copy: plain_layer(layer) or copy(layer),
+        instead="Rebuild it.",
+        same=not _groups_heed_masks(stripped),
+    ).model
     plain.compiled, plain.optimizer = False, None  # Keras has no option to leave them out
     return save_file(plain, path)
+
+
+def _groups_heed_masks(model: keras.Model) -> bool:
+    """Whether a mask changes what a group norm gives: that of Keras counts masked positions."""
+    graph = Graph(model)
+    groups = [layer for layer in graph.layers if isinstance(layer, GroupNorm)]
+    return any(get_keras_mask(x) is not None for layer in groups for x in graph.inputs(layer))

@@ -14,7 +14,7 @@ from tfticket.export.static import check_exportable
 from tfticket.norms.folding import fold_batch_norm
 from tfticket.sparsity.convert import get_mask, masked_layers, strip
 from tfticket.sparsity.mask import Mask
-from tfticket.state import kernels_of
+from tfticket.state import named_variables
 from tfticket.statistics import recalibrate
 
 
@@ -68,7 +68,7 @@ def prepare(
     check_exportable(model)
     own = get_mask(model) if masked_layers(model) else mask
     plain = strip(model)
-    check_pruned(own, {key: kernel.numpy() for key, kernel in kernels_of(plain).items()})
+    check_pruned(own, plain)
     if statistics is not None:
         recalibrate(plain, statistics)
     folded = fold_batch_norm(plain)
@@ -84,10 +84,14 @@ def prepare(
     )
 
 
-def check_pruned(mask: Mask | None, kernels: Mapping[str, np.ndarray]) -> None:
+def check_pruned(mask: Mask | None, model: keras.Model) -> None:
     """Raises an `ExportError` when a weight that the mask prunes isn't zero."""
-    for key, expected in ({} if mask is None else mask.apply(kernels)).items():
-        leaked = int(np.count_nonzero(expected != kernels[key]))
+    if mask is None:
+        return
+    named = named_variables(model).items()
+    weights = {key: variable.numpy() for key, variable in named if key in mask}
+    for key, expected in mask.apply(weights).items():
+        leaked = int(np.count_nonzero(expected != weights[key]))
         if leaked:
             raise ExportError(
                 "A pruned weight must be zero before the model is exported. Received: "

@@ -9,10 +9,10 @@ import numpy as np
 from keras.src.models.functional import Functional
 from keras.src.utils.naming import to_snake_case
 
-from tfticket.cloning import in_full_precision
+from tfticket.cloning import clone, in_full_precision
 from tfticket.errors import ExportError, ModelError
 from tfticket.sparsity.wrapper import Masked
-from tfticket.state import known_class, named_variables, stable_name
+from tfticket.state import known_class, stable_name, unused
 
 _MOST_STEPS = 128
 
@@ -34,36 +34,24 @@ def static_copy(model: keras.Model) -> keras.Model:
     given = {layer.name for layer in model._flatten_layers() if not _is_automatic(layer)}
     taken = set(given)
 
-    def copy(operation: Any) -> Any:
-        inner = operation.layer if isinstance(operation, Masked) else operation
-        if isinstance(inner, keras.Layer) and inner.name in given:
-            return inner.__class__.from_config(inner.get_config())
-        name, number = stable_name(inner), 0
-        unique = name
-        while unique in taken:
-            number += 1
-            unique = f"{name}_{number}"
-        taken.add(unique)
-        if isinstance(inner, keras.Layer):
-            return inner.__class__.from_config({**inner.get_config(), "name": unique})
-        # A function, such as the `keras.ops.add` of `x + y`, whose name counts among the layers'.
-        made = inner.__class__.from_config(inner.get_config())
-        made.name = unique
-        return made
+    def rename(operation: Any) -> str:
+        if operation.name in given:
+            return str(operation.name)
+        name = unused(stable_name(operation), taken)
+        taken.add(name)
+        return name
 
     def one(tensor: keras.KerasTensor) -> keras.KerasTensor:
         name = tensor.name if isinstance(structure, dict) else "input"
         return keras.Input(batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name=name)
 
-    static = keras.models.clone_model(
+    static = clone(
         model,
-        input_tensors=keras.tree.map_structure(one, structure),
-        clone_function=copy,
-        recursive=True,
-    )
-    values = {key: variable.value for key, variable in named_variables(model).items()}
-    for key, variable in named_variables(static).items():
-        variable.assign(values[key])
+        lambda layer, copy: copy(layer.layer if isinstance(layer, Masked) else layer),
+        instead="Rebuild it with the functional API.",
+        rename=rename,
+        inputs=keras.tree.map_structure(one, structure),
+    ).model
     in_full_precision(static).name = "model"
     return static
 

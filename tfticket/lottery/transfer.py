@@ -11,7 +11,7 @@ from tfticket.errors import TicketError
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.convert import masked_layers, set_mask, sparsify, strip
 from tfticket.sparsity.mask import Mask
-from tfticket.state import named_variables, prunable_variables
+from tfticket.state import derive_anew, left_dense, named_variables, prunable_variables
 
 Shape = tuple[int, ...]
 
@@ -60,12 +60,13 @@ def transfer(ticket: Ticket, model: keras.Model) -> Transfer:
             f"shape. The ticket has {_shapes(ticket.mask.shapes)}; the model has "
             f"{_shapes({key: in_model[key] for key in prunable_variables(model)})}."
         )
-    unmasked = [glob.escape(key) for key in prunable_variables(model) if key not in mask]
-    copy = sparsify(model, skip=unmasked)
+    left = [key for key in (*prunable_variables(model), *left_dense(model)) if key not in mask]
+    copy = sparsify(model, Mask.ones(mask.shapes), skip=[glob.escape(key) for key in left])
     fitted = tuple(key for key in in_model if key not in misfits)
     for key, variable in named_variables(copy).items():
         if key in fitted:
             variable.assign(ticket.weights[key])
+    derive_anew(copy)
     set_mask(copy, mask)
     return Transfer(copy, fitted, misfits)
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 from filelock import FileLock
 from keras.src.models.functional import Functional
 
+from tfticket.cloning import clone
 from tfticket.errors import RunError
 from tfticket.files import write_json
 from tfticket.machine import processor, usable_cores
@@ -100,7 +101,9 @@ def _read(memory: Path) -> dict[str, bool]:
 def _measure(model: keras.Model) -> bool:
     state = random.getstate()  # layers without a seed draw from it when they are copied
     try:
-        copy = keras.models.clone_model(model)
+        is_graph = isinstance(model, (keras.Sequential, Functional))
+        # A subclassed model comes from its config alone; it is only timed.
+        copy = clone(model, instead="").model if is_graph else keras.models.clone_model(model)
     finally:
         random.setstate(state)
     copy.compile(type(model.optimizer).from_config(model.optimizer.get_config()), model.loss)

@@ -9,10 +9,12 @@ import numpy as np
 import tensorflow as tf
 from keras.src.models.functional import Functional
 
-from tfticket.cloning import copy_layer, copy_state
+from tfticket.carrying import carry_state
+from tfticket.cloning import clone
 from tfticket.errors import ModelError
 from tfticket.noisy.outputs import Outputs, log_probabilities
-from tfticket.state import named_layers
+from tfticket.remaking import remade
+from tfticket.state import stable_name, unused
 
 _NAMES = ("first", "second")
 
@@ -61,25 +63,15 @@ def _grafted(network: keras.Model, inputs: Any, prefix: str) -> Any:
 
     The copy isn't nested, so that whatever takes plain models finds plain layers.
     """
-    names = {id(layer): key for key, layer in named_layers(network).items()}
-    copies: list[tuple[keras.Layer, keras.Layer]] = []
+    taken: set[str] = set()
 
-    def copy(layer: Any) -> Any:
-        if not isinstance(layer, keras.Layer):
-            return copy_layer(layer)  # `keras.ops.add` and its like hold nothing
-        new = _renamed(layer, f"{prefix}_{names[id(layer)]}")
-        copies.append((layer, new))
-        return new
+    def rename(operation: Any) -> str:
+        name = unused(f"{prefix}_{stable_name(operation)}", taken)
+        taken.add(name)
+        return name
 
-    if isinstance(network, keras.Sequential):
-        outputs = inputs
-        for layer in network.layers:
-            outputs = copy(layer)(outputs)
-    else:
-        outputs = keras.models.clone_model(network, inputs, clone_function=copy).outputs[0]
-    for layer, new in copies:
-        copy_state(layer, new)
-    return outputs
+    copy = clone(network, instead="", rename=rename, inputs=inputs)
+    return copy.model.outputs[0]
 
 
 def distill(
@@ -136,12 +128,12 @@ def distill(
 
 def _copy(network: keras.Model, name: str) -> keras.Model:
     """The same network under another name, with weights, statistics and seeds of its own."""
-    copy = _renamed(network, name)
+    if isinstance(network, (keras.Sequential, Functional)):
+        copy = clone(network, instead="").model
+        copy.name = name
+        return copy
+    copy = remade(network, name=name)
     if not copy.built:
         copy.build_from_config(network.get_build_config())
-    copy_state(network, copy)
+    carry_state(network, copy)
     return copy
-
-
-def _renamed(layer: Any, name: str) -> Any:
-    return type(layer).from_config({**layer.get_config(), "name": name})

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras.src.backend import get_keras_mask
 
+from tfticket.classes import computes_as
 from tfticket.norms.findings import Finding, PlacedNorm, Severity
 from tfticket.norms.graph import LINEAR_LAYERS, unmasked
 from tfticket.norms.kinds import groups_of
@@ -70,7 +71,7 @@ def _useless_bias(norms: Norms) -> Iterator[Finding]:
 
 def _has_plain_bias(operation: Any) -> bool:
     layer = unmasked(operation)
-    if not isinstance(layer, LINEAR_LAYERS) or not layer.use_bias:
+    if not computes_as(layer, LINEAR_LAYERS) or not layer.use_bias:
         return False
     return layer.activation is None or layer.activation is keras.activations.linear
 
@@ -159,7 +160,8 @@ def _frozen(norms: Norms) -> Iterator[Finding]:
     yield from _found(
         "training-argument", "warning",
         [n for n in norms if n.by_batch and any(t is False for t in n.training)],
-        "It was called with training=False, but Keras 3 overrides that in `fit`: it trains.",
+        "It was called with training=False, or a model that it is in, but Keras 3 overrides that "
+        "in `fit`: it trains.",
         "freeze it: layer.trainable = False",
     )  # fmt: skip
     yield from _found(
@@ -177,7 +179,7 @@ def _has_initial_statistics(layer: Any) -> bool:
 
 def _is_frozen(operation: Any) -> bool:
     layer = unmasked(operation)
-    return isinstance(layer, LINEAR_LAYERS) and not layer.trainable
+    return computes_as(layer, LINEAR_LAYERS) and not layer.trainable
 
 
 def _precision(norms: Norms) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from tfticket.errors import ModelError
 from tfticket.norms.checks import CHECKS, small_batches
 from tfticket.norms.findings import SEVERITIES, Finding, PlacedNorm
 from tfticket.norms.graph import Graph
-from tfticket.norms.kinds import axis_of, is_norm, kind_of
+from tfticket.norms.kinds import axis_of, is_norm, kind_of, why_unknown
 from tfticket.state import named_layers, named_variables
 
 
@@ -40,10 +40,25 @@ def diagnose(model: keras.Model, *, batch_size: int | None = None) -> list[Findi
         raise ModelError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}.")
     named_variables(model)  # says so when there are none yet
     norms = list(_norms(model))
-    found = [] if batch_size is None else list(small_batches(norms, batch_size))
+    found = list(_unknown(model))
+    found += [] if batch_size is None else small_batches(norms, batch_size)
     for check in CHECKS:
         found += check(norms)
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+def _unknown(model: keras.Model) -> Iterator[Finding]:
+    """Children of norms that do more than their parents, which nothing else is said of."""
+    for key, layer in named_layers(model).items():
+        why = why_unknown(layer)
+        if why is not None:
+            yield Finding(
+                "own-norm",
+                "note",
+                (key,),
+                f"Nothing else is said of it: {why}.",
+                "put what it does beside normalizing into a layer of its own",
+            )
 
 
 def _norms(model: keras.Model) -> Iterator[PlacedNorm]:
@@ -63,5 +78,5 @@ def _norms(model: keras.Model) -> Iterator[PlacedNorm]:
                 before=before,
                 read_alone=all(len(graph.after(source)) == 1 for source in before),
                 inputs=tuple(graph.inputs(layer)),
-                training=tuple(graph.call_arguments(layer, "training")),
+                training=tuple(graph.arguments_around(layer, "training")),
             )

@@ -46,7 +46,8 @@ class PlacedNorm:
         before: What makes its input, as far as a graph shows it.
         read_alone: Whether nothing else reads that.
         inputs: Its symbolic inputs, by call.
-        training: The `training` argument of its calls, where a graph holds one.
+        training: The `training` argument of its calls, and of the calls of models that it is in,
+            where a graph holds one.
     """
 
     key: str

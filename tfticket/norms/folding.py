@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from tfticket.cloning import clone, copy_layer, copy_state, require_graph
+from tfticket.cloning import Copy, clone, require_graph
 from tfticket.norms import neighbors
 from tfticket.norms.graph import LINEAR_LAYERS, Graph, unmasked
-from tfticket.norms.kinds import axis_of, is_norm
+from tfticket.norms.kinds import axis_of, is_norm, why_unknown
 from tfticket.norms.layers.batch import FrozenBatchNorm
 from tfticket.state import named_layers
 from tfticket.statistics import KeepsScale
@@ -34,7 +34,7 @@ class Folded(NamedTuple):
     Attributes:
         model: With fewer norms.
         folded: Key of each norm that is gone, and of the layer that does its work.
-        left: Key of each norm that stayed, and why.
+        left: Key of each norm that stayed, and why; also of children of norms that do more.
     """
 
     model: keras.Model
@@ -79,7 +79,11 @@ def fold_batch_norm(model: keras.Model) -> Folded:
     folds: dict[int, list[_Fold]] = defaultdict(list)
     gone: dict[int, keras.Layer] = {}
     closed = "it is inside a layer that can't be opened"
-    left = {key: closed for key, layer in named_layers(model).items() if is_norm(layer)}
+    left = {
+        key: why_unknown(layer) or closed
+        for key, layer in named_layers(model).items()
+        if is_norm(layer) or why_unknown(layer)
+    }
     for norm in filter(is_norm, graph.layers):
         fold = _fold_of(norm, graph)
         if isinstance(fold, str):
@@ -89,19 +93,16 @@ def fold_batch_norm(model: keras.Model) -> Folded:
             gone[id(norm)] = fold.layer
             folds[id(fold.layer)].append(fold)
 
-    def convert(layer: keras.Layer) -> keras.Layer | None:
+    def convert(layer: keras.Layer, copy: Copy) -> keras.Layer | None:
         if id(layer) in gone:
             return None
-        return neighbors.with_bias(layer) if id(layer) in folds else copy_layer(layer)
+        return neighbors.with_bias(layer) if id(layer) in folds else copy(layer)
 
-    copy = clone(model, convert, instead=_INSTEAD)
-    for old, new in copy.layers:
-        if id(old) in folds:
-            _write(unmasked(old), unmasked(new), folds[id(old)])
-        elif new is not None:
-            copy_state(old, new)
-        if new is not None:
-            neighbors.copy_masks(old, new)
+    def fill(old: keras.Layer, new: keras.Layer) -> None:
+        _write(unmasked(old), unmasked(new), folds[id(old)])
+        neighbors.copy_masks(old, new)
+
+    copy = clone(model, convert, instead=_INSTEAD, fill=fill)
     folded = {keys[norm]: keys[id(layer)] for norm, layer in gone.items()}
     return Folded(copy.model, folded, left)
 

@@ -45,9 +45,11 @@ class Graph:
         self._calls: dict[int, list[Any]] = defaultdict(list)
         self._before: dict[int, list[Any]] = defaultdict(list)
         self._after: dict[int, list[Any]] = defaultdict(list)
-        for graph in _graphs(model):
+        self._around: dict[int, list[keras.Model]] = defaultdict(list)
+        for owner, graph in _graphs(model):
             for node in _nodes(graph):
                 self._add(node)
+                self._around[id(node.operation)].append(owner)
                 sources = [tensor._keras_history.operation for tensor in node.input_tensors]
                 self._before[id(node.operation)] += sources[:1]
                 for source in sources:
@@ -57,10 +59,10 @@ class Graph:
 
     def _add(self, node: Any) -> None:
         layer = node.operation
-        if isinstance(layer, keras.Layer) and not isinstance(layer, keras.Model):
-            if id(layer) not in self._calls:
-                self.layers.append(layer)
-            self._calls[id(layer)].append(node)
+        is_layer = isinstance(layer, keras.Layer) and not isinstance(layer, keras.Model)
+        if is_layer and id(layer) not in self._calls:
+            self.layers.append(layer)
+        self._calls[id(layer)].append(node)
 
     def inputs(self, layer: keras.Layer) -> list[Any]:
         """The first symbolic input of a layer, for each of its calls."""
@@ -73,6 +75,12 @@ class Graph:
     def call_arguments(self, layer: keras.Layer, name: str) -> list[Any]:
         """What a layer is called with under a name, for each of its calls; None for nothing."""
         return [node.arguments.kwargs.get(name) for node in self._calls[id(layer)]]
+
+    def arguments_around(self, layer: keras.Layer, name: str) -> list[Any]:
+        """As `call_arguments`, also of the calls of the models that the layer is in."""
+        around = {id(owner): owner for owner in self._around[id(layer)]}.values()
+        outer = [argument for owner in around for argument in self.arguments_around(owner, name)]
+        return self.call_arguments(layer, name) + outer
 
     def before(self, layer: keras.Layer) -> list[Any]:
         """What makes the first input of a layer, for each of its calls."""
@@ -88,12 +96,13 @@ def unmasked(layer: Any) -> Any:
     return layer.layer if isinstance(layer, Masked) else layer
 
 
-def _graphs(model: keras.Model) -> Iterator[Functional]:
+def _graphs(model: keras.Model) -> Iterator[tuple[keras.Model, Functional]]:
+    """The models that have a graph, and their graphs."""
     for layer in model._flatten_layers():
         if isinstance(layer, keras.Sequential) and layer._functional is not None:
-            yield layer._functional
+            yield layer, layer._functional
         elif isinstance(layer, Functional):
-            yield layer
+            yield layer, layer
 
 
 def _nodes(graph: Functional) -> Iterator[Any]:

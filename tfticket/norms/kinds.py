@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from tfticket.classes import computes_as, overridden
 from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
 from tfticket.norms.layers.channels import ChannelNorm
 from tfticket.norms.layers.group import GroupNorm
@@ -20,8 +21,23 @@ _LAYERS = (
 
 
 def is_norm(layer: keras.Layer) -> bool:
-    """Whether a layer normalizes its inputs: one of Keras or of this library, or a child of one."""
-    return isinstance(layer, _LAYERS)
+    """Whether a layer normalizes its inputs, as one of Keras or of this library does.
+
+    So does a child of one, unless it overrides what its parent computes; see `why_unknown`.
+    """
+    return computes_as(layer, _LAYERS)
+
+
+def why_unknown(layer: keras.Layer) -> str | None:
+    """Why a child of a norm isn't treated as one, in words; None for any other layer."""
+    names = ", ".join(f"`{name}`" for name in overridden(layer))
+    if not names or not isinstance(layer, _LAYERS):
+        return None
+    parent = next(kind for kind in type(layer).__mro__ if kind in _LAYERS)
+    return (
+        f"its class {type(layer).__name__} overrides {names} of {parent.__name__}, so that what it "
+        "computes isn't known"
+    )
 
 
 def kind_of(layer: keras.Layer) -> str:
@@ -29,8 +45,11 @@ def kind_of(layer: keras.Layer) -> str:
 
     So Keras' LayerNormalization is `LayerNormalization`: it takes each position by itself, while
     the kind `layer` normalizes over positions too. What stands in for no norm is `none`, and group
-    normalization is `group` whether or not the weights before it are standardized.
+    normalization is `group` whether or not the weights before it are standardized. A child that
+    overrides what its parent computes has its own name.
     """
+    if overridden(layer):
+        return type(layer).__name__
     if isinstance(layer, keras.layers.Identity):
         return "none"
     if isinstance(layer, NoisyBatchNorm):

@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 
-from tfticket.cloning import copy_layer
+from tfticket.classes import computes_as
 from tfticket.norms.graph import LINEAR_LAYERS, unmasked
 from tfticket.norms.layers.convolution import StandardizedConv, standardized
+from tfticket.remaking import remade
 from tfticket.sparsity.wrapper import Masked
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -19,8 +20,8 @@ def rebuilt(layer: keras.Layer, change: Callable[[keras.Layer], keras.Layer]) ->
     """What `change` makes of a layer; of the one inside, when it has a mask."""
     if not isinstance(layer, Masked):
         return change(layer)
-    copy = copy_layer(layer)
-    return Masked(change(layer.layer), skip=copy.skip, name=copy.name, dtype=copy.dtype_policy)
+    config = {**layer.get_config(), "layer": change(layer.layer)}
+    return Masked(**config)
 
 
 def can_standardize(operation: Any) -> bool:
@@ -30,13 +31,13 @@ def can_standardize(operation: Any) -> bool:
 
 def is_standardized(operation: Any) -> bool:
     """Whether it is a convolution with standardized weights, with a mask or without."""
-    return isinstance(unmasked(operation), StandardizedConv)
+    return computes_as(unmasked(operation), StandardizedConv)
 
 
 def lacks_bias(operation: Any) -> bool:
     """Whether it could have a bias by channel, but has none."""
     layer = unmasked(operation)
-    return isinstance(layer, LINEAR_LAYERS) and not layer.use_bias
+    return computes_as(layer, LINEAR_LAYERS) and not layer.use_bias
 
 
 def with_standardized_weights(layer: keras.Layer) -> keras.Layer:
@@ -49,16 +50,14 @@ def with_plain_weights(layer: keras.Layer) -> keras.Layer:
 
     def change(conv: keras.Layer) -> keras.Layer:
         kind = next(kind for kind in _CONVOLUTIONS if isinstance(conv, kind))
-        config = conv.get_config()
-        del config["epsilon"]
-        return kind.from_config(config)
+        return remade(conv, kind=kind, without=("epsilon",))
 
     return rebuilt(layer, change)
 
 
 def with_bias(layer: keras.Layer) -> keras.Layer:
     """The same layer, not built, with a bias."""
-    return rebuilt(layer, lambda old: type(old).from_config({**old.get_config(), "use_bias": True}))
+    return rebuilt(layer, lambda old: remade(old, use_bias=True))
 
 
 def copy_masks(old: keras.Layer, new: keras.Layer) -> None:

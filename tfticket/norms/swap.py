@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import keras
 from keras.src.utils.naming import to_snake_case
 
-from tfticket.cloning import clone, copy_layer, require_graph
+from tfticket.cloning import Copy, clone, require_graph, warn_of_plain_class
 from tfticket.errors import ModelError
 from tfticket.norms import neighbors
 from tfticket.norms.catalog import Norm
 from tfticket.norms.graph import Graph, unmasked
-from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of
+from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of, why_unknown
 from tfticket.norms.matching import Replacement, match_outputs
 from tfticket.norms.swap_report import SwappedLayer, SwapReport
 from tfticket.norms.transfer import carried_options, carry_weights
@@ -103,27 +103,32 @@ def swap_norm(
     changes = _changes(chosen.values(), graph, to, add_bias=add_bias)
     taken = {layer.name for layer in model._flatten_layers()}
 
-    def convert(layer: keras.Layer) -> keras.Layer:
+    norms: list[Replacement] = []
+
+    def convert(layer: keras.Layer, copy: Copy) -> keras.Layer:
         if id(layer) in keys:
             return _replacement(layer, to, graph, taken, options)
-        changed = copy_layer(layer)
-        for change in changes.get(id(layer), ()):
-            changed = change.make(changed)
-        return changed
+        if not changes.get(id(layer)):
+            return copy(layer)
+        for change in changes[id(layer)]:
+            layer = change.make(layer)
+        return layer
 
-    copy = clone(model, convert, instead=_INSTEAD)
-    norms: list[Replacement] = []
-    for old, new in copy.layers:
+    def fill(old: keras.Layer, new: keras.Layer) -> None:
         if id(old) in keys:
             norms.append(Replacement(old, new, carry_weights(old, new)))
         else:
-            _copy_weights(old, new, changes.get(id(old), ()))
+            _copy_weights(old, new, changes[id(old)])
+
+    copy = clone(model, convert, instead=_INSTEAD, fill=fill, same=False)
+    warn_of_plain_class(model, copy.model)
     if match is not None:
         match_outputs(model, copy.model, norms, match)
     rows = {
         keys[id(norm.old)]: _row(keys[id(norm.old)], norm, to, graph, changes) for norm in norms
     }
-    return Swapped(copy.model, SwapReport(tuple(rows[key] for key in chosen), tuple(closed)))
+    report = SwapReport(tuple(rows[key] for key in chosen), tuple(closed), _unknown(model))
+    return Swapped(copy.model, report)
 
 
 def _chosen(
@@ -153,11 +158,18 @@ def _chosen(
             key: layer for key, layer in found.items() if key in set().union(*fitting.values())
         }
     if not chosen:
+        own = [f" `{key}` is left: {why}." for key, why in _unknown(model).items()]
         raise ModelError(
             f"There must be a norm to swap. Received: {model.name!r}, where none is chosen of "
             f"{sorted(found)}; {len(closed)} more are inside layers that can't be opened."
+            + "".join(own)
         )
     return chosen, closed
+
+
+def _unknown(model: keras.Model) -> dict[str, str]:
+    """Key of each child of a norm that does more than its parent, and why it is left."""
+    return {key: why for key, layer in named_layers(model).items() if (why := why_unknown(layer))}
 
 
 def _is_placeholder(layer: keras.Layer, where: Where) -> bool:

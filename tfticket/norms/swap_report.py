@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tfticket.norms.transfer import Carried
 
@@ -38,10 +39,13 @@ class SwapReport:
         layers: The norms that were swapped, in the order of the model.
         closed: Keys of norms inside layers that can't be opened, such as `TimeDistributed` or a
             layer of the user's own; they are as they were.
+        left: Key of each layer whose class is a child of a norm and does more than its parent, and
+            what that is; they are as they were.
     """
 
     layers: tuple[SwappedLayer, ...]
     closed: tuple[str, ...]
+    left: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_statistics(self) -> bool:

@@ -13,7 +13,7 @@ from tfticket.errors import InvariantError, MaskError
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.sparsity.convert import check_mask, mask_variables
 from tfticket.sparsity.mask import Mask
-from tfticket.state import innermost_optimizer, prunable_variables
+from tfticket.state import Also, innermost_optimizer, prunable_variables
 
 # Their update of one weight depends on that weight's own gradient only.
 _ELEMENTWISE = (
@@ -48,13 +48,14 @@ class MaskBinding:
     Args:
         model: A compiled and built model.
         skip: Glob patterns of keys to leave dense; for a plain model only.
+        also: Which weights to mask that aren't called `kernel`; for a plain model only, too.
     """
 
-    def __init__(self, model: keras.Model, skip: Sequence[str] = ()) -> None:
+    def __init__(self, model: keras.Model, skip: Sequence[str] = (), also: Also = ()) -> None:
         if model in _BINDINGS:
             _BINDINGS[model].release()
         self._model = weakref.ref(model)  # else the entry below would keep it alive for ever
-        self._kernels = prunable_variables(model, skip)
+        self._kernels = prunable_variables(model, skip, also)
         owned = mask_variables(model)
         self._constraints: dict[str, Any] = {}
         if owned:
@@ -124,7 +125,8 @@ class KeepMask(keras.callbacks.Callback):
     `global_clipnorm`.
 
     Args:
-        mask: What to keep. None for a sparsified model means the mask it has.
+        mask: What to keep. None for a sparsified model means the mask it has. It may cover weights
+            that aren't called `kernel`, of rank 2 or more.
 
     Raises:
         MaskError: when `fit` begins and the mask doesn't fit the model.
@@ -138,7 +140,7 @@ class KeepMask(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Attaches the mask."""
         self._release()  # of a `fit` that was interrupted
-        self._binding = MaskBinding(self.model, self._left_dense())
+        self._binding = MaskBinding(self.model, self._left_dense(), self._covered)
         if self.mask is not None:
             self._binding.set(self.mask)
 
@@ -152,7 +154,8 @@ class KeepMask(keras.callbacks.Callback):
 
     def _left_dense(self) -> list[str]:
         """The kernels that the mask leaves out, after a look at whether it fits the others."""
-        shapes = {key: tuple(v.shape) for key, v in prunable_variables(self.model).items()}
+        weights = prunable_variables(self.model, also=self._covered)
+        shapes = {key: tuple(v.shape) for key, v in weights.items()}
         owned = mask_variables(self.model)
         if self.mask is None:
             if not owned:
@@ -164,6 +167,9 @@ class KeepMask(keras.callbacks.Callback):
         covered = owned or self.mask
         check_mask(self.mask, {key: shape for key, shape in shapes.items() if key in covered})
         return [key for key in shapes if key not in covered]
+
+    def _covered(self, key: str, variable: keras.Variable) -> bool:
+        return self.mask is not None and key in self.mask
 
     def _release(self) -> None:
         if self._binding is not None:

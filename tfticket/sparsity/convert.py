@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import fnmatch
+import warnings
+from collections.abc import Container, Iterable
 
 import keras
 
-from tfticket.cloning import clone, copy_layer
+from tfticket.cloning import Convert, Copy, clone, warn_of_plain_class
 from tfticket.errors import MaskError
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.wrapper import Masked
-from tfticket.state import kernels_of, named_variables, prunable_variables
+from tfticket.state import (
+    Also,
+    asked_for,
+    kernels_of,
+    left_dense,
+    named_variables,
+    prunable_variables,
+    variable_owners,
+)
 
 _INSTEAD = (
     "For a subclassed model give the callback `KeepMask` (or `TicketSearch`) to `fit`: it masks "
@@ -19,38 +29,58 @@ _INSTEAD = (
 
 
 def sparsify(
-    model: keras.Model, mask: Mask | None = None, *, skip: Iterable[str] = ()
+    model: keras.Model,
+    mask: Mask | None = None,
+    *,
+    skip: Iterable[str] = (),
+    also: Also = (),
 ) -> keras.Model:
-    """A copy of the model whose layers own masks.
+    """Copies a model into one whose layers own masks.
 
     Works for Sequential and Functional models, nested ones and shared layers too. Names, outputs
     and weights stay; a compiled model gives a compiled copy with a fresh optimizer.
 
+    What is pruned is every kernel. A layer of your own may call its weights otherwise: these stay
+    dense, and a warning names them, until they are asked for by `also`, by the mask, or left by
+    `skip`.
+
     Args:
         model: A built model; it isn't changed.
-        mask: What to keep; everything when None.
+        mask: What to keep. When None, everything, or what masks keep that the model has already.
         skip: Glob patterns of keys to leave without a mask (`output/*`).
+        also: Weights that aren't called `kernel`, of rank 2 or more: glob patterns of their keys
+            (`own/weights`), or a rule, called with key and variable.
 
     Returns:
         A model of the same architecture with `Masked` layers.
 
     Raises:
         ModelError: for a subclassed model, which Keras can't clone: use the callback `KeepMask` for
-            it instead.
+            it instead. For a layer that can't be copied, or that is quantized or has LoRA.
         MaskError: when the mask doesn't fit.
+
+    Example:
+        >>> sparse = sparsify(model, also=["own/weights"])
+        >>> sparse = sparsify(model, also=lambda key, variable: variable.name == "weights")
     """
-    chosen = prunable_variables(model, skip)
+    asked = asked_for(model, also).union(mask or ())
+    skip = list(skip)
+    chosen = prunable_variables(model, skip, lambda key, variable: key in asked)
     if mask is not None:
         check_mask(mask, {key: tuple(variable.shape) for key, variable in chosen.items()})
+    _warn_of_dense(model, chosen, skip)
     wanted = {id(variable) for variable in chosen.values()}
 
-    def wrap(layer: keras.Layer) -> keras.Layer:
-        kernels = {} if isinstance(layer, Masked) else kernels_of(layer)
-        dense = tuple(key for key, kernel in kernels.items() if id(kernel) not in wanted)
-        copy = copy_layer(layer)
-        return copy if len(dense) == len(kernels) else Masked(copy, skip=dense)
+    def wrap(layer: keras.Layer, copy: Copy) -> keras.Layer:
+        inside = {} if isinstance(layer, Masked) else variable_owners(layer)
+        masked = {key for key, (_, variable) in inside.items() if id(variable) in wanted}
+        if not masked:
+            return copy(layer)
+        kernels = kernels_of(layer).keys()
+        return Masked(copy(layer), skip=sorted(kernels - masked), also=sorted(masked - kernels))
 
     sparse = _clone(model, wrap)
+    warn_of_plain_class(model, sparse)
     if mask is not None:
         set_mask(sparse, mask)
     return sparse
@@ -63,7 +93,7 @@ def strip(model: keras.Model) -> keras.Model:
     further training.
     """
     return _clone(
-        model, lambda layer: copy_layer(layer.layer if isinstance(layer, Masked) else layer)
+        model, lambda layer, copy: copy(layer.layer if isinstance(layer, Masked) else layer)
     )
 
 
@@ -125,9 +155,22 @@ def check_mask(mask: Mask, shapes: dict[str, tuple[int, ...]]) -> None:
         raise MaskError(f"A mask must fit the model it is for. Differing: {'; '.join(problems)}.")
 
 
-def _clone(model: keras.Model, convert: Callable[[keras.Layer], keras.Layer]) -> keras.Model:
-    copy = clone(model, convert, instead=_INSTEAD)
-    weights = {key: variable.value for key, variable in named_variables(model).items()}
-    for key, variable in named_variables(copy.model).items():
-        variable.assign(weights[key])
-    return copy.model
+def _clone(model: keras.Model, convert: Convert) -> keras.Model:
+    return clone(model, convert, instead=_INSTEAD).model
+
+
+def _warn_of_dense(model: keras.Model, chosen: Container[str], skip: Iterable[str]) -> None:
+    """Names the weights of the user's own layers that are left dense and weren't skipped."""
+    left = {
+        key: found
+        for key, found in left_dense(model).items()
+        if key not in chosen and not any(fnmatch.fnmatch(key, pattern) for pattern in skip)
+    }
+    if left:
+        named = ", ".join(f"`{key}` {shape} of {kind}" for key, (kind, shape) in left.items())
+        warnings.warn(
+            f"Left dense: {named}. Weights are pruned that are called `kernel`, have rank 2 or "
+            f"more and hold floats. To prune these too, give also={sorted(left)}; to leave them "
+            "without this warning, give the same as `skip`.",
+            stacklevel=3,
+        )

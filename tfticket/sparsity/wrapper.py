@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,7 +10,10 @@ import numpy as np
 
 from tfticket.errors import MaskError, ModelError
 from tfticket.sparsity.constraint import MaskConstraint, masked
-from tfticket.state import MaskOwner, named_variables, prunable_variables
+from tfticket.state import MaskOwner, named_variables, prunable_variables, variable_owners
+
+_OF_THE_WRAPPER = {"save_assets", "load_assets"}
+"""What Keras asks each layer for by itself, so that the wrapper mustn't answer for its layer."""
 
 
 @keras.saving.register_keras_serializable(package="tfticket")
@@ -21,13 +25,18 @@ class Masked(MaskOwner):
     reuses the layer. The wrapped layer computes as it did before; nothing is multiplied in the
     forward pass. A new wrapper keeps everything.
 
+    Attributes of the layer (`units`, `kernel`, `activation`, ...) can be read and set on the
+    wrapper; whether it is trained is one thing for both.
+
     Args:
         layer: The layer to wrap, built or not. The wrapper takes over its name.
         skip: Glob patterns of kernels inside the layer to leave dense, relative to the layer
             (`query/kernel`).
+        also: Glob patterns of weights to prune that aren't called `kernel`, likewise.
 
     Raises:
-        ModelError: when it is built and the layer has no kernel to prune.
+        ModelError: when it is built and the layer has no kernel to prune; when the layer is
+            quantized, or has LoRA.
 
     Example:
         >>> layer = Masked(keras.layers.Dense(10))
@@ -37,11 +46,23 @@ class Masked(MaskOwner):
         ['kernel']
     """
 
-    def __init__(self, layer: keras.Layer, skip: tuple[str, ...] = (), **kwargs: Any) -> None:
+    skip: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        layer: keras.Layer,
+        skip: Sequence[str] = (),
+        also: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)
+        if not kwargs.pop("trainable", True):
+            layer.trainable = False
         super().__init__(layer, **kwargs)
         self.skip = tuple(skip)
+        self.also = tuple(also)
         self.supports_masking = layer.supports_masking
         # Keras reads these off `call`; the wrapper's own takes anything, so it takes its layer's.
         self._call_signature = layer._call_signature
@@ -53,6 +74,29 @@ class Masked(MaskOwner):
         self._mask_variables: dict[str, keras.Variable] = {}
 
     @property
+    def trainable(self) -> bool:
+        """Whether the layer is trained; masks never are."""
+        return bool(self.layer.trainable) if "layer" in vars(self) else True
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.layer.trainable = value
+
+    def __getattr__(self, name: str) -> Any:
+        """Reads an attribute of the layer."""
+        if name.startswith("_") or name in _OF_THE_WRAPPER or "layer" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.layer, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute, of the layer if it is the layer's."""
+        ours = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
+        if not ours and hasattr(vars(self).get("layer"), name):
+            setattr(self.layer, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    @property
     def masks(self) -> dict[str, keras.Variable]:
         """Mask variables by the kernel's key inside the layer; empty until the layer is built."""
         return dict(self._mask_variables)
@@ -60,7 +104,7 @@ class Masked(MaskOwner):
     @property
     def kernels(self) -> dict[str, keras.Variable]:
         """The kernels that the masks cover, by the same keys."""
-        named = named_variables(self.layer)
+        named = named_variables(self.layer) if self._mask_variables else {}
         return {key: named[key] for key in self._mask_variables}
 
     def set_masks(self, masks: dict[str, np.ndarray]) -> None:
@@ -105,7 +149,16 @@ class Masked(MaskOwner):
             self.build()
 
     def _make_masks(self) -> None:
-        for key, kernel in prunable_variables(self.layer, self.skip).items():
+        chosen = prunable_variables(self.layer, self.skip, self.also)
+        for key, (layer, _) in variable_owners(self.layer).items():
+            if key in chosen and getattr(layer, "quantization_mode", None):
+                raise self._refusal("is quantized and can't have a mask", "Sparsify it before")
+            if key in chosen and getattr(layer, "lora_enabled", False):
+                raise self._refusal(
+                    "has LoRA and can't have a mask",
+                    "Leave it dense (`skip`), or build one without LoRA that has its `kernel`",
+                )
+        for key, kernel in chosen.items():
             mask = self.add_weight(
                 shape=kernel.shape,
                 initializer="ones",
@@ -117,6 +170,8 @@ class Masked(MaskOwner):
             kernel.constraint = MaskConstraint(mask, kernel.constraint)
         for layer in self.layer._flatten_layers():
             layer.quantize = self.quantize  # `Model.quantize` asks the innermost layers
+            if hasattr(layer, "enable_lora"):
+                layer.enable_lora = self.enable_lora
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the wrapped layer."""
@@ -136,9 +191,22 @@ class Masked(MaskOwner):
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         """Refused: Keras would put an integer kernel in place of the one that the mask is for."""
-        raise ModelError(
-            f"A sparse layer can't be quantized while it has its mask. Received: {self.name!r}. "
-            "Quantize the model that `strip` returns: its zeros stay zero."
+        raise self._refusal(
+            "has a mask and can't be quantized",
+            "Quantize the model that `strip` returns: its zeros stay zero",
+        )
+
+    def enable_lora(self, *args: Any, **kwargs: Any) -> None:
+        """Refused: a product of two matrices would be added to the kernel, where it is zero too."""
+        raise self._refusal(
+            "has a mask and can't be given LoRA",
+            "Train its own weights, whose zeros stay zero, or leave it dense (`skip`)",
+        )
+
+    def _refusal(self, what: str, remedy: str) -> ModelError:
+        return ModelError(
+            f"The layer {self.name!r} {what}. A mask keeps weights at zero where they are plain "
+            f"floats that nothing is added to. {remedy}."
         )
 
     def get_build_config(self) -> dict[str, Any] | None:
@@ -154,4 +222,5 @@ class Masked(MaskOwner):
 
     def get_config(self) -> dict[str, Any]:
         """See `keras.Layer.get_config`."""
-        return {**super().get_config(), "skip": list(self.skip)}
+        config = {**super().get_config(), "skip": list(self.skip)}
+        return {**config, "also": list(self.also)} if self.also else config

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
+
+from tfticket.classes import computes_as, overridden
 
 
 class KeepsScale(keras.layers.Layer):
@@ -58,17 +61,34 @@ class Moments(NamedTuple):
     spread: Any
 
 
+_KINDS = (keras.layers.BatchNormalization, KeepsScale)
+
+
 def normalizes_by_batch(layer: keras.Layer) -> bool:
     """Whether training makes the layer use statistics of the batch, as it is set now.
 
-    A frozen one (`trainable = False`) uses its moving statistics in training too.
+    A frozen one (`trainable = False`) uses its moving statistics in training too. What a child does
+    that overrides what its parent computes isn't known.
     """
-    return isinstance(layer, (keras.layers.BatchNormalization, KeepsScale)) and layer.trainable
+    return computes_as(layer, _KINDS) and bool(layer.trainable)
 
 
 def batch_layers(model: keras.Model) -> list[keras.Layer]:
-    """The layers of a model, nested ones too, that normalize by the batch in training."""
-    return [layer for layer in model._flatten_layers() if normalizes_by_batch(layer)]
+    """The layers of a model, nested ones too, that normalize by the batch in training.
+
+    A warning names those that may, of classes that override what such layers compute.
+    """
+    layers = model._flatten_layers()
+    for layer in layers:
+        if isinstance(layer, _KINDS) and overridden(layer):
+            names = ", ".join(f"`{name}`" for name in overridden(layer))
+            warnings.warn(
+                f"The layer {layer.name!r} is left as it is: its class {type(layer).__name__} "
+                f"overrides {names}, so what it normalizes isn't known. Put what it does beside "
+                "normalizing into a layer of its own.",
+                stacklevel=3,
+            )
+    return [layer for layer in layers if normalizes_by_batch(layer)]
 
 
 @contextlib.contextmanager

@@ -49,3 +49,13 @@ def test_predicts_the_same(layer, kind, shape):
 def test_what_keras_has_or_lacks_is_left_alone():
     assert plain_layer(keras.layers.Dense(3)) is None
     assert plain_layer(FilterResponseNorm()) is None
+
+
+def test_a_child_that_does_more_is_not_replaced():
+    class Doubled(GroupNorm):
+        def call(self, inputs, mask=None):
+            return 2 * super().call(inputs, mask=mask)
+
+    layer = Doubled(groups=2)
+    layer.build((None, 4))
+    assert plain_layer(layer) is None

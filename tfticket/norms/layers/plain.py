@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfticket.classes import overridden
 from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
 from tfticket.norms.layers.convolution import (
     StandardizedConv,
@@ -27,7 +28,6 @@ _CONVOLUTIONS: dict[type[StandardizedConv], type[keras.layers.Layer]] = {
 }
 
 
-@functools.singledispatch
 def plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     """The layer of Keras that predicts as this one does, with its weights in place.
 
@@ -39,30 +39,36 @@ def plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer | None:
 
     Returns:
         A new, built layer of the same name; None where there is nothing to replace, or nothing to
-        replace it with: Keras has no filter response normalization.
+        replace it with: Keras has no filter response normalization, and a child may override what
+        its parent computes.
     """
+    return None if overridden(layer) else _plain(layer)
+
+
+@functools.singledispatch
+def _plain(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     return None
 
 
-@plain_layer.register
+@_plain.register
 def _(layer: GroupNorm) -> keras.layers.Layer:
     config = _config(layer, without=("channels_per_group",))
     config["groups"] = layer.group_count
     return _made(keras.layers.GroupNormalization, config, layer, layer.get_weights())
 
 
-@plain_layer.register
+@_plain.register
 def _(layer: FusedBatchNorm) -> keras.layers.Layer:
     return _made(layer.stands_for, layer.get_config(), layer, layer.get_weights())
 
 
-@plain_layer.register
+@_plain.register
 def _(layer: FrozenBatchNorm) -> keras.layers.Layer:
     config = {**layer.get_config(), "trainable": False}
     return _made(keras.layers.BatchNormalization, config, layer, layer.get_weights())
 
 
-@plain_layer.register
+@_plain.register
 def _(layer: LpBatchNorm) -> keras.layers.Layer:
     *weights, scale = layer.get_weights()
     # Keras divides by sqrt(variance + epsilon), and the scale is never below sqrt(epsilon).
@@ -71,13 +77,13 @@ def _(layer: LpBatchNorm) -> keras.layers.Layer:
     return _made(keras.layers.BatchNormalization, config, layer, [*weights, variance])
 
 
-@plain_layer.register
+@_plain.register
 def _(layer: NoisyBatchNorm) -> keras.layers.Layer:
     config = _config(layer, without=("max_shift", "max_scale", "spread", "seed"))
     return _made(keras.layers.BatchNormalization, config, layer, layer.get_weights())
 
 
-@plain_layer.register
+@_plain.register
 def _(layer: StandardizedConv) -> keras.layers.Layer:
     kernel, *bias = layer.get_weights()
     config = _config(layer, without=("epsilon",))
