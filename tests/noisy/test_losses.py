@@ -93,12 +93,10 @@ def test_any_loss_has_its_values(loss):
     np.testing.assert_allclose(found, -np.log(P[range(5), Y]), rtol=1e-4)
 
 
-NAMES = sorted(
-    name
-    for name in dir(keras.losses)
-    if name not in ("Loss", "LossFunctionWrapper", "get", "serialize", "deserialize")
-    and not name.startswith("_")
-) + ["mse", "MAE", "bce", "mape", "msle", "kld", "crossentropy", "ce"]
+NO_LOSSES = ("Loss", "LossFunctionWrapper", "get", "serialize", "deserialize")
+NO_LOSSES += ("categorical_generalized_cross_entropy",)  # asks for q; the class has it
+SHORT = ("mse", "MAE", "bce", "mape", "msle", "kld", "crossentropy", "ce")
+NAMES = {name for name in dir(keras.losses) if name[0] != "_"}.difference(NO_LOSSES).union(SHORT)
 WHOLE = ("Dice", "dice", "Tversky", "tversky")  # of the batch, not of its samples
 ROWS = ("categorical", "cosine", "kl_", "KL", "kld", "Categorical", "Cosine")
 
@@ -108,9 +106,7 @@ def outputs_and_labels(name):
     rng = np.random.default_rng(1)
     if name.lower() == "ctc":
         return rng.normal(size=(4, 5, 3)).astype("float32"), np.array([[1, 2], [2, 1]] * 2)
-    if name in ("crossentropy", "ce") or name.lower().startswith(("sparse", "categorical_gen")):
-        return P, Y
-    if name.startswith("CategoricalGen"):
+    if name in ("crossentropy", "ce") or name.lower().startswith(("sparse", "categoricalg")):
         return P, Y
     if name.lower() == "circle":
         return P / np.linalg.norm(P, axis=1, keepdims=True), np.array([0, 1, 1, 1, 0])
@@ -119,17 +115,18 @@ def outputs_and_labels(name):
     return rng.uniform(0.1, 0.9, (5, 1)).astype("float32"), np.array([0, 1, 1, 0, 1.0])
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in WHOLE])
+@pytest.mark.parametrize("name", sorted(NAMES.difference(WHOLE)))
 def test_every_loss_of_keras_by_its_name_has_the_values_that_keras_takes_the_mean_of(name):
     outputs, labels = outputs_and_labels(name)
-    if not isinstance(getattr(keras.losses, name, ""), (str, type)) and name[0].isupper():
-        pytest.skip("another name of a function")
+    # Keras itself doesn't know this one by its name.
+    loss = getattr(keras.losses, name) if name == "CategoricalGeneralizedCrossEntropy" else name
+    loss = loss() if isinstance(loss, type) else loss
     plain = keras.Sequential([keras.Input(outputs.shape[1:]), keras.layers.Identity()])
-    plain.compile("sgd", name, run_eagerly=True)
+    plain.compile("sgd", loss, run_eagerly=True)
     forms = (labels, labels[:, None]) if labels.ndim == 1 else (labels,)
     for given in forms:
         want = plain.evaluate(outputs, given, batch_size=len(outputs), verbose=0)
-        values = PerSampleLoss(name).values(tf.constant(given), tf.constant(outputs))
+        values = PerSampleLoss(loss).values(tf.constant(given), tf.constant(outputs))
         assert values.shape == (len(outputs),)
         np.testing.assert_allclose(np.mean(values), want, rtol=1e-5)
 
