@@ -7,7 +7,7 @@ import numpy as np
 from tfticket.noisy.corruption import corrupt
 
 
-def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seed=0):
+def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seconds=True, seed=0):
     """True labels, given labels and held-out probabilities of a network of one hidden difficulty.
 
     Args:
@@ -15,6 +15,7 @@ def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seed=0
         count: Examples.
         mistakes: Share of examples whose class the network takes for another one.
         memorized: Share of examples whose prediction is drawn as their label was.
+        seconds: Whether the right class is the second guess where the network is mistaken.
         seed: Seed of everything.
     """
     rng = np.random.default_rng(seed)
@@ -28,5 +29,8 @@ def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seed=0
     sure = np.clip(rng.normal(np.where(predicted == true, 4.0, 1.0), 1.0), 0.1, None)
     logits = rng.normal(0, 0.1, (count, k))
     logits[np.arange(count), predicted] += sure
+    if seconds:
+        mistaken = np.flatnonzero(predicted != true)
+        logits[mistaken, true[mistaken]] += sure[mistaken] / 2
     powers = np.exp(logits)
     return true, given, powers / powers.sum(axis=1, keepdims=True)
