@@ -29,13 +29,18 @@ def check_inputs(x: np.ndarray, labels: np.ndarray, *, folds: int, model: keras.
             f"There must be a label for each input. Received: {len(x)} inputs, {len(labels)} "
             "labels."
         )
+    check_counts(labels, folds=folds)
+    check_finite(x)
+    _check_shape(x, model)
+
+
+def check_counts(labels: np.ndarray, *, folds: int) -> None:
+    """Raises a `DataError` unless there are two examples a fold, and two labels."""
     if len(labels) < 2 * folds or len(np.unique(labels)) < 2:
         raise DataError(
             f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or more. "
             f"Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
         )
-    check_finite(x)
-    _check_shape(x, model)
 
 
 def check_finite(x: np.ndarray) -> None:

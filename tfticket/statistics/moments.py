@@ -61,9 +61,21 @@ class Moments(NamedTuple):
 def normalizes_by_batch(layer: keras.Layer) -> bool:
     """Whether training makes the layer use statistics of the batch, as it is set now.
 
-    A frozen one (`trainable = False`) uses its moving statistics in training too.
+    A frozen one (`trainable = False`) uses its moving statistics in training too. One of a class of
+    the user's that overrides `call` does something else than its parent, and isn't known here.
     """
-    return isinstance(layer, (keras.layers.BatchNormalization, KeepsScale)) and layer.trainable
+    return is_batch_norm(layer) and layer.trainable and not overrides_call(layer)
+
+
+def is_batch_norm(layer: keras.Layer) -> bool:
+    """Whether the layer keeps moving statistics of batches."""
+    return isinstance(layer, (keras.layers.BatchNormalization, KeepsScale))
+
+
+def overrides_call(layer: keras.Layer) -> bool:
+    """Whether what the layer computes was written by neither Keras nor tfticket."""
+    owner = next(cls for cls in type(layer).__mro__ if "call" in vars(cls))
+    return not owner.__module__.startswith(("keras.", "tfticket."))
 
 
 def batch_layers(model: keras.Model) -> list[keras.Layer]:
