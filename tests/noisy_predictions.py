@@ -26,11 +26,11 @@ def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, second
     in_distribution = corrupt(true, transition, seed=seed + 1000).given
     predicted = np.where(rng.random(count) < memorized, in_distribution, predicted)
     # Right predictions are more confident on the whole, and memorized ones no less than others.
-    sure = np.clip(rng.normal(np.where(predicted == true, 4.0, 1.0), 1.0), 0.1, None)
+    sure = np.clip(rng.normal(np.where(predicted == true, 4.0, 1.0), 1.0), 0.6, None)
     logits = rng.normal(0, 0.1, (count, k))
     logits[np.arange(count), predicted] += sure
     if seconds:
         mistaken = np.flatnonzero(predicted != true)
-        logits[mistaken, true[mistaken]] += sure[mistaken] / 2
+        logits[mistaken, true[mistaken]] = logits[mistaken, predicted[mistaken]] - 0.05
     powers = np.exp(logits)
     return true, given, powers / powers.sum(axis=1, keepdims=True)

@@ -27,6 +27,7 @@ _GROUPS = 4  # given as predicted, one class after, one before, otherwise
 _MOST_ALIKE = 0.25  # share of predictions that may be equally confident
 _HALVING = 2  # windows
 _LEVEL = 0.02
+_DOUBT = 0.95  # confidence that the most confident hold fewer wrong labels
 _SMALL = 0.05  # what may be wrong of labels that are called clean, and be shown in a class
 
 
@@ -93,7 +94,7 @@ def bounds(
         low -= max(0.0, float(wrong[0] - wrong[window]))
     else:
         even = ranks.even_part(confidence)
-        fewest = wilson(by_class.disagreement()[-1], by_class.sizes()[-1], confidence)[1]
+        fewest = wilson(by_class.disagreement()[-1], by_class.sizes()[-1], _DOUBT)[1]
         if fewest < even.rate:  # the even part is doubted
             low = min(even.low, 0.0 if _still_falls(wrong, window) else low)
         else:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
 from tfticket.noisy.clean_split import CleanSplit
-from tfticket.noisy.held_out import Build, class_count, fresh_model, predict_held_out
+from tfticket.noisy.held_out import Build, check_loss, class_count, fresh_model, predict_held_out
 from tfticket.noisy.incv_inputs import check_inputs
 from tfticket.noisy.incv_progress import Progress
 from tfticket.noisy.incv_rule import deal
@@ -200,6 +200,7 @@ class INCV:
     def _begin(self, x: ArrayLike, y: ArrayLike) -> _Selection:
         probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
         num_classes = class_count(probe)
+        check_loss(probe, num_classes)
         labels = checked_labels(y, num_classes, name="y")
         inputs = np.asarray(x)
         check_inputs(inputs, labels, folds=self.folds, model=probe)
