@@ -26,6 +26,7 @@ import numpy as np
 from tfticket.seeds import generator
 
 _MISTAKES_BELOW = 0.1  # of a network's mistakes, the even part that they may pass for
+_LEAST_MISTAKES = 0.01  # the same of all labels
 _LARGEST_SPREAD = 0.15  # of rates that are called equal, as a share of their mean
 _CHANCE = 2.0  # deviations of chi-square
 
@@ -65,7 +66,8 @@ class Ranks:
         """The even part of the noise.
 
         Its lower end allows for chance; for what still declines from the lower half to the lower
-        quarter of the ranks, which even noise doesn't; and for a tenth of the network's mistakes.
+        quarter of the ranks, which even noise doesn't; and for mistakes on lower ranks, by 1 % of
+        the labels and a tenth of what the network seems to be mistaken on.
 
         Args:
             confidence: Of the lower end, in (0, 1).
@@ -77,7 +79,8 @@ class Ranks:
         agreement = float(self.counts[0] / size)
         accuracy = (agreement - rank) / max(1 - k * rank, np.finfo(float).tiny)
         accuracy = float(np.clip(accuracy, 0, 1))
-        low = min(low, least) - max(0.0, rate - declined) - _MISTAKES_BELOW * (1 - accuracy)
+        low = min(low, least) - max(0.0, rate - declined)
+        low -= _LEAST_MISTAKES + _MISTAKES_BELOW * (1 - accuracy)
         return EvenPart(min(rate, 1 - 1 / k), max(0.0, low), accuracy)
 
     def is_even(self) -> bool:
