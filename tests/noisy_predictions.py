@@ -7,7 +7,7 @@ import numpy as np
 from tfticket.noisy.corruption import corrupt
 
 
-def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seed=0):
+def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seconds=True, seed=0):
     """True labels, given labels and held-out probabilities of a network of one hidden difficulty.
 
     Args:
@@ -15,6 +15,7 @@ def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seed=0
         count: Examples.
         mistakes: Share of examples whose class the network takes for another one.
         memorized: Share of examples whose prediction is drawn as their label was.
+        seconds: Whether the right class is the second guess where the network is mistaken.
         seed: Seed of everything.
     """
     rng = np.random.default_rng(seed)
@@ -25,8 +26,11 @@ def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seed=0
     in_distribution = corrupt(true, transition, seed=seed + 1000).given
     predicted = np.where(rng.random(count) < memorized, in_distribution, predicted)
     # Right predictions are more confident on the whole, and memorized ones no less than others.
-    sure = np.clip(rng.normal(np.where(predicted == true, 4.0, 1.0), 1.0), 0.1, None)
+    sure = np.clip(rng.normal(np.where(predicted == true, 4.0, 1.0), 1.0), 0.6, None)
     logits = rng.normal(0, 0.1, (count, k))
     logits[np.arange(count), predicted] += sure
+    if seconds:
+        mistaken = np.flatnonzero(predicted != true)
+        logits[mistaken, true[mistaken]] = logits[mistaken, predicted[mistaken]] - 0.05
     powers = np.exp(logits)
     return true, given, powers / powers.sum(axis=1, keepdims=True)

@@ -59,6 +59,35 @@ def test_corrupted_labels_are_found_again(data, capsys):
     ]
 
 
+def test_rows_of_numbers_are_looked_at_without_a_network(data, capsys):
+    rng = np.random.default_rng(0)
+    y = np.arange(240) % 4
+    x = 4 * np.eye(4, 8)[y] + rng.normal(size=(240, 8))
+    given = np.where(np.arange(240) % 12 == 5, (y + 1) % 4, y)
+    np.savez("rows.npz", x=x, y=given)
+    assert main(["noise", "clean", "npz:rows.npz", "-o", "out"]) == 0
+    streams = capsys.readouterr()
+    assert "Rows of 8 numbers, scaled by column; 5 folds" in streams.err
+    assert "Training" not in streams.err
+    with Path("out/suspects.csv").open(newline="") as file:
+        ids = {int(row["id"]) for row in csv.DictReader(file)}
+    assert len(ids & set(range(5, 240, 12))) > 15
+    assert main(["noise", "estimate", "npz:rows.npz", *OPTIONS, "--json"]) == 0
+    streams = capsys.readouterr()
+    assert streams.err.count("Training network") == 2  # a network was asked for
+
+
+def test_labels_that_nothing_can_be_learned_from_are_told(data, capsys):
+    rng = np.random.default_rng(0)
+    np.savez("lots.npz", x=rng.normal(size=(300, 5)), y=rng.integers(0, 3, 300))
+    assert main(["noise", "clean", "npz:lots.npz", "-o", "out"]) == 0
+    told = capsys.readouterr().out
+    assert "nothing was learned from these labels" in told
+    assert "none are named" in told
+    assert Path("out/suspects.csv").read_text().count("\n") == 1
+    assert "No label is suspicious" not in Path("out/index.html").read_text()
+
+
 def test_any_matrix_and_noise_by_looks(data, capsys):
     Path("matrix.csv").write_text("1,0,0\n0,0.5,0.5\n0,0,1\n")
     assert main(["noise", "corrupt", data, "--matrix", "matrix.csv", "--exact", "-o", "a.npz"]) == 0

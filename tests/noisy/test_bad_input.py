@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from helpers import logits_loss, mlp
@@ -188,6 +189,12 @@ def test_little_to_select_from(labels, settings):
 
 FAR = {"float": np.array([0.0, 1, 7] * 5), "nan": np.full(15, np.nan), "half": np.full(15, 0.5)}
 FAR |= {"tensor": tf.constant([0, 1, 3] * 5), "column": np.full((15, 1), -2)}
+FAR |= {
+    "series": pd.Series([0, 1, 3] * 5),
+    "nullable": pd.Series([0, 1, 3] * 5, dtype="Int64"),
+    "missing": pd.Series([0, 1, None] * 5),
+    "frame": pd.DataFrame({"label": [0, 1, -2] * 5}),
+}
 
 
 @pytest.mark.usefixtures("seeded")
@@ -201,6 +208,30 @@ def test_labels_of_any_type_are_looked_at_before_training(labels):
             fit(model, samples(15)[0], y)
     for ours, theirs in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("form", [np.asarray, tf.constant, pd.DataFrame, lambda x: {"a": x}])
+def test_one_input_that_is_not_finite_is_named_before_training(form):
+    x, y = samples(15)
+    x[7, 2] = np.inf
+    model = compiled_pair()
+    before = model.get_weights()
+    with pytest.raises(DataError, match=r"finite.*in example 7"):
+        fit(model, form(x), y)
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("loss", ["hinge", keras.losses.SquaredHinge()])
+def test_hinge_losses_take_labels_of_both_signs(loss):
+    x, y = samples(8)
+    model = pair(mlp((6, 1)), mlp((6, 1)))
+    model.compile("sgd", loss)
+    assert np.isfinite(fit(model, x, 2 * (y % 2) - 1)["loss"]).all()
+    with pytest.raises(DataError, match=r"in \[-1, 2\)"):
+        fit(model, x, 4 * (y % 2) - 2)
 
 
 @pytest.mark.usefixtures("seeded")

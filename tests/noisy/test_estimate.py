@@ -15,7 +15,6 @@ CASES = [
     (pair(10, 0.4), "pair", 0.05),
     (pair(10, 0.2), "pair", 0.05),
     (cifar10_asymmetric(0.4), "general", 0.05),
-    (symmetric(10, 0.0), "clean", 0.05),
     (symmetric(2, 0.2), "symmetric", 0.03),
 ]
 
@@ -33,6 +32,15 @@ def test_rate_and_type_without_an_oracle(transition, kind, error, seed):
     np.testing.assert_allclose(estimate.matrix, transition, atol=0.15)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_good_network_shows_that_labels_are_clean(seed):
+    _, given, rows = predictions(symmetric(10, 0.0), mistakes=0.03, seed=seed)
+    estimate = estimate_noise(given, rows)
+    assert (estimate.kind, estimate.identifiable) == ("clean", True)
+    assert estimate.low == 0
+    assert estimate.high < 0.05
+
+
 @pytest.mark.parametrize("memorized", [0.0, 0.3, 0.7])
 def test_pair_noise_is_found_however_much_was_memorized(memorized):
     true, given, rows = predictions(pair(10, 0.3), memorized=memorized, mistakes=0.05)
@@ -41,9 +49,9 @@ def test_pair_noise_is_found_however_much_was_memorized(memorized):
     assert estimate.rate == pytest.approx(np.mean(true != given), abs=0.05)
 
 
-def test_an_imperfect_network_is_no_noise():
+def test_an_imperfect_network_shows_no_noise_and_no_clean_labels():
     # Solving equation 4 of the paper for the rate reads 5 % off a clean set when the network is
-    # right on 90 % of it.
+    # right on 90 % of it. Whether its mistakes are wrong labels can't be told.
     _, given, rows = predictions(symmetric(10, 0.0), mistakes=0.11)
     agreement = np.mean(rows.argmax(axis=1) == given)
     assert rates_from_accuracy(agreement, 10, kind="symmetric")[0] > 0.045
@@ -51,19 +59,84 @@ def test_an_imperfect_network_is_no_noise():
     assert estimate.agreement == pytest.approx(agreement)
     assert estimate.rate < 0.01
     assert estimate.low == 0
+    assert estimate.high > 1 - agreement
+    assert estimate.kind == "general"
 
 
 def test_a_class_that_is_hard_does_not_pass_for_noise():
     # Of what is predicted as 0 or 1 a fifth is of the other class, however sure the network is.
     true, given, rows = predictions(symmetric(10, 0.2), mistakes=0.02)
     other = (true < 2) & (np.random.default_rng(1).random(len(true)) < 0.2)
+    rows[true < 2, :2] += 0.2
     rows[other, :2] = rows[other, 1::-1]
+    rows /= rows.sum(axis=1, keepdims=True)
     hard = rows.argmax(axis=1) < 2
     rows[hard] = 0.5 * rows[hard] + 0.05  # but less sure than elsewhere
     estimate = estimate_noise(given, rows)
     assert estimate.kind == "symmetric"
     assert estimate.rate == pytest.approx(np.mean(true != given), abs=0.01)
+    assert estimate.low <= np.mean(true != given) <= estimate.high
     assert np.mean(given[hard] != rows[hard].argmax(axis=1)) > 0.34
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5])
+def test_mistakes_that_are_as_even_as_noise_are_told_by_confidence(rate):
+    # Second guesses are drawn by lot, so that mistakes stand on lower ranks as wrong labels do.
+    true, given, rows = predictions(symmetric(10, rate), seconds=False)
+    estimate = estimate_noise(given, rows)
+    assert estimate.rate == pytest.approx(np.mean(true != given), abs=0.03)
+    assert estimate.low <= np.mean(true != given) <= estimate.high
+
+
+def test_some_classes_that_are_wrong_are_not_spread_over_all():
+    # Half of the classes with 40 % were called clean, with a matrix that was even.
+    matrix = np.eye(10)
+    matrix[5:] = np.asarray(symmetric(10, 0.4))[5:]
+    true, given, rows = predictions(matrix, mistakes=0.02)
+    estimate = estimate_noise(given, rows)
+    assert estimate.kind == "general"
+    assert estimate.low <= np.mean(true != given) <= estimate.high
+    assert estimate.low > 0.15
+    np.testing.assert_allclose(estimate.matrix, matrix, atol=0.06)
+
+
+def test_one_class_that_is_wrong_is_not_clean():
+    matrix = np.eye(10)
+    matrix[3] = np.asarray(symmetric(10, 0.35))[3]
+    true, given, rows = predictions(matrix, mistakes=0.0)
+    estimate = estimate_noise(given, rows)
+    assert estimate.kind == "general"
+    assert estimate.low <= np.mean(true != given) <= estimate.high < 0.05
+    assert estimate.matrix[3, 3] == pytest.approx(0.65, abs=0.05)
+
+
+def test_rates_that_differ_by_class_are_not_taken_for_symmetric():
+    # Human labels: 28 to 51 % wrong by class.
+    rates = np.linspace(0.28, 0.51, 10)
+    matrix = rates[:, None] * (1 - np.eye(10)) / 9 + np.diag(1 - rates)
+    true, given, rows = predictions(matrix, count=50_000)
+    estimate = estimate_noise(given, rows)
+    assert estimate.kind == "general"
+    assert estimate.low <= np.mean(true != given) <= estimate.high
+
+
+def test_predictions_that_are_all_as_sure_tell_no_mistake_from_noise():
+    # As of one nearest neighbor, which has memorized every label.
+    true, given, _ = predictions(symmetric(10, 0.2))
+    memorized = np.where(np.random.default_rng(0).random(len(true)) < 0.2, given[::-1], true)
+    estimate = estimate_noise(given, np.eye(10)[memorized])
+    assert not estimate.identifiable
+    assert estimate.low == 0
+    assert "the network's own mistakes" in estimate.reason
+
+
+def test_a_network_that_was_not_trained_to_the_end_is_recognized():
+    _, given, rows = predictions(symmetric(10, 0.2))
+    rows = rows**0.05
+    estimate = estimate_noise(given, rows / rows.sum(axis=1, keepdims=True))
+    assert not estimate.identifiable
+    assert estimate.learned
+    assert "hasn't been trained to the end" in estimate.reason
 
 
 @pytest.mark.parametrize("count", [40, 400])
@@ -88,6 +161,7 @@ def test_a_network_that_learned_nothing_never_gives_a_rate_of_one():
     rows = np.full((3000, 10), 0.05) + 0.5 * np.eye(10)[(labels + 1 + labels % 7) % 10]
     estimate = estimate_noise(labels, rows)
     assert not estimate.identifiable
+    assert not estimate.learned
     assert estimate.rate <= 0.9
     assert estimate.low <= estimate.rate <= estimate.high <= 1
 
@@ -153,7 +227,7 @@ def test_all_folds_count():
 
 
 def test_the_seed_decides():
-    _, given, rows = predictions(symmetric(10, 0.4), count=2000)
+    _, given, rows = predictions(pair(10, 0.3), count=2000)
     one, same, other = (estimate_noise(given, rows, seed=seed) for seed in (0, 0, 1))
     assert one.to_dict() == same.to_dict()
     assert one.rate == other.rate

@@ -5,15 +5,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers import batch, compiled, mlp
+from helpers import Subclassed, batch, compiled, mlp
 
 from tfticket.errors import ModelError
 from tfticket.noisy.held_out import (
     as_probabilities,
+    check_loss,
     class_count,
     fresh_model,
     predict_held_out,
 )
+from tfticket.noisy.losses import ForwardCorrection, GeneralizedCrossentropy
 from tfticket.state import innermost_optimizer
 
 
@@ -150,5 +152,54 @@ def test_a_builder_must_give_compiled_models(build):
 
 def test_classes_are_counted_at_the_output():
     assert class_count(build(0)) == 3
-    with pytest.raises(ModelError, match="2 classes or more"):
+    with pytest.raises(ModelError, match=r"2 classes or more.*two outputs"):
         class_count(compiled(mlp((6, 1))))
+
+
+def test_a_subclassed_model_is_refused_by_name_built_or_not():
+    model = Subclassed()
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"subclassed.*Received: 'subclassed'"):
+            class_count(model)
+        model(np.ones((1, 6)))
+
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        SPARSE,
+        [SPARSE],
+        {"output": SPARSE},
+        "sparse_categorical_crossentropy",
+        "crossentropy",
+        GeneralizedCrossentropy(),
+        ForwardCorrection(np.eye(3)),
+        None,
+    ],
+)
+def test_losses_of_integer_labels_are_taken(loss):
+    model = mlp((6, 3))
+    model.compile("sgd", loss)
+    check_loss(model, 3)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "categorical_crossentropy",
+        keras.losses.CategoricalCrossentropy(from_logits=True),
+        "binary_crossentropy",
+        "mse",
+        keras.losses.kl_divergence,
+        "categorical_hinge",
+    ],
+)
+def test_losses_of_rows_are_refused_by_name(loss):
+    # In a batch of as many examples as classes, each prediction was compared with every label.
+    model = mlp((6, 3))
+    model.compile("sgd", loss)
+    with pytest.raises(ModelError, match=r"integer labels of shape.*SparseCategorical"):
+        check_loss(model, 3)

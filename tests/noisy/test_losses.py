@@ -93,6 +93,63 @@ def test_any_loss_has_its_values(loss):
     np.testing.assert_allclose(found, -np.log(P[range(5), Y]), rtol=1e-4)
 
 
+NO_LOSSES = ("Loss", "LossFunctionWrapper", "get", "serialize", "deserialize")
+NO_LOSSES += ("categorical_generalized_cross_entropy",)  # asks for q; the class has it
+SHORT = ("mse", "MAE", "bce", "mape", "msle", "kld", "crossentropy", "ce")
+NAMES = {name for name in dir(keras.losses) if name[0] != "_"}.difference(NO_LOSSES).union(SHORT)
+WHOLE = ("Dice", "dice", "Tversky", "tversky")  # of the batch, not of its samples
+ROWS = ("categorical", "cosine", "kl_", "KL", "kld", "Categorical", "Cosine")
+
+
+def outputs_and_labels(name):
+    """Predictions, and labels that the loss is made for."""
+    rng = np.random.default_rng(1)
+    if name.lower() == "ctc":
+        return rng.normal(size=(4, 5, 3)).astype("float32"), np.array([[1, 2], [2, 1]] * 2)
+    if name in ("crossentropy", "ce") or name.lower().startswith(("sparse", "categoricalg")):
+        return P, Y
+    if name.lower() == "circle":
+        return P / np.linalg.norm(P, axis=1, keepdims=True), np.array([0, 1, 1, 1, 0])
+    if name.startswith(ROWS):
+        return P, np.eye(3, dtype="float32")[Y]
+    return rng.uniform(0.1, 0.9, (5, 1)).astype("float32"), np.array([0, 1, 1, 0, 1.0])
+
+
+@pytest.mark.parametrize("name", sorted(NAMES.difference(WHOLE)))
+def test_every_loss_of_keras_by_its_name_has_the_values_that_keras_takes_the_mean_of(name):
+    outputs, labels = outputs_and_labels(name)
+    # Keras itself doesn't know this one by its name.
+    loss = getattr(keras.losses, name) if name == "CategoricalGeneralizedCrossEntropy" else name
+    loss = loss() if isinstance(loss, type) else loss
+    plain = keras.Sequential([keras.Input(outputs.shape[1:]), keras.layers.Identity()])
+    plain.compile("sgd", loss, run_eagerly=True)
+    forms = (labels, labels[:, None]) if labels.ndim == 1 else (labels,)
+    for given in forms:
+        want = plain.evaluate(outputs, given, batch_size=len(outputs), verbose=0)
+        values = PerSampleLoss(loss).values(tf.constant(given), tf.constant(outputs))
+        assert values.shape == (len(outputs),)
+        np.testing.assert_allclose(np.mean(values), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_loss_of_the_whole_batch_is_refused(name):
+    with pytest.raises(ModelError, match="a value for each"):
+        PerSampleLoss(name).values(tf.constant(np.eye(3)[Y]), tf.constant(P))
+
+
+def test_a_function_is_given_labels_and_predictions_of_one_rank():
+    seen = []
+
+    def loss(y_true, y_pred):
+        seen.append((y_true.shape, y_pred.shape))
+        return keras.ops.square(y_true - y_pred)[:, 0]
+
+    for labels in (np.arange(4.0), np.arange(4.0)[:, None]):
+        values = PerSampleLoss(loss).values(tf.constant(labels), tf.zeros((4, 1)))
+        np.testing.assert_allclose(values, [0, 1, 4, 9])
+    assert seen == [((4, 1), (4, 1))] * 2
+
+
 def test_a_sample_of_many_positions_has_the_mean_of_their_losses():
     outputs = tf.constant(np.stack([P, P[::-1]]))
     labels = tf.constant(np.stack([Y, Y]))
@@ -112,7 +169,15 @@ def test_the_mean_is_over_the_kept_and_divided_once():
 
 
 @pytest.mark.parametrize(
-    "loss", [None, ["mse", "mae"], keras.losses.MeanSquaredError(reduction="sum")]
+    "loss",
+    [
+        None,
+        ["mse", "mae"],
+        {"a": "mse"},
+        keras.losses.MeanSquaredError(reduction="sum"),
+        "no_such_loss",
+        3,
+    ],
 )
 def test_what_has_no_values_to_select_by_is_refused(loss):
     with pytest.raises(ModelError, match="Received"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import batch, compiled, mlp
 from small_pair import compiled_pair, fit, samples
 
@@ -77,8 +78,10 @@ def test_networks_that_became_one_and_a_drifting_rate_are_noted():
 def test_losses_that_are_not_finite_are_noted_and_not_selected():
     x, y = samples()
     x[0] = np.nan
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)  # what is in memory is refused
     monitor, model = SelectionMonitor(), compiled_pair(forget_rate=0.25)
-    fit(model, x, y, callbacks=[monitor])
+    with pytest.warns(UserWarning, match="losses of epoch 1 were NaN"):
+        fit(model, data, None, batch_size=None, callbacks=[monitor])
     assert "not_finite" in kinds(monitor)
 
 

@@ -40,7 +40,7 @@ def test_wrong_labels_are_found(transition, precision, recall):
 
 
 def test_the_most_certain_come_first():
-    true, given, rows = predictions(symmetric(10, 0.2), count=4000)
+    true, given, rows = predictions(symmetric(10, 0.2), count=4000, seconds=False)
     suspects = find_suspects(given, rows, transition=symmetric(10, 0.2))
     assert (np.diff(suspects.probability) <= 0).all()
     first, last = np.array_split((true != given)[suspects.ids], 2)

@@ -2,7 +2,9 @@ import helpers
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from tfticket.errors import DataError, ModelError
 from tfticket.norms.layers import FrozenBatchNorm, LpBatchNorm, NoisyBatchNorm
 from tfticket.state import Snapshot
 from tfticket.statistics import recalibrate
@@ -127,3 +129,95 @@ def test_a_subclassed_model_without_batches_or_statistics_is_left_alone():
     assert not normed.get_layer("norm").moving_mean.numpy().any()
     for key, array in Snapshot.capture(model, step=0).variables.items():
         np.testing.assert_array_equal(array, before.variables[key])
+
+
+def two_inputs():
+    a, b = keras.Input((3,)), keras.Input((3,))
+    return keras.Model([a, b], layers.BatchNormalization()(layers.Add()([a, b])))
+
+
+def test_of_batches_for_fit_only_the_inputs_count():
+    model = keras.Sequential([keras.Input((6,)), layers.BatchNormalization()])
+    x, y = helpers.batch(examples=30)
+    for batch in ((x,), (x, y), (x, y, np.ones(30))):
+        model.layers[0].moving_mean.assign(np.zeros(6))
+        recalibrate(model, [batch])
+        np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0), atol=1e-6)
+    recalibrate(model, tf.data.Dataset.from_tensor_slices((x, y)).batch(30))
+    np.testing.assert_allclose(model.layers[0].moving_mean, x.mean(0), atol=1e-6)
+
+
+def test_two_inputs_are_no_inputs_and_labels():
+    model = two_inputs()
+    a, b = np.ones((4, 3), "float32"), 2 * np.ones((4, 3), "float32")
+    for batch in ([a, b], (a, b), ((a, b), np.zeros(4)), ([a, b], np.zeros(4), np.ones(4))):
+        model.layers[-1].moving_mean.assign(np.zeros(3))
+        recalibrate(model, [batch])
+        np.testing.assert_allclose(model.layers[-1].moving_mean, 3.0)
+
+
+def test_a_subclassed_model_takes_batches_for_fit_too():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.norm = layers.BatchNormalization()
+
+        def call(self, x, training=None):
+            return self.norm(x, training=training)
+
+    model = Own()
+    x, y = helpers.batch(examples=30)
+    model(x)
+    recalibrate(model, [(x, y)])
+    np.testing.assert_allclose(model.norm.moving_mean, x.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [[np.ones((4, 6)), np.ones(4)], (np.ones((4, 6)),) * 4, {}])
+def test_batches_of_another_number_of_arrays_are_refused(batch):
+    model = keras.Sequential([keras.Input((6,)), layers.BatchNormalization()])
+    with pytest.raises(DataError, match=r"1 inputs that the model takes.*Received.*in batch 0"):
+        recalibrate(model, [batch])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [3, 45])  # in the batches from 32 on, the model is traced
+def test_values_that_are_not_finite_are_refused_and_nothing_changes(value, place):
+    model = helpers.noisy_convnet()
+    x, _ = helpers.batch((6, 6, 2), examples=50)
+    x[place, 2, 2, 1] = value
+    before = [w.copy() for w in model.get_weights()]
+    with pytest.raises(DataError, match=f"in batch {place // 2}, example {place % 2}"):
+        recalibrate(model, np.split(x, 25))
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_weights_that_are_not_finite_are_told_from_inputs():
+    model = helpers.noisy_convnet()
+    x, _ = helpers.batch((6, 6, 2))
+    model.get_layer("conv").bias.assign(np.full(4, np.nan))
+    with pytest.raises(ModelError, match="weights of the model"):
+        recalibrate(model, [x])
+
+
+class NormAndReLU(layers.BatchNormalization):
+    """Does more than its parent."""
+
+    def call(self, inputs, training=None, mask=None):
+        return keras.ops.relu(super().call(inputs, training=training, mask=mask))
+
+
+class Renamed(layers.BatchNormalization):
+    """Does what its parent does."""
+
+
+def test_a_subclass_that_does_more_is_left_and_named():
+    model = keras.Sequential(
+        [keras.Input((6,)), NormAndReLU(name="both"), layers.Dense(4), Renamed(name="plain")]
+    )
+    x, _ = helpers.batch(examples=30)
+    inside = model.layers[1](model.layers[0](x))
+    with pytest.warns(UserWarning, match=r"'both' \(NormAndReLU\)"):
+        recalibrate(model, [x])
+    np.testing.assert_array_equal(model.layers[0].moving_mean, np.zeros(6))
+    np.testing.assert_allclose(model.layers[2].moving_mean, np.mean(inside, 0), atol=1e-5)

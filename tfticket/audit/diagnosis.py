@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tfticket.audit.findings import suspects_of
 from tfticket.errors import DataError
-from tfticket.noisy import CleanSplit, Corruption, find_suspects, theory
+from tfticket.noisy import CleanSplit, Corruption, theory
 from tfticket.noisy.theory import HeldOut
 
 
@@ -60,7 +61,7 @@ def diagnose(split: CleanSplit, corruption: Corruption | None) -> Diagnosis:
     realized = corruption.realized
     absent = counts == 0
     realized[absent] = np.eye(len(counts))[absent]
-    suspects = find_suspects(split.labels, split.probabilities, transition=split.estimate.matrix)
+    suspects = suspects_of(split)
     wrong = corruption.changed
     hits = int(wrong[suspects.ids].sum())
     return Diagnosis(

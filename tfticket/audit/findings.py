@@ -14,7 +14,7 @@ import numpy as np
 from tfticket.audit.page import render
 from tfticket.audit.subject import Subject
 from tfticket.files import table_cell, write_atomic, write_json, write_text
-from tfticket.noisy import CleanSplit, Suspects
+from tfticket.noisy import CleanSplit, Suspects, find_suspects
 
 COLUMNS = (
     "id",
@@ -44,6 +44,13 @@ class Findings:
     page: Path
     probabilities: Path
     split: Path
+
+
+def suspects_of(split: CleanSplit) -> Suspects:
+    """The labels of a split that are probably wrong; none where nothing was learned from them."""
+    learned = split.estimate.learned
+    matrix = split.estimate.matrix if learned else np.eye(split.probabilities.shape[1])
+    return find_suspects(split.labels, split.probabilities, transition=matrix)
 
 
 def write_findings(

@@ -39,6 +39,12 @@ class Subject:
     def __len__(self) -> int:
         return len(self.given)
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether the examples are rows of numbers: features, embeddings, a table."""
+        x = self.data.train.x
+        return x.ndim == 2 and x.dtype.kind == "f"
+
     @classmethod
     def load(
         cls,

@@ -98,10 +98,9 @@ def clean(
     """
     subject = subject_of(data, labels, data_dir, limit)
     split = run_audit(subject, seed, iterations=iterations, **network)
-    from tfticket.audit import compare_with_cleanlab, write_findings
-    from tfticket.noisy import find_suspects
+    from tfticket.audit import compare_with_cleanlab, suspects_of, write_findings
 
-    suspects = find_suspects(split.labels, split.probabilities, transition=split.estimate.matrix)
+    suspects = suspects_of(split)
     found = write_findings(output, subject, split, suspects)
     peer = compare_with_cleanlab(split, suspects)
     if as_json:
@@ -116,6 +115,8 @@ def clean(
         )
         return
     rows = [("suspects", f"{len(suspects):,} of {len(subject):,}")]
+    if not split.estimate.learned:
+        rows = [("suspects", "none are named, since nothing was learned from these labels")]
     if len(suspects):
         rows.append(("of these wrong", f"about {100 * suspects.expected_precision:.0f} %"))
     if peer is not None:

@@ -63,23 +63,18 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--learning-rate",
             type=click.FloatRange(min=0, min_open=True),
-            default=2e-3,
-            show_default=True,
-            help="Learning rate of Adam, from which it falls to 0.",
+            help="Learning rate of Adam, from which it falls to 0.  [default: 0.002]",
         ),
         click.option(
             "--batch-size",
             type=click.IntRange(min=1),
-            default=128,
-            show_default=True,
-            help="Examples in a step, at most a tenth of all.",
+            help="Examples in a step, at most a tenth of all.  [default: 128]",
         ),
         click.option(
             "--folds",
             type=click.IntRange(min=2),
-            default=2,
-            show_default=True,
-            help="Parts of the data; each is predicted by a network trained on the others.",
+            help="Parts of the data; each is predicted by what learned the others.  [default: 2 "
+            "for networks, 5 for rows of numbers]",
         ),
         click.option(
             "--epochs",
@@ -91,7 +86,11 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.FloatRange(min=0, min_open=True),
             help="Factor of the network's channels and units.  [default: by the model]",
         ),
-        click.option("--model", help="A network of the zoo.  [default: by the data]"),
+        click.option(
+            "--model",
+            help="A network of the zoo.  [default: by the data; rows of floats get logistic "
+            "regression and nearest neighbors]",
+        ),
     ):
         command = option(command)
     return command
@@ -113,16 +112,29 @@ def run_audit(
     subject: Subject,
     seed: int,
     *,
-    folds: int,
+    folds: int | None,
     keep: Path | None,
     iterations: int = 1,
+    batch_size: int | None,
+    learning_rate: float | None,
     **network: Any,
 ) -> CleanSplit:
-    """Says with which networks the labels are looked at and what it costs, and does it."""
-    from tfticket.audit import LabelAudit, Network
+    """Says by what the labels are looked at and what it costs, and does it."""
+    from tfticket.audit import LabelAudit, Network, RowAudit
 
-    made = Network(**network)
-    audit = LabelAudit(subject, made, folds=folds, iterations=iterations, seed=seed)
+    given = {"batch_size": batch_size, "learning_rate": learning_rate, **network}
+    given = {name: value for name, value in given.items() if value is not None}
+    if subject.has_rows and not given:
+        rows = RowAudit(subject, folds=folds, iterations=iterations, seed=seed)
+        split = rows.run()
+        click.echo(
+            f"Rows of {subject.data.input_shape[0]:,} numbers, scaled by column; {rows.folds} "
+            f"folds. Predicted by {rows.learner}. Give --model for a network.",
+            err=True,
+        )
+        return split
+    made = Network(**given)
+    audit = LabelAudit(subject, made, folds=folds or 2, iterations=iterations, seed=seed)
     click.echo(
         f"{made.model_for(subject)}, width {made.width_for(subject):g}, "
         f"{made.epochs_for(subject)} epochs, batches of {made.batch_size_for(subject)}. "

@@ -28,6 +28,7 @@ _SMALLEST_SHARE = 1 / 32
 _SMALLEST_COUNTS = (100, 1000)
 _PER_CLASS = 8
 _DEVIATIONS = 1.5
+_ALIKE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,14 @@ class Windows:
     def num_classes(self) -> int:
         """How many classes there are."""
         return self.counts.shape[1]
+
+    def sizes(self) -> np.ndarray:
+        """Examples in each window, shape (w,)."""
+        return self.counts.sum(axis=(1, 2))
+
+    def disagreement(self) -> np.ndarray:
+        """Share of the predictions in each window that aren't the given label, shape (w,)."""
+        return 1 - np.trace(self.counts, axis1=1, axis2=2) / np.maximum(self.sizes(), 1)
 
     def by_shift(self) -> np.ndarray:
         """Examples whose given label is s classes after the predicted one, shape (w, k)."""
@@ -123,6 +132,18 @@ def widest_unbiased(rates: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     narrower = window[None, :] > window[:, None]
     refused = ((gap > _DEVIATIONS * chance) & narrower).any(axis=-1)
     return np.argmin(refused, axis=-1)
+
+
+def share_most_alike(probabilities: np.ndarray) -> float:
+    """Share of the predictions that are as confident as the most confident one.
+
+    A window that is narrower than that holds any of them: confidence says nothing there.
+
+    Args:
+        probabilities: Out-of-sample probabilities, shape (n, k).
+    """
+    confidence = _log_odds(probabilities)
+    return float(np.mean(confidence >= confidence.max() - _ALIKE))
 
 
 def _log_odds(probabilities: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras.src.models.functional import Functional
 
 from tfticket.errors import DataError, ModelError
+from tfticket.noisy.incv_inputs import check_finite
 from tfticket.noisy.labels import NO_CLASS
 from tfticket.noisy.truth import split_truth
 
@@ -101,7 +102,7 @@ def check_logits(loss: Any, outputs: str) -> None:
     )
 
 
-def check_labels(y: Any, classes: int | None) -> None:
+def check_labels(y: Any, classes: int | None, *, signed: bool = False) -> None:
     """Raises a `DataError` when there are no labels, or those in memory are out of range.
 
     Floats that are whole numbers are labels too, and of two classes also shares in [0, 1]. The true
@@ -110,16 +111,45 @@ def check_labels(y: Any, classes: int | None) -> None:
     Labels in a data set can't be looked at before they come; then TensorFlow raises on a CPU.
 
     Args:
-        y: What `fit` was given.
+        y: What `fit` was given: an array, tensor, pandas object, or a dictionary of two.
         classes: Number of classes, or None when labels aren't classes.
+        signed: Whether two classes may be -1 and 1, as hinge losses have them.
     """
     if y is None or classes is None:
         return
-    for labels, least in zip(split_truth(y), (0, NO_CLASS), strict=True):
-        if isinstance(labels, tf.Tensor) and hasattr(labels, "numpy"):
-            labels = labels.numpy()
-        if isinstance(labels, np.ndarray) and labels.dtype.kind in "iuf":
-            _check_array(labels, classes, least)
+    least = -1 if signed and classes == 2 else 0
+    for labels, smallest in zip(split_truth(y), (least, NO_CLASS), strict=True):
+        array = _in_memory(labels)
+        if array is not None:
+            _check_array(array, classes, smallest)
+
+
+def check_inputs(x: Any) -> None:
+    """Raises a `DataError` when an input in memory isn't finite, and says which one.
+
+    Args:
+        x: Inputs as for `fit`: an array, tensor or pandas object, or a nest of them. What is only
+            read in training, such as a data set, isn't looked at.
+    """
+    for part in keras.tree.flatten(x):
+        array = _in_memory(part)
+        if array is not None and array.ndim:
+            check_finite(array)
+
+
+def _in_memory(values: Any) -> np.ndarray | None:
+    """Numbers that are there to be looked at; None for anything else."""
+    if values is None or not hasattr(values, "__array__") or keras.backend.is_keras_tensor(values):
+        return None
+    if tf.is_tensor(values) and not hasattr(values, "numpy"):  # symbolic
+        return None
+    array = np.asarray(values)
+    if array.dtype == object:  # numbers of pandas that may be missing
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            return None
+    return array if array.dtype.kind in "iuf" or array.dtype.name == "bfloat16" else None
 
 
 def _check_array(labels: np.ndarray, classes: int, least: int) -> None:

@@ -143,9 +143,11 @@ class CoTeaching(PairModel):
         Raises:
             ModelError: when both networks begin with the same weights, or the length of an epoch
                 is unknown.
-            DataError: when labels in memory are out of range.
+            DataError: when labels in memory are out of range, or inputs in memory aren't finite.
         """
-        checks.check_labels(y, self.classes)
+        if self.compiled:
+            checks.check_labels(y, self.classes, signed=self.per_sample.takes_signs)
+        checks.check_inputs(x)
         keeper = EpochKeeper()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             keeper.set_params(callbacks.params)

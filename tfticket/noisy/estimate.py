@@ -1,14 +1,15 @@
 """How many labels are wrong, and in what way: from held-out predictions alone.
 
-Neither the rate nor the type of the noise is given. The given labels of confident held-out
-predictions are counted (`anchors`) and compared with what each type of noise would leave (`kinds`);
-the rate follows from such counts. They are taken of each class's own most confident predictions as
-long as classes may differ in their noise, and of all classes' most confident ones when they don't.
+Neither the rate nor the type of the noise is given. The rate lies between two numbers that hold for
+noise of any type, also where classes or examples differ in it:
 
-The interval is a bootstrap over examples in which the window is chosen anew each time, widened for
-what resampling can't show (`interval`); for noise of no known type, down to the rate among the most
-confident predictions of all classes, since what hard classes add to it may be a network's mistakes.
-An interval that reaches 0 makes the kind `clean`: no wrong label is shown.
+- at most, it is the share of the labels that a network disagrees with (`ranks` says why);
+- at least, it is the even part of the noise, which no mistake of a network's reaches (`ranks`).
+
+Where both are near each other, the rate is known; where they aren't, the answer is that it can't be
+told. Two classes have no lower ranks: there the given labels of confident predictions are counted
+(`anchors`), and mistakes that confidence didn't rule out are taken to be as many as those that it
+did. Pair noise has equations of its own (`kinds`).
 
 What can't be known is said. Near (k - 1) / k symmetric labels carry nothing; near 1 / 2 pair noise
 can't be told from its mirror image. The label most often given to a class is taken to be the right
@@ -19,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,13 @@ from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
 from tfticket.noisy.anchors import Windows, count_windows, widest_unbiased
-from tfticket.noisy.identifiability import judge
-from tfticket.noisy.interval import IMPURITY, interval
-from tfticket.noisy.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC, fit_kind, pair_roots, shared_kind
+from tfticket.noisy.bounds import Bounds, bounds, bounds_of_pair
+from tfticket.noisy.identifiability import has_learned, judge
+from tfticket.noisy.kinds import CLEAN, PAIR, SYMMETRIC, fits_pair, is_shared_pair
+from tfticket.noisy.labels import checked_labels, checked_probabilities
 from tfticket.noisy.transition import pair, symmetric
-from tfticket.seeds import generator
 
-_RESAMPLES = 400
 _MANY = 2  # the window that holds half of the examples: many, and without the vaguest
-_GROUPS = 4  # given as predicted, one class after, one before, otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,8 @@ class NoiseEstimate:
         low: Lower end of its interval.
         high: Upper end of its interval. Where the rate isn't identifiable, it is the highest rate
             that can't be ruled out.
-        kind: `clean`, `symmetric`, `pair` or `general`.
+        kind: `clean`, where no wrong label is shown, in no class, and at most 5 % can be wrong;
+            `symmetric`, `pair`, or `general` for anything else.
         identifiable: Whether the rate can be relied on.
         reason: Why it can't, in a sentence; empty where it can.
         matrix: The estimated T, shape (k, k), rows summing to 1.
@@ -57,6 +56,7 @@ class NoiseEstimate:
             own mistakes are gone.
         window: Index of the window that was used.
         examples: How many examples are in it.
+        learned: Whether predictions agree with given labels more often than chance makes them.
     """
 
     rate: float
@@ -71,6 +71,7 @@ class NoiseEstimate:
     disagreement: tuple[float, ...]
     window: int
     examples: int
+    learned: bool = True
 
     @property
     def agreement(self) -> float:
@@ -105,11 +106,10 @@ def estimate_noise(
     Args:
         labels: Given labels, shape (n,), integers in [0, k).
         probabilities: Out-of-sample probabilities, shape (n, k): each row from a network that
-            wasn't trained on that example. Networks of few epochs serve best: the rate of
-            symmetric noise is overstated when the network has memorized nearly all of it.
+            wasn't trained on that example. The better the network, the shorter the interval.
         folds: Which network predicted each example, integers of shape (n,); None for one.
         confidence: Of the interval, in (0, 1).
-        seed: Seed of the bootstrap.
+        seed: Seed of the bootstrap, and of the order of equal probabilities.
 
     Returns:
         The estimate. There always is one; `identifiable` says whether to rely on it.
@@ -119,88 +119,49 @@ def estimate_noise(
     """
     if not 0 < confidence < 1:
         raise DataError(f"`confidence` must be in (0, 1). Received: {confidence}.")
-    count = partial(count_windows, labels, probabilities, folds=folds)
-    windows = count()
-    groups = _grouped(windows.by_shift())
-    _, purest = _rates(groups, SYMMETRIC, windows.num_classes)
-    kind = fit_kind(windows.counts[purest], seed=seed)
-    if kind == GENERAL:
-        kind = shared_kind(windows.counts[min(_MANY, len(windows.counts) - 1)])
-    if kind != GENERAL:
-        windows = count(by_class=False)
-        groups = _grouped(windows.by_shift())
-    rates, chosen = _rates(groups, kind, windows.num_classes)
-    window, rate = int(chosen), float(rates[chosen])
-    resampled = _bootstrap(groups, kind, windows.num_classes, seed)
-    low, high = interval(
-        rates,
-        groups.sum(axis=1),
-        window=window,
-        resampled=resampled,
-        confidence=confidence,
-        both_sides=kind == PAIR,
-    )
-    if kind == GENERAL:
-        low = min(low, _of_easy_classes(count(by_class=False)))
-    reason, low, high = judge(kind, windows, window=window, low=low, high=high)
-    if low == 0 and not reason:
-        kind = CLEAN
-    disagreement = 1 - groups[:, 0] / groups.sum(axis=1)
+    rows = checked_probabilities(probabilities)
+    given = checked_labels(labels, rows.shape[1])
+    by_class = count_windows(given, rows, folds=folds)
+    everyone = count_windows(given, rows, folds=folds, by_class=False)
+    found = _bounds(given, rows, by_class, everyone, confidence=confidence, seed=seed)
+    everything = by_class.counts[0]
+    sure = float(rows.max(axis=1).mean())
+    reason, low, high = judge(found, everything, sure=sure)
+    counts = found.windows.counts[found.window]
     return NoiseEstimate(
-        rate=rate,
+        rate=found.rate,
         low=low,
         high=high,
-        kind=kind,
+        kind=found.kind,
         identifiable=not reason,
         reason=reason,
-        matrix=_matrix(kind, rate, windows.counts[window]),
+        matrix=_matrix(found.kind, found.rate, counts),
         confidence=confidence,
-        shares=tuple(windows.shares.tolist()),
-        disagreement=tuple(disagreement.tolist()),
-        window=window,
-        examples=int(groups[window].sum()),
+        shares=tuple(found.windows.shares.tolist()),
+        disagreement=tuple(found.windows.disagreement().tolist()),
+        window=found.window,
+        examples=int(counts.sum()),
+        learned=has_learned(everything),
     )
 
 
-def _grouped(shifts: np.ndarray) -> np.ndarray:
-    """Counts by shift, shape (w, k), as the four groups of `pair_roots`, shape (w, 4)."""
-    near = np.zeros((len(shifts), _GROUPS), np.int64)
-    near[:, 0], near[:, 1] = shifts[:, 0], shifts[:, 1]
-    if shifts.shape[1] > 2:  # with two classes, the one after is the one before
-        near[:, 2] = shifts[:, -1]
-    near[:, 3] = shifts.sum(axis=1) - near[:, :3].sum(axis=1)
-    return near
-
-
-def _rates(groups: np.ndarray, kind: str, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rate that each window gives, and which window to use, for groups of shape (..., w, 4)."""
-    sizes = groups.sum(axis=-1)
-    wrong = 1 - groups[..., 0] / np.maximum(sizes, 1)
-    if kind == PAIR:
-        rates, discriminant = pair_roots(groups, num_classes)
-        # The equations hold in each window. The variance of their root goes with 1 / (m D).
-        return rates, np.argmax(sizes * discriminant, axis=-1)
-    # Labels that agree by chance only are as wrong as can be: a rate never passes (k - 1) / k.
-    return np.minimum(wrong, 1 - 1 / num_classes), widest_unbiased(wrong, sizes)
-
-
-def _of_easy_classes(windows: Windows) -> float:
-    """How low noise of no known type may be: what hard classes add to it may be mistakes."""
-    groups = _grouped(windows.by_shift())
-    rates, chosen = _rates(groups, GENERAL, windows.num_classes)
-    return max(0.0, float(rates[chosen]) - IMPURITY)
-
-
-def _bootstrap(groups: np.ndarray, kind: str, num_classes: int, seed: int) -> np.ndarray:
-    """Rates of resampled examples, shape (resamples,)."""
-    rings = groups - np.vstack([groups[1:], np.zeros((1, _GROUPS), groups.dtype)])
-    total = rings.sum()
-    rng = generator(seed, "noise", "bootstrap")
-    drawn = rng.multinomial(total, rings.ravel() / total, size=_RESAMPLES)
-    drawn = drawn.reshape(_RESAMPLES, *rings.shape)
-    nested = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1]
-    rates, chosen = _rates(nested, kind, num_classes)
-    return rates[np.arange(_RESAMPLES), chosen]
+def _bounds(
+    given: np.ndarray,
+    rows: np.ndarray,
+    by_class: Windows,
+    everyone: Windows,
+    *,
+    confidence: float,
+    seed: int,
+) -> Bounds:
+    """The rate with its interval, by the type of the noise."""
+    purest = int(widest_unbiased(by_class.disagreement(), by_class.sizes()))
+    many = min(_MANY, len(by_class.counts) - 1)
+    if fits_pair(by_class.counts[purest], seed=seed) or is_shared_pair(by_class.counts[many]):
+        return bounds_of_pair(everyone, confidence=confidence, seed=seed)
+    return bounds(
+        given, rows, by_class=by_class, everyone=everyone, confidence=confidence, seed=seed
+    )
 
 
 def _matrix(kind: str, rate: float, counts: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfticket.errors import ModelError
 from tfticket.noisy.labels import checked_probabilities
+from tfticket.noisy.losses import PerSampleLoss
 from tfticket.seeds import generator, sub_seed
 from tfticket.state import innermost_optimizer
 
@@ -49,13 +50,45 @@ def class_count(model: keras.Model) -> int:
     Raises:
         ModelError: when it isn't built, or has no output of shape (batch, classes).
     """
-    shape = tuple(model.output_shape) if model.built and model.outputs else ()
-    if len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 2:
+    inputs, outputs = (getattr(model, name, None) or [] for name in ("inputs", "outputs"))
+    if not inputs or not outputs:
         raise ModelError(
-            "The model must be Sequential or Functional, with one output of shape (batch, "
-            f"classes) and 2 classes or more. Received: output shape {shape or None}."
+            "What a subclassed or unbuilt model takes and gives can't be seen from outside. "
+            f"Received: {model.name!r} of the class {type(model).__name__}. Let `build` return a "
+            "Sequential model with an Input, or a Functional one; a subclassed one may be a layer "
+            "in it."
+        )
+    shape = tuple(outputs[0].shape)
+    if len(outputs) != 1 or len(shape) != 2 or not isinstance(shape[1], int) or shape[1] < 2:
+        raise ModelError(
+            "The model must have one output of shape (batch, classes), with 2 classes or more. "
+            f"Received: {len(outputs)} outputs, the first of shape {shape}. Give a classifier of "
+            "two classes two outputs."
         )
     return shape[1]
+
+
+def check_loss(model: keras.Model, num_classes: int) -> None:
+    """Raises a `ModelError` when the loss of a compiled model doesn't take integer labels.
+
+    Tried on one example more than there are classes: labels that aren't aligned with predictions
+    would else be compared with all of them. A model that computes its loss by itself isn't asked.
+    """
+    loss = model.loss
+    if isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
+        loss = next(iter(loss.values() if isinstance(loss, dict) else loss))
+    if loss is None:
+        return
+    count = num_classes + 1
+    rows = np.full((count, num_classes), 1 / num_classes, np.float32)
+    try:
+        PerSampleLoss(loss).values(np.arange(count) % num_classes, rows)
+    except Exception as error:  # whatever a loss raises of labels that it isn't made for
+        raise ModelError(
+            "The loss must take integer labels of shape (batch,). Received: a model compiled with "
+            f"{getattr(loss, 'name', getattr(loss, '__name__', loss))!r}. Use "
+            "`SparseCategoricalCrossentropy`, or another loss of integer labels."
+        ) from error
 
 
 def predict_held_out(

@@ -17,12 +17,13 @@ from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
 from tfticket.noisy.clean_split import CleanSplit
-from tfticket.noisy.held_out import Build, class_count, fresh_model, predict_held_out
+from tfticket.noisy.held_out import Build, check_loss, class_count, fresh_model, predict_held_out
 from tfticket.noisy.incv_inputs import check_inputs
 from tfticket.noisy.incv_progress import Progress
 from tfticket.noisy.incv_rule import deal
 from tfticket.noisy.incv_store import FoldStore
 from tfticket.noisy.labels import checked_labels
+from tfticket.noisy.learned import check_learned
 from tfticket.seeds import sub_seed
 
 Tell = Callable[[int, int], None]
@@ -51,6 +52,7 @@ class _Selection:
     """What is selected from, and how far it is."""
 
     x: tf.Tensor
+    inputs: np.ndarray
     fingerprint: str
     progress: Progress
 
@@ -150,7 +152,8 @@ class INCV:
         Raises:
             DataError: when x and y don't fit the model or each other, there are fewer examples than
                 folds, or fewer than two labels occur.
-            ModelError: when `build` doesn't give models as it must.
+            ModelError: when `build` doesn't give models as it must, or these haven't learned what
+                nearest neighbors of the inputs see.
             RunError: when `folder` belongs to another selection, or no label was predicted.
         """
         selection = self._begin(x, y)
@@ -197,11 +200,13 @@ class INCV:
     def _begin(self, x: ArrayLike, y: ArrayLike) -> _Selection:
         probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
         num_classes = class_count(probe)
+        check_loss(probe, num_classes)
         labels = checked_labels(y, num_classes, name="y")
         inputs = np.asarray(x)
         check_inputs(inputs, labels, folds=self.folds, model=probe)
         fingerprint = self._fingerprint(probe, inputs, labels)
-        return _Selection(tf.convert_to_tensor(inputs), fingerprint, Progress(labels, num_classes))
+        progress = Progress(labels, num_classes)
+        return _Selection(tf.convert_to_tensor(inputs), inputs, fingerprint, progress)
 
     def _iterate(
         self, iteration: int, selection: _Selection, store: FoldStore, tell: Tell | None
@@ -212,9 +217,16 @@ class INCV:
         predicted = np.empty((len(dealt), progress.num_classes), np.float32)
         for fold in range(self.folds):
             predicted[dealt == fold] = self._fold(iteration, fold, selection, store, tell)
+        if iteration == 0:
+            check_learned(
+                selection.inputs,
+                progress.labels,
+                predicted=predicted.argmax(axis=1),
+                folds=dealt,
+                seed=self.seed,
+            )
         selected = len(progress.selected)
-        progress.take(predicted, dealt, seed=self.seed)
-        grown = len(progress.selected) - selected
+        grown = progress.take(predicted, dealt, seed=self.seed)
         return grown > self.stable * selected and len(progress.candidates) >= self.folds
 
     def _dealt(self, iteration: int, progress: Progress) -> np.ndarray:

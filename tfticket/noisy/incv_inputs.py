@@ -29,19 +29,30 @@ def check_inputs(x: np.ndarray, labels: np.ndarray, *, folds: int, model: keras.
             f"There must be a label for each input. Received: {len(x)} inputs, {len(labels)} "
             "labels."
         )
+    check_counts(labels, folds=folds)
+    check_finite(x)
+    _check_shape(x, model)
+
+
+def check_counts(labels: np.ndarray, *, folds: int) -> None:
+    """Raises a `DataError` unless there are two examples a fold, and two labels."""
     if len(labels) < 2 * folds or len(np.unique(labels)) < 2:
         raise DataError(
             f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or more. "
             f"Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
         )
+
+
+def check_finite(x: np.ndarray) -> None:
+    """Raises a `DataError` when an input isn't finite, and says which one."""
     for start in range(0, len(x), _CHECKED_AT_ONCE):
-        finite = np.isfinite(x[start : start + _CHECKED_AT_ONCE]).reshape(-1, x[0].size).all(axis=1)
+        part = x[start : start + _CHECKED_AT_ONCE].reshape(-1, max(x[0].size, 1))
+        finite = np.isfinite(part).all(axis=1)
         if not finite.all():
             raise DataError(
                 "`x` must be finite: one NaN makes NaN of all weights. Received: NaN or infinity "
                 f"in example {start + int(np.argmin(finite))}. Remove or mend such examples."
             )
-    _check_shape(x, model)
 
 
 def _check_shape(x: np.ndarray, model: keras.Model) -> None:

@@ -33,8 +33,12 @@ class Progress:
         self._votes = np.zeros((len(labels), 2), np.int64)
         self._rounds: list[Round] = []
 
-    def take(self, predicted: np.ndarray, folds: np.ndarray, *, seed: int) -> None:
-        """Decides on all candidates, from their held-out probabilities of one iteration."""
+    def take(self, predicted: np.ndarray, folds: np.ndarray, *, seed: int) -> int:
+        """Decides on all candidates, from their held-out probabilities of one iteration.
+
+        Returns:
+            How many were selected.
+        """
         ids = self.candidates
         labels = self.labels[ids]
         if self.estimate is None:
@@ -55,6 +59,7 @@ class Progress:
         self.selected = np.union1d(self.selected, decision.selected)
         self.removed = np.union1d(self.removed, decision.removed)
         self.candidates = np.setdiff1d(ids, np.union1d(decision.selected, decision.removed))
+        return len(decision.selected)
 
     def result(self) -> CleanSplit:
         """The split; raises `RunError` when nothing was selected."""

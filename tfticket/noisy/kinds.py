@@ -11,10 +11,11 @@ pair        networks under pair noise make the mistakes that the labels make: a 
             and e is the share of next. Nothing in between has to be assumed.
 general     anything else
 
-Each is looked for twice. What the counts of a window agree with as they stand is found by their
-distance; that asks for predictions that are nearly pure. Networks that often mistake some classes
-for others need more: mistakes are a matter of single pairs of classes, so what they can't have
-made is what all classes have in common.
+Pair noise is looked for twice. What the counts of a window agree with as they stand is found by
+their distance; that asks for predictions that are nearly pure. Networks that often mistake some
+classes for others need more: mistakes are a matter of single pairs of classes, so what they can't
+have made is what all classes have in common. Symmetric noise is told by the ranks that no mistake
+reaches (`ranks`).
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ _SIMULATIONS = 60
 _DEVIATIONS = 2.0
 _TOLERANCE = 0.2  # share of the wrong labels that may be distributed otherwise
 _LARGEST_BACKGROUND = 0.35
-_LEAST_EVEN, _MOST_EVEN = 0.55, 0.25  # lower quartile to mean of the wrong labels' shares
+_MOST_EVEN = 0.25  # lower quartile to mean of the wrong labels' shares
 _FEWEST_CLASSES = 5  # below, chance makes all classes alike
 
 
-def fit_kind(counts: np.ndarray, *, seed: int) -> str:
-    """The simplest type of noise that the counts of a window agree with.
+def fits_pair(counts: np.ndarray, *, seed: int) -> bool:
+    """Whether the counts of a window are those of pair noise, and not of symmetric noise.
 
     The distance between the counts and a type is the share of examples that would have to get
     another label. It is compared with what chance alone gives, by simulation, plus a fifth of the
@@ -44,57 +45,46 @@ def fit_kind(counts: np.ndarray, *, seed: int) -> str:
     Args:
         counts: Examples by prediction and given label, shape (k, k).
         seed: Seed of the simulation.
-
-    Returns:
-        `symmetric`, `pair` or `general`.
     """
     k = len(counts)
     shares = Windows(counts[None], np.ones(1)).by_shift()[0] / max(counts.sum(), 1)
     wrong = 1 - shares[0]
-    candidates = {SYMMETRIC: np.r_[shares[0], np.full(k - 1, wrong / (k - 1))]}
-    if k > 2:
-        background = max(wrong - shares[1] - shares[-1], 0.0) / max(k - 3, 1)
-        if background * (k - 1) <= _LARGEST_BACKGROUND * wrong:
-            spread = np.full(k, background)
-            spread[[0, 1, -1]] = shares[[0, 1, -1]]
-            candidates[PAIR] = spread / spread.sum()
+    background = max(wrong - shares[1] - shares[-1], 0.0) / max(k - 3, 1)
+    if k == 2 or background * (k - 1) > _LARGEST_BACKGROUND * wrong:
+        return False
+    symmetric = np.r_[shares[0], np.full(k - 1, wrong / (k - 1))]
+    pair = np.full(k, background)
+    pair[[0, 1, -1]] = shares[[0, 1, -1]]
     rng, sizes = generator(seed, "noise", "kind"), counts.sum(axis=1)
-    for kind, spread in candidates.items():
+
+    def fits(spread: np.ndarray) -> bool:
         fitted = np.array([np.roll(spread, i) for i in range(k)])
         distance = _distance(counts, fitted)
         chance = [_distance(rng.multinomial(sizes, fitted), fitted) for _ in range(_SIMULATIONS)]
         bound = np.mean(chance) + _DEVIATIONS * np.std(chance)
-        if distance <= bound + _TOLERANCE * wrong:
-            return kind
-    return GENERAL
+        return bool(distance <= bound + _TOLERANCE * wrong)
+
+    return not fits(symmetric) and fits(pair / pair.sum())
 
 
-def shared_kind(counts: np.ndarray) -> str:
-    """The type of noise that all classes share, beside whatever mistakes a network makes.
+def is_shared_pair(counts: np.ndarray) -> bool:
+    """Whether all classes share pair noise, beside whatever mistakes a network makes.
 
-    Symmetric noise gives each label to each class, also those that no network would confuse: the
-    lower quartile of the wrong labels' shares is then close to their mean. Pair noise makes the
-    class after the most frequent wrong label of nearly every class, but for the class before, which
-    the network gets from what it memorized.
+    It makes the class after the most frequent wrong label of nearly every class, but for the class
+    before, which the network gets from what it memorized.
 
     Args:
-        counts: Examples by prediction and given label, shape (k, k), many rather than pure.
-
-    Returns:
-        `symmetric`, `pair` or `general`; always the last for fewer than five classes.
+        counts: Examples by prediction and given label, shape (k, k), many rather than pure; fewer
+            than five classes share nothing for certain.
     """
     k, sizes = len(counts), counts.sum(axis=1, keepdims=True)
     if k < _FEWEST_CLASSES or not sizes.all():
-        return GENERAL
-    shares = counts / sizes
+        return False
     # Column s holds the labels that are s classes after the predicted one.
-    after = np.take_along_axis(shares, (np.arange(k)[:, None] + np.arange(k)) % k, axis=1)
-    wrong = after[:, 1:].mean()
-    even = float(np.quantile(after[:, 1:], 0.25) / wrong) if wrong else 0.0
-    if even >= _LEAST_EVEN:
-        return SYMMETRIC
+    after = np.take_along_axis(counts / sizes, (np.arange(k)[:, None] + np.arange(k)) % k, axis=1)
+    rare, wrong = np.quantile(after[:, 1:], 0.25), after[:, 1:].mean()
     leads = after[:, 1] > after[:, 2:-1].max(axis=1)
-    return PAIR if even <= _MOST_EVEN and leads.mean() >= 0.9 else GENERAL
+    return bool(rare <= _MOST_EVEN * wrong and leads.mean() >= 0.9)
 
 
 def pair_roots(groups: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:

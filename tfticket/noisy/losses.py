@@ -5,15 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras.src.trainers.compile_utils import get_loss
 
 from tfticket.errors import ModelError
 from tfticket.noisy.transition import as_transition
 
 _TINY = 1e-7
+_HINGE = (keras.losses.hinge, keras.losses.squared_hinge)
 
 
 class PerSampleLoss:
     """Any Keras loss, before it is reduced to one number.
+
+    What Keras' `compile` does to a name or a function is done here too, by its own code: labels and
+    predictions are brought to one rank and to float32, and "crossentropy" becomes the one that fits
+    their shapes. Comparing labels of shape (batch,) with predictions of shape (batch, 1) as they
+    are would compare each prediction with every label.
+
+        >>> values = PerSampleLoss("hinge").values(np.array([1.0, 0.0]), np.array([[0.5], [0.2]]))
+        >>> np.asarray(values)
+        array([0.5, 1.2], dtype=float32)
 
     Args:
         loss: What `compile` takes for one output: a name, a function, or a `keras.losses.Loss`,
@@ -24,13 +35,13 @@ class PerSampleLoss:
     """
 
     def __init__(self, loss: Any) -> None:
-        if loss is None or isinstance(loss, (dict, list, tuple)):
+        if loss is None or isinstance(loss, (list, tuple)) or _is_by_output(loss):
             raise ModelError(
                 "Samples are selected by the one loss of one output. Received: "
                 f"loss={loss!r}. Give a single loss with a value for each sample."
             )
-        self.loss = keras.losses.get(loss)
-        reduction = self.loss.reduction if isinstance(self.loss, keras.losses.Loss) else "mean"
+        self.loss = loss if _fits_the_shapes(loss) else _as_object(loss)
+        reduction = getattr(self.loss, "reduction", "mean")
         if reduction == "sum":
             raise ModelError(
                 "The networks minimize the mean over the selected samples, whose number changes "
@@ -39,15 +50,18 @@ class PerSampleLoss:
             )
         self._by_weight = reduction == "mean_with_sample_weight"
 
+    @property
+    def takes_signs(self) -> bool:
+        """Whether two classes may be -1 and 1: a hinge loss turns 0 into -1 by itself."""
+        return isinstance(self.loss, keras.losses.Loss) and getattr(self.loss, "fn", None) in _HINGE
+
     def values(self, y_true: Any, y_pred: Any) -> Any:
         """Loss of each sample, float32, shape (batch,); means over what axes a sample has."""
         ops = keras.ops
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        loss = get_loss(self.loss, y_true, y_pred)
         y_pred = ops.cast(y_pred, "float32")
-        if isinstance(self.loss, keras.losses.Loss):
-            found = self.loss.call(ops.cast(y_true, self.loss.dtype), y_pred)
-        else:
-            found = self.loss(ops.convert_to_tensor(y_true), y_pred)
-        found = ops.cast(found, "float32")
+        found = ops.cast(loss.call(ops.cast(y_true, loss.dtype), y_pred), "float32")
         shape, batch = tuple(found.shape), y_pred.shape[0]
         if not shape or (batch is not None and shape[0] not in (batch, None)):
             raise ModelError(
@@ -160,6 +174,26 @@ class ForwardCorrection(keras.losses.Loss):
         """The arguments, for saving."""
         own = {"transition": self.transition.tolist(), "from_logits": self.from_logits}
         return {**super().get_config(), **own}
+
+
+def _fits_the_shapes(loss: Any) -> bool:
+    """Whether it is Keras' name for the cross-entropy that fits labels and predictions."""
+    return str(loss).lower() in ("crossentropy", "ce")
+
+
+def _is_by_output(loss: Any) -> bool:
+    """Whether it is a dictionary of losses, and not the configuration of one."""
+    return isinstance(loss, dict) and "class_name" not in loss
+
+
+def _as_object(loss: Any) -> keras.losses.Loss:
+    try:
+        return get_loss(loss, None, None)
+    except (TypeError, ValueError) as error:
+        raise ModelError(
+            f"No loss can be made of what `compile` was given. Received: loss={loss!r}. Give a "
+            "name of `keras.losses`, a function of labels and predictions, or a `Loss`."
+        ) from error
 
 
 def _one_hot(y_true: Any, y_pred: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
@@ -24,3 +25,14 @@ class EpochKeeper(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Forgets what the last epoch counted."""
         self.model.begin_epoch(self.params.get("steps"))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Warns of losses that aren't finite: inputs of a data set can't be looked at before."""
+        summary = self.model.selection()
+        if summary is not None and summary.not_finite:
+            warnings.warn(
+                f"{summary.not_finite:,} losses of epoch {epoch + 1} were NaN or infinite, of both "
+                "networks together: one input that isn't finite makes NaN of all weights. Look for "
+                "NaN among the inputs and for labels out of range, or lower the learning rate.",
+                stacklevel=2,
+            )

@@ -61,7 +61,7 @@ class Moments(NamedTuple):
     spread: Any
 
 
-_KINDS = (keras.layers.BatchNormalization, KeepsScale)
+BATCH_NORMS = (keras.layers.BatchNormalization, KeepsScale)
 
 
 def normalizes_by_batch(layer: keras.Layer) -> bool:
@@ -70,7 +70,7 @@ def normalizes_by_batch(layer: keras.Layer) -> bool:
     A frozen one (`trainable = False`) uses its moving statistics in training too. What a child does
     that overrides what its parent computes isn't known.
     """
-    return computes_as(layer, _KINDS) and bool(layer.trainable)
+    return computes_as(layer, BATCH_NORMS) and bool(layer.trainable)
 
 
 def batch_layers(model: keras.Model) -> list[keras.Layer]:
@@ -80,7 +80,7 @@ def batch_layers(model: keras.Model) -> list[keras.Layer]:
     """
     layers = model._flatten_layers()
     for layer in layers:
-        if isinstance(layer, _KINDS) and overridden(layer):
+        if isinstance(layer, BATCH_NORMS) and overridden(layer):
             names = ", ".join(f"`{name}`" for name in overridden(layer))
             warnings.warn(
                 f"The layer {layer.name!r} is left as it is: its class {type(layer).__name__} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfticket.classes import overridden
+from tfticket.errors import DataError, ModelError
 from tfticket.statistics.moments import (
+    BATCH_NORMS,
     KeepsScale,
     Moments,
     batch_layers,
@@ -34,7 +38,8 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     lacks the variance between batches and is too small by a factor of about 1 - 1/n for batches of
     n numbers a channel. L-p scales are joined by their p-th powers, or by their maximum.
 
-    Frozen layers keep their statistics.
+    Frozen layers keep their statistics. So do layers of a class of yours that overrides `call`,
+    with a warning: what they do beside normalizing isn't known.
 
     Source: Wu & Johnson (2021, arXiv:2105.07576), section 3.
 
@@ -42,9 +47,17 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
         model: A built model; only moving statistics change.
         batches: Batches of inputs, each as the model takes it and of the size used in training:
             later layers see what earlier ones make of a batch of that size. Some thousand examples
-            are enough. Nothing changes when there are none.
+            are enough. Nothing changes when there are none. Of tuples (x, y) and (x, y,
+            sample_weight), as data sets for `fit` have them, only x is looked at.
+
+    Raises:
+        DataError: when a batch isn't what the model takes, or holds NaN or infinity.
+        ModelError: when statistics of finite inputs aren't finite.
+
+    Nothing changes in the model where an error is raised.
     """
     layers = batch_layers(model)
+    _warn_of_unknown(model)
     found: dict[int, list[Moments]] = {id(layer): [] for layer in layers}
     called: list[keras.Layer] = []
 
@@ -65,13 +78,92 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     for number, batch in enumerate(batches if layers else ()):
         if number == _WORTH_A_TRACE:
             take = tf.function(take, reduce_retracing=True)
-        taken = take(batch)
+        inputs = inputs_of(model, batch, number=number)
+        taken = take(inputs)
         for layer, moments in zip(called, taken, strict=True):
             values = Moments(*(np.asarray(m, np.float64).ravel() for m in moments))
+            if not all(np.isfinite(m.astype(np.float32)).all() for m in values):
+                _refuse(layer, inputs, number)
             found[id(layer)].append(values)
     for layer in layers:
         if found[id(layer)]:
             set_moments(layer, _joined(layer, found[id(layer)]))
+
+
+def inputs_of(model: keras.Model, batch: Any, *, number: int) -> Any:
+    """The inputs in a batch, without labels and weights.
+
+    Args:
+        model: What takes them.
+        batch: Inputs, or a tuple as data sets for `fit` give it.
+        number: Of the batch, from 0, for the message.
+
+    Raises:
+        DataError: when it holds another number of arrays than the model takes.
+    """
+    expected = _input_count(model)
+    if expected is None:
+        return batch
+    inputs = batch
+    if isinstance(batch, tuple) and len(batch) <= 3 and _array_count(batch) != expected:
+        inputs = batch[0]
+    if isinstance(batch, tuple) and len(batch) == expected == 1:
+        inputs = batch[0]
+    if _array_count(inputs) != expected:
+        raise DataError(
+            f"Batches must hold the {expected} inputs that the model takes, alone or as x of a "
+            f"tuple (x, y). Received: {_array_count(inputs)} arrays in batch {number}, a "
+            f"{type(batch).__name__}."
+        )
+    return inputs
+
+
+def _input_count(model: keras.Model) -> int | None:
+    """How many arrays a model takes; None where that can't be seen."""
+    inputs = getattr(model, "inputs", None)
+    if inputs:
+        return len(inputs)
+    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    sizes = next(iter(shapes.values()), None) if len(shapes) == 1 else None
+    is_shape = isinstance(sizes, (tuple, list)) and all(
+        n is None or isinstance(n, int) for n in sizes
+    )
+    return 1 if is_shape else None
+
+
+def _array_count(values: Any) -> int:
+    return len(keras.tree.flatten(values))
+
+
+def _warn_of_unknown(model: keras.Model) -> None:
+    names = [
+        f"{layer.name!r} ({type(layer).__name__})"
+        for layer in model._flatten_layers()
+        if isinstance(layer, BATCH_NORMS) and layer.trainable and overridden(layer)
+    ]
+    if names:
+        warnings.warn(
+            f"Layers of classes that override what batch normalization computes keep their moving statistics: "
+            f"{', '.join(names)}. What they do beside normalizing isn't known.",
+            stacklevel=3,
+        )
+
+
+def _refuse(layer: keras.Layer, inputs: Any, number: int) -> None:
+    """Raises for statistics that aren't finite, whose inputs may be to blame."""
+    for part in keras.tree.flatten(inputs):
+        values = np.asarray(part)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            example = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+            raise DataError(
+                f"Batches must be finite numbers. Received: NaN or infinity in batch {number}, "
+                f"example {example}. Remove or mend such examples; the model is as it was."
+            )
+    raise ModelError(
+        f"The statistics of `{layer.name}` aren't finite in batch {number}, whose numbers are: "
+        "weights of the model aren't, or its numbers grow beyond what float32 holds. The model is "
+        "as it was."
+    )
 
 
 def _joined(layer: keras.Layer, parts: list[Moments]) -> Moments:

@@ -1,0 +1,97 @@
+"""What simple learners predict of rows of numbers: features, embeddings, tables.
+
+A network of some hundred steps is the wrong tool for them: columns of large numbers drown the
+others, and hundred classes of thirty examples are more than it learns. Scaled by column, they suit
+logistic regression, which draws straight borders, and nearest neighbors, which draw any; the mean
+of both errs less than either when labels are wrong. Which one is taken is decided by the held-out
+likelihood of the given labels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+LOGISTIC, NEIGHBORS, BOTH = "logistic regression", "nearest neighbors", "the mean of both"
+
+_STRENGTH = 0.1  # inverse of the penalty of scikit-learn
+_STEPS = 200
+_MOST_NEIGHBORS, _FEWEST_NEIGHBORS = 10, 3
+_LARGEST_LOGISTIC = 2e7  # examples times columns times classes; more takes minutes
+_MOST_REMEMBERED = 20_000  # rows among which neighbors are looked for
+_SMOOTHING = 1e-3  # of probabilities, which are 0 where no neighbor has the label
+
+
+def predict_rows(
+    x: np.ndarray,
+    labels: np.ndarray,
+    *,
+    num_classes: int,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    rng: np.random.Generator,
+    logistic: bool = True,
+) -> dict[str, np.ndarray]:
+    """Teaches simple learners some rows, and asks them about others.
+
+    Args:
+        x: Rows of numbers, shape (n, columns), finite.
+        labels: Given labels, shape (n,), int64.
+        num_classes: k.
+        train: Ids to learn from, shape (m,).
+        held_out: Ids to predict, shape (h,).
+        rng: Draws the rows that are remembered where there are many.
+        logistic: Whether logistic regression is asked too.
+
+    Returns:
+        Probabilities by the name of the learner, each of shape (h, k). Logistic regression, and
+        with it the mean of both, is left out where it would take minutes.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler().fit(x[train])
+    known, asked, taught = scaler.transform(x[train]), scaler.transform(x[held_out]), labels[train]
+    part = np.sort(rng.permutation(len(train))[:_MOST_REMEMBERED])
+    count = len(taught[part]) // num_classes // 2
+    neighbors = KNeighborsClassifier(
+        min(max(count, _FEWEST_NEIGHBORS), _MOST_NEIGHBORS, len(taught[part])), weights="distance"
+    ).fit(known[part], taught[part])
+    found = {NEIGHBORS: _probabilities(neighbors, asked, num_classes)}
+    if logistic and known.size * num_classes <= _LARGEST_LOGISTIC:
+        regression = LogisticRegression(C=_STRENGTH, max_iter=_STEPS)
+        if len(np.unique(taught)) == 1:  # no border to be drawn
+            regression = neighbors
+        with warnings.catch_warnings():  # of steps that didn't suffice, which held-out data judges
+            warnings.simplefilter("ignore")
+            regression.fit(known, taught)
+        found[LOGISTIC] = _probabilities(regression, asked, num_classes)
+        found[BOTH] = (found[LOGISTIC] + found[NEIGHBORS]) / 2
+    return found
+
+
+def best_learner(predicted: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
+    """The learner by whose held-out probabilities the given labels are most likely.
+
+    Args:
+        predicted: Held-out probabilities by learner, each of shape (n, k).
+        labels: Given labels, shape (n,), int64.
+    """
+
+    def likelihood(name: str) -> float:
+        rows = predicted[name]
+        own = rows[np.arange(len(labels)), labels]
+        smoothed = (own + _SMOOTHING / rows.shape[1]) / (1 + _SMOOTHING)
+        return float(np.log(smoothed).mean())
+
+    return max(predicted, key=likelihood)
+
+
+def _probabilities(learner: object, x: np.ndarray, num_classes: int) -> np.ndarray:
+    """Of all classes, also of those that weren't taught."""
+    rows = np.zeros((len(x), num_classes))
+    rows[:, learner.classes_] = learner.predict_proba(x)  # type: ignore[attr-defined]
+    return rows
