@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,10 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.classes import overridden
 from tfticket.errors import DataError, ModelError
 from tfticket.statistics.moments import (
-    BATCH_NORMS,
     KeepsScale,
     Moments,
     batch_layers,
@@ -57,7 +54,6 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
     Nothing changes in the model where an error is raised.
     """
     layers = batch_layers(model)
-    _warn_of_unknown(model)
     found: dict[int, list[Moments]] = {id(layer): [] for layer in layers}
     called: list[keras.Layer] = []
 
@@ -133,20 +129,6 @@ def _input_count(model: keras.Model) -> int | None:
 
 def _array_count(values: Any) -> int:
     return len(keras.tree.flatten(values))
-
-
-def _warn_of_unknown(model: keras.Model) -> None:
-    names = [
-        f"{layer.name!r} ({type(layer).__name__})"
-        for layer in model._flatten_layers()
-        if isinstance(layer, BATCH_NORMS) and layer.trainable and overridden(layer)
-    ]
-    if names:
-        warnings.warn(
-            f"Layers of classes that override what batch normalization computes keep their moving statistics: "
-            f"{', '.join(names)}. What they do beside normalizing isn't known.",
-            stacklevel=3,
-        )
 
 
 def _refuse(layer: keras.Layer, inputs: Any, number: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfticket.errors import RunError
+from tfticket.errors import RunError, TFTicketError
 from tfticket.files import read_table
 from tfticket.report.reading import RunFiles
 
@@ -72,9 +72,9 @@ class Study:
         if self.rows or not self.files.complete:
             return ""
         try:
-            told = json.loads((self.files.path / "COMPLETE").read_text(encoding="utf-8"))
+            told = read_table(self.files.path / "COMPLETE")
             return " ".join(map(str, told.get("failed_exports", ())))
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, TFTicketError, TypeError):
             return ""
 
     def row(self, name: str) -> Row | None:
