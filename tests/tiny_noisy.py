@@ -28,7 +28,7 @@ kind = "symmetric"
 rate = 0.3
 exact = true
 """
-SELECTION = "selection={epochs=6, iterations=2}"
+SELECTION = "selection={epochs=20, iterations=2}"
 
 
 def tables(*changes: str) -> dict:

@@ -14,5 +14,6 @@ def test_recipes_are_completed_by_name_then_as_files():
     context = cli.make_context("tfticket", [], resilient_parsing=True)
     parameter = cli.params[0]
     items = complete_recipe(context, parameter, "lth_mnist")
-    assert [item.value for item in items] == ["lth_mnist", "lth_mnist_paper"]
+    names = ["lth_mnist", "lth_mnist1d", "lth_mnist_long", "lth_mnist_paper"]
+    assert [item.value for item in items] == names
     assert [item.type for item in complete_recipe(context, parameter, "./my")] == ["file"]

@@ -207,13 +207,13 @@ def test_fewer_examples_than_a_batch():
 
 def test_an_empty_selection_is_an_error():
     def contrary(seed):
-        model = mlp((6, 3))
+        model = mlp((6, 31))
         model.compile(keras.optimizers.SGD(0.0), logits_loss())
-        model.set_weights([np.zeros((6, 3)), np.array([9.0, 0.0, 0.0])])
+        model.set_weights([np.zeros((6, 31)), 9.0 * np.eye(31)[0]])
         return model
 
     with pytest.raises(RunError, match="A selection must not be empty"):
-        INCV(contrary, epochs=1).select(blobs(90)[0], 1 + np.arange(90) % 2)
+        INCV(contrary, epochs=1).select(blobs(90)[0], 1 + np.arange(90) // 3)
 
 
 @pytest.mark.parametrize("changes", [{"epochs": 0}, {"folds": 1}, {"stable": 1.0}])

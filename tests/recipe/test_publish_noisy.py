@@ -21,7 +21,7 @@ def run(tmp_path_factory):
     given = recipe(
         "seeds=[0, 1]",
         'methods=["cross_entropy", "coteaching"]',
-        "selection={epochs=6, iterations=1}",
+        "selection={epochs=20, iterations=1}",
     )
     place = RunDir(tmp_path_factory.mktemp("runs") / "tiny_noisy" / "default")
     with writing(place, given, toml=b"") as run:

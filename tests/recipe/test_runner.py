@@ -42,6 +42,7 @@ optimizer_state = "restore"
 
 [controls]
 shuffle = true
+reinit = false
 levels = [1]
 
 [export]

@@ -217,7 +217,9 @@ def test_a_subclass_that_does_more_is_left_and_named():
     )
     x, _ = helpers.batch(examples=30)
     inside = model.layers[1](model.layers[0](x))
-    with pytest.warns(UserWarning, match=r"'both' \(NormAndReLU\)"):
+    with pytest.warns(
+        UserWarning, match=r"'both' is left as it is: its class NormAndReLU overrides `call`"
+    ):
         recalibrate(model, [x])
     np.testing.assert_array_equal(model.layers[0].moving_mean, np.zeros(6))
     np.testing.assert_allclose(model.layers[2].moving_mean, np.mean(inside, 0), atol=1e-5)

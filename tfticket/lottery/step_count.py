@@ -44,4 +44,4 @@ class StepCount:
 
 def _updates(model: keras.Model) -> int:
     """How often the optimizer was applied; with accumulated gradients more often than updated."""
-    return int(innermost_optimizer(model)._iterations)
+    return int(innermost_optimizer(model)._iterations.numpy())  # whole also under a strategy

@@ -59,17 +59,19 @@ def predict_rows(
     count = len(taught[part]) // num_classes // 2
     neighbors = KNeighborsClassifier(
         min(max(count, _FEWEST_NEIGHBORS), _MOST_NEIGHBORS, len(taught[part])), weights="distance"
-    ).fit(known[part], taught[part])
-    found = {NEIGHBORS: _probabilities(neighbors, asked, num_classes)}
-    if logistic and known.size * num_classes <= _LARGEST_LOGISTIC:
-        regression = LogisticRegression(C=_STRENGTH, max_iter=_STEPS)
-        if len(np.unique(taught)) == 1:  # no border to be drawn
-            regression = neighbors
-        with warnings.catch_warnings():  # of steps that didn't suffice, which held-out data judges
-            warnings.simplefilter("ignore")
+    )
+    # Held-out data judges steps that didn't suffice, and labels may be rare.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        neighbors.fit(known[part], taught[part])
+        found = {NEIGHBORS: _probabilities(neighbors, asked, num_classes)}
+        if logistic and known.size * num_classes <= _LARGEST_LOGISTIC:
+            regression = LogisticRegression(C=_STRENGTH, max_iter=_STEPS)
+            if len(np.unique(taught)) == 1:  # no border to be drawn
+                regression = neighbors
             regression.fit(known, taught)
-        found[LOGISTIC] = _probabilities(regression, asked, num_classes)
-        found[BOTH] = (found[LOGISTIC] + found[NEIGHBORS]) / 2
+            found[LOGISTIC] = _probabilities(regression, asked, num_classes)
+            found[BOTH] = (found[LOGISTIC] + found[NEIGHBORS]) / 2
     return found
 
 

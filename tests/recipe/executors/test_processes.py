@@ -36,7 +36,7 @@ NORMS = tiny_norms.recipe(
     'model={name="lenet_300_100", width=0.1}', "landscape={every=2, multipliers={points=2}}"
 )
 NOISY = tiny_noisy.recipe(
-    'methods=["cross_entropy", "coteaching"]', "selection={epochs=2, iterations=1}"
+    'methods=["cross_entropy", "coteaching"]', "selection={epochs=20, iterations=1}"
 )
 CONVOLUTIONS = tiny_norms.recipe()
 ALL = {"lottery": LOTTERY, "norms": NORMS, "noisy": NOISY}

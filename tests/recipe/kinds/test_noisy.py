@@ -81,13 +81,13 @@ def test_a_run_says_what_its_branches_are_and_finishes_each(whole):
     assert run.finished_levels() == {(0, branch, 0) for branch in BRANCHES}
     assert run.complete
     (plan,) = told.plans
-    # A selection is put down to the first that needs it: 2 folds of 5 steps, then 2 of 10, 6 times.
+    # A selection is put down to the first that needs it: 2 folds of 5 steps, then 2 of 10, 20 times.
     assert {cell.branch: (cell.steps, cell.searched) for cell in plan.cells} == {
         "cross_entropy": (20, 0),
-        "coteaching": (20, 180),
+        "coteaching": (20, 600),
         "incv": (20, 0),
     }
-    assert (plan.steps_total, plan.steps_left) == (240, 240)
+    assert (plan.steps_total, plan.steps_left) == (660, 660)
     assert plan.seconds is None
 
 
