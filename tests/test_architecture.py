@@ -53,7 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.archives",),
     ("tfticket.reading",),
     ("tfticket",),
-    ("tfticket.errors", "tfticket._lazy"),
+    ("tfticket.errors",),
 )
 RANK = {group: rank for rank, groups in enumerate(LAYERS) for group in groups}
 
@@ -158,7 +158,7 @@ def test_what_answers_at_once_imports_nothing_slow():
 
 
 def is_quick(module: str) -> bool:
-    return module in QUICK or group_of(module) in ("tfticket.cli", "tfticket._lazy")
+    return module in QUICK or group_of(module) == "tfticket.cli"
 
 
 def test_reading_a_run_needs_no_tensorflow():

@@ -5,19 +5,6 @@ predict what they weren't trained on, `RowAudit` teaches simpler learners rows o
 else follows from their predictions.
 """
 
-from tfticket._lazy import lazy_names
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Diagnosis": "tfticket.audit.diagnosis",
-        "LabelAudit": "tfticket.audit.held_out",
-        "Network": "tfticket.audit.network",
-        "RowAudit": "tfticket.audit.rows",
-        "Subject": "tfticket.audit.subject",
-        "compare_with_cleanlab": "tfticket.audit.peers",
-        "diagnose": "tfticket.audit.diagnosis",
-        "suspects_of": "tfticket.audit.findings",
-        "write_findings": "tfticket.audit.findings",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -3,15 +3,6 @@
 The names below are imported when they are first used.
 """
 
-from tfticket._lazy import lazy_names
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Flow": "tfticket.channels.flow",
-        "LayerChange": "tfticket.channels.shrinking",
-        "Shrunk": "tfticket.channels.shrinking",
-        "channel_groups": "tfticket.channels.groups",
-        "shrink": "tfticket.channels.shrinking",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

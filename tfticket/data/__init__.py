@@ -4,18 +4,6 @@
 `model.fit` and `model.evaluate` take.
 """
 
-from tfticket._lazy import lazy_names
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "AUGMENTATIONS": "tfticket.data.augment",
-        "ChunkedFit": "tfticket.data.chunked",
-        "DataSet": "tfticket.data.dataset",
-        "Feed": "tfticket.data.feed",
-        "Split": "tfticket.data.dataset",
-        "batches": "tfticket.data.ordered",
-        "load": "tfticket.data.loading",
-        "load_whole": "tfticket.data.loading",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

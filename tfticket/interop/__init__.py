@@ -3,13 +3,6 @@
 The names below are imported when they are first used.
 """
 
-from tfticket._lazy import lazy_names
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "ImportReport": "tfticket.interop.report",
-        "ImportedModel": "tfticket.interop.tfmot",
-        "import_tfmot": "tfticket.interop.tfmot",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,13 +4,6 @@ Nothing here imports Keras or TensorFlow. Only what draws imports matplotlib: `c
 `curves`, `insides` and the `page` that asks them.
 """
 
-from tfticket._lazy import lazy_names
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Summary": "tfticket.report.summary",
-        "render": "tfticket.report.page",
-        "summarize": "tfticket.report.summary",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,16 +6,6 @@ that moved faster than they did, and mean something else when batches were small
 changes moving statistics, or for a while the way that layers normalize; no other bit of a model.
 """
 
-from tfticket._lazy import lazy_names
+import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "KeepsScale": "tfticket.statistics.moments",
-        "batch_statistics": "tfticket.statistics.evaluation",
-        "eval_norm": "tfticket.statistics.evaluation",
-        "normalizes_by_batch": "tfticket.statistics.moments",
-        "predict": "tfticket.statistics.evaluation",
-        "recalibrate": "tfticket.statistics.population",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

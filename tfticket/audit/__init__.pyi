@@ -1,0 +1,9 @@
+from .diagnosis import Diagnosis as Diagnosis
+from .diagnosis import diagnose as diagnose
+from .findings import suspects_of as suspects_of
+from .findings import write_findings as write_findings
+from .held_out import LabelAudit as LabelAudit
+from .network import Network as Network
+from .peers import compare_with_cleanlab as compare_with_cleanlab
+from .rows import RowAudit as RowAudit
+from .subject import Subject as Subject
