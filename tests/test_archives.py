@@ -89,3 +89,13 @@ def test_files_that_are_no_archives(tmp_path):
     path, problem = written(tmp_path / "b", content), r"its a\.npy is damaged: Bad CRC"
     with open_archive(path) as archive, pytest.raises(UnreadableError, match=problem):
         read_entry(archive, "a.npy")
+
+
+def test_what_a_library_quotes_of_a_file_is_cut(tmp_path):
+    content = bytearray(mutations.archive({"a.npy": b"x" * 50}))
+    content[26:28] = (5_000).to_bytes(2, "little")  # a name that takes in all that follows
+    path = written(tmp_path / "a.npz", bytes(content) + b"y" * 5_000)
+    with open_archive(path) as archive, pytest.raises(UnreadableError) as told:
+        read_entry(archive, "a.npy")
+    assert "is damaged" in str(told.value)
+    assert len(str(told.value)) < 300

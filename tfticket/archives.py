@@ -38,7 +38,7 @@ def open_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise UnreadableError(f"it can't be read: {error.strerror or error}") from error
     except Exception as error:  # whatever damaged bytes make zipfile raise
-        raise UnreadableError(f"it isn't a zip archive: {error}") from error
+        raise UnreadableError(f"it isn't a zip archive: {error!s:.200}") from error
     with archive:
         _check(archive.infolist(), Path(path).stat().st_size)
         yield archive
@@ -69,7 +69,7 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
     except KeyError as error:
         raise UnreadableError(f"it holds no {name}") from error
     except Exception as error:  # whatever damaged bytes make zipfile raise
-        raise UnreadableError(f"its {name} is damaged: {error}") from error
+        raise UnreadableError(f"its {name} is damaged: {error!s:.200}") from error
 
 
 def arrays_in(archive: zipfile.ZipFile, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -99,7 +99,7 @@ def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         with archive.open(name + _NPY) as entry:
             array = np.lib.format.read_array(entry, allow_pickle=False)
     except Exception as error:  # whatever damaged bytes make zipfile and numpy raise
-        raise UnreadableError(f"its array {name} is damaged: {error}") from error
+        raise UnreadableError(f"its array {name} is damaged: {error!s:.200}") from error
     if array.dtype.itemsize == 0:
         raise UnreadableError(f"its array {name} holds values of no bytes")
     return array
@@ -115,4 +115,4 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
         with Path(path).open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
     except Exception as error:  # whatever damaged bytes make numpy raise
-        raise UnreadableError(f"it holds no array: {error}") from error
+        raise UnreadableError(f"it holds no array: {error!s:.200}") from error

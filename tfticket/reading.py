@@ -101,7 +101,7 @@ def _parsed(parse: Callable[[Any], Any], text: str | bytes, name: str) -> Any:
     except ValueError as error:
         if "int_max_str_digits" in str(error):  # Python's own limit, about 4,300 digits
             raise UnreadableError(_too_large()) from error
-        raise UnreadableError(f"it isn't {name}: {error}") from error
+        raise UnreadableError(f"it isn't {name}: {error!s:.200}") from error
     check_plain(value)
     return value
 
