@@ -25,6 +25,14 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def op_threads() -> int:
+    """With how many threads TensorFlow computes one operation in this process."""
+    import tensorflow as tf  # others ask what needs none
+
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0)) or usable_cores()
+
+
 def available_memory() -> float:
     """Bytes that processes can have before others must give some back; infinite if unknown."""
     info = Path("/proc/meminfo")

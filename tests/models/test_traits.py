@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfticket import machine
 from tfticket.errors import ModelError
 from tfticket.models import build, gives_probabilities, jit_choice, takes_whole_numbers
 from tfticket.sparsity import sparsify
@@ -19,17 +20,27 @@ only_cpus = pytest.mark.skipif(
 )
 def test_auto_is_for_networks_without_convolutions(name, expected):
     model = build(name, (16, 16, 1), 10, width=0.1)
-    assert jit_choice(model) is expected
-    assert jit_choice(sparsify(model)) is expected
+    assert jit_choice(model, threads=1) is expected
+    assert jit_choice(sparsify(model), threads=1) is expected
 
 
 @only_cpus
 def test_auto_finds_convolutions_inside_other_models_and_wrappers():
     inner = keras.Sequential([keras.Input((8, 8, 1)), layers.DepthwiseConv2D(3)])
-    assert not jit_choice(keras.Sequential([keras.Input((8, 8, 1)), inner, layers.Flatten()]))
+    nested = keras.Sequential([keras.Input((8, 8, 1)), inner, layers.Flatten()])
+    assert not jit_choice(nested, threads=1)
     wrapped = layers.TimeDistributed(layers.Conv1D(2, 3))
-    assert not jit_choice(keras.Sequential([keras.Input((4, 8, 1)), wrapped]))
-    assert jit_choice(keras.Sequential([keras.Input((4, 8)), layers.LSTM(3)]))
+    assert not jit_choice(keras.Sequential([keras.Input((4, 8, 1)), wrapped]), threads=1)
+    assert jit_choice(keras.Sequential([keras.Input((4, 8)), layers.LSTM(3)]), threads=1)
+
+
+def test_auto_is_for_one_thread(monkeypatch):
+    # By the clock two threads of XLA took 1.3 times as long as one for LeNet-300-100.
+    model = build("lenet_300_100", (8,), 10, width=0.1)
+    assert not jit_choice(model, threads=2)
+    for threads in (1, 2):
+        monkeypatch.setattr("tfticket.models.traits.op_threads", lambda n=threads: n)
+        assert jit_choice(model) is (threads == 1 and machine.only_cpus())
 
 
 @pytest.mark.parametrize("choice", [True, False])

@@ -331,5 +331,5 @@ def test_random_pruning_has_no_score(experiment):
 
 def test_xla_can_be_decided_by_trying(experiment, monkeypatch):
     for answer in (True, False):
-        monkeypatch.setattr("tfticket.models.measured.measured_jit", lambda model, a=answer: a)
+        monkeypatch.setattr("tfticket.models.measured_jit", lambda model, a=answer: a)
         assert experiment("train.jit='measure'").model(0).jit_compile is answer

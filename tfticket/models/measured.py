@@ -22,7 +22,7 @@ from keras.src.models.functional import Functional
 from tfticket.cloning import clone
 from tfticket.errors import RunError
 from tfticket.files import write_json
-from tfticket.machine import processor, usable_cores
+from tfticket.machine import op_threads, processor
 from tfticket.models.traits import jit_choice
 
 _BATCH = 64
@@ -33,10 +33,11 @@ _SECONDS = 0.1  # of a round
 def measured_jit(model: keras.Model) -> bool:
     """Trains a copy of a model for a moment with and without XLA, and says which was faster.
 
-    The answer is remembered for the model, the processor, how many of its cores may be used and the
-    version of TensorFlow, in the user's cache folder: XLA adds floats in another order, so the same
-    seeds give the same bits only as long as the answer stays. Where that matters, write the answer
-    down (`jit = true` or `false`). Nothing of the model or of Keras' random numbers is changed.
+    The answer is remembered for the model, the processor, how many threads compute an operation and
+    the version of TensorFlow, in the user's cache folder: XLA adds floats in another order, so the
+    same seeds give the same bits only as long as the answer stays. Where that matters, write the
+    answer down (`jit = true` or `false`). Nothing of the model or of Keras' random numbers is
+    changed.
 
     Args:
         model: A compiled model. A subclassed one, which can't be copied, gets the rule of
@@ -67,7 +68,7 @@ def _key(model: keras.Model) -> str:
         [list(tensor.shape[1:]) for tensor in model.inputs],
         type(model.optimizer).__name__,
         [str(device) for device in tf.config.list_physical_devices()],
-        [processor(), usable_cores()],
+        [processor(), op_threads()],
         tf.__version__,
     ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]

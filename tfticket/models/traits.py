@@ -7,7 +7,7 @@ from typing import Literal
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.machine import only_cpus
+from tfticket.machine import only_cpus, op_threads
 
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -34,22 +34,34 @@ _WITH_ACTIVATION = (
 _BY_IDS = (keras.layers.Embedding, keras.layers.CategoryEncoding, keras.layers.IntegerLookup)
 
 
-def jit_choice(model: keras.Model, choice: bool | Literal["auto"] = "auto") -> bool:
+def jit_choice(
+    model: keras.Model, choice: bool | Literal["auto"] = "auto", *, threads: int | None = None
+) -> bool:
     """Whether to compile the model with XLA (`jit_compile`).
 
-    On a CPU that makes steps of dense networks up to a third faster, and steps with convolutions a
-    third or more slower; on other devices Keras knows better.
+    On one thread of a CPU that makes steps of dense networks up to a third faster, and steps with
+    convolutions a third or more slower. With more threads it makes both slower: XLA divides each
+    product of a small network among them, and they wait for each other. On other devices Keras
+    knows better.
 
     Args:
         model: The model, built or not.
-        choice: True and False decide; `auto` is True for a model without convolutions when there
-            are only CPUs.
+        choice: True and False decide; `auto` is True for a model without convolutions on one
+            thread, when there are only CPUs.
+        threads: With how many threads an operation is computed, at least 1; None for what
+            TensorFlow is set to. XLA adds floats in another order, so to get the same bits with any
+            number of threads, name one.
+
+    Raises:
+        ModelError: for another choice.
     """
     if isinstance(choice, bool):
         return choice
     if choice != "auto":
         raise ModelError(f"`jit` must be true, false or 'auto'. Received: {choice!r}.")
-    return only_cpus() and not any(isinstance(layer, _CONVOLUTIONS) for layer in _layers(model))
+    if (threads or op_threads()) > 1 or not only_cpus():
+        return False
+    return not any(isinstance(layer, _CONVOLUTIONS) for layer in _layers(model))
 
 
 def gives_probabilities(model: keras.Model) -> bool:

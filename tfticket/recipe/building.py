@@ -131,7 +131,10 @@ def compile_model(
         loss=loss,
         metrics=metrics,
         steps_per_execution=steps_per_execution,
-        jit_compile=models.jit_choice(model, "auto" if train.jit == "measure" else train.jit),
+        # As on one thread, so that any number of processes and threads gives the same bits.
+        jit_compile=models.jit_choice(
+            model, "auto" if train.jit == "measure" else train.jit, threads=1
+        ),
     )
     if train.jit == "measure":
         model.jit_compile = models.measured_jit(model)

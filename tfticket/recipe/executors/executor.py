@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import tensorflow as tf
-
-from tfticket.machine import usable_cores
+from tfticket.machine import op_threads
 from tfticket.recipe.progress import Progress
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.tasks import Task
@@ -59,9 +56,7 @@ class Serial:
 
     def facts(self) -> dict[str, Any]:
         """See `Executor`."""
-        threads = tf.config.threading.get_intra_op_parallelism_threads()
-        threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
-        return {"executor": "serial", "threads": threads or usable_cores()}
+        return {"executor": "serial", "threads": op_threads()}
 
     def run(self, study: Study, tasks: Sequence[Task], run: RunDir, progress: Progress) -> None:
         """See `Executor`."""
