@@ -212,6 +212,29 @@ def test_the_learning_rate_that_was_set_is_kept():
     assert float(clone(model, instead="").model.optimizer.learning_rate) == 0.25
 
 
+class CompiledItsWay(keras.Model):
+    """A graph with a `compile` of its own, which it tells Keras how to repeat."""
+
+    def compile(self, optimizer, *, factor, **kwargs):
+        super().compile(optimizer, "mse", **kwargs)
+        self.factor = factor
+
+    def get_compile_config(self):
+        return {"optimizer": "sgd", "factor": self.factor}
+
+    def compile_from_config(self, config):
+        self.compile(**config)
+
+
+def test_a_compilation_of_its_own_is_repeated():
+    inputs = keras.Input((4,))
+    model = CompiledItsWay(inputs, layers.Dense(2)(inputs))
+    model.compile("sgd", factor=3)
+    copy = clone(model, instead="").model
+    assert (type(copy), copy.factor) == (CompiledItsWay, 3)
+    assert copy.optimizer is not model.optimizer
+
+
 class Doubled(keras.Sequential):
     """More than its layers."""
 

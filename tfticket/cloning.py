@@ -266,7 +266,7 @@ def _compile_like(model: keras.Model, copy: keras.Model) -> None:
     if not model.compiled:
         return
     if type(copy).compile is not Trainer.compile:
-        copy.compileremade(model.get_compile_config())
+        copy.compile_from_config(model.get_compile_config())
         return
     settings = dict(model._compile_config.config)
     given = settings["optimizer"]
