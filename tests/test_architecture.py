@@ -42,6 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.state", "tfticket.schedules", "tfticket.metrics", "tfticket.model_file"),
     ("tfticket.hdf5",),
     ("tfticket.attributes", "tfticket.classes"),
+    ("tfticket.internals",),
     (
         "tfticket.children",
         "tfticket.files",

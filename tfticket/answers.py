@@ -15,10 +15,19 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.models.functional import Functional
 
 from tfticket.carrying import unlisted_variables
 from tfticket.errors import InvariantError, ModelError
+from tfticket.internals import (
+    Functional,
+    flat_layers,
+    graph_of,
+    input_structure,
+    maker_of,
+    readers_of,
+    run_graph,
+    takes_training,
+)
 from tfticket.remaking import described, first_words
 
 _EXAMPLES = 2
@@ -178,13 +187,13 @@ def _run(model: keras.Model, x: Any, visit: Callable[..., None]) -> Any:
         x: What it is called on.
         visit: Is given the operation, its arguments, its keyword arguments, and what it returned.
     """
-    graph = model._functional if isinstance(model, keras.Sequential) else model
+    graph = graph_of(model)
     if graph is None:
         return _call(model, x, training=False)
 
     def visited(operation: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if getattr(operation, "_call_has_training_arg", False):
+            if takes_training(operation):
                 kwargs["training"] = False
             if isinstance(operation, (keras.Sequential, Functional)):
                 return _run(operation, args[0], visit)
@@ -194,7 +203,7 @@ def _run(model: keras.Model, x: Any, visit: Callable[..., None]) -> Any:
 
         return call
 
-    outputs = graph._run_through_graph(graph._standardize_inputs(x), operation_fn=visited)
+    outputs = run_graph(graph, x, visited)
     single = isinstance(outputs, (list, tuple)) and len(outputs) == 1
     return outputs[0] if single else outputs
 
@@ -242,7 +251,7 @@ def _of_types(operation: Any, values: Mapping[str, float], usual: float) -> floa
 @contextlib.contextmanager
 def _restored(*models: keras.Model) -> Iterator[None]:
     """Puts back variables that no scope of Keras knows of."""
-    layers = [layer for model in models for layer in model._flatten_layers()]
+    layers = [layer for model in models for layer in flat_layers(model)]
     unlisted = [variable for layer in layers for variable in unlisted_variables(layer)]
     before = [(v, v.numpy()) for v in unlisted if isinstance(v, tf.Variable)]
     try:
@@ -264,7 +273,7 @@ def _inputs(model: keras.Model, batch: int) -> Iterator[Any]:
         if isinstance(model, keras.Sequential):
             yield made[0]
         else:
-            yield keras.tree.pack_sequence_as(model._inputs_struct, made)
+            yield keras.tree.pack_sequence_as(input_structure(model), made)
 
 
 def _made(tensor: Any, batch: int, side: int, words: list[Any], rng: np.random.Generator) -> Any:
@@ -304,8 +313,7 @@ def _laid_out(tensor: Any, array: np.ndarray) -> Any:
 def _vocabulary(model: keras.Model, tensor: Any) -> list[Any]:
     """What the layers that read an input have in their tables; of text, any layer of the model."""
     text = tensor.dtype == "string"
-    nodes = tensor._keras_history.operation._outbound_nodes
-    layers = [node.operation for node in nodes] + ([model] if text else [])
+    layers = readers_of(maker_of(tensor)) + ([model] if text else [])
     for layer in itertools.chain(*map(_inside, layers)):
         if hasattr(layer, "get_vocabulary"):
             words = list(layer.get_vocabulary(include_special_tokens=False))
@@ -315,7 +323,7 @@ def _vocabulary(model: keras.Model, tensor: Any) -> list[Any]:
 
 
 def _inside(operation: Any) -> list[keras.Layer]:
-    return operation._flatten_layers() if isinstance(operation, keras.Layer) else []
+    return flat_layers(operation) if isinstance(operation, keras.Layer) else []
 
 
 def _reason(error: Exception) -> str:

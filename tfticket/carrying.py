@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfticket.attributes import leaves, own_attributes
 from tfticket.classes import is_own
 from tfticket.errors import ModelError
+from tfticket.internals import copy_masking, copy_trainable, flat_layers
 from tfticket.remaking import described, first_words
 from tfticket.state import MaskOwner, variable_owners
 
@@ -38,7 +39,7 @@ def carry_state(old: keras.Layer, new: keras.Layer) -> None:
     Raises:
         ModelError: when a layer can't load what it saves; it is named.
     """
-    theirs, ours = old._flatten_layers(), new._flatten_layers()
+    theirs, ours = flat_layers(old), flat_layers(new)
     if [type(each) for each in theirs] != [type(each) for each in ours]:
         raise ModelError(
             f"{described(old)} can't be copied: its copy holds the layers {_names(ours)} where it "
@@ -49,7 +50,7 @@ def carry_state(old: keras.Layer, new: keras.Layer) -> None:
         _load_what_it_saves(source, target)
         _load_assets(source, target)
         _copy_attributes(source, target)
-        target._trainable = source._trainable  # the property would change the layers inside too
+        copy_trainable(source, target)
     _copy_variables(old, new)
 
 
@@ -66,10 +67,10 @@ def carry_before_calls(old: keras.Layer, new: keras.Layer) -> None:
     Raises:
         ModelError: when a layer can't load what it saves; it is named.
     """
-    for source, target in zip(old._flatten_layers(), new._flatten_layers(), strict=False):
+    for source, target in zip(flat_layers(old), flat_layers(new), strict=False):
         if type(source) is not type(target):
             continue
-        target._supports_masking = source._supports_masking  # may have been set from outside
+        copy_masking(source, target)
         _copy_attributes(source, target)
         if hasattr(source, "save_assets"):
             shapes = source.get_build_config()

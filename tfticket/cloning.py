@@ -11,12 +11,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import keras
-from keras.src.models.functional import Functional
-from keras.src.trainers.trainer import Trainer
 
 from tfticket.answers import require_same
 from tfticket.carrying import carry_before_calls, carry_state
 from tfticket.errors import ModelError
+from tfticket.internals import (
+    Functional,
+    Trainer,
+    call_parameters,
+    compile_arguments,
+    copy_trainable,
+    flat_layers,
+    input_structure,
+    maker_of,
+)
 from tfticket.remaking import remade
 from tfticket.state import MaskOwner, innermost_optimizer
 
@@ -104,7 +112,7 @@ def in_full_precision(model: keras.Model) -> keras.Model:
     Args:
         model: A copy; it is changed.
     """
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         if layer.compute_dtype in HALF:
             layer.dtype_policy = "float32"
     return model
@@ -186,7 +194,7 @@ class _Cloning:
             )
         _require_same_call(model, copy)
         copy.name = self._rename(model)
-        copy._trainable = model._trainable
+        copy_trainable(model, copy)
         _compile_like(model, copy)
         return copy
 
@@ -203,9 +211,7 @@ class _Cloning:
 
     def _inputs(self, model: keras.Model) -> Any:
         """New inputs like the model's. Keras' own would lose names, and whether they are sparse."""
-        layers = keras.tree.map_structure(
-            lambda tensor: tensor._keras_history.operation, model._inputs_struct
-        )
+        layers = keras.tree.map_structure(lambda tensor: maker_of(tensor), input_structure(model))
         return keras.tree.map_structure(
             lambda layer: remade(layer, name=self._rename(layer)).output, layers
         )
@@ -222,7 +228,7 @@ def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
     need not know whether they are in training.
     """
     if isinstance(operation, keras.Layer):
-        known = operation._call_signature.parameters
+        known = call_parameters(operation)
         takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
         if not takes_any:
             kwargs = {
@@ -268,7 +274,7 @@ def _compile_like(model: keras.Model, copy: keras.Model) -> None:
     if type(copy).compile is not Trainer.compile:
         copy.compile_from_config(model.get_compile_config())
         return
-    settings = dict(model._compile_config.config)
+    settings = compile_arguments(model)
     given = settings["optimizer"]
     if model.optimizer is not None:
         by_name = not isinstance(given, keras.optimizers.Optimizer)

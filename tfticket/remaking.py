@@ -8,10 +8,10 @@ from types import FunctionType
 from typing import Any
 
 import keras
-from keras.src.saving.serialization_lib import serialize_keras_object
 
 from tfticket.attributes import leaves, own_attributes
 from tfticket.errors import ModelError
+from tfticket.internals import flat_layers
 
 
 def remade(thing: Any, *, kind: type | None = None, without: Sequence[str] = (), **new: Any) -> Any:
@@ -81,7 +81,7 @@ def _from_config(thing: Any, kind: Any, without: Sequence[str], new: Mapping[str
             raise
         for key, value in held.items():
             if isinstance(value, FunctionType):
-                held[key] = serialize_keras_object(value)
+                held[key] = keras.saving.serialize_keras_object(value)
         return kind.from_config(held)
 
 
@@ -93,7 +93,7 @@ def _found_by_name(thing: Any) -> Iterator[None]:
     a function called `gelu` for that of Keras.
     """
     functions, classes = [], {}
-    for owner in thing._flatten_layers() if isinstance(thing, keras.Layer) else [thing]:
+    for owner in flat_layers(thing) if isinstance(thing, keras.Layer) else [thing]:
         classes[type(owner).__name__] = type(owner)
         for _, value in own_attributes(owner):
             for leaf in leaves(value):

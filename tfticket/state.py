@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
-from keras.src.utils.naming import to_snake_case
 
 from tfticket.classes import is_own
 from tfticket.errors import ModelError, TicketError
 from tfticket.files import load_arrays, numbers, whole_number, write_arrays
 from tfticket.held import held_variables
+from tfticket.internals import flat_layers, own_seeds, own_variables, own_weights, to_snake_case
 
 Also = str | Iterable[str] | Callable[[str, keras.Variable], Any]
 """Which weights are pruned beside kernels: glob patterns of keys, or a rule of key and variable."""
@@ -121,7 +121,7 @@ def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
 
     What has a mask is among them, whatever it is called.
     """
-    owners = [each for each in layer._flatten_layers() if isinstance(each, MaskOwner)]
+    owners = [each for each in flat_layers(layer) if isinstance(each, MaskOwner)]
     masked = {id(variable) for owner in owners for variable in owner.kernels.values()}
     return {
         key: variable
@@ -156,7 +156,7 @@ def _is_matrix(variable: keras.Variable) -> bool:
 
 
 def _learns(layer: keras.Layer, variable: keras.Variable) -> bool:
-    return any(variable is each for each in layer._trainable_variables)  # frozen or not
+    return any(variable is each for each in own_weights(layer))  # frozen or not
 
 
 def asked_for(model: keras.Model, also: Also) -> set[str]:
@@ -214,7 +214,7 @@ def derive_anew(model: keras.Layer) -> None:
     An adapted `Normalization` computes with constants that it takes from its variables when it
     loads them: without this, weights written by key would count in the saved file only.
     """
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         if hasattr(layer, "finalize_state") and layer.built:
             store: dict[str, Any] = {}
             layer.save_own_variables(store)
@@ -227,7 +227,7 @@ def _walk(
     yield path, layer
     taken: set[str] = set()
     # The one place that asks Keras for the layers inside a layer of any kind.
-    for child in layer._flatten_layers(include_self=False, recursive=False):
+    for child in flat_layers(layer, itself=False, deep=False):
         if isinstance(child, keras.metrics.Metric):
             continue
         name = unused(stable_name(child), taken)
@@ -249,10 +249,8 @@ def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
     """The variables that the layer itself holds, in the order of creation."""
     if isinstance(layer, MaskOwner):
         return
-    yield from layer._trainable_variables
-    yield from layer._non_trainable_variables
-    for generator in layer._seed_generators:
-        yield generator.state
+    yield from own_variables(layer)
+    yield from own_seeds(layer)
 
 
 def unused(name: str, taken: Container[str]) -> str:
@@ -380,9 +378,9 @@ def other_variables(model: keras.Model) -> dict[str, Any]:
     known: list[Any] = list(named_variables(model).values())
     if _has_optimizer(model):
         known += optimizer_variables(model)
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         if isinstance(layer, MaskOwner):
-            known += [*layer._trainable_variables, *layer._non_trainable_variables]
+            known += own_variables(layer)
     # What `compile` and `fit` put there themselves; in place of functions our own may stand.
     own = ("_compile_metrics", "_loss_tracker", "train_function", "test_function")
     known += [getattr(model, name, None) for name in own]

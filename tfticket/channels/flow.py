@@ -12,6 +12,7 @@ import numpy as np
 
 from tfticket.channels.roles import Role, role_of, unmasked
 from tfticket.cloning import require_graph
+from tfticket.internals import graph_of, nodes_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,7 @@ class Flow:
 
     def __init__(self, model: keras.Model) -> None:
         require_graph(model, instead="Rebuild it with the functional API.")
-        graph = model._functional if isinstance(model, keras.Sequential) else model
+        graph = graph_of(model)
         self._parents = np.zeros(0, np.int64)
         self._numbers: dict[int, np.ndarray] = {}
         self._fixed: set[int] = set()
@@ -129,12 +130,7 @@ class Flow:
 
 
 def _steps(graph: Any) -> Iterator[Step]:
-    nodes = [
-        node
-        for depth in sorted(graph._nodes_by_depth, reverse=True)  # the inputs are the deepest
-        for node in graph._nodes_by_depth[depth]
-        if not node.is_input
-    ]
+    nodes = [node for node in nodes_of(graph) if not node.is_input]
     calls = Counter(id(node.operation) for node in nodes)
     for node in nodes:
         inputs = node.input_tensors

@@ -13,6 +13,7 @@ from tfticket.channels.rebuild import rebuild
 from tfticket.channels.removal import Removal
 from tfticket.channels.roles import Role
 from tfticket.cloning import HALF, in_full_precision
+from tfticket.internals import flat_layers
 from tfticket.sparsity.convert import masked_layers, strip
 from tfticket.state import kernels_of, named_layers
 
@@ -112,7 +113,7 @@ def shrink(model: keras.Model) -> Shrunk:
 
 def _is_plain(model: keras.Model) -> bool:
     """Whether it can be read as it is; a copy takes half of the time that all of this takes."""
-    half = any(layer.compute_dtype in HALF for layer in model._flatten_layers())
+    half = any(layer.compute_dtype in HALF for layer in flat_layers(model))
     return not half and not masked_layers(model)
 
 

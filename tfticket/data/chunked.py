@@ -13,6 +13,7 @@ from tfticket.data.evaluating import Evaluated, EvaluationFunction, Made
 from tfticket.data.feed import Feed
 from tfticket.data.updating import short_update
 from tfticket.errors import ModelError
+from tfticket.internals import build_by_batch
 
 
 class StandIn(Evaluated, Protocol):
@@ -114,7 +115,7 @@ class ChunkFunction:
         self._made = 0  # steps since `pause`
         # Variables of metrics and optimizer are made now: a step that made them would be traced
         # twice.
-        model._symbolic_build(data_batch=feed.batch(feed.step))
+        build_by_batch(model, feed.batch(feed.step))
         self._stand_in: StandIn | None = None
         self._chunks: Made[_Chunk] = Made(model, self._chunk)
 

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfticket.data.ordered import Batches
+from tfticket.internals import evaluation_data, set_evaluation_data, with_optionals
 from tfticket.machine import only_cpus
 from tfticket.norms.layers.fused import fused_inference
 
@@ -92,13 +93,12 @@ class EvaluationFunction:
 
     def _read_memory(self) -> None:
         """Lets Keras make the next iterators of its validation data, which it keeps, cheap ones."""
-        kept = getattr(self._model, "_eval_epoch_iterator", None)
-        data = getattr(kept, "_distributed_dataset", None)
-        if kept is not None and isinstance(data, Batches):
-            kept._distributed_dataset = data.in_memory
+        data = evaluation_data(self._model)
+        if isinstance(data, Batches):
+            set_evaluation_data(self._model, data.in_memory)
 
 
 def _compiled(model: keras.Model, step: _Step) -> _Step:
     jit = model.jit_compile and not only_cpus()
     made = tf.function(step, reduce_retracing=True, jit_compile=jit or None, autograph=False)
-    return model._autoconvert_optionals(made)
+    return with_optionals(model, made)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfticket.internals import adam_moments, optimized
 from tfticket.machine import only_cpus
 
 # Numbers to train from which on one pass over them is worth what XLA takes to compile the update.
@@ -38,7 +39,7 @@ def short_update(optimizer: Any) -> Iterator[None]:
     apply = optimizer.apply
 
     def short(grads: Any, trainable_variables: Any = None) -> None:
-        variables = list(trainable_variables or optimizer._trainable_variables)
+        variables = list(trainable_variables or optimized(optimizer))
         count = sum(variable.value.shape.num_elements() for variable in variables)
         dense = all(isinstance(grad, tf.Tensor) for grad in grads)
         if dense and count >= _MANY:
@@ -86,11 +87,11 @@ def _adam_by_a_kernel(optimizer: keras.optimizers.Adam) -> Iterator[None]:
     powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
 
     def update_step(gradient: tf.Tensor, variable: Any, learning_rate: Any) -> None:
-        place = optimizer._get_variable_index(variable)
+        first, second = adam_moments(optimizer, variable)
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
-            m=_handle(optimizer._momentums[place]),
-            v=_handle(optimizer._velocities[place]),
+            m=_handle(first),
+            v=_handle(second),
             beta1_power=tf.cast(powers[0], variable.dtype),
             beta2_power=tf.cast(powers[1], variable.dtype),
             lr=tf.cast(learning_rate, variable.dtype),

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfticket.errors import ExportError
 from tfticket.export.quiet import quiet
 from tfticket.export.static import input_structure
+from tfticket.internals import flat_layers
 
 _MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 _PLACE = re.compile(r"<unknown>:\d+: |error: |loc\(.*?\): ")
@@ -80,7 +81,7 @@ def _run(converter: Any, what: str, static: keras.Model) -> bytes:
 
 def _reason(said: str, what: str, static: keras.Model) -> str:
     """A sentence from what the converter says, which is pages of its inner language."""
-    for layer in static._flatten_layers():
+    for layer in flat_layers(static):
         mode = getattr(layer, "quantization_mode", None)
         if mode is not None:
             return (

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfticket.channels.roles import is_depthwise, kernel_axes
 from tfticket.errors import ExportError
 from tfticket.export.numbers import check_numbers
+from tfticket.internals import flat_layers
 from tfticket.models import loss_for
 from tfticket.seeds import generator
 from tfticket.sparsity.convert import strip
@@ -126,7 +127,7 @@ def fine_tune(model: keras.Model, tuning: FineTuning, *, bits: int) -> keras.Mod
 def _output_axes(model: keras.Model, kernel: keras.Variable) -> tuple[int, ...]:
     """The axes along which the format has a scale each; the last for layers of unknown kind."""
     rank = len(kernel.shape)
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         if getattr(layer, "kernel", None) is kernel:
             return (rank - 2, rank - 1) if is_depthwise(layer) else (kernel_axes(layer)[1],)
     return (rank - 1,)

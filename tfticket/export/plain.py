@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import keras
-from keras.src.backend import get_keras_mask
 
 from tfticket.cloning import clone
+from tfticket.internals import get_keras_mask
 from tfticket.models import save_file
 from tfticket.norms.graph import Graph
 from tfticket.norms.layers import GroupNorm, plain_layer

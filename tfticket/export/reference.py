@@ -10,6 +10,7 @@ from tfticket.export.labels import Labels
 from tfticket.export.numbers import check_numbers
 from tfticket.export.static import predictions
 from tfticket.export.verify import Reference, check_finite
+from tfticket.internals import graph_of, maker_of, nodes_of
 
 _RANDOM_INPUTS = 32
 _BATCH = 64
@@ -89,12 +90,10 @@ def check_inside(model: keras.Model, x: np.ndarray) -> None:
     Raises:
         ExportError: naming the first layer whose outputs aren't finite.
     """
-    graph = model._functional if isinstance(model, keras.Sequential) else model
-    depths = sorted(graph._nodes_by_depth, reverse=True)
+    graph = graph_of(model)
     made = [
         tensor
-        for depth in depths
-        for node in graph._nodes_by_depth[depth]
+        for node in nodes_of(graph)
         for tensor in node.outputs
         if keras.backend.is_float_dtype(tensor.dtype)
     ]
@@ -104,7 +103,7 @@ def check_inside(model: keras.Model, x: np.ndarray) -> None:
         answers = inside([x[start : start + batch_size]], training=False)
         for tensor, answer in zip(made, answers, strict=True):
             if not bool(keras.ops.all(keras.ops.isfinite(answer))):
-                name = tensor._keras_history.operation.name
+                name = maker_of(tensor).name
                 raise ExportError(
                     f"The layer {name!r} gives NaN or infinite numbers for the calibration data. "
                     "int8 needs the range of all values inside the network. Leave out the "

@@ -6,11 +6,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.models.functional import Functional
-from keras.src.utils.naming import to_snake_case
 
 from tfticket.cloning import clone, in_full_precision
 from tfticket.errors import ExportError, ModelError
+from tfticket.internals import Functional, calls_of, flat_layers, to_snake_case
 from tfticket.sparsity.wrapper import Masked
 from tfticket.state import known_class, stable_name, unused
 
@@ -31,7 +30,7 @@ def static_copy(model: keras.Model) -> keras.Model:
     """
     check_exportable(model)
     structure = input_structure(model)
-    given = {layer.name for layer in model._flatten_layers() if not _is_automatic(layer)}
+    given = {layer.name for layer in flat_layers(model) if not _is_automatic(layer)}
     taken = set(given)
 
     def rename(operation: Any) -> str:
@@ -65,8 +64,8 @@ def recurrent_steps(model: keras.Model, *, unrolled: bool = False) -> int:
     """
     return sum(
         int(node.input_tensors[0].shape[1])
-        for layer in model._flatten_layers()
-        for node in layer._inbound_nodes
+        for layer in flat_layers(model)
+        for node in calls_of(layer)
         for each in _recurrent(layer)
         if each.unroll or not unrolled
     )
@@ -89,7 +88,7 @@ def unroll(static: keras.Model, source: str) -> None:
             f"loops can't be calibrated; {_MOST_STEPS} are the most. Choose dynamic (weights in 8 "
             "bits, loops as they are), or give the layers shorter sequences."
         )
-    for layer in static._flatten_layers():
+    for layer in flat_layers(static):
         if isinstance(layer, keras.layers.RNN):
             layer.unroll = True
 
@@ -138,7 +137,7 @@ def check_exportable(model: keras.Model) -> None:
 
 def _check_layers(model: keras.Model) -> None:
     """Raises an `ExportError` for layers that no file can be made of."""
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
             raise ExportError(
                 f"The layer {layer.name!r} of {model.name!r} is stateful: it goes on where the "

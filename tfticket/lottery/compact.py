@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.models.functional import Functional
 
 from tfticket.channels.subnetwork import Living, Part
+from tfticket.internals import Functional, flat_layers, own_seeds
 from tfticket.sparsity.constraint import MaskConstraint
 from tfticket.sparsity.mask import Mask
 from tfticket.state import MaskOwner, kernels_of, optimizer_variables, variable_owners
@@ -174,10 +174,9 @@ def _is_plain(model: keras.Model) -> bool:
     standard &= own.compute_loss is keras.Model.compute_loss
     if not standard or not isinstance(model, (keras.Sequential, Functional)) or model.losses:
         return False
-    layers = model._flatten_layers(include_self=False)
+    layers = flat_layers(model, itself=False)
     if any(
-        isinstance(layer, MaskOwner) or layer._seed_generators or _penalizes(layer)
-        for layer in layers
+        isinstance(layer, MaskOwner) or own_seeds(layer) or _penalizes(layer) for layer in layers
     ):
         return False
     constraints = [variable.constraint for _, variable in variable_owners(model).values()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.internals import updates_made
 from tfticket.state import innermost_optimizer
 
 
@@ -44,4 +45,4 @@ class StepCount:
 
 def _updates(model: keras.Model) -> int:
     """How often the optimizer was applied; with accumulated gradients more often than updated."""
-    return int(innermost_optimizer(model)._iterations.numpy())  # whole also under a strategy
+    return updates_made(innermost_optimizer(model))

@@ -17,11 +17,11 @@ import numpy as np
 import platformdirs
 import tensorflow as tf
 from filelock import FileLock
-from keras.src.models.functional import Functional
 
 from tfticket.cloning import clone
 from tfticket.errors import RunError
 from tfticket.files import write_json
+from tfticket.internals import Functional, flat_layers
 from tfticket.machine import op_threads, processor
 from tfticket.models.traits import jit_choice
 
@@ -61,7 +61,7 @@ def measured_jit(model: keras.Model) -> bool:
 def _key(model: keras.Model) -> str:
     layers = [
         [type(layer).__name__, [list(variable.shape) for variable in layer.variables]]
-        for layer in model._flatten_layers()
+        for layer in flat_layers(model)
     ]
     what = [
         layers,

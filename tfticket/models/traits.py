@@ -7,6 +7,7 @@ from typing import Literal
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.internals import calls_of, flat_layers
 from tfticket.machine import only_cpus, op_threads
 
 _CONVOLUTIONS = (
@@ -94,7 +95,7 @@ def takes_whole_numbers(model: keras.Model) -> str | None:
         return f"an input of type {given.dtype}"
     for layer in model.layers:
         inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
-        if any(x is given for node in layer._inbound_nodes for x in node.input_tensors):
+        if any(x is given for node in calls_of(layer) for x in node.input_tensors):
             if isinstance(inner, _BY_IDS):
                 return f"the layer {layer.name}, {type(inner).__name__}"
             if isinstance(inner, keras.Model) and (needs := takes_whole_numbers(inner)):
@@ -104,4 +105,4 @@ def takes_whole_numbers(model: keras.Model) -> str | None:
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:
     # Through nested models and wrappers, which `model.layers` doesn't open.
-    return model._flatten_layers(include_self=False, recursive=True)
+    return flat_layers(model, itself=False)

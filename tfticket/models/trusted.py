@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import keras
-from keras.src.saving.serialization_lib import in_safe_mode
 
+from tfticket.internals import in_safe_mode
 from tfticket.model_file import NamedObject
 
 # Of the names that Keras exports, and of its modules below `keras.src`. The others load data, read

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.models.functional import Functional
 
 from tfticket.errors import DataError, ModelError
+from tfticket.internals import Functional
 from tfticket.noisy.incv_inputs import check_finite
 from tfticket.noisy.labels import NO_CLASS
 from tfticket.noisy.truth import split_truth

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.models.functional import Functional
 
 from tfticket.carrying import carry_state
 from tfticket.cloning import clone
 from tfticket.errors import ModelError
+from tfticket.internals import Functional, input_structure
 from tfticket.noisy.outputs import Outputs, log_probabilities
 from tfticket.remaking import remade
 from tfticket.state import stable_name, unused
@@ -43,7 +43,7 @@ def ensemble(
             "into a student."
         )
     source = peers[0]
-    taken = source.inputs[0] if len(source.inputs) == 1 else source._inputs_struct
+    taken = source.inputs[0] if len(source.inputs) == 1 else input_structure(source)
     inputs = keras.tree.map_structure(
         lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype), taken
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras.src.trainers.compile_utils import get_loss
 
 from tfticket.errors import ModelError
+from tfticket.internals import get_loss
 from tfticket.noisy.transition import as_transition
 
 _TINY = 1e-7

@@ -6,9 +6,9 @@ import math
 from typing import Any, Literal
 
 import keras
-from keras.src.models.functional import Functional
 
 from tfticket.errors import ModelError
+from tfticket.internals import Functional, maker_of
 
 Outputs = Literal["logits", "probabilities", "values"]
 OUTPUTS = ("logits", "probabilities", "values")
@@ -29,7 +29,7 @@ def kind_of_outputs(model: keras.Model) -> Outputs:
         elif isinstance(last, keras.Sequential) and last.layers:
             last = last.layers[-1]
         elif isinstance(last, Functional) and len(last.outputs) == 1:
-            last = last.outputs[0]._keras_history.operation
+            last = maker_of(last.outputs[0])
         else:
             raise ModelError(
                 "What a subclassed model gives can't be seen from outside, and a model must have "

@@ -6,10 +6,9 @@ from abc import ABC
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
-from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from tfticket.errors import ModelError
+from tfticket.internals import Functional, flat_layers, no_automatic_dependency_tracking, own_seeds
 from tfticket.noisy import checks
 from tfticket.noisy.distill import distill, ensemble
 from tfticket.noisy.losses import PerSampleLoss
@@ -219,5 +218,5 @@ class PairModel(keras.Model, ABC):
             state.assign(seeds[f"{_SEED}{number}"])
 
     def _seed_states(self) -> list[keras.Variable]:
-        layers = [x for x in self._flatten_layers() if not isinstance(x, keras.metrics.Metric)]
-        return [generator.state for layer in layers for generator in layer._seed_generators]
+        layers = [x for x in flat_layers(self) if not isinstance(x, keras.metrics.Metric)]
+        return [state for layer in layers for state in own_seeds(layer)]

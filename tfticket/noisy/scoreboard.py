@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras.src.trainers.compile_utils import CompileMetrics
 
+from tfticket.internals import CompileMetrics
 from tfticket.noisy.means import Means
 from tfticket.noisy.tally import Counts
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
 
+from tfticket.internals import Functional, flat_layers, graph_of, maker_of, nodes_of
 from tfticket.sparsity.wrapper import Masked
 
 LINEAR_LAYERS = (
@@ -50,12 +50,12 @@ class Graph:
             for node in _nodes(graph):
                 self._add(node)
                 self._around[id(node.operation)].append(owner)
-                sources = [tensor._keras_history.operation for tensor in node.input_tensors]
+                sources = [maker_of(tensor) for tensor in node.input_tensors]
                 self._before[id(node.operation)] += sources[:1]
                 for source in sources:
                     self._after[id(source)].append(node.operation)
             for output in graph.outputs:
-                self._after[id(output._keras_history.operation)].append(None)
+                self._after[id(maker_of(output))].append(None)
 
     def _add(self, node: Any) -> None:
         layer = node.operation
@@ -98,13 +98,10 @@ def unmasked(layer: Any) -> Any:
 
 def _graphs(model: keras.Model) -> Iterator[tuple[keras.Model, Functional]]:
     """The models that have a graph, and their graphs."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.Sequential) and layer._functional is not None:
-            yield layer, layer._functional
-        elif isinstance(layer, Functional):
-            yield layer, layer
+    for layer in flat_layers(model):
+        if isinstance(layer, (keras.Sequential, Functional)) and graph_of(layer) is not None:
+            yield layer, graph_of(layer)
 
 
 def _nodes(graph: Functional) -> Iterator[Any]:
-    for depth in sorted(graph._nodes_by_depth, reverse=True):  # the inputs are the deepest
-        yield from (node for node in graph._nodes_by_depth[depth] if not node.is_input)
+    return (node for node in nodes_of(graph) if not node.is_input)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
-from keras.src.models.functional import Functional
 
 from tfticket.errors import ModelError
+from tfticket.internals import Functional, graph_of, nodes_of
 from tfticket.state import kernels_of, variable_owners
 
 
@@ -81,24 +81,23 @@ def _named_layers(model: keras.Model) -> dict[str, keras.Layer]:
 
 def _walk(model: keras.Model, outside: set[int], before: dict[int, set[int]]) -> None:
     """Notes for each layer the ids of the trainable variables that its input depends on."""
-    graph = model._functional if isinstance(model, keras.Sequential) else model
+    graph = graph_of(model)
     if not isinstance(graph, Functional):
         raise ModelError(
             "What comes before a layer is known for Sequential and Functional models only. "
             f"Received: {model.name!r} of the class {type(model).__name__}."
         )
     reached: dict[int, set[int]] = {}
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            sources = set(outside)
-            for parent in node.parent_nodes:
-                sources |= reached.get(id(parent), set())
-            operation = node.operation
-            own: set[int] = set()
-            if isinstance(operation, keras.Layer):
-                own = {id(variable) for variable in operation.trainable_variables}
-                if isinstance(operation, (keras.Sequential, Functional)):
-                    _walk(operation, sources, before)
-                else:
-                    before.setdefault(id(operation), set()).update(sources)
-            reached[id(node)] = sources | own
+    for node in nodes_of(graph):
+        sources = set(outside)
+        for parent in node.parent_nodes:
+            sources |= reached.get(id(parent), set())
+        operation = node.operation
+        own: set[int] = set()
+        if isinstance(operation, keras.Layer):
+            own = {id(variable) for variable in operation.trainable_variables}
+            if isinstance(operation, (keras.Sequential, Functional)):
+                _walk(operation, sources, before)
+            else:
+                before.setdefault(id(operation), set()).update(sources)
+        reached[id(node)] = sources | own

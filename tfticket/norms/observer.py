@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import keras
 import tensorflow as tf
-from keras.src.utils.io_utils import print_msg
 
 from tfticket.errors import ModelError
+from tfticket.internals import build_by_batch, print_msg
 from tfticket.metrics import Row
 from tfticket.norms.tap import look_at_next_batch
 from tfticket.schedules import Every, StepSchedule
@@ -191,7 +191,7 @@ class Observer(keras.callbacks.Callback):
         if not self._seconds:
             # Keras makes a model's metrics when it is first trained. Were that inside a
             # measurement, what it counts would stay in them.
-            self.model._symbolic_build(data_batch=batch)
+            build_by_batch(self.model, batch)
         line = self.measure(self._step, batch)
         self._seconds.append(time.perf_counter() - start)
         self._observed = True

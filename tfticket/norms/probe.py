@@ -14,9 +14,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras.src.trainers.data_adapters.data_adapter_utils import unpack_x_y_sample_weight
 
 from tfticket.errors import ModelError
+from tfticket.internals import flat_layers, takes_training, training_loss
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.state import optimizer_variables
 
@@ -55,13 +55,13 @@ class Probe:
             weights: See `Weights`.
             batch: What the data set yields: x, (x, y) or (x, y, sample_weight).
         """
-        x, y, sample_weight = unpack_x_y_sample_weight(batch)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         mapping = zip(self.variables, weights, strict=True)
         with keras.StatelessScope(mapping, collect_losses=True), _in_full_precision(self.model):
             # Layers without a `training` argument take none.
-            options = {"training": True} if self.model._call_has_training_arg else {}
+            options = {"training": True} if takes_training(self.model) else {}
             y_pred = self.model(x, **options)
-            return self.model._compute_loss(x, y, y_pred, sample_weight, training=True)
+            return training_loss(self.model, x, y, y_pred, sample_weight)
 
     def gradient(
         self, weights: Weights, batch: Any, *, of: Sequence[int] | None = None
@@ -151,7 +151,7 @@ def _in_full_precision(model: keras.Model) -> Iterator[None]:
     """Lets layers of mixed precision compute in the type of their variables, meanwhile."""
     mixed = [
         (layer, layer.dtype_policy)
-        for layer in model._flatten_layers()
+        for layer in flat_layers(model)
         if layer.compute_dtype != layer.variable_dtype
     ]
     try:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
-from keras.src.utils.naming import to_snake_case
 
 from tfticket.cloning import Copy, clone, require_graph, warn_of_plain_class
 from tfticket.errors import ModelError
+from tfticket.internals import flat_layers, to_snake_case
 from tfticket.norms import neighbors
 from tfticket.norms.catalog import Norm
 from tfticket.norms.graph import Graph, unmasked
@@ -101,7 +101,7 @@ def swap_norm(
     chosen, closed = _chosen(model, graph, where)
     keys = {id(layer): key for key, layer in chosen.items()}
     changes = _changes(chosen.values(), graph, to, add_bias=add_bias)
-    taken = {layer.name for layer in model._flatten_layers()}
+    taken = {layer.name for layer in flat_layers(model)}
 
     norms: list[Replacement] = []
 

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from tfticket.errors import InvariantError, MaskError
+from tfticket.internals import optimized
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.sparsity.convert import check_mask, mask_variables
 from tfticket.sparsity.mask import Mask
@@ -194,7 +195,7 @@ def _hook_gradients(
 
     @functools.wraps(apply)
     def apply_masked(grads: Any, trainable_variables: Any = None) -> Any:
-        variables = list(trainable_variables or optimizer._trainable_variables)
+        variables = list(trainable_variables or optimized(optimizer))
         grads = [
             masked(grad, mask_of[id(variable)])
             if grad is not None and id(variable) in mask_of

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
+
+from tfticket.internals import global_state, moving_average
 
 
 class MaskConstraint(keras.constraints.Constraint):
@@ -43,8 +44,7 @@ class MaskConstraint(keras.constraints.Constraint):
         `fit` ends, past any constraint: without this all pruned weights come back then.
         """
         if optimizer.use_ema and optimizer.built:
-            index = optimizer._get_variable_index(weight)
-            average = optimizer._model_variables_moving_average[index]
+            average = moving_average(optimizer, weight)
             average.assign(masked(average, self.mask))
 
     def get_config(self) -> dict[str, Any]:

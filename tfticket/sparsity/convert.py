@@ -10,6 +10,7 @@ import keras
 
 from tfticket.cloning import Convert, Copy, clone, warn_of_plain_class
 from tfticket.errors import MaskError
+from tfticket.internals import flat_layers
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.wrapper import Masked
 from tfticket.state import (
@@ -99,7 +100,7 @@ def strip(model: keras.Model) -> keras.Model:
 
 def masked_layers(model: keras.Model) -> list[Masked]:
     """The `Masked` layers of the model, also those of nested models, each once."""
-    return [layer for layer in model._flatten_layers() if isinstance(layer, Masked)]
+    return [layer for layer in flat_layers(model) if isinstance(layer, Masked)]
 
 
 def mask_variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.models.functional import Functional
 
 from tfticket.errors import ModelError
+from tfticket.internals import Functional, flat_layers, input_structure, maker_of
 from tfticket.state import MaskOwner, named_variables
 
 _WITH_ACTIVATION = (
@@ -87,7 +87,7 @@ def _ones(model: keras.Model, x: Any) -> Any:
     if isinstance(model, keras.Sequential):
         x = model.inputs[0]
     elif isinstance(model, Functional):
-        x = model._inputs_struct
+        x = input_structure(model)
     if x is None:
         raise ModelError(
             f"SynFlow needs the shape of an input. Received: x=None for {model.name!r}, a "
@@ -101,7 +101,7 @@ def _ones(model: keras.Model, x: Any) -> Any:
 
 @contextlib.contextmanager
 def _in_float64(model: keras.Model) -> Iterator[None]:
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Layer)]
+    layers = [layer for layer in flat_layers(model) if isinstance(layer, keras.layers.Layer)]
     policies = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:
@@ -133,6 +133,6 @@ def _output_layers(layer: Any) -> Iterator[Any]:
         yield from _output_layers(layer.layers[-1])
     elif isinstance(layer, Functional):
         for output in layer.outputs:
-            yield from _output_layers(output._keras_history.operation)
+            yield from _output_layers(maker_of(output))
     else:
         yield layer

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfticket.errors import MaskError, ModelError
+from tfticket.internals import flat_layers
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.state import MaskOwner, named_variables, prunable_variables, variable_owners
 
@@ -168,7 +169,7 @@ class Masked(MaskOwner):
             )
             self._mask_variables[key] = mask
             kernel.constraint = MaskConstraint(mask, kernel.constraint)
-        for layer in self.layer._flatten_layers():
+        for layer in flat_layers(self.layer):
             layer.quantize = self.quantize  # `Model.quantize` asks the innermost layers
             if hasattr(layer, "enable_lora"):
                 layer.enable_lora = self.enable_lora

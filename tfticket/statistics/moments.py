@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from tfticket.classes import computes_as, overridden
+from tfticket.internals import flat_layers
 
 
 class KeepsScale(keras.layers.Layer):
@@ -78,7 +79,7 @@ def batch_layers(model: keras.Model) -> list[keras.Layer]:
 
     A warning names those that may, of classes that override what such layers compute.
     """
-    layers = model._flatten_layers()
+    layers = flat_layers(model)
     for layer in layers:
         if isinstance(layer, BATCH_NORMS) and overridden(layer):
             names = ", ".join(f"`{name}`" for name in overridden(layer))

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import ops
-from keras.src.utils.naming import auto_name, to_snake_case
 
+from tfticket.internals import auto_name, to_snake_case
 from tfticket.norms.layers.compiler import compiled_by_xla
 from tfticket.state import StandIn, known_class
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfticket.data import ChunkedFit
+from tfticket.internals import flat_layers
 from tfticket.lottery.connectivity import ConnectivityScan, scan
 from tfticket.recipe.experiment import Experiment
 from tfticket.recipe.progress import Progress
@@ -81,7 +82,7 @@ def _train_to(
 def _recalibration_batches(
     experiment: Experiment, model: keras.Model, seed: int
 ) -> list[Any] | None:
-    if not any(normalizes_by_batch(layer) for layer in model._flatten_layers()):
+    if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
         return None
     batches = experiment.feed(seed).dataset(endless=True).take(_RECALIBRATION_BATCHES)
     return [x for x, _ in batches]

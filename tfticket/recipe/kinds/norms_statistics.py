@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from tfticket.internals import flat_layers
 from tfticket.recipe.cells import Cell
 from tfticket.recipe.norms_experiment import NormsExperiment
 from tfticket.state import Snapshot
@@ -36,7 +37,7 @@ def accuracies(
         seed: Decides the training examples that statistics are taken from: the first of the feed.
     """
     table = experiment.recipe.statistics
-    if table is None or not any(normalizes_by_batch(layer) for layer in model._flatten_layers()):
+    if table is None or not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
         return {}
     found = {}
     for kind in table.kinds:

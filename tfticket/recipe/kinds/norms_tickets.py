@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfticket.data import ChunkedFit
+from tfticket.internals import flat_layers
 from tfticket.lottery import RandomMask, TicketSearch
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.trial import INITIAL, REWIND, TICKET, MemoryStore, TrialListener
@@ -101,7 +102,7 @@ class Tickets:
 
     def _batches(self, seed: int, cell: Cell, model: keras.Model) -> list[tf.Tensor] | None:
         """What each level's statistics are taken from again: the first examples of the feed."""
-        if not any(normalizes_by_batch(layer) for layer in model._flatten_layers()):
+        if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
             return None
         feed = self._experiment.feed(seed, cell)
         count = -(-_STATISTICS_EXAMPLES // cell.batch_size)
