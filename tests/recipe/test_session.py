@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -241,6 +242,16 @@ def test_more_seeds_extend_a_study_of_norms_and_other_arms_are_another_recipe(tm
         writing(run, tiny_norms.recipe("seeds=[0, 1]", 'arms=[{norms=["none"]}]'), toml=b""),
     ):
         pass
+
+
+def test_a_difference_is_told_in_short(tmp_path):
+    run = opened(tmp_path)
+    stored = json.loads(run.recipe_json.read_text())
+    stored["train"]["optimizer"]["clipnorm"] = "x" * 5_000
+    run.recipe_json.write_text(json.dumps(stored))
+    with pytest.raises(RunError, match=r"train\.optimizer\.clipnorm: \"xxx") as caught:
+        opened(tmp_path)
+    assert len(str(caught.value)) < 1_000
 
 
 def test_a_run_of_another_kind_is_refused(tmp_path):

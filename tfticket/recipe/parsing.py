@@ -193,10 +193,10 @@ def sha256(resolved: Mapping[str, Any]) -> str:
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two resolved recipes: a line for each key, `key: old -> new`."""
+    """What differs between two resolved recipes: a line for each key, `key: old -> new`, cut."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     return [
-        f"{key}: {_side(before, key)} -> {_side(after, key)}"
+        f"{key:.200}: {_side(before, key):.200} -> {_side(after, key):.200}"
         for key in dict.fromkeys((*before, *after))
         if _side(before, key) != _side(after, key)
     ]
