@@ -34,6 +34,8 @@ _SIZES = frozenset(
 )
 _ALWAYS = 10_000  # also in a model that was saved before it had weights
 _CONFIG, _METADATA = "config.json", "metadata.json"
+# Of a table of words, which Keras unpacks to some 60 times as much memory: two million words.
+_MOST_VOCABULARY = 16 * 2**20
 
 
 class NamedObject(NamedTuple):
@@ -94,6 +96,12 @@ def _read(path: Path, _changed: int, _size: int) -> ModelFile:
             metadata = parse_json(read_entry(archive, _METADATA))
         if not isinstance(metadata, dict):
             raise UnreadableError(f"its {_METADATA} holds no table")
+        for entry in archive.infolist():
+            if entry.filename.endswith(".txt") and entry.file_size > _MOST_VOCABULARY:
+                raise UnreadableError(
+                    f"its {entry.filename:.200} has {entry.file_size:,} bytes; a vocabulary may "
+                    f"have {_MOST_VOCABULARY:,}"
+                )
         with tempfile.TemporaryDirectory(prefix="tfticket-") as folder:
             values = sum(_values(archive, name, Path(folder)) for name in archive.namelist())
     check_sizes(config, values)

@@ -172,3 +172,11 @@ def test_two_outputs(tmp_path):
 def test_saving_under_another_ending_is_refused(saved, tmp_path):
     with pytest.raises(ModelError, match=r"end in \.keras"):
         save_file(load_file(saved[0]), tmp_path / "a.h5")
+
+
+def test_a_vocabulary_that_takes_all_memory_is_refused(saved):
+    with zipfile.ZipFile(saved[0], "a", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("assets/layers/words/vocabulary.txt", b"word\n" * 4_000_000)
+        made.writestr("padding", np.random.default_rng(0).bytes(300_000))
+    with pytest.raises(ModelError, match=r"vocabulary\.txt has 20,000,000 bytes; .* 16,777,216"):
+        load_file(saved[0])
