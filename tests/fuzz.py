@@ -1,7 +1,7 @@
 """Try tfticket on many damaged and hostile files: `python tests/fuzz.py --inputs 50_000`.
 
 Real files of each format are damaged in ways that are drawn by number, so that each input can be
-made again, and read as the commands read them. It goes on where it stopped, and prints by format
+made again, and read as the commands read them. It resumes where it stopped, and prints, per format,
 how many inputs were read, refused in a short error, or ended otherwise: in a traceback or an error
 that nobody would read (traceback), with the death of the process (abort), not within 20 s (hang),
 in code of a file that ran (code), or in a change where nothing may be written (escape). What these

@@ -23,12 +23,28 @@ def model():
     return model
 
 
+def private_attributes(path):
+    """Attributes of other objects than `self` that begin with one underscore."""
+    return {
+        node.attr
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    }
+
+
 def test_nothing_else_touches_what_keras_keeps_to_itself():
+    ours = Path(internals.__file__)
+    names = private_attributes(ours)
+    assert {"_flatten_layers", "_keras_history", "_functional"} <= names
     for path in PACKAGE.rglob("*.py"):
-        text = path.read_text(encoding="utf-8")
-        if path.name != "internals.py":
+        if path != ours and path.name != "_legacy.py":  # which is of tf_keras
+            text = path.read_text(encoding="utf-8")
             assert "from keras.src" not in text, path
             assert "import keras.src" not in text, path
+            assert not names & private_attributes(path), path
 
 
 def test_layers_tell_what_is_inside_and_what_they_made(model):
@@ -36,6 +52,8 @@ def test_layers_tell_what_is_inside_and_what_they_made(model):
     names = [layer.name for layer in internals.flat_layers(outer)]
     assert names[0] == outer.name
     assert {"first", "drop", "last", "end"} < set(names)
+    given = keras.Sequential([keras.Input((4,), name="given"), layers.Dense(1)])
+    assert internals.first_layer(given).name == "given"
     inside = internals.flat_layers(outer, itself=False, deep=False)
     assert [layer.name for layer in inside][-2:] == [model.name, "end"]
     first, drop = model.get_layer("first"), model.get_layer("drop")
@@ -92,9 +110,16 @@ def test_training_tells_what_it_keeps(model):
     assert np.all(second.numpy() >= 0)
     assert internals.has_constant_rate(optimizer)
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 5)
-    assert not internals.has_constant_rate(keras.optimizers.SGD(schedule))
+    scheduled = keras.optimizers.SGD(schedule)
+    assert not internals.has_constant_rate(scheduled)
+    assert internals.has_schedule(scheduled)
+    assert not internals.has_schedule(optimizer)
     assert internals.compile_arguments(model)["loss"] == "mse"
     assert internals.training_loss(model, x, y, model(x), None).shape == ()
+    internals.count_loss(model, 2.0, examples=8)
+    like = layers.Layer()
+    internals.copy_call(model.get_layer("drop"), like)
+    assert internals.takes_training(like)
 
 
 def test_validation_data_that_fit_keeps_can_be_replaced(model):
@@ -125,10 +150,3 @@ def test_names_are_those_that_keras_gives():
     internals.CompileMetrics(["mae"], None)
     internals.global_state.set_global_attribute("tfticket_test", 1)
     assert internals.global_state.get_global_attribute("tfticket_test") == 1
-    imported = {
-        alias.asname
-        for node in ast.walk(ast.parse(Path(internals.__file__).read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("keras.src")
-        for alias in node.names
-    }
-    assert all(hasattr(internals, name) for name in imported)

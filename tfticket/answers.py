@@ -1,4 +1,4 @@
-"""What a model answers to inputs that are made up, and whether its copy answers the same.
+"""Check that a model and its copy have the same outputs on synthetic inputs.
 
 Nothing is left behind: variables are read, and what a call would write to them is thrown away.
 """
@@ -32,18 +32,18 @@ from tfticket.remaking import described, first_words
 
 _EXAMPLES = 2
 _SIDES = (32, 128)
-"""How long a side of any length is taken to be; longer where the model refuses the shorter one."""
+"""Lengths tried for axes of unknown length; the second where the model rejects the first."""
 
 _TOLERANCES = {"float16": 1e-2, "bfloat16": 5e-2}
 _TOLERANCE = 1e-5
-"""The largest difference of an answer that is rounding, over the largest answer."""
+"""Largest difference relative to the largest output that still counts as rounding."""
 
 _ROUNDINGS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 _ROUNDING = 2.0**-22
-"""What weights are changed by, relative, to see how much a model makes of rounding."""
+"""Relative perturbation of the weights that measures how much a model amplifies rounding."""
 
 _ROOM = 16
-"""How many times what it makes of that is taken for rounding."""
+"""Multiple of the resulting change that still counts as rounding."""
 
 
 def require_same(
@@ -161,7 +161,7 @@ def _check_answers(model: keras.Model, copy: keras.Model, x: Any, answers: Any) 
 
 
 def _slightly_changed(model: keras.Model, x: Any) -> Any:
-    """What the model answers with weights that are off by rounding."""
+    """Outputs of the model with its weights perturbed by rounding."""
     rng = np.random.default_rng(0)
     rounding = _of_types(model, _ROUNDINGS, _ROUNDING)
     changed = [
@@ -311,7 +311,7 @@ def _laid_out(tensor: Any, array: np.ndarray) -> Any:
 
 
 def _vocabulary(model: keras.Model, tensor: Any) -> list[Any]:
-    """What the layers that read an input have in their tables; of text, any layer of the model."""
+    """Vocabulary of the layers that consume an input; for strings, of any layer of the model."""
     text = tensor.dtype == "string"
     layers = readers_of(maker_of(tensor)) + ([model] if text else [])
     for layer in itertools.chain(*map(_inside, layers)):

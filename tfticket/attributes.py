@@ -21,7 +21,7 @@ def own_attributes(layer: Any) -> Iterator[tuple[str, Any]]:
 
 @functools.cache
 def _of_every_layer() -> frozenset[str]:
-    """What Keras gives any layer or model."""
+    """Names of the attributes that Keras sets on every layer or model."""
     bare = (keras.layers.Layer(name="layer"), keras.Model(name="model"))
     return frozenset({"_build_shapes_dict"}.union(*(vars(each) for each in bare)))
 

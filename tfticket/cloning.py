@@ -21,6 +21,7 @@ from tfticket.internals import (
     call_parameters,
     compile_arguments,
     copy_trainable,
+    first_layer,
     flat_layers,
     input_structure,
     maker_of,
@@ -201,7 +202,7 @@ class _Cloning:
     def _sequential(self, model: keras.Sequential, inputs: Any) -> keras.Sequential:
         layers = [self._operation(layer) for layer in model.layers]
         layers = [layer for layer in layers if not isinstance(layer, _PassOn)]
-        first = model._layers[0]  # `layers` doesn't tell it when it is an input
+        first = first_layer(model)
         if inputs is not None:
             layers.insert(0, inputs)
         elif isinstance(first, keras.layers.InputLayer):

@@ -68,9 +68,24 @@ def copy_masking(source: keras.Layer, target: keras.Layer) -> None:
     target._supports_masking = source._supports_masking
 
 
+def first_layer(model: keras.Sequential) -> keras.Layer:
+    """The first layer of a Sequential model, its input included, which `layers` leaves out."""
+    return model._layers[0]
+
+
 def call_parameters(layer: keras.Layer) -> Any:
     """The parameters of a layer's `call`, by name, as `inspect.signature` gives them."""
     return layer._call_signature.parameters
+
+
+def copy_call(source: keras.Layer, target: keras.Layer) -> None:
+    """Lets a layer be called as another is: Keras reads all this off `call`."""
+    target._call_signature = source._call_signature
+    target._call_has_training_arg = source._call_has_training_arg
+    target._call_has_mask_arg = source._call_has_mask_arg
+    target._call_has_context_arg = dict(source._call_has_context_arg)
+    target._allow_non_tensor_positional_args = source._allow_non_tensor_positional_args
+    target._convert_input_args = source._convert_input_args
 
 
 def takes_training(operation: Any) -> bool:
@@ -125,9 +140,16 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     return dict(model._compile_config.config)
 
 
-def training_loss(model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
-    """The loss that a training step minimizes, a scalar."""
-    return model._compute_loss(x, y, y_pred, sample_weight, training=True)
+def training_loss(
+    model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, *, training: bool = True
+) -> Any:
+    """The loss that a training step minimizes, or a test step reports, a scalar."""
+    return model._compute_loss(x, y, y_pred, sample_weight, training=training)
+
+
+def count_loss(model: keras.Model, loss: Any, *, examples: Any) -> None:
+    """Adds the loss of a batch to the mean that `fit` and `evaluate` report."""
+    model._loss_tracker.update_state(loss, sample_weight=examples)
 
 
 def build_by_batch(model: keras.Model, batch: Any) -> None:
@@ -179,6 +201,12 @@ def adam_moments(
     return optimizer._momentums[place], optimizer._velocities[place]
 
 
+def has_schedule(optimizer: keras.Optimizer) -> bool:
+    """Whether the learning rate follows a schedule of iterations."""
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    return isinstance(optimizer._learning_rate, schedule)
+
+
 def has_constant_rate(optimizer: keras.Optimizer) -> bool:
-    """Whether the learning rate is a number, and not a schedule."""
+    """Whether the learning rate is a number: neither a schedule nor a function."""
     return isinstance(optimizer._learning_rate, keras.Variable)

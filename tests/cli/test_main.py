@@ -156,8 +156,8 @@ def test_a_language_that_lacks_letters_is_no_error(tmp_path):
 
 def test_a_folder_of_somebody_else_is_told_in_a_sentence(tmp_path, monkeypatch, capsys):
     def refuse(*_):
-        raise PermissionError(13, "Permission denied", "/root/runs")
+        raise PermissionError(13, "Permission denied", "/elsewhere/runs")
 
     monkeypatch.setattr("tfticket.recipe.runs.list_runs", refuse)
     assert main(["runs", "list", "--runs", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == "Error: `/root/runs` can't be used: Permission denied.\n"
+    assert capsys.readouterr().err == "Error: `/elsewhere/runs` can't be used: Permission denied.\n"

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfticket.channels.subnetwork import Living, Part
-from tfticket.internals import Functional, flat_layers, own_seeds
+from tfticket.internals import Functional, count_loss, flat_layers, own_seeds, training_loss
 from tfticket.sparsity.constraint import MaskConstraint
 from tfticket.sparsity.mask import Mask
 from tfticket.state import MaskOwner, kernels_of, optimizer_variables, variable_owners
@@ -93,7 +93,7 @@ class CompactNetwork:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             y_pred = self._small(x, training=True)
-            loss = self._model._compute_loss(x, y, y_pred, weight, training=True)
+            loss = training_loss(self._model, x, y, y_pred, weight)
         trained = [variable.value for variable in self._trained]
         self._optimizer.apply(tape.gradient(loss, trained), self._trained)
         return self._measured(x, y, y_pred, weight, loss)
@@ -102,7 +102,7 @@ class CompactNetwork:
         """A step of evaluation, likewise."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self._small(x, training=False)
-        loss = self._model._compute_loss(x, y, y_pred, weight, training=False)
+        loss = training_loss(self._model, x, y, y_pred, weight, training=False)
         return self._measured(x, y, y_pred, weight, loss)
 
     def push(self) -> None:
@@ -119,7 +119,7 @@ class CompactNetwork:
         )
 
     def _measured(self, x: Any, y: Any, y_pred: Any, weight: Any, loss: Any) -> dict[str, Any]:
-        self._model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
+        count_loss(self._model, loss, examples=tf.shape(y)[0])
         return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import keras
 
 from tfticket.errors import ModelError
+from tfticket.internals import has_schedule
 from tfticket.lottery.compact import Compactor, TakesStandIn
 from tfticket.lottery.companions import companions, refuse_unfit
 from tfticket.lottery.controls import Control
@@ -359,8 +360,7 @@ class TicketSearch(keras.callbacks.Callback):
 def _constant_learning_rate(model: keras.Model) -> float | None:
     """The learning rate, or None when it follows a schedule of iterations."""
     optimizer = innermost_optimizer(model)
-    scheduled = isinstance(
-        optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule
-    )
     # Converted by Keras: under a strategy of several devices it is a variable of each.
-    return None if scheduled else float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    if has_schedule(optimizer):
+        return None
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

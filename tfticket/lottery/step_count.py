@@ -20,7 +20,7 @@ class StepCount:
     def begin_epoch(self, model: keras.Model) -> None:
         """Notes where the optimizer stands."""
         self.executed = 0
-        self._before = _updates(model)
+        self._before = updates_made(innermost_optimizer(model))
 
     def check(self, model: keras.Model, steps: int) -> None:
         """Raises a `ModelError` when the epoch made fewer steps than it should.
@@ -29,7 +29,7 @@ class StepCount:
         own, whose number of updates must then be the same in each epoch. Loss scaling leaves
         updates out.
         """
-        updates = (_updates(model) - self._before) / steps
+        updates = (updates_made(innermost_optimizer(model)) - self._before) / steps
         if self._updates_a_step is None:
             plain = type(model).train_step is keras.Model.train_step
             self._updates_a_step = 1.0 if plain else updates
@@ -41,8 +41,3 @@ class StepCount:
                 "a search must make all its steps: give `fit` data that repeat "
                 "(`dataset.repeat()`), or `steps_per_epoch` that they have batches for."
             )
-
-
-def _updates(model: keras.Model) -> int:
-    """How often the optimizer was applied; with accumulated gradients more often than updated."""
-    return updates_made(innermost_optimizer(model))

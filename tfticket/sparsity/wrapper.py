@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfticket.errors import MaskError, ModelError
-from tfticket.internals import flat_layers
+from tfticket.internals import copy_call, flat_layers
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.state import MaskOwner, named_variables, prunable_variables, variable_owners
 
@@ -66,12 +66,7 @@ class Masked(MaskOwner):
         self.also = tuple(also)
         self.supports_masking = layer.supports_masking
         # Keras reads these off `call`; the wrapper's own takes anything, so it takes its layer's.
-        self._call_signature = layer._call_signature
-        self._call_has_training_arg = layer._call_has_training_arg
-        self._call_has_mask_arg = layer._call_has_mask_arg
-        self._call_has_context_arg = dict(layer._call_has_context_arg)
-        self._allow_non_tensor_positional_args = layer._allow_non_tensor_positional_args
-        self._convert_input_args = layer._convert_input_args
+        copy_call(layer, self)
         self._mask_variables: dict[str, keras.Variable] = {}
 
     @property
