@@ -7,8 +7,8 @@ import signal
 os.environ.pop("TFTICKET_DATA_DIR", None)  # whoever runs the tests may have set it
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core; threads would only wait for each other
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")  # threads would only wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 # A background job of a script ignores SIGINT, and so would the commands that tests interrupt.

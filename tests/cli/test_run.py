@@ -9,13 +9,14 @@ import subprocess
 import sys
 import termios
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 from tiny_recipe import TOML
 
-from tfticket.cli import main
-from tfticket.recipe.parsing import load, resolve
+from tfticket.cli import main, run
+from tfticket.recipe.parsing import load, parse, resolve
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.session import writing
 
@@ -271,3 +272,13 @@ def test_seeds_that_nobody_could_train_are_wrong_usage(seeds, capsys):
 def test_a_seed_of_any_length_is_told_of(capsys, seed, told):
     assert main(["recipe", "run", "lth_digits", "--seed", str(seed), "--dry-run"]) == 1
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "jit", "threads"), [
+    ("lenet_300_100", "true", "1"), ("lenet_300_100", "false", None), ("conv2", "true", None),
+])  # fmt: skip
+def test_small_networks_that_xla_compiles_run_on_one_thread(monkeypatch, name, jit, threads):
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
+    toml = TOML.replace("steps = 300", f"steps = 300\njit = {jit}")
+    run._limit_threads(parse(tomllib.loads(toml.replace("lenet_300_100", name))))
+    assert os.environ.get("TF_NUM_INTRAOP_THREADS") == threads

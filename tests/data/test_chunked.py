@@ -114,6 +114,15 @@ def test_own_train_steps_and_their_logs():
     assert model.traces == 1
 
 
+def test_more_threads_than_serve_a_small_network_are_warned_of(monkeypatch):
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
+    with pytest.warns(UserWarning, match="one thread trains it faster than 2") as told:
+        fitted(network(dense, jit=True), feed(), chunked=True, epochs=500)
+    assert "jit_compile=models.jit_choice(model)" in str(told[0].message)
+    fitted(network(dense, jit=True), feed(), chunked=True, epochs=4)  # too short to matter
+    fitted(network(dense), feed(), chunked=True, epochs=500)  # many steps a call, without XLA
+
+
 def test_a_second_fit_goes_on_without_a_trace():
     models, feeds = [network(dense, kind=Counting) for _ in "ab"], [feed(), feed()]
     fitted(models[0], feeds[0], chunked=True, epochs=4)

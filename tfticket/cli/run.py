@@ -203,6 +203,17 @@ def _say_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh: 
     click.echo("\n".join([*plan_lines(plan), done_line(plan, run_dir.path, len(done))]))
 
 
+def _limit_threads(recipe: Recipe) -> None:
+    """Gives one thread to the operations of small dense networks, before TensorFlow starts.
+
+    XLA would divide their products among all threads, which then wait for each other. The bits are
+    the same.
+    """
+    is_dense = getattr(recipe.model, "name", None) in ("lenet_300_100", "dln")
+    if is_dense and recipe.train.jit is not False:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+
 def _load_tensorflow() -> None:
     """Starts TensorFlow, which takes seconds, and says so."""
     from tfticket.cli.quiet import start_tensorflow
@@ -232,6 +243,7 @@ def _run(
             click.echo("The run is complete; --fresh starts over.", err=True)
         else:
             record_start(run_dir, command=("tfticket", *invocation.arguments))
+            _limit_threads(recipe)
             _load_tensorflow()
             from tfticket.cli.progress import on_stderr
             from tfticket.recipe import runner

@@ -14,6 +14,7 @@ from tfticket.data.feed import Feed
 from tfticket.data.updating import short_update
 from tfticket.errors import ModelError
 from tfticket.internals import build_by_batch
+from tfticket.machine import warn_of_threads
 
 
 class StandIn(Evaluated, Protocol):
@@ -77,6 +78,8 @@ class ChunkedFit(keras.callbacks.Callback):
             self._function = ChunkFunction(model, self.feed)
         self._function.begin()
         model.train_function = self._function
+        steps = (self.params.get("steps") or 0) * (self.params.get("epochs") or 0)
+        warn_of_threads(model, steps, chunked=True)
         # What an interrupted `fit` left there is no function of Keras.
         left = isinstance(model.test_function, EvaluationFunction)
         self._keras_evaluation = None if left else model.test_function

@@ -28,6 +28,7 @@ from tfticket.lottery.trial import (
     TrialResult,
     TrialStore,
 )
+from tfticket.machine import warn_of_threads
 from tfticket.schedules import PruningSchedule, early_steps
 from tfticket.sparsity.binding import MaskBinding
 from tfticket.sparsity.pruner import Pruner
@@ -233,7 +234,11 @@ class TicketSearch(keras.callbacks.Callback):
                 self._begin_next()
             self._steps.begin_epoch(self.model)
         measure, train = self._measure, self.model.train_function
-        if measure is not None and isinstance(train, Pauses):
+        if not isinstance(train, Pauses):
+            if epoch == 0:
+                planned = self.params["steps"] * self.params["epochs"]
+                warn_of_threads(self.model, planned, chunked=False)
+        elif measure is not None:
             after = [step - measure.step for step in self._early]
             train.pause(after, lambda made: self._evaluate_early(measure.step + made))
 
