@@ -10,9 +10,11 @@ import h5py
 import hostile
 import numpy as np
 import pytest
+import synthetic_noisy
+import synthetic_norms
+import synthetic_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report import synthetic_noisy, synthetic_norms, synthetic_run
 
 from tfticket.interop.legacy_file import read_legacy_file
 from tfticket.interop.refusals import check_can_be_brought

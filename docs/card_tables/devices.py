@@ -198,8 +198,8 @@ def claims(name: str) -> str:
 
 
 def applications() -> str:
-    """What `tests/all_applications.py` found, from the file that it wrote."""
-    text = (ROOT / "tests" / "applications.json").read_text(encoding="utf-8")
+    """What `tests/support/all_applications.py` found, from the file that it wrote."""
+    text = (ROOT / "tests" / "support" / "applications.json").read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = json.loads(text, parse_float=Decimal)
     made = {name: each for name, each in found.items() if "failure" not in each}
     worst = {n: max(e["dense_difference"], e["pruned_difference"]) for n, e in made.items()}

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from channels.random_graphs import build, randomize
 from helpers import Subclassed, mlp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_graphs import build, randomize
 
 import tfticket
 from tfticket import models

@@ -1,4 +1,4 @@
-from report import synthetic_run
+import synthetic_run
 
 from tfticket.cli import main
 

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from report import synthetic_run
+import synthetic_run
 
 from tfticket.cli import main
 

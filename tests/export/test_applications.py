@@ -1,4 +1,4 @@
-"""Networks of keras.applications; `tests/all_applications.py` does all of them in full size."""
+"""Networks of keras.applications; `tests/support/all_applications.py` exports all, in full size."""
 
 import keras
 import numpy as np

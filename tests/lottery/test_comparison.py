@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lottery.outcomes import outcomes
+from outcomes import outcomes
 from scipy import stats
 
 from tfticket.errors import RunError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from lottery.outcomes import outcomes
+from outcomes import outcomes
 
 from tfticket.errors import RunError
 from tfticket.lottery.comparison import Comparison, Criteria, t_interval

@@ -2,7 +2,7 @@ import hashlib
 import json
 
 import pytest
-from report import synthetic_run
+import synthetic_run
 
 from tfticket.errors import RunError
 from tfticket.lottery.ticket import Ticket

@@ -1,7 +1,7 @@
 """Runs that look real, written once."""
 
 import pytest
-from report import synthetic_run
+import synthetic_run
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 import json
 from dataclasses import replace
 
-from report.synthetic_run import write_run
+from synthetic_run import write_run
 
 from tfticket.metrics import read_metrics, to_csv
 from tfticket.report import page

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from report import synthetic_run
+import synthetic_run
 
 from tfticket.lottery import analysis
 from tfticket.lottery.ticket import Ticket

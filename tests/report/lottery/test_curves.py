@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from report import synthetic_run
+import synthetic_run
 
 from tfticket.report import canvas
 from tfticket.report.lottery import curves

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from lottery.outcomes import outcomes
+from outcomes import outcomes
 
 from tfticket.lottery.verdict import LevelOutcomes, judge
 from tfticket.report.lottery.headline import headline, hypothesis

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from report.synthetic_run import write_networks
+from synthetic_run import write_networks
 
 from tfticket.report.lottery.summary import summarize
 from tfticket.report.reading import read_run

@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import synthetic_run
+from parsed_page import Page
 from PIL import Image
-from report import synthetic_run
-from report.parsed_page import Page
 
 from tfticket.errors import RunError
 from tfticket.report.lottery.summary import summarize

@@ -1,5 +1,5 @@
 import pytest
-from report import synthetic_run
+import synthetic_run
 
 from tfticket.report import words
 from tfticket.report.lottery import tables

@@ -1,5 +1,5 @@
 import pytest
-from report.synthetic_noisy import write_run
+from synthetic_noisy import write_run
 
 from tfticket.report.summary import summarize
 

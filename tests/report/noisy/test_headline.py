@@ -1,4 +1,4 @@
-from report.synthetic_noisy import SELECTION, THEORY, write_run
+from synthetic_noisy import SELECTION, THEORY, write_run
 
 from tfticket.report.summary import summarize
 

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 import pytest
-from report.parsed_page import Page
-from report.synthetic_noisy import SELECTION, THEORY, write_run
+from parsed_page import Page
+from synthetic_noisy import SELECTION, THEORY, write_run
 
 from tfticket.report.page import render
 from tfticket.report.summary import summarize

@@ -1,5 +1,5 @@
 import pytest
-from report.synthetic_noisy import SELECTION, write_run
+from synthetic_noisy import SELECTION, write_run
 
 from tfticket.errors import RunError
 from tfticket.report.summary import summarize

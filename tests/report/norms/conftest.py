@@ -1,7 +1,7 @@
 """Studies that look real, written once. Not to be changed."""
 
 import pytest
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.report.norms.cells import read_study
 from tfticket.report.reading import read_run

@@ -1,5 +1,5 @@
 import pytest
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.norms.batches import batch_losses, by_batch_size

@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.errors import RunError
 from tfticket.report.norms.cells import read_study, reference_condition, tracked

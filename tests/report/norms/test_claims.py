@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.lottery.comparison import Interval, t_interval
 from tfticket.report.judging import Reading, beside_paper, judge

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.norms.cells import Branch, read_study

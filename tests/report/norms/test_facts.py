@@ -1,4 +1,4 @@
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.report.norms.cells import read_study
 from tfticket.report.norms.facts import facts

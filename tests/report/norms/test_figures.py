@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from report.synthetic_norms import write_run
+from synthetic_norms import write_run
 
 from tfticket.report import canvas
 from tfticket.report.canvas import LIGHT

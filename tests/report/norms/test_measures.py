@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from report import synthetic_norms
+import synthetic_norms
 
 from tfticket.norms.shift import ShiftRecord
 from tfticket.report.norms.cells import Network

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.norms.cells import read_study

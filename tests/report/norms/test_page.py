@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from parsed_page import Page
 from PIL import Image
-from report.parsed_page import Page
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.report.page import render
 from tfticket.report.summary import summarize

@@ -1,5 +1,5 @@
 import numpy as np
-from report.synthetic_norms import cell, smoothness
+from synthetic_norms import cell, smoothness
 
 from tfticket.report.norms.series import is_wide, labels, line_style, norm_style, over_seeds
 

@@ -1,6 +1,6 @@
 import json
 
-from report.synthetic_norms import cell, write_run
+from synthetic_norms import cell, write_run
 
 from tfticket.report.norms.summary import summarize_files
 from tfticket.report.reading import read_run

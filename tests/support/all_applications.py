@@ -1,6 +1,6 @@
 """Exports every network of keras.applications, dense and pruned, and says what came of it.
 
-    python tests/all_applications.py results.json [NAME...]
+    python tests/support/all_applications.py results.json [NAME...]
 
 Each network has random weights and its full width, on images of 96 pixels; 80 % of its weights are
 pruned, and dead units cut out. Where the answers of random weights explode (and rounding with them,

@@ -1,4 +1,4 @@
-"""Try tfticket on many damaged and hostile files: `python tests/fuzz.py --inputs 50_000`.
+"""Try tfticket on many damaged and hostile files: `python tests/support/fuzz.py --inputs 50_000`.
 
 Real files of each format are damaged in ways that are drawn by number, so that each input can be
 made again, and read as the commands read them. It resumes where it stopped, and prints, per format,
@@ -30,7 +30,7 @@ from random import Random
 import hostile
 import traps
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SECONDS = 20.0
 OUTCOMES = ("read", "refused", "traceback", "abort", "hang", "code", "escape")
 _INPUTS_A_PROCESS = 2_000  # then its memory is given back

@@ -1,7 +1,7 @@
 """Damage to `.tflite` files, the same for the same seed: of bytes, and of what they say.
 
-`python tests/mutated_files.py --count N FILE...` checks and explains N damaged copies of the files,
-in turns, and counts what comes of them: they pass, or an error of tfticket says what is wrong.
+`python tests/support/mutated_files.py --count N FILE...` checks and explains N damaged copies of
+the files, in turns, and counts what comes of them: they pass, or an error says what is wrong.
 """
 
 from __future__ import annotations
