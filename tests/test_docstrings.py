@@ -11,7 +11,7 @@ EXAMPLES = (
     "tfticket.lottery.measure",
     "tfticket.lottery.speed",
     "tfticket.lottery.verdict",
-    "tfticket.recipe.lottery_schema",
+    "tfticket.studies.lottery.schema",
     "tfticket.schedules",
 )
 

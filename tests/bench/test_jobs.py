@@ -1,5 +1,5 @@
 from tfticket.bench.jobs import StudyTask, study
-from tfticket.recipe.executors import Processes
+from tfticket.runner import Processes
 
 
 def test_a_study_takes_the_time_of_the_processes_that_do_it():

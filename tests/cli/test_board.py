@@ -4,8 +4,8 @@ import pytest
 
 from tfticket.cli.board import Board
 from tfticket.cli.progress import Lines
-from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
-from tfticket.recipe.runs import FinishedNetwork
+from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
+from tfticket.runs.runs import FinishedNetwork
 
 
 def lottery(levels, seeds=(0, 1), controls=("reinit",)):

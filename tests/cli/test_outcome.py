@@ -2,7 +2,7 @@ import pytest
 
 from tfticket.cli.outcome import outcome_lines
 from tfticket.files import write_json
-from tfticket.recipe.rundir import RunDir
+from tfticket.runs.rundir import RunDir
 
 
 def exported(run, name, size, report=None):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tfticket.cli.plan import done_line, duration, plan_lines, ranges
-from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
+from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
 
 PLAN = Plan(
     title="Tiny",

@@ -5,8 +5,8 @@ from rich.console import Console
 from rich.live import Live
 
 from tfticket.cli.screen import Screen
-from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
-from tfticket.recipe.runs import FinishedNetwork
+from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
+from tfticket.runs.runs import FinishedNetwork
 
 PLAN = Plan(
     title="Tiny",

@@ -8,8 +8,8 @@ from tfticket.errors import RunError
 from tfticket.lottery.ticket import Ticket
 from tfticket.recipe import parsing
 from tfticket.recipe import publish as publishing
-from tfticket.recipe.kind import KINDS
 from tfticket.recipe.publish import CARD, MOST_BYTES, publish
+from tfticket.studies.registry import KINDS
 
 FIGURES = ("01_accuracy.png", "02_early_stop.png", "03_a.png", "04_b.png", "05_c.png")
 

@@ -8,10 +8,10 @@ from tfticket.errors import RunError
 from tfticket.files import read_arrays, write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
-from tfticket.recipe.cells import cells
 from tfticket.recipe.publish import CARD, publish
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
+from tfticket.runs.rundir import RunDir
+from tfticket.runs.session import writing
+from tfticket.studies.norms.conditions import cells
 
 CHANGES = ("seeds=[0, 1]", "landscape={every=2}")
 FIGURES = tuple(f"{number:02d}_figure.png" for number in range(8))

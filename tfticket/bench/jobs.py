@@ -20,12 +20,12 @@ from functools import cache
 
 from tfticket.bench.paired import Benchmark
 from tfticket.bench.tasks import Time, UnavailableError
-from tfticket.recipe.building import load_data
-from tfticket.recipe.executors import Executor, Processes, Serial
 from tfticket.recipe.parsing import parse
-from tfticket.recipe.progress import Silence
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.works import Study
+from tfticket.recipe.rates import load_data
+from tfticket.runner import Executor, Processes, Serial
+from tfticket.runs.progress import Silence
+from tfticket.runs.rundir import RunDir
+from tfticket.studies.study import Study, make_study
 
 _SEEDS, _LEVELS, _STEPS = 4, 4, 4000
 
@@ -44,7 +44,7 @@ class StudyTask:
 
     def __call__(self) -> Time:
         """Does it; processor time is that of all processes."""
-        tasks = self.study.work.tasks()
+        tasks = self.study.tasks()
         with tempfile.TemporaryDirectory() as folder:
             begun, before = time.perf_counter(), _processor_seconds()
             self.executor.run(self.study, tasks, RunDir(folder), Silence())
@@ -77,7 +77,7 @@ def study(data: str, *, seeds: int, levels: int, steps: int) -> Study:
             "lottery": {"levels": levels},
         }
     )
-    return Study(recipe, load_data(recipe.data))
+    return make_study(recipe, load_data(recipe.data), None)
 
 
 def _processor_seconds() -> float:

@@ -69,7 +69,7 @@ def bench(
     from tfticket.bench.paired import compare
     from tfticket.files import write_json
     from tfticket.machine import processor, usable_cores
-    from tfticket.recipe.environment import machine
+    from tfticket.runs.environment import machine
 
     unknown = set(names) - BENCHMARKS.keys()
     if unknown:

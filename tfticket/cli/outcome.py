@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tfticket.recipe.rundir import RunDir
+    from tfticket.runs.rundir import RunDir
 
 _EXPORTED = re.compile(r"seed_(\d+)_level_(\d+)\..*tflite")
 _DENSE = 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tfticket.cli.common import columns
-from tfticket.recipe.progress import NormsPlan, Plan
+from tfticket.runs.progress import NormsPlan, Plan
 
 _MOST_KEYS = 8
 

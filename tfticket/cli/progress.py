@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
 from tfticket.cli.plan import duration, plan_lines
-from tfticket.recipe.progress import NormsPlan, Plan, Progress
+from tfticket.runs.progress import NormsPlan, Plan, Progress
 
 if TYPE_CHECKING:
-    from tfticket.recipe.runs import FinishedNetwork
+    from tfticket.runs.runs import FinishedNetwork
 
 # Steps are told after a tenth of the time that the run has taken, within these bounds.
 _LEAST_SECONDS, _MOST_SECONDS = 3.0, 60.0
@@ -133,7 +133,7 @@ def written(name: str, value: float) -> str:
 
 
 class Lines:
-    """`tfticket.recipe.progress.Progress` as plain lines: each network, and now and then a step.
+    """`tfticket.runs.progress.Progress` as plain lines: each network, and now and then a step.
 
     Args:
         stream: Where to.

@@ -21,10 +21,10 @@ def report(run: Path, as_json: bool) -> None:
     tfticket report runs/lth_digits/default
     """
     if as_json:
-        from tfticket.report.summary import summarize
+        from tfticket.studies.summaries import summarize
 
         print_json(summarize(run).to_dict())
     else:
-        from tfticket.report import page
+        from tfticket.studies import report
 
-        click.echo(page.render(run))
+        click.echo(report.render(run))

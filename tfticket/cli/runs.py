@@ -6,13 +6,7 @@ from pathlib import Path
 
 import click
 
-from tfticket.cli.common import (
-    ListByDefault,
-    json_option,
-    print_columns,
-    print_json,
-    runs_option,
-)
+from tfticket.cli.common import ListByDefault, json_option, print_columns, print_json, runs_option
 
 
 @click.group(cls=ListByDefault)
@@ -35,7 +29,7 @@ def list_(runs_root: Path, as_json: bool) -> None:
     \b
     tfticket runs list --runs runs
     """
-    from tfticket.recipe.runs import list_runs
+    from tfticket.runs.runs import list_runs
 
     entries = list_runs(runs_root)
     if as_json:

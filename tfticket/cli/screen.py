@@ -16,8 +16,8 @@ from rich.text import Text
 from tfticket.cli.board import Board
 from tfticket.cli.plan import cost_line, seeds_line
 from tfticket.cli.progress import Lines, Part
-from tfticket.recipe.progress import NormsPlan, Plan
-from tfticket.recipe.runs import FinishedNetwork
+from tfticket.runs.progress import NormsPlan, Plan
+from tfticket.runs.runs import FinishedNetwork
 
 _BAR_WIDTH = 40
 _MOST_PARTS = 8

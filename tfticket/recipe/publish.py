@@ -15,9 +15,9 @@ from typing import Any
 from tfticket.errors import RunError
 from tfticket.files import read_table, understood, write_bytes, write_json
 from tfticket.recipe import parsing, publish_edge, publish_lottery, publish_noisy, publish_norms
-from tfticket.recipe.fields import NAME
-from tfticket.recipe.published import MOST_BYTES, Published, too_large
-from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.training import NAME
+from tfticket.runs.published import MOST_BYTES, Published, too_large
+from tfticket.runs.rundir import RunDir
 
 CARD = "card.json"
 _PUBLISHED = re.compile(r"(figures/)?\w[\w.-]{0,99}", re.ASCII)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tfticket.errors import RunError
-from tfticket.recipe.published import Published, read, reported, table_in
-from tfticket.recipe.rundir import RunDir
+from tfticket.runs.published import Published, read, reported, table_in
+from tfticket.runs.rundir import RunDir
 
 _MOST_FIGURES = 1
 _OF_ROW = (

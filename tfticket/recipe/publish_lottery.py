@@ -9,8 +9,8 @@ from typing import Any
 
 from tfticket.errors import RunError
 from tfticket.metrics import read_metrics
-from tfticket.recipe.published import Published, read, reported, table_in
-from tfticket.recipe.rundir import RunDir
+from tfticket.runs.published import Published, read, reported, table_in
+from tfticket.runs.rundir import RunDir
 
 _MOST_FIGURES = 4
 _EXPORTED = re.compile(r"seed_(\d+)_level_(\d+).*\.tflite")

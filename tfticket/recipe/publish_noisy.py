@@ -7,8 +7,8 @@ from typing import Any
 
 from tfticket.errors import RunError
 from tfticket.files import read_arrays, read_table
-from tfticket.recipe.published import Published, measured, reported, table_in
-from tfticket.recipe.rundir import RunDir
+from tfticket.runs.published import Published, measured, reported, table_in
+from tfticket.runs.rundir import RunDir
 
 _MOST_FIGURES = 6
 _ACCURACY = "accuracy_last"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfticket.files import read_arrays, read_table, write_arrays
-from tfticket.recipe.published import Published, measured, read, reported
-from tfticket.recipe.rundir import RunDir
+from tfticket.runs.published import Published, measured, read, reported
+from tfticket.runs.rundir import RunDir
 
 CURVES = "curves.npz"
 _MOST_FIGURES = 6
