@@ -1,24 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from plans import network, search
 
 from tfticket.cli.plan import done_line, duration, plan_lines, ranges
-from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
+from tfticket.runs.progress import Plan, Survivors
 
-PLAN = Plan(
-    title="Tiny",
-    seeds=(0, 1),
-    levels=(
-        PlannedLevel(0, {"a/kernel": 100, "output/kernel": 10}, 110),
-        PlannedLevel(1, {"a/kernel": 80, "output/kernel": 9}, 110),
-    ),
-    branches={"ticket": (0, 1), "reinit": (1,)},
-    steps_per_level=1000,
-    steps_total=6000,
-    steps_left=6000,
-    seconds=90.0,
-    size_bytes=12_345_678,
+LEVELS = (
+    Survivors({"a/kernel": 100, "output/kernel": 10}, 110),
+    Survivors({"a/kernel": 80, "output/kernel": 9}, 110),
 )
+BRANCHES = {"ticket": (0, 1), "reinit": (1,)}
+PLAN = search(LEVELS, BRANCHES, steps=1000, seconds=90.0, size_bytes=12_345_678)
 
 
 def test_a_plan_says_levels_steps_time_and_space():
@@ -37,21 +31,21 @@ def test_a_plan_says_levels_steps_time_and_space():
 
 
 def test_a_plan_says_the_structure_and_what_is_only_expected():
-    levels = (PLAN.levels[0], PlannedLevel(1, {"a/kernel": 80, "output/kernel": 9}, 110, False))
-    lines = plan_lines(Plan(**{**vars(PLAN), "levels": levels, "structure": "channel"}))
+    levels = (LEVELS[0], replace(LEVELS[1], exact=False))
+    lines = plan_lines(search(levels, BRANCHES, steps=1000, structure="channel"))
     assert lines[0] == "Seeds 0, 1; 1,000 steps a level; structure channel."
     assert lines[5] == "  These counts are expected; the exact ones depend on the scores."
 
 
 def test_a_resumed_plan_says_what_is_left():
-    left = Plan(**{**vars(PLAN), "steps_left": 2000, "seconds": None})
+    left = replace(PLAN, steps_left=2000, seconds=None)
     assert plan_lines(left)[-1] == "2,000 of 6,000 steps left, about 12 MB on disk."
 
 
 def test_what_is_done_is_said_of_the_run_that_would_go_on():
     run = Path("runs/tiny/default")
     assert done_line(PLAN, run, 0) == "Nothing is done yet in runs/tiny/default."
-    left = Plan(**{**vars(PLAN), "steps_left": 2000})
+    left = replace(PLAN, steps_left=2000)
     assert done_line(left, run, 4) == (
         "Done in runs/tiny/default: 4 of 6 networks, 4,000 of 6,000 steps."
     )
@@ -59,16 +53,15 @@ def test_what_is_done_is_said_of_the_run_that_would_go_on():
 
 def test_many_kernels_are_not_listed():
     counts = {f"layer{n}/kernel": 10 for n in range(20)}
-    plan = Plan(**{**vars(PLAN), "levels": (PlannedLevel(0, counts, 200),)})
+    plan = search([Survivors(counts, 200)], {"ticket": (0,)})
     assert plan_lines(plan)[2] == "  level  density   weights"
 
 
-NORMS = NormsPlan(
+NORMS = Plan(
     title="Tiny",
     seeds=(0, 1),
-    cells=(PlannedCell("batch-lr0.1", 2, 1200), PlannedCell("group-lr0.1", 1, 600)),
+    conditions=(network("batch-lr0.1", 2, 1200), network("group-lr0.1", 1, 600)),
     probes=30,
-    steps_total=3000,
     steps_left=3000,
     seconds=90.0,
     size_bytes=3_000_000,
@@ -88,8 +81,8 @@ def test_a_plan_of_norms_says_networks_steps_time_and_space():
 
 
 def test_a_search_for_tickets_is_part_of_the_plan():
-    cells = (PlannedCell("batch-dense", 1, 600), PlannedCell("batch-ticket", 1, 600, 1200))
-    lines = plan_lines(NormsPlan(**{**vars(NORMS), "cells": cells, "probes": 0}))
+    conditions = (network("batch-dense", 1, 600), network("batch-ticket", 1, 600, 1200))
+    lines = plan_lines(replace(NORMS, conditions=conditions, probes=0))
     assert lines[0] == "Seeds 0, 1; 2 networks."
     assert lines[2:5] == [
         "  network       seeds  steps  steps of its search",

@@ -2,21 +2,12 @@ import io
 import itertools
 
 import pytest
+from plans import network, search
 
 from tfticket.cli.progress import Lines, StepClock, measurements
-from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel, Progress, Silence
+from tfticket.runs.progress import Plan, Progress, Silence, Survivors
 
-PLAN = Plan(
-    title="Tiny",
-    seeds=(0,),
-    levels=(PlannedLevel(0, {"a/kernel": 100}, 100),),
-    branches={"ticket": (0,)},
-    steps_per_level=100,
-    steps_total=200,
-    steps_left=200,
-    seconds=None,
-    size_bytes=0,
-)
+PLAN = search([Survivors({"a/kernel": 100}, 100)] * 2, {"ticket": (0, 1)}, seeds=(0,))
 
 MEASURED = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.6, "val_accuracy": 0.7}
 
@@ -133,16 +124,7 @@ def test_silence_says_nothing(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-NORMS = NormsPlan(
-    title="Tiny",
-    seeds=(0,),
-    cells=(PlannedCell("batch-lr0.1", 1, 100),),
-    probes=4,
-    steps_total=100,
-    steps_left=100,
-    seconds=None,
-    size_bytes=0,
-)
+NORMS = Plan("Tiny", (0,), (network("batch-lr0.1", 1, 100),), 100, None, 0, probes=4)
 
 
 def told_of_norms(measured, summary):

@@ -1,20 +1,17 @@
 import io
 
 import pytest
+from plans import network, search
 from rich.console import Console
 from rich.live import Live
 
 from tfticket.cli.screen import Screen
-from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
+from tfticket.runs.progress import Plan, Survivors
 from tfticket.runs.runs import FinishedNetwork
 
-PLAN = Plan(
-    title="Tiny",
-    seeds=(0, 1),
-    levels=tuple(PlannedLevel(level, {"kernel": 100 - 20 * level}, 100) for level in (0, 1)),
-    branches={"ticket": (0, 1), "reinit": (1,)},
-    steps_per_level=100,
-    steps_total=600,
+PLAN = search(
+    [Survivors({"kernel": 100 - 20 * level}, 100) for level in (0, 1)],
+    {"ticket": (0, 1), "reinit": (1,)},
     steps_left=400,
     seconds=40.0,
     size_bytes=1_000_000,
@@ -128,11 +125,10 @@ def test_where_there_is_no_plan_nothing_stays(terminal):
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (50, 16), (30, 10)])
 def test_it_fits_the_terminal(width, height):
-    levels = tuple(PlannedLevel(level, {"kernel": 50_000}, 266_200) for level in range(25))
+    levels = [Survivors({"kernel": 50_000}, 266_200)] * 25
     branches = {name: tuple(range(1, 25)) for name in ("reinit", "reinit_2", "reinit_3", "shuffle")}
     terminal = Terminal(width, height)
-    changed = {"levels": levels, "branches": {"ticket": range(25), **branches}}
-    terminal.screen.plan(Plan(**{**vars(PLAN), **changed, "steps_left": 10**6}))
+    terminal.screen.plan(search(levels, {"ticket": range(25), **branches}, steps_left=10**6))
     for seed in (0, 1):
         part = terminal.screen.part(f"seed {seed}")
         part.begin(seed, "ticket", 12 + 6 * seed, 50_000, 0.1)
@@ -146,8 +142,8 @@ def test_it_fits_the_terminal(width, height):
 
 def test_a_study_of_another_kind_shows_its_networks():
     terminal = Terminal()
-    cells = (PlannedCell("batch", 1, 100), PlannedCell("none", 1, 100))
-    terminal.screen.plan(NormsPlan("Tiny", (0,), cells, 4, 200, 200, None, 0))
+    conditions = (network("batch", 1, 100), network("none", 1, 100))
+    terminal.screen.plan(Plan("Tiny", (0,), conditions, 200, None, 0, probes=4))
     terminal.screen.begin(0, "batch", 0, 100, 1.0)
     terminal.screen.update(50, {**MEASURED, "beta": 12.0})
     assert terminal.bottom()[1:] == [

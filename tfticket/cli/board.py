@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tfticket.cli.common import columns
 from tfticket.cli.progress import Part, outcome, percent, written
-from tfticket.runs.progress import NormsPlan, Plan
+from tfticket.runs.progress import Plan
 
 if TYPE_CHECKING:
     from tfticket.runs.runs import FinishedNetwork
@@ -72,22 +72,22 @@ class Board:
         finished: The networks that it has finished before.
     """
 
-    def __init__(self, plan: Plan | NormsPlan, finished: Iterable[FinishedNetwork] = ()) -> None:
+    def __init__(self, plan: Plan, finished: Iterable[FinishedNetwork] = ()) -> None:
         self._plan = plan
         seeds = len(plan.seeds)
-        if isinstance(plan, Plan):
+        if plan.rows == "levels":
             self._rows = [
                 _Row(
-                    str(each.level),
-                    {name: seeds for name, at in plan.branches.items() if each.level in at},
-                    density=each.density,
+                    str(level),
+                    {name: seeds for name, at in plan.branches.items() if level in at},
+                    density=survivors.density,
                 )
-                for each in plan.levels
+                for level, survivors in enumerate(plan.levels)
             ]
         else:
             self._rows = [
-                _Row(cell.branch.removeprefix("search "), {"": cell.seeds * cell.networks})
-                for cell in plan.cells
+                _Row(each.branch.removeprefix("search "), {"": len(each.seeds) * each.networks})
+                for each in plan.conditions
             ]
         self._training: dict[Part, _Row] = {}
         for each in finished:
@@ -128,10 +128,8 @@ class Board:
         return [header, *kept, *gaps.get(len(rows), [])]
 
     def _row(self, structure: str, branch: str, level: int) -> _Row | None:
-        if isinstance(self._plan, Plan):
-            name = str(level)
-        else:
-            name = structure.rpartition(" ")[2] if self._plan.searches else branch
+        names = {"levels": str(level), "searches": structure.rpartition(" ")[2], "networks": branch}
+        name = names[self._plan.rows]
         return next((row for row in self._rows if row.name == name), None)
 
     def _record(
@@ -139,7 +137,7 @@ class Board:
     ) -> None:
         row = self._row(structure, branch, level)
         if row is not None:
-            column = branch if isinstance(self._plan, Plan) else ""
+            column = branch if self._plan.rows == "levels" else ""
             row.ended.setdefault(column, {})[seed, branch, level] = outcome(summary)
             if "diverged_step" in summary:
                 row.diverged.add((seed, branch, level))
@@ -147,9 +145,10 @@ class Board:
     def _layouts(self) -> Iterable[Sequence[_Column]]:
         """The columns, ever fewer; headers are as wide as any cell, so that none comes and goes."""
         state: _Column = ("state     ", self._state)
-        if isinstance(self._plan, NormsPlan):
-            name: _Column = ("search" if self._plan.searches else "network", lambda row: row.name)
-            if self._plan.searches:
+        if self._plan.rows != "levels":
+            searches = self._plan.rows == "searches"
+            name: _Column = ("search" if searches else "network", lambda row: row.name)
+            if searches:
                 yield name, ("networks", lambda row: row.seeds("")), state
             else:
                 seeds: _Column = ("seeds", lambda row: row.seeds(""))

@@ -6,31 +6,32 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tfticket.cli.common import columns
-from tfticket.runs.progress import NormsPlan, Plan
+from tfticket.runs.progress import Plan
 
 _MOST_KEYS = 8
 
 
-def plan_lines(plan: Plan | NormsPlan) -> list[str]:
+def plan_lines(plan: Plan) -> list[str]:
     """What a run will do, below its title: its networks, its steps, time and disk space."""
-    table = _levels(plan) if isinstance(plan, Plan) else _cells(plan)
+    table = _levels(plan) if plan.rows == "levels" else _conditions(plan)
     return [seeds_line(plan), "", *table, "", cost_line(plan)]
 
 
-def seeds_line(plan: Plan | NormsPlan) -> str:
+def seeds_line(plan: Plan) -> str:
     """The seeds, and what is done with each."""
     noun = "Seed" if len(plan.seeds) == 1 else "Seeds"
     seeds = f"{noun} {', '.join(str(seed) for seed in plan.seeds)}"
-    if isinstance(plan, Plan):
+    if plan.rows == "levels":
+        steps = plan.conditions[0].steps
         whole = "" if plan.structure == "unstructured" else f"; structure {plan.structure}"
-        return f"{seeds}; {plan.steps_per_level:,} steps a level{whole}."
+        return f"{seeds}; {steps:,} steps a level{whole}."
     count = plan.networks
     nouns = "1 network" if count == 1 else f"{count} networks"
     tracked = f", the landscape measured {plan.probes} times in each" if plan.probes else ""
     return f"{seeds}; {nouns}{tracked}."
 
 
-def cost_line(plan: Plan | NormsPlan) -> str:
+def cost_line(plan: Plan) -> str:
     """Steps, time and disk space of what is left to do."""
     resumed = plan.steps_left < plan.steps_total
     left = f"{plan.steps_left:,} of {plan.steps_total:,}" if resumed else f"{plan.steps_total:,}"
@@ -39,7 +40,7 @@ def cost_line(plan: Plan | NormsPlan) -> str:
     return f"{', '.join([steps, *time])}, about {plan.size_bytes / 1e6:,.0f} MB on disk."
 
 
-def done_line(plan: Plan | NormsPlan, run: Path, networks: int) -> str:
+def done_line(plan: Plan, run: Path, networks: int) -> str:
     """What is done of a run before it goes on.
 
     Args:
@@ -56,12 +57,12 @@ def done_line(plan: Plan | NormsPlan, run: Path, networks: int) -> str:
     )
 
 
-def _cells(plan: NormsPlan) -> list[str]:
+def _conditions(plan: Plan) -> list[str]:
     header = ("network", "seeds", "steps", "steps of its search")
-    searched = any(cell.searched for cell in plan.cells)
+    searched = any(each.searched for each in plan.conditions)
     rows = [
-        (cell.branch, str(cell.seeds), f"{cell.steps:,}", f"{cell.searched:,}")
-        for cell in plan.cells
+        (each.branch, str(len(each.seeds)), f"{each.steps:,}", f"{each.searched:,}")
+        for each in plan.conditions
     ]
     shown = [row if searched else row[:3] for row in (header, *rows)]
     return [f"  {line}" for line in columns(shown)]
@@ -82,12 +83,12 @@ def _level_table(plan: Plan) -> list[str]:
     header = ("level", "density", "weights", *shown)
     rows = [
         (
-            str(level.level),
+            str(number),
             f"{100 * level.density:.2f} %",
             f"{level.remaining:,}",
             *(f"{level.counts[key]:,}" for key in shown),
         )
-        for level in plan.levels
+        for number, level in enumerate(plan.levels)
     ]
     return columns([header, *rows])
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
 from tfticket.cli.plan import duration, plan_lines
-from tfticket.runs.progress import NormsPlan, Plan, Progress
+from tfticket.runs.progress import Plan, Progress
 
 if TYPE_CHECKING:
     from tfticket.runs.runs import FinishedNetwork
@@ -148,13 +148,12 @@ class Lines:
         self._began = self._said = now()
         self._network = Part(self)
 
-    def plan(self, plan: Plan | NormsPlan) -> None:
+    def plan(self, plan: Plan) -> None:
         """Prints the plan; its title was said before."""
         self.clock = StepClock(plan.steps_left, self._now, plan.seconds)
-        if isinstance(plan, NormsPlan):
-            self.levels = plan.searches
-            if not plan.searches:
-                self.width = max(len(cell.branch) for cell in plan.cells)
+        self.levels = plan.rows != "networks"
+        if not self.levels:
+            self.width = max(len(each.branch) for each in plan.conditions)
         self.say_plan(plan)
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
@@ -188,7 +187,7 @@ class Lines:
         print(line, file=self._stream, flush=True)
         self._said = self._now()
 
-    def say_plan(self, plan: Plan | NormsPlan) -> None:
+    def say_plan(self, plan: Plan) -> None:
         """Prints what a run will do."""
         for line in plan_lines(plan):
             self.say(line)
@@ -236,7 +235,7 @@ class Part:
         self.seed, self.branch, self.level, self.density = 0, "", 0, 1.0
         self.steps = self.step = 0
 
-    def plan(self, plan: Plan | NormsPlan) -> None:
+    def plan(self, plan: Plan) -> None:
         """See `Progress`; there is one plan for all parts."""
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:

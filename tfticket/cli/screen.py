@@ -16,7 +16,7 @@ from rich.text import Text
 from tfticket.cli.board import Board
 from tfticket.cli.plan import cost_line, seeds_line
 from tfticket.cli.progress import Lines, Part
-from tfticket.runs.progress import NormsPlan, Plan
+from tfticket.runs.progress import Plan
 from tfticket.runs.runs import FinishedNetwork
 
 _BAR_WIDTH = 40
@@ -70,7 +70,7 @@ class Screen(Lines):
         """See `Lines`."""
         self._live.console.print(Text(line))
 
-    def say_plan(self, plan: Plan | NormsPlan) -> None:
+    def say_plan(self, plan: Plan) -> None:
         """See `Lines`; the table tells the rest."""
         self.say(seeds_line(plan))
         self.say(cost_line(plan))

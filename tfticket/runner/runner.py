@@ -16,7 +16,7 @@ from tfticket.recipe.chance import ChanceWatch
 from tfticket.recipe.rates import be_deterministic, load_data
 from tfticket.recipe.schema import Recipe
 from tfticket.runner import Choice, Executor, Processes, Serial
-from tfticket.runs.progress import NormsPlan, Plan, Progress, Silence
+from tfticket.runs.progress import Plan, Progress, Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.tasks import Place, Task
 from tfticket.studies.study import Study, make_study
@@ -24,7 +24,7 @@ from tfticket.studies.study import Study, make_study
 
 def plan(
     recipe: Recipe, data_dir: Path | None = None, run: RunDir | None = None
-) -> Plan | NormsPlan:
+) -> Plan:
     """Plan a run of the recipe.
 
     Args:

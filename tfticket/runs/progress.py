@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-_TIMED_STEPS = 300
+if TYPE_CHECKING:
+    from tfticket.recipe.schema import Recipe
+    from tfticket.runs.rundir import RunDir
+
+_TIMED_STEPS = 300  # of fewer, timing some beforehand takes longer than the run
+_TICKET = "ticket"
 
 
 @dataclass(frozen=True)
-class PlannedLevel:
-    """One level of the search.
+class Survivors:
+    """The weights that are left at one level of a search.
 
     Attributes:
-        level: How often the network will have been pruned; 0 is dense.
         counts: Key to the number of surviving weights.
         prunable: Number of prunable weights of the dense network.
         exact: Whether the counts are exact. Where they depend on the scores (all layers compete, or
             the units of the structure differ in size) they are expected counts.
     """
 
-    level: int
     counts: Mapping[str, int]
     prunable: int
     exact: bool = True
@@ -37,100 +40,121 @@ class PlannedLevel:
         return self.remaining / self.prunable
 
 
-def worth_timing(steps: int) -> bool:
-    """Whether timing a trial run beforehand is cheaper than the run."""
-    return steps >= _TIMED_STEPS
+@dataclass(frozen=True)
+class PlannedCondition:
+    """What trials of several seeds share: a branch, or one level of a search.
+
+    Attributes:
+        branch: Its name.
+        seeds: The seeds that it is trained with.
+        steps: Optimizer steps of one seed.
+        level: How often the network will have been pruned; 0 is dense.
+        searched: Optimizer steps of the search that finds its ticket, if it needs one.
+        networks: Number of networks of one seed: one, or those of a whole search.
+        survivors: The weights that are left, where levels are planned.
+    """
+
+    branch: str
+    seeds: tuple[int, ...]
+    steps: int
+    level: int = 0
+    searched: int = 0
+    networks: int = 1
+    survivors: Survivors | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a search for tickets will do, before it starts.
+    """What a run will do, before it starts.
 
     Attributes:
         title: The recipe's title.
         seeds: The seeds.
-        levels: The levels of the search, from 0.
-        branches: Branch to the levels that are trained of it.
-        steps_per_level: Optimizer steps of one level.
-        steps_total: Optimizer steps of the whole run.
-        steps_left: Those that are still to do; fewer than the total when a run is resumed.
-        seconds: Estimated time for the steps left; None where it can't be told yet.
+        conditions: What is trained.
+        steps_left: Optimizer steps still to do; fewer than the total when a run is resumed.
+        seconds: Estimated time for the steps left; None where it isn't known yet.
         size_bytes: Estimated size of the run directory when it is complete.
+        rows: What a condition is: a level of a search for tickets, a whole search, or a network.
+        probes: How often the landscape is measured in one training; 0 if it isn't.
         structure: The structure that is pruned, as in the recipe.
     """
 
     title: str
     seeds: tuple[int, ...]
-    levels: tuple[PlannedLevel, ...]
-    branches: Mapping[str, tuple[int, ...]]
-    steps_per_level: int
-    steps_total: int
+    conditions: tuple[PlannedCondition, ...]
     steps_left: int
     seconds: float | None
     size_bytes: int
+    rows: Literal["levels", "searches", "networks"] = "networks"
+    probes: int = 0
     structure: str = "unstructured"
 
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        run: RunDir,
+        conditions: Sequence[PlannedCondition],
+        *,
+        seconds: Callable[[list[PlannedCondition]], float],
+        timed: bool,
+        **facts: Any,
+    ) -> Plan:
+        """Plan what isn't finished in a run.
+
+        Args:
+            recipe: The recipe.
+            run: Its run directory.
+            conditions: What is trained.
+            seconds: Estimates the time that trials take, given the condition of each.
+            timed: Whether to estimate time, where that takes less than the run.
+            **facts: The other attributes.
+        """
+        left = [
+            condition
+            for condition in conditions
+            for seed in condition.seeds
+            if not run.finished(seed, condition.branch, condition.level)
+        ]
+        steps = sum(condition.steps + condition.searched for condition in left)
+        return cls(
+            title=recipe.title,
+            seeds=recipe.seeds,
+            conditions=tuple(conditions),
+            steps_left=steps,
+            seconds=seconds(left) if timed and steps >= _TIMED_STEPS else None,
+            **facts,
+        )
+
     @property
-    def networks(self) -> int:
-        """Number of networks of the whole run."""
-        return sum(map(len, self.branches.values())) * len(self.seeds)
-
-
-@dataclass(frozen=True)
-class PlannedCell:
-    """One network of a recipe of another kind than `lottery`, or one search.
-
-    Attributes:
-        branch: Its name.
-        seeds: How many times it is trained.
-        steps: Optimizer steps of one training.
-        searched: Optimizer steps of the search that finds its ticket, if it needs one.
-        networks: Number of networks of one seed: one, or those of a search.
-    """
-
-    branch: str
-    seeds: int
-    steps: int
-    searched: int = 0
-    networks: int = 1
-
-
-@dataclass(frozen=True)
-class NormsPlan:
-    """What a recipe of another kind than `lottery` will do, before it starts.
-
-    Attributes:
-        title: The recipe's title.
-        seeds: The seeds.
-        cells: The networks.
-        probes: How often the landscape is measured in one training; 0 if it isn't.
-        steps_total: Optimizer steps of the whole run.
-        steps_left: Those that are still to do; fewer than the total when a run is resumed.
-        seconds: Estimated time for the steps left; None where it can't be told yet.
-        size_bytes: Estimated size of the run directory when it is complete.
-        searches: Whether the cells are searches for tickets, whose networks have levels.
-    """
-
-    title: str
-    seeds: tuple[int, ...]
-    cells: tuple[PlannedCell, ...]
-    probes: int
-    steps_total: int
-    steps_left: int
-    seconds: float | None
-    size_bytes: int
-    searches: bool = False
+    def steps_total(self) -> int:
+        """Optimizer steps of the whole run."""
+        return sum((each.steps + each.searched) * len(each.seeds) for each in self.conditions)
 
     @property
     def networks(self) -> int:
         """Number of networks of the whole run."""
-        return sum(cell.seeds * cell.networks for cell in self.cells)
+        return sum(len(each.seeds) * each.networks for each in self.conditions)
+
+    @property
+    def levels(self) -> tuple[Survivors, ...]:
+        """The weights that are left in the tickets of a search, from level 0."""
+        tickets = [each for each in self.conditions if each.branch == _TICKET]
+        return tuple(each.survivors for each in tickets if each.survivors is not None)
+
+    @property
+    def branches(self) -> dict[str, tuple[int, ...]]:
+        """Branch to the levels that are trained of it."""
+        found: dict[str, tuple[int, ...]] = {}
+        for each in self.conditions:
+            found[each.branch] = (*found.get(each.branch, ()), each.level)
+        return found
 
 
 class Progress(Protocol):
     """A listener that hears how a run goes on; a run never depends on it."""
 
-    def plan(self, plan: Plan | NormsPlan) -> None:
+    def plan(self, plan: Plan) -> None:
         """Before the first step."""
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
@@ -159,7 +183,7 @@ class Progress(Protocol):
 class Silence:
     """A listener that ignores every event."""
 
-    def plan(self, plan: Plan | NormsPlan) -> None:
+    def plan(self, plan: Plan) -> None:
         """See `Progress`."""
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:

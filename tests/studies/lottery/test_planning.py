@@ -82,7 +82,7 @@ def test_planned_counts_are_those_that_survive(changes):
     shapes, counts = pruned_with_random_scores(lottery, model)
     planned = planned_levels(schedule(lottery), pruner(lottery, model), shapes)
     assert [level.counts for level in planned] == counts
-    assert [level.level for level in planned] == list(range(len(counts)))
+    assert len(planned) == len(counts)
     assert {level.prunable for level in planned} == {sum(counts[0].values())}
     assert planned[-1].density == sum(counts[-1].values()) / sum(counts[0].values())
     assert all(level.exact for level in planned)

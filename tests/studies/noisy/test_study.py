@@ -82,7 +82,7 @@ def test_a_run_says_what_its_branches_are_and_finishes_each(whole):
     assert run.complete
     (plan,) = told.plans
     # A selection counts for the first that needs it: 2 folds of 5 steps, then 2 of 10, 20 times.
-    assert {cell.branch: (cell.steps, cell.searched) for cell in plan.cells} == {
+    assert {each.branch: (each.steps, each.searched) for each in plan.conditions} == {
         "cross_entropy": (20, 0),
         "coteaching": (20, 600),
         "incv": (20, 0),
