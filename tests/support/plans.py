@@ -29,8 +29,7 @@ def search(
         for branch, own in branches.items()
         for level in own
     )
-    plan = Plan(
-        "Tiny", seeds, conditions, 0, **{"seconds": None, "size_bytes": 0, "rows": "levels", **facts}
-    )
-    left = plan.steps_total if steps_left is None else steps_left
-    return Plan(**{**vars(plan), "steps_left": left})
+    if steps_left is None:
+        steps_left = steps * len(conditions) * len(seeds)
+    given = {"seconds": None, "size_bytes": 0, "rows": "levels", **facts}
+    return Plan("Tiny", seeds, conditions, steps_left, **given)

@@ -13,18 +13,16 @@ import tensorflow as tf
 from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.recipe.chance import ChanceWatch
-from tfticket.recipe.rates import be_deterministic, load_data
+from tfticket.recipe.rates import be_deterministic
 from tfticket.recipe.schema import Recipe
 from tfticket.runner import Choice, Executor, Processes, Serial
 from tfticket.runs.progress import Plan, Progress, Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.tasks import Place, Task
-from tfticket.studies.study import Study, make_study
+from tfticket.studies.study import Study, load_study
 
 
-def plan(
-    recipe: Recipe, data_dir: Path | None = None, run: RunDir | None = None
-) -> Plan:
+def plan(recipe: Recipe, data_dir: Path | None = None, run: RunDir | None = None) -> Plan:
     """Plan a run of the recipe.
 
     Args:
@@ -35,7 +33,7 @@ def plan(
     Raises:
         TFTicketError: for data or a model that can't be had.
     """
-    return _study(recipe, data_dir).plan(run or RunDir(os.devnull), timed=True)
+    return load_study(recipe, data_dir).plan(run or RunDir(os.devnull), timed=True)
 
 
 def run(
@@ -69,7 +67,7 @@ def run(
             "out."
         )
     be_deterministic()
-    study = _study(recipe, data_dir)
+    study = load_study(recipe, data_dir)
     progress = ChanceWatch(progress or Silence(), study.data)
     progress.message(study.data.description)
     if callable(executor):
@@ -98,12 +96,6 @@ def run(
         outcome = study.finish(run, progress)
     _check_kept(study, run, tasks)
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
-
-
-def _study(recipe: Recipe, data_dir: Path | None) -> Study:
-    file = getattr(recipe.model, "file", None)  # not all kinds have models from files
-    data = load_data(recipe.data, data_dir, model_file=file)
-    return make_study(recipe, data, data_dir)
 
 
 def _check_kept(study: Study, run: RunDir, tasks: Sequence[Task]) -> None:

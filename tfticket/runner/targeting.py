@@ -60,7 +60,7 @@ def export_run_for(
     exporter = opened(run, data_dir, progress)
     seed, level = exporter.place(level, seed)
     ticket, model = exporter.network(seed, level)
-    found = exporter.experiment.data
+    found = exporter.study.data
     return export(
         model,
         exporter.run.exported(seed, level, f".{target}.tflite"),

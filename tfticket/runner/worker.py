@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 from tfticket.data.sharing import Layout
 from tfticket.errors import RunError, TFTicketError
@@ -102,7 +102,13 @@ class TaskRunner:
         return make_study(setup.recipe, data, setup.data_dir)
 
     def _report_warning(
-        self, message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any
+        self,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
     ) -> None:
         self._progress.message(f"{filename}:{lineno}: {category.__name__}: {message}")
 

@@ -133,6 +133,9 @@ class WorkerPool:
             failures[task] = error
             self._progress.message(f"{task.name} failed: {error}")
 
+        def ended(task: Task, future: Future[None]) -> None:
+            self._calls.put(functools.partial(end, task, future))
+
         while True:
             ready.update(graph.get_ready())
             for task in sorted(ready, key=tasks.index)[: self._size - len(running)]:
@@ -140,9 +143,7 @@ class WorkerPool:
                 waiting.remove(task)
                 running.add(task)
                 future = self._threads.submit(self._run_task, task, self._progress.part(task.name))
-                future.add_done_callback(
-                    lambda future, task=task: self._calls.put(functools.partial(end, task, future))
-                )
+                future.add_done_callback(functools.partial(ended, task))
             if not running:
                 break
             self._calls.get()()

@@ -11,8 +11,9 @@ from tfticket.runs import progress
 from tfticket.runs.rundir import RunDir
 from tfticket.sparsity.mask import Mask
 from tfticket.state import prunable_variables
-from tfticket.studies.lottery.experiment import Experiment, pruner, schedule
 from tfticket.studies.lottery.plan import plan, planned_levels
+from tfticket.studies.lottery.search import pruner, schedule
+from tfticket.studies.lottery.study import LotteryStudy
 
 SMALL = (
     "model.width=0.1",
@@ -34,7 +35,7 @@ TRIALS = [
 
 @pytest.fixture(scope="module")
 def data():
-    return Experiment.load(recipe(*SMALL)).data
+    return LotteryStudy.load(recipe(*SMALL)).data
 
 
 def network():
@@ -143,7 +144,7 @@ def test_global_counts_are_what_is_expected_of_each_layer():
 
 
 def planned(data, run, *changes, trials=TRIALS, timed=False):
-    experiment = Experiment(recipe(*SMALL, *changes), data)
+    experiment = LotteryStudy(recipe(*SMALL, *changes), data)
     return plan(experiment, run, trials, experiment.model(0), timed=timed)
 
 
@@ -194,7 +195,7 @@ def test_time_is_measured_where_something_is_left_to_do(data, tmp_path, monkeypa
 
 
 def test_timing_takes_few_steps_however_long_a_chunk_is(data):
-    experiment = Experiment(recipe(*SMALL, "train.steps=400", "train.evaluate_every=400"), data)
+    experiment = LotteryStudy(recipe(*SMALL, "train.steps=400", "train.evaluate_every=400"), data)
     model = experiment.model(0)
     made = plan(experiment, RunDir(os.devnull), [Trial(0, "ticket", 0, 400)], model, timed=True)
     assert made.seconds > 0

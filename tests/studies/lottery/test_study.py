@@ -14,9 +14,10 @@ from tfticket.runs.session import writing
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.saliency import SALIENCIES
 from tfticket.state import Snapshot, prunable_variables
-from tfticket.studies.lottery.experiment import Experiment, pruner, schedule
 from tfticket.studies.lottery.plan import planned_levels
-from tfticket.studies.lottery.study import LotteryStudy, search_tickets
+from tfticket.studies.lottery.search import pruner, schedule
+from tfticket.studies.lottery.study import LotteryStudy
+from tfticket.studies.lottery.training import search_tickets
 
 SMALL = (
     "data.limit=200",
@@ -62,7 +63,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data():
-    return Experiment.load(recipe(*SMALL)).data
+    return LotteryStudy.load(recipe(*SMALL)).data
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def search(network, data):
 
     def run_in(path, *changes, progress=None):
         tiny = recipe(*SMALL, f"model={{file='{network}'}}", *changes)
-        run, experiment = RunDir(path), Experiment(tiny, data)
+        run, experiment = RunDir(path), LotteryStudy(tiny, data)
         with writing(run, tiny, toml=b""):
             for seed in tiny.seeds:
                 search_tickets(experiment, run, progress or Silence(), seed)

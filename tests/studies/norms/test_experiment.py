@@ -7,14 +7,14 @@ from tfticket.errors import ModelError
 from tfticket.models import SummedSquares
 from tfticket.state import prunable_variables
 from tfticket.studies.norms.conditions import cells
-from tfticket.studies.norms.experiment import NormsExperiment, multipliers
 from tfticket.studies.norms.schema import Multipliers
+from tfticket.studies.norms.study import NormsStudy, multipliers
 
 ALL = '["none", "batch", "group", "ws_group", "l1_batch", "noisy_batch", "filter_response"]'
 
 
 def experiment(*changes):
-    return NormsExperiment.load(recipe(*changes))
+    return NormsStudy.load(recipe(*changes))
 
 
 def test_all_norms_of_a_seed_begin_with_the_same_kernels():

@@ -10,8 +10,7 @@ from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.studies.norms import training
 from tfticket.studies.norms.conditions import cells
-from tfticket.studies.norms.experiment import NormsExperiment
-from tfticket.studies.norms.study import in_order
+from tfticket.studies.norms.study import NormsStudy, in_order
 from tfticket.studies.norms.tickets import Tickets
 
 CHANGES = (
@@ -23,12 +22,12 @@ CHANGES = (
 
 @pytest.fixture(scope="module")
 def experiment():
-    return NormsExperiment.load(recipe(*CHANGES))
+    return NormsStudy.load(recipe(*CHANGES))
 
 
 def test_tickets_of_whole_channels_have_random_controls_of_whole_channels(experiment):
     table = "tickets={levels=1, rate=0.5, rewind_step=2, structure='channel'}"
-    structured = NormsExperiment(recipe(*CHANGES, table), experiment.given(0))
+    structured = NormsStudy(recipe(*CHANGES, table), experiment.given(0))
     tickets = Tickets(structured)
     starts = {c.subnetwork: tickets.start(0, c, Counts()) for c in cells(structured.recipe)}
     assert starts["random"].mask != starts["ticket"].mask
@@ -75,7 +74,7 @@ def test_statistics_are_taken_again_before_each_level(experiment, monkeypatch):
     (size,) = {len(batch) for batch in batches}
     assert size == cells(experiment.recipe)[0].batch_size
     assert 2_000 <= size * len(batches) < 2_000 + size
-    without = NormsExperiment.load(
+    without = NormsStudy.load(
         recipe('arms=[{norms=["none"], subnetworks=["ticket"]}]', *CHANGES[1:])
     )
     Tickets(without).start(0, cells(without.recipe)[0], Counts())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -21,9 +21,12 @@ from tfticket.lottery.verdict import smallest_matching
 from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.state import Snapshot
-from tfticket.studies.lottery.experiment import Experiment
 from tfticket.studies.lottery.schema import LotteryRecipe
 from tfticket.studies.lottery.summary import Summary, summarize
+from tfticket.studies.study import load_study
+
+if TYPE_CHECKING:
+    from tfticket.studies.lottery.study import LotteryStudy
 
 CALIBRATION_EXAMPLES = 500
 CHECK_EXAMPLES = 10_000
@@ -151,7 +154,7 @@ def opened(run: str | Path, data_dir: Path | None, progress: Progress) -> Export
             f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
             f"kind {recipe.kind}.{also}"
         )
-    return Exporter(Experiment.load(recipe, data_dir), directory, progress)
+    return Exporter(cast("LotteryStudy", load_study(recipe, data_dir)), directory, progress)
 
 
 @dataclass(eq=False)
@@ -159,7 +162,7 @@ class Exporter:
     """Exports networks of one run; a file that fails doesn't keep the others from being made.
 
     Args:
-        experiment: The recipe of the run with its data in memory.
+        study: The study of the run.
         run: The run directory.
         progress: Is told about each file, and each failure.
 
@@ -167,7 +170,7 @@ class Exporter:
         failures: What went wrong so far, an error a file.
     """
 
-    experiment: Experiment
+    study: LotteryStudy
     run: RunDir
     progress: Progress
     failures: list[ExportError] = field(default_factory=list)
@@ -181,7 +184,7 @@ class Exporter:
     ) -> list[ExportReport]:
         """Exports what was asked for, as `export_run` says, but keeps failures to itself."""
         levels = self._levels() if level is None else [level]
-        chosen: Sequence[Format] = formats or self.experiment.recipe.export.formats
+        chosen: Sequence[Format] = formats or self.study.recipe.export.formats
         by_seed: dict[int, list[int]] = {}
         for wanted in levels:
             by_seed.setdefault(self._seed_of(wanted, seed), []).append(wanted)
@@ -200,7 +203,7 @@ class Exporter:
         return reports
 
     def _levels(self) -> list[int]:
-        asked = self.experiment.recipe.export.levels
+        asked = self.study.recipe.export.levels
         if asked != "smallest_winning":
             return list(asked)
         choice = choose(summarize(self.run.path))
@@ -208,7 +211,7 @@ class Exporter:
         return [choice.level]
 
     def _seed_of(self, level: int, seed: int | None) -> int:
-        wanted = self.experiment.recipe.seeds if seed is None else (seed,)
+        wanted = self.study.recipe.seeds if seed is None else (seed,)
         finished = self.run.finished_levels()
         for candidate in wanted:
             if {(candidate, TICKET, level), (candidate, TICKET, _DENSE)} <= finished:
@@ -243,7 +246,7 @@ class Exporter:
             "seed": seed,
             "level": ticket.level,
             "ticket_sha256": ticket.sha256,
-            "classes": list(self.experiment.data.class_names),
+            "classes": list(self.study.data.class_names),
         }
 
     def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:
@@ -271,26 +274,26 @@ class Exporter:
         self.progress.message(str(self.failures[-1]))
 
     def _trained(self, seed: int, level: int) -> keras.Model:
-        model = self.experiment.model(seed)
+        model = self.study.model(seed)
         snapshot = Snapshot.load(self.run.final(seed, TICKET, level))
         replace(snapshot, optimizer=None).restore(model)
         return model
 
     def _check_data(self, ticket: Ticket) -> None:
         found, expected = (
-            self.experiment.data.fingerprint,
+            self.study.data.fingerprint,
             ticket.provenance.get("data_fingerprint"),
         )
         if expected not in (None, found):
             raise DataError(
                 "A ticket must be exported with the data that it was found with, or its accuracy "
-                f"would mean nothing. Received: {self.experiment.data.name!r} with the fingerprint "
+                f"would mean nothing. Received: {self.study.data.name!r} with the fingerprint "
                 f"{found[:12]}..., the ticket has {str(expected)[:12]}... Give the folder of the "
                 "original data."
             )
 
     def _file(self, model: keras.Model, ticket: Ticket, seed: int, format: Format) -> ExportReport:
-        data = self.experiment.data
+        data = self.study.data
         baseline = self.run.exported(seed, _DENSE, ".fp32.tflite")
         path = self.run.exported(seed, ticket.level, f".{format}.tflite")
         return to_tflite(
@@ -307,12 +310,12 @@ class Exporter:
 
     @cached_property
     def _calibration(self) -> np.ndarray:
-        return self.experiment.data.inputs(self.experiment.data.train, CALIBRATION_EXAMPLES)
+        return self.study.data.inputs(self.study.data.train, CALIBRATION_EXAMPLES)
 
     @cached_property
     def _test(self) -> tuple[np.ndarray, np.ndarray]:
-        test = self.experiment.data.test
-        return self.experiment.data.inputs(test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
+        test = self.study.data.test
+        return self.study.data.inputs(test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
 
 
 def _line(report: ExportReport) -> str:

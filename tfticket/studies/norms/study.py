@@ -1,59 +1,64 @@
-"""Runs a recipe of the kind `norms`: each network kept on disk when it has ended."""
+"""A recipe of the kind `norms` with its data: each network kept on disk when it has ended."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import time
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from tfticket.data import ChunkedFit, DataSet
-from tfticket.files import write_arrays
-from tfticket.lottery.trial import Trial, TrialListener, TrialResult
-from tfticket.recipe.rates import forget_graphs
-from tfticket.runs.progress import NormsPlan, PlannedCell, Progress, worth_timing
+from tfticket import models
+from tfticket.data import DataSet, Feed
+from tfticket.noisy import Corruption
+from tfticket.norms.catalog import Norm
+from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.shift_tracker import ShiftTracker
+from tfticket.norms.tracker import LandscapeTracker
+from tfticket.recipe.rates import compile_model, forget_graphs, precision
+from tfticket.runs.progress import Plan, PlannedCondition, Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.tasks import Task
-from tfticket.studies.labels import listed
+from tfticket.seeds import sub_seed
+from tfticket.studies.labels import relabeled, training_labels, validation_labels
 from tfticket.studies.norms.conditions import Cell, cells
-from tfticket.studies.norms.experiment import NormsExperiment
-from tfticket.studies.norms.schema import NormsRecipe
-from tfticket.studies.norms.tickets import Tickets
-from tfticket.studies.norms.training import TrainedCell, train
+from tfticket.studies.norms.schema import Multipliers, NormsRecipe
+from tfticket.studies.norms.tickets import Listener, Tickets
+from tfticket.studies.norms.training import train
+from tfticket.studies.store import write_conditions, write_trial
 from tfticket.studies.study import Study
+from tfticket.studies.training import seconds_per_step
 
-CELL = "cell"
-"""The kind of file that holds what one network left."""
+_BYTES_A_TRIAL = 20_000
+_BYTES_A_PROBE = 2_500  # rows, and the arrays of the points
+_OTHER_BYTES = 3 * 2**20  # the report
+_FORWARD = 1 / 3  # of a step: the way back takes twice as long
+_TRACING_SECONDS = 8.0  # of a network's step, its measurements and its evaluation
 
 
 class NormsStudy(Study):
-    """What a recipe of the kind `norms` does in a run directory.
+    """A recipe of the kind `norms` with its data in memory.
 
     A task is a network; those whose beginnings come from one search for a ticket are one task.
 
     Args:
         recipe: The recipe.
-        data: Its data.
-        data_dir: Where data sets lie.
+        data: Its data, with the labels that it came with.
+        data_dir: The directory of data sets.
     """
+
+    recipe: NormsRecipe
 
     def __init__(self, recipe: NormsRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         super().__init__(recipe, data, data_dir)
-        self._experiment = NormsExperiment(recipe, data)
         self._cells = cells(recipe)
-        self._tickets = Tickets(self._experiment)
+        self._tickets = Tickets(self)
         self._tasks = dict(_tasks(recipe, self._cells))
-
-    def plan(self, run: RunDir, *, timed: bool) -> NormsPlan:
-        """See `Study`."""
-        made = plan_cells(self._experiment, run, self._cells, timed=timed)
-        forget_graphs()
-        return made
 
     def tasks(self) -> tuple[Task, ...]:
         """See `Study`."""
@@ -61,64 +66,209 @@ class NormsStudy(Study):
 
     def network(self) -> keras.Model:
         """See `Study`."""
-        return self._experiment.model(self._experiment.recipe.seeds[0], self._cells[0])
+        return self.model(self.recipe.seeds[0], self._cells[0])
 
     @contextlib.contextmanager
     def opened(self, run: RunDir) -> Iterator[None]:
         """See `Study`."""
-        noise = self._experiment.recipe.noise
-        listed(run, [cell.to_dict() for cell in self._cells], [] if noise is None else [noise])
+        noise = self.recipe.noise
+        conditions = [cell.to_dict() for cell in self._cells]
+        write_conditions(run, conditions, [] if noise is None else [noise])
         yield
-
-    def finished(self, task: Task, run: RunDir) -> bool:
-        """See `Study`."""
-        return run.all_finished(task.places)
 
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
         """See `Study`."""
         for seed, cell in self._tasks[task]:
             if run.finished(seed, cell.branch, 0):
                 continue
-            trained = self._train(seed, cell, self._tickets, progress)
-            _save(run, seed, cell, trained)
-            progress.end(seed, cell.branch, 0, trained.summary)
+            start = self._tickets.start(seed, cell, Listener(progress, seed, cell.norm.name))
+            density = 1.0 if start is None or start.mask is None else start.mask.density
+            first_step = 0 if start is None else start.snapshot.step
+            progress.begin(seed, cell.branch, 0, cell.steps - first_step, density)
+            left = train(self, cell, seed, start=start, hook=progress.update)
+            write_trial(
+                run,
+                "cell",
+                seed,
+                cell.to_dict(),
+                left.rows,
+                header=left.header,
+                arrays=left.arrays,
+            )
+            progress.end(seed, cell.branch, 0, left.summary)
             forget_graphs()
 
-    def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """See `Study`; nothing is left to do."""
-        return {}
+    def plan(self, run: RunDir, *, timed: bool) -> Plan:
+        """See `Study`."""
+        landscape = self.recipe.landscape
+        probes = -(-self.recipe.train.steps // landscape.every) if landscape else 0
+        networks = sum(len(cell.seeds) for cell in self._cells)
+        made = Plan.of(
+            self.recipe,
+            run,
+            [
+                PlannedCondition(cell.branch, cell.seeds, cell.steps, searched=self._searched(cell))
+                for cell in self._cells
+            ],
+            seconds=self._seconds,
+            timed=timed,
+            probes=probes,
+            size_bytes=networks * (_BYTES_A_TRIAL + probes * _BYTES_A_PROBE) + _OTHER_BYTES,
+        )
+        forget_graphs()
+        return made
 
-    def _train(self, seed: int, cell: Cell, tickets: Tickets, progress: Progress) -> TrainedCell:
-        start = tickets.start(seed, cell, _SearchReporter(progress, seed, cell))
-        density = 1.0 if start is None or start.mask is None else start.mask.density
-        first_step = 0 if start is None else start.snapshot.step
-        progress.begin(seed, cell.branch, 0, cell.steps - first_step, density)
-        return train(self._experiment, cell, seed, start=start, tell=progress.update)
+    def _searched(self, cell: Cell) -> int:
+        """Steps of the search for a ticket; its cost is put down to the ticket itself."""
+        lottery = self.recipe.tickets
+        if lottery is None or cell.subnetwork != "ticket":
+            return 0
+        return cell.steps + lottery.levels * (cell.steps - lottery.rewind_step)
+
+    def _seconds(self, left: Sequence[PlannedCondition]) -> float:
+        """Times a step at the smallest and at the largest batch, a line in between."""
+        by_branch = {cell.branch: cell for cell in self._cells}
+        trained = [by_branch[condition.branch] for condition in left]
+        normalized = [cell for cell in trained if cell.norm.name != "none"] or trained
+        timed = {cell.batch_size: cell for cell in normalized}
+        sizes = sorted({min(timed), max(timed)})
+        times = [
+            seconds_per_step(self.model(0, timed[size]), self.feed(0, timed[size]))
+            for size in sizes
+        ]
+        total = 0.0
+        for cell in trained:
+            step = float(np.interp(cell.batch_size, sizes, times))
+            measuring = self._measuring(cell) + self.predicting(cell)
+            total += step * (cell.steps + self._searched(cell) + measuring)
+        return total + _TRACING_SECONDS * len(trained)
+
+    def _measuring(self, cell: Cell) -> float:
+        """What the trackers take of one training, in steps."""
+        landscape, shift = self.recipe.landscape, self.recipe.shift
+        steps = 0.0
+        if landscape is not None:
+            points = landscape.multipliers.points + 1
+            steps += cell.steps / cell.interval(landscape.every) * points
+        if shift is not None:
+            steps += cell.steps / cell.interval(shift.every) * (2 + max(1, len(shift.layers)))
+        return steps
+
+    def predicting(self, cell: Cell) -> float:
+        """Return what predicting training and test data for memorization takes, in steps."""
+        if self.recipe.noise is None:
+            return 0.0
+        examples = len(self.data.train) + len(self.data.test)
+        evaluations = cell.steps / cell.interval(self.recipe.train.evaluate_every)
+        return evaluations * examples / cell.batch_size * _FORWARD
+
+    def model(self, seed: int, cell: Cell) -> keras.Model:
+        """Return a compiled network in the initial state that belongs to the seed.
+
+        All cells of a seed begin with the same kernels, whatever their norm: each layer draws its
+        own from the seed and the layer's name.
+
+        Raises:
+            ModelError: when it can't be built or doesn't fit the data.
+        """
+        table, train = self.recipe.model, self.recipe.train
+        keras.utils.set_random_seed(sub_seed(seed, "init"))
+        given = {"depth": table.depth, "initializer": table.initializer}
+        with precision(mixed=train.mixed_precision):
+            model = models.build(
+                table.name,
+                self.data.input_shape,
+                self.data.outputs,
+                width=table.width,
+                norm=Norm(cell.norm.name, cell.norm.options),
+                dropout=table.dropout,
+                seed=seed,
+                **{name: value for name, value in given.items() if value is not None},
+            )
+        compile_model(
+            model,
+            train,
+            rate=cell.rate,
+            steps_per_execution=self.steps_per_execution(cell),
+            regression=self.data.regression,
+        )
+        return model
+
+    def steps_per_execution(self, cell: Cell) -> int:
+        """Return the steps between measurements: trackers see the first one of an execution."""
+        tables = [table for table in (self.recipe.landscape, self.recipe.shift) if table]
+        every = [self.recipe.train.evaluate_every, *(table.every for table in tables)]
+        return math.gcd(*(cell.interval(steps) for steps in every))
+
+    def corruption(self, seed: int) -> Corruption | None:
+        """Return the training labels of a seed; None where the recipe has no noise."""
+        noise = self.recipe.noise
+        return None if noise is None else training_labels(self.data, noise, seed)
+
+    def given(self, seed: int) -> DataSet:
+        """Return the data as all see it that is trained with a seed, the search for tickets too.
+
+        Training and validation labels are as wrong as the recipe says; the test data is as it was.
+        """
+        noise, corruption = self.recipe.noise, self.corruption(seed)
+        if noise is None or corruption is None:
+            return self.data
+        held_out = validation_labels(self.data, noise, seed)
+        return replace(
+            self.data,
+            train=relabeled(self.data.train, corruption.given),
+            validation=relabeled(self.data.validation, held_out.given),
+        )
+
+    def feed(self, seed: int, cell: Cell) -> Feed:
+        """Return the training data, in an order that belongs to the seed and not to the cell."""
+        return self.make_feed(
+            self.given(seed).train,
+            seed,
+            cell.interval(self.recipe.train.evaluate_every),
+            batch_size=cell.batch_size,
+        )
+
+    def validation(self, seed: int) -> tf.data.Dataset:
+        """Return the validation data of a seed in large batches."""
+        return self.batches(self.given(seed).validation)
+
+    def landscape(
+        self, seed: int, cell: Cell, on_record: Callable[[SmoothnessRecord], None] | None = None
+    ) -> LandscapeTracker | None:
+        """Return what measures the landscape of a cell, if the recipe asks for it."""
+        table = self.recipe.landscape
+        if table is None:
+            return None
+        fixed = table.batch == "fixed"
+        batch = next(iter(self.feed(seed, cell).dataset())) if fixed else "train"
+        return LandscapeTracker(
+            cell.interval(table.every),
+            multipliers=tuple(multipliers(table.multipliers)),
+            direction=table.direction,
+            batch=next(iter(self.feed(seed, cell).dataset()))
+            if table.batch == "fixed"
+            else "train",
+            on_record=on_record,
+            verbose=0,
+        )
+
+    def shift(self, cell: Cell) -> ShiftTracker | None:
+        """Return what measures covariate shift in a cell, if the recipe asks for it."""
+        table = self.recipe.shift
+        if table is None:
+            return None
+        return ShiftTracker(cell.interval(table.every), layers=table.layers or None, verbose=0)
 
 
-class _SearchReporter(TrialListener):
-    """Passes on how the search for a ticket goes."""
-
-    def __init__(self, progress: Progress, seed: int, cell: Cell) -> None:
-        self._progress = progress
-        self._seed = seed
-        self._cell = cell
-
-    def begin(self, trial: Trial, density: float) -> None:
-        """See `TrialListener`."""
-        name = f"{self._cell.norm.name}, searching at level {trial.level}"
-        self._progress.begin(self._seed, name, trial.level, trial.steps, density)
-
-    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
-        """See `TrialListener`."""
-        self._progress.update(step - trial.start_step, logs)
-
-    def end(self, result: TrialResult) -> None:
-        """See `TrialListener`."""
+def multipliers(grid: Multipliers) -> np.ndarray:
+    """Return the points of a grid, rising, shape (points,)."""
+    space = np.geomspace if grid.spacing == "log" else np.linspace
+    return space(grid.low, grid.high, grid.points)
 
 
 def in_order(seeds: tuple[int, ...], planned: tuple[Cell, ...]) -> Iterator[tuple[int, Cell]]:
-    """All networks: seed by seed, and the subnetworks of one norm together.
+    """Yield all networks: seed by seed, and the subnetworks of one norm together.
 
     The whole picture of one seed is there first, and no ticket is searched twice.
     """
@@ -140,119 +290,3 @@ def _tasks(
         seed, branches = networks[0][0], [cell.branch for _, cell in networks]
         places = tuple((seed, branch, 0) for branch in branches)
         yield Task(f"seed {seed}, {' and '.join(branches)}", places), networks
-
-
-def _save(run: RunDir, seed: int, cell: Cell, trained: TrainedCell) -> None:
-    """The rows, then the file whose name makes the network finished."""
-    run.append_rows(trained.rows)
-    header = {**cell.to_dict(), "seed": seed, "diverged": "diverged" in trained.summary}
-    header |= {} if trained.noise is None else {"noise": dict(trained.noise)}
-    path = run.ticket(seed, cell.branch, 0)
-    write_arrays(path, kind=CELL, header=header, arrays=trained.arrays)
-
-
-_BYTES_A_CELL = 20_000
-_BYTES_A_PROBE = 2_500  # rows, and the arrays of the points
-_OTHER_BYTES = 3 * 2**20  # the report
-_MOST_TIMED_STEPS = 20
-_FORWARD = 1 / 3  # of a step: the way back takes twice as long
-_TRACING_SECONDS = 8.0  # of a network's step, its measurements and its evaluation
-
-
-def plan_cells(
-    experiment: NormsExperiment, run: RunDir, planned: tuple[Cell, ...], *, timed: bool
-) -> NormsPlan:
-    """Counts networks and steps, and estimates time and disk.
-
-    Args:
-        experiment: The recipe with its data.
-        run: Where it runs; what is finished there isn't to be done.
-        planned: The cells of the recipe.
-        timed: Whether to estimate time, where that takes less than doing it.
-    """
-    recipe = experiment.recipe
-    left = [
-        (seed, cell)
-        for cell in planned
-        for seed in cell.seeds
-        if not run.finished(seed, cell.branch, 0)
-    ]
-    searched = {cell: _searched(experiment, cell) for cell in planned}
-    steps_left = sum(cell.steps + searched[cell] for _, cell in left)
-    landscape = recipe.landscape
-    probes = -(-recipe.train.steps // landscape.every) if landscape else 0
-    networks = sum(len(cell.seeds) for cell in planned)
-    return NormsPlan(
-        title=recipe.title,
-        seeds=recipe.seeds,
-        cells=tuple(
-            PlannedCell(cell.branch, len(cell.seeds), cell.steps, searched[cell])
-            for cell in planned
-        ),
-        probes=probes,
-        steps_total=sum((cell.steps + searched[cell]) * len(cell.seeds) for cell in planned),
-        steps_left=steps_left,
-        seconds=_seconds(experiment, [cell for _, cell in left], searched)
-        if timed and worth_timing(steps_left)
-        else None,
-        size_bytes=networks * (_BYTES_A_CELL + probes * _BYTES_A_PROBE) + _OTHER_BYTES,
-    )
-
-
-def _searched(experiment: NormsExperiment, cell: Cell) -> int:
-    """Steps of the search for a ticket; its cost is put down to the ticket itself."""
-    lottery = experiment.recipe.tickets
-    if lottery is None or cell.subnetwork != "ticket":
-        return 0
-    return cell.steps + lottery.levels * (cell.steps - lottery.rewind_step)
-
-
-def _seconds(experiment: NormsExperiment, left: list[Cell], searched: dict[Cell, int]) -> float:
-    """Times a step at the smallest and at the largest batch, a line in between."""
-    normalized = [cell for cell in left if cell.norm.name != "none"] or left
-    timed = {cell.batch_size: cell for cell in normalized}
-    sizes = sorted({min(timed), max(timed)})
-    times = [_seconds_a_step(experiment, timed[size]) for size in sizes]
-    total = 0.0
-    for cell in left:
-        step = float(np.interp(cell.batch_size, sizes, times))
-        measuring = _measuring(experiment, cell) + predicting(experiment, cell)
-        total += step * (cell.steps + searched[cell] + measuring)
-    return total + _TRACING_SECONDS * len(left)
-
-
-def _measuring(experiment: NormsExperiment, cell: Cell) -> float:
-    """What the trackers take of one training, in steps."""
-    landscape, shift = experiment.recipe.landscape, experiment.recipe.shift
-    steps = 0.0
-    if landscape is not None:
-        points = landscape.multipliers.points + 1
-        steps += cell.steps / cell.interval(landscape.every) * points
-    if shift is not None:
-        steps += cell.steps / cell.interval(shift.every) * (2 + max(1, len(shift.layers)))
-    return steps
-
-
-def predicting(experiment: NormsExperiment, cell: Cell) -> float:
-    """What it takes to predict training and test data for memorization, in steps."""
-    if experiment.recipe.noise is None:
-        return 0.0
-    examples = len(experiment.data.train) + len(experiment.data.test)
-    evaluations = cell.steps / cell.interval(experiment.recipe.train.evaluate_every)
-    return evaluations * examples / cell.batch_size * _FORWARD
-
-
-def _seconds_a_step(experiment: NormsExperiment, cell: Cell) -> float:
-    """Trains two chunks and times the second, which has nothing left to compile."""
-    model = experiment.model(0, cell)
-    steps = min(_MOST_TIMED_STEPS, cell.steps)
-    model.steps_per_execution = steps
-    feed = experiment.feed(0, cell)
-    feed.chunk_steps = steps
-    ends: list[float] = []
-    clock = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
-    )
-    callbacks = [clock, ChunkedFit(feed)]
-    model.fit(**feed.fit_arguments(), epochs=2, callbacks=callbacks, verbose=0)
-    return (ends[1] - ends[0]) / steps

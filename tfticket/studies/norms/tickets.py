@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -12,16 +12,26 @@ from tfticket.data import ChunkedFit
 from tfticket.internals import flat_layers
 from tfticket.lottery import RandomMask, TicketSearch
 from tfticket.lottery.controls import ControlContext, Start
-from tfticket.lottery.trial import INITIAL, REWIND, TICKET, MemoryStore, TrialListener
+from tfticket.lottery.trial import (
+    INITIAL,
+    REWIND,
+    TICKET,
+    MemoryStore,
+    Trial,
+    TrialListener,
+    TrialResult,
+)
+from tfticket.runs.progress import Progress
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot
-from tfticket.statistics import (
-    normalizes_by_batch,
-)
-from tfticket.studies.lottery.experiment import pruner, schedule, score
+from tfticket.statistics import normalizes_by_batch
+from tfticket.studies.lottery.search import pruner, schedule, search_options
 from tfticket.studies.norms.conditions import Cell
-from tfticket.studies.norms.experiment import NormsExperiment
 from tfticket.studies.norms.schema import Subnetwork
+from tfticket.studies.training import SearchListener
+
+if TYPE_CHECKING:
+    from tfticket.studies.norms.study import NormsStudy
 
 _STATISTICS_EXAMPLES = 2_000
 
@@ -39,6 +49,27 @@ class CellStart:
     mask: Mask | None
 
 
+class Listener(SearchListener):
+    """Passes on how the search for a ticket goes; its networks aren't those of the run.
+
+    Args:
+        progress: The listener of the run.
+        seed: The seed of the search.
+        norm: Normalization of its networks.
+    """
+
+    def __init__(self, progress: Progress, seed: int, norm: str) -> None:
+        super().__init__(progress, seed)
+        self._norm = norm
+
+    def name(self, trial: Trial) -> str:
+        """See `SearchListener`."""
+        return f"{self._norm}, searching at level {trial.level}"
+
+    def end(self, result: TrialResult) -> None:
+        """See `TrialListener`."""
+
+
 class Tickets:
     """Finds the ticket of a seed and a norm when it is first asked for, and keeps it in memory.
 
@@ -47,11 +78,11 @@ class Tickets:
     Dense network, ticket and random control of a seed and a norm begin at the same state.
 
     Args:
-        experiment: A recipe with a table [tickets].
+        study: Of a recipe with a table [tickets].
     """
 
-    def __init__(self, experiment: NormsExperiment) -> None:
-        self._experiment = experiment
+    def __init__(self, study: NormsStudy) -> None:
+        self._study = study
         self._found: dict[tuple[int, Any], dict[Subnetwork, CellStart]] = {}
 
     def start(self, seed: int, cell: Cell, listener: TrialListener) -> CellStart | None:
@@ -62,7 +93,7 @@ class Tickets:
             cell: Which network.
             listener: Hears of the search, if there must be one.
         """
-        if self._experiment.recipe.tickets is None:
+        if self._study.recipe.tickets is None:
             return None
         key = (seed, cell.search)
         if key not in self._found:
@@ -72,31 +103,25 @@ class Tickets:
     def _search(
         self, seed: int, cell: Cell, listener: TrialListener
     ) -> dict[Subnetwork, CellStart]:
-        lottery = self._experiment.recipe.tickets
+        lottery = self._study.recipe.tickets
         assert lottery is not None  # the caller asks only when there is one
-        model = self._experiment.model(seed, cell)
-        feed = self._experiment.feed(seed, cell)
+        model = self._study.model(seed, cell)
+        feed = self._study.feed(seed, cell)
         store = MemoryStore()
         search = TicketSearch(
             schedule(lottery),
             cell.steps,
-            pruner=pruner(lottery, model),
-            score=score(lottery.score, self._experiment.given(seed)),
-            rewind_step=lottery.rewind_step,
-            rewind=lottery.rewind,
-            optimizer_state=lottery.optimizer_state,
-            score_at=lottery.score_at,
-            skip=lottery.skip,
             seed=seed,
             recalibrate=self._batches(seed, cell, model),
             feed=feed,
             store=store,
             listener=listener,
+            **search_options(lottery, model, self._study.given(seed)),
         )
         model.fit(
             **feed.fit_arguments(),
             epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
-            validation_data=self._experiment.validation(seed),
+            validation_data=self._study.validation(seed),
             callbacks=[search, ChunkedFit(feed)],
             verbose=0,
         )
@@ -106,7 +131,7 @@ class Tickets:
         """What each level's statistics are taken from again: the first examples of the feed."""
         if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
             return None
-        feed = self._experiment.feed(seed, cell)
+        feed = self._study.feed(seed, cell)
         count = -(-_STATISTICS_EXAMPLES // cell.batch_size)
         return [x for x, _ in feed.dataset(endless=True).take(count)]
 
@@ -114,7 +139,7 @@ class Tickets:
         self, seed: int, model: keras.Model, store: MemoryStore
     ) -> dict[Subnetwork, CellStart]:
         """Of a finished search: its last ticket, with all that begins where the ticket does."""
-        lottery = self._experiment.recipe.tickets
+        lottery = self._study.recipe.tickets
         assert lottery is not None
         initial = store.snapshots[INITIAL]
         begin = store.snapshots[REWIND] if lottery.rewind_step else initial
