@@ -29,6 +29,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "tfticket.studies.study",
         "tfticket.studies.labels",
+        "tfticket.studies.store",
+        "tfticket.studies.training",
         "tfticket.recipe.chance",
         "tfticket.audit",
     ),

@@ -153,7 +153,7 @@ def test_a_plan_counts_networks_and_steps(data):
     assert made.title == "Tiny"
     assert made.seeds == (0, 1)
     assert made.branches == {"ticket": (0, 1, 2), "reinit": (1, 2)}
-    assert made.steps_per_level == 20
+    assert {each.steps for each in made.conditions if each.level == 0} == {20}
     assert made.steps_total == made.steps_left == 2 * (20 + 15 + 20 + 15 + 20)
     assert [level.remaining for level in made.levels] == [2320, 1856, 1485]
     assert made.seconds is None

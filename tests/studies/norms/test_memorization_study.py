@@ -8,7 +8,6 @@ from tfticket.metrics import read_metrics
 from tfticket.runner import runner
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
-from tfticket.studies.norms import study
 from tfticket.studies.norms.conditions import cells
 from tfticket.studies.norms.study import NormsStudy
 from tfticket.studies.norms.tickets import Tickets

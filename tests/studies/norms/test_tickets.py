@@ -8,7 +8,7 @@ from tfticket.metrics import read_metrics
 from tfticket.runner import runner
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
-from tfticket.studies.norms import training
+from tfticket.studies.norms import tickets as tickets_module
 from tfticket.studies.norms.conditions import cells
 from tfticket.studies.norms.study import NormsStudy, in_order
 from tfticket.studies.norms.tickets import Tickets
@@ -68,7 +68,7 @@ def test_statistics_are_taken_again_before_each_level(experiment, monkeypatch):
             given.append(recalibrate)
             super().__init__(*args, recalibrate=recalibrate, **kwargs)
 
-    monkeypatch.setattr(training, "TicketSearch", Watched)
+    monkeypatch.setattr(tickets_module, "TicketSearch", Watched)
     Tickets(experiment).start(0, cells(experiment.recipe)[0], Counts())
     (batches,) = given
     (size,) = {len(batch) for batch in batches}

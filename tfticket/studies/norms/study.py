@@ -240,8 +240,6 @@ class NormsStudy(Study):
         table = self.recipe.landscape
         if table is None:
             return None
-        fixed = table.batch == "fixed"
-        batch = next(iter(self.feed(seed, cell).dataset())) if fixed else "train"
         return LandscapeTracker(
             cell.interval(table.every),
             multipliers=tuple(multipliers(table.multipliers)),
