@@ -26,8 +26,7 @@ from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot
 from tfticket.statistics import normalizes_by_batch
 from tfticket.studies.lottery.search import pruner, schedule, search_options
-from tfticket.studies.norms.conditions import Cell
-from tfticket.studies.norms.schema import Subnetwork
+from tfticket.studies.norms.conditions import Cell, Subnetwork
 from tfticket.studies.training import SearchListener
 
 if TYPE_CHECKING:
