@@ -5,7 +5,7 @@ from tiny_noisy import SELECTION, recipe
 
 from tfticket.noisy import ForwardCorrection, GeneralizedCrossentropy, estimate_noise
 from tfticket.noisy.clean_split import CleanSplit
-from tfticket.studies.noisy.schema import noisy_cells
+from tfticket.studies.noisy.schema import conditions
 from tfticket.studies.noisy.study import NoisyStudy
 from tfticket.studies.noisy.training import make_pair, stages
 
@@ -20,7 +20,7 @@ METHODS = (
 def study():
     """An experiment, its cells by branch, its labels, and what sure networks leave of them."""
     experiment = NoisyStudy.load(recipe(METHODS, SELECTION))
-    cells = {cell.branch: cell for cell in noisy_cells(experiment.recipe)}
+    cells = {cell.branch: cell for cell in conditions(experiment.recipe)}
     corruption = experiment.corruption(0, cells["gce"].noise)
     given, true = corruption.given, corruption.true
     probabilities = np.full((len(true), 10), 0.01)
@@ -96,7 +96,7 @@ def test_batches_are_reduced_where_it_is_asked_for_and_then_without_xla():
     corruption = experiment.corruption(0, experiment.recipe.noise[0])
     made = [
         make_pair(experiment, cell, 0, forget_rate=0.0, corruption=corruption, split=None)
-        for cell in noisy_cells(experiment.recipe)
+        for cell in conditions(experiment.recipe)
     ]
     assert [(pair.batch, pair.jit_compile) for pair in made] == [
         ("whole", True),

@@ -33,7 +33,7 @@ from tfticket.studies.labels import (
     training_labels,
     validation_labels,
 )
-from tfticket.studies.noisy.schema import Method, NoisyCell, NoisyRecipe, iterations, noisy_cells
+from tfticket.studies.noisy.schema import Condition, Method, NoisyRecipe, conditions, iterations
 from tfticket.studies.noisy.selections import Fold, Selections, compared, estimates, matrices
 from tfticket.studies.noisy.training import make_pair, train
 from tfticket.studies.store import write_conditions, write_trial
@@ -64,7 +64,7 @@ class NoisyStudy(Study):
     def __init__(self, recipe: NoisyRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         super().__init__(recipe, data, data_dir)
         self.foreign = foreign_data(recipe.noise, data, data_dir)
-        self._cells = noisy_cells(recipe)
+        self._conditions = conditions(recipe)
         self._selections = Selections(self)
 
     def tasks(self) -> tuple[Task, ...]:
@@ -72,26 +72,28 @@ class NoisyStudy(Study):
         return tuple(self._tasks)
 
     @functools.cached_property
-    def _tasks(self) -> dict[Task, tuple[int, NoisyCell] | Fold]:
+    def _tasks(self) -> dict[Task, tuple[int, Condition] | Fold]:
         """Each task with what it trains: all folds of a selection before what is chosen by it."""
-        tasks: dict[Task, tuple[int, NoisyCell] | Fold] = {}
+        tasks: dict[Task, tuple[int, Condition] | Fold] = {}
         for seed in self.recipe.seeds:
             folds: dict[str, tuple[str, ...]] = {}
-            for cell in self._cells:
-                label = cell.noise.label
-                if cell.method.needs_selection and label not in folds:
-                    made = self._selections.folds(seed, cell.noise)
+            for condition in self._conditions:
+                label = condition.noise.label
+                if condition.method.needs_selection and label not in folds:
+                    made = self._selections.folds(seed, condition.noise)
                     tasks |= made
                     folds[label] = tuple(task.name for task in made)
-                after = folds[label] if cell.method.needs_selection else ()
-                task = Task(f"seed {seed}, {cell.branch}", ((seed, cell.branch, 0),), after)
-                tasks[task] = (seed, cell)
+                after = folds[label] if condition.method.needs_selection else ()
+                task = Task(
+                    f"seed {seed}, {condition.branch}", ((seed, condition.branch, 0),), after
+                )
+                tasks[task] = (seed, condition)
         return tasks
 
     @contextlib.contextmanager
     def opened(self, run: RunDir) -> Iterator[None]:
         """See `Study`."""
-        conditions = [cell.to_dict() for cell in self._cells]
+        conditions = [condition.to_dict() for condition in self._conditions]
         write_conditions(run, conditions, self.recipe.noise, foreign=self.foreign)
         yield
 
@@ -113,34 +115,36 @@ class NoisyStudy(Study):
             self._train(*found, run, progress)
         forget_graphs()
 
-    def _train(self, seed: int, cell: NoisyCell, run: RunDir, progress: Progress) -> None:
-        corruption = self.corruption(seed, cell.noise)
+    def _train(self, seed: int, condition: Condition, run: RunDir, progress: Progress) -> None:
+        corruption = self.corruption(seed, condition.noise)
         summary: dict[str, float] = {"noise_rate": corruption.realized_rate}
         test: Mapping[str, float] = {}
         rows: list[Row] = []
         header: dict[str, Any] = {"receipt": receipt(corruption)}
         arrays: dict[str, np.ndarray] = {}
         split = None
-        if cell.method.needs_selection:
-            split = self._selections.split(seed, cell.noise, corruption, run)
+        if condition.method.needs_selection:
+            split = self._selections.split(seed, condition.noise, corruption, run)
             summary |= estimates(split, corruption)
             header["selection"] = split.to_dict()
             arrays = matrices(split, corruption)
-        progress.begin(seed, cell.branch, 0, cell.steps, 1.0)
-        if split is not None and cell.method.name == "held_out":
+        progress.begin(seed, condition.branch, 0, condition.steps, 1.0)
+        if split is not None and condition.method.name == "held_out":
             summary |= compared(split, corruption)
         else:
             trained = train(
-                self, cell, seed, corruption=corruption, split=split, hook=progress.update
+                self, condition, seed, corruption=corruption, split=split, hook=progress.update
             )
             rows += trained.rows
             test = trained.test
             summary |= trained.summary
-        epoch = cell.steps * self.recipe.data.batch_size / len(self.data.train)
+        epoch = condition.steps * self.recipe.data.batch_size / len(self.data.train)
         for name, found in (("test", test), ("summary", summary)):
-            rows += rows_of(seed, cell.branch, cell.steps, epoch, name, found)
-        write_trial(run, "noisy_cell", seed, cell.to_dict(), rows, header=header, arrays=arrays)
-        progress.end(seed, cell.branch, 0, {**test, **summary})
+            rows += rows_of(seed, condition.branch, condition.steps, epoch, name, found)
+        write_trial(
+            run, "noisy_cell", seed, condition.to_dict(), rows, header=header, arrays=arrays
+        )
+        progress.end(seed, condition.branch, 0, {**test, **summary})
 
     def plan(self, run: RunDir, *, timed: bool) -> Plan:
         """See `Study`.
@@ -149,15 +153,17 @@ class NoisyStudy(Study):
         it.
         """
         conditions, selected = [], set()
-        for cell in self._cells:
-            searched, noise = 0, cell.noise.label
-            if cell.method.needs_selection and noise not in selected:
+        for condition in self._conditions:
+            searched, noise = 0, condition.noise.label
+            if condition.method.needs_selection and noise not in selected:
                 selected.add(noise)
                 searched = self.incv(0).cost(len(self.data.train)).steps
             conditions.append(
-                PlannedCondition(cell.branch, self.recipe.seeds, cell.steps, searched=searched)
+                PlannedCondition(
+                    condition.branch, self.recipe.seeds, condition.steps, searched=searched
+                )
             )
-        trials = len(self._cells) * len(self.recipe.seeds)
+        trials = len(self._conditions) * len(self.recipe.seeds)
         made = Plan.of(
             self.recipe,
             run,
@@ -171,9 +177,9 @@ class NoisyStudy(Study):
 
     def _seconds(self, left: Sequence[PlannedCondition]) -> float:
         """Times a plain pair."""
-        first = self._cells[0]
+        first = self._conditions[0]
         corruption = self.corruption(0, first.noise)
-        plain = NoisyCell(first.branch, first.noise, Method(name="cross_entropy"), first.steps)
+        plain = Condition(first.branch, first.noise, Method(name="cross_entropy"), first.steps)
         pair = make_pair(self, plain, 0, forget_rate=0.0, corruption=corruption, split=None)
         step = seconds_per_step(pair, self.feed(0, first.noise, corruption))
         pairs = sum(condition.steps + condition.searched / 2 for condition in left)

@@ -26,7 +26,7 @@ from tfticket.noisy import (
 from tfticket.noisy.staging import stages as staged
 from tfticket.noisy.updates import Update
 from tfticket.state import innermost_optimizer
-from tfticket.studies.noisy.schema import Method, NoisyCell
+from tfticket.studies.noisy.schema import Condition, Method
 from tfticket.studies.training import Hook, Watch, rows_of
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class _Watch(Watch):
 
 def train(
     study: NoisyStudy,
-    cell: NoisyCell,
+    condition: Condition,
     seed: int,
     *,
     corruption: Corruption,
@@ -103,28 +103,30 @@ def train(
 
     Args:
         study: The study.
-        cell: The condition.
+        condition: The condition.
         seed: Of the initial weights, the order of the data and the noise.
         corruption: The labels.
         split: The selection, where the method needs one.
         hook: Takes the steps made so far and what was measured.
     """
     began = time.perf_counter()
-    planned = stages(study, cell, corruption, split)
+    planned = stages(study, condition, corruption, split)
     largest = max(stage.forget_rate for stage in planned)
-    pair = make_pair(study, cell, seed, forget_rate=largest, corruption=corruption, split=split)
+    pair = make_pair(
+        study, condition, seed, forget_rate=largest, corruption=corruption, split=split
+    )
     watch = _Watch(study, hook)
     monitor, events, done = SelectionMonitor(per_class=False), 0, 0
     for stage in planned:
         if largest:
             pair.relief.assign(stage.forget_rate / largest)
-        feed = study.feed(seed, cell.noise, corruption, stage.ids)
+        feed = study.feed(seed, condition.noise, corruption, stage.ids)
         feed.seek(done * feed.chunk_steps)
         pair.fit(
             **feed.fit_arguments(),
             initial_epoch=done,
             epochs=done + stage.intervals,
-            validation_data=study.validation(seed, cell.noise),
+            validation_data=study.validation(seed, condition.noise),
             callbacks=[monitor, watch, ChunkedFit(feed)],
             verbose=0,
         )
@@ -140,7 +142,7 @@ def train(
         row
         for step in watch.measured
         for split, found in watch.by_split(step).items()
-        for row in rows_of(seed, cell.branch, step, step / per_epoch, split, found)
+        for row in rows_of(seed, condition.branch, step, step / per_epoch, split, found)
     )
     return Trained(rows, _accuracies(watch, study.recipe.last), summary)
 
@@ -202,14 +204,14 @@ class Stage:
 
 
 def stages(
-    study: NoisyStudy, cell: NoisyCell, corruption: Corruption, split: CleanSplit | None
+    study: NoisyStudy, condition: Condition, corruption: Corruption, split: CleanSplit | None
 ) -> tuple[Stage, ...]:
     """Return what a network pair is trained on, one after the other.
 
     For `incv` what was selected, then the candidates with it: see `tfticket.noisy.staging`.
     """
-    method = cell.method
-    intervals = cell.steps // study.recipe.train.evaluate_every
+    method = condition.method
+    intervals = condition.steps // study.recipe.train.evaluate_every
     if method.name != "incv":
         return (Stage(intervals, _forget_rate(method, corruption, split)),)
     assert split is not None  # the rules ask for it
@@ -233,7 +235,7 @@ def _forget_rate(method: Method, corruption: Corruption, split: CleanSplit | Non
 
 def make_pair(
     study: NoisyStudy,
-    cell: NoisyCell,
+    condition: Condition,
     seed: int,
     *,
     forget_rate: float,
@@ -244,7 +246,7 @@ def make_pair(
 
     Args:
         study: The study.
-        cell: The condition.
+        condition: The condition.
         seed: Of the run.
         forget_rate: The largest of its stages, in [0, 1).
         corruption: The labels.
@@ -253,7 +255,7 @@ def make_pair(
     Raises:
         ModelError: when the networks don't fit the data or each other.
     """
-    train, method = study.recipe.train, cell.method
+    train, method = study.recipe.train, condition.method
     first, second = (study.model(seed, name) for name in ("first", "second"))
     pair = CoTeaching(
         first,

@@ -26,7 +26,7 @@ from tfticket.runs.rundir import RunDir
 from tfticket.runs.tasks import Task
 from tfticket.seeds import sub_seed
 from tfticket.studies.labels import relabeled, training_labels, validation_labels
-from tfticket.studies.norms.conditions import Cell, cells
+from tfticket.studies.norms.conditions import Condition, conditions
 from tfticket.studies.norms.schema import Multipliers, NormsRecipe
 from tfticket.studies.norms.tickets import Listener, Tickets
 from tfticket.studies.norms.training import train
@@ -56,9 +56,9 @@ class NormsStudy(Study):
 
     def __init__(self, recipe: NormsRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         super().__init__(recipe, data, data_dir)
-        self._cells = cells(recipe)
+        self._conditions = conditions(recipe)
         self._tickets = Tickets(self)
-        self._tasks = dict(_tasks(recipe, self._cells))
+        self._tasks = dict(_tasks(recipe, self._conditions))
 
     def tasks(self) -> tuple[Task, ...]:
         """See `Study`."""
@@ -66,49 +66,56 @@ class NormsStudy(Study):
 
     def network(self) -> keras.Model:
         """See `Study`."""
-        return self.model(self.recipe.seeds[0], self._cells[0])
+        return self.model(self.recipe.seeds[0], self._conditions[0])
 
     @contextlib.contextmanager
     def opened(self, run: RunDir) -> Iterator[None]:
         """See `Study`."""
         noise = self.recipe.noise
-        conditions = [cell.to_dict() for cell in self._cells]
+        conditions = [condition.to_dict() for condition in self._conditions]
         write_conditions(run, conditions, [] if noise is None else [noise])
         yield
 
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
         """See `Study`."""
-        for seed, cell in self._tasks[task]:
-            if run.finished(seed, cell.branch, 0):
+        for seed, condition in self._tasks[task]:
+            if run.finished(seed, condition.branch, 0):
                 continue
-            start = self._tickets.start(seed, cell, Listener(progress, seed, cell.norm.name))
+            start = self._tickets.start(
+                seed, condition, Listener(progress, seed, condition.norm.name)
+            )
             density = 1.0 if start is None or start.mask is None else start.mask.density
             first_step = 0 if start is None else start.snapshot.step
-            progress.begin(seed, cell.branch, 0, cell.steps - first_step, density)
-            left = train(self, cell, seed, start=start, hook=progress.update)
+            progress.begin(seed, condition.branch, 0, condition.steps - first_step, density)
+            left = train(self, condition, seed, start=start, hook=progress.update)
             write_trial(
                 run,
                 "cell",
                 seed,
-                cell.to_dict(),
+                condition.to_dict(),
                 left.rows,
                 header=left.header,
                 arrays=left.arrays,
             )
-            progress.end(seed, cell.branch, 0, left.summary)
+            progress.end(seed, condition.branch, 0, left.summary)
             forget_graphs()
 
     def plan(self, run: RunDir, *, timed: bool) -> Plan:
         """See `Study`."""
         landscape = self.recipe.landscape
         probes = -(-self.recipe.train.steps // landscape.every) if landscape else 0
-        networks = sum(len(cell.seeds) for cell in self._cells)
+        networks = sum(len(condition.seeds) for condition in self._conditions)
         made = Plan.of(
             self.recipe,
             run,
             [
-                PlannedCondition(cell.branch, cell.seeds, cell.steps, searched=self._searched(cell))
-                for cell in self._cells
+                PlannedCondition(
+                    condition.branch,
+                    condition.seeds,
+                    condition.steps,
+                    searched=self._searched(condition),
+                )
+                for condition in self._conditions
             ],
             seconds=self._seconds,
             timed=timed,
@@ -118,55 +125,59 @@ class NormsStudy(Study):
         forget_graphs()
         return made
 
-    def _searched(self, cell: Cell) -> int:
+    def _searched(self, condition: Condition) -> int:
         """Steps of the search for a ticket; its cost is put down to the ticket itself."""
         lottery = self.recipe.tickets
-        if lottery is None or cell.subnetwork != "ticket":
+        if lottery is None or condition.subnetwork != "ticket":
             return 0
-        return cell.steps + lottery.levels * (cell.steps - lottery.rewind_step)
+        return condition.steps + lottery.levels * (condition.steps - lottery.rewind_step)
 
     def _seconds(self, left: Sequence[PlannedCondition]) -> float:
         """Times a step at the smallest and at the largest batch, a line in between."""
-        by_branch = {cell.branch: cell for cell in self._cells}
+        by_branch = {condition.branch: condition for condition in self._conditions}
         trained = [by_branch[condition.branch] for condition in left]
-        normalized = [cell for cell in trained if cell.norm.name != "none"] or trained
-        timed = {cell.batch_size: cell for cell in normalized}
+        normalized = [
+            condition for condition in trained if condition.norm.name != "none"
+        ] or trained
+        timed = {condition.batch_size: condition for condition in normalized}
         sizes = sorted({min(timed), max(timed)})
         times = [
             seconds_per_step(self.model(0, timed[size]), self.feed(0, timed[size]))
             for size in sizes
         ]
         total = 0.0
-        for cell in trained:
-            step = float(np.interp(cell.batch_size, sizes, times))
-            measuring = self._measuring(cell) + self.predicting(cell)
-            total += step * (cell.steps + self._searched(cell) + measuring)
+        for condition in trained:
+            step = float(np.interp(condition.batch_size, sizes, times))
+            measuring = self._measuring(condition) + self.predicting(condition)
+            total += step * (condition.steps + self._searched(condition) + measuring)
         return total + _TRACING_SECONDS * len(trained)
 
-    def _measuring(self, cell: Cell) -> float:
+    def _measuring(self, condition: Condition) -> float:
         """What the trackers take of one training, in steps."""
         landscape, shift = self.recipe.landscape, self.recipe.shift
         steps = 0.0
         if landscape is not None:
             points = landscape.multipliers.points + 1
-            steps += cell.steps / cell.interval(landscape.every) * points
+            steps += condition.steps / condition.interval(landscape.every) * points
         if shift is not None:
-            steps += cell.steps / cell.interval(shift.every) * (2 + max(1, len(shift.layers)))
+            steps += (
+                condition.steps / condition.interval(shift.every) * (2 + max(1, len(shift.layers)))
+            )
         return steps
 
-    def predicting(self, cell: Cell) -> float:
+    def predicting(self, condition: Condition) -> float:
         """Return what predicting training and test data for memorization takes, in steps."""
         if self.recipe.noise is None:
             return 0.0
         examples = len(self.data.train) + len(self.data.test)
-        evaluations = cell.steps / cell.interval(self.recipe.train.evaluate_every)
-        return evaluations * examples / cell.batch_size * _FORWARD
+        evaluations = condition.steps / condition.interval(self.recipe.train.evaluate_every)
+        return evaluations * examples / condition.batch_size * _FORWARD
 
-    def model(self, seed: int, cell: Cell) -> keras.Model:
+    def model(self, seed: int, condition: Condition) -> keras.Model:
         """Return a compiled network in the initial state that belongs to the seed.
 
-        All cells of a seed begin with the same kernels, whatever their norm: each layer draws its
-        own from the seed and the layer's name.
+        All networks of a seed begin with the same kernels, whatever their norm: each layer draws
+        its own from the seed and the layer's name.
 
         Raises:
             ModelError: when it can't be built or doesn't fit the data.
@@ -180,7 +191,7 @@ class NormsStudy(Study):
                 self.data.input_shape,
                 self.data.outputs,
                 width=table.width,
-                norm=Norm(cell.norm.name, cell.norm.options),
+                norm=Norm(condition.norm.name, condition.norm.options),
                 dropout=table.dropout,
                 seed=seed,
                 **{name: value for name, value in given.items() if value is not None},
@@ -188,17 +199,17 @@ class NormsStudy(Study):
         compile_model(
             model,
             train,
-            rate=cell.rate,
-            steps_per_execution=self.steps_per_execution(cell),
+            rate=condition.rate,
+            steps_per_execution=self.steps_per_execution(condition),
             regression=self.data.regression,
         )
         return model
 
-    def steps_per_execution(self, cell: Cell) -> int:
+    def steps_per_execution(self, condition: Condition) -> int:
         """Return the steps between measurements: trackers see the first one of an execution."""
         tables = [table for table in (self.recipe.landscape, self.recipe.shift) if table]
         every = [self.recipe.train.evaluate_every, *(table.every for table in tables)]
-        return math.gcd(*(cell.interval(steps) for steps in every))
+        return math.gcd(*(condition.interval(steps) for steps in every))
 
     def corruption(self, seed: int) -> Corruption | None:
         """Return the training labels of a seed; None where the recipe has no noise."""
@@ -220,13 +231,13 @@ class NormsStudy(Study):
             validation=relabeled(self.data.validation, held_out.given),
         )
 
-    def feed(self, seed: int, cell: Cell) -> Feed:
-        """Return the training data, in an order that belongs to the seed and not to the cell."""
+    def feed(self, seed: int, condition: Condition) -> Feed:
+        """Return the training data, in an order that belongs to the seed alone."""
         return self.make_feed(
             self.given(seed).train,
             seed,
-            cell.interval(self.recipe.train.evaluate_every),
-            batch_size=cell.batch_size,
+            condition.interval(self.recipe.train.evaluate_every),
+            batch_size=condition.batch_size,
         )
 
     def validation(self, seed: int) -> tf.data.Dataset:
@@ -234,29 +245,32 @@ class NormsStudy(Study):
         return self.batches(self.given(seed).validation)
 
     def landscape(
-        self, seed: int, cell: Cell, on_record: Callable[[SmoothnessRecord], None] | None = None
+        self,
+        seed: int,
+        condition: Condition,
+        on_record: Callable[[SmoothnessRecord], None] | None = None,
     ) -> LandscapeTracker | None:
-        """Return what measures the landscape of a cell, if the recipe asks for it."""
+        """Return what measures the landscape of a condition, if the recipe asks for it."""
         table = self.recipe.landscape
         if table is None:
             return None
         return LandscapeTracker(
-            cell.interval(table.every),
+            condition.interval(table.every),
             multipliers=tuple(multipliers(table.multipliers)),
             direction=table.direction,
-            batch=next(iter(self.feed(seed, cell).dataset()))
+            batch=next(iter(self.feed(seed, condition).dataset()))
             if table.batch == "fixed"
             else "train",
             on_record=on_record,
             verbose=0,
         )
 
-    def shift(self, cell: Cell) -> ShiftTracker | None:
-        """Return what measures covariate shift in a cell, if the recipe asks for it."""
+    def shift(self, condition: Condition) -> ShiftTracker | None:
+        """Return what measures covariate shift in a condition, if the recipe asks for it."""
         table = self.recipe.shift
         if table is None:
             return None
-        return ShiftTracker(cell.interval(table.every), layers=table.layers or None, verbose=0)
+        return ShiftTracker(condition.interval(table.every), layers=table.layers or None, verbose=0)
 
 
 def multipliers(grid: Multipliers) -> np.ndarray:
@@ -265,26 +279,28 @@ def multipliers(grid: Multipliers) -> np.ndarray:
     return space(grid.low, grid.high, grid.points)
 
 
-def in_order(seeds: tuple[int, ...], planned: tuple[Cell, ...]) -> Iterator[tuple[int, Cell]]:
+def in_order(
+    seeds: tuple[int, ...], planned: tuple[Condition, ...]
+) -> Iterator[tuple[int, Condition]]:
     """Yield all networks: seed by seed, and the subnetworks of one norm together.
 
     The whole picture of one seed is there first, and no ticket is searched twice.
     """
     for seed in seeds:
-        mine = [cell for cell in planned if seed in cell.seeds]
-        if any(cell.subnetwork != "dense" for cell in mine):
-            searches = list(dict.fromkeys(cell.search for cell in mine))
-            mine.sort(key=lambda cell: searches.index(cell.search))
-        yield from ((seed, cell) for cell in mine)
+        mine = [condition for condition in planned if seed in condition.seeds]
+        if any(condition.subnetwork != "dense" for condition in mine):
+            searches = list(dict.fromkeys(condition.search for condition in mine))
+            mine.sort(key=lambda condition: searches.index(condition.search))
+        yield from ((seed, condition) for condition in mine)
 
 
 def _tasks(
-    recipe: NormsRecipe, planned: tuple[Cell, ...]
-) -> Iterator[tuple[Task, list[tuple[int, Cell]]]]:
+    recipe: NormsRecipe, planned: tuple[Condition, ...]
+) -> Iterator[tuple[Task, list[tuple[int, Condition]]]]:
     """Each task with its networks."""
     together = (lambda x: (x[0], x[1].search)) if recipe.tickets else (lambda x: x)
     for _, group in itertools.groupby(in_order(recipe.seeds, planned), together):
         networks = list(group)
-        seed, branches = networks[0][0], [cell.branch for _, cell in networks]
+        seed, branches = networks[0][0], [condition.branch for _, condition in networks]
         places = tuple((seed, branch, 0) for branch in branches)
         yield Task(f"seed {seed}, {' and '.join(branches)}", places), networks

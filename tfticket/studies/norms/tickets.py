@@ -26,7 +26,7 @@ from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot
 from tfticket.statistics import normalizes_by_batch
 from tfticket.studies.lottery.search import pruner, schedule, search_options
-from tfticket.studies.norms.conditions import Cell, Subnetwork
+from tfticket.studies.norms.conditions import Condition, Subnetwork
 from tfticket.studies.training import SearchListener
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ _STATISTICS_EXAMPLES = 2_000
 
 
 @dataclass(frozen=True)
-class CellStart:
-    """Where the training of a cell begins.
+class Beginning:
+    """Where the training of a condition begins.
 
     Attributes:
         snapshot: The state at step 0, or at the rewind step.
@@ -82,36 +82,36 @@ class Tickets:
 
     def __init__(self, study: NormsStudy) -> None:
         self._study = study
-        self._found: dict[tuple[int, Any], dict[Subnetwork, CellStart]] = {}
+        self._found: dict[tuple[int, Any], dict[Subnetwork, Beginning]] = {}
 
-    def start(self, seed: int, cell: Cell, listener: TrialListener) -> CellStart | None:
-        """Where a cell begins; None where the recipe compares no tickets.
+    def start(self, seed: int, condition: Condition, listener: TrialListener) -> Beginning | None:
+        """Where a condition begins; None where the recipe compares no tickets.
 
         Args:
-            seed: Of the cell.
-            cell: Which network.
+            seed: Of the condition.
+            condition: Which network.
             listener: Hears of the search, if there must be one.
         """
         if self._study.recipe.tickets is None:
             return None
-        key = (seed, cell.search)
+        key = (seed, condition.search)
         if key not in self._found:
-            self._found = {key: self._search(seed, cell, listener)}  # one at a time
-        return self._found[key][cell.subnetwork]
+            self._found = {key: self._search(seed, condition, listener)}  # one at a time
+        return self._found[key][condition.subnetwork]
 
     def _search(
-        self, seed: int, cell: Cell, listener: TrialListener
-    ) -> dict[Subnetwork, CellStart]:
+        self, seed: int, condition: Condition, listener: TrialListener
+    ) -> dict[Subnetwork, Beginning]:
         lottery = self._study.recipe.tickets
         assert lottery is not None  # the caller asks only when there is one
-        model = self._study.model(seed, cell)
-        feed = self._study.feed(seed, cell)
+        model = self._study.model(seed, condition)
+        feed = self._study.feed(seed, condition)
         store = MemoryStore()
         search = TicketSearch(
             schedule(lottery),
-            cell.steps,
+            condition.steps,
             seed=seed,
-            recalibrate=self._batches(seed, cell, model),
+            recalibrate=self._batches(seed, condition, model),
             feed=feed,
             store=store,
             listener=listener,
@@ -126,17 +126,19 @@ class Tickets:
         )
         return self._starts(seed, model, store)
 
-    def _batches(self, seed: int, cell: Cell, model: keras.Model) -> list[tf.Tensor] | None:
+    def _batches(
+        self, seed: int, condition: Condition, model: keras.Model
+    ) -> list[tf.Tensor] | None:
         """What each level's statistics are taken from again: the first examples of the feed."""
         if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
             return None
-        feed = self._study.feed(seed, cell)
-        count = -(-_STATISTICS_EXAMPLES // cell.batch_size)
+        feed = self._study.feed(seed, condition)
+        count = -(-_STATISTICS_EXAMPLES // condition.batch_size)
         return [x for x, _ in feed.dataset(endless=True).take(count)]
 
     def _starts(
         self, seed: int, model: keras.Model, store: MemoryStore
-    ) -> dict[Subnetwork, CellStart]:
+    ) -> dict[Subnetwork, Beginning]:
         """Of a finished search: its last ticket, with all that begins where the ticket does."""
         lottery = self._study.recipe.tickets
         assert lottery is not None
@@ -153,7 +155,7 @@ class Tickets:
             structure=pruner(lottery, model).structure,
         )
         return {
-            "dense": CellStart(begin, None),
-            "ticket": CellStart(begin, mask),
-            "random": CellStart(begin, RandomMask().start(context).mask),
+            "dense": Beginning(begin, None),
+            "ticket": Beginning(begin, mask),
+            "random": Beginning(begin, RandomMask().start(context).mask),
         }

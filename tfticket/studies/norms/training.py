@@ -30,8 +30,8 @@ from tfticket.statistics import (
     recalibrate,
 )
 from tfticket.studies.labels import receipt
-from tfticket.studies.norms.conditions import Cell
-from tfticket.studies.norms.tickets import CellStart
+from tfticket.studies.norms.conditions import Condition
+from tfticket.studies.norms.tickets import Beginning
 from tfticket.studies.training import Hook, Watch, rows_of
 
 if TYPE_CHECKING:
@@ -72,31 +72,34 @@ class _Watch(Watch):
 
 
 def train(
-    study: NormsStudy, cell: Cell, seed: int, *, start: CellStart | None, hook: Hook
+    study: NormsStudy, condition: Condition, seed: int, *, start: Beginning | None, hook: Hook
 ) -> Trained:
     """Train a network from its beginning to its end, or until it diverges.
 
     Args:
         study: The study.
-        cell: The condition.
+        condition: The condition.
         seed: Of its initial weights and of the order of the data.
         start: Where to begin, for one that is compared with a ticket; None for the initial state.
         hook: Takes the steps made so far and what was measured, at each evaluation.
     """
     began = time.perf_counter()
-    model, feed = study.model(seed, cell), study.feed(seed, cell)
+    model, feed = study.model(seed, condition), study.feed(seed, condition)
     first_step, mask = 0, None
     if start is not None:
         first_step, mask = start.snapshot.step, start.mask
         start.snapshot.restore(model)
         feed.seek(first_step)
     watch = _Watch(feed.chunk_steps, hook, first_step)
-    candidates = {"landscape": study.landscape(seed, cell, watch.note), "shift": study.shift(cell)}
+    candidates = {
+        "landscape": study.landscape(seed, condition, watch.note),
+        "shift": study.shift(condition),
+    }
     trackers = {split: tracker for split, tracker in candidates.items() if tracker is not None}
     probe = memorization_probe(study, seed, first_step=first_step, feed=feed)
     model.fit(
         **feed.fit_arguments(),
-        epochs=(cell.steps - first_step) // feed.chunk_steps,
+        epochs=(condition.steps - first_step) // feed.chunk_steps,
         validation_data=study.validation(seed),
         callbacks=[
             *([] if mask is None else [KeepMask(mask)]),
@@ -109,8 +112,8 @@ def train(
     )
     at_end = model.evaluate(study.test(), verbose=0, return_dict=True)
     test = {f"{name}_at_end": float(value) for name, value in at_end.items()}
-    test |= accuracies(study, model, cell, seed)
-    summary = {"learning_rate": cell.learning_rate, "batch_size": float(cell.batch_size)}
+    test |= accuracies(study, model, condition, seed)
+    summary = {"learning_rate": condition.learning_rate, "batch_size": float(condition.batch_size)}
     summary |= {} if mask is None else {"density": mask.density}
     summary |= {f"{split}_seconds": tracker.cost.seconds for split, tracker in trackers.items()}
     header: dict[str, Any] = {"diverged": watch.diverged_step is not None}
@@ -131,14 +134,16 @@ def train(
     def add(step: int, splits: Measured) -> None:
         for split, found in splits.items():
             epoch = step / feed.batches_per_epoch
-            rows.extend(rows_of(seed, cell.branch, step, epoch, split, found))
+            rows.extend(rows_of(seed, condition.branch, step, epoch, split, found))
 
     for step, logs in watch.measured.items():
         add(step, _by_split(logs))
     for split, tracker in trackers.items():
         record = tracker.record
         arrays |= {f"{split}/{name}": array for name, array in record.to_arrays().items()}
-        rows += record.rows(seed=seed, branch=cell.branch, steps_per_epoch=feed.batches_per_epoch)
+        rows += record.rows(
+            seed=seed, branch=condition.branch, steps_per_epoch=feed.batches_per_epoch
+        )
     if probe is not None:
         arrays |= {f"{MEMORIZATION}/{name}": array for name, array in probe.to_arrays().items()}
         for step, splits in probe.measured.items():
@@ -158,7 +163,9 @@ def _by_split(logs: Mapping[str, float]) -> Measured:
 _LARGE_BATCH = 500
 
 
-def accuracies(study: NormsStudy, model: keras.Model, cell: Cell, seed: int) -> dict[str, float]:
+def accuracies(
+    study: NormsStudy, model: keras.Model, condition: Condition, seed: int
+) -> dict[str, float]:
     """Return `accuracy_precise`, `accuracy_evalnorm` and `accuracy_batch`, as far as asked for.
 
     A network that doesn't normalize by batches has one accuracy, and gives none of them. The model
@@ -167,7 +174,7 @@ def accuracies(study: NormsStudy, model: keras.Model, cell: Cell, seed: int) -> 
     Args:
         study: The study.
         model: A trained network.
-        cell: Which one; its batch size is that of the batch statistics.
+        condition: Which one; its batch size is that of the batch statistics.
         seed: Decides the training examples that statistics are taken from: the first of the feed.
     """
     table = study.recipe.statistics
@@ -176,27 +183,27 @@ def accuracies(study: NormsStudy, model: keras.Model, cell: Cell, seed: int) -> 
     found = {}
     for kind in table.kinds:
         before = Snapshot.capture(model, step=0, optimizer=False)
-        found[f"accuracy_{kind}"] = _KINDS[kind](study, model, cell, seed)
+        found[f"accuracy_{kind}"] = _KINDS[kind](study, model, condition, seed)
         before.restore(model)
     return found
 
 
-def _precise(study: NormsStudy, model: keras.Model, cell: Cell, seed: int) -> float:
+def _precise(study: NormsStudy, model: keras.Model, condition: Condition, seed: int) -> float:
     examples = study.recipe.statistics.examples if study.recipe.statistics else 0
-    feed = study.feed(seed, cell)
-    batches = feed.dataset(endless=True).take(-(-examples // cell.batch_size))
+    feed = study.feed(seed, condition)
+    batches = feed.dataset(endless=True).take(-(-examples // condition.batch_size))
     recalibrate(model, (x for x, _ in batches))
     return _accuracy(study, model, _LARGE_BATCH)
 
 
-def _evalnorm(study: NormsStudy, model: keras.Model, cell: Cell, seed: int) -> float:
-    with eval_norm(model, cell.batch_size):
+def _evalnorm(study: NormsStudy, model: keras.Model, condition: Condition, seed: int) -> float:
+    with eval_norm(model, condition.batch_size):
         return _accuracy(study, model, _LARGE_BATCH)
 
 
-def _batch(study: NormsStudy, model: keras.Model, cell: Cell, seed: int) -> float:
+def _batch(study: NormsStudy, model: keras.Model, condition: Condition, seed: int) -> float:
     with batch_statistics(model):
-        return _accuracy(study, model, cell.batch_size)
+        return _accuracy(study, model, condition.batch_size)
 
 
 def _accuracy(study: NormsStudy, model: keras.Model, batch_size: int) -> float:
@@ -205,7 +212,7 @@ def _accuracy(study: NormsStudy, model: keras.Model, batch_size: int) -> float:
     return float(np.mean(outputs.argmax(axis=-1) == data.test.y))
 
 
-_KINDS: dict[str, Callable[[NormsStudy, keras.Model, Cell, int], float]] = {
+_KINDS: dict[str, Callable[[NormsStudy, keras.Model, Condition, int], float]] = {
     "precise": _precise,
     "evalnorm": _evalnorm,
     "batch": _batch,
