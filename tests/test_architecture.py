@@ -87,6 +87,7 @@ QUICK = (
     "tfticket.recipe.table",
     "tfticket.recipe.training",
     "tfticket.runs",
+    "tfticket.runs.plan",
     "tfticket.runs.progress",
     "tfticket.studies",
     "tfticket.studies.edge.schema",

@@ -7,7 +7,7 @@ from plans import search
 
 from tfticket.cli.board import Board
 from tfticket.cli.progress import Lines
-from tfticket.runs.progress import Plan, Survivors
+from tfticket.runs.plan import Plan, Survivors
 from tfticket.runs.runs import FinishedNetwork
 
 

@@ -5,7 +5,7 @@ import pytest
 from plans import network, search
 
 from tfticket.cli.plan import done_line, duration, plan_lines, ranges
-from tfticket.runs.progress import Plan, Survivors
+from tfticket.runs.plan import Plan, Survivors
 
 LEVELS = (
     Survivors({"a/kernel": 100, "output/kernel": 10}, 110),

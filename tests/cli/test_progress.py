@@ -5,7 +5,8 @@ import pytest
 from plans import network, search
 
 from tfticket.cli.progress import Lines, StepClock, measurements
-from tfticket.runs.progress import Plan, Progress, Silence, Survivors
+from tfticket.runs.plan import Plan, Survivors
+from tfticket.runs.progress import Progress, Silence
 
 PLAN = search([Survivors({"a/kernel": 100}, 100)] * 2, {"ticket": (0, 1)}, seeds=(0,))
 

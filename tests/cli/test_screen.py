@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.live import Live
 
 from tfticket.cli.screen import Screen
-from tfticket.runs.progress import Plan, Survivors
+from tfticket.runs.plan import Plan, Survivors
 from tfticket.runs.runs import FinishedNetwork
 
 PLAN = search(

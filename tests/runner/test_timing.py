@@ -9,7 +9,7 @@ import tiny_norms
 import tiny_recipe
 
 from tfticket.recipe.rates import load_data
-from tfticket.runs import progress
+from tfticket.runs import plan
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.study import make_study
 
@@ -28,8 +28,8 @@ SMALL = ("model.width=0.05", "train.jit=false")
 def test_time_is_told_where_it_can_be_and_is_worth_it(kind, monkeypatch):
     given = RECIPES[kind](*SMALL)
     work = make_study(given, load_data(given.data), None)
-    monkeypatch.setattr(progress, "_TIMED_STEPS", 1)
+    monkeypatch.setattr(plan, "_TIMED_STEPS", 1)
     assert work.plan(RunDir(os.devnull), timed=True).seconds > 0
     assert work.plan(RunDir(os.devnull), timed=False).seconds is None
-    monkeypatch.setattr(progress, "_TIMED_STEPS", 10**9)
+    monkeypatch.setattr(plan, "_TIMED_STEPS", 10**9)
     assert work.plan(RunDir(os.devnull), timed=True).seconds is None

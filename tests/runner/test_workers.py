@@ -5,9 +5,9 @@ import pytest
 from tfticket.errors import DataError, RunError
 from tfticket.metrics import Row, read_metrics
 from tfticket.runner.workers import WorkerLostError, WorkerPool, width
+from tfticket.runs.plan import Task
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 
 PATIENCE_SECONDS = 10
 
@@ -131,7 +131,7 @@ def test_a_task_whose_worker_dies_is_given_to_a_new_one_without_its_rows(tmp_pat
     run = RunDir(tmp_path)
     rows = [Row(seed, "ticket", 0, 1, 0.5, "train", "loss", 0.5) for seed in (0, 1)]
     run.append_rows(rows)
-    task = Task("a", places=((0, "ticket", 0),))
+    task = Task("a", trials=((0, "ticket", 0),))
     script = Script(a=[[WorkerLostError("by chance")], []])
     listens = run_tasks(script, [task], tmp_path)
     assert script.run == [(0, "a"), (1, "a")]

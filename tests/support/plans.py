@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfticket.runs.progress import Plan, PlannedCondition, Survivors
+from tfticket.runs.plan import Plan, PlannedCondition, Survivors
 
 
 def network(branch: str, seeds: int, steps: int, searched: int = 0) -> PlannedCondition:

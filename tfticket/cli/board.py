@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 from tfticket.cli.common import columns
 from tfticket.cli.progress import Part, outcome, percent, written
-from tfticket.runs.progress import Plan
+from tfticket.runs.plan import Plan, Trial
 
 if TYPE_CHECKING:
     from tfticket.runs.runs import FinishedNetwork
-    from tfticket.runs.tasks import Place
 
 _TICKET = "ticket"
 _Column = tuple[str, Callable[["_Row"], str]]
@@ -34,9 +33,9 @@ class _Row:
 
     name: str
     planned: Mapping[str, int]
-    ended: dict[str, dict[Place, tuple[str, float] | None]] = field(default_factory=dict)
+    ended: dict[str, dict[Trial, tuple[str, float] | None]] = field(default_factory=dict)
     density: float = 1.0
-    diverged: set[Place] = field(default_factory=set)
+    diverged: set[Trial] = field(default_factory=set)
 
     def count(self, column: str) -> int:
         return len(self.ended.get(column, {}))
@@ -135,12 +134,12 @@ class Board:
     def _record(
         self, structure: str, seed: int, branch: str, level: int, summary: Mapping[str, float]
     ) -> None:
-        row = self._row(structure, branch, level)
+        row, trial = self._row(structure, branch, level), Trial(seed, branch, level)
         if row is not None:
             column = branch if self._plan.rows == "levels" else ""
-            row.ended.setdefault(column, {})[seed, branch, level] = outcome(summary)
+            row.ended.setdefault(column, {})[trial] = outcome(summary)
             if "diverged_step" in summary:
-                row.diverged.add((seed, branch, level))
+                row.diverged.add(trial)
 
     def _layouts(self) -> Iterable[Sequence[_Column]]:
         """The columns, ever fewer; headers are as wide as any cell, so that none comes and goes."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tfticket.cli.common import columns
-from tfticket.runs.progress import Plan
+from tfticket.runs.plan import Plan
 
 _MOST_KEYS = 8
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING
 
 from tfticket.cli.plan import duration, plan_lines
-from tfticket.runs.progress import Plan, Progress
+from tfticket.runs.plan import Plan
+from tfticket.runs.progress import Progress
 
 if TYPE_CHECKING:
     from tfticket.runs.runs import FinishedNetwork

@@ -16,7 +16,7 @@ from rich.text import Text
 from tfticket.cli.board import Board
 from tfticket.cli.plan import cost_line, seeds_line
 from tfticket.cli.progress import Lines, Part
-from tfticket.runs.progress import Plan
+from tfticket.runs.plan import Plan
 from tfticket.runs.runs import FinishedNetwork
 
 _BAR_WIDTH = 40

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tfticket.machine import op_threads
+from tfticket.runs.plan import Task
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.studies.study import Study
 
 

@@ -24,9 +24,9 @@ from tfticket.recipe.rates import forget_graphs
 from tfticket.runner.executor import Executor, Serial
 from tfticket.runner.worker import SINGLE_THREADED, Setup, TaskRunner
 from tfticket.runner.workers import Hook, WorkerLostError, WorkerPool, unfinished, width
+from tfticket.runs.plan import Task
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.studies.study import Study
 
 # Below so many steps a run ends before processes, which take seconds to start, have caught up.
@@ -49,7 +49,7 @@ def suited(study: Study, run: RunDir) -> Executor:
     if not hasattr(os, "sched_getaffinity") or study.recipe.train.distribute != "none":
         return Serial()
     tasks = unfinished(study, study.tasks(), run)
-    steps = study.recipe.train.steps * sum(len(task.places) for task in tasks)
+    steps = study.recipe.train.steps * sum(len(task.trials) for task in tasks)
     jobs = int(min(usable_cores(), width(tasks), available_memory() / _BYTES_PER_PROCESS))
     if jobs < 2 or steps < _FEWEST_STEPS:
         return Serial()

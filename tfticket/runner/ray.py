@@ -19,9 +19,9 @@ from tfticket.files import TEMPORARY_SUFFIX
 from tfticket.machine import usable_cores
 from tfticket.runner.worker import SINGLE_THREADED, Setup, TaskRunner
 from tfticket.runner.workers import Hook, WorkerLostError, WorkerPool, unfinished
+from tfticket.runs.plan import Task
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.studies.study import Study
 
 _LOCAL = "local"

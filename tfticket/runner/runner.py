@@ -16,9 +16,9 @@ from tfticket.recipe.chance import ChanceWatch
 from tfticket.recipe.rates import be_deterministic
 from tfticket.recipe.schema import Recipe
 from tfticket.runner import Choice, Executor, Processes, Serial
-from tfticket.runs.progress import Plan, Progress, Silence
+from tfticket.runs.plan import Plan, Task, Trial
+from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Place, Task
 from tfticket.studies.study import Study, load_study
 
 
@@ -111,11 +111,11 @@ def _check_kept(study: Study, run: RunDir, tasks: Sequence[Task]) -> None:
 
 def _sort_rows(run: RunDir, tasks: Sequence[Task]) -> None:
     """Brings each table into the order of a single process, whoever wrote first."""
-    order: dict[str, list[Place]] = {}
+    order: dict[str, list[Trial]] = {}
     for task in tasks:
-        order.setdefault(task.folder, []).extend(task.places)
-    for folder, places in order.items():
-        RunDir(run.path / folder).rows.sort(places)
+        order.setdefault(task.folder, []).extend(task.trials)
+    for folder, trials in order.items():
+        RunDir(run.path / folder).rows.sort(trials)
 
 
 def facts(data: DataSet) -> dict[str, Any]:

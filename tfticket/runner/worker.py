@@ -16,9 +16,9 @@ from tfticket.errors import RunError, TFTicketError
 from tfticket.lean import import_keras
 from tfticket.recipe.schema import Recipe
 from tfticket.runner.workers import Hook
+from tfticket.runs.plan import Task
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 
 if TYPE_CHECKING:
     from tfticket.studies.study import Study

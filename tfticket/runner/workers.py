@@ -17,9 +17,9 @@ from graphlib import TopologicalSorter
 from typing import Any, Protocol, Self
 
 from tfticket.errors import RunError, TFTicketError
+from tfticket.runs.plan import Task
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.studies.study import Study
 
 _TRIES = 2
@@ -171,7 +171,7 @@ class WorkerPool:
                 )
                 self._calls.put(functools.partial(self._progress.message, text))
                 # Measurements of a network whose ticket wasn't written any more.
-                RunDir(self._run.path / task.folder).drop_unfinished_rows(task.places)
+                RunDir(self._run.path / task.folder).drop_unfinished_rows(task.trials)
             except BaseException:
                 self._idle.append(worker)
                 raise

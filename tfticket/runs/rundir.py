@@ -42,8 +42,8 @@ from tfticket.files import checked_name, read_table, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
 from tfticket.recipe.schema import Recipe
+from tfticket.runs.plan import Trial
 from tfticket.runs.rowfile import RowFile
-from tfticket.runs.tasks import Place
 
 _REMEDY = "Restore it, or begin anew with --fresh."
 _LEVEL = re.compile(r"seeds/seed_(\d+)/([^/]+)/level_(\d+)\.npz")
@@ -156,15 +156,15 @@ class RunDir:
         """Whether a level is there whole."""
         return self.ticket(seed, branch, level).is_file()
 
-    def all_finished(self, places: Iterable[Place]) -> bool:
+    def all_finished(self, trials: Iterable[Trial]) -> bool:
         """Whether all of these levels are there."""
-        return all(self.finished(*place) for place in places)
+        return all(self.finished(*trial) for trial in trials)
 
-    def finished_levels(self) -> set[Place]:
+    def finished_levels(self) -> set[Trial]:
         """Seed, branch and level of all that are finished."""
         paths = (p.relative_to(self.path).as_posix() for p in self.path.glob("seeds/*/*/level_*"))
         matches = (_LEVEL.fullmatch(path) for path in paths)
-        return {(int(m[1]), m[2], int(m[3])) for m in matches if m}
+        return {Trial(int(m[1]), m[2], int(m[3])) for m in matches if m}
 
     def networks(self) -> int:
         """How many networks are trained, those of the searches inside too."""
@@ -197,18 +197,18 @@ class RunDir:
         """See `RowFile.append`."""
         self.rows.append(rows)
 
-    def drop_unfinished_rows(self, places: Collection[Place] | None = None) -> None:
+    def drop_unfinished_rows(self, trials: Collection[Trial] | None = None) -> None:
         """Removes the rows of levels that aren't finished, and a line that was cut off.
 
         Args:
-            places: Look at these only, since others may be at work; None for all.
+            trials: Look at these only, since others may be at work; None for all.
 
         Raises:
             RunError: when a line doesn't say which level it belongs to.
         """
         finished = self.finished_levels()
         self.rows.keep(
-            lambda place: place in finished or (places is not None and place not in places)
+            lambda trial: trial in finished or (trials is not None and trial not in trials)
         )
 
     def environment_facts(self) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from tfticket import data as data_sets
 from tfticket.data import DataSet, Feed, Split
 from tfticket.recipe.rates import load_data
 from tfticket.recipe.schema import Recipe
-from tfticket.runs.progress import Plan, Progress
+from tfticket.runs.plan import Plan, Task
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.studies.registry import KINDS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Study(abc.ABC):
 
     def finished(self, task: Task, run: RunDir) -> bool:
         """Whether a task needs not be done any more."""
-        return RunDir(run.path / task.folder).all_finished(task.places)
+        return RunDir(run.path / task.folder).all_finished(task.trials)
 
     @abc.abstractmethod
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:

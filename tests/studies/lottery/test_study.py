@@ -217,14 +217,14 @@ def test_tickets_and_controls_can_be_trained_apart(search, late, data, tmp_path)
     (task,) = work.tasks()
     assert [part.name for part in task.parts] == ["seed 0", "seed 0, reinit", "seed 0, shuffle"]
     assert [part.after for part in task.parts] == [(), ("seed 0",), ("seed 0",)]
-    assert sorted(place for part in task.parts for place in part.places) == sorted(task.places)
+    assert sorted(trial for part in task.parts for trial in part.trials) == sorted(task.trials)
     with writing(run, experiment.recipe, toml=b""):
         for part in (task.parts[0], task.parts[2], task.parts[1]):
             assert not work.finished(part, run)
             work.do(part, run, Silence())
             assert work.finished(part, run)
         assert work.finished(task, run)
-        run.rows.sort(task.places)
+        run.rows.sort(task.trials)
     assert content(run) == content(whole)
     assert measured(run) == measured(whole)
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from tfticket import models
 from tfticket.files import write_json
-from tfticket.runs.progress import Plan, PlannedCondition
-from tfticket.runs.tasks import Task
+from tfticket.runs.plan import Plan, PlannedCondition, Task
 from tfticket.studies.study import Study
 
 

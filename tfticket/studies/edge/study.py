@@ -15,10 +15,10 @@ from tfticket.files import write_atomic
 from tfticket.lottery.trial import TICKET
 from tfticket.metrics import read_metrics
 from tfticket.recipe.rates import forget_graphs
-from tfticket.runs.progress import Plan, PlannedCondition, Progress
+from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import locked, prepare
-from tfticket.runs.tasks import Task
 from tfticket.studies.edge.exporting import make_files
 from tfticket.studies.edge.schema import EdgeRecipe
 from tfticket.studies.lottery.exporting import failure
@@ -136,10 +136,10 @@ class EdgeStudy(Study):
             trials = search.trials(search.network())
             forget_graphs()
             for seed in self.recipe.seeds:
-                places = tuple((seed, trial.branch, trial.level) for trial in trials)
+                own = tuple(Trial(seed, trial.branch, trial.level) for trial in trials)
                 after = () if structure == first else (_name(first, seed),)
                 folder = str(RunDir("").search(structure).path)
-                tasks[Task(_name(structure, seed), places, after, folder)] = (structure, seed)
+                tasks[Task(_name(structure, seed), own, after, folder)] = (structure, seed)
         return tasks
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfticket.lottery.trial import TICKET, Trial
-from tfticket.runs.progress import Plan, PlannedCondition, Survivors
+from tfticket.runs.plan import Plan, PlannedCondition, Survivors
 from tfticket.runs.rundir import RunDir
 from tfticket.schedules import PruningSchedule
 from tfticket.sparsity.mask import Mask

@@ -14,11 +14,12 @@ from tfticket import models
 from tfticket.data import DataSet, Feed
 from tfticket.files import write_json
 from tfticket.lottery import TicketSearch
-from tfticket.lottery.trial import TICKET, MemoryStore, Trial, TrialListener, TrialStore
+from tfticket.lottery.trial import TICKET, MemoryStore, TrialListener, TrialStore
+from tfticket.lottery.trial import Trial as SearchTrial
 from tfticket.recipe.rates import compile_model, forget_graphs, load_model, precision
-from tfticket.runs.progress import Plan, Progress
+from tfticket.runs.plan import Plan, Task, Trial
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Place, Task
 from tfticket.seeds import sub_seed
 from tfticket.studies.lottery.exporting import Exporter
 from tfticket.studies.lottery.plan import plan
@@ -113,7 +114,7 @@ class LotteryStudy(Study):
             **search_options(lottery, model, self.data),
         )
 
-    def trials(self, model: keras.Model) -> list[Trial]:
+    def trials(self, model: keras.Model) -> list[SearchTrial]:
         """Return the networks of one seed, in the order of training.
 
         Args:
@@ -162,8 +163,8 @@ class LotteryStudy(Study):
         if task.name == _CONNECTIVITY:
             write_json(run.connectivity, scan_connectivity(self, progress).to_dict())
         else:
-            (seed,) = {seed for seed, _, _ in task.places}
-            branches = {branch for _, branch, _ in task.places}
+            (seed,) = {trial.seed for trial in task.trials}
+            branches = {trial.branch for trial in task.trials}
             search_tickets(self, run, progress, seed, branches)
 
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
@@ -179,17 +180,17 @@ class LotteryStudy(Study):
         }
 
 
-def _search_task(seed: int, trials: Sequence[Trial]) -> Task:
+def _search_task(seed: int, planned: Sequence[SearchTrial]) -> Task:
     """The task of a seed."""
     name = f"seed {seed}"
-    places: dict[str, list[Place]] = {}
-    for trial in trials:
-        places.setdefault(trial.branch, []).append((seed, trial.branch, trial.level))
-    parts = (
-        Task(name, tuple(own))
-        if branch == TICKET
-        else Task(f"{name}, {branch}", tuple(own), after=(name,))
-        for branch, own in places.items()
+    trials = tuple(Trial(seed, trial.branch, trial.level) for trial in planned)
+    branches = dict.fromkeys(trial.branch for trial in trials)
+    parts = tuple(
+        Task(
+            name if branch == TICKET else f"{name}, {branch}",
+            tuple(trial for trial in trials if trial.branch == branch),
+            after=() if branch == TICKET else (name,),
+        )
+        for branch in branches
     )
-    every = tuple((seed, trial.branch, trial.level) for trial in trials)
-    return Task(name, every, parts=tuple(parts) if len(places) > 1 else ())
+    return Task(name, trials, parts=parts if len(parts) > 1 else ())

@@ -13,9 +13,9 @@ from tfticket.audit.diagnosis import diagnose
 from tfticket.noisy import CleanSplit, Corruption, theory
 from tfticket.noisy.incv_store import fold_file
 from tfticket.recipe.noise import Noise
+from tfticket.runs.plan import Task
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 
 if TYPE_CHECKING:
     from tfticket.studies.noisy.study import NoisyStudy

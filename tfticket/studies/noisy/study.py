@@ -20,9 +20,9 @@ from tfticket.noisy import INCV, Corruption, GeneralizedCrossentropy
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.rates import compile_model, forget_graphs, precision
 from tfticket.recipe.training import LearningRate, largest
-from tfticket.runs.progress import Plan, PlannedCondition, Progress
+from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.seeds import sub_seed
 from tfticket.studies.labels import (
     foreign_data,
@@ -85,7 +85,7 @@ class NoisyStudy(Study):
                     folds[label] = tuple(task.name for task in made)
                 after = folds[label] if condition.method.needs_selection else ()
                 task = Task(
-                    f"seed {seed}, {condition.branch}", ((seed, condition.branch, 0),), after
+                    f"seed {seed}, {condition.branch}", (Trial(seed, condition.branch),), after
                 )
                 tasks[task] = (seed, condition)
         return tasks
@@ -101,8 +101,8 @@ class NoisyStudy(Study):
         """See `Study`; a fold that nothing waits for any more needs no training."""
         found = self._tasks[task]
         if isinstance(found, Fold):
-            waiting = [each for each in self._tasks if task.name in each.after and each.places]
-            unneeded = all(run.all_finished(each.places) for each in waiting)
+            waiting = [each for each in self._tasks if task.name in each.after and each.trials]
+            unneeded = all(run.all_finished(each.trials) for each in waiting)
             return unneeded or found.path(run).is_file()
         return super().finished(task, run)
 

@@ -21,9 +21,9 @@ from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift_tracker import ShiftTracker
 from tfticket.norms.tracker import LandscapeTracker
 from tfticket.recipe.rates import compile_model, forget_graphs, precision
-from tfticket.runs.progress import Plan, PlannedCondition, Progress
+from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.seeds import sub_seed
 from tfticket.studies.labels import relabeled, training_labels, validation_labels
 from tfticket.studies.norms.conditions import Condition, conditions
@@ -302,5 +302,5 @@ def _tasks(
     for _, group in itertools.groupby(in_order(recipe.seeds, planned), together):
         networks = list(group)
         seed, branches = networks[0][0], [condition.branch for _, condition in networks]
-        places = tuple((seed, branch, 0) for branch in branches)
-        yield Task(f"seed {seed}, {' and '.join(branches)}", places), networks
+        trials = tuple(Trial(seed, branch) for branch in branches)
+        yield Task(f"seed {seed}, {' and '.join(branches)}", trials), networks
