@@ -1,4 +1,4 @@
-"""What every kind of study can do with its data in memory."""
+"""A study: a recipe with its data in memory, whatever its kind."""
 
 from __future__ import annotations
 

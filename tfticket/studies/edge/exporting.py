@@ -14,13 +14,10 @@ from tfticket.export.finetune import FineTuning
 from tfticket.export.result import Format, Preprocessing
 from tfticket.export.rows import chosen, to_rows
 from tfticket.files import write_json
-from tfticket.lottery.ticket import Ticket
-from tfticket.lottery.trial import TICKET
-from tfticket.runs.progress import Progress
+from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.state import Snapshot
 from tfticket.studies.edge.schema import EdgeRecipe
-from tfticket.studies.lottery.exporting import CALIBRATION_EXAMPLES
+from tfticket.studies.lottery.exporting import CALIBRATION_EXAMPLES, Exporter
 from tfticket.studies.lottery.study import LotteryStudy
 
 _DENSE = 0
@@ -57,8 +54,8 @@ def make_files(
         choice = choose(comparison, objective=recipe.edge.objective, margin=recipe.edge.margin)
     except ExportError as error:
         progress.message(f"No file to ship. {error}")
-        told: dict[str, Any] = {"name": None, "reason": str(error), "explanations": []}
-        _write(recipe, comparison, run, told, [], _save(comparison, None, run))
+        no_choice: dict[str, Any] = {"name": None, "reason": str(error), "explanations": []}
+        _write(recipe, comparison, run, no_choice, [], _save(comparison, None, run))
         return [str(error)]
     progress.message(f"Ship {choice.attempt.name}. {choice.reason}")
     replicates = [_replicate(comparison, choice)]
@@ -112,25 +109,15 @@ def networks(
 
 
 def _network(study: LotteryStudy, run: RunDir, structure: str, seed: int, level: int) -> Network:
-    search = run.search(structure)
-    ticket = Ticket.load(search.ticket(seed, TICKET, level))
-    model = study.model(seed)
-    snapshot = Snapshot.load(search.final(seed, TICKET, level))
-    replace(snapshot, optimizer=None).restore(model)
+    exporter = Exporter(study, run.search(structure), Silence())
+    ticket, model = exporter.network(seed, level)
     return Network(
         name="dense" if level == _DENSE else f"{structure}_{level:02d}",
         model=model,
         mask=ticket.mask,
         structure="dense" if level == _DENSE else structure,
         level=level,
-        provenance={
-            **ticket.provenance,
-            "run": run.path.resolve().name,
-            "seed": seed,
-            "level": level,
-            "ticket_sha256": ticket.sha256,
-            "classes": list(study.data.class_names),
-        },
+        provenance={**exporter.provenance(ticket, seed), "run": run.path.resolve().name},
     )
 
 

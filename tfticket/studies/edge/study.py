@@ -114,7 +114,7 @@ class EdgeStudy(Study):
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Make the files; see `Study`.
 
-        What no file can be made of is reported; the searches and their tickets aren't worth less.
+        A network that no file can be made of is reported; the searches and tickets are kept.
         """
         for structure in self._searches:
             search = run.search(structure)
@@ -149,8 +149,8 @@ def _name(structure: str, seed: int) -> str:
 
 def _begin(run: RunDir, search: RunDir, recipe: LotteryRecipe) -> None:
     """Makes the directory of a search a run of its own, that knows what made it."""
-    told = f"# A search of the run {run.path.name}; its recipe is ../../recipe.toml.\n"
-    prepare(search, recipe, told.encode())
+    origin = f"# A search of the run {run.path.name}; its recipe is ../../recipe.toml.\n"
+    prepare(search, recipe, origin.encode())
     search.update_environment(run.environment_facts())
 
 

@@ -1,8 +1,9 @@
-"""From the networks of a run to the files that run on a device."""
+"""Export the networks of a run to files that run on a device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -36,15 +37,15 @@ _NOT_THE_FILES_FAULT = (DataError, RunError, OSError)  # to be put right, and go
 
 
 def failure(error: Exception, what: str) -> ExportError:
-    """What to note of a file that could not be made, whatever kept it from it.
+    """Return the error to report of a file that could not be made.
 
     Exporting comes after hours of training, which must not be lost to a network that no file can be
     made of. So nothing that the libraries below raise ends a run, but what the run itself lacks:
     its data, or a disk that can be written.
 
     Args:
-        error: What was raised.
-        what: What was to be made.
+        error: The error that was raised.
+        what: Names the file.
 
     Raises:
         DataError, RunError, OSError: when that is what was given.
@@ -71,7 +72,7 @@ class Choice:
 
 
 def choose(summary: Summary) -> Choice:
-    """The smallest ticket that a run has shown, or at least suggests, to be as good as dense.
+    """Choose the smallest ticket that is as good as dense, as far as a run shows it.
 
     Raises:
         RunError: when no network is finished.
@@ -119,17 +120,17 @@ def export_run(
         seed: Which seed. None for the first of the recipe that has the level.
         formats: Which formats. None for those of the recipe.
         data_dir: Where data sets lie.
-        progress: Is told about each file.
+        progress: The listener.
 
     Returns:
-        A report a file; those of the dense network first.
+        A report for each file; those of the dense network first.
 
     Raises:
         RunError: when it isn't a run, or the level isn't finished.
         DataError: when the data can't be had, or isn't what the run was made with.
         ExportError: when a file could not be made or failed its checks; the others are there.
     """
-    exporter = opened(run, data_dir, progress or Silence())
+    exporter = open_exporter(run, data_dir, progress or Silence())
     reports = exporter.export(level=level, seed=seed, formats=formats)
     if exporter.failures:
         raise ExportError(
@@ -139,8 +140,8 @@ def export_run(
     return reports
 
 
-def opened(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
-    """An exporter for a run on disk.
+def open_exporter(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
+    """Open a run on disk for exporting.
 
     Raises:
         RunError: when it isn't a run of the kind lottery.
@@ -164,10 +165,10 @@ class Exporter:
     Args:
         study: The study of the run.
         run: The run directory.
-        progress: Is told about each file, and each failure.
+        progress: The listener.
 
     Attributes:
-        failures: What went wrong so far, an error a file.
+        failures: An error for each file that failed so far.
     """
 
     study: LotteryStudy
@@ -182,7 +183,7 @@ class Exporter:
         seed: int | None = None,
         formats: Sequence[Format] | None = None,
     ) -> list[ExportReport]:
-        """Exports what was asked for, as `export_run` says, but keeps failures to itself."""
+        """Export networks as `export_run` does, but keep failures instead of raising them."""
         levels = self._levels() if level is None else [level]
         chosen: Sequence[Format] = formats or self.study.recipe.export.formats
         by_seed: dict[int, list[int]] = {}
@@ -224,22 +225,31 @@ class Exporter:
         )
 
     def place(self, level: int | None, seed: int | None) -> tuple[int, int]:
-        """The seed and level to export when one network is asked for; see `export_run`."""
+        """Return the seed and level to export when one network is asked for; see `export_run`."""
         wanted = self._levels()[0] if level is None else level
         return self._seed_of(wanted, seed), wanted
 
     def network(self, seed: int, level: int) -> tuple[Ticket, keras.Model]:
-        """A ticket, and the network at the end of its training.
+        """Return a ticket, and the network at the end of its training.
 
         Raises:
             DataError: when the data isn't what the ticket was found with.
         """
         ticket = Ticket.load(self.run.ticket(seed, TICKET, level))
-        self._check_data(ticket)
-        return ticket, self._trained(seed, level)
+        found, data = ticket.provenance.get("data_fingerprint"), self.study.data
+        if found not in (None, data.fingerprint):
+            raise DataError(
+                f"The ticket was found with other data than {data.name!r}: its fingerprint is "
+                f"{str(found)[:12]}..., that of the data {data.fingerprint[:12]}... Its accuracy "
+                "would mean nothing. Give the folder of the original data."
+            )
+        model = self.study.model(seed)
+        snapshot = Snapshot.load(self.run.final(seed, TICKET, level))
+        replace(snapshot, optimizer=None).restore(model)
+        return ticket, model
 
     def provenance(self, ticket: Ticket, seed: int) -> dict[str, Any]:
-        """What a file of the ticket tells of its origin."""
+        """Return the origin of a ticket, to be noted in its files."""
         return {
             **ticket.provenance,
             "run": self.run.path.resolve().name,
@@ -253,44 +263,25 @@ class Exporter:
         ticket, model = self.network(seed, level)
         if level != _DENSE:
             path = self.run.model(seed, level)
-            try:
+            with self._noting_failures(f"`{path.name}`"):
                 save_keras(model, path)
-            except Exception as error:
-                self._failed(error, f"`{path.name}`")
         reports = []
         for format in formats:
-            try:
-                reports.append(self._file(model, ticket, seed, format))
-            except Exception as error:
-                self._failed(error, f"The {format} file of level {level}")
-            else:
-                self.progress.message(_line(reports[-1]))
-                for warning in reports[-1].warnings:
-                    self.progress.message(f"{reports[-1].path.name}: {warning}")
+            with self._noting_failures(f"The {format} file of level {level}"):
+                report = self._file(model, ticket, seed, format)
+                reports.append(report)
+                self.progress.message(_line(report))
+                for warning in report.warnings:
+                    self.progress.message(f"{report.path.name}: {warning}")
         return reports
 
-    def _failed(self, error: Exception, what: str) -> None:
-        self.failures.append(failure(error, what))
-        self.progress.message(str(self.failures[-1]))
-
-    def _trained(self, seed: int, level: int) -> keras.Model:
-        model = self.study.model(seed)
-        snapshot = Snapshot.load(self.run.final(seed, TICKET, level))
-        replace(snapshot, optimizer=None).restore(model)
-        return model
-
-    def _check_data(self, ticket: Ticket) -> None:
-        found, expected = (
-            self.study.data.fingerprint,
-            ticket.provenance.get("data_fingerprint"),
-        )
-        if expected not in (None, found):
-            raise DataError(
-                "A ticket must be exported with the data that it was found with, or its accuracy "
-                f"would mean nothing. Received: {self.study.data.name!r} with the fingerprint "
-                f"{found[:12]}..., the ticket has {str(expected)[:12]}... Give the folder of the "
-                "original data."
-            )
+    @contextlib.contextmanager
+    def _noting_failures(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.failures.append(failure(error, what))
+            self.progress.message(str(self.failures[-1]))
 
     def _file(self, model: keras.Model, ticket: Ticket, seed: int, format: Format) -> ExportReport:
         data = self.study.data

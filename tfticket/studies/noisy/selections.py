@@ -80,7 +80,7 @@ class Selections:
         Args:
             fold: Which one; those of the iterations before are finished.
             run: Where it is kept.
-            progress: Is told of it, as of a training of its share of the selection's steps.
+            progress: Hears of a training of its share of the selection's steps.
 
         Raises:
             TFTicketError: when nothing can be selected.
@@ -92,11 +92,11 @@ class Selections:
         steps = all_steps // networks
         if number == networks:
             steps = all_steps - steps * (networks - 1)
-        told = False
+        trained = False
 
         def tell(number: int, of: int) -> None:
-            nonlocal told
-            told = True
+            nonlocal trained
+            trained = True
             what = f"{fold.noise.label}, selecting by network {number} of {of}"
             progress.begin(fold.seed, what, 0, steps, 1.0)
 
@@ -108,7 +108,7 @@ class Selections:
             fold=fold.number,
             tell=tell,
         )
-        if not told:  # a selection that is stable sooner has done all of its steps
+        if not trained:  # a selection that is stable sooner has done all of its steps
             progress.begin(fold.seed, f"{fold.noise.label}, selected", 0, steps, 1.0)
         progress.update(steps, {})
 
