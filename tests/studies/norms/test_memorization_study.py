@@ -11,7 +11,7 @@ from tfticket.runs.session import writing
 from tfticket.studies.norms.conditions import conditions
 from tfticket.studies.norms.study import NormsStudy
 from tfticket.studies.norms.tickets import Tickets
-from tfticket.studies.norms.training import memorization_probe, outcome
+from tfticket.studies.norms.training import MemorizationProbe, outcome
 
 NOISE = ("noise={kind='symmetric', rate=0.4, exact=true}", "last=2")
 TICKETS = (
@@ -81,7 +81,9 @@ def test_measuring_memorization_changes_no_bit_of_training():
     histories, kernels = [], []
     for probed in (False, True):
         model, feed = experiment.model(0, cell), experiment.feed(0, cell)
-        probe = memorization_probe(experiment, 0, first_step=0, feed=feed)
+        probe = MemorizationProbe(
+            experiment, experiment.corruption(0), first_step=0, chunk_steps=20
+        )
         history = model.fit(
             **feed.fit_arguments(),
             epochs=2,
@@ -101,7 +103,7 @@ def test_what_is_measured_is_what_the_network_predicts():
     experiment = NormsStudy.load(recipe(*CHANGES, 'arms=[{norms=["batch"]}]'))
     (cell,) = conditions(experiment.recipe)
     model, feed = experiment.model(0, cell), experiment.feed(0, cell)
-    probe = memorization_probe(experiment, 0, first_step=20, feed=feed)
+    probe = MemorizationProbe(experiment, experiment.corruption(0), first_step=20, chunk_steps=20)
     model.fit(**feed.fit_arguments(), epochs=1, callbacks=[probe], verbose=0)
     ((step, found),) = probe.measured.items()
     assert step == 40

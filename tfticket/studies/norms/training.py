@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.data import ChunkedFit, Feed
+from tfticket.data import ChunkedFit
 from tfticket.internals import flat_layers
 from tfticket.metrics import Row
 from tfticket.noisy import Corruption
@@ -96,7 +98,10 @@ def train(
         "shift": study.shift(condition),
     }
     trackers = {split: tracker for split, tracker in candidates.items() if tracker is not None}
-    probe = memorization_probe(study, seed, first_step=first_step, feed=feed)
+    probe, corruption = None, study.corruption(seed)
+    if corruption is not None:
+        chunk = feed.chunk_steps
+        probe = MemorizationProbe(study, corruption, first_step=first_step, chunk_steps=chunk)
     model.fit(
         **feed.fit_arguments(),
         epochs=(condition.steps - first_step) // feed.chunk_steps,
@@ -180,43 +185,24 @@ def accuracies(
     table = study.recipe.statistics
     if table is None or not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
         return {}
-    found = {}
+    test, found = study.data.test, {}
     for kind in table.kinds:
         before = Snapshot.capture(model, step=0, optimizer=False)
-        found[f"accuracy_{kind}"] = _KINDS[kind](study, model, condition, seed)
+        size = _LARGE_BATCH
+        statistics: AbstractContextManager[None] = contextlib.nullcontext()
+        if kind == "precise":
+            batches = study.feed(seed, condition).dataset(endless=True)
+            count = -(-table.examples // condition.batch_size)
+            recalibrate(model, (x for x, _ in batches.take(count)))
+        elif kind == "evalnorm":
+            statistics = eval_norm(model, condition.batch_size)
+        else:
+            size, statistics = condition.batch_size, batch_statistics(model)
+        with statistics:
+            outputs = predict(model, study.data.inputs(test), batch_size=size)
+        found[f"accuracy_{kind}"] = float(np.mean(outputs.argmax(axis=-1) == test.y))
         before.restore(model)
     return found
-
-
-def _precise(study: NormsStudy, model: keras.Model, condition: Condition, seed: int) -> float:
-    examples = study.recipe.statistics.examples if study.recipe.statistics else 0
-    feed = study.feed(seed, condition)
-    batches = feed.dataset(endless=True).take(-(-examples // condition.batch_size))
-    recalibrate(model, (x for x, _ in batches))
-    return _accuracy(study, model, _LARGE_BATCH)
-
-
-def _evalnorm(study: NormsStudy, model: keras.Model, condition: Condition, seed: int) -> float:
-    with eval_norm(model, condition.batch_size):
-        return _accuracy(study, model, _LARGE_BATCH)
-
-
-def _batch(study: NormsStudy, model: keras.Model, condition: Condition, seed: int) -> float:
-    with batch_statistics(model):
-        return _accuracy(study, model, condition.batch_size)
-
-
-def _accuracy(study: NormsStudy, model: keras.Model, batch_size: int) -> float:
-    data = study.data
-    outputs = predict(model, data.inputs(data.test), batch_size=batch_size)
-    return float(np.mean(outputs.argmax(axis=-1) == data.test.y))
-
-
-_KINDS: dict[str, Callable[[NormsStudy, keras.Model, Condition, int], float]] = {
-    "precise": _precise,
-    "evalnorm": _evalnorm,
-    "batch": _batch,
-}
 
 
 MEMORIZATION = "memorization"
@@ -290,23 +276,6 @@ class MemorizationProbe(keras.callbacks.Callback):
 
     def _classes(self, examples: tf.data.Dataset) -> np.ndarray:
         return self.model.predict(examples, verbose=0).argmax(axis=-1)
-
-
-def memorization_probe(
-    study: NormsStudy, seed: int, *, first_step: int, feed: Feed
-) -> MemorizationProbe | None:
-    """Return the probe of one training; None where the recipe has no noise.
-
-    Args:
-        study: The study.
-        seed: Of the run.
-        first_step: The step that training begins at.
-        feed: What it is trained on.
-    """
-    corruption = study.corruption(seed)
-    if corruption is None:
-        return None
-    return MemorizationProbe(study, corruption, first_step=first_step, chunk_steps=feed.chunk_steps)
 
 
 def outcome(
