@@ -203,7 +203,9 @@ class Kills(Told):
     def kill(self, name):
         if not self.killed:
             self.killed = True
-            os.kill(self.workers[name].process.pid, signal.SIGKILL)
+            pid = self.workers[name].process.pid
+            assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)  # tied to no core
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_convolutions_are_the_same_with_any_number_of_processes_also_killed_ones(workers, tmp_path):
