@@ -176,7 +176,7 @@ class ProcessWorker:
         with contextlib.suppress(OSError):  # it died: `_receive` finds out
             self._connection.send(message)
 
-    def _receive(self) -> tuple[str, tuple[Any, ...]] | BaseException | None:
+    def _receive(self) -> Any:
         """A report, or at the end of the task its error or None."""
         try:
             return self._connection.recv()

@@ -1,4 +1,4 @@
-"""Runs a recipe of any kind from its data to the last file of its run."""
+"""Run a recipe of any kind, from its data to the last file of its run."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def plan(recipe: Recipe, data_dir: Path | None = None, run: RunDir | None = None
 
     Args:
         recipe: The recipe.
-        data_dir: Where data sets lie.
-        run: What is finished there isn't to be done; a run from the beginning if None.
+        data_dir: The directory of data sets.
+        run: The run to resume; what is finished there is left out. A new run if None.
 
     Raises:
         TFTicketError: for data or a model that can't be had.
@@ -44,16 +44,16 @@ def run(
     progress: Progress | None = None,
     executor: Executor | Choice | None = None,
 ) -> None:
-    """Runs a recipe, or goes on with it, in a run directory that is open for writing.
+    """Run or resume a recipe in a run directory that is open for writing.
 
-    The result doesn't depend on how often it was interrupted.
+    The result doesn't depend on how often the run was interrupted.
 
     Args:
         recipe: The recipe; the run directory holds the same one.
-        run: Where to; see `session.writing`.
-        data_dir: Where data sets lie.
-        progress: Hears how it goes.
-        executor: Does the tasks, or chooses who does, as `executors.suited`; this process if None.
+        run: The run directory; see `session.writing`.
+        data_dir: The directory of data sets.
+        progress: The listener; none if None.
+        executor: Runs the tasks, or chooses an executor, as `runner.suited` does; `Serial` if None.
 
     Raises:
         TFTicketError: for whatever can't be done; what was finished is kept.
@@ -119,7 +119,7 @@ def _sort_rows(run: RunDir, tasks: Sequence[Task]) -> None:
 
 
 def facts(data: DataSet) -> dict[str, Any]:
-    """What `environment.json` says of the data and the devices."""
+    """Return what `environment.json` holds of the data and the devices."""
     return {
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "data": {

@@ -45,7 +45,7 @@ def export_run_for(
         seed: Which seed. None for the first of the recipe that has the level.
         formats: The formats to try; all that the target allows if None.
         margin: Accuracy that a format may cost.
-        data_dir: Where data sets lie.
+        data_dir: The directory of data sets.
         progress: The listener.
 
     Returns:
@@ -127,7 +127,7 @@ def export_file(
             run, whose recipe says it then.
         formats: The formats to try; all that the target allows if None.
         margin: Accuracy that a format may cost.
-        data_dir: Where data sets lie.
+        data_dir: The directory of data sets.
         progress: The listener.
 
     Raises:

@@ -119,7 +119,8 @@ def _picklable(error: Exception, task: Task) -> Exception:
         trace = traceback.format_exc()
         error.add_note(f"In the task {task.name!r}, in another process:\n{trace}")
     try:
-        return pickle.loads(pickle.dumps(error))
+        sent: Exception = pickle.loads(pickle.dumps(error))
+        return sent
     except Exception:
         return RunError(f"{type(error).__name__}: {error}")
 

@@ -1,4 +1,4 @@
-"""What every kind of run publishes: its summary, and the first of its figures."""
+"""Files of a run to be published, whatever its kind: its summary and the first of its figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_BYTES = 2_000_000
 
 @dataclass(frozen=True)
 class Published:
-    """What is to be published of a run.
+    """Files of a run to be published.
 
     Attributes:
         contents: Name to bytes of each file but the card.
@@ -29,7 +29,7 @@ class Published:
 
 
 def reported(run: RunDir, *, figures: int) -> dict[str, bytes]:
-    """The summary of a run's report, and the first of its figures.
+    """Return the summary of a run's report, and the first of its figures.
 
     Raises:
         RunError: when there is no report.
@@ -43,13 +43,14 @@ def reported(run: RunDir, *, figures: int) -> dict[str, bytes]:
 
 
 def table_in(contents: Mapping[str, bytes], name: str) -> dict[str, Any]:
-    """The table in a JSON file that is to be published.
+    """Return the table in a JSON file that is to be published.
 
     Raises:
         RunError: when it isn't JSON.
     """
     try:
-        return parse_json(contents[name])
+        table: dict[str, Any] = parse_json(contents[name])
+        return table
     except UnreadableError as error:
         raise RunError(
             f"{name} of the report is damaged: {error}. Make the report again."
@@ -57,7 +58,7 @@ def table_in(contents: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 
 def measured(run: RunDir) -> dict[str, dict[str, dict[str, float]]]:
-    """Branch, then seed, to the measurements that belong to the whole training."""
+    """Return branch, then seed, to the measurements that belong to the whole training."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for row in read_metrics(run.metrics):
         if row.split in ("test", "summary"):
@@ -67,7 +68,7 @@ def measured(run: RunDir) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file that is to be published.
+    """Read a file that is to be published.
 
     Raises:
         RunError: when it can't be read.
@@ -82,7 +83,7 @@ def read(path: Path) -> bytes:
 
 
 def too_large(path: Path | str, size: int) -> RunError:
-    """The error about a file that is too large to be published."""
+    """Return the error about a file that is too large to be published."""
     return RunError(
         f"A published file must have at most {MOST_BYTES:,} bytes. Received: {path} with "
         f"{size:,}. Export a sparser level or a smaller format, or measure less often."

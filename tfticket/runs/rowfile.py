@@ -29,7 +29,7 @@ class RowFile:
         self.lock_file = path.with_suffix(".lock")
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Appends in one write, synced: all of the rows or none.
+        """Append rows in one write, synced: all of the rows or none.
 
         A line that a killed process didn't get to the end of is dropped before.
 
@@ -56,7 +56,7 @@ class RowFile:
             ) from error
 
     def keep(self, wanted: Callable[[Trial], bool]) -> None:
-        """Removes the rows of trials that aren't wanted, and a line that was cut off.
+        """Remove the rows of trials that aren't wanted, and a line that was cut off.
 
         Raises:
             RunError: when a line doesn't say which trial it belongs to.
@@ -64,7 +64,7 @@ class RowFile:
         self._rewrite(lambda lines: [line for line in lines if wanted(self._trial(line))])
 
     def sort(self, order: Sequence[Trial]) -> None:
-        """Sorts the rows by their trials; those of one trial stay in their order.
+        """Sort the rows by their trials; those of one trial stay in their order.
 
         Args:
             order: The trials from the first on. Rows of other trials follow.

@@ -69,7 +69,7 @@ class FinishedNetwork:
 
 
 def finished_networks(run: RunDir) -> list[FinishedNetwork]:
-    """The networks that a run has finished; none where nothing has begun.
+    """Return the networks that a run has finished; none where nothing has begun.
 
     The dense network that searches of one run share is among those of one of them only.
     """
@@ -95,7 +95,7 @@ def _summaries(run: RunDir) -> dict[Trial, dict[str, float]]:
 
 
 def list_runs(root: Path) -> list[RunEntry]:
-    """The runs below a folder, by recipe and name; none when there is no such folder."""
+    """List the runs below a folder, by recipe and name; none when there is no such folder."""
     found = [RunDir(path.parent) for path in sorted(root.glob("*/*/recipe.json"))]
     return [
         RunEntry(

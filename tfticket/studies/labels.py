@@ -102,7 +102,7 @@ def foreign_data(
     Args:
         noises: Those of a recipe.
         data: The data set whose examples give way.
-        data_dir: Where data sets lie.
+        data_dir: The directory of data sets.
 
     Raises:
         DataError: when one can't be had, its examples have another form, or there are too few.

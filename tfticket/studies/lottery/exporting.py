@@ -116,10 +116,10 @@ def export_run(
 
     Args:
         run: The run directory; the run needn't be complete.
-        level: Which level. None for those that the recipe asks for, which may mean to `choose`.
-        seed: Which seed. None for the first of the recipe that has the level.
-        formats: Which formats. None for those of the recipe.
-        data_dir: Where data sets lie.
+        level: The level; those that the recipe asks for if None, which may mean to `choose`.
+        seed: The seed; the first of the recipe that has the level if None.
+        formats: The formats; those of the recipe if None.
+        data_dir: The directory of data sets.
         progress: The listener.
 
     Returns:

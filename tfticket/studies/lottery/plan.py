@@ -117,7 +117,7 @@ def _size_bytes(model: keras.Model, levels: Sequence[Survivors], trials: Sequenc
     """Start and end of each ticket, the start of each control; only survivors take space."""
     others = sum(math.prod(v.shape) for v in named_variables(model).values())
     others -= levels[0].remaining
-    total = 4 * (others + levels[0].remaining)  # initial and rewind point with optimizer slots
+    total: int = 4 * (others + levels[0].remaining)  # initial and rewind point with optimizer slots
     for trial in trials:
         copies = 2 if trial.branch == TICKET else 1
         total += copies * (others + levels[trial.level].remaining) + levels[0].remaining // 32

@@ -168,7 +168,8 @@ def scan_connectivity(study: LotteryStudy, progress: Progress) -> ConnectivitySc
         return _train_to(study, model, own_order, snapshot.step, study.recipe.train.steps)
 
     def error(model: keras.Model) -> float:
-        return 1.0 - model.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
+        found = model.evaluate(validation, verbose=0, return_dict=True)
+        return 1.0 - float(found["accuracy"])
 
     return scan(
         model,

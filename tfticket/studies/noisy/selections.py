@@ -38,12 +38,12 @@ class Fold:
     number: int
 
     def path(self, run: RunDir) -> Path:
-        """Its file in a run."""
+        """Return its file in a run."""
         return fold_file(folder(run, self.seed, self.noise), self.iteration, self.number)
 
 
 def folder(run: RunDir, seed: int, noise: Noise) -> Path:
-    """Where the folds of a selection are kept, so that what was stopped goes on."""
+    """Return the folder of the folds of a selection, which a resumed run goes on with."""
     return run.path / f"seeds/seed_{seed}/folds/{noise.label}"
 
 
@@ -59,7 +59,7 @@ class Selections:
         self._found: dict[tuple[int, str], CleanSplit] = {}
 
     def folds(self, seed: int, noise: Noise) -> dict[Task, Fold]:
-        """A task for each fold; those of an iteration wait for all of the one before."""
+        """Return a task for each fold; those of an iteration wait for all of the one before."""
         incv = self._study.incv(seed)
         tasks: dict[Task, Fold] = {}
         before: tuple[str, ...] = ()
@@ -75,11 +75,11 @@ class Selections:
         return tasks
 
     def train_fold(self, fold: Fold, run: RunDir, progress: Progress) -> None:
-        """Trains the network of a fold, unless the selection was stable before.
+        """Train the network of a fold, unless the selection was stable before.
 
         Args:
-            fold: Which one; those of the iterations before are finished.
-            run: Where it is kept.
+            fold: The fold; those of the iterations before are finished.
+            run: The run directory.
             progress: Hears of a training of its share of the selection's steps.
 
         Raises:
@@ -113,13 +113,13 @@ class Selections:
         progress.update(steps, {})
 
     def split(self, seed: int, noise: Noise, corruption: Corruption, run: RunDir) -> CleanSplit:
-        """The selection of a seed and a noise.
+        """Return the selection of a seed and a noise.
 
         Args:
             seed: Of the run.
             noise: Which noise.
             corruption: Its labels.
-            run: Where its folds are kept.
+            run: The run directory.
 
         Raises:
             TFTicketError: when nothing can be selected.

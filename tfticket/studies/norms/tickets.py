@@ -1,4 +1,4 @@
-"""The subnetworks that trainings begin from, each found by a search."""
+"""Find the subnetworks that trainings begin from, each by a search."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _STATISTICS_EXAMPLES = 2_000
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where the training of a condition begins.
+    """Where a trial begins.
 
     Attributes:
         snapshot: The state at step 0, or at the rewind step.
@@ -72,9 +72,8 @@ class Listener(SearchListener):
 class Tickets:
     """Finds the ticket of a seed and a norm when it is first asked for, and keeps it in memory.
 
-    Statistics of batch normalization are taken again before each level's network is trained.
-
-    Dense network, ticket and random control of a seed and a norm begin at the same state.
+    Statistics of batch normalization are taken again before each level's network is trained. Dense
+    network, ticket and random control of a seed and a norm begin at the same state.
 
     Args:
         study: Of a recipe with a table [tickets].
@@ -85,12 +84,12 @@ class Tickets:
         self._found: dict[tuple[int, Any], dict[Subnetwork, Beginning]] = {}
 
     def start(self, seed: int, condition: Condition, listener: TrialListener) -> Beginning | None:
-        """Where a condition begins; None where the recipe compares no tickets.
+        """Return where a trial begins; None where the recipe compares no tickets.
 
         Args:
-            seed: Of the condition.
-            condition: Which network.
-            listener: Hears of the search, if there must be one.
+            seed: Of the trial.
+            condition: Of the trial.
+            listener: The listener of the search, if there must be one.
         """
         if self._study.recipe.tickets is None:
             return None

@@ -179,7 +179,7 @@ def accuracies(
     Args:
         study: The study.
         model: A trained network.
-        condition: Which one; its batch size is that of the batch statistics.
+        condition: Its batch size is that of the batch statistics.
         seed: Decides the training examples that statistics are taken from: the first of the feed.
     """
     table = study.recipe.statistics
@@ -275,7 +275,8 @@ class MemorizationProbe(keras.callbacks.Callback):
         }
 
     def _classes(self, examples: tf.data.Dataset) -> np.ndarray:
-        return self.model.predict(examples, verbose=0).argmax(axis=-1)
+        outputs: np.ndarray = self.model.predict(examples, verbose=0)
+        return outputs.argmax(axis=-1)
 
 
 def outcome(
