@@ -13,7 +13,6 @@ import threading
 from collections.abc import Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from tfticket import children
@@ -96,14 +95,7 @@ class Processes:
                     f"The data must fit into {tempfile.gettempdir()} to be shared by processes. "
                     f"{error.strerror}. Make room, or name another folder by TMPDIR."
                 ) from error
-            setup = Setup(
-                recipe=study.recipe,
-                run=run.path.resolve(),
-                data=layout,
-                file=file.fileno(),
-                data_dir=study.data_dir,
-                folder=Path.cwd(),
-            )
+            setup = Setup.of(study, run.path.resolve(), layout, file.fileno())
             with WorkerPool(lambda: ProcessWorker(setup), self.jobs, run, progress) as pool:
                 pool.run(tasks)
 

@@ -10,7 +10,6 @@ import queue
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from tfticket.data.sharing import share
@@ -68,14 +67,7 @@ class RayCluster:
         try:
             with data_file.open("wb") as file:
                 layout = share(study.data, file)
-            setup = Setup(
-                recipe=study.recipe,
-                run=folder,
-                data=layout,
-                file=data_file,
-                data_dir=None if study.data_dir is None else study.data_dir.resolve(),
-                folder=Path.cwd(),
-            )
+            setup = Setup.of(study, folder, layout, data_file)
             with _connected(self.address, self.jobs) as processors:
                 size = min(self.jobs or processors, len(tasks))
                 progress.message(f"Ray: {processors} processors, {size} of them for this run.")

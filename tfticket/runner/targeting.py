@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfticket import data
+from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.export.facade import Exported, export
 from tfticket.export.result import Format, Preprocessing
@@ -60,19 +61,13 @@ def export_run_for(
     exporter = open_exporter(run, data_dir, progress)
     seed, level = exporter.place(level, seed)
     ticket, model = exporter.network(seed, level)
-    found = exporter.study.data
     return export(
         model,
         exporter.run.exported(seed, level, f".{target}.tflite"),
         target=target,
         formats=formats,
-        calibration=found.inputs(found.train, CALIBRATION_EXAMPLES),
-        check_on=(
-            found.inputs(found.validation, CHECK_EXAMPLES),
-            found.validation.y[:CHECK_EXAMPLES],
-        ),
         mask=ticket.mask,
-        preprocessing=Preprocessing.of(found.scale, found.offset),
+        **_data_options(exporter.study.data),
         provenance=exporter.provenance(ticket, seed),
         margin=margin,
         tell=progress.message,
@@ -138,7 +133,7 @@ def export_file(
         ExportError: when no file passed.
     """
     progress = progress or Silence()
-    calibration = check_on = preprocessing = None
+    options: dict[str, Any] = {}
     provenance: dict[str, Any] = {"model": model_path.name, "data": data_name}
     model = load_file(model_path)
     if data_name is not None:
@@ -151,10 +146,7 @@ def export_file(
         check_model(model_path, model, found)
         progress.message(found.description)
         provenance["inputs"] = found.feeding
-        calibration = found.inputs(found.train, CALIBRATION_EXAMPLES)
-        few = found.validation.y[:CHECK_EXAMPLES]
-        check_on = (found.inputs(found.validation, CHECK_EXAMPLES), few)
-        preprocessing = Preprocessing.of(found.scale, found.offset)
+        options = _data_options(found)
     ticket = None if ticket_path is None else Ticket.load(ticket_path)
     return export(
         model if ticket is None else ticket,
@@ -162,13 +154,21 @@ def export_file(
         target=target,
         formats=formats,
         model=None if ticket is None else model,
-        calibration=calibration,
-        check_on=check_on,
-        preprocessing=preprocessing,
+        **options,
         provenance=provenance,
         margin=margin,
         tell=progress.message,
     )
+
+
+def _data_options(found: DataSet) -> dict[str, Any]:
+    """What `export` takes of a data set: formats are chosen by its validation data."""
+    few = found.inputs(found.validation, CHECK_EXAMPLES), found.validation.y[:CHECK_EXAMPLES]
+    return {
+        "calibration": found.inputs(found.train, CALIBRATION_EXAMPLES),
+        "check_on": few,
+        "preprocessing": Preprocessing.of(found.scale, found.offset),
+    }
 
 
 def _trained_with(model_path: Path) -> str:

@@ -54,6 +54,12 @@ class Setup:
     data_dir: Path | None
     folder: Path
 
+    @classmethod
+    def of(cls, study: Study, run: Path, data: Layout, file: int | Path) -> Setup:
+        """Return the setup of a study's workers, started by this process."""
+        data_dir = None if study.data_dir is None else study.data_dir.resolve()
+        return cls(study.recipe, run, data, file, data_dir, Path.cwd())
+
 
 class TaskRunner:
     """Runs tasks with one thread; TensorFlow and the data stay in memory between them.

@@ -275,8 +275,8 @@ class MemorizationProbe(keras.callbacks.Callback):
         }
 
     def _classes(self, examples: tf.data.Dataset) -> np.ndarray:
-        outputs: np.ndarray = self.model.predict(examples, verbose=0)
-        return outputs.argmax(axis=-1)
+        classes: np.ndarray = self.model.predict(examples, verbose=0).argmax(axis=-1)
+        return classes
 
 
 def outcome(
