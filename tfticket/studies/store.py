@@ -8,22 +8,21 @@ called cells, so that runs begun before go on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
 from tfticket.data import DataSet
 from tfticket.errors import DataError, RunError
-from tfticket.files import checked_name, read_arrays, read_table, write_arrays, write_json
+from tfticket.files import read_arrays, read_table, write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.recipe.noise import Noise
 from tfticket.runs.rundir import RunDir
 
 _REMEDY = "Restore it, or begin anew with --fresh."
-_C = TypeVar("_C")
 
 Kind = Literal["cell", "noisy_cell"]
 """Of the file of a trial: of the kind `norms`, of the kind `noisy`."""
@@ -128,30 +127,3 @@ def label_files(noises: Iterable[Noise]) -> dict[str, str]:
                 f"The file of labels `{path}` can't be read: {error.strerror}."
             ) from error
     return found
-
-
-def read_conditions(
-    path: Path, make: Callable[[Mapping[str, Any]], _C], *, remedy: str = _REMEDY
-) -> tuple[_C, ...]:
-    """Read the conditions in `cells.json`; none where there is no such file.
-
-    Args:
-        path: The file.
-        make: Makes a condition of its entry, whose `branch` is safe as the name of a folder.
-        remedy: What to do about a damaged file.
-
-    Raises:
-        RunError: when the file is damaged.
-    """
-    if not path.is_file():
-        return ()
-    table = read_table(path, remedy=remedy)
-    try:
-        return tuple(
-            make({**found, "branch": checked_name(found["branch"], path)})
-            for found in table["cells"]
-        )
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"`{path}` must list the conditions of the run. Received: {error!r}. {remedy}"
-        ) from error
