@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import RunError, TicketError
-from tfticket.files import checked_name, read_table
+from tfticket.files import checked_name, read_arrays, read_table
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift import ShiftRecord
 from tfticket.report.reading import Curve, RunFiles
 from tfticket.studies.norms.names import label
-from tfticket.studies.store import read_trial
 
 CELLS = "cells.json"
 _REMEDY = "Running the recipe again writes it anew."
 _FILE = "level_00.npz"
+_KIND = "cell"
 
 
 @dataclass(frozen=True)
@@ -207,9 +207,9 @@ def _branch(cell: Mapping[str, Any], *, several: bool) -> Branch:
 
 
 def _network(files: RunFiles, path: Path, *, seed: int, branch: str, damaged: list[str]) -> Network:
-    arrays: Mapping[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     try:
-        arrays = read_trial(path, "cell").arrays
+        _, arrays = read_arrays(path, kind=_KIND)
     except TicketError as error:
         damaged.append(str(error))
     place = (seed, branch, 0)
