@@ -11,9 +11,9 @@ from tflite_files import parsed
 
 from tfticket.errors import ExportError
 from tfticket.export import choice, comparison, export, to_tflite
+from tfticket.export.contents import check_types
 from tfticket.export.flatbuffer import operators
-from tfticket.export.static import recurrent_steps
-from tfticket.export.types import check_types
+from tfticket.export.preparation import recurrent_steps
 
 pytestmark = pytest.mark.usefixtures("seeded")
 RNG = np.random.default_rng(0)

@@ -219,8 +219,7 @@ def _check(source: Path, options: dict[str, Any]) -> None:
 
         found = data.load(options["data_name"], data_dir=options["data_dir"])
         raw, y = found.test.x, found.test.y
-    from tfticket.export.check import check_file
-    from tfticket.export.terminal import check_lines
+    from tfticket.export.inspect.check import check_file, check_lines
 
     seen = check_file(source, raw=raw, y=y, timeout=options["timeout"])
     if options["as_json"]:
@@ -242,7 +241,7 @@ def _say(made: Exported, *, as_json: bool) -> None:
             }
         )
         return
-    from tfticket.export.terminal import comparison_rows
+    from tfticket.export.rows import comparison_rows
 
     click.echo("\n".join(columns(comparison_rows(made.comparison))), err=True)
     click.echo(made.reason, err=True)

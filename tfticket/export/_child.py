@@ -14,14 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfticket.errors import ExportError
-from tfticket.export.foreign import (
-    Answer,
-    Request,
-    Task,
-    load_request,
-    memory_limit,
-    save_answer,
-)
+from tfticket.export.foreign import Answer, Request, Task, load_request, memory_limit, save_answer
 
 _LONGEST = 200
 
@@ -49,15 +42,15 @@ def _task(name: Task) -> Callable[[Request], Answer]:
     """Who does it; imported here, since each needs little of what the others need."""
     match name:
         case "c_header":
-            from tfticket.export.carray import header_in_child as task
+            from tfticket.export.c_array import header_in_child as task
         case "check":
-            from tfticket.export.check import check_in_child as task
+            from tfticket.export.inspect.check import check_in_child as task
         case "explain":
-            from tfticket.export.explain import explain_in_child as task
+            from tfticket.export.inspect.explain import explain_in_child as task
         case "latency":
             from tfticket.export.latency import measure_in_child as task
         case "micro":
-            from tfticket.export.micro_run import run_in_child as task
+            from tfticket.export.micro import run_in_child as task
         case "outputs":
             from tfticket.export.emulate import run_in_child as task
         case "provenance":

@@ -12,14 +12,14 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import latency
-from tfticket.export.draft import Draft, draft
 from tfticket.export.finetune import BITS, FineTuning, fine_tune
 from tfticket.export.labels import Labels
 from tfticket.export.latency import Latency
 from tfticket.export.preparation import Prepared, prepare
-from tfticket.export.reference import CheckData
 from tfticket.export.result import Format, Preprocessing
 from tfticket.export.runtime import Session
+from tfticket.export.tflite import Draft, draft
+from tfticket.export.verification import CheckData
 from tfticket.machine import processor
 from tfticket.sparsity.mask import Mask
 

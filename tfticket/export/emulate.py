@@ -15,8 +15,8 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import foreign
+from tfticket.export.labels import check_finite
 from tfticket.export.runtime import Session
-from tfticket.export.verify import check_finite
 
 CPU = "Nehalem"
 _PROGRAMS = ("qemu-x86_64", "qemu-x86_64-static")

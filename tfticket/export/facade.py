@@ -12,17 +12,15 @@ import keras
 import numpy as np
 
 from tfticket.errors import ExportError
-from tfticket.export.carray import write_c_array
-from tfticket.export.choice import choose
+from tfticket.export.c_array import write_c_array
+from tfticket.export.choice import TARGETS, TargetName, choose, target_of
 from tfticket.export.comparison import Comparison, Conditions, Network, Tell, compare
 from tfticket.export.finetune import FineTuning
 from tfticket.export.flatbuffer import parse
-from tfticket.export.micro import check_micro
-from tfticket.export.micro_run import MicroRun, has_micro, run_on_micro
-from tfticket.export.reference import CheckData
+from tfticket.export.micro import MicroRun, check_micro, has_micro, run_on_micro
 from tfticket.export.result import ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
-from tfticket.export.targets import TARGETS, TargetName, target_of
+from tfticket.export.verification import CheckData
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.mask import Mask
 

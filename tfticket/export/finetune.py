@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfticket.channels.roles import is_depthwise, kernel_axes
 from tfticket.errors import ExportError
-from tfticket.export.numbers import check_numbers
+from tfticket.export.labels import check_numbers
 from tfticket.internals import flat_layers
 from tfticket.models import loss_for
 from tfticket.seeds import generator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+import zstandard
 from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
-from tfticket.export import sparse_tensor
 from tfticket.export.runtime import open_interpreter
+from tfticket.export.sparse.tensor import decode
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # `force_align` of `Buffer.data` in the format's schema
@@ -205,7 +207,7 @@ def values(model: Any, tensor: Any) -> np.ndarray:
     else:
         numbers = data.view(_NUMPY_TYPES[tensor.type])
     if tensor.sparsity is not None:
-        return sparse_tensor.decode(numbers, tensor.sparsity, shape, name=name_of(tensor))
+        return decode(numbers, tensor.sparsity, shape, name=name_of(tensor))
     return numbers.reshape(shape)
 
 
@@ -228,3 +230,107 @@ def dynamic_tensors(model: Any) -> list[Any]:
         for tensor in graph.tensors
         if tensor.shapeSignature is not None and -1 in list(tensor.shapeSignature)
     ]
+
+
+_BITS = {
+    schema.TensorType.FLOAT64: 64,
+    schema.TensorType.INT64: 64,
+    schema.TensorType.UINT64: 64,
+    schema.TensorType.COMPLEX64: 64,
+    schema.TensorType.COMPLEX128: 128,
+    schema.TensorType.FLOAT32: 32,
+    schema.TensorType.INT32: 32,
+    schema.TensorType.UINT32: 32,
+    schema.TensorType.FLOAT16: 16,
+    schema.TensorType.BFLOAT16: 16,
+    schema.TensorType.INT16: 16,
+    schema.TensorType.UINT16: 16,
+    schema.TensorType.INT8: 8,
+    schema.TensorType.UINT8: 8,
+    schema.TensorType.BOOL: 8,
+    schema.TensorType.INT4: 4,
+    schema.TensorType.INT2: 2,
+}
+
+
+def shape_of(tensor: Any) -> tuple[int, ...]:
+    """Its sides; () for a scalar. A side of unknown length counts as 1."""
+    sides = () if tensor.shape is None else tensor.shape
+    return tuple(max(int(side), 1) for side in sides)
+
+
+def elements(tensor: Any) -> int:
+    """How many numbers it has, stored or not."""
+    return math.prod(shape_of(tensor))
+
+
+def dense_bytes(tensor: Any) -> int:
+    """Bytes of all its numbers in memory; 0 for types of no fixed size, such as strings."""
+    return math.ceil(elements(tensor) * _BITS.get(tensor.type, 0) / 8)
+
+
+def stored_bytes(model: Any, tensor: Any) -> int:
+    """Bytes that the file spends on its numbers, and on saying where they are if it's sparse."""
+    data = model.buffers[tensor.buffer].data
+    return (0 if data is None else len(data)) + index_bytes(tensor)
+
+
+def index_bytes(tensor: Any) -> int:
+    """Bytes that say where the numbers of a sparsely stored tensor belong; 0 for another."""
+    if tensor.sparsity is None:
+        return 0
+    levels = tensor.sparsity.dimMetadata or []
+    vectors = [part for level in levels for part in (level.arraySegments, level.arrayIndices)]
+    return sum(vector.values.nbytes for vector in vectors if vector is not None)
+
+
+def read_by(graph: Any, operator: Any) -> list[Any]:
+    """The tensors that an operator reads, without those it leaves out (such as no bias)."""
+    return [graph.tensors[index] for index in indices(operator.inputs)]
+
+
+def written_by(graph: Any, operator: Any) -> list[Any]:
+    """The tensors that an operator writes."""
+    return [graph.tensors[index] for index in indices(operator.outputs)]
+
+
+def indices(numbers: Any) -> list[int]:
+    """The tensors of a list in the file, without the gaps (-1)."""
+    return [] if numbers is None else [int(number) for number in numbers if number >= 0]
+
+
+def activations(model: Any, graph: Any) -> dict[int, Any]:
+    """The tensors of a graph that are computed, or given, when it runs, by their number."""
+    return {
+        number: tensor
+        for number, tensor in enumerate(graph.tensors)
+        if not is_constant(model, tensor)
+    }
+
+
+_LARGE = 2**28
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of one file.
+
+    Attributes:
+        raw: As it is: what flash or memory must hold.
+        gzip: After gzip at level 9, as a download has it.
+        zstd: After Zstandard at level 19; at level 9 from 256 MiB on, where 19 takes minutes.
+    """
+
+    raw: int
+    gzip: int
+    zstd: int
+
+    @classmethod
+    def of(cls, content: bytes) -> Sizes:
+        """Of the bytes of a file."""
+        level = 19 if len(content) < _LARGE else 9
+        return cls(
+            raw=len(content),
+            gzip=len(gzip.compress(content, compresslevel=9, mtime=0)),
+            zstd=len(zstandard.ZstdCompressor(level=level).compress(content)),
+        )

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tfticket.errors import ExportError
-from tfticket.export import micro_operators as micro
-from tfticket.export.flatbuffer import dynamic_tensors, name_of, operator_name, operators, type_name
-from tfticket.export.tensors import (
+from tfticket.export import flatbuffer, foreign
+from tfticket.export.flatbuffer import (
     activations,
     dense_bytes,
+    dynamic_tensors,
     indices,
+    name_of,
+    operator_name,
+    operators,
     read_by,
     shape_of,
+    type_name,
     written_by,
 )
+from tfticket.export.runtime import Session
 
 _ALIGNMENT = 16  # `MicroArenaBufferAlignment` of TensorFlow Lite Micro
 _SHOWN = 4
@@ -100,13 +111,13 @@ def _subgraphs(parsed: Any) -> Iterator[str]:
 
 
 def _missing_operators(parsed: Any) -> Iterator[str]:
-    missing = [name for name in operators(parsed) if name not in micro.OPERATORS]
+    missing = [name for name in operators(parsed) if name not in OPERATORS]
     if missing:
         yield f"operators that it doesn't have: {', '.join(missing)}."
 
 
 def _float_operators(parsed: Any) -> Iterator[str]:
-    found = [name for name in operators(parsed) if name in micro.FLOAT_ONLY]
+    found = [name for name in operators(parsed) if name in FLOAT_ONLY]
     if found:
         yield f"operators that it has for floats only: {', '.join(found)}."
 
@@ -127,22 +138,22 @@ def _types(parsed: Any) -> Iterator[str]:
     for graph in parsed.subgraphs:
         ends = {*indices(graph.inputs), *indices(graph.outputs)}
         for number, tensor in enumerate(graph.tensors):
-            if type_name(tensor) not in micro.TYPES and number not in ends:
+            if type_name(tensor) not in TYPES and number not in ends:
                 wrong[type_name(tensor)].append(tensor)
     for name, tensors in wrong.items():
         yield (
             f"tensors of type {name}: {_quoted(tensors)}; there must be none but "
-            f"{', '.join(sorted(micro.TYPES))}."
+            f"{', '.join(sorted(TYPES))}."
         )
 
 
 def _hybrid(parsed: Any) -> Iterator[str]:
     for name, graph, operator in _each(parsed):
         places = _WEIGHTS.get(name, (0, 1))
-        if name not in micro.WEIGHTED or len(operator.inputs) <= max(places):
+        if name not in WEIGHTED or len(operator.inputs) <= max(places):
             continue
         data, weights = (graph.tensors[int(operator.inputs[place])] for place in places)
-        allowed = micro.WEIGHTED[name].get(type_name(data), frozenset())
+        allowed = WEIGHTED[name].get(type_name(data), frozenset())
         if type_name(weights) not in allowed:
             yield (
                 f"{name} with {type_name(data)} data and {type_name(weights)} weights "
@@ -155,16 +166,16 @@ def _sides(parsed: Any) -> Iterator[str]:
     if dynamic:
         yield f"sides of unknown length in {_quoted(dynamic)}; all must be static."
     tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
-    deep = [tensor for tensor in tensors if len(shape_of(tensor)) > micro.MAX_RANK]
+    deep = [tensor for tensor in tensors if len(shape_of(tensor)) > MAX_RANK]
     if deep:
-        yield f"more than {micro.MAX_RANK} sides in {_quoted(deep)}."
+        yield f"more than {MAX_RANK} sides in {_quoted(deep)}."
     for name, graph, operator in _each(parsed):
-        limit = micro.MAX_RANK_OF.get(name)
+        limit = MAX_RANK_OF.get(name)
         read = [*read_by(graph, operator), *written_by(graph, operator)]
         deep = [tensor for tensor in read if limit is not None and len(shape_of(tensor)) > limit]
         if deep:
             yield f"{name} of {_quoted(deep)} with more than {limit} sides."
-        most = micro.MAX_INPUTS_OF.get(name)
+        most = MAX_INPUTS_OF.get(name)
         if most is not None and len(operator.inputs) > most:
             yield f"{name} of {len(operator.inputs)} tensors; it takes {most} at most."
 
@@ -204,3 +215,128 @@ def _quoted(tensors: Sequence[Any]) -> str:
 def _names(names: Sequence[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+_PACKAGE = "tflite_micro"
+_ARENA = re.compile(r"Arena allocation (total|head) (\d+) bytes")
+
+
+@dataclass(frozen=True, eq=False)
+class MicroRun:
+    """What TensorFlow Lite Micro did with a file.
+
+    Attributes:
+        outputs: Its answers, shape (n, ...), float32; integers are scaled back.
+        arena_bytes: Memory that it took in all on this machine. Where pointers have 32 bits, it
+            takes less for its own records.
+        activation_bytes: The part of it that holds activations and scratch buffers, which is the
+            same everywhere where the same kernels run.
+    """
+
+    outputs: np.ndarray
+    arena_bytes: int
+    activation_bytes: int
+
+
+def has_micro() -> bool:
+    """Whether the package with the runtime (`pip install 'tfticket[micro]'`) is installed."""
+    return importlib.util.find_spec(_PACKAGE) is not None
+
+
+def run_on_micro(
+    content: bytes, x: np.ndarray, *, source: str = "The file", timeout: float = 300.0
+) -> MicroRun:
+    """Runs a file with the reference kernels of TensorFlow Lite Micro, in a process of its own.
+
+    Args:
+        content: The whole file: one input, one output, int8 throughout.
+        x: Examples as the Keras model takes them, real numbers, shape (n, ...), n >= 1.
+        source: What to call the file in an error.
+        timeout: Seconds after which the process is ended.
+
+    Returns:
+        Its answers and the memory it took.
+
+    Raises:
+        ExportError: when the package isn't installed, `check_micro` refuses the file, or the
+            runtime does, with its last words.
+    """
+    if not has_micro():
+        raise ExportError(
+            "TensorFlow Lite Micro must be installed to run a file in it. Received: no package "
+            f"{_PACKAGE}. Install it: pip install 'tfticket[micro]'"
+        )
+    return _run(content, x, source, timeout, linted=True)
+
+
+def _run(content: bytes, x: np.ndarray, source: str, timeout: float, *, linted: bool) -> MicroRun:
+    request = foreign.Request([(source, content)], {"linted": linted}, {"x": np.asarray(x)})
+    found = foreign.ask("micro", request, timeout=timeout, where="TensorFlow Lite Micro")
+    arena = {part: int(size) for part, size in _ARENA.findall(found.said)}
+    return MicroRun(found.arrays["outputs"], arena["total"], arena["head"])
+
+
+def run_in_child(request: foreign.Request) -> foreign.Answer:
+    """What `run_on_micro` asks a child; the runtime says of its memory on standard error."""
+    from tflite_micro import runtime  # an optional extra
+
+    content, source, x = request.content, request.source, request.arrays["x"]
+    if request.options["linted"]:
+        check_micro(flatbuffer.parse(content, source=source), source)
+    session = Session(content, source=source, delegate=False)
+    if tuple(x.shape[1:]) != session.input.shape[1:] or not len(x):
+        raise ExportError(
+            f"`x` must be examples of the shape {session.input.shape[1:]}, at least one. "
+            f"Received: the shape {x.shape}."
+        )
+    outputs = []
+    try:
+        interpreter = runtime.Interpreter.from_bytes(content)
+        for stored in session.input.quantize(x):
+            interpreter.set_input(stored[None], 0)
+            interpreter.invoke()
+            outputs.append(interpreter.get_output(0)[0].copy())
+    except (RuntimeError, ValueError) as error:
+        sys.exit(str(error))  # behind what the runtime itself has written
+    interpreter.print_allocations()
+    return foreign.Answer(None, {"outputs": session.output.dequantize(np.stack(outputs))})
+
+
+_OPERATORS = """
+    ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND
+    BROADCAST_ARGS BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM
+    DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL
+    EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER
+    GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG
+    LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM
+    MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX
+    REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT
+    SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE
+    SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV
+    UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
+"""
+_FLOAT_ONLY = "CEIL COS EXP FLOOR FLOOR_DIV FLOOR_MOD L2_POOL_2D LOG NEG ROUND SIN SQRT SQUARE"
+
+OPERATORS = frozenset(_OPERATORS.split())
+"""The operators that it has, without custom ones."""
+
+FLOAT_ONLY = frozenset(_FLOAT_ONLY.split())
+"""Those of them whose kernels compute with float32 and nothing else."""
+
+TYPES = frozenset({"INT8", "INT16", "INT32", "BOOL"})
+"""The types of tensors in a file that computes with integers throughout."""
+
+WEIGHTED: Mapping[str, Mapping[str, frozenset[str]]] = {
+    name: {"INT8": frozenset({"INT8"}), "INT16": frozenset({"INT8"})}
+    for name in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+}
+"""For operators with weights: type of the input to the types that weights may have then."""
+
+MAX_RANK = 6
+"""How many sides a tensor may have: `RuntimeShape::kMaxSmallSize`."""
+
+MAX_RANK_OF: Mapping[str, int] = {"BROADCAST_TO": 5, "SLICE": 5, "STRIDED_SLICE": 4}
+"""The same for what these operators read."""
+
+MAX_INPUTS_OF: Mapping[str, int] = {"CONCATENATION": 10}
+"""How many tensors these operators can read."""

@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tfticket.errors import ExportError
+from tfticket.export.contents import ZeroCount
 from tfticket.export.emulate import Emulated
 from tfticket.export.latency import Latency
 from tfticket.export.runtime import TensorSpec
-from tfticket.export.verify import Verification
-from tfticket.export.zeros import ZeroCount
+from tfticket.export.verification import Verification
 
 Format = Literal[
     "fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast", "sparse_conv"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tfticket.export.choice import Choice, cost_bytes, cost_time, cost_wire, pareto_front
 from tfticket.export.comparison import Attempt, Comparison
-from tfticket.export.energy import compare, count
-from tfticket.export.explain import explain
 from tfticket.export.flatbuffer import parse
+from tfticket.export.inspect.energy import compare, count
+from tfticket.export.inspect.explain import explain
+
+if TYPE_CHECKING:  # a check needs no TensorFlow
+    from tfticket.export.comparison import Attempt, Comparison
 
 
 def to_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -84,3 +88,38 @@ def chosen(choice: Choice, comparison: Comparison) -> dict[str, Any]:
         "explanations": [said.to_dict() for said in explain(ours, theirs)],
         "energy": compare(count(theirs), count(ours)).to_dict(),
     }
+
+
+def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """A header and one row an attempt; a file that failed has no numbers."""
+    from tfticket.export.rows import to_rows
+
+    rows = to_rows(comparison)
+    numbers = any("error" in row for row in rows)
+    right = "error" if numbers else "accuracy"
+    shown: list[tuple[str, ...]] = [
+        ("file", "bytes", "after gzip", "times smaller", "times as fast", right)
+    ]
+    for row in rows:
+        if row["failure"] is not None:
+            shown.append((row["name"], "failed", "", "", "", ""))
+            continue
+        quality = f"{row['error']:.4g}" if numbers else ""
+        if row["accuracy"] is not None:
+            quality = f"{100 * row['accuracy']:.2f} %"
+        shown.append(
+            (
+                row["name"],
+                f"{row['bytes']:,}",
+                f"{row['gzip']:,}",
+                f"{row['smaller']:.1f}",
+                f"{row['speedup']:.2f}",
+                quality,
+            )
+        )
+    return shown
+
+
+def failures(attempts: Sequence[Attempt]) -> list[str]:
+    """Why there is no file, a sentence or two each."""
+    return [f"{a.name}: {a.failure}" for a in attempts if a.failure is not None]
