@@ -38,7 +38,7 @@ _KEYWORDS = """
 def write_c_array(
     content: bytes, path: str | os.PathLike[str], name: str | None = None
 ) -> tuple[Path, Path]:
-    """Writes a `.tflite` file as a C array, aligned to 16 bytes, with a header.
+    """Write a `.tflite` file as a C array, aligned to 16 bytes, with a header.
 
     Both compile as C11 and as C++11. The header declares `NAME`, an array of constant bytes, and
     `NAME_len`, and defines what the code around the model must know: `NAME_INPUT_SHAPE`,
@@ -71,7 +71,7 @@ def write_c_array(
             f"Received: {str(path)!r}"
         )
     request = foreign.Request([(f"`{path.name}`", content)], {"name": name})
-    declared: str = foreign.ask("c_header", request).value
+    declared: str = foreign.ask(header_in_child, request).value
     header = path.with_name(f"{path.name}.h")
     source = path.with_name(f"{path.name}.c")
     texts = {
@@ -85,7 +85,7 @@ def write_c_array(
 
 
 def header_in_child(request: foreign.Request) -> foreign.Answer:
-    """What `write_c_array` asks a child: the text of the header."""
+    """Make the text of the header in a child."""
     parsed = parse(request.content, source=request.source)
     return foreign.Answer(_header(request.content, parsed, request.options["name"]))
 

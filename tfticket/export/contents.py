@@ -1,9 +1,9 @@
-"""Ways to store weights that are known to crash, or to be silently wrong, somewhere."""
+"""What a file holds: nothing known to go wrong, the types that were asked for, and every zero."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,22 +12,19 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
-from tfticket.export.flatbuffer import (
-    Constant,
-    indices,
-    is_constant,
-    operator_name,
-    shape_of,
-    type_name,
-)
+from tfticket.export.flatbuffer import Constant, name_of, type_name
 from tfticket.export.sparse.convolutions import lint_sparse_conv
+from tfticket.export.sparse.encoding import SPARSE_VERSION
 
-_SPARSE_VERSION = 8
 _DENSE, _COMPRESSED = schema.DimensionType.DENSE, schema.DimensionType.SPARSE_CSR
+_STORED: Mapping[str, str] = {"fp16": "FLOAT16", "dynamic": "INT8", "int8": "INT8", "int4": "INT4"}
+_WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
 def check_hazards(model: Any, source: str) -> tuple[str, ...]:
-    """Looks into a file, whoever made it, for what running it on this machine may not show.
+    """Look for ways to store weights that are known to crash, or to be silently wrong, somewhere.
+
+    Running a file on this machine may not show them:
 
     - Sparsely stored weights go with floats alone: with 8-bit weights the runtime doesn't load the
       file or gives NaN, with 16-bit activations it is silently wrong. Those of float16 must be
@@ -35,11 +32,12 @@ def check_hazards(model: Any, source: str) -> tuple[str, ...]:
     - Sparsely stored weights are unpacked by DENSIFY, or read by version 8 of FULLY_CONNECTED, in
       one of the two layouts that it has kernels for. Any other kernel takes them for dense.
     - What is stored must lie inside the tensor: the kernels don't look.
-    - Sparsely stored convolutions may meet only operators that can follow them (`sparse_lint`).
+    - Sparsely stored convolutions may meet only operators that can follow them
+      (`sparse.convolutions`).
     - Variables that are read must have been written, or their numbers are lost.
 
     Args:
-        model: A `ModelT`, from `flatbuffer.parse`.
+        model: A `ModelT`, from `flatbuffer.parse`, of a file of any origin.
         source: What to call the file in the error.
 
     Returns:
@@ -49,7 +47,17 @@ def check_hazards(model: Any, source: str) -> tuple[str, ...]:
         ExportError: naming each rule that is broken, with the tensors.
     """
     try:
-        return _check(model, source)
+        broken = [*_rounded(model), *_readers(model), *_variables(model)]
+        if broken:
+            raise ExportError(
+                "A file must not store weights in a way that is known to crash or to be wrong. "
+                f"Received: {source}: {' '.join(broken)} Export the network again, in a dense "
+                "format."
+            )
+        for tensor in flatbuffer.tensors(model):
+            if tensor.sparsity is not None and flatbuffer.has_values(tensor):
+                flatbuffer.values(model, tensor)  # raises where it contradicts itself
+        return tuple(finding.message for finding in lint_sparse_conv(model, source))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         # The runtime has looked at each offset, but not at what an operator needs.
         raise ExportError(
@@ -58,23 +66,9 @@ def check_hazards(model: Any, source: str) -> tuple[str, ...]:
         ) from error
 
 
-def _check(model: Any, source: str) -> tuple[str, ...]:
-    broken = [message for rule in _RULES for message in rule(model)]
-    if broken:
-        raise ExportError(
-            "A file must not store weights in a way that is known to crash or to be wrong. "
-            f"Received: {source}: {' '.join(broken)} Export the network again, in a dense format."
-        )
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            if tensor.sparsity is not None and flatbuffer.has_values(tensor):
-                flatbuffer.values(model, tensor)  # raises where it contradicts itself
-    return tuple(finding.message for finding in lint_sparse_conv(model, source))
-
-
 def _rounded(model: Any) -> Iterator[str]:
     """Sparse storage in a file with integers, or of halves that nothing unpacks."""
-    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    tensors = flatbuffer.tensors(model)
     sparse = [tensor for tensor in tensors if tensor.sparsity is not None]
     rounded = [tensor for tensor in tensors if _has_scale(tensor)]
     if sparse and rounded:
@@ -87,20 +81,19 @@ def _rounded(model: Any) -> Iterator[str]:
 
 def _readers(model: Any) -> Iterator[str]:
     """Sparse tensors that a kernel would take for dense ones, such as halves read by DEQUANTIZE."""
-    for graph in model.subgraphs:
-        for operator in graph.operators:
-            name = flatbuffer.operator_name(model, operator)
+    for graph in flatbuffer.graphs(model):
+        for name, operator in graph.named():
             version = model.operatorCodes[operator.opcodeIndex].version
             for place, index in enumerate(map(int, operator.inputs)):
-                tensor = graph.tensors[index] if index >= 0 else None
+                tensor = graph.tensor(index) if index >= 0 else None
                 if tensor is None or tensor.sparsity is None or name == "DENSIFY":
                     continue
-                said = f"`{flatbuffer.name_of(tensor)}` is stored sparsely and read by {name}"
+                said = f"`{name_of(tensor)}` is stored sparsely and read by {name}"
                 if (name, place) != ("FULLY_CONNECTED", 1):
                     yield f"{said}, which has no sparse kernel and takes it for dense."
-                elif version != _SPARSE_VERSION:
+                elif version != SPARSE_VERSION:
                     yield (
-                        f"{said} version {version}, but only version {_SPARSE_VERSION} keeps "
+                        f"{said} version {version}, but only version {SPARSE_VERSION} keeps "
                         "delegates from taking it for dense."
                     )
                 elif not _has_kernel(tensor.sparsity):
@@ -115,9 +108,6 @@ def _variables(model: Any) -> Iterator[str]:
             f"{found['READ_VARIABLE']} variables are read and none is written: the network was "
             "converted before its variables became constants, and its weights are lost."
         )
-
-
-_RULES: tuple[Callable[[Any], Iterator[str]], ...] = (_rounded, _readers, _variables)
 
 
 def _has_scale(tensor: Any) -> bool:
@@ -140,24 +130,40 @@ def _has_kernel(sparsity: Any) -> bool:
 
 
 def _names(tensors: list[Any], *, types: bool = False) -> str:
-    names = [
-        f"`{flatbuffer.name_of(tensor)}`" + (f" ({flatbuffer.type_name(tensor)})" if types else "")
-        for tensor in tensors[:2]
-    ]
+    names = [f"`{name_of(t)}`" + f" ({type_name(t)})" * types for t in tensors[:2]]
     more = f" and {len(tensors) - 2} more" if len(tensors) > 2 else ""
     return f"{', '.join(names)}{more} {'is' if len(tensors) == 1 else 'are'}"
 
 
-_STORED: Mapping[str, str] = {"fp16": "FLOAT16", "dynamic": "INT8", "int8": "INT8", "int4": "INT4"}
-_UNPACKING = ("DEQUANTIZE", "DENSIFY")
-_WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
-
-
-def check_types(parsed: Any, format: str, source: str) -> tuple[str, ...]:
-    """Compares the types in a file with its format.
+def check_structure(model: Any, source: str) -> None:
+    """Check that a stock runtime can be relied on for all operators and shapes.
 
     Args:
-        parsed: A `ModelT`, from `flatbuffer.parse`.
+        model: A `ModelT`, from `flatbuffer.parse`.
+        source: What to call the file in the error.
+
+    Raises:
+        ExportError: naming custom operators, or inputs and outputs of unknown shape.
+    """
+    custom = [name for name in flatbuffer.operators(model) if ":" in name]
+    if custom:
+        raise ExportError(
+            f"{source} must consist of operators that every runtime has. Received: {custom}."
+        )
+    ends = list(map(id, flatbuffer.graphs(model)[0].ends))
+    dynamic = [name_of(t) for t in flatbuffer.dynamic_tensors(model) if id(t) in ends]
+    if dynamic:
+        raise ExportError(
+            f"{source} must take and give static shapes. Received: sides of unknown length in "
+            f"{dynamic}."
+        )
+
+
+def check_types(model: Any, format: str, source: str) -> tuple[str, ...]:
+    """Compare the types in a file with its format: the converter falls back to floats silently.
+
+    Args:
+        model: A `ModelT`, from `flatbuffer.parse`.
         format: One of `FORMATS`.
         source: What to call the file in an error.
 
@@ -170,46 +176,35 @@ def check_types(parsed: Any, format: str, source: str) -> tuple[str, ...]:
     wanted = _STORED.get(format)
     if wanted is None:
         return ()
-    types = list(_weight_types(parsed))
+    types = list(_weight_types(model))
     others = [found for found in types if found != wanted]
+    none = bool(types) and len(others) == len(types)
     if format == "int8":
-        graph = parsed.subgraphs[0]
-        ends = {
-            type_name(graph.tensors[number])
-            for number in (*indices(graph.inputs), *indices(graph.outputs))
-        }
-        if ends != {wanted} or (types and len(others) == len(types)):
+        ends = {type_name(tensor) for tensor in flatbuffer.graphs(model)[0].ends}
+        if ends != {wanted} or none:
             raise ExportError(
                 f"{source} came out with {', '.join(sorted({*ends, *others} - {wanted}))} where "
                 "int8 was asked for. A file of this format takes, gives and computes integers. "
                 "Calibrate it with data as the model takes them, or choose another format."
             )
-    if types and len(others) == len(types):
+        if others:
+            return (f"{len(others)} of its {len(types)} layers compute with floats.",)
+    if none:
         return (
             f"None of its weights is stored as {wanted}: the converter leaves small layers as they "
             f"are. It is no smaller than fp32.",
         )
-    if others and format == "int8":
-        return (f"{len(others)} of its {len(types)} layers compute with floats.",)
     return ()
 
 
-def _weight_types(parsed: Any) -> Iterator[str]:
+def _weight_types(model: Any) -> Iterator[str]:
     """The types that the weights of layers are stored in."""
-    for graph in parsed.subgraphs:
-        unpacked = {
-            number: indices(operator.inputs)[0]
-            for operator in graph.operators
-            if operator_name(parsed, operator) in _UNPACKING
-            for number in indices(operator.outputs)
-        }
-        for operator in graph.operators:
-            if operator_name(parsed, operator) in _WEIGHTED:
-                number = int(operator.inputs[1])
-                while number in unpacked:
-                    number = unpacked[number]
-                tensor = graph.tensors[number]
-                if is_constant(parsed, tensor) and len(shape_of(tensor)) > 1:
+    for graph in flatbuffer.graphs(model):
+        for name, operator in graph.named():
+            if name in _WEIGHTED:
+                tensor = graph.tensor(graph.origin(int(operator.inputs[1]))[0])
+                constant = flatbuffer.is_constant(model, tensor)
+                if constant and len(flatbuffer.shape_of(tensor)) > 1:
                     yield type_name(tensor)
 
 
@@ -237,7 +232,7 @@ class ZeroCount:
 def count_zeros(
     kernels: Mapping[str, np.ndarray], constants: Sequence[Constant]
 ) -> tuple[ZeroCount, ...]:
-    """Finds each kernel in the file by its zeros and checks that none was lost.
+    """Find each kernel in the file by its zeros, and check that none was lost.
 
     The converter stores kernels with their axes in another order and folds factors of
     normalization into them; neither moves a zero off its weight. So the tensor of a kernel is the
@@ -261,17 +256,11 @@ def count_zeros(
         fitting = [i for i, zero in enumerate(zero_in) if _covers(zero, pruned)]
         # Of several that cover it, the one with the fewest zeros is nearest.
         best = min(fitting, key=lambda i: int(zero_in[i].sum()), default=None)
+        zeros, tensor = None, None
         if best is not None:
             used.add(best)
-        counts.append(
-            ZeroCount(
-                key=key,
-                size=pruned.size,
-                zeros=int(pruned.sum()),
-                zeros_in_file=None if best is None else int(zero_in[best].sum()),
-                tensor=None if best is None else constants[best].name,
-            )
-        )
+            zeros, tensor = int(zero_in[best].sum()), constants[best].name
+        counts.append(ZeroCount(key, pruned.size, int(pruned.sum()), zeros, tensor))
     lost = [count for count in counts if count.tensor is None]
     expected = sum(count.zeros for count in lost)
     found = sum(int(zero.sum()) for i, zero in enumerate(zero_in) if i not in used)

@@ -1,10 +1,14 @@
-"""A model of batch 1 in any format: by the converter alone, or its dense file stored otherwise."""
+"""From a model of batch 1 to the bytes of a file, in any format.
+
+Formats that the converter makes alone are `fp32`, `fp16`, `dynamic` and `int8`; in the others its
+dense fp32 file is stored otherwise, or it stores weights sparsely itself (`sparse_conv`).
+"""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,32 +22,19 @@ from tfticket.export import flatbuffer
 from tfticket.export.preparation import input_structure
 from tfticket.export.result import Format
 from tfticket.export.runtime import quiet
-from tfticket.export.sparse.convolutions import Finding, lint_sparse_conv
+from tfticket.export.sparse.convolutions import lint_sparse_conv
 from tfticket.export.sparse.encoding import Encoding, encode_dense_layers
 from tfticket.export.sparse.selection import Objective, sparsify_dense_layers
-from tfticket.internals import flat_layers
+from tfticket.internals import flat_layers, graph_of, maker_of, nodes_of
 
-_GAINS: Mapping[Objective, str] = {"smallest": "smaller", "fastest": "faster on this machine"}
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What a file is made from.
-
-    Attributes:
-        static: The model, from `static_copy`.
-        calibration: For `int8`: training examples, shape (n, ...).
-        example: One input, real numbers, shape without the batch; what is measured is measured
-            with it.
-        encodings: How to store each dense layer, from an earlier export; measured when None.
-        source: What to call the file in an error.
-    """
-
-    static: keras.Model
-    calibration: np.ndarray | None
-    example: np.ndarray
-    encodings: Mapping[str, Encoding] | None
-    source: str
+_OBJECTIVES: Mapping[Format, tuple[Objective, str]] = {
+    "sparse_fc": ("smallest", "smaller"),
+    "sparse_fc_fast": ("fastest", "faster on this machine"),
+}
+_BATCH = 64
+_LONGEST = 200
+_MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
+_PLACE = re.compile(r"<unknown>:\d+: |error: |loc\(.*?\): ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,67 +52,41 @@ class Produced:
     warnings: tuple[str, ...] = ()
 
 
-def produce(format: Format, request: Request) -> Produced:
-    """Makes the bytes of a file.
+def produce(
+    format: Format,
+    static: keras.Model,
+    *,
+    calibration: np.ndarray | None,
+    example: np.ndarray,
+    encodings: Mapping[str, Encoding] | None,
+    source: str,
+) -> Produced:
+    """Convert a model to the bytes of a file.
+
+    Args:
+        format: The format.
+        static: The model, from `static_copy`.
+        calibration: For `int8`: training examples, shape (n, ...).
+        example: One input, real numbers, shape without the batch; what is measured is measured
+            with it.
+        encodings: How to store each dense layer, from an earlier export; measured when None.
+        source: What to call the file in an error.
 
     Raises:
         ExportError: when the format isn't possible, is known to go wrong, or is of no use here.
     """
-    maker = _MAKERS.get(format)
-    if maker is None:
-        return Produced(convert(request.static, format, request.calibration))
-    return maker(request)
-
-
-def _dense(request: Request) -> bytes:
-    return convert(request.static, "fp32", None)
-
-
-def _int4(request: Request) -> Produced:
-    return Produced(quantize_weights_int4(_dense(request)))
-
-
-def _sparse_conv(request: Request) -> Produced:
-    made = sparse_conv(request.static, source=request.source)
-    return Produced(made.content, warnings=tuple(f.message for f in made.findings))
-
-
-def _sparse_fc(objective: Objective) -> Callable[[Request], Produced]:
-    def make(request: Request) -> Produced:
-        content, encodings, source = _dense(request), request.encodings, request.source
-        if encodings is None:
-            found = sparsify_dense_layers(
-                content, example=request.example, objective=objective, source=source
-            )
-            content, encodings = found.content, found.choices
-        else:
-            content = encode_dense_layers(content, encodings, source=source)
-        if not set(encodings.values()) - {"dense"}:
-            raise ExportError(
-                "A sparse file must have a dense layer that is better stored sparsely. Received: "
-                f"{source}, where none gets {_GAINS[objective]}. Take fp32, or prune dense layers "
-                "more."
-            )
-        return Produced(content, {"encodings": dict(encodings)})
-
-    return make
-
-
-_MAKERS: Mapping[Format, Callable[[Request], Produced]] = {
-    "int4": _int4,
-    "sparse_fc": _sparse_fc("smallest"),
-    "sparse_fc_fast": _sparse_fc("fastest"),
-    "sparse_conv": _sparse_conv,
-}
-
-
-_MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
-_PLACE = re.compile(r"<unknown>:\d+: |error: |loc\(.*?\): ")
-_LONGEST = 200
+    match format:
+        case "int4":
+            return Produced(quantize_weights_int4(convert(static, "fp32", None)))
+        case "sparse_conv":
+            return sparse_conv(static, source=source)
+        case "sparse_fc" | "sparse_fc_fast":
+            return _sparse_fc(format, static, example, encodings, source)
+    return Produced(convert(static, format, calibration))
 
 
 def convert(static: keras.Model, format: str, calibration: np.ndarray | None) -> bytes:
-    """Converts a model of batch 1 to the bytes of a TensorFlow Lite file.
+    """Convert a model of batch 1 to the bytes of a TensorFlow Lite file.
 
     Args:
         static: The model, from `static_copy`.
@@ -149,20 +114,11 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
 
 
 def convert_sparsely(static: keras.Model) -> bytes:
-    """Converts a model of batch 1 to float32 with sparsely stored weights.
+    """Convert a model of batch 1 to float32 with sparsely stored weights; see `convert`.
 
     There is no such way for other formats: with them `Optimize.EXPERIMENTAL_SPARSITY` makes files
     that crash, give NaN or are silently wrong. In float32 it is dangerous for convolutions alone,
     see `sparse_conv`.
-
-    Args:
-        static: The model, from `static_copy`.
-
-    Returns:
-        The file's bytes; not yet run.
-
-    Raises:
-        ExportError: when the converter fails.
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(static)
     converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
@@ -208,10 +164,8 @@ def _check_no_loops(static: keras.Model) -> None:
         lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), input_structure(static)
     )
     graph = tf.function(static).get_concrete_function(given).graph.as_graph_def()
-    nodes = [
-        *graph.node,
-        *(node for function in graph.library.function for node in function.node_def),
-    ]
+    functions = (function.node_def for function in graph.library.function)
+    nodes = [*graph.node, *(node for function in functions for node in function)]
     loops = sorted({node.name for node in nodes if node.op in ("While", "StatelessWhile")})
     if loops:
         raise ExportError(
@@ -220,11 +174,85 @@ def _check_no_loops(static: keras.Model) -> None:
         )
 
 
+def check_inside(model: keras.Model, x: np.ndarray) -> None:
+    """Check that all that a network computes from calibration data is finite.
+
+    What leaves the range of floats inside, such as outputs that a sigmoid then hides, gives a file
+    that no runtime loads, or one of floats.
+
+    Args:
+        model: The model.
+        x: Calibration data in the model's type, shape (n, ...).
+
+    Raises:
+        ExportError: naming the first layer whose outputs aren't finite.
+    """
+    made = [
+        tensor
+        for node in nodes_of(graph_of(model))
+        for tensor in node.outputs
+        if keras.backend.is_float_dtype(tensor.dtype)
+    ]
+    inside = keras.Model(model.inputs, made)
+    batch_size = model.inputs[0].shape[0] or _BATCH
+    for start in range(0, len(x), batch_size):
+        answers = inside([x[start : start + batch_size]], training=False)
+        for tensor, answer in zip(made, answers, strict=True):
+            if not bool(keras.ops.all(keras.ops.isfinite(answer))):
+                raise ExportError(
+                    f"The layer {maker_of(tensor).name!r} gives NaN or infinite numbers for the "
+                    "calibration data. int8 needs the range of all values inside the network. "
+                    "Leave out the examples it does so for, or look for weights or inputs that are "
+                    "far too large."
+                )
+
+
+def _sparse_fc(
+    format: Format,
+    static: keras.Model,
+    example: np.ndarray,
+    encodings: Mapping[str, Encoding] | None,
+    source: str,
+) -> Produced:
+    content = convert(static, "fp32", None)
+    objective, gain = _OBJECTIVES[format]
+    if encodings is None:
+        found = sparsify_dense_layers(content, example=example, objective=objective, source=source)
+        content, encodings = found.content, found.choices
+    else:
+        content = encode_dense_layers(content, encodings, source=source)
+    if not set(encodings.values()) - {"dense"}:
+        raise ExportError(
+            "A sparse file must have a dense layer that is better stored sparsely. Received: "
+            f"{source}, where none gets {gain}. Take fp32, or prune dense layers more."
+        )
+    return Produced(content, {"encodings": dict(encodings)})
+
+
+def sparse_conv(static: keras.Model, *, source: str) -> Produced:
+    """Convert a model to float32 with all weights stored sparsely that have enough zeros.
+
+    The file is smaller, and its weights are unpacked when it is loaded. It is faster only on
+    processors without AVX, ARM for instance, and only where the network is of the narrow family
+    that the runtime has sparse kernels for.
+
+    Args:
+        static: The model, from `static_copy`.
+        source: What to call the file in an error.
+
+    Raises:
+        ExportError: when the file would crash or be silently wrong where these kernels run.
+    """
+    content = convert_sparsely(static)
+    found = lint_sparse_conv(flatbuffer.parse(content, source=source), source)
+    return Produced(content, warnings=tuple(finding.message for finding in found))
+
+
 def quantize_weights_int4(content: bytes, *, source: str = "The file") -> bytes:
-    """Rounds the weights of a file to 4 bits; activations are computed in floats.
+    """Round the weights of a file to 4 bits; activations are computed in floats.
 
     Each output channel has a scale of its own and no zero point, so weights that are zero stay
-    zero. The layers are computed as those of the format `dynamic` are.
+    zero. The layers are computed as those of the format `dynamic` are. Made by ai-edge-quantizer.
 
     Args:
         content: A `.tflite` file with float32 weights, stored densely.
@@ -237,8 +265,7 @@ def quantize_weights_int4(content: bytes, *, source: str = "The file") -> bytes:
         ExportError: when the file has weights that are stored sparsely or quantized already, when
             the package ai-edge-quantizer isn't there, or when it fails.
     """
-    model = flatbuffer.parse(content, source=source)
-    _check_plain(model, source)
+    _check_plain(flatbuffer.parse(content, source=source), source)
     try:
         from ai_edge_quantizer import quantizer, recipe
     except ImportError as error:
@@ -258,7 +285,7 @@ def quantize_weights_int4(content: bytes, *, source: str = "The file") -> bytes:
         raise ExportError(f"ai-edge-quantizer made nothing of {source}.")
     # Written again, so that the data is aligned as in all other files.
     made = flatbuffer.parse(bytes(done.quantized_model), source=f"{source}, in 4 bits,")
-    if not any(t.type == schema.TensorType.INT4 for g in made.subgraphs for t in g.tensors):
+    if not any(tensor.type == schema.TensorType.INT4 for tensor in flatbuffer.tensors(made)):
         raise ExportError(
             f"A file needs weights of layers that can be computed in 4 bits. Received: {source}, "
             "where none was rounded. Choose another format."
@@ -275,8 +302,7 @@ def _check_plain(model: Any, source: str) -> None:
         )
     rounded = [
         f"`{flatbuffer.name_of(tensor)}` ({flatbuffer.type_name(tensor)})"
-        for graph in model.subgraphs
-        for tensor in graph.tensors
+        for tensor in flatbuffer.tensors(model)
         if tensor.type == schema.TensorType.FLOAT16
         or (tensor.quantization is not None and tensor.quantization.scale is not None)
     ]
@@ -286,35 +312,3 @@ def _check_plain(model: Any, source: str) -> None:
             f"{source} with {', '.join(rounded[:3])}{' and more' * (len(rounded) > 3)}. Round the "
             "fp32 file."
         )
-
-
-@dataclass(frozen=True)
-class SparseConversion:
-    """A file with sparsely stored weights.
-
-    Attributes:
-        content: Its bytes, not yet run. They are smaller, and unpacked when the file is loaded.
-        findings: Warnings.
-    """
-
-    content: bytes
-    findings: tuple[Finding, ...]
-
-
-def sparse_conv(static: keras.Model, *, source: str) -> SparseConversion:
-    """Converts a model to float32 with all weights stored sparsely that have enough zeros.
-
-    The file is smaller. It is faster only on processors without AVX, ARM for instance, and only
-    where the network is of the narrow family that the runtime has sparse kernels for.
-
-    Args:
-        static: The model, from `static_copy`.
-        source: What to call the file in an error.
-
-    Raises:
-        ExportError: when the file would crash or be silently wrong where these kernels run.
-    """
-    content = convert_sparsely(static)
-    return SparseConversion(
-        content, lint_sparse_conv(flatbuffer.parse(content, source=source), source)
-    )

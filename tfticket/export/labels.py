@@ -53,7 +53,7 @@ class Labels:
 
     @classmethod
     def of(cls, y: np.ndarray, outputs: np.ndarray, name: str) -> Labels:
-        """Tells the kind of labels from their values and the outputs.
+        """Tell the kind of labels from their values and the outputs.
 
         Args:
             y: Labels of n examples: of classes, shape (n,), one for each position of a map, or
@@ -89,18 +89,18 @@ class Labels:
         return cls("numbers", labels.astype(np.float64))
 
     def answers(self, outputs: np.ndarray) -> np.ndarray:
-        """What outputs say, in the shape of labels of as many examples."""
+        """Return what outputs say, in the shape of labels of as many examples."""
         if self.kind == "classes":
             return outputs.argmax(-1)
         flat = outputs.reshape(len(outputs), *self.values.shape[1:])
         return (flat >= self.threshold).astype(int) if self.kind == "binary" else flat
 
     def quality(self, outputs: np.ndarray) -> Quality:
-        """How right outputs are."""
+        """Score outputs."""
         return self._quality(self.answers(outputs))
 
     def told_chance(self, quality: Quality, *, of: str) -> str | None:
-        """What to say of answers that are no better than chance; None of better ones.
+        """Describe answers that are no better than chance; None of better ones.
 
         Args:
             quality: Of the answers.
@@ -153,7 +153,7 @@ _SHOWN = 3
 
 
 def check_numbers(values: Any, name: str, dtype: Any = None) -> np.ndarray:
-    """The values as an array of finite numbers.
+    """Return the values as an array of finite numbers.
 
     Args:
         values: Anything that numpy makes an array of.
@@ -194,7 +194,7 @@ def _kind(array: np.ndarray) -> str:
 
 
 def check_finite(outputs: np.ndarray, who: str) -> None:
-    """Raises an `ExportError` that begins with `who` when an output is NaN or infinite."""
+    """Raise an `ExportError` that begins with `who` when an output is NaN or infinite."""
     bad = int(np.count_nonzero(~np.isfinite(outputs)))
     if bad:
         raise ExportError(

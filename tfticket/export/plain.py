@@ -16,7 +16,7 @@ from tfticket.sparsity.convert import strip
 
 
 def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
-    """Writes a model as a `.keras` file to predict with, whole or not at all.
+    """Write a model as a `.keras` file to predict with, whole or not at all.
 
     It holds no wrappers, but their zeros, and no optimizer or loss; normalization layers of
     tfticket become those of Keras that predict the same (`plain_layer`). So nothing of tfticket is

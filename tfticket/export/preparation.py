@@ -52,7 +52,7 @@ class Prepared:
 def prepare(
     model: keras.Model, mask: Mask | None = None, statistics: Sequence[np.ndarray] | None = None
 ) -> Prepared:
-    """Folds batch normalization and takes dead units out; see `fold_batch_norm` and `shrink`.
+    """Fold batch normalization and take dead units out; see `fold_batch_norm` and `shrink`.
 
     Folding comes before the units are looked at, and before calibration, so that weights are
     rounded as they will be used.
@@ -88,7 +88,7 @@ def prepare(
 
 
 def check_pruned(mask: Mask | None, model: keras.Model) -> None:
-    """Raises an `ExportError` when a weight that the mask prunes isn't zero."""
+    """Raise an `ExportError` when a weight that the mask prunes isn't zero."""
     if mask is None:
         return
     named = named_variables(model).items()
@@ -107,7 +107,7 @@ _MOST_STEPS = 128
 
 
 def static_copy(model: keras.Model) -> keras.Model:
-    """A copy of a model as the converter needs it.
+    """Copy a model as the converter needs it.
 
     The batch is 1, since with any other the file gets dynamic shapes and operators to compute them;
     wrappers that own masks are gone, their zeros stay; computation is in float32; automatic names
@@ -146,7 +146,7 @@ def static_copy(model: keras.Model) -> keras.Model:
 
 
 def recurrent_steps(model: keras.Model, *, unrolled: bool = False) -> int:
-    """How many steps recurrent layers take in an inference, over all of them.
+    """Count the steps that recurrent layers take in an inference, over all of them.
 
     Args:
         model: A model whose inputs have known sides.
@@ -162,7 +162,7 @@ def recurrent_steps(model: keras.Model, *, unrolled: bool = False) -> int:
 
 
 def unroll(static: keras.Model, source: str) -> None:
-    """Has recurrent layers compute step after step instead of in a loop, with the same answers.
+    """Make recurrent layers compute step after step instead of in a loop, with the same answers.
 
     Args:
         static: A copy, from `static_copy`; it is changed.
@@ -197,7 +197,7 @@ def _is_automatic(layer: keras.Layer) -> bool:
 
 
 def check_exportable(model: keras.Model) -> None:
-    """Raises what `static_copy` would; making the copy can take long."""
+    """Raise what `static_copy` would; making the copy can take long."""
     if not isinstance(model, (keras.Sequential, Functional)) or not model.built:
         raise ModelError(
             "Only built Sequential and Functional models can be exported. Received: "
@@ -226,7 +226,7 @@ def check_exportable(model: keras.Model) -> None:
 
 
 def _check_layers(model: keras.Model) -> None:
-    """Raises an `ExportError` for layers that no file can be made of."""
+    """Raise an `ExportError` for layers that no file can be made of."""
     for layer in flat_layers(model):
         if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
             raise ExportError(
@@ -238,7 +238,7 @@ def _check_layers(model: keras.Model) -> None:
 
 
 def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """What the model answers to examples, shape (n, ...), float32."""
+    """Return what the model answers to examples, shape (n, ...), float32."""
     structure = input_structure(model)
     batch_size = model.inputs[0].shape[0] or 256
     answers = []
@@ -252,5 +252,5 @@ def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
 
 
 def input_structure(model: keras.Model) -> Any:
-    """The input, or the list or dictionary that holds it, as the model wants to be called."""
+    """Return the input, or the list or dictionary that holds it, as the model is called."""
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -1,4 +1,4 @@
-"""What is known of an exported file."""
+"""The report of an exported file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How raw data becomes what the Keras model takes: `raw * scale + offset`.
+    """The way from raw data to what the Keras model takes: `raw * scale + offset`.
 
     It is not part of the exported file: the file takes what the model takes.
 
@@ -39,7 +39,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, scale: Any, offset: Any) -> Preprocessing:
-        """From arrays or numbers, shape () or (channels,)."""
+        """Make it from arrays or numbers, shape () or (channels,)."""
         scales = tuple(float(value) for value in np.ravel(scale))
         offsets = tuple(float(value) for value in np.ravel(offset))
         if len(scales) != len(offsets):
@@ -50,7 +50,7 @@ class Preprocessing:
         return cls(scales, offsets)
 
     def feeding(self, given: TensorSpec) -> dict[str, Any]:
-        """How to get from raw data to the bytes of the file's input, in words and in numbers.
+        """Tell how raw data becomes the bytes of the file's input, in words and in numbers.
 
         Args:
             given: The input of the file.
@@ -75,7 +75,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and what was seen when it was run.
+    """A file that was written, and how it answered when it was run.
 
     Attributes:
         path: The file.
@@ -123,9 +123,9 @@ class ExportReport:
         return self.path.with_suffix(".json")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; of the path the name alone, since a run may be moved."""
+        """Return plain values for JSON; of the path the name alone, since a run may be moved."""
         return {**asdict(self), "path": self.path.name}
 
     def to_json(self) -> str:
-        """The text of the file beside the exported one."""
+        """Return the text of the file beside the exported one."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfticket.export.choice import Choice, cost_bytes, cost_time, cost_wire, pareto_front
 from tfticket.export.comparison import Attempt, Comparison
 from tfticket.export.flatbuffer import parse
-from tfticket.export.inspect.energy import compare, count
+from tfticket.export.inspect.cost import count
+from tfticket.export.inspect.energy import compare
 from tfticket.export.inspect.explain import explain
-
-if TYPE_CHECKING:  # a check needs no TensorFlow
-    from tfticket.export.comparison import Attempt, Comparison
 
 
 def to_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One row an attempt, the baseline first; see the keys below.
+    """Return one row an attempt, the baseline first.
 
     Sizes are in bytes, times in microseconds on the host only, accuracies and densities in [0, 1].
     `fronts` names the Pareto fronts that a row is on: `bytes`, `gzip`, `time`.
@@ -76,7 +73,7 @@ def _row(
 
 
 def chosen(choice: Choice, comparison: Comparison) -> dict[str, Any]:
-    """The file to ship, why, and what keeps it from being smaller or faster still."""
+    """Describe the file to ship: why, and what keeps it from being smaller or faster still."""
     assert choice.attempt.draft is not None
     baseline = comparison.baseline.draft
     assert baseline is not None
@@ -91,9 +88,7 @@ def chosen(choice: Choice, comparison: Comparison) -> dict[str, Any]:
 
 
 def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """A header and one row an attempt; a file that failed has no numbers."""
-    from tfticket.export.rows import to_rows
-
+    """Return a header and one row an attempt for a terminal; a file that failed has no numbers."""
     rows = to_rows(comparison)
     numbers = any("error" in row for row in rows)
     right = "error" if numbers else "accuracy"
@@ -118,8 +113,3 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
             )
         )
     return shown
-
-
-def failures(attempts: Sequence[Attempt]) -> list[str]:
-    """Why there is no file, a sentence or two each."""
-    return [f"{a.name}: {a.failure}" for a in attempts if a.failure is not None]

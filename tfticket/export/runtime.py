@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ _LONGEST = 300  # of what the runtime says
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a file takes in or gives out.
+    """An input or output of a file.
 
     Attributes:
         shape: Its shape; the first side is the batch, 1 in our files.
@@ -36,8 +36,13 @@ class TensorSpec:
     scale: float | None = None
     zero_point: int | None = None
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> TensorSpec:
+        """Make one anew from its values as JSON has them."""
+        return cls(**{**told, "shape": tuple(told["shape"])})
+
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """Real numbers as the file takes them: rounded to nearest and clipped, if it's integers."""
+        """Return real numbers as the file takes them; rounded and clipped for integers."""
         if self.scale is None or self.zero_point is None:
             return values.astype(self.dtype)
         limits = np.iinfo(self.dtype)
@@ -45,14 +50,14 @@ class TensorSpec:
         return np.clip(stored, limits.min, limits.max).astype(self.dtype)
 
     def dequantize(self, stored: np.ndarray) -> np.ndarray:
-        """What the file gave: floats, and integers with a scale, as float32; others as they are."""
+        """Return outputs as real numbers: floats and scaled integers as float32, others as is."""
         if self.scale is None or self.zero_point is None:
             return stored.astype(np.float32) if stored.dtype.kind == "f" else stored
         return (stored.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
 
 def open_interpreter(content: bytes, *, source: str, delegate: bool = False) -> Interpreter:
-    """Loads a file's bytes into LiteRT, to run on one thread.
+    """Load a file's bytes into LiteRT, to run on one thread.
 
     Args:
         content: The whole file.
@@ -112,23 +117,23 @@ class Loaded:
         self.inputs, self.outputs = tuple(map(_spec, given)), tuple(map(_spec, made))
 
     def feed(self, arrays: Sequence[np.ndarray]) -> None:
-        """Sets the inputs: real numbers, each of the shape of its input, batch included."""
+        """Set the inputs: real numbers, each of the shape of its input, batch included."""
         for place, spec, array in zip(self._places, self.inputs, arrays, strict=True):
             self._interpreter.set_tensor(place, spec.quantize(array))
 
     def invoke(self) -> None:
-        """Computes once."""
+        """Compute once."""
         self._interpreter.invoke()
 
     def answers(self) -> list[np.ndarray]:
-        """What the outputs are now; numbers with a scale and floats as float32."""
+        """Return the outputs; numbers with a scale and floats as float32."""
         return [
             spec.dequantize(self._interpreter.get_tensor(place))
             for place, spec in zip(self._results, self.outputs, strict=True)
         ]
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What it answers to the arrays that `feed` takes.
+        """Return the answers to the arrays that `feed` takes.
 
         Raises:
             ExportError: when the runtime fails.
@@ -167,15 +172,15 @@ class Session:
         (self.input,), (self.output,) = loaded.inputs, loaded.outputs
 
     def feed(self, example: np.ndarray) -> None:
-        """Sets the input to one example of real numbers, shape as `input` without the batch."""
+        """Set the input to one example of real numbers, shape as `input` without the batch."""
         self._loaded.feed([example[None]])
 
     def invoke(self) -> None:
-        """Computes once."""
+        """Compute once."""
         self._loaded.invoke()
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """The outputs for examples given as real numbers, one after the other.
+        """Run examples given as real numbers, one after the other.
 
         Args:
             x: Shape (n, ...), what the Keras model takes.
@@ -191,7 +196,7 @@ class Session:
 
 
 def unknown_sides(content: bytes, *, source: str) -> tuple[str, ...]:
-    """Names of the inputs that have sides of unknown length, the batch aside."""
+    """Return the names of the inputs that have sides of unknown length, the batch aside."""
     details = open_interpreter(content, source=source).get_input_details()
     return tuple(given["name"] for given in details if -1 in tuple(given["shape_signature"][1:]))
 

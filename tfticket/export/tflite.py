@@ -1,4 +1,4 @@
-"""`to_tflite`: one model, one format, one file."""
+"""One model, one format, one file: `to_tflite`, and the draft that it writes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ import numpy as np
 from tfticket import __version__
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
-from tfticket.export.contents import check_hazards, check_types, count_zeros
-from tfticket.export.conversion import Request, produce
-from tfticket.export.emulate import Emulated, check_without_avx, why_not
-from tfticket.export.flatbuffer import Sizes
+from tfticket.export.contents import check_hazards, check_structure, check_types, count_zeros
+from tfticket.export.conversion import check_inside, produce
+from tfticket.export.emulate import check_without_avx, why_not
 from tfticket.export.foreign import read_file
 from tfticket.export.preparation import check_exportable, check_pruned, static_copy, unroll
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
@@ -27,19 +26,19 @@ from tfticket.export.runtime import Session
 from tfticket.export.sparse.encoding import Encoding
 from tfticket.export.verification import (
     CheckData,
-    check_inside,
+    chance_notes,
     check_size,
-    check_structure,
     examples_for,
     predicted_bytes,
     reference_of,
-    told_absolutely,
     verify,
 )
 from tfticket.files import digest, write_atomic, write_text
 from tfticket.sparsity.convert import get_mask, masked_layers
 from tfticket.sparsity.mask import Mask
 from tfticket.state import kernels_of, named_variables
+
+_EMULATED_EXAMPLES = 8
 
 
 def to_tflite(
@@ -56,7 +55,7 @@ def to_tflite(
     baseline: str | os.PathLike[str] | None = None,
     encodings: Mapping[str, Encoding] | None = None,
 ) -> ExportReport:
-    """Writes a model as a `.tflite` file that was run and found right, and a `.json` beside it.
+    """Write a model as a `.tflite` file that was run and found right, and a `.json` beside it.
 
     The file takes one example at a time, of what the Keras model takes (already normalized; see
     `feeding` in the report for the way from raw data), and gives what the model gives. The bytes
@@ -81,8 +80,8 @@ def to_tflite(
             (n, ...). From training data, so that the test data says nothing about the file.
         check_on: Real examples as the model takes them, shape (n, ...), at least 200 if there are
             as many, and their labels or None: classes, yes or no, one a pixel, one-hot, or numbers
-            in the shape of the outputs. Without it the calibration
-            data is used, and without that random numbers, which say little about quantized files.
+            in the shape of the outputs. Without it the calibration data is used, and without that
+            random numbers, which say little about quantized files.
         mask: The ticket's mask, for a plain model; a sparsified one has its own.
         preprocessing: How raw data becomes what the model takes; nothing to do when None.
         provenance: What the file is to tell about its origin: recipe, seed, level. Anything JSON
@@ -102,6 +101,14 @@ def to_tflite(
             left behind, and an older one of that name is as it was.
         ModelError: for a subclassed model.
         RunError: when the file can't be written.
+
+    Example:
+        >>> import keras, tempfile
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = to_tflite(model, f"{folder}/net.tflite")
+        >>> report.operators
+        {'FULLY_CONNECTED': 1}
     """
     made = draft(
         model,
@@ -119,9 +126,6 @@ def to_tflite(
     return made.save()
 
 
-_EMULATED_EXAMPLES = 8
-
-
 @dataclass(frozen=True, eq=False)
 class Draft:
     """The bytes of a file that passed its checks, and what is known of them.
@@ -135,7 +139,7 @@ class Draft:
     report: ExportReport
 
     def save(self) -> ExportReport:
-        """Writes the file, whole or not at all, and its report beside it.
+        """Write the file, whole or not at all, and its report beside it.
 
         Raises:
             RunError: when they can't be written.
@@ -154,17 +158,17 @@ def draft(
     path: Path,
     *,
     format: Format,
-    calibration: np.ndarray | None,
-    check_on: CheckData | None,
-    mask: Mask | None,
-    preprocessing: Preprocessing | None,
-    provenance: Mapping[str, Any] | None,
-    min_agreement: float,
+    calibration: np.ndarray | None = None,
+    check_on: CheckData | None = None,
+    mask: Mask | None = None,
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    min_agreement: float = 0.95,
     baseline: Path | None = None,
     facts: Mapping[str, Any] | None = None,
     encodings: Mapping[str, Encoding] | None = None,
 ) -> Draft:
-    """Converts a model and runs the result; see `to_tflite` for the arguments and errors.
+    """Convert a model and verify the result; see `to_tflite` for the arguments and errors.
 
     `facts` are entries of the file's metadata that stand in for its own, such as the mask's hash
     where the model was shrunk and the mask no longer fits it. `encodings` say how dense layers are
@@ -181,32 +185,43 @@ def draft(
     static = static_copy(model)
     if format == "int8":
         unroll(static, source)
-    kernels = _kernels(static)
+    kernels = {key: kernel.numpy() for key, kernel in kernels_of(static).items()}
     mask = get_mask(model) if masked_layers(model) else mask
     check_pruned(mask, static)
+
     produced = produce(
         format,
-        Request(
-            static=static,
-            calibration=calibration,
-            example=reference.x[0],
-            encodings=_encodings(path, format, static) if encodings is None else encodings,
-            source=source,
-        ),
+        static,
+        calibration=calibration,
+        example=reference.x[0],
+        encodings=_earlier_encodings(path, format, static) if encodings is None else encodings,
+        source=source,
     )
     parsed = flatbuffer.parse(produced.content, source=source)
     check_structure(parsed, source)
     check_hazards(parsed, source)
-    told = [*filter(None, [told_absolutely(reference)]), *check_types(parsed, format, source)]
+    notes = [*chance_notes(reference), *check_types(parsed, format, source)]
     zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
+
     session = Session(flatbuffer.pack(parsed), source=source)
     feeding = (preprocessing or Preprocessing()).feeding(session.input)
-    about = _about(static, mask, format=format, feeding=feeding, provenance=provenance or {})
-    about |= {**produced.facts, **(facts or {})}
+    about = {
+        "made_by": f"tfticket {__version__}",
+        "format": format,
+        "feeding": dict(feeding),
+        "mask_sha256": None if mask is None else mask.sha256,
+        "density": None if mask is None else mask.density,
+        "weights_sha256": _hash(static),
+        "versions": {name: version(name) for name in ("keras", "tensorflow", "ai-edge-litert")},
+        "provenance": dict(provenance or {}),
+        **produced.facts,
+        **(facts or {}),
+    }
     metadata.embed(parsed, about)
     content = flatbuffer.pack(parsed)
-    sizes = Sizes.of(content)
+    sizes = flatbuffer.Sizes.of(content)
     check_size(sizes.raw, static, format, source)
+
     report = ExportReport(
         path=path,
         format=format,
@@ -223,10 +238,15 @@ def draft(
         verification=verify(
             content, reference, format=format, min_agreement=min_agreement, source=source
         ),
-        latency=None if baseline is None else _latency(content, baseline, reference.x[0]),
+        latency=None
+        if baseline is None
+        else latency.against(content, read_file(baseline), reference.x[0]),
         provenance=about,
-        warnings=(*told, *produced.warnings),
-        emulated=_emulated(format, content, reference.x, source),
+        warnings=(*notes, *produced.warnings),
+        # What this machine's kernels don't show, where it can be tried and is at stake.
+        emulated=check_without_avx(content, reference.x[:_EMULATED_EXAMPLES], source=source)
+        if format == "sparse_conv" and why_not() is None
+        else None,
     )
     return Draft(content, report)
 
@@ -253,14 +273,9 @@ def _check_arguments(
             )
 
 
-def _emulated(format: str, content: bytes, x: np.ndarray, source: str) -> Emulated | None:
-    """What this machine's kernels don't show, where it can be tried and is at stake."""
-    if format != "sparse_conv" or why_not() is not None:
-        return None
-    return check_without_avx(content, x[:_EMULATED_EXAMPLES], source=source)
-
-
-def _encodings(path: Path, format: str, static: keras.Model) -> Mapping[str, Encoding] | None:
+def _earlier_encodings(
+    path: Path, format: str, static: keras.Model
+) -> Mapping[str, Encoding] | None:
     """How an older file of the same format and weights stores its dense layers, if there is one."""
     if not format.startswith("sparse_fc") or not path.is_file():
         return None
@@ -274,31 +289,3 @@ def _encodings(path: Path, format: str, static: keras.Model) -> Mapping[str, Enc
 
 def _hash(static: keras.Model) -> str:
     return digest({key: variable.numpy() for key, variable in named_variables(static).items()})
-
-
-def _kernels(model: keras.Model) -> dict[str, np.ndarray]:
-    return {key: kernel.numpy() for key, kernel in kernels_of(model).items()}
-
-
-def _about(
-    static: keras.Model,
-    mask: Mask | None,
-    *,
-    format: str,
-    feeding: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-) -> dict[str, Any]:
-    return {
-        "made_by": f"tfticket {__version__}",
-        "format": format,
-        "feeding": dict(feeding),
-        "mask_sha256": None if mask is None else mask.sha256,
-        "density": None if mask is None else mask.density,
-        "weights_sha256": _hash(static),
-        "versions": {name: version(name) for name in ("keras", "tensorflow", "ai-edge-litert")},
-        "provenance": dict(provenance),
-    }
-
-
-def _latency(content: bytes, baseline: Path, example: np.ndarray) -> latency.Latency:
-    return latency.against(content, read_file(baseline), example)

@@ -1,22 +1,22 @@
-"""Run the bytes of an exported file and hold its answers against those of Keras."""
+"""Run the bytes of an exported file, and hold its answers against those of Keras."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
 
 from tfticket.errors import ExportError
-from tfticket.export import flatbuffer
 from tfticket.export.labels import Labels, Quality, check_finite, check_numbers
 from tfticket.export.preparation import predictions, recurrent_steps
 from tfticket.export.runtime import Session
-from tfticket.internals import graph_of, maker_of, nodes_of
 from tfticket.state import kernels_of, named_variables
+
+CheckData = tuple[np.ndarray, np.ndarray | None]
+"""Examples as the model takes them, and their labels (see `Labels.of`) or None."""
 
 # Largest difference of an output, relative to the largest output: rounding of sums for fp32, of
 # each weight to 11 bits for fp16.
@@ -28,8 +28,23 @@ _TOLERANCES = {
 # more, as long as the answers agree; where they can't tell, at most the second number.
 _QUANTIZED_TOLERANCE = 5e-2
 _QUANTIZED_TOLERANCE_ALONE = 0.25
+_TINY = float(np.finfo(np.float32).tiny)
 _WITHOUT_DELEGATE = 200
 _MANY = 100  # examples of which a network that has learned doesn't take all for the same
+_RANDOM_INPUTS = 32
+
+_BYTES_A_WEIGHT: Mapping[str, float] = {
+    "fp32": 4.0,
+    "fp16": 2.0,
+    "dynamic": 1.0,
+    "int8": 1.0,
+    "int4": 0.5,
+}
+_MAY_STAY_FLOAT = ("dynamic", "int4")  # what has no kernel for few bits is left in float32
+_OVERHEAD = 1.25
+_BYTES_A_LAYER = 4096  # names, shapes, scales: generous, since graphs can be unrolled
+_BYTES_A_STEP = 8192  # of a recurrent layer without a loop
+_BYTES_A_FILE = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +73,12 @@ class Reference:
         return self.outputs.ndim == 2 and self.outputs.shape[1] > 1
 
     def answers(self, outputs: np.ndarray) -> np.ndarray:
-        """The classes that are chosen."""
+        """Return the classes that are chosen."""
         return outputs.argmax(-1) if self.labels is None else self.labels.answers(outputs)
+
+    def quality(self, outputs: np.ndarray) -> Quality:
+        """Tell how right outputs are; nothing is known without labels."""
+        return Quality() if self.labels is None else self.labels.quality(outputs)
 
 
 @dataclass(frozen=True)
@@ -105,145 +124,10 @@ class Verification:
         return self.keras_explained if self.keras_accuracy is None else self.keras_accuracy
 
 
-def verify(
-    content: bytes, reference: Reference, *, format: str, min_agreement: float, source: str
-) -> Verification:
-    """Runs a file with and without the default delegate and compares its answers with Keras.
-
-    Args:
-        content: The whole file.
-        reference: Inputs and the answers of Keras.
-        format: One of `FORMATS`; decides how near the answers must be.
-        min_agreement: For `dynamic`, `int8` and `int4`: smallest share of equal answers on real
-            inputs.
-        source: What to call the file in an error.
-
-    Raises:
-        ExportError: when the file doesn't load or run, or its answers aren't finite or differ.
-    """
-    few = slice(0, _WITHOUT_DELEGATE)
-    ways = [
-        (True, Session(content, source=source).run(reference.x), slice(None)),
-        (False, Session(content, source=source, delegate=False).run(reference.x[few]), few),
-    ]
-    differences, agreements = [], []
-    for delegate, outputs, part in ways:
-        how = f"{source}, run {'with the default delegate' if delegate else 'without delegates'},"
-        check_finite(outputs, how)
-        expected = reference.outputs[part]
-        differences.append(float(np.abs(outputs - expected).max()))
-        if reference.has_classes:
-            same = reference.answers(outputs) == reference.answers(expected)
-            agreements.append(float(np.mean(same)))
-    largest = max(float(np.abs(reference.outputs).max()), float(np.finfo(np.float32).tiny))
-    ours, theirs = (
-        Quality() if reference.labels is None else reference.labels.quality(outputs)
-        for outputs in (ways[0][1], reference.outputs)
-    )
-    found = Verification(
-        inputs=reference.inputs,
-        count=len(reference.x),
-        max_difference=max(differences),
-        relative_difference=max(differences) / largest,
-        agreement=min(agreements, default=None),
-        accuracy=ours.accuracy,
-        keras_accuracy=theirs.accuracy,
-        error=ours.error,
-        keras_error=theirs.error,
-        explained=ours.explained,
-        keras_explained=theirs.explained,
-    )
-    _check_near(found, reference, format=format, min_agreement=min_agreement, source=source)
-    return found
-
-
-def told_absolutely(reference: Reference) -> str | None:
-    """What to say of a Keras model that is no better than chance on what it is checked on.
-
-    Files are held against the model, so one that answers nonsense as the model does passes. Without
-    labels, all that can be seen is that it gives the same answer to everything.
-    """
-    if reference.labels is not None:
-        quality = reference.labels.quality(reference.outputs)
-        return reference.labels.told_chance(quality, of="The Keras model")
-    if reference.inputs == "random" or not reference.has_classes or len(reference.x) < _MANY:
-        return None
-    (first, *others) = np.unique(reference.answers(reference.outputs))
-    if others:
-        return None
-    return (
-        f"The Keras model gives the same class, {first}, to all {len(reference.x):,} examples. It "
-        "may be fed in another way than it was trained, or it hasn't learned."
-    )
-
-
-def check_structure(model: Any, source: str) -> None:
-    """Raises an `ExportError` for operators or shapes that a stock runtime can't be relied on for.
-
-    Args:
-        model: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in the error.
-    """
-    custom = [name for name in flatbuffer.operators(model) if ":" in name]
-    if custom:
-        raise ExportError(
-            f"{source} must consist of operators that every runtime has. Received: {custom}."
-        )
-    graph = model.subgraphs[0]
-    ends = {id(graph.tensors[number]) for number in (*graph.inputs, *graph.outputs)}
-    dynamic = [flatbuffer.name_of(t) for t in flatbuffer.dynamic_tensors(model) if id(t) in ends]
-    if dynamic:
-        raise ExportError(
-            f"{source} must take and give static shapes. Received: sides of unknown length in "
-            f"{dynamic}."
-        )
-
-
-def _check_near(
-    found: Verification, reference: Reference, *, format: str, min_agreement: float, source: str
-) -> None:
-    if format not in _TOLERANCES:
-        _check_quantized(found, reference, min_agreement=min_agreement, source=source)
-        return
-    tolerance = _TOLERANCES["fp16" if reference.reduced_precision else format]
-    if found.relative_difference > tolerance:
-        raise ExportError(
-            f"{source} must answer as the Keras model does, to {tolerance:g} of its largest "
-            f"output. Received: outputs that differ by {found.relative_difference:.2g} of it."
-        )
-
-
-def _check_quantized(
-    found: Verification, reference: Reference, *, min_agreement: float, source: str
-) -> None:
-    span = max(float(np.ptp(reference.outputs)), float(np.finfo(np.float32).tiny))
-    difference = found.max_difference / span
-    if found.agreement is None or reference.inputs == "random":
-        if difference > _QUANTIZED_TOLERANCE_ALONE:
-            raise ExportError(
-                f"{source} must answer as the Keras model does, to {_QUANTIZED_TOLERANCE_ALONE:g} "
-                f"of the range of its outputs. Received: outputs that differ by {difference:.2g} "
-                "of it. Check and calibrate it with real examples."
-            )
-    elif difference > _QUANTIZED_TOLERANCE and found.agreement < min_agreement:
-        raise ExportError(
-            f"{source} must give the same answer as the Keras model to at least "
-            f"{min_agreement:.1%} of {found.count:,} inputs. Received: {found.agreement:.1%}. "
-            "Calibrate with more, or more typical, training data, or choose fp16."
-        )
-
-
-_RANDOM_INPUTS = 32
-_BATCH = 64
-
-CheckData = tuple[np.ndarray, np.ndarray | None]
-"""Examples as the model takes them, and their labels (see `Labels.of`) or None."""
-
-
 def reference_of(
     model: keras.Model, calibration: np.ndarray | None, check_on: CheckData | None
 ) -> Reference:
-    """What a model answers to the examples that its file will be checked on.
+    """Ask a model about the examples that its file will be checked on.
 
     Args:
         model: The model.
@@ -273,7 +157,7 @@ def reference_of(
 
 
 def examples_for(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:
-    """Examples in the type that the model takes.
+    """Return examples in the type that the model takes.
 
     Args:
         model: The model.
@@ -298,40 +182,6 @@ def examples_for(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:
     return check_numbers(x, name, given.dtype)
 
 
-def check_inside(model: keras.Model, x: np.ndarray) -> None:
-    """Checks that all that a network computes from calibration data is finite.
-
-    What leaves the range of floats inside, such as outputs that a sigmoid then hides, gives a file
-    that no runtime loads, or one of floats.
-
-    Args:
-        model: The model.
-        x: Calibration data in the model's type, shape (n, ...).
-
-    Raises:
-        ExportError: naming the first layer whose outputs aren't finite.
-    """
-    graph = graph_of(model)
-    made = [
-        tensor
-        for node in nodes_of(graph)
-        for tensor in node.outputs
-        if keras.backend.is_float_dtype(tensor.dtype)
-    ]
-    inside = keras.Model(model.inputs, made)
-    batch_size = model.inputs[0].shape[0] or _BATCH
-    for start in range(0, len(x), batch_size):
-        answers = inside([x[start : start + batch_size]], training=False)
-        for tensor, answer in zip(made, answers, strict=True):
-            if not bool(keras.ops.all(keras.ops.isfinite(answer))):
-                name = maker_of(tensor).name
-                raise ExportError(
-                    f"The layer {name!r} gives NaN or infinite numbers for the calibration data. "
-                    "int8 needs the range of all values inside the network. Leave out the "
-                    "examples it does so for, or look for weights or inputs that are far too large."
-                )
-
-
 def _random_examples(model: keras.Model) -> np.ndarray:
     rng, given = np.random.default_rng(0), model.inputs[0]
     shape = (_RANDOM_INPUTS, *given.shape[1:])
@@ -340,27 +190,106 @@ def _random_examples(model: keras.Model) -> np.ndarray:
     return rng.integers(0, 2, shape).astype(given.dtype)  # 0 and 1 are valid for any vocabulary
 
 
-_BYTES_A_WEIGHT: Mapping[str, float] = {
-    "fp32": 4.0,
-    "fp16": 2.0,
-    "dynamic": 1.0,
-    "int8": 1.0,
-    "int4": 0.5,
-}
-# The formats that leave what has no kernel for few bits in float32.
-_MAY_STAY_FLOAT = ("dynamic", "int4")
-_OVERHEAD = 1.25
-_BYTES_A_LAYER = 4096  # names, shapes, scales: generous, since graphs can be unrolled
-_BYTES_A_STEP = 8192  # of a recurrent layer without a loop
-_BYTES_A_FILE = 65_536
+def verify(
+    content: bytes, reference: Reference, *, format: str, min_agreement: float, source: str
+) -> Verification:
+    """Run a file with and without the default delegate, and compare its answers with Keras.
+
+    Args:
+        content: The whole file.
+        reference: Inputs and the answers of Keras.
+        format: One of `FORMATS`; decides how near the answers must be.
+        min_agreement: For `dynamic`, `int8` and `int4`: smallest share of equal answers on real
+            inputs.
+        source: What to call the file in an error.
+
+    Raises:
+        ExportError: when the file doesn't load or run, or its answers aren't finite or differ.
+    """
+    few = slice(0, _WITHOUT_DELEGATE)
+    fast = Session(content, source=source).run(reference.x)
+    plain = Session(content, source=source, delegate=False).run(reference.x[few])
+    differences, agreements = [], []
+    for how, outputs, expected in (
+        ("with the default delegate", fast, reference.outputs),
+        ("without delegates", plain, reference.outputs[few]),
+    ):
+        check_finite(outputs, f"{source}, run {how},")
+        differences.append(float(np.abs(outputs - expected).max()))
+        if reference.has_classes:
+            same = reference.answers(outputs) == reference.answers(expected)
+            agreements.append(float(np.mean(same)))
+    ours, theirs = reference.quality(fast), reference.quality(reference.outputs)
+    found = Verification(
+        inputs=reference.inputs,
+        count=len(reference.x),
+        max_difference=max(differences),
+        relative_difference=max(differences) / max(float(np.abs(reference.outputs).max()), _TINY),
+        agreement=min(agreements, default=None),
+        accuracy=ours.accuracy,
+        keras_accuracy=theirs.accuracy,
+        error=ours.error,
+        keras_error=theirs.error,
+        explained=ours.explained,
+        keras_explained=theirs.explained,
+    )
+    if format in _TOLERANCES:
+        tolerance = _TOLERANCES["fp16" if reference.reduced_precision else format]
+        if found.relative_difference > tolerance:
+            raise ExportError(
+                f"{source} must answer as the Keras model does, to {tolerance:g} of its largest "
+                f"output. Received: outputs that differ by {found.relative_difference:.2g} of it."
+            )
+    else:
+        _check_quantized(found, reference, min_agreement=min_agreement, source=source)
+    return found
+
+
+def _check_quantized(
+    found: Verification, reference: Reference, *, min_agreement: float, source: str
+) -> None:
+    difference = found.max_difference / max(float(np.ptp(reference.outputs)), _TINY)
+    if found.agreement is None or reference.inputs == "random":
+        if difference > _QUANTIZED_TOLERANCE_ALONE:
+            raise ExportError(
+                f"{source} must answer as the Keras model does, to {_QUANTIZED_TOLERANCE_ALONE:g} "
+                f"of the range of its outputs. Received: outputs that differ by {difference:.2g} "
+                "of it. Check and calibrate it with real examples."
+            )
+    elif difference > _QUANTIZED_TOLERANCE and found.agreement < min_agreement:
+        raise ExportError(
+            f"{source} must give the same answer as the Keras model to at least "
+            f"{min_agreement:.1%} of {found.count:,} inputs. Received: {found.agreement:.1%}. "
+            "Calibrate with more, or more typical, training data, or choose fp16."
+        )
+
+
+def chance_notes(reference: Reference) -> list[str]:
+    """Say when a Keras model is no better than chance on what its file is checked on.
+
+    Files are held against the model, so one that answers nonsense as the model does passes. Without
+    labels, all that can be seen is that it gives the same answer to everything.
+    """
+    if reference.labels is not None:
+        quality = reference.labels.quality(reference.outputs)
+        return list(filter(None, [reference.labels.told_chance(quality, of="The Keras model")]))
+    if reference.inputs == "random" or not reference.has_classes or len(reference.x) < _MANY:
+        return []
+    first, *others = np.unique(reference.answers(reference.outputs))
+    if others:
+        return []
+    return [
+        f"The Keras model gives the same class, {first}, to all {len(reference.x):,} examples. It "
+        "may be fed in another way than it was trained, or it hasn't learned."
+    ]
 
 
 def predicted_bytes(static: keras.Model, format: str) -> int | None:
-    """Bytes of the weights in a format; None where that depends on their zeros.
+    """Return the bytes of the weights in a format; None where that depends on their zeros.
 
     Args:
         static: The model, from `static_copy`.
-        format: The format.
+        format: One of `FORMATS`.
     """
     if format not in _BYTES_A_WEIGHT:
         return None
@@ -370,7 +299,7 @@ def predicted_bytes(static: keras.Model, format: str) -> int | None:
 
 
 def check_size(size_bytes: int, static: keras.Model, format: str, source: str) -> None:
-    """Raises an `ExportError` when a file is much larger than its weights.
+    """Raise an `ExportError` when a file is much larger than its weights: it holds something else.
 
     It isn't asked whether it is smaller: equal weights are stored once, and normalization is folded
     away. Lost weights show in the answers.

@@ -7,7 +7,8 @@ from edge_nets import examples_for, int8_of, layers, raw, sequential
 from tflite_files import dense_net, file_of, parsed, thinned
 
 from tfticket.export import flatbuffer
-from tfticket.export.inspect.energy import EnergyModel, compare, count, estimate
+from tfticket.export.inspect.cost import count
+from tfticket.export.inspect.energy import EnergyModel, compare, estimate
 from tfticket.export.sparse.encoding import encode_dense_layers
 
 pytestmark = pytest.mark.usefixtures("seeded")

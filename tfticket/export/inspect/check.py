@@ -40,7 +40,7 @@ class TensorZeros:
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What was found of a file that passed.
+    """The findings of a file that passed.
 
     Attributes:
         path: The file.
@@ -88,12 +88,10 @@ class FileCheck:
         return self.gives[0] if self.gives else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `input` and `output` are the first of each."""
+        """Return plain values for JSON; `input` and `output` are the first of each."""
         told = asdict(self)
-        first = {
-            "input": next(iter(told["takes"]), None),
-            "output": next(iter(told["gives"]), None),
-        }
+        ends = {"input": told["takes"], "output": told["gives"]}
+        first = {name: next(iter(specs), None) for name, specs in ends.items()}
         return {**told, **first, "path": str(self.path)}
 
 
@@ -104,7 +102,7 @@ def check_file(
     y: np.ndarray | None = None,
     timeout: float | None = None,
 ) -> FileCheck:
-    """Runs a file with and without the default delegate, and looks for what is known to go wrong.
+    """Run a file with and without the default delegate, and look for what is known to go wrong.
 
     It runs in a process of its own, so that a file that ends it ends nothing else. Inputs may be
     several, of any type and with any batch; a batch of unknown size is 1, and other sides of
@@ -138,37 +136,29 @@ def check_file(
             arrays["y"] = check_numbers(y, "y")
     request = foreign.Request([(f"`{path}`", content)], arrays=arrays)
     if timeout is None:
-        timeout = foreign.seconds(request) + _SECONDS_AN_EXAMPLE * len(arrays.get("raw", ()))
-    found = foreign.ask("check", request, timeout=timeout).value
+        timeout = request.seconds + _SECONDS_AN_EXAMPLE * len(arrays.get("raw", ()))
+    found = foreign.ask(check_in_child, request, timeout=timeout).value
     return FileCheck(
         **{
             **found,
             "path": path,
             "sizes": Sizes.of(content),
-            "takes": tuple(_spec(each) for each in found["takes"]),
-            "gives": tuple(_spec(each) for each in found["gives"]),
+            "takes": tuple(TensorSpec.of(each) for each in found["takes"]),
+            "gives": tuple(TensorSpec.of(each) for each in found["gives"]),
             "tensors": tuple(TensorZeros(**each) for each in found["tensors"]),
             "notes": tuple(found["notes"]),
         }
     )
 
 
-def _spec(told: Mapping[str, Any]) -> TensorSpec:
-    return TensorSpec(**{**told, "shape": tuple(told["shape"])})
-
-
 def check_in_child(request: foreign.Request) -> foreign.Answer:
-    """What `check_file` asks a child: all that it finds but the sizes."""
+    """Check a file in a child: all that `check_file` finds but the sizes."""
     content, source = request.content, request.source
     parsed = flatbuffer.parse(content, source=source)
     provenance = provenance_of(parsed, source)
-    notes = [*check_hazards(parsed, source), *_custom(parsed), *_insides(parsed)]
+    notes = [*check_hazards(parsed, source)]
     ways = Ways(content, parsed, source=source)
-    if ways.side is not None:
-        notes.append(
-            f"It takes sides of unknown length; beside the batch they were taken for {ways.side}. "
-            "Build the model with all sides given where they are known."
-        )
+    notes += _notes(parsed, ways.side)
     raw, y = request.arrays.get("raw"), request.arrays.get("y")
     if raw is None:
         seen = ways.on_random(_SECONDS)
@@ -190,7 +180,11 @@ def check_in_child(request: foreign.Request) -> foreign.Answer:
                 for spec, shape in zip(ways.fast.outputs, seen.shapes, strict=True)
             ],
             "operators": flatbuffer.operators(parsed),
-            "tensors": [asdict(tensor) for tensor in _zeros(parsed)],
+            "tensors": [
+                {"name": c.name, "size": c.values.size, "zeros": int(c.is_zero.sum())}
+                for c in flatbuffer.constants(parsed)
+                if c.values.ndim > 1
+            ],
             "inputs": "random" if raw is None else "given",
             "count": seen.count,
             "delegate_difference": seen.difference,
@@ -204,23 +198,25 @@ def check_in_child(request: foreign.Request) -> foreign.Answer:
     )
 
 
-def _custom(parsed: Any) -> Iterator[str]:
+def _notes(parsed: Any, side: int | None) -> Iterator[str]:
+    """Say what limits the use of a file: custom operators, and sides of unknown length."""
     names = custom_operators(parsed)
     if names:
         yield (
             f"It has operators that not every runtime has: {', '.join(names)}. LiteRT for Python "
             "has them."
         )
-
-
-def _insides(parsed: Any) -> Iterator[str]:
-    graph = parsed.subgraphs[0]
-    ends = {id(graph.tensors[number]) for number in (*graph.inputs, *graph.outputs)}
+    ends = list(map(id, flatbuffer.graphs(parsed)[0].ends))
     unknown = [t for t in flatbuffer.dynamic_tensors(parsed) if id(t) not in ends]
     if unknown:
         yield (
             f"{len(unknown)} tensors inside have sides of unknown length: delegates stay away from "
             "what makes them, and microcontrollers can't run the file."
+        )
+    if side is not None:
+        yield (
+            f"It takes sides of unknown length; beside the batch they were taken for {side}. "
+            "Build the model with all sides given where they are known."
         )
 
 
@@ -249,16 +245,8 @@ def _given(
             yield [((fed - given.zero_point) * given.scale)[None]]
 
 
-def _zeros(parsed: Any) -> list[TensorZeros]:
-    return [
-        TensorZeros(constant.name, constant.values.size, int(constant.is_zero.sum()))
-        for constant in flatbuffer.constants(parsed)
-        if constant.values.ndim > 1
-    ]
-
-
 def check_lines(seen: FileCheck) -> list[str]:
-    """What was found of a file, a line each."""
+    """Return the findings as lines for a terminal."""
     sizes = seen.sizes
     lines = [
         f"{seen.path}: passed",

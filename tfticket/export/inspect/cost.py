@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tfticket.export.flatbuffer import (
+    Graph,
     dense_bytes,
     elements,
     indices,
     is_constant,
     name_of,
-    operator_name,
-    read_by,
     shape_of,
     stored_bytes,
     type_name,
-    written_by,
 )
 from tfticket.export.micro import arena_lower_bound
 
@@ -35,11 +32,17 @@ BIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_RNN CALL CALL_ONCE IF LSTM RN
 STABLEHLO_COMPOSITE SVDF UNIDIRECTIONAL_SEQUENCE_LSTM UNIDIRECTIONAL_SEQUENCE_RNN WHILE
 """
 _UNKNOWN = frozenset(_NOT_KNOWN.split())
+_MULTIPLYING = frozenset(
+    {
+        *("FULLY_CONNECTED", "CONV_2D", "CONV_3D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"),
+        "BATCH_MATMUL",
+    }
+)
 
 
 @dataclass(frozen=True)
 class OperatorCost:
-    """What one operator does in one inference.
+    """The cost of one operator in one inference.
 
     Attributes:
         operator: Its name, such as `CONV_2D`.
@@ -69,7 +72,7 @@ class OperatorCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a file does in one inference, with the batch that is in it.
+    """The cost of one inference of a file, with the batch that is in it.
 
     Attributes:
         operators: One after the other.
@@ -83,7 +86,7 @@ class Cost:
     uncounted: tuple[str, ...]
 
     def total(self, field: str) -> int:
-        """Sum over the operators of one of their numbers, such as `multiply_adds`."""
+        """Sum up one number of the operators, such as `multiply_adds`."""
         return sum(getattr(operator, field) for operator in self.operators)
 
     @property
@@ -108,7 +111,7 @@ class Cost:
 
 
 def count(parsed: Any) -> Cost:
-    """Counts multiply-adds and bytes of a file.
+    """Count multiply-adds and bytes of a file.
 
     Operators that read nothing but constants (weights unpacked from float16, or from sparse storage
     for kernels that can't read it) run once when the file is loaded and cost nothing here; those
@@ -117,37 +120,36 @@ def count(parsed: Any) -> Cost:
     Args:
         parsed: A `ModelT`, from `flatbuffer.parse`. Its first graph is counted.
     """
-    graph = parsed.subgraphs[0]
-    ready = {n for n, tensor in enumerate(graph.tensors) if is_constant(parsed, tensor)}
+    graph = Graph(parsed, parsed.subgraphs[0])
+    ready = {n for n, tensor in enumerate(graph.graph.tensors) if is_constant(parsed, tensor)}
     counted: list[OperatorCost] = []
     uncounted: list[str] = []
-    for operator in graph.operators:
-        name = operator_name(parsed, operator)
+    for name, operator in graph.named():
         read = indices(operator.inputs)
         if read and ready.issuperset(read):
             ready.update(indices(operator.outputs))
         elif name in _UNKNOWN or ":" in name:
             uncounted.append(name)
         else:
-            counted.append(_cost(parsed, graph, operator, name, ready))
+            counted.append(_cost(graph, operator, name, ready))
     return Cost(tuple(counted), arena_lower_bound(parsed), tuple(dict.fromkeys(uncounted)))
 
 
-def _cost(parsed: Any, graph: Any, operator: Any, name: str, ready: set[int]) -> OperatorCost:
-    written = written_by(graph, operator)
-    fixed = [graph.tensors[n] for n in indices(operator.inputs) if n in ready]
-    given = [graph.tensors[n] for n in indices(operator.inputs) if n not in ready]
-    products = _PRODUCTS[name](graph, operator) if name in _PRODUCTS else 0
+def _cost(graph: Graph, operator: Any, name: str, ready: set[int]) -> OperatorCost:
+    written = graph.written(operator)
+    fixed = [graph.tensor(n) for n in indices(operator.inputs) if n in ready]
+    given = [graph.tensor(n) for n in indices(operator.inputs) if n not in ready]
+    products = _products(graph, operator, name)
     computes = not products and name not in _MOVING
     moves = name not in _VIEWS
     return OperatorCost(
         operator=name,
         output=name_of(written[0]) if written else "",
         multiply_adds=products,
-        effective_multiply_adds=round(products * _share_computed(parsed, graph, operator, name)),
+        effective_multiply_adds=round(products * _share_computed(graph, operator, name)),
         other_operations=max(map(elements, (*given, *written)), default=0) if computes else 0,
-        arithmetic=_arithmetic(graph, operator, name),
-        weight_bytes=sum(_bytes_once(parsed, tensor) for tensor in fixed) if moves else 0,
+        arithmetic=_arithmetic({type_name(tensor) for tensor in graph.read(operator)}, name),
+        weight_bytes=sum(_bytes_once(graph.model, tensor) for tensor in fixed) if moves else 0,
         read_bytes=sum(map(dense_bytes, given)) if moves else 0,
         written_bytes=sum(map(dense_bytes, written)) if moves else 0,
     )
@@ -157,67 +159,43 @@ def _bytes_once(parsed: Any, tensor: Any) -> int:
     return stored_bytes(parsed, tensor) if is_constant(parsed, tensor) else dense_bytes(tensor)
 
 
-def _share_computed(parsed: Any, graph: Any, operator: Any, name: str) -> float:
+def _share_computed(graph: Graph, operator: Any, name: str) -> float:
     """Of the weights, how many the kernel multiplies."""
     if name != "FULLY_CONNECTED":
         return 1.0
-    weights = graph.tensors[int(operator.inputs[1])]
+    weights = graph.tensor(operator.inputs[1])
     if weights.sparsity is None:
         return 1.0
-    data = parsed.buffers[weights.buffer].data
-    return len(data) / max(dense_bytes(weights), 1)
+    return len(graph.model.buffers[weights.buffer].data) / max(dense_bytes(weights), 1)
 
 
-def _arithmetic(graph: Any, operator: Any, name: str) -> str:
+def _arithmetic(types: set[str], name: str) -> str:
     """The narrowest of what is read: hybrid kernels round floats to the type of the weights."""
-    types = {type_name(tensor) for tensor in read_by(graph, operator)}
-    if name in _PRODUCTS and "INT16" in types:
+    if name in _MULTIPLYING and "INT16" in types:
         return "int16"
-    if types & {"INT8", "UINT8", "INT4", "INT2"} and (name in _PRODUCTS or "FLOAT32" not in types):
+    narrow = types & {"INT8", "UINT8", "INT4", "INT2"}
+    if narrow and (name in _MULTIPLYING or "FLOAT32" not in types):
         return "int8"
-    return "int16" if types & {"INT16"} else "float32" if "FLOAT32" in types else "int32"
+    return "int16" if "INT16" in types else "float32" if "FLOAT32" in types else "int32"
 
 
-def _dense(graph: Any, operator: Any) -> int:
-    weights = shape_of(graph.tensors[int(operator.inputs[1])])
-    return _written(graph, operator) * weights[-1]
-
-
-def _convolution(graph: Any, operator: Any) -> int:
-    weights = shape_of(graph.tensors[int(operator.inputs[1])])  # (out, height, width, in)
-    return _written(graph, operator) * math.prod(weights[1:])
-
-
-def _convolution_3d(graph: Any, operator: Any) -> int:
-    weights = shape_of(graph.tensors[int(operator.inputs[1])])  # (depth, height, width, in, out)
-    return _written(graph, operator) * math.prod(weights[:-1])
-
-
-def _depthwise(graph: Any, operator: Any) -> int:
-    weights = shape_of(graph.tensors[int(operator.inputs[1])])  # (1, height, width, channels)
-    return _written(graph, operator) * math.prod(weights[1:3])
-
-
-def _transposed(graph: Any, operator: Any) -> int:
-    weights = shape_of(graph.tensors[int(operator.inputs[1])])  # (out, height, width, in)
-    return elements(graph.tensors[int(operator.inputs[2])]) * math.prod(weights[:3])
-
-
-def _matrices(graph: Any, operator: Any) -> int:
-    left = shape_of(graph.tensors[int(operator.inputs[0])])
-    inner = left[-2 if operator.builtinOptions.adjX else -1]
-    return _written(graph, operator) * inner
-
-
-def _written(graph: Any, operator: Any) -> int:
-    return elements(graph.tensors[int(operator.outputs[0])])
-
-
-_PRODUCTS: Mapping[str, Callable[[Any, Any], int]] = {
-    "FULLY_CONNECTED": _dense,
-    "CONV_2D": _convolution,
-    "CONV_3D": _convolution_3d,
-    "DEPTHWISE_CONV_2D": _depthwise,
-    "TRANSPOSE_CONV": _transposed,
-    "BATCH_MATMUL": _matrices,
-}
+def _products(graph: Graph, operator: Any, name: str) -> int:
+    """Multiply-adds of an operator; 0 for one that doesn't multiply matrices or kernels."""
+    if name not in _MULTIPLYING:
+        return 0
+    written = elements(graph.tensor(operator.outputs[0]))
+    if name == "BATCH_MATMUL":
+        left = graph.shape(operator.inputs[0])
+        return written * left[-2 if operator.builtinOptions.adjX else -1]
+    weights = shape_of(graph.tensor(operator.inputs[1]))
+    match name:
+        case "FULLY_CONNECTED":  # (out, in)
+            return written * weights[-1]
+        case "CONV_2D":  # (out, height, width, in)
+            return written * math.prod(weights[1:])
+        case "CONV_3D":  # (depth, height, width, in, out)
+            return written * math.prod(weights[:-1])
+        case "DEPTHWISE_CONV_2D":  # (1, height, width, channels)
+            return written * math.prod(weights[1:3])
+        case _:  # TRANSPOSE_CONV: (out, height, width, in)
+            return elements(graph.tensor(operator.inputs[2])) * math.prod(weights[:3])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tfticket.export.flatbuffer import indices, shape_of, values
+from tfticket.export.flatbuffer import indices, values
 from tfticket.export.inspect.view import WEIGHTED, Layer, View
 
 _BIAS = 2
@@ -47,7 +47,7 @@ class DeadUnits:
 
 
 def dead_units(view: View, layer: Layer) -> DeadUnits | None:
-    """Which units of a layer could be cut out.
+    """Find the units of a layer that could be cut out.
 
     A unit that nothing reads can go. One that gives the same number whatever comes in can go where
     what it adds fits into the next bias: not where it meets a border that is padded with zeros,
@@ -73,31 +73,22 @@ def dead_units(view: View, layer: Layer) -> DeadUnits | None:
 
 
 def _follow(view: View, number: int, constant: np.ndarray) -> np.ndarray | None:
-    """Which channels of a tensor all that reads them can do without.
+    """Find the channels of a tensor that all its readers can do without, shape (channels,).
 
-    Args:
-        view: The file.
-        number: The tensor.
-        constant: What each channel is everywhere, NaN where it varies, shape (channels,).
-
-    Returns:
-        Boolean, shape (channels,); None where a reader isn't understood.
+    `constant` is what each channel is everywhere, NaN where it varies. The answer is None where a
+    reader isn't understood.
     """
-    reading = [
-        (name, operator)
-        for name, operator in view.operators()
-        if number in indices(operator.inputs)
-    ]
+    reading = view.readers.get(number, [])
     if not reading or number in indices(view.graph.outputs):
         return None
     layers = {layer.output: layer for layer in view.layers}
     needless = np.ones(len(constant), bool)
-    for name, operator in reading:
+    for operator in reading:
         reader = layers.get(indices(operator.outputs)[0])
         if reader is not None:
             found = _read_by(view, reader, number, constant)
         else:
-            found = _passed(view, name, operator, constant)
+            found = _passed(view, operator, constant)
         if found is None:
             return None
         needless &= found
@@ -139,13 +130,10 @@ def _read_depthwise(
     return None if behind is None else np.asarray(behind.reshape(-1, times).all(axis=1))
 
 
-def _passed(view: View, name: str, operator: Any, constant: np.ndarray) -> np.ndarray | None:
+def _passed(view: View, operator: Any, constant: np.ndarray) -> np.ndarray | None:
     """Behind an operator that works on each channel for itself."""
-    given, made = (
-        shape_of(view.graph.tensors[int(numbers[0])])
-        for numbers in (operator.inputs, operator.outputs)
-    )
-    output = indices(operator.outputs)[0]
+    name, output = view.name(operator), indices(operator.outputs)[0]
+    given, made = view.shape(operator.inputs[0]), view.shape(operator.outputs[0])
     if name in _FUNCTIONS:
         return _follow(view, output, _FUNCTIONS[name](constant))
     if name in _SAME_NUMBER:
@@ -155,7 +143,7 @@ def _passed(view: View, name: str, operator: Any, constant: np.ndarray) -> np.nd
         slope = operator.builtinOptions.alpha
         return _follow(view, output, np.where(constant > 0, constant, slope * constant))
     if name == "MEAN":
-        axes = values(view.parsed, view.graph.tensors[int(operator.inputs[1])])
+        axes = values(view.model, view.tensor(operator.inputs[1]))
         last = {-1, len(given) - 1} & {int(axis) for axis in axes.ravel()}
         return None if last else _follow(view, output, constant)
     if name == "PAD" and given[-1] == made[-1]:
@@ -176,7 +164,7 @@ def _made(view: View, layer: Layer, sums: np.ndarray) -> np.ndarray:
     place = _BIAS if layer.operator != "TRANSPOSE_CONV" else _BIAS + 1
     bias: np.ndarray | None = np.zeros(layer.units)
     if len(numbers) > place and numbers[place] >= 0:
-        bias = _numbers(view, view.graph.tensors[view.source_of(numbers[place])])
+        bias = _numbers(view, view.tensor(view.origin(numbers[place])[0]))
     if bias is None or function is None or bias.size != layer.units:
         return np.full(layer.units, np.nan)
     return function(sums + bias.ravel())
@@ -197,11 +185,10 @@ def _numbers(view: View, tensor: Any) -> np.ndarray | None:
     scales = None if tensor.quantization is None else tensor.quantization.scale
     if scales is None or not len(scales):
         return numbers
-    sides = [1] * numbers.ndim
-    if len(scales) > 1:
-        sides[constant.axis] = len(scales)
-    points = constant.zero_point.reshape(sides if constant.zero_point.size > 1 else ())
-    return (numbers - points) * np.asarray(scales, np.float64).reshape(sides)
+    points, scale = (
+        constant.along_axis(each) for each in (constant.zero_point, np.asarray(scales, np.float64))
+    )
+    return (numbers - points) * scale
 
 
 def _feels_border(view: View, layer: Layer) -> bool:
@@ -217,8 +204,8 @@ def _feels_border(view: View, layer: Layer) -> bool:
 def _is_shared(view: View, layer: Layer) -> bool:
     """Whether several operators compute with the same weights."""
     places = [
-        view.source_of(int(operator.inputs[WEIGHTED[name][1]]))
-        for name, operator in view.operators()
+        view.origin(int(operator.inputs[WEIGHTED[name][1]]))[0]
+        for name, operator in view.named()
         if name in WEIGHTED
     ]
-    return sum(view.graph.tensors[place] is layer.tensor for place in places) > 1
+    return sum(view.tensor(place) is layer.tensor for place in places) > 1

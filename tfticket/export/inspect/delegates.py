@@ -1,4 +1,4 @@
-"""A file of any origin, run with the default delegate and without: are the answers the same?"""
+"""Run a file of any origin with the default delegate and without, and compare the answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Feed = list[np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """What came of running a file both ways.
+    """The result of running a file both ways.
 
     Attributes:
         count: How many inputs it was run on.
@@ -85,7 +85,7 @@ class Ways:
         raise _why(parsed, source, refusal)
 
     def on_random(self, seconds: float) -> Compared:
-        """Runs it on random inputs, 200 or as many as time allows.
+        """Run it on random inputs, 200 or as many as time allows.
 
         Some networks take only numbers from 0 to 1, such as those that begin with a logarithm: they
         are tried with these when others give no finite answers.
@@ -99,7 +99,7 @@ class Ways:
             return self.on(self._feeds(np.random.Generator.random), seconds=seconds)
 
     def on(self, feeds: Iterable[Feed], *, seconds: float = np.inf, keep: bool = False) -> Compared:
-        """Runs it on given inputs, the first 200 of them both ways.
+        """Run it on given inputs, the first 200 of them both ways.
 
         Args:
             feeds: The inputs.
@@ -113,23 +113,21 @@ class Ways:
         seen = [_Seen() for _ in self.fast.outputs]
         outputs: list[np.ndarray] = []
         count, answers = 0, []
-        for feed in feeds:
+        for count, feed in enumerate(feeds, start=1):
             answers = self._finite(self.fast, feed, "with the default delegate")
-            if count < _MOST:
+            if count <= _MOST:
                 others = self._finite(self._plain, feed, "without delegates")
                 for each, ours, theirs in zip(seen, answers, others, strict=True):
                     each.add(ours, theirs)
             if keep:
                 outputs.append(answers[0])
-            count += 1
             if time.monotonic() > end:
                 break
         difference = max((self._checked(each) for each in seen), default=0.0)
         return Compared(count, difference, outputs, [answer.shape for answer in answers])
 
     def _feeds(self, drawing: Callable[..., Any]) -> Iterator[Feed]:
-        for number in range(_MOST):
-            yield _random(self.fast.inputs, number, drawing)
+        return (_random(self.fast.inputs, number, drawing) for number in range(_MOST))
 
     def _finite(self, way: Loaded, feed: Feed, how: str) -> list[np.ndarray]:
         answers = way.run(feed)
@@ -143,7 +141,11 @@ class Ways:
 
     def _checked(self, seen: _Seen) -> float:
         """The difference of an output, if it is no more than rounding makes."""
-        rounded = _is_rounded(self._parsed)
+        # The two ways may round otherwise what they compute with integer weights.
+        rounded = any(
+            constant.values.ndim > 1 and constant.values.dtype.kind == "i"
+            for constant in flatbuffer.constants(self._parsed)
+        )
         tolerance = _ROUNDED_TOLERANCE if rounded else _FLOAT_TOLERANCE
         if (
             seen.difference > tolerance
@@ -206,7 +208,7 @@ class _Seen:
 
 
 def custom_operators(parsed: Any) -> list[str]:
-    """The operators of a file that the format itself doesn't have, by name."""
+    """Return the names of the operators that the format itself doesn't have."""
     names = [name for name in flatbuffer.operators(parsed) if name.startswith("custom:")]
     return [name.removeprefix("custom:") for name in names]
 
@@ -240,9 +242,3 @@ def _random(specs: Sequence[TensorSpec], number: int, drawing: Callable[..., Any
         else:
             arrays.append(np.asarray(drawing(rng, spec.shape)))
     return arrays
-
-
-def _is_rounded(parsed: Any) -> bool:
-    """Whether weights are integers; then the two ways may round what they compute otherwise."""
-    weights = [constant for constant in flatbuffer.constants(parsed) if constant.values.ndim > 1]
-    return any(constant.values.dtype.kind == "i" for constant in weights)

@@ -11,12 +11,17 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from tfticket.export.inspect.cost import Cost, count
-
-__all__ = ["Energy", "EnergyComparison", "EnergyModel", "Quantity", "compare", "count", "estimate"]
+from tfticket.export.inspect.cost import Cost
 
 _WORD_BYTES = 8
 _PICO = 1e-12
+_COUNTED = (
+    ("multiply-adds in the layers", "", "multiply_adds"),
+    ("multiply-adds computed", "", "effective_multiply_adds"),
+    ("weights read", "bytes", "weight_bytes"),
+    ("activations read and written", "bytes", "activation_bytes"),
+    ("activations alive at once, at least", "bytes", "peak_activation_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,10 @@ class EnergyModel:
         multiply_pj: Energy of a multiplication by type, in picojoules.
         add_pj: The same of an addition to the sum: float32 for floats, int32 for integers.
         memories: Smallest first; the last one holds anything.
+
+    Example:
+        >>> EnergyModel().memory_for(20_000).name
+        'SRAM of 32 KiB'
     """
 
     name: str = "a 45 nm process (Horowitz, ISSCC 2014)"
@@ -67,7 +76,7 @@ class EnergyModel:
     )
 
     def memory_for(self, size_bytes: int) -> Memory:
-        """The smallest memory that holds so many bytes."""
+        """Return the smallest memory that holds so many bytes."""
         fitting = (m for m in self.memories if m.size_bytes is None or size_bytes <= m.size_bytes)
         return next(fitting)
 
@@ -129,12 +138,12 @@ class EnergyComparison:
     assumptions: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 def estimate(cost: Cost, model: EnergyModel | None = None, *, beside: Cost | None = None) -> Energy:
-    """Energy of one inference by a model of energy.
+    """Estimate the energy of one inference by a model of energy.
 
     Args:
         cost: What the file does, from `count`.
@@ -161,7 +170,7 @@ def estimate(cost: Cost, model: EnergyModel | None = None, *, beside: Cost | Non
 
 
 def compare(dense: Cost, ticket: Cost, model: EnergyModel | None = None) -> EnergyComparison:
-    """What a ticket's file saves against a dense network's.
+    """Estimate what a ticket's file saves against a dense network's.
 
     Energy is estimated twice: with the same memories for both, which tells what less arithmetic and
     fewer bytes save; and with each file in the smallest memories that hold it, where much depends
@@ -187,15 +196,6 @@ def compare(dense: Cost, ticket: Cost, model: EnergyModel | None = None) -> Ener
             name = f"estimated energy {where}, {bound}"
             rows.append(_quantity(name, "J", *(energy.joules[side] for energy in energies)))
     return EnergyComparison(tuple(rows), _joined(same, own))
-
-
-_COUNTED = (
-    ("multiply-adds in the layers", "", "multiply_adds"),
-    ("multiply-adds computed", "", "effective_multiply_adds"),
-    ("weights read", "bytes", "weight_bytes"),
-    ("activations read and written", "bytes", "activation_bytes"),
-    ("activations alive at once, at least", "bytes", "peak_activation_bytes"),
-)
 
 
 def _joined(same: tuple[Energy, Energy], own: tuple[Energy, Energy]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from tfticket.export import foreign
 from tfticket.export.flatbuffer import parse, type_name
-from tfticket.export.inspect.energy import EnergyComparison, Quantity, compare, count
+from tfticket.export.inspect.cost import count
+from tfticket.export.inspect.energy import EnergyComparison, Quantity, compare
 from tfticket.export.inspect.reasons import PRUNED, explain_operators, explain_weights
 from tfticket.export.inspect.view import Explanation, View
 from tfticket.export.metadata import provenance_of
@@ -22,7 +23,7 @@ _SAME = 0.02
 
 
 def explain(parsed: Any, baseline_parsed: Any = None) -> tuple[Explanation, ...]:
-    """Says why a file isn't smaller or faster, and what would help.
+    """Say why a file isn't smaller or faster, and what would help.
 
     The file is only read, not run. Times that are told were measured on one x86 machine with
     AVX-512; they are no promise for another.
@@ -46,7 +47,7 @@ def explain(parsed: Any, baseline_parsed: Any = None) -> tuple[Explanation, ...]
 
 @dataclass(frozen=True)
 class FileExplanation:
-    """What `explain_file` says.
+    """The reasons that `explain_file` found.
 
     Attributes:
         explanations: See `explain`.
@@ -57,7 +58,7 @@ class FileExplanation:
     energy: EnergyComparison | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
@@ -67,7 +68,7 @@ def explain_file(
     *,
     timeout: float | None = None,
 ) -> FileExplanation:
-    """Says why a file of any origin isn't smaller or faster; see `explain`.
+    """Say why a file of any origin isn't smaller or faster; see `explain`.
 
     It is read in a process of its own, so that a damaged file ends nothing else.
 
@@ -81,7 +82,7 @@ def explain_file(
     """
     paths = [path] if against is None else [path, against]
     files = [(f"`{each}`", foreign.read_file(each)) for each in paths]
-    found = foreign.ask("explain", foreign.Request(files), timeout=timeout).value
+    found = foreign.ask(explain_in_child, foreign.Request(files), timeout=timeout).value
     energy = found["energy"]
     return FileExplanation(
         tuple(Explanation(**each) for each in found["explanations"]),
@@ -93,7 +94,7 @@ def explain_file(
 
 
 def explain_in_child(request: foreign.Request) -> foreign.Answer:
-    """What `explain_file` asks a child."""
+    """Explain a file in a child."""
     parsed, *others = [parse(content, source=source) for source, content in request.files]
     dense = others[0] if others else None
     energy = None if dense is None else compare(count(dense), count(parsed))
@@ -157,7 +158,7 @@ def _no_zeros(view: View) -> Iterator[Explanation]:
 
 def _was_cut(view: View) -> bool:
     """Whether the file says that units were cut out of the network, and their zeros with them."""
-    about = provenance_of(view.parsed, "The file") or {}
+    about = provenance_of(view.model, "The file") or {}
     return about.get("parameters_after", 0) < about.get("parameters_before", 0)
 
 

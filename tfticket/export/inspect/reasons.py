@@ -1,4 +1,4 @@
-"""Why the zeros among weights don't make a file smaller or faster, tensor by tensor."""
+"""Why the zeros among weights don't make a file smaller or faster, and which operators cost."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from typing import Any
 import numpy as np
 
 from tfticket.export.flatbuffer import (
+    UNPACKING,
     dynamic_tensors,
     elements,
     indices,
     is_constant,
-    operator_name,
-    read_by,
     type_name,
-    written_by,
 )
 from tfticket.export.inspect.dead_units import dead_units
-from tfticket.export.inspect.view import UNPACKING, Explanation, Layer, View
+from tfticket.export.inspect.view import Explanation, Layer, View
 from tfticket.export.sparse.tensor import encode, encoded_bytes
 
 PRUNED = 0.2  # share of zeros from which weights are taken for pruned; rounding alone makes few
@@ -32,10 +30,15 @@ _CHANNELS = (
     'Prune whole units instead (`structure = "channel"`): shrink cuts them out, which makes any '
     "file smaller and faster on any runtime."
 )
+_SIZES = ("SHAPE", "STRIDED_SLICE", "PACK")
+_NORMALIZING = frozenset(
+    {"MEAN", "SQUARED_DIFFERENCE", "SQUARE", "SUB", "NEG", "RSQRT", "SQRT", "DIV", "MUL", "ADD"}
+)
+_INTEGERS = frozenset({"INT8", "INT16", "UINT8"})
 
 
 def explain_weights(view: View) -> Iterator[Explanation]:
-    """What can be said of the weights of each layer."""
+    """Explain what the weights of each layer cost, tensor by tensor."""
     small = small_layers(view)
     seen: set[str] = set()
     for layer in view.layers:
@@ -51,7 +54,7 @@ def explain_weights(view: View) -> Iterator[Explanation]:
 
 
 def small_layers(view: View) -> list[Layer]:
-    """The layers that together have next to nothing of the file's bytes and multiply-adds."""
+    """Return layers that together have next to nothing of the bytes and multiply-adds."""
     by_size = sorted(view.layers, key=lambda layer: _shares(view, [layer]))
     for count in range(len(by_size), 0, -1):
         if max(_shares(view, by_size[:count])) < _SMALL:
@@ -73,8 +76,9 @@ def _storage(view: View, layer: Layer) -> Iterator[Explanation]:
     if layer.sparsity < PRUNED:
         return
     if layer.unpacked_by == "DENSIFY":
-        yield _explained(
-            layer,
+        yield Explanation(
+            "tensor",
+            layer.name,
             "unpacked",
             f"It is stored sparsely, in {layer.stored_bytes:,} bytes, but DENSIFY unpacks it when "
             f"the file is loaded, and {layer.operator} runs a dense kernel. On x86 processors with "
@@ -83,8 +87,9 @@ def _storage(view: View, layer: Layer) -> Iterator[Explanation]:
         )
     elif layer.tensor.sparsity is not None:
         if layer.sparsity < BREAK_EVEN:
-            yield _explained(
-                layer,
+            yield Explanation(
+                "tensor",
+                layer.name,
                 "below_break_even",
                 f"It is stored sparsely and its zeros are skipped, but only {layer.sparsity:.1%} "
                 "of the weights are zero. Looking up where the others belong takes longer than "
@@ -93,8 +98,9 @@ def _storage(view: View, layer: Layer) -> Iterator[Explanation]:
                 "Prune further, store it densely if time counts more than bytes, or choose int8.",
             )
     else:
-        yield _explained(
-            layer,
+        yield Explanation(
+            "tensor",
+            layer.name,
             "dense_zeros",
             f"{layer.sparsity:.1%} of its {layer.zero.size:,} weights are zero, but it is stored "
             f"densely: {layer.stored_bytes:,} bytes either way, of which gzip makes "
@@ -136,7 +142,7 @@ def _where_nothing_skips(layer: Layer) -> str:
 
 
 def _gzip(view: View, layer: Layer) -> int:
-    return len(zlib.compress(bytes(view.parsed.buffers[layer.tensor.buffer].data), 9))
+    return len(zlib.compress(bytes(view.model.buffers[layer.tensor.buffer].data), 9))
 
 
 def _units(view: View, layer: Layer) -> Iterator[Explanation]:
@@ -144,8 +150,9 @@ def _units(view: View, layer: Layer) -> Iterator[Explanation]:
     if found is None or not found.removable.any():
         return
     cut, silent = int(found.removable.sum()), int(found.silent.sum())
-    yield _explained(
-        layer,
+    yield Explanation(
+        "tensor",
+        layer.name,
         "dead_units",
         f"{cut} of its {layer.units} units could be cut out but are stored and computed: {silent} "
         f"have no weight coming in that isn't zero, {cut - silent} more none going out.",
@@ -161,8 +168,9 @@ def _pattern(layer: Layer) -> Iterator[Explanation]:
     for n, m in _PATTERNS:
         groups = kept[..., : kept.shape[-1] // m * m].reshape(-1, m).sum(axis=1)
         if groups.size >= _GROUPS and groups.max() == n and groups.mean() >= _NEARLY_FULL * n:
-            yield _explained(
-                layer,
+            yield Explanation(
+                "tensor",
+                layer.name,
                 "n_of_m",
                 f"At most {n} of each {m} neighbors along its inputs aren't zero. No kernel of "
                 "LiteRT uses such a pattern: it is stored and multiplied as a dense tensor.",
@@ -184,19 +192,8 @@ def _too_small(view: View, layers: list[Layer]) -> Explanation:
     )
 
 
-def _explained(layer: Layer, rule: str, fact: str, remedy: str) -> Explanation:
-    return Explanation("tensor", layer.name, rule, fact, remedy)
-
-
-_SIZES = ("SHAPE", "STRIDED_SLICE", "PACK")
-_NORMALIZING = frozenset(
-    {"MEAN", "SQUARED_DIFFERENCE", "SQUARE", "SUB", "NEG", "RSQRT", "SQRT", "DIV", "MUL", "ADD"}
-)
-_INTEGERS = frozenset({"INT8", "INT16", "UINT8"})
-
-
 def explain_operators(view: View) -> Iterator[Explanation]:
-    """What can be said of the operators."""
+    """Explain which operators take time or bytes for reasons that pruning doesn't touch."""
     yield from _foreign(view)
     yield from _sizes(view)
     yield from _unpacked_halves(view)
@@ -222,7 +219,7 @@ def _foreign(view: View) -> Iterator[Explanation]:
 
 def _sizes(view: View) -> Iterator[Explanation]:
     found = [name for name in _SIZES if name in _names(view)]
-    unknown = dynamic_tensors(view.parsed)
+    unknown = dynamic_tensors(view.model)
     if "SHAPE" not in found and not unknown:
         return
     yield Explanation(
@@ -239,8 +236,8 @@ def _sizes(view: View) -> Iterator[Explanation]:
 
 def _unpacked_halves(view: View) -> Iterator[Explanation]:
     halves = sum(
-        name == "DEQUANTIZE" and all(_is_half(view, t) for t in read_by(view.graph, operator))
-        for name, operator in view.operators()
+        name == "DEQUANTIZE" and all(_is_half(view, t) for t in view.read(operator))
+        for name, operator in view.named()
     )
     if halves:
         yield Explanation(
@@ -254,18 +251,18 @@ def _unpacked_halves(view: View) -> Iterator[Explanation]:
 
 
 def _is_half(view: View, tensor: Any) -> bool:
-    return type_name(tensor) == "FLOAT16" and is_constant(view.parsed, tensor)
+    return type_name(tensor) == "FLOAT16" and is_constant(view.model, tensor)
 
 
 def _islands(view: View) -> Iterator[Explanation]:
     """Floats between integers: what is computed there, and what converts."""
-    converting = [name for name, operator in view.operators() if _converts(view, operator)]
+    converting = [name for name, operator in view.named() if _converts(view, operator)]
     floats = [
         name
-        for name, operator in view.operators()
-        if name not in UNPACKING | {"QUANTIZE"} and _writes_floats(view, operator)
+        for name, operator in view.named()
+        if name not in UNPACKING | {"QUANTIZE"} and "FLOAT32" in _types_written(view, operator)
     ]
-    integers = any(_writes_integers(view, operator) for _, operator in view.operators())
+    integers = any(_INTEGERS & _types_written(view, operator) for _, operator in view.named())
     if not (floats and integers and converting):
         return
     yield Explanation(
@@ -285,7 +282,7 @@ def _ends(view: View) -> Iterator[Explanation]:
     ends = {*indices(graph.inputs), *indices(graph.outputs)}
     converting = [
         operator
-        for _, operator in view.operators()
+        for _, operator in view.named()
         if _converts(view, operator)
         and ends & {*indices(operator.inputs), *indices(operator.outputs)}
     ]
@@ -302,24 +299,20 @@ def _ends(view: View) -> Iterator[Explanation]:
 
 def _converts(view: View, operator: Any) -> bool:
     """Whether it makes integers of floats that are computed, or floats of integers."""
-    if operator_name(view.parsed, operator) not in ("QUANTIZE", "DEQUANTIZE"):
+    if view.name(operator) not in ("QUANTIZE", "DEQUANTIZE"):
         return False
-    read, written = read_by(view.graph, operator), written_by(view.graph, operator)
+    read, written = view.read(operator), view.written(operator)
     types = {type_name(tensor) for tensor in (*read, *written)}
-    computed = not all(is_constant(view.parsed, tensor) for tensor in read)
+    computed = not all(is_constant(view.model, tensor) for tensor in read)
     return computed and "FLOAT32" in types and bool(types & _INTEGERS)
 
 
-def _writes_floats(view: View, operator: Any) -> bool:
-    return any(type_name(tensor) == "FLOAT32" for tensor in written_by(view.graph, operator))
-
-
-def _writes_integers(view: View, operator: Any) -> bool:
-    return any(type_name(tensor) in _INTEGERS for tensor in written_by(view.graph, operator))
+def _types_written(view: View, operator: Any) -> set[str]:
+    return {type_name(tensor) for tensor in view.written(operator)}
 
 
 def _normalizations(view: View) -> Iterator[Explanation]:
-    names = [name for name, _ in view.operators()]
+    names = [name for name, _ in view.named()]
     roots = names.count("RSQRT") + names.count("SQRT")
     spreads = names.count("SQUARED_DIFFERENCE") + names.count("SQUARE")
     count = min(roots, spreads)
@@ -342,9 +335,9 @@ def _normalizations(view: View) -> Iterator[Explanation]:
 def _wide_activations(view: View) -> Iterator[Explanation]:
     wide = [
         name
-        for name, operator in view.operators()
+        for name, operator in view.named()
         if any(layer.output in indices(operator.outputs) for layer in view.layers)
-        and {type_name(t) for t in read_by(view.graph, operator)} >= {"INT16", "INT8"}
+        and {type_name(t) for t in view.read(operator)} >= {"INT16", "INT8"}
     ]
     if wide:
         yield Explanation(
@@ -359,4 +352,4 @@ def _wide_activations(view: View) -> Iterator[Explanation]:
 
 
 def _names(view: View) -> dict[str, None]:
-    return dict.fromkeys(name for name, _ in view.operators())
+    return dict.fromkeys(name for name, _ in view.named())

@@ -1,4 +1,4 @@
-"""What `explain` says, and the layers of a file as its rules look at them."""
+"""The layers of a file, as the rules that explain it look at them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tfticket.export.flatbuffer import (
-    Constant,
-    constants,
-    has_values,
-    indices,
-    is_constant,
-    name_of,
-    operator_name,
-    stored_bytes,
-)
+from tfticket.export import flatbuffer
+from tfticket.export.flatbuffer import Constant, Graph, constant_of, is_constant, name_of
 from tfticket.export.inspect.cost import Cost, count
 
 Kind = Literal["file", "tensor", "operator"]
 
-# Operators with weights: which input is the data, which the weights, and the axis of the units.
 WEIGHTED = {
     "FULLY_CONNECTED": (0, 1, 0),
     "CONV_2D": (0, 1, 0),
     "DEPTHWISE_CONV_2D": (0, 1, 3),
     "TRANSPOSE_CONV": (2, 1, 0),
 }
-UNPACKING = frozenset({"DEQUANTIZE", "DENSIFY"})
+"""Operators with weights: which input is the data, which the weights, and the axis of the units."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class Explanation:
     remedy: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
@@ -103,93 +94,60 @@ class Layer:
         return np.asarray(self.zero.all(axis=others))
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """A file as the rules look at it.
-
-    Attributes:
-        parsed: The `ModelT`.
-        layers: Its operators with constant weights, in order.
-        cost: What it computes and moves.
-        stored_bytes: All that its buffers hold.
-    """
-
-    parsed: Any
-    layers: tuple[Layer, ...]
-    cost: Cost
-    stored_bytes: int
+class View(Graph):
+    """The graph of a file that runs, with its layers and its cost."""
 
     @classmethod
     def of(cls, parsed: Any) -> View:
-        """Of a `ModelT`; its first graph is looked at."""
-        tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
-        stored = {id(t): stored_bytes(parsed, t) for t in tensors if is_constant(parsed, t)}
-        return cls(parsed, tuple(_layers(parsed)), count(parsed), sum(stored.values()))
+        """Look at the first graph of a `ModelT`."""
+        return cls(parsed, parsed.subgraphs[0])
 
-    @property
-    def graph(self) -> Any:
-        """The graph that runs."""
-        return self.parsed.subgraphs[0]
+    @functools.cached_property
+    def cost(self) -> Cost:
+        """What the file computes and moves."""
+        return count(self.model)
 
-    def operators(self) -> Iterator[tuple[str, Any]]:
-        """Name and operator, in order."""
-        for operator in self.graph.operators:
-            yield operator_name(self.parsed, operator), operator
+    @functools.cached_property
+    def stored_bytes(self) -> int:
+        """All that its buffers hold."""
+        return sum(
+            flatbuffer.stored_bytes(self.model, tensor)
+            for tensor in flatbuffer.tensors(self.model)
+            if is_constant(self.model, tensor)
+        )
 
     @functools.cached_property
     def constants(self) -> Mapping[int, Constant]:
         """The constants with numbers, by the `id` of their tensor."""
-        return _constants(self.parsed)
+        return {
+            id(tensor): constant_of(self.model, tensor)
+            for tensor in flatbuffer.tensors(self.model)
+            if is_constant(self.model, tensor) and flatbuffer.has_values(tensor)
+        }
 
-    def source_of(self, number: int) -> int:
-        """The number of the tensor that a constant is unpacked from; its own for another."""
-        unpacked = _unpacked(self.parsed)
-        while number in unpacked:
-            _, number = unpacked[number]
-        return number
+    @functools.cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The operators with constant weights, in order."""
+        return tuple(self._layers())
 
-
-def _constants(parsed: Any) -> dict[int, Constant]:
-    readable = [t for graph in parsed.subgraphs for t in graph.tensors]
-    readable = [t for t in readable if is_constant(parsed, t) and has_values(t)]
-    return {id(t): c for t, c in zip(readable, constants(parsed), strict=True)}
-
-
-def _unpacked(parsed: Any) -> dict[int, tuple[str, int]]:
-    """What each tensor is unpacked by and from, of those that are."""
-    return {
-        number: (operator_name(parsed, operator), indices(operator.inputs)[0])
-        for operator in parsed.subgraphs[0].operators
-        if operator_name(parsed, operator) in UNPACKING
-        for number in indices(operator.outputs)
-    }
-
-
-def _layers(parsed: Any) -> Iterator[Layer]:
-    graph = parsed.subgraphs[0]
-    zero = {number: constant.is_zero for number, constant in _constants(parsed).items()}
-    products = {cost.output: cost.multiply_adds for cost in count(parsed).operators}
-    unpacked = _unpacked(parsed)
-    for operator in graph.operators:
-        name = operator_name(parsed, operator)
-        if name not in WEIGHTED:
-            continue
-        data, weights, _ = WEIGHTED[name]
-        number, how = int(operator.inputs[weights]), None
-        while number in unpacked:
-            step, number = unpacked[number]
-            how = step if how in (None, "DEQUANTIZE") else how
-        tensor, output = graph.tensors[number], int(operator.outputs[0])
-        if id(tensor) in zero:
-            yield Layer(
-                operator=name,
-                name=name_of(tensor),
-                tensor=tensor,
-                zero=zero[id(tensor)],
-                stored_bytes=stored_bytes(parsed, tensor),
-                unpacked_by=how,
-                multiply_adds=products.get(name_of(graph.tensors[output]), 0),
-                output=output,
-                data=int(operator.inputs[data]),
-                source=operator,
-            )
+    def _layers(self) -> Iterator[Layer]:
+        products = {cost.output: cost.multiply_adds for cost in self.cost.operators}
+        for name, operator in self.named():
+            if name not in WEIGHTED:
+                continue
+            data, weights, _ = WEIGHTED[name]
+            number, unpacked_by = self.origin(int(operator.inputs[weights]))
+            tensor, output = self.tensor(number), int(operator.outputs[0])
+            if id(tensor) in self.constants:
+                yield Layer(
+                    operator=name,
+                    name=name_of(tensor),
+                    tensor=tensor,
+                    zero=self.constants[id(tensor)].is_zero,
+                    stored_bytes=flatbuffer.stored_bytes(self.model, tensor),
+                    unpacked_by=unpacked_by,
+                    multiply_adds=products.get(name_of(self.tensor(output)), 0),
+                    output=output,
+                    data=int(operator.inputs[data]),
+                    source=operator,
+                )

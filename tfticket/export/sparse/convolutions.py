@@ -1,4 +1,4 @@
-"""Where the sparse convolutions of XNNPACK would be used in a file, and where they go wrong.
+"""Sparsely stored convolutions: where XNNPACK computes them sparsely, and where that goes wrong.
 
 XNNPACK computes 1x1 convolutions sparsely in another layout of memory (channels first). It changes
 to it at a 3x3 convolution with stride 2 of three channels, and back where height and width are
@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
+from tfticket.export.flatbuffer import Graph
 
 Kind = Literal["entry", "inside", "exit", "outside"]
 
@@ -28,203 +28,6 @@ _UNARY = ("RELU", "RELU6", "LOGISTIC", "HARD_SWISH", "ABS", "TANH")
 _EXITS = ("MEAN", "SUM", "DEPTH_TO_SPACE")
 _AFTER_EXIT = ("RESHAPE", "SQUEEZE", "FULLY_CONNECTED")
 _VALID = schema.Padding.VALID
-
-
-@dataclass(frozen=True)
-class Break:
-    """Two neighboring operators between which the layout would have to change back, and can't.
-
-    Attributes:
-        inside: The last operator that works channels first, named by what it gives.
-        then: What comes after it: an operator, or `the output`.
-    """
-
-    inside: str
-    then: str
-
-
-@dataclass(frozen=True, eq=False)
-class Graph:
-    """A graph of a file.
-
-    Attributes:
-        model: The `ModelT`, from `flatbuffer.parse`.
-        graph: One of its subgraphs.
-    """
-
-    model: Any
-    graph: Any
-
-    @property
-    def operators(self) -> list[Any]:
-        """All operators, in the order they are computed."""
-        return list(self.graph.operators)
-
-    @cached_property
-    def _consumers(self) -> dict[int, list[Any]]:
-        found: dict[int, list[Any]] = {}
-        for operator in self.operators:
-            for index in dict.fromkeys(int(i) for i in operator.inputs):
-                found.setdefault(index, []).append(operator)
-        return found
-
-    @cached_property
-    def _producers(self) -> dict[int, Any]:
-        return {int(index): o for o in self.operators for index in o.outputs}
-
-    def name(self, operator: Any) -> str:
-        """What kind of operator it is."""
-        return flatbuffer.operator_name(self.model, operator)
-
-    def output(self, operator: Any) -> str:
-        """The name of what an operator gives."""
-        return flatbuffer.name_of(self.graph.tensors[int(operator.outputs[0])])
-
-    def shape(self, index: int) -> tuple[int, ...]:
-        """The shape of a tensor."""
-        shape = self.graph.tensors[index].shape
-        return () if shape is None else tuple(int(side) for side in shape)
-
-    def readers(self, operator: Any) -> list[Any]:
-        """Who reads what an operator gives; padding that a convolution absorbs is passed over."""
-        found = self._consumers.get(int(operator.outputs[0]), [])
-        return [self._absorbing(reader) or reader for reader in found]
-
-    def is_output(self, operator: Any) -> bool:
-        """Whether the file gives what the operator gives."""
-        return int(operator.outputs[0]) in [int(i) for i in self.graph.outputs]
-
-    def weights(self, operator: Any) -> tuple[Any, bool]:
-        """The constant that an operator's kernel comes from, and whether it is unpacked."""
-        index, unpacked = int(operator.inputs[1]), False
-        while (maker := self._producers.get(index)) is not None:
-            if self.name(maker) not in ("DENSIFY", "DEQUANTIZE"):
-                break
-            index, unpacked = int(maker.inputs[0]), unpacked or self.name(maker) == "DENSIFY"
-        return self.graph.tensors[index], unpacked
-
-    def kind(self, operator: Any) -> Kind:
-        """What an operator is to the sparse way of computing."""
-        name = self.name(operator)
-        if name == "CONV_2D":
-            return self._convolution(operator)
-        if name == "DEPTHWISE_CONV_2D":
-            return "inside" if self._is_simple_depthwise(operator) else "outside"
-        four = len(operator.inputs) > 0 and len(self.shape(int(operator.inputs[0]))) == 4
-        if name in _EXITS and four:
-            return "exit"
-        if name in _UNARY and four:
-            return "inside"
-        if name == "RESIZE_BILINEAR" and min(self.shape(int(operator.inputs[0]))[1:3]) > 1:
-            return "inside"
-        if name in ("ADD", "MUL") and all(self._fits(int(index)) for index in operator.inputs):
-            return "inside"
-        return "outside"
-
-    def _fits(self, index: int) -> bool:
-        """Whether an operand has four axes, and if it is constant, at most one that isn't 1."""
-        shape = self.shape(index)
-        constant = flatbuffer.is_constant(self.model, self.graph.tensors[index])
-        return len(shape) == 4 and not (constant and sum(side != 1 for side in shape) > 1)
-
-    def _convolution(self, operator: Any) -> Kind:
-        options = operator.builtinOptions
-        _, height, width, channels = self.shape(int(operator.inputs[1]))
-        strides = (options.strideH, options.strideW)
-        if max(options.dilationHFactor, options.dilationWFactor) > 1:
-            return "outside"
-        if channels != self.shape(int(operator.inputs[0]))[3]:
-            return "outside"
-        if (height, width, strides) == (1, 1, (1, 1)):
-            return "inside" if self.padding(operator) == 0 else "outside"
-        entry = (height, width, channels, strides) == (3, 3, 3, (2, 2))
-        return "entry" if entry and self.padding(operator) == 1 else "outside"
-
-    def _is_simple_depthwise(self, operator: Any) -> bool:
-        options = operator.builtinOptions
-        _, height, width, channels = self.shape(int(operator.inputs[1]))
-        return (
-            height == width in (3, 5)
-            and options.strideH == options.strideW in (1, 2)
-            and max(options.dilationHFactor, options.dilationWFactor) == 1
-            and channels == self.shape(int(operator.inputs[0]))[3]
-            and self.padding(operator) == height // 2
-        )
-
-    def padding(self, operator: Any) -> int | None:
-        """How far a convolution sees over each border; None where that isn't the same for all."""
-        options, maker = operator.builtinOptions, self._producers.get(int(operator.inputs[0]))
-        if options.padding != _VALID:
-            side = self.shape(int(operator.inputs[1]))[1]
-            return side // 2 if options.strideH == options.strideW == 1 and side % 2 else None
-        if maker is None or self._absorbing(maker) is not operator:
-            return 0
-        values = flatbuffer.values(self.model, self.graph.tensors[int(maker.inputs[1])])
-        return int(values[1, 0]) if len(set(values[1:3].ravel().tolist())) == 1 else None
-
-    def _absorbing(self, operator: Any) -> Any:
-        """The one convolution whose padding a PAD is; None for any other operator."""
-        if self.name(operator) != "PAD":
-            return None
-        readers = self._consumers.get(int(operator.outputs[0]), [])
-        if len(readers) != 1 or self.is_output(operator):
-            return None
-        (reader,) = readers
-        convolves = self.name(reader) in ("CONV_2D", "DEPTHWISE_CONV_2D")
-        amounts = self.graph.tensors[int(operator.inputs[1])]
-        if not convolves or reader.builtinOptions.padding != _VALID:
-            return None
-        if int(reader.inputs[0]) != int(operator.outputs[0]):
-            return None
-        if not flatbuffer.is_constant(self.model, amounts):
-            return None
-        values = flatbuffer.values(self.model, amounts)
-        return reader if values.shape == (4, 2) and not np.any(values[[0, 3]]) else None
-
-
-def follow(graph: Graph) -> tuple[list[Any], list[Break]]:
-    """Follows the network from each entry.
-
-    Returns:
-        The operators that would work channels first, and where they meet others that don't.
-    """
-    inside: dict[int, Any] = {}
-    breaks: dict[Break, None] = {}
-    todo = [operator for operator in graph.operators if graph.kind(operator) == "entry"]
-    seen = {id(operator) for operator in todo}
-    while todo:
-        operator = todo.pop()
-        is_inside = id(operator) in inside
-        if is_inside and graph.is_output(operator):
-            breaks[Break(graph.output(operator), "the output")] = None
-        for reader in graph.readers(operator):
-            kind = graph.kind(reader)
-            if kind == "inside" or (kind == "exit" and not _leaves(graph, reader)):
-                if id(reader) not in inside:
-                    inside[id(reader)] = reader
-                    todo.append(reader)
-            elif kind == "outside" and is_inside:
-                breaks[Break(graph.output(operator), graph.name(reader))] = None
-            elif kind == "outside" and id(reader) not in seen and _keeps_shape(graph, reader):
-                seen.add(id(reader))
-                todo.append(reader)
-    return [o for o in graph.operators if id(o) in inside], list(breaks)
-
-
-def _leaves(graph: Graph, operator: Any) -> bool:
-    """Whether an exit is one: nothing that reads it could work channels first too."""
-    if len(graph.shape(int(operator.outputs[0]))) < 4:
-        return True
-    return all(
-        graph.name(reader) in _AFTER_EXIT
-        or (graph.kind(reader) == "outside" and not _keeps_shape(graph, reader))
-        for reader in graph.readers(operator)
-    )
-
-
-def _keeps_shape(graph: Graph, operator: Any) -> bool:
-    """Whether an unknown operator may be one of elements, that other versions take in."""
-    return graph.shape(int(operator.inputs[0])) == graph.shape(int(operator.outputs[0]))
 
 
 @dataclass(frozen=True)
@@ -259,7 +62,7 @@ _EVERYWHERE = (
 
 
 def lint_sparse_conv(model: Any, source: str) -> tuple[Finding, ...]:
-    """Looks at sparsely stored convolutions of a file for what crashes or is wrong on ARM.
+    """Look for sparsely stored convolutions that crash or are wrong on ARM.
 
     Args:
         model: A `ModelT`, from `flatbuffer.parse`.
@@ -275,20 +78,18 @@ def lint_sparse_conv(model: Any, source: str) -> tuple[Finding, ...]:
     """
     found: list[Finding] = []
     for subgraph in model.subgraphs:
-        graph = Graph(model, subgraph)
+        graph = SparseGraph(model, subgraph)
         # One weight that is unpacked makes the runtime try the sparse way for all convolutions.
-        if any(graph.name(operator) == "DENSIFY" for operator in graph.operators):
+        if any(name == "DENSIFY" for name, _ in graph.named()):
             found += _lint(graph, source)
     return (*_EVERYWHERE, *found) if found else ()
 
 
-def _lint(graph: Graph, source: str) -> list[Finding]:
-    convolutions = [o for o in graph.operators if graph.name(o) == "CONV_2D"]
-    sparse = [operator for operator in convolutions if graph.weights(operator)[1]]
+def _lint(graph: SparseGraph, source: str) -> Iterator[Finding]:
     has_exit = any(graph.kind(operator) == "exit" for operator in graph.operators)
     inside, breaks = follow(graph) if has_exit else ([], [])
     if breaks:
-        places = ", ".join(f"{pause.then} after `{pause.inside}`" for pause in breaks)
+        places = ", ".join(f"{then} after `{before}`" for before, then in breaks)
         raise ExportError(
             "Between the first convolution and the average over height and width, sparse 1x1 "
             "convolutions go together with nothing but each other, simple depthwise ones, sums, "
@@ -296,20 +97,22 @@ def _lint(graph: Graph, source: str) -> list[Finding]:
             f"processors without AVX, ARM for instance. Received: {source} with {places}. Choose "
             "a dense format, or build the network without it."
         )
+    convolutions = [operator for name, operator in graph.named() if name == "CONV_2D"]
+    sparse = [operator for operator in convolutions if graph.weights(operator)[1]]
     if not sparse:
-        return []
-    return [*_zeros(graph, inside), *_unused(graph, sparse, inside, has_exit), *_runs(inside)]
-
-
-def _runs(inside: list[Any]) -> Iterator[Finding]:
+        return
+    yield from _too_few_zeros(graph, [o for o in convolutions if o in inside])
+    for operator in sparse:
+        if operator not in inside and graph.kind(operator) != "entry":
+            yield _unused(graph, operator, convolutions[0], has_exit)
     if inside:
         yield Finding(
             "arm", "", "Where there is no AVX, 1x1 convolutions of this file are computed sparsely."
         )
 
 
-def _zeros(graph: Graph, inside: list[Any]) -> Iterator[Finding]:
-    weights = [graph.weights(o)[0] for o in inside if graph.name(o) == "CONV_2D"]
+def _too_few_zeros(graph: SparseGraph, convolutions: list[Any]) -> Iterator[Finding]:
+    weights = [graph.weights(operator)[0] for operator in convolutions]
     zeros = sum(int((flatbuffer.values(graph.model, w) == 0).sum()) for w in weights)
     size = sum(math.prod(w.shape) for w in weights)
     if weights and 3 * zeros <= 2 * size:
@@ -321,33 +124,167 @@ def _zeros(graph: Graph, inside: list[Any]) -> Iterator[Finding]:
         )
 
 
-def _unused(
-    graph: Graph, sparse: list[Any], inside: list[Any], has_exit: bool
-) -> Iterator[Finding]:
-    reached = {id(operator) for operator in inside}
-    for operator in sparse:
-        if id(operator) in reached or graph.kind(operator) == "entry":
-            continue
-        _, height, width, _ = graph.shape(int(operator.inputs[1]))
-        if graph.kind(operator) != "inside":
-            stride = max(operator.builtinOptions.strideH, operator.builtinOptions.strideW)
-            rule = "kernel"
-            why = f"of {height}x{width} with stride {stride}: only 1x1 with stride 1 can be"
-        elif not has_exit:
-            rule, why = "exit", "in a network that doesn't end in an average over height and width"
-        else:
-            rule, why = "entry", f"not behind a convolution that can begin it: {_first(graph)}"
-        yield Finding(rule, graph.output(operator), f"Never computed sparsely: {why}.")
+def _unused(graph: SparseGraph, operator: Any, first: Any, has_exit: bool) -> Finding:
+    _, height, width, _ = graph.shape(operator.inputs[1])
+    if graph.kind(operator) != "inside":
+        rule, stride = "kernel", _stride(operator)
+        why = f"of {height}x{width} with stride {stride}: only 1x1 with stride 1 can be"
+    elif not has_exit:
+        rule, why = "exit", "in a network that doesn't end in an average over height and width"
+    else:
+        _, height, width, channels = graph.shape(first.inputs[1])
+        padding = graph.padding(first)
+        rule = "entry"
+        why = (
+            "not behind a convolution that can begin it: that is 3x3 with stride 2 on 3 channels, "
+            f"with ZeroPadding2D(1) before it; the first one here is {height}x{width} with stride "
+            f"{_stride(first)} on {channels} channel{'s' * (channels != 1)}, "
+            + ("padded unevenly" if padding is None else f"padded by {padding}")
+        )
+    return Finding(rule, graph.output(operator), f"Never computed sparsely: {why}.")
 
 
-def _first(graph: Graph) -> str:
-    """Why the first convolution of a network isn't one that begins the sparse way."""
-    first = next(o for o in graph.operators if graph.name(o) == "CONV_2D")
-    _, height, width, channels = graph.shape(int(first.inputs[1]))
-    options, padding = first.builtinOptions, graph.padding(first)
-    return (
-        "that is 3x3 with stride 2 on 3 channels, with ZeroPadding2D(1) before it; the first one "
-        f"here is {height}x{width} with stride {max(options.strideH, options.strideW)} on "
-        f"{channels} channel{'s' * (channels != 1)}"
-        + (", padded unevenly" if padding is None else f", padded by {padding}")
+def _stride(operator: Any) -> int:
+    return int(max(operator.builtinOptions.strideH, operator.builtinOptions.strideW))
+
+
+class SparseGraph(Graph):
+    """A graph as the sparse way of computing sees it."""
+
+    def output(self, operator: Any) -> str:
+        """Return the name of what an operator gives."""
+        return flatbuffer.name_of(self.tensor(operator.outputs[0]))
+
+    def followers(self, operator: Any) -> list[Any]:
+        """Return the readers of an operator; padding that a convolution absorbs is passed over."""
+        found = self.readers.get(int(operator.outputs[0]), [])
+        return [self._absorbing(reader) or reader for reader in found]
+
+    def is_output(self, operator: Any) -> bool:
+        """Tell whether the file gives what the operator gives."""
+        return int(operator.outputs[0]) in [int(i) for i in self.graph.outputs]
+
+    def weights(self, operator: Any) -> tuple[Any, bool]:
+        """Return the constant that an operator's kernel comes from, and whether it is unpacked."""
+        number, how = self.origin(int(operator.inputs[1]))
+        return self.tensor(number), how == "DENSIFY"
+
+    def keeps_shape(self, operator: Any) -> bool:
+        """Tell whether an unknown operator may be one of elements, which other versions take in."""
+        return self.shape(operator.inputs[0]) == self.shape(operator.outputs[0])
+
+    def kind(self, operator: Any) -> Kind:
+        """Classify an operator: where the sparse way begins, goes on, ends or can't be."""
+        name = self.name(operator)
+        if name == "CONV_2D":
+            return self._convolution(operator)
+        if name == "DEPTHWISE_CONV_2D":
+            return "inside" if self._is_simple_depthwise(operator) else "outside"
+        given = self.shape(operator.inputs[0]) if len(operator.inputs) > 0 else ()
+        if name in _EXITS and len(given) == 4:
+            return "exit"
+        inside = (
+            (name in _UNARY and len(given) == 4)
+            or (name == "RESIZE_BILINEAR" and min(given[1:3]) > 1)
+            or (name in ("ADD", "MUL") and all(map(self._fits, operator.inputs)))
+        )
+        return "inside" if inside else "outside"
+
+    def _fits(self, number: int) -> bool:
+        """Whether an operand has four axes, and if it is constant, at most one that isn't 1."""
+        shape = self.shape(number)
+        constant = flatbuffer.is_constant(self.model, self.tensor(number))
+        return len(shape) == 4 and not (constant and sum(side != 1 for side in shape) > 1)
+
+    def _convolution(self, operator: Any) -> Kind:
+        options = operator.builtinOptions
+        _, height, width, channels = self.shape(operator.inputs[1])
+        kernel = (height, width, options.strideH, options.strideW)
+        dilated = max(options.dilationHFactor, options.dilationWFactor) > 1
+        if dilated or channels != self.shape(operator.inputs[0])[3]:
+            return "outside"
+        if kernel == (1, 1, 1, 1) and self.padding(operator) == 0:
+            return "inside"
+        entry = kernel == (3, 3, 2, 2) and channels == 3
+        return "entry" if entry and self.padding(operator) == 1 else "outside"
+
+    def _is_simple_depthwise(self, operator: Any) -> bool:
+        options = operator.builtinOptions
+        _, height, width, channels = self.shape(operator.inputs[1])
+        return (
+            height == width in (3, 5)
+            and options.strideH == options.strideW in (1, 2)
+            and max(options.dilationHFactor, options.dilationWFactor) == 1
+            and channels == self.shape(operator.inputs[0])[3]
+            and self.padding(operator) == height // 2
+        )
+
+    def padding(self, operator: Any) -> int | None:
+        """Return how far a convolution sees over each border; None where it isn't even."""
+        options, maker = operator.builtinOptions, self.makers.get(int(operator.inputs[0]))
+        if options.padding != _VALID:
+            side = self.shape(operator.inputs[1])[1]
+            return side // 2 if options.strideH == options.strideW == 1 and side % 2 else None
+        if maker is None or self._absorbing(maker) is not operator:
+            return 0
+        values = flatbuffer.values(self.model, self.tensor(maker.inputs[1]))
+        return int(values[1, 0]) if len(set(values[1:3].ravel().tolist())) == 1 else None
+
+    def _absorbing(self, operator: Any) -> Any:
+        """The one convolution whose padding a PAD is; None for any other operator."""
+        if self.name(operator) != "PAD" or self.is_output(operator):
+            return None
+        readers = self.readers.get(int(operator.outputs[0]), [])
+        if len(readers) != 1 or self.name(readers[0]) not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            return None
+        (reader,) = readers
+        amounts = self.tensor(operator.inputs[1])
+        if (
+            reader.builtinOptions.padding != _VALID
+            or int(reader.inputs[0]) != int(operator.outputs[0])
+            or not flatbuffer.is_constant(self.model, amounts)
+        ):
+            return None
+        values = flatbuffer.values(self.model, amounts)
+        return reader if values.shape == (4, 2) and not np.any(values[[0, 3]]) else None
+
+
+def follow(graph: SparseGraph) -> tuple[list[Any], list[tuple[str, str]]]:
+    """Follow the network from each entry.
+
+    Returns:
+        The operators that would work channels first; and where the layout would have to change
+        back and can't: the output of an operator, and what comes after it.
+    """
+    inside: list[Any] = []
+    breaks: dict[tuple[str, str], None] = {}
+    todo = [operator for operator in graph.operators if graph.kind(operator) == "entry"]
+    seen = list(todo)
+    while todo:
+        operator = todo.pop()
+        is_inside = operator in inside
+        if is_inside and graph.is_output(operator):
+            breaks[graph.output(operator), "the output"] = None
+        for reader in graph.followers(operator):
+            kind = graph.kind(reader)
+            if kind == "inside" or (kind == "exit" and not _leaves(graph, reader)):
+                if reader not in inside:
+                    inside.append(reader)
+                    todo.append(reader)
+            elif kind == "outside" and is_inside:
+                breaks[graph.output(operator), graph.name(reader)] = None
+            elif kind == "outside" and reader not in seen and graph.keeps_shape(reader):
+                seen.append(reader)
+                todo.append(reader)
+    return inside, list(breaks)
+
+
+def _leaves(graph: SparseGraph, operator: Any) -> bool:
+    """Whether an exit is one: nothing that reads it could work channels first too."""
+    if len(graph.shape(operator.outputs[0])) < 4:
+        return True
+    return all(
+        graph.name(reader) in _AFTER_EXIT
+        or (graph.kind(reader) == "outside" and not graph.keeps_shape(reader))
+        for reader in graph.followers(operator)
     )

@@ -19,15 +19,17 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
+from tfticket.export.flatbuffer import Graph
 from tfticket.export.sparse.tensor import encode, encoded_bytes
 
 Encoding = Literal["dense", "csr", "block_1x4"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
+SPARSE_VERSION = 8
+"""The version of FULLY_CONNECTED that reads sparse weights, and the last that delegates decline."""
+
 _BLOCK: dict[Encoding, int] = {"csr": 1, "block_1x4": 4}
-_SPARSE_VERSION = 8  # this one and no later: it is what delegates decline
-_SPARSE_RUNTIME = "2.3.0"
-_UNPACKING = ("DEQUANTIZE", "DENSIFY")
+_SPARSE_RUNTIME = b"2.3.0"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +47,23 @@ class DenseLayer:
     weights: np.ndarray
     stored_bytes: Mapping[Encoding, int]
 
+    @classmethod
+    def of(cls, name: str, weights: np.ndarray) -> DenseLayer:
+        """Try each way to store the weights."""
+        sizes: dict[Encoding, int] = {"dense": weights.nbytes}
+        for encoding, block in _BLOCK.items():
+            if weights.shape[1] % block == 0:
+                size = encoded_bytes(*encode(weights, block=block))
+                if size < weights.nbytes:
+                    sizes[encoding] = size
+        return cls(name, weights, sizes)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Units and inputs."""
+        units, inputs = self.weights.shape
+        return units, inputs
+
     @property
     def zeros(self) -> int:
         """How many weights are zero."""
@@ -52,7 +71,7 @@ class DenseLayer:
 
 
 def dense_layers(model: Any, *, source: str) -> tuple[tuple[DenseLayer, ...], dict[str, str]]:
-    """Finds the weights that can be stored sparsely.
+    """Find the weights that can be stored sparsely.
 
     Args:
         model: A `ModelT`, from `flatbuffer.parse`.
@@ -81,16 +100,16 @@ def dense_layers(model: Any, *, source: str) -> tuple[tuple[DenseLayer, ...], di
     names = Counter(weight.name for weight in found)
     layers, left = [], {}
     for weight in found:
-        why = weight.why_left(model) if names[weight.name] == 1 else "shares its name with another"
+        why = weight.why_left() if names[weight.name] == 1 else "shares its name with another"
         if why is None:
-            layers.append(_layer(weight.name, flatbuffer.values(model, weight.tensor)))
+            layers.append(DenseLayer.of(weight.name, flatbuffer.values(model, weight.tensor)))
         else:
             left[weight.name] = why
     return tuple(layers), left
 
 
 def encode_dense_layers(content: bytes, choices: Mapping[str, Encoding], *, source: str) -> bytes:
-    """Stores weights of dense layers as asked; the same choices give the same bytes.
+    """Store weights of dense layers as asked; the same choices give the same bytes.
 
     Args:
         content: A `.tflite` file with float32 weights.
@@ -114,26 +133,27 @@ def encode_dense_layers(content: bytes, choices: Mapping[str, Encoding], *, sour
     for weight in _weights(model):
         if weight.name in sparse:
             _store(model, weight.tensor, block=sparse[weight.name])
-            _mark(model, weight.readers)
+            for operator in weight.readers:
+                _mark(model, operator)
     _raise_runtime_version(model)
     return flatbuffer.pack(model)
 
 
 @dataclass(frozen=True, eq=False)
 class _Weight:
-    """The weights of a fully connected operator, and who else reads them.
+    """The weights of a fully connected operator, and what else reads them.
 
     `stored` is the constant that they come from: themselves, what is unpacked to them when the file
     is loaded, or None where they are computed.
     """
 
-    graph: Any
+    graph: Graph
     index: int
     stored: Any
 
     @property
     def tensor(self) -> Any:
-        return self.graph.tensors[self.index]
+        return self.graph.tensor(self.index)
 
     @property
     def name(self) -> str:
@@ -141,53 +161,35 @@ class _Weight:
 
     @property
     def readers(self) -> list[Any]:
-        return [o for o in self.graph.operators if self.index in list(o.inputs)]
+        return self.graph.readers[self.index]
 
-    def why_left(self, model: Any) -> str | None:
+    def why_left(self) -> str | None:
         """Why the weights can't be stored sparsely, or None."""
-        readers = self.readers
-        others = {flatbuffer.operator_name(model, o) for o in readers} - {"FULLY_CONNECTED"}
+        readers, model = self.readers, self.graph.model
+        others = {self.graph.name(operator) for operator in readers} - {"FULLY_CONNECTED"}
         if self.stored is None:
             return "is computed, not constant"
         if self.stored is not self.tensor or self.tensor.sparsity is not None:
             return "is stored sparsely already"
         if others or any(list(o.inputs).count(self.index) > 1 for o in readers):
             return f"is read by {', '.join(sorted(others)) or 'an operator twice'}"
-        if self.index in list(self.graph.outputs):
+        if self.index in list(self.graph.graph.outputs):
             return "is an output of the file"
         if any(o.builtinOptions is not None and o.builtinOptions.weightsFormat for o in readers):
             return "is shuffled for another kernel"
-        if any(model.operatorCodes[o.opcodeIndex].version > _SPARSE_VERSION for o in readers):
+        if any(model.operatorCodes[o.opcodeIndex].version > SPARSE_VERSION for o in readers):
             return "is read by an operator that is newer than the sparse kernels"
         return None if (flatbuffer.values(model, self.tensor) == 0).any() else "has no zeros"
 
 
 def _weights(model: Any) -> Iterator[_Weight]:
-    for graph in model.subgraphs:
-        makers = {int(index): o for o in graph.operators for index in o.outputs}
-        readers = [o for o in graph.operators if _is_dense(model, o)]
-        for index in dict.fromkeys(int(operator.inputs[1]) for operator in readers):
-            stored = graph.tensors[index]
-            maker = makers.get(index)
-            while maker is not None and flatbuffer.operator_name(model, maker) in _UNPACKING:
-                origin = int(maker.inputs[0])
-                stored, maker = graph.tensors[origin], makers.get(origin)
-            constant = maker is None and flatbuffer.is_constant(model, stored)
+    for graph in flatbuffer.graphs(model):
+        reading = [int(o.inputs[1]) for name, o in graph.named() if name == "FULLY_CONNECTED"]
+        for index in dict.fromkeys(reading):
+            origin, _ = graph.origin(index)
+            stored = graph.tensor(origin)
+            constant = origin not in graph.makers and flatbuffer.is_constant(model, stored)
             yield _Weight(graph, index, stored if constant else None)
-
-
-def _is_dense(model: Any, operator: Any) -> bool:
-    return flatbuffer.operator_name(model, operator) == "FULLY_CONNECTED"
-
-
-def _layer(name: str, weights: np.ndarray) -> DenseLayer:
-    sizes: dict[Encoding, int] = {"dense": weights.nbytes}
-    for encoding, block in _BLOCK.items():
-        if weights.shape[1] % block == 0:
-            size = encoded_bytes(*encode(weights, block=block))
-            if size < weights.nbytes:
-                sizes[encoding] = size
-    return DenseLayer(name, weights, sizes)
 
 
 def _check_choice(
@@ -212,26 +214,24 @@ def _check_choice(
 
 def _store(model: Any, tensor: Any, *, block: int) -> None:
     sparsity, values = encode(flatbuffer.values(model, tensor), block=block)
-    data = values.view(np.uint8)
-    owners = [t for graph in model.subgraphs for t in graph.tensors if t.buffer == tensor.buffer]
+    owners = [other for other in flatbuffer.tensors(model) if other.buffer == tensor.buffer]
     if len(owners) > 1:  # equal tensors are written once
         model.buffers.append(schema.BufferT())
         tensor.buffer = len(model.buffers) - 1
-    model.buffers[tensor.buffer].data, tensor.sparsity = data, sparsity
+    model.buffers[tensor.buffer].data, tensor.sparsity = values.view(np.uint8), sparsity
 
 
-def _mark(model: Any, operators: list[Any]) -> None:
-    """Gives operators the version that has sparse kernels."""
-    for operator in operators:
-        old = model.operatorCodes[operator.opcodeIndex]
-        if old.version == _SPARSE_VERSION:
-            continue
-        new = copy.copy(old)
-        new.version = _SPARSE_VERSION
-        same = [i for i, code in enumerate(model.operatorCodes) if vars(code) == vars(new)]
-        if not same:
-            model.operatorCodes.append(new)
-        operator.opcodeIndex = same[0] if same else len(model.operatorCodes) - 1
+def _mark(model: Any, operator: Any) -> None:
+    """Give an operator the version that has sparse kernels."""
+    old = model.operatorCodes[operator.opcodeIndex]
+    if old.version == SPARSE_VERSION:
+        return
+    new = copy.copy(old)
+    new.version = SPARSE_VERSION
+    same = [i for i, code in enumerate(model.operatorCodes) if vars(code) == vars(new)]
+    if not same:
+        model.operatorCodes.append(new)
+    operator.opcodeIndex = same[0] if same else len(model.operatorCodes) - 1
 
 
 def _raise_runtime_version(model: Any) -> None:
@@ -239,9 +239,8 @@ def _raise_runtime_version(model: Any) -> None:
     for entry in model.metadata or []:
         if entry.name in (b"min_runtime_version", "min_runtime_version"):
             buffer = model.buffers[entry.buffer]
-            text = bytes(buffer.data).rstrip(b"\0")
-            if _version(text) < _version(_SPARSE_RUNTIME.encode()):
-                padded = _SPARSE_RUNTIME.encode().ljust(len(buffer.data), b"\0")
+            if _version(bytes(buffer.data).rstrip(b"\0")) < _version(_SPARSE_RUNTIME):
+                padded = _SPARSE_RUNTIME.ljust(len(buffer.data), b"\0")
                 buffer.data = np.frombuffer(padded, np.uint8)
 
 

@@ -18,7 +18,12 @@ from ai_edge_litert import schema_py_generated as schema
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency
 from tfticket.export.latency import Latency
-from tfticket.export.sparse.encoding import DenseLayer, Encoding, dense_layers, encode_dense_layers
+from tfticket.export.sparse.encoding import (
+    DenseLayer,
+    Encoding,
+    dense_layers,
+    encode_dense_layers,
+)
 
 Objective = Literal["fastest", "smallest"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
@@ -32,24 +37,16 @@ _Rule = Callable[[Mapping[Encoding, float], Mapping[Encoding, int]], Encoding]
 _TIE = 1.10
 
 
-@dataclass(frozen=True)
-class LayerChoice:
-    """How one layer's weights are stored, and what the other ways would have given.
+@dataclass(frozen=True, eq=False)
+class LayerChoice(DenseLayer):
+    """A layer, how its weights are stored, and what the other ways would have given.
 
     Attributes:
-        tensor: Name of the weights in the file.
-        shape: Units and inputs.
-        zeros: How many weights are zero.
         encoding: The way chosen.
-        stored_bytes: Bytes of the weights in each way that was tried.
-        microseconds: Time of the layer alone in each of them, on the host only.
+        microseconds: Time of the layer alone in each way that was tried, on the host only.
     """
 
-    tensor: str
-    shape: tuple[int, int]
-    zeros: int
     encoding: Encoding
-    stored_bytes: Mapping[Encoding, int]
     microseconds: Mapping[Encoding, float]
 
 
@@ -59,14 +56,12 @@ class SparseDense:
 
     Attributes:
         content: The new file; the old one where nothing sparse was better.
-        objective: What was looked for: `fastest` or `smallest`.
         layers: The choice for each layer.
         left: Name of other weights of dense layers to why they are as they were.
         latency: Time of the new file against the old one, measured in turns.
     """
 
     content: bytes
-    objective: Objective
     layers: tuple[LayerChoice, ...]
     left: Mapping[str, str]
     latency: Latency
@@ -80,7 +75,7 @@ class SparseDense:
 def sparsify_dense_layers(
     content: bytes, *, example: np.ndarray, objective: Objective = "fastest", source: str
 ) -> SparseDense:
-    """Stores the weights of each dense layer in the way that is best on this machine.
+    """Store the weights of each dense layer in the way that is best on this machine.
 
     Args:
         content: A `.tflite` file with float32 weights.
@@ -101,40 +96,33 @@ def sparsify_dense_layers(
     model = flatbuffer.parse(content, source=source)
     layers, left = dense_layers(model, source=source)
     times = [_times_alone(model, layer) for layer in layers]
-    files: dict[str, tuple[bytes, list[Encoding]]] = {}
+    files: dict[str, bytes] = {}
+    encodings: dict[str, list[Encoding]] = {}
     for rule in _CANDIDATES[objective]:
         ways = [rule(time, layer.stored_bytes) for time, layer in zip(times, layers, strict=True)]
         choices = {layer.tensor: way for layer, way in zip(layers, ways, strict=True)}
         made = encode_dense_layers(content, choices, source=source)
-        if made not in [known for known, _ in files.values()]:
-            files[f"file with {', '.join(ways) or 'no dense layers'}"] = made, ways
-    dense = next(name for name, (made, _) in files.items() if made == content)
-    found = latency.measure(
-        {name: made for name, (made, _) in files.items()}, example, baseline=dense
-    )
+        if made not in files.values():
+            name = f"file with {', '.join(ways) or 'no dense layers'}"
+            files[name], encodings[name] = made, ways
+    dense = next(name for name, made in files.items() if made == content)
+    found = latency.measure(files, example, baseline=dense)
     best = best_way(
         objective,
         {name: _microseconds(seen) for name, seen in found.items()},
-        {name: len(made) for name, (made, _) in files.items()},
+        {name: len(made) for name, made in files.items()},
     )
-    chosen = [
-        LayerChoice(
-            tensor=layer.tensor,
-            shape=(layer.weights.shape[0], layer.weights.shape[1]),
-            zeros=layer.zeros,
-            encoding=way,
-            stored_bytes=layer.stored_bytes,
-            microseconds=time,
-        )
-        for layer, way, time in zip(layers, files[best][1], times, strict=True)
-    ]
-    return SparseDense(files[best][0], objective, tuple(chosen), left, found[best])
+    chosen = tuple(
+        LayerChoice(**vars(layer), encoding=way, microseconds=time)
+        for layer, way, time in zip(layers, encodings[best], times, strict=True)
+    )
+    return SparseDense(files[best], chosen, left, found[best])
 
 
 def best_way(
     objective: Objective, times: Mapping[_Name, float], sizes: Mapping[_Name, int]
 ) -> _Name:
-    """The one of several ways that an objective prefers.
+    """Return the one of several ways that an objective prefers.
 
     Args:
         objective: As for `sparsify_dense_layers`.
@@ -145,7 +133,7 @@ def best_way(
 
 
 def _times_alone(model: Any, layer: DenseLayer) -> dict[Encoding, float]:
-    """Microseconds of a layer in each way it can be stored, in a file of its own."""
+    """Time a layer in each way it can be stored, in a file of its own: microseconds."""
     content, example = _alone(model, layer)
     files: dict[str, bytes] = {
         way: encode_dense_layers(content, {layer.tensor: way}, source=f"`{layer.tensor}` alone")
@@ -155,21 +143,27 @@ def _times_alone(model: Any, layer: DenseLayer) -> dict[Encoding, float]:
     return {way: _microseconds(found[way]) for way in layer.stored_bytes}
 
 
-def _microseconds(seen: latency.Latency) -> float:
+def _microseconds(seen: Latency) -> float:
     """Time of one inference by the ratio to the baseline, which wanders less than the time."""
     return seen.baseline_microseconds / seen.speedup
 
 
 def _alone(model: Any, layer: DenseLayer) -> tuple[bytes, np.ndarray]:
-    """A file of one layer, as the network calls it, and an input for it."""
-    graph, operator = _first_reader(model, layer.tensor)
-    units, inputs = layer.weights.shape
-    rows = math.prod(graph.tensors[int(operator.inputs[0])].shape) // inputs
-    bias = [int(i) for i in operator.inputs[2:] if flatbuffer.is_constant(model, graph.tensors[i])]
+    """Make a file of one layer, as the network calls it, and an input for it."""
+    graph, operator = next(
+        (graph, operator)
+        for graph in flatbuffer.graphs(model)
+        for name, operator in graph.named()
+        if name == "FULLY_CONNECTED"
+        and flatbuffer.name_of(graph.tensor(operator.inputs[1])) == layer.tensor
+    )
+    units, inputs = layer.shape
+    rows = math.prod(graph.tensor(operator.inputs[0]).shape) // inputs
+    bias = [i for i in operator.inputs[2:] if flatbuffer.is_constant(model, graph.tensor(i))]
     tensors = [_tensor("input", (1, rows, inputs)), _tensor("output", (rows, units))]
     buffers = [schema.BufferT()]
-    for index in (int(operator.inputs[1]), *bias):
-        tensors.append(copy.copy(graph.tensors[index]))
+    for index in (operator.inputs[1], *bias):
+        tensors.append(copy.copy(graph.tensor(index)))
         buffers.append(model.buffers[tensors[-1].buffer])
         tensors[-1].buffer = len(buffers) - 1
     alone, single, only = schema.ModelT(), schema.SubGraphT(), copy.copy(operator)
@@ -183,16 +177,6 @@ def _alone(model: Any, layer: DenseLayer) -> tuple[bytes, np.ndarray]:
     alone.operatorCodes = [model.operatorCodes[operator.opcodeIndex]]
     example = np.random.default_rng(0).standard_normal((rows, inputs)).astype(np.float32)
     return flatbuffer.pack(alone), example
-
-
-def _first_reader(model: Any, name: str) -> tuple[Any, Any]:
-    return next(
-        (graph, operator)
-        for graph in model.subgraphs
-        for operator in graph.operators
-        if flatbuffer.operator_name(model, operator) == "FULLY_CONNECTED"
-        and flatbuffer.name_of(graph.tensors[int(operator.inputs[1])]) == name
-    )
 
 
 def _tensor(name: str, shape: tuple[int, ...]) -> Any:

@@ -24,7 +24,7 @@ _INDEX_VECTORS = (
 
 
 def encode(matrix: np.ndarray, *, block: int = 1) -> tuple[Any, np.ndarray]:
-    """Stores the nonzero entries of a matrix, row by row.
+    """Store the nonzero entries of a matrix, row by row.
 
     Args:
         matrix: Shape (rows, columns).
@@ -50,14 +50,14 @@ def encode(matrix: np.ndarray, *, block: int = 1) -> tuple[Any, np.ndarray]:
 
 
 def encoded_bytes(sparsity: Any, values: np.ndarray) -> int:
-    """Bytes of what `encode` returned, without the few that say what is where."""
+    """Count the bytes of what `encode` returned, without the few that say what is where."""
     levels = [level for level in sparsity.dimMetadata if _is_compressed(level)]
     vectors = [vector.values for x in levels for vector in (x.arraySegments, x.arrayIndices)]
     return int(values.nbytes + sum(vector.nbytes for vector in vectors))
 
 
 def decode(values: np.ndarray, sparsity: Any, shape: tuple[int, ...], *, name: str) -> np.ndarray:
-    """The whole tensor, with zeros where nothing is stored.
+    """Return the whole tensor, with zeros where nothing is stored.
 
     Args:
         values: What is stored, shape (n,).
