@@ -57,6 +57,15 @@ def write_c_array(
     Raises:
         ExportError: when `content` isn't a `.tflite` file or `name` isn't an identifier.
         RunError: when they can't be written; then neither is there.
+
+    Example:
+        >>> import keras
+        >>> from tfticket.export import to_tflite
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = to_tflite(model, "net.tflite")
+        >>> header, source = write_c_array(report.path.read_bytes(), "net")
+        >>> header.name, source.name
+        ('net.h', 'net.c')
     """
     path = Path(path)
     name = _identifier(path.name) if name is None else name

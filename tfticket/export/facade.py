@@ -104,9 +104,11 @@ def export(
         RunError: when the file can't be written.
 
     Example:
-        >>> made = export(model, "net.tflite", target="micro", calibration=x_train[:500],
-        ...               check_on=(x_val, y_val))
-        >>> print(made.reason)
+        >>> x = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> made = export(model, "net.tflite", target="phone", formats=["fp16"], check_on=(x, None))
+        >>> made.report.format, made.report.path.name
+        ('fp16', 'net.tflite')
     """
     path = Path(path)
     network = _network(source, path, model, mask, provenance or {})

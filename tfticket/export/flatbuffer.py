@@ -131,6 +131,11 @@ class Graph:
         return list(self.graph.operators)
 
     @property
+    def given(self) -> list[Any]:
+        """The tensors that it takes."""
+        return self._tensors(self.graph.inputs)
+
+    @property
     def ends(self) -> list[Any]:
         """The tensors that it takes and gives."""
         return self._tensors((*self.graph.inputs, *self.graph.outputs))

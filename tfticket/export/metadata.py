@@ -52,6 +52,14 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         ExportError: when the file is missing, damaged, or was not made by tfticket.
+
+    Example:
+        >>> import keras
+        >>> from tfticket.export import to_tflite
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = to_tflite(model, "net.tflite")
+        >>> read_provenance("net.tflite")["format"]
+        'fp32'
     """
     source = f"`{path}`"
     request = foreign.Request([(source, foreign.read_file(path))])

@@ -29,6 +29,12 @@ def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     Raises:
         ModelError: when the name ends in something else, or for a subclassed model.
         RunError: when the file can't be written.
+
+    Example:
+        >>> from tfticket import sparsify
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> save_keras(sparsify(model), "net.keras").name
+        'net.keras'
     """
     stripped = strip(model)
     plain = clone(

@@ -67,6 +67,15 @@ def prepare(
     Raises:
         ExportError: when a pruned weight isn't zero, or the model can't be exported at all.
         ModelError: for a subclassed model.
+
+    Example:
+        >>> layers = keras.layers
+        >>> model = keras.Sequential(
+        ...     [keras.Input((4,)), layers.Dense(8), layers.BatchNormalization(), layers.Dense(2)]
+        ... )
+        >>> prepared = prepare(model)
+        >>> prepared.parameters_before, prepared.parameters_after, prepared.units_removed
+        (90, 58, 0)
     """
     check_exportable(model)
     own = get_mask(model) if masked_layers(model) else mask

@@ -32,6 +32,10 @@ class Preprocessing:
     Attributes:
         scale: One factor, or one a channel.
         offset: What is added after it, as many as factors.
+
+    Example:
+        >>> Preprocessing.of(1 / 255, 0.0).feeding(TensorSpec((1, 28, 28), "float32"))["formula"]
+        'input = float32(raw * scale + offset)'
     """
 
     scale: tuple[float, ...] = (1.0,)

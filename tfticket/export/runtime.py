@@ -195,12 +195,6 @@ class Session:
         return np.stack(answers).astype(np.float32)
 
 
-def unknown_sides(content: bytes, *, source: str) -> tuple[str, ...]:
-    """Return the names of the inputs that have sides of unknown length, the batch aside."""
-    details = open_interpreter(content, source=source).get_input_details()
-    return tuple(given["name"] for given in details if -1 in tuple(given["shape_signature"][1:]))
-
-
 def _known_shape(details: dict[str, Any], side: int) -> tuple[int, ...]:
     signature = tuple(int(length) for length in details["shape_signature"])
     if -1 not in signature:
@@ -241,7 +235,7 @@ _CHATTER = re.compile(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drops Python's standard output and the known lines; other lines come out at the end."""
+    """Drop Python's standard output and the known lines; other lines come out at the end."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as written:

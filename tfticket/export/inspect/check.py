@@ -125,7 +125,12 @@ def check_file(
             crash or to be silently wrong somewhere.
 
     Example:
-        >>> print(check_file("downloaded.tflite").operators)
+        >>> import keras
+        >>> from tfticket.export import to_tflite
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = to_tflite(model, "net.tflite")
+        >>> check_file("net.tflite").operators
+        {'FULLY_CONNECTED': 1}
     """
     path = Path(path)
     content = foreign.read_file(path)

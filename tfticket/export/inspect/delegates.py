@@ -12,7 +12,7 @@ import numpy as np
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
 from tfticket.export.labels import check_finite
-from tfticket.export.runtime import Loaded, TensorSpec, unknown_sides
+from tfticket.export.runtime import Loaded, TensorSpec
 
 _SIDES = (32, 128, 224, 512, 8, 1)  # what sides of unknown length are tried with
 _MOST = 200
@@ -66,7 +66,8 @@ class Ways:
 
     def __init__(self, content: bytes, parsed: Any, *, source: str) -> None:
         self._parsed, self._source = parsed, source
-        dynamic = bool(unknown_sides(content, source=source))
+        given = flatbuffer.graphs(parsed)[0].given
+        dynamic = any(-1 in list(t.shapeSignature)[1:] for t in given if t.shapeSignature is not None)
         refusal: ExportError | None = None
         for side in _SIDES if dynamic else (1,):
             try:

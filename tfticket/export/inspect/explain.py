@@ -79,6 +79,14 @@ def explain_file(
 
     Raises:
         ExportError: when one of them can't be read, or is damaged.
+
+    Example:
+        >>> import keras
+        >>> from tfticket.export import to_tflite
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = to_tflite(model, "net.tflite")
+        >>> [found.rule for found in explain_file("net.tflite").explanations]
+        ['no_zeros', 'floats']
     """
     paths = [path] if against is None else [path, against]
     files = [(f"`{each}`", foreign.read_file(each)) for each in paths]
