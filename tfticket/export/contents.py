@@ -138,10 +138,6 @@ def _names(tensors: list[Any], *, types: bool = False) -> str:
 def check_structure(model: Any, source: str) -> None:
     """Check that a stock runtime can be relied on for all operators and shapes.
 
-    Args:
-        model: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in the error.
-
     Raises:
         ExportError: naming custom operators, or inputs and outputs of unknown shape.
     """

@@ -236,10 +236,6 @@ def sparse_conv(static: keras.Model, *, source: str) -> Produced:
     processors without AVX, ARM for instance, and only where the network is of the narrow family
     that the runtime has sparse kernels for.
 
-    Args:
-        static: The model, from `static_copy`.
-        source: What to call the file in an error.
-
     Raises:
         ExportError: when the file would crash or be silently wrong where these kernels run.
     """

@@ -1,7 +1,8 @@
 """A TensorFlow Lite file as data: read it, look inside, and write it with aligned buffers.
 
 The objects are those of the format's schema (`ai_edge_litert.schema_py_generated`): a `ModelT`
-holds graphs, and a graph tensors and operators. `Graph` answers questions about one.
+holds graphs, and a graph tensors and operators. `Graph` answers questions about one. Throughout the
+package `model` or `parsed` is such a `ModelT`, and `source` what to call the file in an error.
 """
 
 from __future__ import annotations
@@ -63,10 +64,6 @@ def parse(content: bytes, *, source: str) -> Any:
     """Read the bytes of a `.tflite` file of our own making into the schema's objects.
 
     Files of any origin are read by a child (`foreign`): a damaged file may end the process.
-
-    Args:
-        content: The whole file.
-        source: What to call it in an error.
 
     Returns:
         A `ModelT`.
@@ -282,7 +279,7 @@ def stored_bytes(model: Any, tensor: Any) -> int:
         return size
     levels = tensor.sparsity.dimMetadata or []
     vectors = [part for level in levels for part in (level.arraySegments, level.arrayIndices)]
-    return size + sum(vector.values.nbytes for vector in vectors if vector is not None)
+    return size + int(sum(vector.values.nbytes for vector in vectors if vector is not None))
 
 
 def is_constant(model: Any, tensor: Any) -> bool:
@@ -324,7 +321,7 @@ class Constant:
     @property
     def is_zero(self) -> np.ndarray:
         """Where the constant is exactly zero, boolean, shape as `values`."""
-        return self.values == self.along_axis(self.zero_point)
+        return np.asarray(self.values == self.along_axis(self.zero_point))
 
     def along_axis(self, numbers: np.ndarray) -> np.ndarray:
         """Shape one number a slice, or one for all, to go with `values`."""

@@ -91,7 +91,7 @@ class Labels:
     def answers(self, outputs: np.ndarray) -> np.ndarray:
         """Return what outputs say, in the shape of labels of as many examples."""
         if self.kind == "classes":
-            return outputs.argmax(-1)
+            return np.asarray(outputs.argmax(-1))
         flat = outputs.reshape(len(outputs), *self.values.shape[1:])
         return (flat >= self.threshold).astype(int) if self.kind == "binary" else flat
 

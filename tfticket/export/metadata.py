@@ -43,9 +43,6 @@ def embed(model: Any, provenance: Mapping[str, Any]) -> None:
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a `.tflite` file made by tfticket says about itself.
 
-    Args:
-        path: The file.
-
     Returns:
         Hashes of mask and weights, format, how to feed it, versions, and under `provenance` what
         the exporter was told.
@@ -80,10 +77,6 @@ def read_in_child(request: foreign.Request) -> foreign.Answer:
 
 def provenance_of(model: Any, source: str) -> dict[str, Any] | None:
     """Return what a parsed file says about itself; None when it was not made by tfticket.
-
-    Args:
-        model: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in an error.
 
     Raises:
         ExportError: when what it says, or its data, is damaged.

@@ -82,10 +82,6 @@ _MOST_UNITS = 4  # its kernels round in other places; on MNIST answers differ by
 def check_micro(parsed: Any, source: str) -> None:
     """Check that TensorFlow Lite Micro runs a file, as int8 throughout.
 
-    Args:
-        parsed: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in the error.
-
     Raises:
         ExportError: with each rule that the file breaks.
     """

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfticket.channels.shrinking import LayerChange, shrink
+from tfticket.channels.shrinking import LayerChange
+from tfticket.channels.shrinking import shrink as shrink
 from tfticket.cloning import clone, in_full_precision
 from tfticket.errors import ExportError, ModelError
 from tfticket.internals import Functional, calls_of, flat_layers, to_snake_case
@@ -202,7 +203,7 @@ def _recurrent(layer: Any) -> list[keras.Layer]:
 def _is_automatic(layer: keras.Layer) -> bool:
     """Whether Keras made a layer's name, from its class."""
     inner = layer.layer if isinstance(layer, Masked) else layer
-    return stable_name(inner) == to_snake_case(known_class(inner).__name__)
+    return bool(stable_name(inner) == to_snake_case(known_class(inner).__name__))
 
 
 def check_exportable(model: keras.Model) -> None:

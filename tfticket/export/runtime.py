@@ -47,7 +47,7 @@ class TensorSpec:
             return values.astype(self.dtype)
         limits = np.iinfo(self.dtype)
         stored = np.rint(values / np.float32(self.scale)) + self.zero_point
-        return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+        return np.asarray(np.clip(stored, limits.min, limits.max), self.dtype)
 
     def dequantize(self, stored: np.ndarray) -> np.ndarray:
         """Return outputs as real numbers: floats and scaled integers as float32, others as is."""

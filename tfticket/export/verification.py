@@ -285,17 +285,13 @@ def chance_notes(reference: Reference) -> list[str]:
 
 
 def predicted_bytes(static: keras.Model, format: str) -> int | None:
-    """Return the bytes of the weights in a format; None where that depends on their zeros.
-
-    Args:
-        static: The model, from `static_copy`.
-        format: One of `FORMATS`.
-    """
+    """Return the bytes of the weights in a format; None where that depends on their zeros."""
     if format not in _BYTES_A_WEIGHT:
         return None
     kernels = sum(math.prod(kernel.shape) for kernel in kernels_of(static).values())
     total = sum(math.prod(variable.shape) for variable in named_variables(static).values())
-    return round(kernels * _BYTES_A_WEIGHT[format] + 4 * (total - kernels))
+    size: float = kernels * _BYTES_A_WEIGHT[format] + 4 * (total - kernels)
+    return round(size)
 
 
 def check_size(size_bytes: int, static: keras.Model, format: str, source: str) -> None:

@@ -111,14 +111,11 @@ class Cost:
 
 
 def count(parsed: Any) -> Cost:
-    """Count multiply-adds and bytes of a file.
+    """Count multiply-adds and bytes of the first graph of a file.
 
     Operators that read nothing but constants (weights unpacked from float16, or from sparse storage
     for kernels that can't read it) run once when the file is loaded and cost nothing here; those
     that read what they wrote read all of it. Reshapes are free.
-
-    Args:
-        parsed: A `ModelT`, from `flatbuffer.parse`. Its first graph is counted.
     """
     graph = Graph(parsed, parsed.subgraphs[0])
     ready = {n for n, tensor in enumerate(graph.graph.tensors) if is_constant(parsed, tensor)}

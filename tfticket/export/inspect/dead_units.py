@@ -53,10 +53,6 @@ def dead_units(view: View, layer: Layer) -> DeadUnits | None:
     what it adds fits into the next bias: not where it meets a border that is padded with zeros,
     since it isn't the same there, unless it is zero. One unit stays.
 
-    Args:
-        view: The file.
-        layer: One of its layers.
-
     Returns:
         The units; None where it isn't known what reads them, and for depthwise layers, whose
         channels are those of the layer before.
@@ -188,7 +184,7 @@ def _numbers(view: View, tensor: Any) -> np.ndarray | None:
     points, scale = (
         constant.along_axis(each) for each in (constant.zero_point, np.asarray(scales, np.float64))
     )
-    return (numbers - points) * scale
+    return np.asarray((numbers - points) * scale)
 
 
 def _feels_border(view: View, layer: Layer) -> bool:

@@ -67,7 +67,9 @@ class Ways:
     def __init__(self, content: bytes, parsed: Any, *, source: str) -> None:
         self._parsed, self._source = parsed, source
         given = flatbuffer.graphs(parsed)[0].given
-        dynamic = any(-1 in list(t.shapeSignature)[1:] for t in given if t.shapeSignature is not None)
+        dynamic = any(
+            -1 in list(t.shapeSignature)[1:] for t in given if t.shapeSignature is not None
+        )
         refusal: ExportError | None = None
         for side in _SIDES if dynamic else (1,):
             try:

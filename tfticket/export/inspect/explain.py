@@ -167,7 +167,7 @@ def _no_zeros(view: View) -> Iterator[Explanation]:
 def _was_cut(view: View) -> bool:
     """Whether the file says that units were cut out of the network, and their zeros with them."""
     about = provenance_of(view.model, "The file") or {}
-    return about.get("parameters_after", 0) < about.get("parameters_before", 0)
+    return bool(about.get("parameters_after", 0) < about.get("parameters_before", 0))
 
 
 def _other_bytes(view: View) -> Iterator[Explanation]:

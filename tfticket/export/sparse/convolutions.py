@@ -64,10 +64,6 @@ _EVERYWHERE = (
 def lint_sparse_conv(model: Any, source: str) -> tuple[Finding, ...]:
     """Look for sparsely stored convolutions that crash or are wrong on ARM.
 
-    Args:
-        model: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in an error.
-
     Returns:
         Warnings, none for a file without such convolutions: that it isn't faster on x86, isn't
         verified on ARM, and which convolutions aren't computed sparsely anywhere, and why.

@@ -73,10 +73,6 @@ class DenseLayer:
 def dense_layers(model: Any, *, source: str) -> tuple[tuple[DenseLayer, ...], dict[str, str]]:
     """Find the weights that can be stored sparsely.
 
-    Args:
-        model: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in an error.
-
     Returns:
         The layers in the file's order; and by name each other weight tensor of a fully connected
         operator, with why it must stay as it is.
