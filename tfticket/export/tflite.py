@@ -63,7 +63,7 @@ def to_tflite(
     gets its name. The model is converted as it is, layer by layer: `export` takes dead units out
     and chooses a format. But for the sparse formats weights are stored densely: the zeros of a
     ticket don't make the file itself smaller, only what gzip makes of it. Exporting again gives the
-    same bytes.
+    same bytes, but for recurrent layers, which the converter itself doesn't always repeat.
 
     Args:
         model: A built Sequential or Functional model, sparsified or plain, with one input and one
