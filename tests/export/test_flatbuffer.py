@@ -7,8 +7,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
+from tfticket.export.contents import check_structure
 from tfticket.export.flatbuffer import Sizes
-from tfticket.export.verification import check_structure
 
 
 @pytest.fixture
