@@ -11,8 +11,8 @@ from tfticket.export import foreign
 from tfticket.export.flatbuffer import parse, type_name
 from tfticket.export.inspect.cost import count
 from tfticket.export.inspect.energy import EnergyComparison, Quantity, compare
+from tfticket.export.inspect.layers import Explanation, View
 from tfticket.export.inspect.reasons import PRUNED, explain_operators, explain_weights
-from tfticket.export.inspect.view import Explanation, View
 from tfticket.export.metadata import provenance_of
 
 __all__ = ["Explanation", "FileExplanation", "explain", "explain_file"]

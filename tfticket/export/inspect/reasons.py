@@ -16,8 +16,7 @@ from tfticket.export.flatbuffer import (
     is_constant,
     type_name,
 )
-from tfticket.export.inspect.dead_units import dead_units
-from tfticket.export.inspect.view import Explanation, Layer, View
+from tfticket.export.inspect.layers import Explanation, Layer, View, dead_units
 from tfticket.export.sparse.tensor import encode, encoded_bytes
 
 PRUNED = 0.2  # share of zeros from which weights are taken for pruned; rounding alone makes few
