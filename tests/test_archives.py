@@ -5,8 +5,7 @@ import mutations
 import numpy as np
 import pytest
 
-from tfticket.archives import arrays_in, open_archive, read_entry
-from tfticket.reading import UnreadableError
+from tfticket.reading import UnreadableError, arrays_in, open_archive, read_entry
 
 
 def written(path, content):
@@ -39,7 +38,7 @@ def test_what_unpacks_to_gigabytes_is_refused_before_anything_is_unpacked(tmp_pa
 
 
 def test_what_is_large_itself_may_unpack_to_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("tfticket.archives.MOST_UNPACKED", 1000)
+    monkeypatch.setattr("tfticket.reading.MOST_UNPACKED", 1000)
     path = arrays(tmp_path / "a.npz", a=np.random.default_rng(0).random(1000))
     with open_archive(path) as archive:
         assert dict(arrays_in(archive))["a"].size == 1000

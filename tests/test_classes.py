@@ -1,7 +1,7 @@
 import keras
 import pytest
 
-from tfticket.classes import computes_as, is_own, overridden
+from tfticket.introspection import computes_as, is_own, overridden
 from tfticket.norms.layers import FusedBatchNorm, LpBatchNorm
 from tfticket.statistics import KeepsScale
 

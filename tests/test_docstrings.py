@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 EXAMPLES = (
-    "tfticket.held",
+    "tfticket.introspection",
     "tfticket.lottery.comparison",
     "tfticket.lottery.measure",
     "tfticket.lottery.speed",

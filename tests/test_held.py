@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfticket.held import held_optimizers, held_variables
+from tfticket.introspection import held_optimizers, held_variables
 
 
 class Own:

@@ -16,7 +16,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.carrying import unlisted_variables
 from tfticket.errors import InvariantError, ModelError
 from tfticket.internals import (
     Functional,
@@ -28,7 +27,7 @@ from tfticket.internals import (
     run_graph,
     takes_training,
 )
-from tfticket.remaking import described, first_words
+from tfticket.remaking import described, first_words, unlisted_variables
 
 _EXAMPLES = 2
 _SIDES = (32, 128)

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 import keras
 
 from tfticket.answers import require_same
-from tfticket.carrying import carry_before_calls, carry_state
 from tfticket.errors import ModelError
 from tfticket.internals import (
     Functional,
@@ -26,7 +25,7 @@ from tfticket.internals import (
     input_structure,
     maker_of,
 )
-from tfticket.remaking import remade
+from tfticket.remaking import carry_before_calls, carry_state, remade
 from tfticket.state import MaskOwner, innermost_optimizer
 
 HALF = ("float16", "bfloat16")

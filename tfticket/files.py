@@ -16,9 +16,15 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from tfticket.archives import arrays_in, open_archive, read_entry
 from tfticket.errors import RunError, TFTicketError, TicketError
-from tfticket.reading import UnreadableError, parse_json, read_json
+from tfticket.reading import (
+    UnreadableError,
+    arrays_in,
+    open_archive,
+    parse_json,
+    read_entry,
+    read_json,
+)
 
 TEMPORARY_SUFFIX = ".partial"
 _HEADER = "header.json"

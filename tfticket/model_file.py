@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfticket.archives import arrays_in, open_archive, read_entry
 from tfticket.hdf5 import inspect_hdf5
-from tfticket.reading import UnreadableError, parse_json
+from tfticket.reading import UnreadableError, arrays_in, open_archive, parse_json, read_entry
 
 VALUES = frozenset(
     {

@@ -19,11 +19,17 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfticket.classes import is_own
 from tfticket.errors import ModelError, TicketError
 from tfticket.files import load_arrays, numbers, whole_number, write_arrays
-from tfticket.held import held_variables
-from tfticket.internals import flat_layers, own_seeds, own_variables, own_weights, to_snake_case
+from tfticket.internals import (
+    compiled_metrics,
+    flat_layers,
+    own_seeds,
+    own_variables,
+    own_weights,
+    to_snake_case,
+)
+from tfticket.introspection import held_variables, is_own
 
 Also = str | Iterable[str] | Callable[[str, keras.Variable], Any]
 """Which weights are pruned beside kernels: glob patterns of keys, or a rule of key and variable."""
@@ -381,10 +387,9 @@ def other_variables(model: keras.Model) -> dict[str, Any]:
     for layer in flat_layers(model):
         if isinstance(layer, MaskOwner):
             known += own_variables(layer)
-    # What `compile` and `fit` put there themselves; in place of functions our own may stand.
-    own = ("_compile_metrics", "_loss_tracker", "train_function", "test_function")
-    known += [getattr(model, name, None) for name in own]
-    known += getattr(getattr(model, "_compile_loss", None), "metrics", ())
+    known += compiled_metrics(model)
+    # Functions of `fit`, in whose place ours may stand, which hold variables.
+    known += [getattr(model, name, None) for name in ("train_function", "test_function")]
     return held_variables(model, without={id(each) for each in known})
 
 

@@ -5,8 +5,8 @@ from helpers import mlp
 
 from tfticket.errors import ModelError
 from tfticket.interop.child import LegacyContent, LegacyLayer
-from tfticket.interop.comparing import compare
 from tfticket.interop.rebuilding import Rebuilt
+from tfticket.interop.transfer import compare
 
 
 def content(inputs, outputs, **samples):

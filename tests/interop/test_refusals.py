@@ -1,8 +1,8 @@
 import pytest
 
 from tfticket.errors import ModelError
+from tfticket.interop.compatibility import check_can_be_brought
 from tfticket.interop.legacy_file import read_legacy_file
-from tfticket.interop.refusals import check_can_be_brought
 
 
 def described(*layers, kind="Functional"):

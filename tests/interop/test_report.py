@@ -1,6 +1,6 @@
 import json
 
-from tfticket.interop.report import ImportReport
+from tfticket.interop.tfmot import ImportReport
 
 PLAIN = {
     "source": "m.h5",

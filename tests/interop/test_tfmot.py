@@ -9,7 +9,7 @@ from helpers import leaked, values
 from legacy_files import SPARSITIES
 
 from tfticket.errors import ModelError, RunError
-from tfticket.interop import catalog, import_tfmot
+from tfticket.interop import compatibility, import_tfmot
 from tfticket.lottery import Ticket
 from tfticket.lottery.transfer import transfer
 from tfticket.sparsity import LayerwisePruner, Mask, get_mask
@@ -94,7 +94,7 @@ def test_each_layer_of_the_catalog_is_brought(brought):
     layers = [
         layer for name in NETWORKS for layer in brought(name).model._flatten_layers(recursive=True)
     ]
-    assert catalog.LAYERS - {type(layer).__name__ for layer in layers} == set()
+    assert compatibility.LAYERS - {type(layer).__name__ for layer in layers} == set()
     for name in NETWORKS:
         assert brought(name).report.max_difference <= 1e-5
 

@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from tfticket.errors import ModelError
-from tfticket.interop.translation import new_layer, unknown_settings
+from tfticket.interop.rebuilding import new_layer, unknown_settings
 
 
 def described(kind, **config):

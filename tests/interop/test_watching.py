@@ -1,7 +1,7 @@
 import numpy as np
 from helpers import layers, mlp
 
-from tfticket.interop.watching import watched
+from tfticket.interop.child import watched
 
 
 def test_outputs_are_noted_and_nothing_stays(seeded):

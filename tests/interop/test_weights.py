@@ -5,7 +5,7 @@ from helpers import mlp
 from tfticket.errors import ModelError
 from tfticket.interop.child import LegacyContent, LegacyLayer
 from tfticket.interop.rebuilding import Rebuilt
-from tfticket.interop.weights import clear, give_weights, masks_of_wrappers, masks_of_zeros
+from tfticket.interop.transfer import clear, give_weights, masks_of_wrappers, masks_of_zeros
 
 
 def legacy_layer(path, weights, names=("kernel", "bias"), masks=None):

@@ -19,7 +19,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from tfticket.files import write_arrays
-from tfticket.interop.watching import watched
+from tfticket.interop.child import watched
 
 _EXAMPLES = 8
 _UNKNOWN_SIDE = 64  # of images and sequences of any length; enough for five halvings

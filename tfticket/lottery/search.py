@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.internals import has_schedule
+from tfticket.internals import given_learning_rate
 from tfticket.lottery.compact import Compactor, TakesStandIn
 from tfticket.lottery.companions import companions, refuse_unfit
 from tfticket.lottery.controls import Control
@@ -366,6 +366,7 @@ def _constant_learning_rate(model: keras.Model) -> float | None:
     """The learning rate, or None when it follows a schedule of iterations."""
     optimizer = innermost_optimizer(model)
     # Converted by Keras: under a strategy of several devices it is a variable of each.
-    if has_schedule(optimizer):
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(given_learning_rate(optimizer), schedule):
         return None
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfticket.errors import InvariantError, ModelError
-from tfticket.held import held_optimizers
+from tfticket.introspection import held_optimizers
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.procedure import Procedure
 from tfticket.lottery.trial import INITIAL, REWIND, TICKET, Trial, TrialStore

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from tfticket.classes import computes_as, overridden
 from tfticket.internals import flat_layers
+from tfticket.introspection import computes_as, overridden
 
 
 class KeepsScale(keras.layers.Layer):

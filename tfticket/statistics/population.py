@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfticket.errors import DataError, ModelError
+from tfticket.internals import build_shapes
 from tfticket.statistics.moments import (
     KeepsScale,
     Moments,
@@ -119,7 +120,7 @@ def _input_count(model: keras.Model) -> int | None:
     inputs = getattr(model, "inputs", None)
     if inputs:
         return len(inputs)
-    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    shapes = build_shapes(model)
     sizes = next(iter(shapes.values()), None) if len(shapes) == 1 else None
     is_shape = isinstance(sizes, (tuple, list)) and all(
         n is None or isinstance(n, int) for n in sizes
