@@ -182,7 +182,9 @@ def count_loss(model: keras.Model, loss: Any, *, examples: Any) -> None:
 
 def compiled_metrics(model: keras.Model) -> list[Any]:
     """List the objects that `compile` made to track losses and metrics, which `fit` resets."""
-    return list(model._get_own_metrics())
+    losses = [] if model._compile_loss is None else model._compile_loss.metrics
+    made = [model._compile_metrics, model._loss_tracker, *losses]
+    return [each for each in made if each is not None]
 
 
 def build_by_batch(model: keras.Model, batch: Any) -> None:
