@@ -113,7 +113,7 @@ class PolynomialDecay(PruningSchedule):
     def sparsity(self, level: int) -> float:
         """See `PruningSchedule`."""
         remaining = 1.0 - self._check_level(level) / self.levels
-        return self.final_sparsity * (1.0 - remaining**self.power)
+        return self.final_sparsity * (1.0 - float(remaining**self.power))
 
 
 class StepSchedule(ABC):

@@ -61,7 +61,8 @@ class StandIn(keras.layers.Layer):
 
 def known_class(layer: keras.Layer) -> type[keras.Layer]:
     """The layer's class, or that of Keras which it stands for; a child of a `StandIn` doesn't."""
-    return vars(type(layer)).get("stands_for", type(layer))
+    kind: type[keras.Layer] = vars(type(layer)).get("stands_for", type(layer))
+    return kind
 
 
 def named_variables(model: keras.Model) -> dict[str, keras.Variable]:

@@ -86,7 +86,8 @@ class Removal:
         carried = used & reader.carried
         if carried.any():
             self._name_carrier(reader, carried)
-        return used & np.isnan(reader.values)
+        needed: np.ndarray = used & np.isnan(reader.values)
+        return needed
 
     def _name_carrier(self, reader: _Reader, carried: np.ndarray) -> None:
         if id(reader.step) not in self.carriers:

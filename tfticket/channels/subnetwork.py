@@ -178,4 +178,4 @@ def _left_out(step: Step, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]) 
     sides = list(step.operation.kernel.shape)
     for axis, indices in kept["kernel"]:
         sides[axis] = len(indices)
-    return math.prod(step.operation.kernel.shape) - math.prod(sides)
+    return int(math.prod(step.operation.kernel.shape) - math.prod(sides))

@@ -93,7 +93,7 @@ def _read_archive(path: Path) -> LegacyFile:
     return LegacyFile(".keras", _described(file.config), _left(compiled.get("optimizer"), compiled))
 
 
-def _described(model: Any) -> Mapping[str, Any]:
+def _described(model: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(model["class_name"], str) or not isinstance(model["config"], dict):
         raise TypeError("its description names no class or has no configuration")
     return model

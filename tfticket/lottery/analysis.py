@@ -247,13 +247,13 @@ def surviving_inputs(kernel: np.ndarray, *, image_shape: Sequence[int] | None = 
         MaskError: The kernel is neither, or doesn't fit the images.
     """
     if kernel.ndim == 4 and image_shape is None:
-        return kernel.mean(axis=-1)
+        return np.asarray(kernel.mean(axis=-1))
     if kernel.ndim != 2 or image_shape is None or math.prod(image_shape) != kernel.shape[0]:
         raise MaskError(
             "A picture needs a dense kernel and the shape of its images, or a 2-D convolution's "
             f"kernel alone. Received: kernel {kernel.shape}, image_shape={image_shape}."
         )
-    return kernel.mean(axis=-1).reshape(tuple(image_shape))
+    return np.asarray(kernel.mean(axis=-1)).reshape(tuple(image_shape))
 
 
 def _feeds(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
@@ -279,7 +279,7 @@ def _outgoing(kernel: np.ndarray, *, units: int) -> np.ndarray:
     """Which of the `units` before this kernel it still reads, shape `(units,)`."""
     reads = kernel.any(axis=-1)  # (..., inputs)
     # A flattened feature map repeats its channels fastest.
-    return np.any(reads.reshape(-1, units), axis=0)
+    return np.asarray(np.any(reads.reshape(-1, units), axis=0))
 
 
 def _per_input(reached: np.ndarray, kernel: np.ndarray) -> np.ndarray:

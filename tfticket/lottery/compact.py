@@ -120,7 +120,8 @@ class CompactNetwork:
 
     def _measured(self, x: Any, y: Any, y_pred: Any, weight: Any, loss: Any) -> dict[str, Any]:
         count_loss(self._model, loss, examples=tf.shape(y)[0])
-        return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
+        metrics: dict[str, Any] = self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
+        return metrics
 
 
 class Compactor:

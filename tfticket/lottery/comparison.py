@@ -73,7 +73,7 @@ class Criteria:
     @property
     def alpha(self) -> float:
         """One-sided error of each test at this look; over all looks it sums to 1 - confidence."""
-        return (1 - self.confidence) / 2**self.looks
+        return (1 - self.confidence) / float(2**self.looks)
 
 
 USUAL = Criteria()
@@ -321,4 +321,6 @@ def _log_speedup(first: Outcome, second: Outcome) -> tuple[float, float]:
 
 def half_widths(spread: float, seeds: np.ndarray, *, confidence: float) -> np.ndarray:
     """Half the width of the t interval, for each number of seeds, shape `(n,)`, all above 1."""
-    return special.stdtrit(seeds - 1, (1 + confidence) / 2) * spread / np.sqrt(seeds)
+    quantiles = special.stdtrit(seeds - 1, (1 + confidence) / 2)
+    widths: np.ndarray = quantiles * spread / np.sqrt(seeds)
+    return widths

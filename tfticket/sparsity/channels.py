@@ -147,7 +147,8 @@ class _Slices:
     def reduced(self, array: np.ndarray, reduce: Callable[..., np.ndarray]) -> np.ndarray:
         """One number for each of `indices`."""
         others = tuple(axis for axis in range(array.ndim) if axis != self.axis)
-        return reduce(array, axis=others)[self.indices]
+        reduced: np.ndarray = reduce(array, axis=others)[self.indices]
+        return reduced
 
 
 def _columns(owners: dict[int, int]) -> Iterator[np.ndarray]:
