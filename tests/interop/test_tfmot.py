@@ -206,7 +206,7 @@ def test_what_is_not_as_it_was_is_said():
     )
     _, zeros, cleared, unmasked, renamed, left = report.remarks()
     assert zeros.startswith("The wrappers were stripped")
-    assert cleared.startswith("1,200 weights under the masks weren't zero")
+    assert cleared.startswith("1,200 pruned weights weren't zero")
     assert unmasked.startswith("Not masked: e/embeddings.")
     assert renamed == "Renamed: a/b is a_b."
-    assert left == "Left behind: the loss."
+    assert left == "Not imported: the loss."
