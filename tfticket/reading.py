@@ -31,7 +31,7 @@ MOST_BITS = 64
 MOST_UNPACKED = 2**30
 """Bytes that an archive of any size may unpack to."""
 MOST_EXPANSION = 100
-"""How many times its own size a larger archive may unpack to; real arrays are far below."""
+"""Largest ratio of unpacked to packed size of a larger archive; real arrays are far below."""
 MOST_ENTRIES = 100_000
 """Limit of the entries in an archive."""
 

@@ -341,7 +341,7 @@ def _flat_inputs(kernel: np.ndarray) -> np.ndarray:
 
 
 def _outgoing(kernel: np.ndarray, *, units: int) -> np.ndarray:
-    """Which of the `units` before this kernel it still reads, shape `(units,)`."""
+    """Tell which of the `units` before this kernel it still reads, boolean, shape `(units,)`."""
     reads = kernel.any(axis=-1)  # (..., inputs)
     # A flattened feature map repeats its channels fastest.
     return np.asarray(np.any(reads.reshape(-1, units), axis=0))

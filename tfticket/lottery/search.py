@@ -271,7 +271,7 @@ class TicketSearch(keras.callbacks.Callback):
                 self.model.stop_training |= not self._queue
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Lets go of the model; warns when networks are left to train."""
+        """Release the model, and warn of unfinished trials."""
         bound = self._binding is not None
         self._release()
         pending = len(self.pending())

@@ -1,4 +1,4 @@
-"""Is a ticket winning? Paired intervals over seeds, and a verdict that may be "can't tell".
+"""Verdicts on tickets from paired intervals over seeds; one of them is "can't tell".
 
 Frankle & Carbin (2019, arXiv:1803.03635, section 1) call a subnetwork a winning ticket when, with
 fewer weights than the dense network, it reaches at least its test accuracy (a' >= a) in at most as
@@ -165,7 +165,7 @@ class LevelVerdict:
 
     @property
     def more_seeds(self) -> int | None:
-        """How many seeds are missing until the verdict would be settled; 0 = settled."""
+        """Number of further seeds until the verdict would be settled; 0 = settled."""
         if self.seeds_needed is None:
             return None
         return max(0, self.seeds_needed - len(self.against_dense.seeds))
