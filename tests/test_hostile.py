@@ -16,8 +16,8 @@ import synthetic_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfticket.interop.compatibility import check_can_be_brought
 from tfticket.interop.legacy_file import read_legacy_file
-from tfticket.interop.refusals import check_can_be_brought
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = st.integers(0, 10**9)

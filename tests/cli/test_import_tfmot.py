@@ -30,7 +30,7 @@ def test_a_model_and_its_ticket_are_written(legacy, quick, capsys):
     assert (model, ticket) == ("brought.keras", "brought.npz")
     assert rows[0].split() == ["block_conv/kernel", "43", "of", "108", "39.81", "%"]
     assert rows[-1].startswith("all ")
-    assert "The wrappers were stripped: what is exactly zero counts as pruned" in streams.err
+    assert "The wrappers were stripped, so every weight that is exactly zero" in streams.err
     assert keras.saving.load_model(model).name == "images"
     assert Ticket.load(ticket).mask.counts()["block_conv/kernel"] == 43
 

@@ -6,7 +6,7 @@ import sys
 
 from tfticket.bench.tasks import serve
 from tfticket.bench.workloads import WORKLOADS
-from tfticket.lean import import_keras
+from tfticket.machine import import_keras
 
 
 def main(network: str) -> None:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tfticket.lean import import_keras
+from tfticket.machine import import_keras
 
 
 def main(networks: int) -> None:

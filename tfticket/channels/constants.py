@@ -83,7 +83,7 @@ def _activated(layer: Any, sums: np.ndarray) -> np.ndarray:
 
 
 def _computed(step: Step, values: list[np.ndarray]) -> np.ndarray:
-    """What the layer itself makes of constant channels; one that differs by position isn't."""
+    """Compute the constants that a layer makes of constant channels, if equal at all positions."""
     filled = [
         np.broadcast_to(np.nan_to_num(value), [1, *_positions(tensor), len(value)])
         for tensor, value in zip(step.inputs, values, strict=True)

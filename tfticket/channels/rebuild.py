@@ -106,7 +106,7 @@ def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> ker
 
 
 def _counts_channels(step: Step, removal: Removal) -> bool:
-    """Whether the config or the variables of a layer depend on the number of channels."""
+    """Tell whether the config or the variables of a layer depend on the number of channels."""
     by_shape = isinstance(step.operation, keras.layers.Reshape)
     return step.role is Role.MIX or by_shape or bool(kept_indices(step, removal))
 
@@ -114,7 +114,7 @@ def _counts_channels(step: Step, removal: Removal) -> bool:
 def kept_indices(
     step: Step, removal: Removal, read: np.ndarray | None = None
 ) -> dict[str, list[tuple[int, np.ndarray]]]:
-    """What is kept of the variables of a layer, by name: axes, and the indices along each.
+    """Return the kept indices of the variables of a layer, by name: axes, and indices along each.
 
     Args:
         step: Where the layer is in the graph.
@@ -138,7 +138,7 @@ def kept_indices(
 def places_in(
     variable: keras.Variable, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]
 ) -> tuple[np.ndarray, ...]:
-    """Where in a variable of the layer is what is kept: what its value is indexed with."""
+    """Return the index of the kept values in a variable of the layer."""
     axes = [np.arange(side) for side in variable.shape]
     for axis, indices in kept.get(variable.name, ()):
         axes[axis] = indices

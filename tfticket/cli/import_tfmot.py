@@ -10,7 +10,7 @@ import click
 from tfticket.cli.common import json_option, print_columns, print_json
 
 if TYPE_CHECKING:
-    from tfticket.interop.report import ImportReport
+    from tfticket.interop.tfmot import ImportReport
 
 
 @click.command(name="import-tfmot")
@@ -63,8 +63,8 @@ def import_tfmot(
         if path.exists() and not overwrite:
             raise click.BadParameter(f"{path} exists; give --overwrite.", param_hint=option)
     from tfticket.cli.quiet import start_tensorflow
+    from tfticket.interop.compatibility import check_can_be_brought
     from tfticket.interop.legacy_file import read_legacy_file
-    from tfticket.interop.refusals import check_can_be_brought
 
     # Can't be brought? Say so before TensorFlow starts.
     check_can_be_brought(read_legacy_file(legacy).model, source=f"`{legacy}`")

@@ -219,8 +219,7 @@ def _load(path: Path) -> keras.Model:
 
 
 def _inputs(path: Path, model: keras.Model) -> Any:
-    from tfticket.archives import read_npy
-    from tfticket.reading import UnreadableError
+    from tfticket.reading import UnreadableError, read_npy
 
     try:
         inputs = read_npy(path)

@@ -30,7 +30,7 @@ def start_tensorflow() -> None:
     """Imports TensorFlow and Keras and lets them look for devices, quietly."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # later on: warnings and errors
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    from tfticket.lean import import_keras  # not above: this file is also run alone, as a filter
+    from tfticket.machine import import_keras  # not above: this file is also run alone, as a filter
 
     with _filtered_stderr():
         import_keras()

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfticket.archives import arrays_in, open_archive
 from tfticket.data.dataset import Source, Split
 from tfticket.errors import DataError
-from tfticket.reading import UnreadableError
+from tfticket.reading import UnreadableError, arrays_in, open_archive
 from tfticket.seeds import generator
 
 _LINEAR_SIZE = 10

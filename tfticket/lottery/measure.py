@@ -1,4 +1,4 @@
-"""What is measured while one network of a search is trained."""
+"""Measurements along the training of one network of a search."""
 
 from __future__ import annotations
 

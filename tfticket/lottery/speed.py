@@ -1,9 +1,9 @@
-"""How soon a network learns: steps to the loss that two networks both reach.
+"""Speed of learning: steps to the lowest loss that two networks both reach.
 
 The iteration of minimum validation loss, which Frankle & Carbin (2019, arXiv:1803.03635) report, is
 where a flat and noisy curve happens to be lowest: at the end of a short training for every network,
-and anywhere in a long one. It hides how much sooner a ticket learns. Time to a target (as MLPerf
-measures it) doesn't, and a pair of networks sets its own target:
+and anywhere in a long one. It hides differences in speed. Time to a target (as MLPerf measures it)
+doesn't, and a pair of networks defines the target:
 
     L    = max(min_t l(t), min_t l'(t))     the lowest validation loss that both networks reach
     s(L) = the first evaluated step with a validation loss of at most L

@@ -1,4 +1,4 @@
-"""Where the training of each network of a search begins."""
+"""Starting points: the mask and the state that each trial of a search begins with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfticket.errors import InvariantError, ModelError
-from tfticket.held import held_optimizers
+from tfticket.introspection import held_optimizers
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.procedure import Procedure
 from tfticket.lottery.trial import INITIAL, REWIND, TICKET, Trial, TrialStore
@@ -24,17 +24,17 @@ from tfticket.statistics import recalibrate
 
 
 class StartingPoints:
-    """Mask and state that each network begins from.
+    """Masks and states that the trials of a search begin with.
 
-    A function of what the store holds, never of what the model was trained on before: this is why
-    a search can be resumed anywhere with the same result.
+    They are a function of the store, never of what the model was trained on before, so that a
+    search can be resumed anywhere with the same result.
 
     Args:
-        procedure: What the search does.
-        model: Compiled, and in its initial state unless the store knows that state.
-        store: What is finished.
-        binding: The model's masks.
-        recalibrate: Batches to take the moving statistics of pruned networks from, or None.
+        procedure: Settings of the search.
+        model: Compiled model, in its initial state unless the store holds that state.
+        store: Store of finished trials.
+        binding: Masks of the model.
+        recalibrate: Batches to recompute the moving statistics of pruned networks on, or None.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class StartingPoints:
         return Start(mask, snapshot)
 
     def _rewound(self, level: int) -> Snapshot:
-        """What the last network of the search is rewound to, before the new mask is applied."""
+        """Return the state to rewind to, before the new mask is applied."""
         rewound = self._rewind_point()
         if self._procedure.rewind == "weights":
             return rewound

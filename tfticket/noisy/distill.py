@@ -8,12 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.carrying import carry_state
 from tfticket.cloning import clone
 from tfticket.errors import ModelError
 from tfticket.internals import Functional, input_structure
 from tfticket.noisy.outputs import Outputs, log_probabilities
-from tfticket.remaking import remade
+from tfticket.remaking import carry_state, remade
 from tfticket.state import stable_name, unused
 
 _NAMES = ("first", "second")

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfticket.errors import ModelError
-from tfticket.internals import has_constant_rate
+from tfticket.internals import given_learning_rate
 from tfticket.noisy.labels import checked_probabilities
 from tfticket.noisy.losses import PerSampleLoss
 from tfticket.seeds import generator, sub_seed
@@ -170,7 +170,7 @@ def as_probabilities(outputs: np.ndarray) -> np.ndarray:
 def _let_rate_fall(model: keras.Model, *, steps: int) -> None:
     """Gives a constant learning rate an end; a schedule stays as it is."""
     optimizer = innermost_optimizer(model)
-    if has_constant_rate(optimizer):
+    if isinstance(given_learning_rate(optimizer), keras.Variable):
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
         optimizer.learning_rate = keras.optimizers.schedules.CosineDecay(rate, steps)
 

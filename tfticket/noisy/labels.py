@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfticket.archives import names_in, open_archive, read_array, read_npy
 from tfticket.errors import DataError
+from tfticket.reading import names_in, open_archive, read_array, read_npy
 
 _SUM_TOLERANCE = 1e-3  # what float16 probabilities of 1000 classes may be off by
 NO_CLASS = -1

@@ -30,6 +30,16 @@ from tfticket.errors import DataError
 from tfticket.noisy.labels import NO_CLASS, checked_labels
 from tfticket.noisy.transition import TransitionMatrix, as_transition, checked_prior
 
+__all__ = [
+    "HeldOut",
+    "accuracy_slope",
+    "expected",
+    "expected_confusion",
+    "label_quality",
+    "measured",
+    "rates_from_accuracy",
+]
+
 KINDS = ("symmetric", "pair")
 _ROUNDING = 1e-12
 

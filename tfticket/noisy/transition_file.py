@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfticket.archives import names_in, open_archive, read_array, read_npy
 from tfticket.errors import DataError
 from tfticket.noisy.transition import TransitionMatrix
+from tfticket.reading import names_in, open_archive, read_array, read_npy
 
 _NAMES = ("matrix", "transition", "T", "nominal", "estimated")
 

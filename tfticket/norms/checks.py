@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfticket.classes import computes_as
 from tfticket.internals import get_keras_mask
+from tfticket.introspection import computes_as
 from tfticket.norms.findings import Finding, PlacedNorm, Severity
 from tfticket.norms.graph import LINEAR_LAYERS, unmasked
 from tfticket.norms.kinds import groups_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfticket.classes import computes_as, overridden
+from tfticket.introspection import computes_as, overridden
 from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
 from tfticket.norms.layers.channels import ChannelNorm
 from tfticket.norms.layers.group import GroupNorm

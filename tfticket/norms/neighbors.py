@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfticket.classes import computes_as
+from tfticket.introspection import computes_as
 from tfticket.norms.graph import LINEAR_LAYERS, unmasked
 from tfticket.norms.layers.convolution import StandardizedConv, standardized
 from tfticket.remaking import remade

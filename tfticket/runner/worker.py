@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tfticket.data.sharing import Layout
 from tfticket.errors import RunError
-from tfticket.lean import import_keras
+from tfticket.machine import import_keras
 from tfticket.recipe.schema import Recipe
 from tfticket.runner.crew import Done, Event, Failed, Told
 from tfticket.runs.progress import NormsPlan, Plan, Progress

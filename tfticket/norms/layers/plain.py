@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfticket.classes import overridden
+from tfticket.introspection import overridden
 from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
 from tfticket.norms.layers.convolution import (
     StandardizedConv,

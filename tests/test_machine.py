@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from tfticket import lean
+from tfticket import machine
 
 
 def test_a_package_is_hidden_for_a_while_only(tmp_path, monkeypatch):
     (tmp_path / "never_imported.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    with lean._hidden(("never_imported",)), pytest.raises(ImportError):
+    with machine._hidden(("never_imported",)), pytest.raises(ImportError):
         importlib.import_module("never_imported")
     assert "never_imported" not in sys.modules
     importlib.import_module("never_imported")
@@ -18,13 +18,13 @@ def test_a_package_is_hidden_for_a_while_only(tmp_path, monkeypatch):
 
 
 def test_what_is_imported_already_stays():
-    with lean._hidden(("pytest",)):
+    with machine._hidden(("pytest",)):
         assert importlib.import_module("pytest") is pytest
     assert sys.modules["pytest"] is pytest
 
 
 def test_it_is_found_again_after_an_error():
-    with pytest.raises(KeyError), lean._hidden(("never_imported",)):
+    with pytest.raises(KeyError), machine._hidden(("never_imported",)):
         raise KeyError
     assert "never_imported" not in sys.modules
 
@@ -33,7 +33,7 @@ def test_it_is_found_again_after_an_error():
 def test_what_was_imported_is_never_looked_at_again(collects):
     code = f"""
 import gc
-from tfticket.lean import import_keras
+from tfticket.machine import import_keras
 gc.{"enable" if collects else "disable"}()
 import_keras()
 assert gc.isenabled() == {collects}

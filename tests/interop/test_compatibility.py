@@ -1,8 +1,10 @@
+import keras
 import pytest
 
 from tfticket.errors import ModelError
+from tfticket.interop import compatibility
+from tfticket.interop.compatibility import check_can_be_brought
 from tfticket.interop.legacy_file import read_legacy_file
-from tfticket.interop.refusals import check_can_be_brought
 
 
 def described(*layers, kind="Functional"):
@@ -128,3 +130,24 @@ def test_a_description_of_nothing_is_damaged(layers):
     model = {"class_name": "Functional", "config": {"layers": layers}}
     with pytest.raises(ModelError, match="describes no model that tf_keras could have saved"):
         check_can_be_brought(model, source="a model")
+
+
+def test_keras_has_each_layer_of_the_catalog():
+    missing = [name for name in compatibility.LAYERS if not hasattr(keras.layers, name)]
+    assert missing == []
+
+
+def test_keras_has_each_activation_and_object_of_the_catalog():
+    for name in compatibility.ACTIVATIONS:
+        assert callable(keras.activations.get(name))
+    modules = (keras.initializers, keras.regularizers, keras.constraints)
+    missing = [
+        name
+        for name in compatibility.OBJECTS
+        if not any(hasattr(module, name) for module in modules)
+    ]
+    assert missing == []
+
+
+def test_what_has_a_reason_to_stay_is_not_in_the_catalog():
+    assert compatibility.REASONS.keys() & compatibility.LAYERS == set()
