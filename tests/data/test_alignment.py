@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tfticket.data import mapped
-from tfticket.data.alignment import aligned, aligned_empty, aligned_rows
+from tfticket.data import arrays
+from tfticket.data.arrays import aligned, aligned_empty, aligned_rows
 
 
 def address(array):
@@ -22,7 +22,7 @@ def test_aligned_empty_begins_at_64_bytes(shape, dtype):
 @pytest.mark.parametrize("chosen", [[5], [0, 7, 19], range(20)])
 @pytest.mark.parametrize("piece_bytes", [1, 50, 2**24])
 def test_aligned_rows_is_indexing(chosen, piece_bytes, monkeypatch):
-    monkeypatch.setattr(mapped, "_PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(arrays, "_PIECE_BYTES", piece_bytes)
     array = np.arange(60, dtype=np.int32).reshape(20, 3)
     chosen = np.array(chosen, int)
     taken = aligned_rows(array, chosen)

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tfticket.data import cache
+from tfticket.data import storage
 from tfticket.data.dataset import Source, Split
 
 SPLIT = Split(np.arange(12, dtype=np.uint8).reshape(6, 2), np.array([0, 1] * 3, np.int32))
@@ -41,8 +41,8 @@ def same(one, other):
 @pytest.mark.parametrize("source", [SOURCE, dataclasses.replace(SOURCE, test=None, max_value=None)])
 def test_read_once_then_memory_mapped(folder, source):
     read = Reader(source)
-    assert same(cache.remember("set 1.0", [1], read), source)
-    again = cache.remember("set 1.0", [1], read)
+    assert same(storage.remember("set 1.0", [1], read), source)
+    again = storage.remember("set 1.0", [1], read)
     assert same(again, source)
     assert isinstance(again.train.x, np.memmap)
     assert read.calls == 1
@@ -51,8 +51,8 @@ def test_read_once_then_memory_mapped(folder, source):
 
 def test_another_origin_is_another_entry():
     read = Reader()
-    cache.remember("set", [1], read)
-    cache.remember("set", [2], read)
+    storage.remember("set", [1], read)
+    storage.remember("set", [2], read)
     assert read.calls == 2
 
 
@@ -60,14 +60,14 @@ def test_another_origin_is_another_entry():
 @pytest.mark.parametrize("damage", [b"", b"x" * 40, None])
 def test_a_damaged_entry_is_made_again(folder, name, damage):
     read = Reader()
-    cache.remember("set", [1], read)
+    storage.remember("set", [1], read)
     (file,) = folder.glob(f"*/{name}")
     if damage is None:
         file.unlink()
     else:
         file.write_bytes(damage)
-    assert same(cache.remember("set", [1], read), SOURCE)
-    assert same(cache.remember("set", [1], read), SOURCE)
+    assert same(storage.remember("set", [1], read), SOURCE)
+    assert same(storage.remember("set", [1], read), SOURCE)
     assert read.calls == 2
 
 
@@ -76,7 +76,7 @@ def test_without_a_place_to_write_it_goes_on(folder):
     folder.write_text("a file where the folder should be")
     read = Reader()
     for _ in range(2):
-        assert cache.remember("set", [1], read) is SOURCE
+        assert storage.remember("set", [1], read) is SOURCE
     assert read.calls == 2
 
 
@@ -85,15 +85,15 @@ def test_a_failed_read_leaves_nothing(folder):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cache.remember("set", [1], read)
+        storage.remember("set", [1], read)
     assert not folder.exists() or not list(folder.iterdir())
 
 
 def test_stamp_sees_changes(tmp_path):
     file = tmp_path / "a"
     file.write_text("one")
-    before = cache.stamp(tmp_path, [file])
-    assert before == cache.stamp(tmp_path, [file])
+    before = storage.stamp(tmp_path, [file])
+    assert before == storage.stamp(tmp_path, [file])
     assert before[0][:2] == ("a", 3)
     file.write_text("four")
-    assert before != cache.stamp(tmp_path, [file])
+    assert before != storage.stamp(tmp_path, [file])

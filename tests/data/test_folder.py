@@ -4,7 +4,7 @@ from PIL import Image
 
 from tfticket import data
 from tfticket.data import folder
-from tfticket.data.sharing import share, shared
+from tfticket.data.storage import share, shared
 from tfticket.errors import DataError
 
 

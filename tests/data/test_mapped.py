@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfticket.data.mapped import pieces
+from tfticket.data.arrays import pieces
 
 SMAPS = Path("/proc/self/smaps")
 ROWS, WIDTH = 80, 2**20

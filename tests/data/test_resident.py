@@ -1,9 +1,9 @@
 import numpy as np
 import tensorflow as tf
 
-from tfticket.data.alignment import aligned
+from tfticket.data.arrays import aligned
 from tfticket.data.dataset import Split
-from tfticket.data.resident import Resident
+from tfticket.data.ordered import Resident
 
 
 def test_the_graph_reads_the_array_itself():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfticket.data import Split, load
-from tfticket.data.alignment import aligned
-from tfticket.data.sharing import share, shared
+from tfticket.data.arrays import aligned
+from tfticket.data.storage import share, shared
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from tfticket.errors import ModelError
-from tfticket.models.dln import dln
+from tfticket.models.zoo import dln
 
 
 def test_the_network_of_the_paper_is_a_product_of_25_matrices():

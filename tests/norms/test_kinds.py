@@ -1,8 +1,7 @@
 import keras
 import pytest
 
-from tfticket.norms.catalog import NORMS
-from tfticket.norms.kinds import axis_of, channels_of, groups_of, is_norm, kind_of
+from tfticket.norms.catalog import NORMS, axis_of, channels_of, groups_of, is_norm, kind_of
 
 layers = keras.layers
 

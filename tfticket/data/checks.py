@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from tfticket.data.arrays import pieces
 from tfticket.data.dataset import Source, Split
-from tfticket.data.mapped import pieces
 from tfticket.errors import DataError
 
 _WHOLE = 2**24  # up to here float32 holds each whole number

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfticket.data.mapped import pieces
+from tfticket.data.arrays import pieces
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,39 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfticket.data.augment import AUGMENTATIONS, flip_crop
 from tfticket.data.dataset import Split
-from tfticket.data.resident import Resident
+from tfticket.data.ordered import Resident, as_it_is, plain_options
 from tfticket.errors import DataError
 from tfticket.seeds import generator, sub_seed
 
-# Autograph takes longer to find nothing to convert than all the rest of making a pipeline.
-as_it_is = tf.autograph.experimental.do_not_convert
+AUGMENTATIONS = ("none", "flip_crop")
+_PADDING = 4
+
+
+def flip_crop(x: tf.Tensor, *, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Shifts images by up to 4 pixels over a black border, and mirrors half of them.
+
+    As He et al. (arXiv:1512.03385, section 4.2) do for CIFAR-10.
+
+    Args:
+        x: Images, shape (batch, height, width, channels), any type; black is 0.
+        seed: Seed of the augmentation, in [0, 2**31).
+        step: Scalar; the result is a pure function of seed, step and place in the batch.
+
+    Returns:
+        Images of the same shape and type.
+    """
+    count, height, width = x.shape[0], x.shape[1], x.shape[2]
+    shifts = 2 * _PADDING + 1
+    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+    # One draw for the three decisions: 9 rows times 9 columns times 2 directions.
+    draws = tf.random.stateless_uniform((count, 1), seeds, 0, 2 * shifts**2, tf.int32)
+    mirrored, top, left = draws % 2, draws // 2 % shifts, draws // 2 // shifts
+    columns = tf.where(mirrored == 0, tf.range(width), tf.range(width)[::-1])
+    border = [_PADDING, _PADDING]
+    padded = tf.pad(x, [[0, 0], border, border, [0, 0]])
+    rows = tf.gather(padded, top + tf.range(height), axis=1, batch_dims=1)
+    return tf.gather(rows, left + columns, axis=2, batch_dims=1)
 
 
 class Feed:
@@ -46,7 +71,7 @@ class Feed:
         chunk_steps: Steps in a chunk; `steps_per_execution` should divide it.
         scale: Factor of the inputs, shape () or (channels,).
         offset: What is added to them after that.
-        augment: `none`, or `flip_crop`: see `tfticket.data.augment`. It depends on nothing but the
+        augment: `none`, or `flip_crop`: see `tfticket.data.feed`. It depends on nothing but the
             seed, the step and the place in the batch.
         labels: What is made of the labels of a batch, in the graph; they stay as they are if None.
 
@@ -195,13 +220,3 @@ class Feed:
         if self.augment == "flip_crop":
             x = flip_crop(x, seed=sub_seed(self.seed, "augmentation"), step=step)
         return self._source.normalize(x), y if self._labels is None else self._labels(y)
-
-
-def plain_options() -> tf.data.Options:
-    """Without what costs more than it gives for data in memory."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.deterministic = True
-    # Rewriting the pipeline would copy the captured data; there is nothing here to rewrite.
-    options.experimental_optimization.apply_default_optimizations = False
-    return options

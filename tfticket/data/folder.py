@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tfticket.data import cache
+from tfticket.data import storage
 from tfticket.data.dataset import Source, Split
 from tfticket.data.sources import resolved
 from tfticket.errors import DataError
@@ -57,8 +57,8 @@ def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
     classes = _classes(parts, found)
     size = (int(match["width"]), int(match["height"])) if match["height"] else None
     unread = _unread(root, parts, found)
-    stamps = [cache.stamp(root, listing.files) for listing in found]
-    return cache.remember(
+    stamps = [storage.stamp(root, listing.files) for listing in found]
+    return storage.remember(
         f"folder-{root.name}",
         [str(root.absolute()), classes, size, unread, stamps],
         lambda: _source(root, classes, found, size, unread),

@@ -10,10 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from tfticket.data import folder, sources, tfds
-from tfticket.data.alignment import aligned_rows
+from tfticket.data.arrays import aligned_rows, pieces
 from tfticket.data.checks import checked
 from tfticket.data.dataset import DataSet, Source, Split
-from tfticket.data.mapped import pieces
 from tfticket.data.normalization import normalization
 from tfticket.errors import DataError
 from tfticket.seeds import generator

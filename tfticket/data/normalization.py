@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tfticket.data.mapped import pieces
+from tfticket.data.arrays import pieces
 from tfticket.errors import DataError
 
 Normalize = Literal["auto", "none", "unit", "standard"]

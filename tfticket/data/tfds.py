@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfticket.data import cache
+from tfticket.data import storage
 from tfticket.data.dataset import Source, Split
 from tfticket.errors import DataError
 
@@ -36,9 +36,9 @@ def read(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
     """
     prepared = _prepared(name, data_dir) or _download(name, data_dir)
     files = sorted(file for file in prepared.iterdir() if file.is_file())
-    return cache.remember(
+    return storage.remember(
         "-".join(["tfds", *_parts(name).values(), prepared.name]),
-        cache.stamp(prepared, files),
+        storage.stamp(prepared, files),
         lambda: _decode(name, prepared),
     )
 

@@ -12,11 +12,23 @@ import keras
 
 from tfticket.errors import ModelError
 from tfticket.files import write_atomic
-from tfticket.model_file import foreign_objects, read_model_file
-from tfticket.models.trusted import is_trusted
+from tfticket.internals import calls_of, in_safe_mode
+from tfticket.model_file import NamedObject, foreign_objects, read_model_file
 from tfticket.reading import UnreadableError
 
 _SHOWN = 5
+_BY_IDS = (keras.layers.Embedding, keras.layers.CategoryEncoding, keras.layers.IntegerLookup)
+# Of the names that Keras exports, and of its modules below `keras.src`. The others load data, read
+# and write files, or fetch weights from the network.
+_GROUPS = frozenset(
+    {
+        "activations", "constraints", "dtype_policies", "engine", "initializers", "layers",
+        "losses", "metrics", "models", "ops", "optimizers", "quantizers", "random", "regularizers",
+        "trainers",
+    }
+)  # fmt: skip
+# Companions of Keras, which it imports where they are installed.
+_COMPANIONS = frozenset({"keras_cv", "keras_hub", "keras_nlp"})
 
 
 def load_file(
@@ -66,6 +78,30 @@ def _check_names(path: Path) -> None:
             "by `keras.saving.register_keras_serializable`, and import the module that does so "
             "before the model is loaded, in Python."
         )
+
+
+def is_trusted(named: NamedObject) -> bool:
+    """Whether Keras may look something up that a model file names.
+
+    Nothing is imported for what is registered already; Keras imports its own parts alone. Lambdas
+    are Python code: they pass where the user has called
+    `keras.config.enable_unsafe_deserialization`.
+
+    >>> is_trusted(NamedObject("keras.layers", "Dense", "", "class"))
+    True
+    >>> is_trusted(NamedObject("keras.utils", "get_file", "", "function"))
+    False
+    """
+    if named.kind == "lambda":
+        return in_safe_mode() is False
+    name = named.name if named.kind == "function" else named.registered
+    if name and keras.saving.get_registered_object(name) is not None:
+        return True
+    package, _, rest = named.module.partition(".")
+    if package == "keras":
+        group = rest.removeprefix("src.").partition(".")[0]
+        return group in _GROUPS if group else named.kind == "class"
+    return package in _COMPANIONS or (package, rest) in (("", ""), ("builtins", ""))
 
 
 def _unreadable(path: Path, reason: str) -> ModelError:
@@ -131,3 +167,25 @@ def _fits(takes: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
     return len(takes) == len(shape) and all(
         size is None or size == given for size, given in zip(takes, shape, strict=True)
     )
+
+
+def takes_whole_numbers(model: keras.Model) -> str | None:
+    """What of a model needs inputs that are whole numbers, such as ids; None if nothing does.
+
+    It is the type of the input, or a layer right behind it. A layer that looks up ids cuts off
+    fractions without a word.
+
+    Args:
+        model: A Sequential or Functional model with one input.
+    """
+    (given,) = model.inputs
+    if keras.backend.is_int_dtype(given.dtype):
+        return f"an input of type {given.dtype}"
+    for layer in model.layers:
+        inner = layer.layer if isinstance(layer, keras.layers.Wrapper) else layer
+        if any(x is given for node in calls_of(layer) for x in node.input_tensors):
+            if isinstance(inner, _BY_IDS):
+                return f"the layer {layer.name}, {type(inner).__name__}"
+            if isinstance(inner, keras.Model) and (needs := takes_whole_numbers(inner)):
+                return needs
+    return None

@@ -7,7 +7,30 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.models.traits import gives_probabilities
+
+_WITH_ACTIVATION = (
+    keras.layers.Activation,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+)
+
+
+def gives_probabilities(model: keras.Model) -> bool:
+    """Whether the model ends in a softmax; all networks of the zoo end in logits."""
+    last: keras.layers.Layer = model
+    while True:
+        if isinstance(last, keras.Model):
+            last = last.layers[-1]
+        elif isinstance(last, keras.layers.Wrapper):
+            last = last.layer
+        else:
+            break
+    if isinstance(last, keras.layers.Softmax):
+        return True
+    activation = last.activation if isinstance(last, _WITH_ACTIVATION) else None
+    return activation is keras.activations.softmax
 
 
 def loss_for(model: keras.Model, *, label_smoothing: float = 0.0) -> keras.losses.Loss:

@@ -10,9 +10,8 @@ import keras
 import numpy as np
 
 from tfticket.cloning import Copy, clone, require_graph
-from tfticket.norms import neighbors
-from tfticket.norms.graph import LINEAR_LAYERS, Graph, unmasked
-from tfticket.norms.kinds import axis_of, is_norm, why_unknown
+from tfticket.norms.catalog import axis_of, is_norm, why_unknown
+from tfticket.norms.graph import LINEAR_LAYERS, Graph, copy_masks, unmasked, with_bias
 from tfticket.norms.layers.batch import FrozenBatchNorm
 from tfticket.state import named_layers
 from tfticket.statistics import KeepsScale
@@ -96,11 +95,11 @@ def fold_batch_norm(model: keras.Model) -> Folded:
     def convert(layer: keras.Layer, copy: Copy) -> keras.Layer | None:
         if id(layer) in gone:
             return None
-        return neighbors.with_bias(layer) if id(layer) in folds else copy(layer)
+        return with_bias(layer) if id(layer) in folds else copy(layer)
 
     def fill(old: keras.Layer, new: keras.Layer) -> None:
         _write(unmasked(old), unmasked(new), folds[id(old)])
-        neighbors.copy_masks(old, new)
+        copy_masks(old, new)
 
     copy = clone(model, convert, instead=_INSTEAD, fill=fill)
     folded = {keys[norm]: keys[id(layer)] for norm, layer in gone.items()}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import keras
@@ -12,20 +12,26 @@ import keras
 from tfticket.cloning import Copy, clone, require_graph, warn_of_plain_class
 from tfticket.errors import ModelError
 from tfticket.internals import flat_layers, to_snake_case
-from tfticket.norms import neighbors
-from tfticket.norms.catalog import Norm
-from tfticket.norms.graph import Graph, unmasked
-from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of, why_unknown
-from tfticket.norms.matching import Replacement, match_outputs
-from tfticket.norms.swap_report import SwappedLayer, SwapReport
-from tfticket.norms.transfer import carried_options, carry_weights
-from tfticket.state import (
-    known_class,
-    named_layers,
-    named_variables,
-    stable_name,
-    variable_owners,
+from tfticket.norms.catalog import Norm, axis_of, groups_of, is_norm, kind_of, why_unknown
+from tfticket.norms.graph import (
+    Graph,
+    can_standardize,
+    copy_masks,
+    is_standardized,
+    lacks_bias,
+    unmasked,
+    with_bias,
+    with_plain_weights,
+    with_standardized_weights,
 )
+from tfticket.norms.transfer import (
+    Carried,
+    Replacement,
+    carried_options,
+    carry_weights,
+    match_outputs,
+)
+from tfticket.state import known_class, named_layers, named_variables, stable_name, variable_owners
 
 Where = str | Iterable[str] | Callable[[str, keras.Layer], bool] | None
 """Glob patterns of keys, or a function of key and layer that says which norms to swap."""
@@ -78,7 +84,7 @@ def swap_norm(
             and layer; all when None.
         match: Some hundred inputs of the training data, as the model takes them: scale and shift of
             the new norms become those that give each channel the mean and the deviation that it
-            has in the model; see `tfticket.norms.matching`. Weights are only copied when None.
+            has in the model; see `tfticket.norms.transfer`. Weights are only copied when None.
         add_bias: With `to="none"`: give a bias, which begins as the norm's shift, to the layer
             before the norm when it has none and nobody else reads its output. The model could not
             shift anything otherwise.
@@ -197,13 +203,13 @@ def _changes(
             found = changes.setdefault(id(layer), [])
             if found:
                 continue  # it feeds several of them
-            if standardizes and neighbors.can_standardize(layer):
-                found.append(_Change(neighbors.with_standardized_weights, "standardized weights"))
-            if not standardizes and neighbors.is_standardized(layer):
-                found.append(_Change(neighbors.with_plain_weights, "plain weights"))
+            if standardizes and can_standardize(layer):
+                found.append(_Change(with_standardized_weights, "standardized weights"))
+            if not standardizes and is_standardized(layer):
+                found.append(_Change(with_plain_weights, "plain weights"))
             alone = all(reader is norm for reader in graph.after(layer))
-            if to == "none" and add_bias and alone and neighbors.lacks_bias(layer):
-                found.append(_Change(neighbors.with_bias, "bias", _variables(norm).get("beta")))
+            if to == "none" and add_bias and alone and lacks_bias(layer):
+                found.append(_Change(with_bias, "bias", _variables(norm).get("beta")))
     return changes
 
 
@@ -240,7 +246,7 @@ def _copy_weights(old: keras.Layer, new: keras.Layer, changes: Sequence[_Change]
     for change in changes:
         if change.shift is not None and unmasked(new).bias.shape == change.shift.shape:
             unmasked(new).bias.assign(change.shift.value)
-    neighbors.copy_masks(old, new)
+    copy_masks(old, new)
 
 
 def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:
@@ -252,7 +258,7 @@ def _row(
 ) -> SwappedLayer:
     old = norm.old
     before = {layer.name: layer for layer in graph.before(old)}
-    standardized = any(neighbors.is_standardized(layer) for layer in before.values())
+    standardized = any(is_standardized(layer) for layer in before.values())
     return SwappedLayer(
         key=key,
         old="ws_group" if standardized and groups_of(old) is not None else kind_of(old),
@@ -272,3 +278,70 @@ def _channels(norm: keras.Layer, graph: Graph) -> int:
     channels = graph.input_shape(norm)[axis_of(norm)]
     assert channels is not None  # the norm was built for it
     return channels
+
+
+@dataclass(frozen=True)
+class SwappedLayer:
+    """One norm that was swapped.
+
+    Attributes:
+        key: Where it stood in the model.
+        old: Its kind; the class's name for one that the catalog doesn't have.
+        new: The kind in its place.
+        channels: How many channels it sees.
+        groups: Into how many groups the new norm divides them; None when it has no groups.
+        weights: Its variables that were kept, dropped, and added.
+        before: What changed in the layers before it: `conv1: bias`; empty for nothing.
+    """
+
+    key: str
+    old: str
+    new: str
+    channels: int
+    groups: int | None
+    weights: Carried
+    before: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SwapReport:
+    """What `swap_norm` did.
+
+    Attributes:
+        layers: The norms that were swapped, in the order of the model.
+        closed: Keys of norms inside layers that can't be opened, such as `TimeDistributed` or a
+            layer of the user's own; they are as they were.
+        left: Key of each layer whose class is a child of a norm and does more than its parent, and
+            what that is; they are as they were.
+    """
+
+    layers: tuple[SwappedLayer, ...]
+    closed: tuple[str, ...]
+    left: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether moving statistics are new: take them with `tfticket.statistics.recalibrate`."""
+        return any(
+            name.startswith("moving_") for layer in self.layers for name in layer.weights.new
+        )
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """A line a norm, as texts: key, kinds, channels, groups, weights, what changed before."""
+        return [
+            (
+                layer.key,
+                f"{layer.old} -> {layer.new}",
+                f"{layer.channels} channels",
+                "" if layer.groups is None else f"{layer.groups} groups",
+                *(
+                    f"{word} {', '.join(names)}" if names else ""
+                    for word, names in layer.weights._asdict().items()
+                ),
+                "; ".join(layer.before),
+            )
+            for layer in self.layers
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join("  ".join(filter(None, row)) for row in self.rows())

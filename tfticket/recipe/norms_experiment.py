@@ -16,9 +16,7 @@ from tfticket import data, models
 from tfticket.data import DataSet, Feed, Split
 from tfticket.noisy import Corruption
 from tfticket.norms.catalog import Norm
-from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift_tracker import ShiftTracker
-from tfticket.norms.tracker import LandscapeTracker
+from tfticket.norms.landscape import LandscapeTracker, ShiftTracker, SmoothnessRecord
 from tfticket.recipe.building import compile_model, load_data, precision
 from tfticket.recipe.cells import Cell
 from tfticket.recipe.corrupting import relabeled, training_labels, validation_labels

@@ -6,8 +6,7 @@ from tiny_norms import recipe
 
 from tfticket.files import read_arrays
 from tfticket.metrics import read_metrics
-from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape import ShiftRecord, SmoothnessRecord
 from tfticket.recipe import runner
 from tfticket.recipe.progress import NormsPlan, Silence
 from tfticket.recipe.rundir import RunDir

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic_norms
 
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape import ShiftRecord
 from tfticket.report.norms.cells import Network
 from tfticket.report.norms.measures import (
     MEASURES,

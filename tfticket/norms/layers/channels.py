@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from tfticket.errors import ModelError
 
@@ -204,3 +206,8 @@ def mean(x: Any, axes: tuple[int, ...], present: Any = None) -> Any:
     count = ops.maximum(ops.sum(counted, axis=axes, keepdims=True), 1.0)
     # `where`, since a masked position may hold anything, even what isn't a number.
     return ops.sum(ops.where(present, x, 0.0), axis=axes, keepdims=True) / count
+
+
+def compiled_by_xla() -> bool:
+    """Whether the operations that are called now belong to a function with `jit_compile=True`."""
+    return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfticket.internals import auto_name, to_snake_case
-from tfticket.norms.layers.compiler import compiled_by_xla
+from tfticket.norms.layers.channels import compiled_by_xla
 from tfticket.state import StandIn, known_class
 
 _KERNEL_TYPES = ("float32", "float16", "bfloat16")

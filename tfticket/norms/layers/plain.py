@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfticket.classes import overridden
-from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
+from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm, NoisyBatchNorm
 from tfticket.norms.layers.convolution import (
     StandardizedConv,
     StandardizedConv1D,
@@ -19,7 +19,6 @@ from tfticket.norms.layers.convolution import (
 )
 from tfticket.norms.layers.fused import FusedBatchNorm
 from tfticket.norms.layers.group import GroupNorm
-from tfticket.norms.layers.noise import NoisyBatchNorm
 
 _CONVOLUTIONS: dict[type[StandardizedConv], type[keras.layers.Layer]] = {
     StandardizedConv1D: keras.layers.Conv1D,

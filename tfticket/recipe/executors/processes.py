@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tfticket import children
-from tfticket.data.sharing import share
+from tfticket.data.storage import share
 from tfticket.errors import RunError
 from tfticket.recipe.executors.crew import Crew, Died, Event, Foreman
 from tfticket.recipe.executors.doing import SINGLE_THREADED, Setup

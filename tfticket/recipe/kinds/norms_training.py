@@ -13,8 +13,7 @@ import numpy as np
 
 from tfticket.data import ChunkedFit
 from tfticket.metrics import Row
-from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape import ShiftRecord, SmoothnessRecord
 from tfticket.recipe.cells import Cell
 from tfticket.recipe.corrupting import receipt
 from tfticket.recipe.kinds.norms_memorization import (

@@ -8,8 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape import ShiftRecord, SmoothnessRecord
 from tfticket.report.norms.cells import Network
 
 

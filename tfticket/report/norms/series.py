@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape import ShiftRecord, SmoothnessRecord
 from tfticket.report.canvas import LIGHT
 from tfticket.report.norms.cells import Branch
 

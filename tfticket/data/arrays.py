@@ -1,16 +1,44 @@
-"""Arrays whose memory TensorFlow can use as it is, without a copy of its own."""
+"""Arrays that are mapped from files: read piece by piece, so that no second copy is in memory."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import mmap
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from tfticket.data.mapped import pieces
-
+_PIECE_BYTES = 2**22
 _ALIGNMENT = 64  # bytes; what TensorFlow's kernels may assume on any processor
+
+
+def pieces(array: np.ndarray, count: int | None = None) -> Iterator[slice]:
+    """Which rows to read at a time: some megabytes.
+
+    Of a file that is mapped, the pages that were read for a piece don't count as this process's
+    memory any more when the next one is asked for. They can be read again.
+
+    Args:
+        array: What is read, shape (n, ...).
+        count: How many of its rows; all if None.
+    """
+    row_bytes = array.nbytes // max(1, len(array))
+    step = max(1, _PIECE_BYTES // max(1, row_bytes))
+    for start in range(0, len(array) if count is None else count, step):
+        yield slice(start, start + step)
+        _forget_pages(array)
+
+
+def _forget_pages(array: np.ndarray) -> None:
+    """Nothing is lost: only of files that are read, never of memory that can be written to."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def aligned_empty(shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import platformdirs
 
-from tfticket.data.dataset import Source, Split
+from tfticket.data.dataset import DataSet, Source, Split
 
 _HEADER = "source.json"
 _FORMAT = 2  # raise it when what is stored changes its meaning
@@ -99,3 +101,65 @@ def _save(entry: Path, source: Source) -> Source | None:
             shutil.rmtree(temporary, ignore_errors=True)
         return None
     return _load(entry)
+
+
+_ALIGNMENT = 64  # bytes; as `alignment` asks for, so that nobody copies
+_SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is where in the file; small enough to be sent to each process.
+
+    Attributes:
+        places: Name of an array to its offset, shape and type.
+        files: Name of a split to its `files`.
+        rest: The fields of the data set that aren't in the file.
+    """
+
+    places: Mapping[str, tuple[int, tuple[int, ...], str]]
+    files: Mapping[str, np.ndarray | None]
+    rest: Mapping[str, Any]
+
+
+def share(data: DataSet, file: BinaryIO) -> Layout:
+    """Writes the examples of a data set.
+
+    Args:
+        data: The data set.
+        file: Open for writing, and empty.
+    """
+    places = {}
+    for name in _SPLITS:
+        split = getattr(data, name)
+        for part in ("x", "y"):
+            array = np.ascontiguousarray(getattr(split, part))
+            file.write(bytes(-file.tell() % _ALIGNMENT))
+            places[f"{name}.{part}"] = (file.tell(), array.shape, array.dtype.str)
+            file.write(array.reshape(-1).view(np.uint8).data)
+    file.flush()
+    rest = {each.name: getattr(data, each.name) for each in fields(data)}
+    files = {name: rest.pop(name).files for name in _SPLITS}
+    return Layout(places, files, rest)
+
+
+def shared(layout: Layout, file: Any) -> DataSet:
+    """The data set of a file, mapped into memory: what isn't changed is in memory once.
+
+    Args:
+        layout: What `share` returned.
+        file: The file, open for reading, or its path.
+    """
+    arrays = {name: _mapped(file, *place) for name, place in layout.places.items()}
+    train, validation, test = (
+        Split(arrays[f"{name}.x"], arrays[f"{name}.y"], layout.files[name]) for name in _SPLITS
+    )
+    return DataSet(train=train, validation=validation, test=test, **layout.rest)
+
+
+def _mapped(file: Any, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if not math.prod(shape):
+        return np.empty(shape, dtype)
+    # Copied when written to, since TensorFlow takes no array that can't be.
+    mapped = np.memmap(file, dtype=dtype, mode="c", offset=offset, shape=shape)
+    return np.asarray(mapped)
