@@ -1,4 +1,4 @@
-"""Arrays that are mapped from files: read piece by piece, so that no second copy is in memory."""
+"""Large arrays: read from mapped files in pieces, and aligned for TensorFlow, without copies."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 _PIECE_BYTES = 2**22
-_ALIGNMENT = 64  # bytes; what TensorFlow's kernels may assume on any processor
+ALIGNMENT = 64  # bytes; what TensorFlow's kernels may assume on any processor
 
 
 def pieces(array: np.ndarray, count: int | None = None) -> Iterator[slice]:
-    """Which rows to read at a time: some megabytes.
+    """Yield slices of rows to read at a time, some megabytes each.
 
-    Of a file that is mapped, the pages that were read for a piece don't count as this process's
-    memory any more when the next one is asked for. They can be read again.
+    The pages of a mapped file that were read for a piece are released when the next one is asked
+    for, so that they don't count as memory of this process. They can be read again.
 
     Args:
-        array: What is read, shape (n, ...).
-        count: How many of its rows; all if None.
+        array: The array to read, shape (n, ...).
+        count: Number of its rows; all if None.
     """
     row_bytes = array.nbytes // max(1, len(array))
     step = max(1, _PIECE_BYTES // max(1, row_bytes))
@@ -31,7 +31,7 @@ def pieces(array: np.ndarray, count: int | None = None) -> Iterator[slice]:
 
 
 def _forget_pages(array: np.ndarray) -> None:
-    """Nothing is lost: only of files that are read, never of memory that can be written to."""
+    # Nothing is lost: only files that are read are released, never memory that can be written to.
     base: object = array
     while isinstance(base, np.ndarray):
         if base.flags.writeable:
@@ -42,16 +42,16 @@ def _forget_pages(array: np.ndarray) -> None:
 
 
 def aligned_empty(shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray:
-    """An array that begins at a multiple of 64 bytes; its values are whatever was there."""
+    """Return an uninitialized array whose memory begins at a multiple of 64 bytes."""
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def aligned_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`array[rows]` in aligned memory, for rising `rows`; a mapped file is read front to back."""
+    """Return `array[rows]` in aligned memory; `rows` rise, so a mapped file is read in order."""
     out = aligned_empty((len(rows), *array.shape[1:]), array.dtype)
     for piece in pieces(array, len(rows)):
         # With the default mode NumPy would check first and buffer all of the output.
@@ -60,9 +60,9 @@ def aligned_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def aligned(array: np.ndarray) -> np.ndarray:
-    """The array itself if its memory will do, else a copy that does."""
+    """Return the array itself if TensorFlow can use its memory, else an aligned copy."""
     flags = array.flags
-    if flags.c_contiguous and flags.writeable and array.ctypes.data % _ALIGNMENT == 0:
+    if flags.c_contiguous and flags.writeable and array.ctypes.data % ALIGNMENT == 0:
         return array
     out = aligned_empty(array.shape, array.dtype)
     out[...] = array

@@ -1,4 +1,4 @@
-"""Decoded data sets, kept in the user's cache folder so that the next start is fast."""
+"""Data sets in files: decoded ones in the user's cache folder, and one that processes share."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ from typing import Any, BinaryIO
 import numpy as np
 import platformdirs
 
+from tfticket.data.arrays import ALIGNMENT
 from tfticket.data.dataset import DataSet, Source, Split
 
 _HEADER = "source.json"
+_SPLITS = ("train", "validation", "test")
 _FORMAT = 2  # raise it when what is stored changes its meaning
 
 
 def folder() -> Path:
-    """Where decoded data sets are kept; deleting it loses nothing but time."""
+    """Return the folder of decoded data sets; deleting it loses nothing but time."""
     return platformdirs.user_cache_path("tfticket") / "data"
 
 
 def remember(name: str, origin: Any, read: Callable[[], Source]) -> Source:
-    """Returns what `read` returns: from the cache if it was read before, memory-mapped.
+    """Return what `read` returns, memory-mapped from the cache if it was read before.
 
-    A cache that is damaged, full or not writable is done without.
+    If the cache is damaged, full or not writable, it isn't used.
 
     Args:
         name: Readable beginning of the folder's name, such as `cifar10-3.0.2`.
-        origin: Anything JSON can hold that changes whenever the data does.
-        read: Reads the data from where it comes from.
+        origin: A JSON value that changes whenever the data does.
+        read: Reads the data from its origin.
     """
     key = hashlib.sha256(json.dumps([_FORMAT, origin]).encode()).hexdigest()[:16]
     readable = "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
@@ -48,7 +50,7 @@ def remember(name: str, origin: Any, read: Callable[[], Source]) -> Source:
 
 
 def stamp(root: Path, files: list[Path]) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of files: changes when one of them does."""
+    """Return names, sizes and modification times of files."""
     stats = [(file, file.stat()) for file in files]
     return [(str(f.relative_to(root)), s.st_size, s.st_mtime_ns) for f, s in stats]
 
@@ -103,13 +105,9 @@ def _save(entry: Path, source: Source) -> Source | None:
     return _load(entry)
 
 
-_ALIGNMENT = 64  # bytes; as `alignment` asks for, so that nobody copies
-_SPLITS = ("train", "validation", "test")
-
-
 @dataclass(frozen=True)
 class Layout:
-    """What is where in the file; small enough to be sent to each process.
+    """The places of arrays in a shared file; small enough to be sent to each process.
 
     Attributes:
         places: Name of an array to its offset, shape and type.
@@ -123,18 +121,13 @@ class Layout:
 
 
 def share(data: DataSet, file: BinaryIO) -> Layout:
-    """Writes the examples of a data set.
-
-    Args:
-        data: The data set.
-        file: Open for writing, and empty.
-    """
+    """Write the examples of a data set to an empty file, for `shared` in other processes."""
     places = {}
     for name in _SPLITS:
         split = getattr(data, name)
         for part in ("x", "y"):
             array = np.ascontiguousarray(getattr(split, part))
-            file.write(bytes(-file.tell() % _ALIGNMENT))
+            file.write(bytes(-file.tell() % ALIGNMENT))
             places[f"{name}.{part}"] = (file.tell(), array.shape, array.dtype.str)
             file.write(array.reshape(-1).view(np.uint8).data)
     file.flush()
@@ -144,10 +137,10 @@ def share(data: DataSet, file: BinaryIO) -> Layout:
 
 
 def shared(layout: Layout, file: Any) -> DataSet:
-    """The data set of a file, mapped into memory: what isn't changed is in memory once.
+    """Map a data set into memory, which holds it once for all processes.
 
     Args:
-        layout: What `share` returned.
+        layout: Return value of `share`.
         file: The file, open for reading, or its path.
     """
     arrays = {name: _mapped(file, *place) for name, place in layout.places.items()}
@@ -161,5 +154,4 @@ def _mapped(file: Any, offset: int, shape: tuple[int, ...], dtype: str) -> np.nd
     if not math.prod(shape):
         return np.empty(shape, dtype)
     # Copied when written to, since TensorFlow takes no array that can't be.
-    mapped = np.memmap(file, dtype=dtype, mode="c", offset=offset, shape=shape)
-    return np.asarray(mapped)
+    return np.asarray(np.memmap(file, dtype=dtype, mode="c", offset=offset, shape=shape))

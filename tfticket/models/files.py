@@ -1,4 +1,4 @@
-"""Any `.keras` file in place of a network of the zoo."""
+"""Models from `.keras` files: loaded within limits, checked against the data, saved whole."""
 
 from __future__ import annotations
 
@@ -36,16 +36,23 @@ def load_file(
     input_shape: tuple[int, ...] | None = None,
     num_classes: int | None = None,
 ) -> keras.Model:
-    """Loads a `.keras` file, not compiled, with the weights that are in it.
+    """Load a `.keras` file with its weights, not compiled.
 
     Args:
         path: The file.
         input_shape: Shape of one example of the data that it must take; None for any.
-        num_classes: Number of classes that it must tell apart; None for any.
+        num_classes: Number of classes of the data; None for any.
 
     Raises:
         ModelError: when the file is missing or damaged, needs code that isn't there, or doesn't fit
             the data.
+
+    Example:
+        >>> from tfticket.models import lenet_300_100
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = save_file(lenet_300_100((4,), 3, width=0.1), Path(folder) / "net.keras")
+        ...     load_file(path, input_shape=(4,), num_classes=3).name
+        'lenet_300_100'
     """
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file():
@@ -65,7 +72,7 @@ def load_file(
 
 
 def _check_names(path: Path) -> None:
-    """Refuses a file that names code, or can't be read within limits, before Keras sees it."""
+    """Refuse a file that names code, or can't be read within limits, before Keras reads it."""
     try:
         described = {**read_model_file(path).config, "compile_config": None}
         foreign = foreign_objects(described, is_trusted)
@@ -81,11 +88,10 @@ def _check_names(path: Path) -> None:
 
 
 def is_trusted(named: NamedObject) -> bool:
-    """Whether Keras may look something up that a model file names.
+    """Return whether Keras may look up an object that a model file names.
 
-    Nothing is imported for what is registered already; Keras imports its own parts alone. Lambdas
-    are Python code: they pass where the user has called
-    `keras.config.enable_unsafe_deserialization`.
+    Those are registered objects, for which nothing is imported, and Keras' own parts. Lambdas are
+    Python code: they pass if the user has called `keras.config.enable_unsafe_deserialization`.
 
     >>> is_trusted(NamedObject("keras.layers", "Dense", "", "class"))
     True
@@ -113,18 +119,18 @@ def _unreadable(path: Path, reason: str) -> ModelError:
 
 
 def save_file(model: keras.Model, path: str | os.PathLike[str]) -> Path:
-    """Writes a model as a `.keras` file, whole or not at all.
+    """Write a model as a `.keras` file, whole or not at all; see `load_file` for an example.
 
     Raises:
-        ModelError: when the name ends in something else.
-        RunError: when the file can't be written; an older file of that name is then as it was.
+        ModelError: when the name doesn't end in `.keras`.
+        RunError: when the file can't be written; an older file of that name is unchanged.
     """
     path = Path(path)
     if path.suffix != ".keras":
         raise ModelError(f"The name of a model file must end in .keras. Received: {path}")
 
     def write(file: BinaryIO) -> None:
-        # Keras writes only to names that end in .keras, so not to one that is in the making.
+        # Keras writes only to names that end in .keras, so not to a temporary name.
         with tempfile.TemporaryDirectory() as folder:
             whole = Path(folder) / path.name
             model.save(whole)
@@ -140,26 +146,36 @@ def check_fits(
     input_shape: tuple[int, ...] | None,
     num_classes: int | None,
 ) -> None:
-    """Raises a `ModelError` when a model doesn't fit the data; see `load_file` for the arguments.
+    """Raise a `ModelError` if a model doesn't fit the data.
 
-    `path` is what the error calls it.
+    Args:
+        path: Name of the model in the error.
+        model: The model.
+        input_shape: As for `load_file`.
+        num_classes: As for `load_file`.
+
+    Example:
+        >>> from tfticket.models import lenet_300_100
+        >>> check_fits("net", lenet_300_100((4,), 3, width=0.1), (5,), 3)
+        Traceback (most recent call last):
+          ...
+        tfticket.errors.ModelError: `net` takes examples of shape (4,), not (5,) as in the data.
     """
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(
-            f"The model must have one input and one output, and must have been built. Received: "
-            f"`{path}` with {len(inputs or ())} inputs and {len(outputs or ())} outputs."
+            f"`{path}` has {len(inputs or ())} inputs and {len(outputs or ())} outputs. The model "
+            "must have one input and one output, and must have been built."
         )
     takes, gives = tuple(inputs[0].shape[1:]), tuple(outputs[0].shape[1:])
     if input_shape is not None and not _fits(takes, tuple(input_shape)):
         raise ModelError(
-            f"The model must take examples of shape {tuple(input_shape)}, as the data has them. "
-            f"Received: `{path}`, which takes {takes}."
+            f"`{path}` takes examples of shape {takes}, not {tuple(input_shape)} as in the data."
         )
     if num_classes is not None and gives != (num_classes,):
         raise ModelError(
-            f"The model must give {num_classes} numbers an example, one a class of the data. "
-            f"Received: `{path}`, which gives {gives}."
+            f"`{path}` gives {gives}, but must give {num_classes} numbers an example, one a class "
+            "of the data."
         )
 
 
@@ -170,13 +186,18 @@ def _fits(takes: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
 
 
 def takes_whole_numbers(model: keras.Model) -> str | None:
-    """What of a model needs inputs that are whole numbers, such as ids; None if nothing does.
+    """Describe the part of a model that needs whole numbers as inputs; None if there is none.
 
-    It is the type of the input, or a layer right behind it. A layer that looks up ids cuts off
-    fractions without a word.
+    It is the type of the input, or a layer right behind it: one that looks up ids truncates
+    fractions silently.
 
     Args:
         model: A Sequential or Functional model with one input.
+
+    Example:
+        >>> ids = keras.Sequential([keras.Input((5,)), keras.layers.Embedding(9, 2, name="words")])
+        >>> takes_whole_numbers(ids)
+        'the layer words, Embedding'
     """
     (given,) = model.inputs
     if keras.backend.is_int_dtype(given.dtype):

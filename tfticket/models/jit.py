@@ -1,4 +1,4 @@
-"""What must be known of a model, from the zoo or not, before it is compiled."""
+"""Whether to compile a model with XLA: by a rule, or measured on this machine."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from tfticket.files import write_json
 from tfticket.internals import Functional, flat_layers
 from tfticket.machine import only_cpus, op_threads, processor
 
+_BATCH = 64
+_ROUNDS = 5
+_SECONDS = 0.1  # of a round
 _CONVOLUTIONS = (
     keras.layers.Conv1D,
     keras.layers.Conv2D,
@@ -44,23 +47,27 @@ _CONVOLUTIONS = (
 def jit_choice(
     model: keras.Model, choice: bool | Literal["auto"] = "auto", *, threads: int | None = None
 ) -> bool:
-    """Whether to compile the model with XLA (`jit_compile`).
+    """Return whether to compile a model with XLA (`jit_compile`).
 
-    On one thread of a CPU that makes steps of dense networks up to a third faster, and steps with
-    convolutions a third or more slower. With more threads it makes both slower: XLA divides each
-    product of a small network among them, and they wait for each other. On other devices Keras
-    knows better.
+    On one thread of a CPU, XLA makes steps of dense networks up to a third faster, and steps with
+    convolutions a third or more slower. With more threads it makes both slower: it divides each
+    product of a small network among them, and they wait for each other. Other devices are left to
+    Keras.
 
     Args:
         model: The model, built or not.
-        choice: True and False decide; `auto` is True for a model without convolutions on one
-            thread, when there are only CPUs.
-        threads: With how many threads an operation is computed, at least 1; None for what
-            TensorFlow is set to. XLA adds floats in another order, so to get the same bits with any
-            number of threads, name one.
+        choice: True or False, or `auto`: True for a model without convolutions on one thread, if
+            there are only CPUs.
+        threads: Threads that compute an operation, at least 1; None for TensorFlow's setting. XLA
+            adds floats in another order, so give a number to get the same bits with any setting.
 
     Raises:
         ModelError: for another choice.
+
+    Example:
+        >>> from tfticket.models import conv2
+        >>> jit_choice(conv2((8, 8, 1), 10, width=0.1)), jit_choice(conv2((8, 8, 1), 10), True)
+        (False, True)
     """
     if isinstance(choice, bool):
         return choice
@@ -68,31 +75,21 @@ def jit_choice(
         raise ModelError(f"`jit` must be true, false or 'auto'. Received: {choice!r}.")
     if (threads or op_threads()) > 1 or not only_cpus():
         return False
-    return not any(isinstance(layer, _CONVOLUTIONS) for layer in _layers(model))
-
-
-def _layers(model: keras.Model) -> list[keras.layers.Layer]:
-    # Through nested models and wrappers, which `model.layers` doesn't open.
-    return flat_layers(model, itself=False)
-
-
-_BATCH = 64
-_ROUNDS = 5
-_SECONDS = 0.1  # of a round
+    layers = flat_layers(model, itself=False)  # also those of nested models and wrappers
+    return not any(isinstance(layer, _CONVOLUTIONS) for layer in layers)
 
 
 def measured_jit(model: keras.Model) -> bool:
-    """Trains a copy of a model for a moment with and without XLA, and says which was faster.
+    """Return whether a copy of a model trains faster with XLA, measured for about a second.
 
-    The answer is remembered for the model, the processor, how many threads compute an operation and
-    the version of TensorFlow, in the user's cache folder: XLA adds floats in another order, so the
-    same seeds give the same bits only as long as the answer stays. Where that matters, write the
-    answer down (`jit = true` or `false`). Nothing of the model or of Keras' random numbers is
-    changed.
+    The answer is cached in the user's cache folder by model, processor, number of threads and
+    version of TensorFlow: XLA adds floats in another order, so the same seeds give the same bits
+    only as long as the answer stays. Where that matters, fix it (`jit = true` or `false`). The
+    model and the global random state are unchanged.
 
     Args:
-        model: A compiled model. A subclassed one, which can't be copied, gets the rule of
-            `jit_choice`.
+        model: A compiled model. For a subclassed one, which can't be copied, the rule of
+            `jit_choice` decides.
     """
     if not isinstance(model, (keras.Sequential, Functional)):
         return jit_choice(model)
@@ -104,7 +101,7 @@ def measured_jit(model: keras.Model) -> bool:
             known = _read(memory)
             if key not in known:
                 known[key] = _measure(model)
-                with contextlib.suppress(RunError):  # not remembered then
+                with contextlib.suppress(RunError):  # not cached then
                     write_json(memory, known)
     return bool(known[key])
 
@@ -127,7 +124,7 @@ def _key(model: keras.Model) -> str:
 
 @contextlib.contextmanager
 def _locked(memory: Path) -> Iterator[None]:
-    """So that processes of one run measure once, and not at the same time."""
+    """Lock the cache, so that the processes of one run measure once, and not at the same time."""
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(memory.with_suffix(".lock"))
@@ -142,7 +139,7 @@ def _locked(memory: Path) -> Iterator[None]:
 
 
 def _read(memory: Path) -> dict[str, bool]:
-    """What is remembered; nothing where the file is missing or damaged."""
+    """Read the cache; empty if the file is missing or damaged."""
     try:
         found = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -171,7 +168,7 @@ def _measure(model: keras.Model) -> bool:
 
 
 def _batch(model: keras.Model) -> tuple[Any, Any]:
-    """Random inputs, and labels of the first class; of a regression, zeros."""
+    """Return random inputs, and zeros as labels or targets."""
     rng = np.random.default_rng(0)
     inputs = [
         tf.constant(rng.random([_BATCH, *(side or 8 for side in t.shape[1:])]).astype(t.dtype))
@@ -183,7 +180,7 @@ def _batch(model: keras.Model) -> tuple[Any, Any]:
 
 
 def _step(model: keras.Model, batch: tuple[Any, Any], *, jit: bool) -> Callable[[], Any]:
-    """A compiled step that has run once."""
+    """Return a compiled step that has run once."""
 
     @tf.function(jit_compile=jit, autograph=False)
     def step(x: Any, y: Any) -> Any:

@@ -193,7 +193,7 @@ def resnet20(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> 
 
     Example:
         >>> resnet20((32, 32, 3), 10).get_layer("stage2_block1_shortcut").kernel.shape
-        (1, 1, 16, 32)
+        TensorShape([1, 1, 16, 32])
     """
     return _resnet("resnet20", 3, input_shape, num_classes, **options)
 

@@ -1,4 +1,4 @@
-"""`diagnose`: what is likely to go wrong with the normalization of a model, and what to do."""
+"""`diagnose`: known mistakes in the normalization of a model, and their remedies."""
 
 from __future__ import annotations
 
@@ -13,58 +13,118 @@ import numpy as np
 from tfticket.classes import computes_as
 from tfticket.errors import ModelError
 from tfticket.internals import get_keras_mask
-from tfticket.norms.catalog import axis_of, groups_of, is_norm, kind_of, why_unknown
+from tfticket.norms.catalog import axis_of, groups_of, is_norm, kind_of, own_norms
 from tfticket.norms.graph import LINEAR_LAYERS, Graph, unmasked
 from tfticket.norms.layers.batch import FrozenBatchNorm
 from tfticket.norms.layers.response import FilterResponseNorm
 from tfticket.state import named_layers, named_variables
 from tfticket.statistics import normalizes_by_batch
 
+_LARGEST_ERROR = 0.1  # of a batch's variance, relative
+_KERAS_EPSILON, _KERAS_MOMENTUM = 1e-3, 0.99
+_GROUP_NORM = "Wu & He, arXiv:1803.08494"
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mistake, or a likely one.
+
+    Attributes:
+        code: Name for programs: `small-batch`.
+        severity: `error` if it can't work, `warning` if it is likely to do harm, else `note`.
+        layers: Keys of the layers concerned.
+        what: Description in a sentence.
+        remedy: What to do, in a line.
+        reference: Source; empty for the behavior of Keras.
+    """
+
+    code: str
+    severity: Severity
+    layers: tuple[str, ...]
+    what: str
+    remedy: str
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class PlacedNorm:
+    """A built norm and its place in the graph.
+
+    Attributes:
+        key: Its key in the model.
+        layer: The layer.
+        kind: See `kind_of`.
+        channels: Number of channels.
+        positions: Numbers of a channel in an example; None if that isn't fixed.
+        before: The operations that output its input, as far as they are in a graph.
+        read_alone: Whether nothing else reads their outputs.
+        inputs: Its symbolic inputs, by call.
+        training: The `training` argument of its calls, and of the calls of models that it is in,
+            if there is a graph.
+    """
+
+    key: str
+    layer: Any
+    kind: str
+    channels: int
+    positions: int | None
+    before: tuple[Any, ...]
+    read_alone: bool
+    inputs: tuple[Any, ...]
+    training: tuple[Any, ...]
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether it uses statistics of the batch in training."""
+        return normalizes_by_batch(self.layer)
+
+
+Norms = Sequence[PlacedNorm]
+
 
 def diagnose(model: keras.Model, *, batch_size: int | None = None) -> list[Finding]:
-    """Looks for known mistakes in a model's normalization.
+    """Check a model's normalization for known mistakes.
 
-    Nothing is run and nothing changed. In a subclassed model the layers are seen, but not what
-    stands before them.
+    Nothing is run and nothing changed. Of a subclassed model only the norms are checked, not their
+    place in the graph.
 
     Args:
         model: A built model of any class.
-        batch_size: Examples in a batch of training on one device; what depends on it isn't looked
-            for when it is None.
+        batch_size: Examples in a batch of training on one device; None skips the checks that depend
+            on it.
 
     Returns:
-        The findings, the worst first; empty when there is nothing to complain of.
+        The findings, the worst first.
 
     Raises:
         ModelError: when the model isn't built, or `batch_size` is below 1.
 
     Example:
-        >>> [finding.code for finding in diagnose(model, batch_size=2)]
-        ['small-batch']
+        >>> from tfticket.models import lenet_300_100
+        >>> model = lenet_300_100((4,), 3, norm="batch")
+        >>> [(finding.code, finding.severity) for finding in diagnose(model, batch_size=2)]
+        [('small-batch', 'warning')]
     """
     if batch_size is not None and batch_size < 1:
         raise ModelError(f"`batch_size` must be at least 1. Received: batch_size={batch_size}.")
     named_variables(model)  # says so when there are none yet
     norms = list(_norms(model))
-    found = list(_unknown(model))
-    found += [] if batch_size is None else small_batches(norms, batch_size)
+    found = [
+        Finding(
+            "own-norm",
+            "note",
+            (key,),
+            f"Not checked: {why}.",
+            "put what it does beside normalizing into a layer of its own",
+        )
+        for key, why in own_norms(model).items()
+    ]
+    found += [] if batch_size is None else _small_batches(norms, batch_size)
     for check in CHECKS:
         found += check(norms)
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
-
-
-def _unknown(model: keras.Model) -> Iterator[Finding]:
-    """Children of norms that do more than their parents, which nothing else is said of."""
-    for key, layer in named_layers(model).items():
-        why = why_unknown(layer)
-        if why is not None:
-            yield Finding(
-                "own-norm",
-                "note",
-                (key,),
-                f"Nothing else is said of it: {why}.",
-                "put what it does beside normalizing into a layer of its own",
-            )
 
 
 def _norms(model: keras.Model) -> Iterator[PlacedNorm]:
@@ -88,77 +148,11 @@ def _norms(model: keras.Model) -> Iterator[PlacedNorm]:
             )
 
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong, or may be.
-
-    Attributes:
-        code: What it is, for programs: `small-batch`.
-        severity: `error` for what can't work, `warning` for what is likely to do harm, `note` for
-            what is worth knowing.
-        layers: Keys of the layers that it is about.
-        what: What is the matter, in a sentence.
-        remedy: What to do, in a line.
-        reference: Where it is known from; empty for the behavior of Keras.
-    """
-
-    code: str
-    severity: Severity
-    layers: tuple[str, ...]
-    what: str
-    remedy: str
-    reference: str = ""
-
-
-@dataclass(frozen=True)
-class PlacedNorm:
-    """A built norm and where it stands.
-
-    Attributes:
-        key: Its key in the model.
-        layer: The layer.
-        kind: See `kind_of`.
-        channels: How many it sees.
-        positions: How many numbers of a channel an example has; None when that isn't fixed.
-        before: What makes its input, as far as a graph shows it.
-        read_alone: Whether nothing else reads that.
-        inputs: Its symbolic inputs, by call.
-        training: The `training` argument of its calls, and of the calls of models that it is in,
-            where a graph holds one.
-    """
-
-    key: str
-    layer: Any
-    kind: str
-    channels: int
-    positions: int | None
-    before: tuple[Any, ...]
-    read_alone: bool
-    inputs: tuple[Any, ...]
-    training: tuple[Any, ...]
-
-    @property
-    def by_batch(self) -> bool:
-        """Whether it uses statistics of the batch in training."""
-        return normalizes_by_batch(self.layer)
-
-
-_LARGEST_ERROR = 0.1  # of a batch's variance, relative
-_KERAS_EPSILON, _KERAS_MOMENTUM = 1e-3, 0.99
-_GROUP_NORM = "Wu & He, arXiv:1803.08494"
-
-Norms = Sequence[PlacedNorm]
-
-
-def small_batches(norms: Norms, batch_size: int) -> Iterator[Finding]:
-    """Statistics of so few numbers that they are mostly noise.
+def _small_batches(norms: Norms, batch_size: int) -> Iterator[Finding]:
+    """Find statistics of so few numbers that they are mostly noise.
 
     The variance of m independent normal numbers has a relative standard error of
-    `sqrt(2 / (m - 1))`. Neighboring positions of an image aren't independent, so this is the least.
+    `sqrt(2 / (m - 1))`; neighboring positions of an image aren't independent, so it is larger.
     """
     counts = {n.key: batch_size * n.positions for n in norms if n.by_batch and n.positions}
     single = [key for key, count in counts.items() if count == 1]
@@ -185,7 +179,7 @@ def small_batches(norms: Norms, batch_size: int) -> Iterator[Finding]:
 
 
 def _useless_bias(norms: Norms) -> Iterator[Finding]:
-    """A bias whose effect the norm takes away again."""
+    """Find biases whose effect a norm cancels."""
 
     def useless(norm: PlacedNorm) -> bool:
         centers = norm.kind == "instance" or norm.by_batch
@@ -193,7 +187,7 @@ def _useless_bias(norms: Norms) -> Iterator[Finding]:
 
     yield from _found(
         "bias-before-norm", "note", filter(useless, norms),
-        "The layer before has a bias, which normalization takes away again.",
+        "The layer before has a bias, which normalization cancels.",
         "build that layer with use_bias=False",
         "Ioffe & Szegedy, arXiv:1502.03167, section 3.2",
     )  # fmt: skip
@@ -207,7 +201,7 @@ def _has_plain_bias(operation: Any) -> bool:
 
 
 def _constants(norms: Norms) -> Iterator[Finding]:
-    """Keras' constants where the papers have others."""
+    """Find defaults of Keras that aren't those of the papers."""
     with_epsilon = [n for n in norms if n.layer.get_config().get("epsilon", 0) >= _KERAS_EPSILON]
     yield from _found(
         "large-epsilon", "note", with_epsilon,
@@ -227,7 +221,7 @@ def _constants(norms: Norms) -> Iterator[Finding]:
 
 
 def _too_few_to_normalize(norms: Norms) -> Iterator[Finding]:
-    """Groups, or positions, of one or two numbers."""
+    """Find groups, or positions, of one or two numbers."""
     sizes = {
         norm.key: norm.positions * (norm.channels // groups)
         for norm in norms
@@ -240,7 +234,7 @@ def _too_few_to_normalize(norms: Norms) -> Iterator[Finding]:
     )  # fmt: skip
     yield from _found(
         "two-numbers-a-group", "warning", [n for n in norms if sizes.get(n.key) == 2],
-        "Each group is two numbers, so nothing but which one is larger gets through.",
+        "Each group is two numbers, so only which one is larger gets through.",
         "ask for fewer groups: channels_per_group=16",
     )  # fmt: skip
     positionless = [
@@ -258,7 +252,7 @@ def _too_few_to_normalize(norms: Norms) -> Iterator[Finding]:
 
 
 def _ignored_masks(norms: Norms) -> Iterator[Finding]:
-    """Padding that counts in the statistics, or in what comes later."""
+    """Find padding that counts in statistics, or in later layers."""
     masked = [n for n in norms if any(get_keras_mask(x) is not None for x in n.inputs)]
     yield from _found(
         "mask-ignored", "warning",
@@ -274,7 +268,7 @@ def _ignored_masks(norms: Norms) -> Iterator[Finding]:
 
 
 def _frozen(norms: Norms) -> Iterator[Finding]:
-    """Layers that train, or don't, against what their owner may believe."""
+    """Find norms that train when they seem frozen, or the other way round."""
     constant = [
         norm
         for norm in norms
@@ -313,7 +307,7 @@ def _is_frozen(operation: Any) -> bool:
 
 
 def _precision(norms: Norms) -> Iterator[Finding]:
-    """Types that are too short for statistics."""
+    """Find statistics in half precision."""
     half = [n for n in norms if n.by_batch and n.layer.variable_dtype in ("float16", "bfloat16")]
     yield from _found(
         "half-statistics", "warning", half,
@@ -323,7 +317,7 @@ def _precision(norms: Norms) -> Iterator[Finding]:
 
 
 def _pitfalls(norms: Norms) -> Iterator[Finding]:
-    """What else has caught people."""
+    """Find other known pitfalls."""
     every = [
         norm
         for norm in norms
@@ -359,7 +353,7 @@ CHECKS: tuple[Callable[[Norms], Iterable[Finding]], ...] = (
     _useless_bias,
     _constants,
 )
-"""Those that depend on nothing but the model."""
+"""Checks that depend on the model only."""
 
 
 def _found(

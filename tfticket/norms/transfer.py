@@ -1,8 +1,9 @@
-"""What one normalization takes over from another: settings and weights that mean the same."""
+"""Transfer from an old norm to a new one: settings, weights, and outputs matched on data."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,15 +22,16 @@ _SHARED_SETTINGS = (
 )  # fmt: skip
 _AFFINE = ("gamma", "beta")
 _SAME = {"scale": "gamma"}  # what Keras' RMSNormalization calls it
+_SMALLEST = 1e-6  # a channel of a smaller deviation isn't scaled
 _VARIANCE_KINDS = ("batch", "batch_renorm", "frozen_batch", "sync_batch", "noisy_batch")
 
 
 class Carried(NamedTuple):
-    """Names of a norm's variables.
+    """Names of the variables of two norms.
 
     Attributes:
-        kept: Taken over.
-        dropped: Of the old norm, without a place in the new one.
+        kept: Copied from the old norm.
+        dropped: Of the old norm, without a counterpart in the new one.
         new: Of the new norm, with their initial values.
     """
 
@@ -38,12 +40,20 @@ class Carried(NamedTuple):
     new: tuple[str, ...]
 
 
-def carried_options(old: keras.Layer, kind: str) -> dict[str, Any]:
-    """The options for a new norm of a kind that make it like an old one in all that they share.
+class Replacement(NamedTuple):
+    """An old norm, the new one in its place, and the weights that were carried."""
 
-    That is the axis, whether there are a scale and a shift, their initializers, regularizers and
-    constraints, epsilon, momentum, the type policy, and whether it is trained. The epsilon of
-    filter response normalization is another quantity, so it is neither given nor taken.
+    old: keras.Layer
+    new: keras.Layer
+    weights: Carried
+
+
+def carried_options(old: keras.Layer, kind: str) -> dict[str, Any]:
+    """Return the options of an old norm that a new one of another kind has too.
+
+    These are the axis, `center` and `scale`, their initializers, regularizers and constraints,
+    epsilon, momentum, the dtype policy and `trainable`. The epsilon of filter response
+    normalization is another quantity and isn't carried.
     """
     config = old.get_config()
     known = options_of(kind)
@@ -54,10 +64,10 @@ def carried_options(old: keras.Layer, kind: str) -> dict[str, Any]:
 
 
 def carry_weights(old: keras.Layer, new: keras.Layer) -> Carried:
-    """Gives a built norm the weights of another that mean the same in both.
+    """Copy the weights that mean the same in both norms to the new one, which is built.
 
     Scale and shift always do. Moving statistics do among the kinds that normalize by a variance,
-    and between norms of one kind; the further averages of batch renormalization are derived then.
+    and between norms of one kind; the other averages of batch renormalization are derived.
     """
     theirs, ours = variables_of(old), variables_of(new)
     kept = [name for name in ours if name in theirs and _means_the_same(name, old, new)]
@@ -74,7 +84,7 @@ def carry_weights(old: keras.Layer, new: keras.Layer) -> Carried:
 
 
 def variables_of(norm: keras.Layer) -> dict[str, keras.Variable]:
-    """A norm's variables by name; the scale is `gamma`, whatever the layer calls it."""
+    """Return a layer's variables by key; a norm's scale is `gamma`, whatever it is called."""
     return {_SAME.get(key, key): variable for key, (_, variable) in variable_owners(norm).items()}
 
 
@@ -85,7 +95,7 @@ def _means_the_same(name: str, old: keras.Layer, new: keras.Layer) -> bool:
 
 
 def _derived(new: Any, ours: Mapping[str, keras.Variable]) -> list[str]:
-    """Sets the averages that only batch renormalization keeps; none for another norm."""
+    """Set the averages that only batch renormalization keeps; none for another norm."""
     if kind_of(new) != "batch_renorm":
         return []
     deviation = keras.ops.sqrt(new.moving_variance + new.epsilon)
@@ -99,33 +109,21 @@ def _derived(new: Any, ours: Mapping[str, keras.Variable]) -> list[str]:
     return list(values)
 
 
-_SMALLEST = 1e-6
-"""A channel whose deviation is below has none to be scaled."""
-
-
-class Replacement(NamedTuple):
-    """An old norm, the new one in its place, and what became of the weights."""
-
-    old: keras.Layer
-    new: keras.Layer
-    weights: Carried
-
-
 def match_outputs(
     model: keras.Model, swapped: keras.Model, norms: Sequence[Replacement], x: Any
 ) -> None:
-    """Sets new norms so that each channel keeps the mean and deviation of its outputs.
+    """Set the weights of new norms so that each channel keeps its mean and deviation.
 
-    Once, all inputs go through both networks at inference; each new norm sees what the new ones
-    before it make of them. New moving statistics become those of its inputs, then scale and shift
-    those that give each channel the mean and deviation that it has in the old network. What is lost
-    is only what differs between the kinds: which numbers are normalized together. A norm without
-    scale or shift is matched in the other; one that is called several times, at its first call.
+    All inputs go through both networks once, at inference; a new norm gets the outputs of the new
+    ones before it. New moving statistics become those of its inputs, and scale and shift are chosen
+    to give each channel its mean and deviation in the old network. Only which numbers are
+    normalized together still differs. A norm without scale or shift is matched in the other one;
+    a norm that is called several times, at its first call.
 
     Args:
         model: The old network.
-        swapped: The new one; the norms' weights change, nothing else.
-        norms: What was swapped for what.
+        swapped: The new one, of which only weights of norms change.
+        norms: The swapped norms.
         x: Inputs as the models take them, all at once; some hundred examples are enough.
     """
     wanted: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -153,22 +151,18 @@ def match_outputs(
 
 @contextlib.contextmanager
 def _calling(layers: Sequence[keras.Layer], around: Callable[..., Any]) -> Iterator[None]:
-    """For a while a call of a layer is `around(layer, its own method, *arguments)`."""
+    """Replace calls of layers by `around(layer, its own method, *arguments)` meanwhile."""
     try:
         for layer in layers:
-            layer.call = _around(layer, layer.call, around)
+            layer.call = functools.partial(around, layer, layer.call)
         yield
     finally:
         for layer in layers:
             del layer.call
 
 
-def _around(layer: keras.Layer, call: Callable[..., Any], around: Callable[..., Any]) -> Any:
-    return lambda *args, **kwargs: around(layer, call, *args, **kwargs)
-
-
 def _moments(norm: keras.Layer, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of each channel, float64."""
+    """Return mean and deviation of each channel, float64."""
     outputs = np.asarray(ops.cast(outputs, "float32"), np.float64)
     axis = axis_of(norm) % outputs.ndim
     others = tuple(place for place in range(outputs.ndim) if place != axis)

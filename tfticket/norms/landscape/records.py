@@ -242,7 +242,8 @@ class SmoothnessRecord(Record):
         with np.errstate(divide="ignore", invalid="ignore"):
             slope: Floats = np.log(curve[:, 1] / curve[:, 0]) / np.log(k[1] / k[0])
         steep: npt.NDArray[np.bool_] = slope < _SATURATED_SLOPE
-        return steep & (self._argmax == 0)
+        steep &= self._argmax == 0
+        return steep
 
     @property
     def relative_distance(self) -> Floats:
@@ -308,7 +309,7 @@ class SmoothnessRecord(Record):
             "predictiveness_max": self.gradient_predictiveness[:, 1],
             "beta": self.effective_beta,
             "beta_at": self.beta_at,
-            "saturated": self.saturated,
+            "saturated": self.saturated.astype(np.float64),
             "relative_beta": self.relative_beta,
             "sharpness": self.sharpness,
             "gauge": self.gauge,

@@ -1,4 +1,4 @@
-"""Layers of Keras alone in place of those of this package, for files that anyone can load."""
+"""Keras layers in place of those of this package, for files that load without tfticket."""
 
 from __future__ import annotations
 
@@ -28,18 +28,25 @@ _CONVOLUTIONS: dict[type[StandardizedConv], type[keras.layers.Layer]] = {
 
 
 def plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer | None:
-    """The layer of Keras that predicts as this one does, with its weights in place.
+    """Return a Keras layer that predicts as a layer of this package does.
 
-    At inference only: no noise, no norm but the deviation, and weights that are standardized once
-    and for all. Keras' GroupNormalization counts masked positions.
+    It is for inference only: noise and l_p norms are gone, and standardized weights are constants.
+    Keras' GroupNormalization counts masked positions.
 
     Args:
         layer: Any built layer.
 
     Returns:
-        A new, built layer of the same name; None where there is nothing to replace, or nothing to
-        replace it with: Keras has no filter response normalization, and a child may override what
-        its parent computes.
+        A new, built layer of the same name, with weights; None for a layer of Keras, for filter
+        response normalization, which Keras lacks, and for a child that overrides what its parent
+        computes.
+
+    Example:
+        >>> from tfticket.norms.layers import GroupNorm
+        >>> layer = GroupNorm(groups=2)
+        >>> layer.build((None, 8, 8, 4))
+        >>> type(plain_layer(layer)).__name__
+        'GroupNormalization'
     """
     return None if overridden(layer) else _plain(layer)
 
