@@ -41,7 +41,8 @@ def test_names_do_not_count_through_the_process(name):
 
 def test_unknown_model():
     with pytest.raises(
-        ModelError, match=r"No network named 'resnett20'. Did you mean 'resnet20'\? .*lenet_300_100,"
+        ModelError,
+        match=r"No network named 'resnett20'. Did you mean 'resnet20'\? .*lenet_300_100,",
     ):
         build("resnett20", (32, 32, 3), 10)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tfticket.errors import ModelError
 from tfticket.norms import catalog
-from tfticket.norms.catalog import NORMS, Norm, norm_layer, options_of, standardizes_weights
+from tfticket.norms.catalog import NORMS, Norm, norm_layer, options_of
 from tfticket.norms.layers import FilterResponseNorm, GroupNorm, LpBatchNorm, group
 
 LAYERS = [kind for kind in NORMS if kind != "none"]
@@ -28,7 +28,7 @@ def test_the_names():
         "none", "batch", "batch_renorm", "frozen_batch", "sync_batch", "group", "layer", "instance",
         "rms", "filter_response", "ws_group", "l1_batch", "l2_batch", "linf_batch", "noisy_batch",
     }  # fmt: skip
-    assert [kind for kind in NORMS if standardizes_weights(kind)] == ["ws_group"]
+    assert [kind for kind in NORMS if NORMS[kind].standardizes_weights] == ["ws_group"]
     assert norm_layer("none", 8) is None
 
 

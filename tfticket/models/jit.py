@@ -150,9 +150,7 @@ def _read(memory: Path) -> dict[str, bool]:
 def _measure(model: keras.Model) -> bool:
     state = random.getstate()  # layers without a seed draw from it when they are copied
     try:
-        is_graph = isinstance(model, (keras.Sequential, Functional))
-        # A subclassed model comes from its config alone; it is only timed.
-        copy = clone(model, instead="").model if is_graph else keras.models.clone_model(model)
+        copy = clone(model, instead="").model
     finally:
         random.setstate(state)
     copy.compile(type(model.optimizer).from_config(model.optimizer.get_config()), model.loss)

@@ -107,8 +107,8 @@ class SummedSquares(keras.losses.Loss):
         **kwargs: As for `keras.losses.Loss`.
 
     Example:
-        >>> float(SummedSquares()([[0.0, 0.0], [1.0, 1.0]], [[1.0, 2.0], [1.0, 1.0]]))
-        5.0
+        >>> float(SummedSquares()(keras.ops.zeros((2, 3)), keras.ops.ones((2, 3))))
+        6.0
     """
 
     def __init__(self, **kwargs: Any) -> None:

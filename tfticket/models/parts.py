@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import keras
 
@@ -13,10 +13,32 @@ from tfticket.norms.catalog import NORMS, Norm
 from tfticket.norms.layers.convolution import StandardizedConv2D
 from tfticket.seeds import sub_seed
 
-__all__ = ["NORMS", "NormFactory", "Parts", "image_input", "parts"]
+__all__ = ["NORMS", "NormFactory", "Options", "Parts", "Shape", "image_input", "parts"]
 
 NormFactory = Callable[[str, int], keras.layers.Layer | None]
 """Function of a name and a number of channels that returns a normalization; a `Norm` is one."""
+
+
+Shape = tuple[int, ...]
+
+
+class Options(TypedDict, total=False):
+    """Options of all networks.
+
+    Attributes:
+        width: Factor of the number of units or channels, greater than 0; 1 by default.
+        norm: A name in `NORMS`, or a function of name and channels that returns a layer. None, the
+            default, is the network's own.
+        dropout: Share of the units dropped, in [0, 1), where the network says; 0 by default.
+        seed: Seed of the initial weights and of the dropout; 0 by default.
+        initializer: Initializer of the kernels, by default that of the paper.
+    """
+
+    width: float
+    norm: str | NormFactory | None
+    dropout: float
+    seed: int
+    initializer: Any
 
 
 @dataclass(frozen=True)
@@ -132,26 +154,30 @@ class Parts:
         return layer(x)
 
 
-def parts(
-    *,
-    seed: int,
-    width: float,
-    norm: str | NormFactory | None,
-    dropout: float,
-    initializer: Any,
-) -> Parts:
-    """Check the options that all networks share, and return the factory of their layers.
+def parts(options: Options, *, norm: str | None = None, initializer: str) -> Parts:
+    """Check the options of a network, and return the factory of its layers.
+
+    Args:
+        options: As given.
+        norm: The network's own normalization, if `options` has none.
+        initializer: That of the paper, if `options` has none.
 
     Raises:
-        ModelError: when one of them is out of range or unknown.
+        ModelError: when an option is out of range or unknown.
     """
+    unknown = sorted(options.keys() - Options.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"Options are {', '.join(Options.__annotations__)}. Received: {unknown}.")
+    width, dropout = options.get("width", 1.0), options.get("dropout", 0.0)
     if not width > 0:
         raise ModelError(f"`width` must be greater than 0. Received: width={width}.")
     if not 0 <= dropout < 1:
         raise ModelError(f"`dropout` must be in [0, 1). Received: dropout={dropout}.")
-    factory = Norm(norm) if isinstance(norm, str) else norm
+    chosen = norm if options.get("norm") is None else options["norm"]
+    factory = Norm(chosen) if isinstance(chosen, str) else chosen
     if isinstance(factory, Norm) and factory.kind == "none":
         factory = None
+    seed, initializer = options.get("seed", 0), options.get("initializer", initializer)
     made = Parts(seed, width, factory, dropout, initializer)
     made.kernel("")  # raises for an unknown initializer, before anything is built
     return made

@@ -1,26 +1,15 @@
-"""The networks of the papers, by name.
-
-Their options:
-    input_shape: Shape of one example.
-    num_classes: Number of logits.
-    width: Factor of the number of units or channels, greater than 0.
-    norm: A name in `NORMS`, or a function of name and channels that returns a layer. None is the
-        network's own: `batch` for `cnn9`, `resnet20`, `resnet32` and `vgg`, none for the others.
-    dropout: Share of the units dropped, in [0, 1); each network says where.
-    seed: Seed of the initial weights and of the dropout.
-    initializer: Initializer of the kernels, by default that of the paper.
-"""
+"""The networks of the papers, by name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.models.parts import NormFactory, Parts, image_input, parts
+from tfticket.models.parts import Options, Parts, Shape, image_input, parts
 from tfticket.seeds import sub_seed
 
 _VGG_CHANNELS = (64, 128, 256, 512, 512)
@@ -33,14 +22,9 @@ _VGG_REPEATS = {
 
 
 def lenet_300_100(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     num_classes: int,
-    *,
-    width: float = 1.0,
-    norm: str | NormFactory | None = None,
-    dropout: float = 0.0,
-    seed: int = 0,
-    initializer: Any = "glorot_normal",
+    **options: Unpack[Options],
 ) -> keras.Model:
     """Build LeNet-300-100: two hidden dense layers, 266,200 kernel weights on MNIST.
 
@@ -50,17 +34,13 @@ def lenet_300_100(
     Args:
         input_shape: Shape of one example; flattened if need be.
         num_classes: Number of logits.
-        width: Factor of the number of units, greater than 0.
-        norm: A name in `NORMS`, or a function of name and channels that returns a layer.
-        dropout: Share of the units dropped after each hidden layer, in [0, 1).
-        seed: Seed of the initial weights and of the dropout.
-        initializer: Initializer of the kernels.
+        **options: See `Options`; `dropout` follows each hidden layer.
 
     Example:
         >>> lenet_300_100((28, 28, 1), 10).count_params()
         266610
     """
-    make = parts(seed=seed, width=width, norm=norm, dropout=dropout, initializer=initializer)
+    make = parts(options, initializer="glorot_normal")
     inputs = keras.Input(tuple(input_shape), name="image")
     x = keras.layers.Flatten(name="flatten")(inputs)
     x = make.dense(x, 300, "dense1")
@@ -68,7 +48,7 @@ def lenet_300_100(
     return keras.Model(inputs, make.logits(x, num_classes), name="lenet_300_100")
 
 
-def conv2(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> keras.Model:
+def conv2(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build Conv-2 of Frankle & Carbin (arXiv:1803.03635): 4,300,992 kernel weights on CIFAR-10.
 
     Two convolutions of 64 channels, pooling, and two dense layers of 256 units with dropout after
@@ -77,7 +57,7 @@ def conv2(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> ker
     Args:
         input_shape: Shape of one image, at least 2x2.
         num_classes: Number of logits.
-        **options: `width`, `norm`, `dropout`, `seed` and `initializer`, as for `lenet_300_100`.
+        **options: See `Options`.
 
     Example:
         >>> conv2((32, 32, 3), 10, width=0.25).output_shape
@@ -86,12 +66,12 @@ def conv2(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> ker
     return _conv("conv2", (64,), input_shape, num_classes, **options)
 
 
-def conv4(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> keras.Model:
+def conv4(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build Conv-4: as `conv2`, with two more convolutions of 128 channels; 2,425,024 weights."""
     return _conv("conv4", (64, 128), input_shape, num_classes, **options)
 
 
-def conv6(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> keras.Model:
+def conv6(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build Conv-6: as `conv4`, with two more convolutions of 256 channels; 2,261,184 weights.
 
     The paper prints 1.7 million, which doesn't follow from the architecture that it states.
@@ -102,16 +82,11 @@ def conv6(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> ker
 def _conv(
     name: str,
     channels: tuple[int, ...],
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     num_classes: int,
-    *,
-    width: float = 1.0,
-    norm: str | NormFactory | None = None,
-    dropout: float = 0.0,
-    seed: int = 0,
-    initializer: Any = "glorot_normal",
+    **options: Unpack[Options],
 ) -> keras.Model:
-    make = parts(seed=seed, width=width, norm=norm, dropout=dropout, initializer=initializer)
+    make = parts(options, initializer="glorot_normal")
     inputs = x = image_input(input_shape, smallest=2 ** len(channels))
     for block, count in enumerate(channels, start=1):
         x = make.convolve(x, count, f"conv{2 * block - 1}")
@@ -124,14 +99,9 @@ def _conv(
 
 
 def cnn9(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     num_classes: int,
-    *,
-    width: float = 1.0,
-    norm: str | NormFactory | None = None,
-    dropout: float = 0.0,
-    seed: int = 0,
-    initializer: Any = "he_normal",
+    **options: Unpack[Options],
 ) -> keras.Model:
     """Build the nine-layer CNN of co-teaching: 4,428,416 kernel weights on CIFAR-10.
 
@@ -145,16 +115,10 @@ def cnn9(
     Args:
         input_shape: Shape of one image, at least 28x28, since three convolutions have no padding.
         num_classes: Number of logits.
-        width: Factor of the number of channels, greater than 0.
-        norm: A name in `NORMS`, or a function of name and channels that returns a layer; None for
-            `batch`.
-        dropout: Share of the channels dropped behind each of the two poolings, in [0, 1); the
-            program's is 0.25.
-        seed: Seed of the initial weights and of the dropout.
-        initializer: Initializer of the kernels.
+        **options: See `Options`; `dropout` of channels follows both poolings; the program's
+            is 0.25.
     """
-    norm = "batch" if norm is None else norm
-    make = parts(seed=seed, width=width, norm=norm, dropout=dropout, initializer=initializer)
+    make = parts(options, norm="batch", initializer="he_normal")
 
     def convolve(x: Any, channels: int, number: int, padding: str) -> Any:
         name = f"conv{number}"
@@ -167,9 +131,9 @@ def cnn9(
             x = convolve(x, channels, 3 * block + number, "same")
         pool = f"pool{block + 1}"
         x = keras.layers.MaxPooling2D(name=pool)(x)
-        if dropout:
+        if make.dropout:
             x = keras.layers.SpatialDropout2D(
-                dropout, seed=sub_seed(seed, "dropout", pool), name=f"{pool}_dropout"
+                make.dropout, seed=sub_seed(make.seed, "dropout", pool), name=f"{pool}_dropout"
             )(x)
     for number, channels in enumerate((512, 256, 128), start=7):
         x = convolve(x, channels, number, "valid")
@@ -177,7 +141,7 @@ def cnn9(
     return keras.Model(inputs, make.logits(x, num_classes), name="cnn9")
 
 
-def resnet20(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> keras.Model:
+def resnet20(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build ResNet-20 for CIFAR (He et al., arXiv:1512.03385, section 4.2): 270,896 kernel weights.
 
     Three stages of 16, 32 and 64 channels. Where a stage changes the size, the shortcut is a 1x1
@@ -188,8 +152,8 @@ def resnet20(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> 
     Args:
         input_shape: Shape of one image, at least 4x4.
         num_classes: Number of logits.
-        **options: `width`, `norm` (None for `batch`), `dropout` of the features before the output
-            layer, `seed` and `initializer` (`he_normal`), as for `lenet_300_100`.
+        **options: See `Options`; `norm` is `batch` by default, and `dropout` comes before the
+            output layer.
 
     Example:
         >>> resnet20((32, 32, 3), 10).get_layer("stage2_block1_shortcut").kernel.shape
@@ -198,7 +162,7 @@ def resnet20(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> 
     return _resnet("resnet20", 3, input_shape, num_classes, **options)
 
 
-def resnet32(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> keras.Model:
+def resnet32(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build ResNet-32: as `resnet20`, with five blocks a stage, not three; 464,432 weights."""
     return _resnet("resnet32", 5, input_shape, num_classes, **options)
 
@@ -206,17 +170,11 @@ def resnet32(input_shape: tuple[int, ...], num_classes: int, **options: Any) -> 
 def _resnet(
     name: str,
     blocks: int,
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     num_classes: int,
-    *,
-    width: float = 1.0,
-    norm: str | NormFactory | None = None,
-    dropout: float = 0.0,
-    seed: int = 0,
-    initializer: Any = "he_normal",
+    **options: Unpack[Options],
 ) -> keras.Model:
-    norm = "batch" if norm is None else norm
-    make = parts(seed=seed, width=width, norm=norm, dropout=dropout, initializer=initializer)
+    make = parts(options, norm="batch", initializer="he_normal")
     inputs = image_input(input_shape, smallest=4)
     x = make.convolve(inputs, 16, "conv1")
     for stage, channels in enumerate((16, 32, 64), start=1):
@@ -241,15 +199,11 @@ def _block(make: Parts, inputs: Any, channels: int, name: str, strides: int) -> 
 
 
 def vgg(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     num_classes: int,
     *,
     depth: int = 16,
-    width: float = 1.0,
-    norm: str | NormFactory | None = None,
-    dropout: float = 0.0,
-    seed: int = 0,
-    initializer: Any = "he_normal",
+    **options: Unpack[Options],
 ) -> keras.Model:
     """Build VGG (Simonyan & Zisserman, arXiv:1409.1556) as it is used for images of 32x32 pixels.
 
@@ -261,12 +215,7 @@ def vgg(
         input_shape: Shape of one image, at least 16x16.
         num_classes: Number of logits.
         depth: 11, 13, 16 or 19 layers, counted as in the paper, which has three dense ones.
-        width: Factor of the number of channels, greater than 0.
-        norm: A name in `NORMS`, or a function of name and channels that returns a layer; None for
-            `batch`.
-        dropout: Share of the features dropped before the output layer, in [0, 1).
-        seed: Seed of the initial weights and of the dropout.
-        initializer: Initializer of the kernels.
+        **options: See `Options`; `dropout` comes before the output layer.
 
     Raises:
         ModelError: when `depth` is another number, or the images are too small.
@@ -275,8 +224,7 @@ def vgg(
         raise ModelError(
             f"VGG has no depth {depth}. `depth` must be one of {', '.join(map(str, _VGG_REPEATS))}."
         )
-    norm = "batch" if norm is None else norm
-    make = parts(seed=seed, width=width, norm=norm, dropout=dropout, initializer=initializer)
+    make = parts(options, norm="batch", initializer="he_normal")
     inputs = x = image_input(input_shape, smallest=16)
     number = 0
     blocks = zip(_VGG_CHANNELS, _VGG_REPEATS[depth], strict=True)
@@ -292,16 +240,12 @@ def vgg(
 
 
 def dln(
-    input_shape: tuple[int, ...],
+    input_shape: Shape,
     num_classes: int,
     *,
     depth: int = 25,
-    width: float = 1.0,
     width_units: int = 10,
-    norm: str | NormFactory | None = None,
-    dropout: float = 0.0,
-    seed: int = 0,
-    initializer: Any = "glorot_normal",
+    **options: Unpack[Options],
 ) -> keras.Model:
     """Build a deep linear network, W_1 ... W_depth x, without biases or activations.
 
@@ -312,19 +256,15 @@ def dln(
         input_shape: Shape of one example; flattened if need be.
         num_classes: Number of outputs.
         depth: Number of layers, at least 2.
-        width: Factor of `width_units`, greater than 0.
-        width_units: Units of the layers but the last.
-        norm: A name in `NORMS`, or a function of name and channels that returns a layer.
-        dropout: Share of the units dropped after each layer but the last, in [0, 1).
-        seed: Seed of the initial weights and of the dropout.
-        initializer: Initializer of the kernels.
+        width_units: Units of the layers but the last, times `width`.
+        **options: See `Options`; `dropout` follows each layer but the last.
 
     Raises:
         ModelError: when `depth` is below 2.
     """
     if depth < 2:
         raise ModelError(f"`depth` must be at least 2. Received: {depth}.")
-    make = parts(seed=seed, width=width, norm=norm, dropout=dropout, initializer=initializer)
+    make = parts(options, initializer="glorot_normal")
 
     def matrix(units: int, name: str) -> keras.layers.Dense:
         return keras.layers.Dense(
@@ -354,15 +294,14 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
 }
 
 
-def build(name: str, input_shape: tuple[int, ...], num_classes: int, **options: Any) -> keras.Model:
+def build(name: str, input_shape: Shape, num_classes: int, **options: Any) -> keras.Model:
     """Build a network by name.
 
     Args:
         name: A key of `MODELS`.
         input_shape: Shape of one example.
         num_classes: Number of logits, or of targets of a regression, at least 2.
-        **options: `width`, `norm`, `dropout`, `seed`, `initializer`, and for `vgg` and `dln`
-            `depth`.
+        **options: See `tfticket.models.parts.Options`; for `vgg` and `dln` also `depth`.
 
     Raises:
         ModelError: when the name is unknown, or the network can't be built so.

@@ -65,7 +65,7 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
 
     Example:
         >>> layer = FusedBatchNorm(momentum=0.9)
-        >>> layer(np.ones((2, 4, 4, 3)), training=True).shape
+        >>> layer(ops.ones((2, 4, 4, 3)), training=True).shape
         TensorShape([2, 4, 4, 3])
     """
 

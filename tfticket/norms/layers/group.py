@@ -78,7 +78,7 @@ class GroupNorm(ChannelNorm):
 
     Example:
         >>> layer = GroupNorm(groups=8)
-        >>> layer(np.ones((2, 4, 4, 12))).shape
+        >>> layer(ops.ones((2, 4, 4, 12))).shape
         TensorShape([2, 4, 4, 12])
         >>> layer.group_count
         6
