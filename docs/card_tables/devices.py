@@ -8,7 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 from card_tables.numbers import (
-    Number, bullets, density, fixed, percent, plural, points, table, times)
+    Number,
+    bullets,
+    density,
+    fixed,
+    percent,
+    plural,
+    points,
+    table,
+    times,
+)
 from card_tables.studies import ROOT, read, recipe, result, summary
 
 _FORMATS = {"sparse_fc": "sparse fp32", "sparse_fc_fast": "sparse fp32, fast"}

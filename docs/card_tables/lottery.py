@@ -7,7 +7,20 @@ from decimal import Decimal
 from typing import Any
 
 from card_tables.numbers import (
-    bullets, density, excludes, fixed, interval, inverted, percent, plain, plural, points, swapped, table, times)
+    bullets,
+    density,
+    excludes,
+    fixed,
+    interval,
+    inverted,
+    percent,
+    plain,
+    plural,
+    points,
+    swapped,
+    table,
+    times,
+)
 from card_tables.studies import read, recipe, summary
 
 _TWIN = "reinit"

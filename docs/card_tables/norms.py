@@ -6,7 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from card_tables.numbers import (
-    Estimate, Number, excludes, fixed, interval, inverted, paired, percent, plain, points, swapped, table, times)
+    Estimate,
+    Number,
+    excludes,
+    fixed,
+    interval,
+    inverted,
+    paired,
+    percent,
+    plain,
+    points,
+    swapped,
+    table,
+    times,
+)
 from card_tables.studies import result, summary
 
 _BANDS = {

@@ -6,7 +6,7 @@ import pytest
 
 from tfticket.bench import memory_use
 from tfticket.bench.memory import can_be_measured, in_this_process
-from tfticket.data.alignment import aligned
+from tfticket.data.arrays import aligned
 
 pytestmark = pytest.mark.usefixtures("seeded")
 

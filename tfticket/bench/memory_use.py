@@ -27,7 +27,7 @@ from tfticket import data
 from tfticket.bench.fits import compiled
 from tfticket.bench.paired import Benchmark, Task
 from tfticket.bench.workloads import CLASSES, Workload
-from tfticket.data.alignment import aligned_empty
+from tfticket.data.arrays import aligned_empty
 from tfticket.data.dataset import Split
 from tfticket.recipe.parsing import parse
 from tfticket.runs.progress import Silence

@@ -10,8 +10,8 @@ from tfticket import data, models
 from tfticket.bench.paired import Benchmark, Task
 from tfticket.bench.workloads import CLASSES, WORKLOADS
 from tfticket.data.dataset import Split
+from tfticket.norms.landscape import LandscapeTracker
 from tfticket.norms.layers import FusedBatchNorm, GroupNorm
-from tfticket.norms.tracker import LandscapeTracker
 
 _STEPS = 16_000
 _CHUNK = 100

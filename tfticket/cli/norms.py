@@ -15,7 +15,7 @@ from tfticket.cli.common import columns, json_option, print_columns, print_json
 if TYPE_CHECKING:
     import keras
 
-    from tfticket.norms.findings import Finding
+    from tfticket.norms.doctor import Finding
 
 model_argument = click.argument(
     "model_file", metavar="MODEL", type=click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tfticket import children
-from tfticket.data.sharing import share
+from tfticket.data.storage import share
 from tfticket.errors import RunError
 from tfticket.runner.crew import Crew, Died, Event, Foreman
 from tfticket.runner.executor import divided, width

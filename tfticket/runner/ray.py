@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfticket.data.sharing import share
+from tfticket.data.storage import share
 from tfticket.errors import RunError
 from tfticket.files import TEMPORARY_SUFFIX
 from tfticket.machine import usable_cores

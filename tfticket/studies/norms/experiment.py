@@ -17,8 +17,7 @@ from tfticket.data import DataSet, Feed, Split
 from tfticket.noisy import Corruption
 from tfticket.norms.catalog import Norm
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift_tracker import ShiftTracker
-from tfticket.norms.tracker import LandscapeTracker
+from tfticket.norms.landscape.trackers import LandscapeTracker, ShiftTracker
 from tfticket.recipe.rates import compile_model, load_data, precision
 from tfticket.seeds import sub_seed
 from tfticket.studies.labels import relabeled, training_labels, validation_labels

@@ -19,7 +19,7 @@ from tfticket.metrics import Row
 from tfticket.noisy import Corruption
 from tfticket.noisy.memorization import Memorization, memorization
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.sparsity.binding import KeepMask
 from tfticket.state import Snapshot, innermost_optimizer
 from tfticket.statistics import (

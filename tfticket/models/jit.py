@@ -1,4 +1,4 @@
-"""Whether XLA helps a model on this machine, found out by trying."""
+"""Whether to compile a model with XLA: by a rule, or measured on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -19,29 +19,77 @@ import tensorflow as tf
 from filelock import FileLock
 
 from tfticket.cloning import clone
-from tfticket.errors import RunError
+from tfticket.errors import ModelError, RunError
 from tfticket.files import write_json
 from tfticket.internals import Functional, flat_layers
-from tfticket.machine import op_threads, processor
-from tfticket.models.traits import jit_choice
+from tfticket.machine import only_cpus, op_threads, processor
 
 _BATCH = 64
 _ROUNDS = 5
 _SECONDS = 0.1  # of a round
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+    keras.layers.ConvLSTM1D,
+    keras.layers.ConvLSTM2D,
+    keras.layers.ConvLSTM3D,
+)
+
+
+def jit_choice(
+    model: keras.Model, choice: bool | Literal["auto"] = "auto", *, threads: int | None = None
+) -> bool:
+    """Return whether to compile a model with XLA (`jit_compile`).
+
+    On one thread of a CPU, XLA makes steps of dense networks up to a third faster, and steps with
+    convolutions a third or more slower. With more threads it makes both slower: it divides each
+    product of a small network among them, and they wait for each other. Other devices are left to
+    Keras.
+
+    Args:
+        model: The model, built or not.
+        choice: True or False, or `auto`: True for a model without convolutions on one thread, if
+            there are only CPUs.
+        threads: Threads that compute an operation, at least 1; None for TensorFlow's setting. XLA
+            adds floats in another order, so give a number to get the same bits with any setting.
+
+    Raises:
+        ModelError: for another choice.
+
+    Example:
+        >>> from tfticket.models import conv2
+        >>> jit_choice(conv2((8, 8, 1), 10, width=0.1)), jit_choice(conv2((8, 8, 1), 10), True)
+        (False, True)
+    """
+    if isinstance(choice, bool):
+        return choice
+    if choice != "auto":
+        raise ModelError(f"`jit` must be true, false or 'auto'. Received: {choice!r}.")
+    if (threads or op_threads()) > 1 or not only_cpus():
+        return False
+    layers = flat_layers(model, itself=False)  # also those of nested models and wrappers
+    return not any(isinstance(layer, _CONVOLUTIONS) for layer in layers)
 
 
 def measured_jit(model: keras.Model) -> bool:
-    """Trains a copy of a model for a moment with and without XLA, and says which was faster.
+    """Return whether a copy of a model trains faster with XLA, measured for about a second.
 
-    The answer is remembered for the model, the processor, how many threads compute an operation and
-    the version of TensorFlow, in the user's cache folder: XLA adds floats in another order, so the
-    same seeds give the same bits only as long as the answer stays. Where that matters, write the
-    answer down (`jit = true` or `false`). Nothing of the model or of Keras' random numbers is
-    changed.
+    The answer is cached in the user's cache folder by model, processor, number of threads and
+    version of TensorFlow: XLA adds floats in another order, so the same seeds give the same bits
+    only as long as the answer stays. Where that matters, fix it (`jit = true` or `false`). The
+    model and the global random state are unchanged.
 
     Args:
-        model: A compiled model. A subclassed one, which can't be copied, gets the rule of
-            `jit_choice`.
+        model: A compiled model. For a subclassed one, which can't be copied, the rule of
+            `jit_choice` decides.
     """
     if not isinstance(model, (keras.Sequential, Functional)):
         return jit_choice(model)
@@ -53,7 +101,7 @@ def measured_jit(model: keras.Model) -> bool:
             known = _read(memory)
             if key not in known:
                 known[key] = _measure(model)
-                with contextlib.suppress(RunError):  # not remembered then
+                with contextlib.suppress(RunError):  # not cached then
                     write_json(memory, known)
     return bool(known[key])
 
@@ -76,7 +124,7 @@ def _key(model: keras.Model) -> str:
 
 @contextlib.contextmanager
 def _locked(memory: Path) -> Iterator[None]:
-    """So that processes of one run measure once, and not at the same time."""
+    """Lock the cache, so that the processes of one run measure once, and not at the same time."""
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(memory.with_suffix(".lock"))
@@ -91,7 +139,7 @@ def _locked(memory: Path) -> Iterator[None]:
 
 
 def _read(memory: Path) -> dict[str, bool]:
-    """What is remembered; nothing where the file is missing or damaged."""
+    """Read the cache; empty if the file is missing or damaged."""
     try:
         found = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -102,9 +150,7 @@ def _read(memory: Path) -> dict[str, bool]:
 def _measure(model: keras.Model) -> bool:
     state = random.getstate()  # layers without a seed draw from it when they are copied
     try:
-        is_graph = isinstance(model, (keras.Sequential, Functional))
-        # A subclassed model comes from its config alone; it is only timed.
-        copy = clone(model, instead="").model if is_graph else keras.models.clone_model(model)
+        copy = clone(model, instead="").model
     finally:
         random.setstate(state)
     copy.compile(type(model.optimizer).from_config(model.optimizer.get_config()), model.loss)
@@ -120,7 +166,7 @@ def _measure(model: keras.Model) -> bool:
 
 
 def _batch(model: keras.Model) -> tuple[Any, Any]:
-    """Random inputs, and labels of the first class; of a regression, zeros."""
+    """Return random inputs, and zeros as labels or targets."""
     rng = np.random.default_rng(0)
     inputs = [
         tf.constant(rng.random([_BATCH, *(side or 8 for side in t.shape[1:])]).astype(t.dtype))
@@ -132,7 +178,7 @@ def _batch(model: keras.Model) -> tuple[Any, Any]:
 
 
 def _step(model: keras.Model, batch: tuple[Any, Any], *, jit: bool) -> Callable[[], Any]:
-    """A compiled step that has run once."""
+    """Return a compiled step that has run once."""
 
     @tf.function(jit_compile=jit, autograph=False)
     def step(x: Any, y: Any) -> Any:

@@ -1,24 +1,25 @@
-"""What the trackers have in common: when they measure, on which batch, and what that costs."""
+"""The base of the trackers: when to measure, on which batch, and at what cost."""
 
 from __future__ import annotations
 
 import os
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, TypeVar
 
 import keras
 import tensorflow as tf
 
 from tfticket.errors import ModelError
 from tfticket.internals import build_by_batch, print_msg
-from tfticket.metrics import Row
-from tfticket.norms.tap import look_at_next_batch
+from tfticket.norms.landscape.records import Record
+from tfticket.norms.landscape.tap import look_at_next_batch
 from tfticket.schedules import Every, StepSchedule
 
 When = StepSchedule | int | None
+R = TypeVar("R", bound=Record)
 
 _RESERVED = 0.2  # of a budget, for what can't be seen from inside: cold caches, memory, noise
 
@@ -30,14 +31,14 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 
 @dataclass(frozen=True)
 class Cost:
-    """What measuring took of one `fit`.
+    """Cost of the measurements of one `fit`.
 
     Attributes:
-        measurements: How many were made.
-        seconds: Time that all of them took, with building the graph and feeding the batches of
+        measurements: Their number.
+        seconds: Time of all of them, including tracing and the slower feeding of the batches of
             an execution that was looked at.
-        first_seconds: Time of the first, which builds the graph.
-        share: Of the time of the whole `fit` so far, in [0, 1].
+        first_seconds: Time of the first, which traces the function.
+        share: Share of the time of the whole `fit` so far, in [0, 1].
     """
 
     measurements: int = 0
@@ -52,7 +53,7 @@ class Cost:
         )
 
 
-class Observer(keras.callbacks.Callback):
+class Observer(keras.callbacks.Callback, Generic[R]):
     """Abstract base of callbacks that measure at some steps and leave no trace.
 
     A measurement belongs to the step that comes next: it sees the weights, the batch and the seeds
@@ -64,9 +65,10 @@ class Observer(keras.callbacks.Callback):
         batch: `train` for the batch of the step, or a batch of your own: (x, y) or
             (x, y, sample_weight) as arrays.
         budget: Largest share of the time that training alone takes, in (0, 1), where `when` is
-            None. The first measurement is always made; the following wait until it is paid for, of
-            four fifths of the budget: the rest is for what can't be seen from inside. Which steps
-            are measured then depends on the machine; what is trained never does.
+            None. The first measurement is always made; each of the following waits until four
+            fifths of the budget pay for it: the rest is for costs that can't be seen from inside.
+            Which steps are measured then depends on the machine; what is trained never does.
+        on_record: Called with a record of one moment after each measurement.
         log_dir: Folder for TensorBoard, or None.
         verbose: 0 is silent, 1 prints the cost when `fit` ends, 2 each measurement as well.
     """
@@ -77,6 +79,7 @@ class Observer(keras.callbacks.Callback):
         *,
         batch: Any,
         budget: float,
+        on_record: Callable[[R], None] | None,
         log_dir: str | os.PathLike[str] | None,
         verbose: int,
     ) -> None:
@@ -90,10 +93,13 @@ class Observer(keras.callbacks.Callback):
             )
         self.when = Every(when) if isinstance(when, int) else when
         self.budget = budget
+        self.on_record = on_record
         self.log_dir = log_dir
         self.verbose = verbose
+        self._moments: list[R] = []
+        self._evaluate: Callable[..., dict[str, tf.Tensor]] | None = None
         self._writer: Any = None
-        self._batch: Literal["train"] | Any = batch
+        self._batch = batch
         self._begun = 0.0
         self._step = 0
         self._first_of_execution = 0
@@ -104,7 +110,7 @@ class Observer(keras.callbacks.Callback):
 
     @property
     def cost(self) -> Cost:
-        """What measuring has taken of this `fit`."""
+        """Cost of the measurements of the current or last `fit`."""
         if not self._seconds:
             return Cost()
         total = sum(self._seconds)
@@ -112,21 +118,21 @@ class Observer(keras.callbacks.Callback):
         return Cost(len(self._seconds), total, self._seconds[0], total / elapsed)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Forgets an earlier `fit`."""
+        """Forget an earlier `fit`, and build the measurement."""
         if not self.model.compiled or self.model.optimizer is None:
             raise ModelError("A model must be compiled with an optimizer to be measured.")
-        self._begun, self._seconds = time.perf_counter(), []
+        self._begun, self._seconds, self._moments = time.perf_counter(), [], []
         self._observed, self._usual = False, None
         if self.log_dir is not None:
             self._writer = tf.summary.create_file_writer(os.fspath(self.log_dir))
-        self.begin()
+        self._evaluate = self.measurement()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Takes the step from the optimizer, which another callback may have rewound."""
+        """Read the step off the optimizer, which another callback may have rewound."""
         self._step = int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measures, if it is time to."""
+        """Measure if it is time to."""
         self._first_of_execution = batch
         self._execution_begun = time.perf_counter()
         if not self._due():
@@ -137,7 +143,7 @@ class Observer(keras.callbacks.Callback):
             self._observe(keras.tree.map_structure(tf.convert_to_tensor, self._batch))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Counts steps, and what a measurement cost beyond itself."""
+        """Count steps, and the cost of a measurement beyond its own time."""
         self._step += batch - self._first_of_execution + 1
         took = time.perf_counter() - self._execution_begun
         if not self._observed:
@@ -148,8 +154,8 @@ class Observer(keras.callbacks.Callback):
         self._observed = False
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Lets go of the model."""
-        self.release()
+        """Keep the results and release the model."""
+        self._evaluate = None
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -157,24 +163,16 @@ class Observer(keras.callbacks.Callback):
             print_msg(f"{type(self).__name__}: {self.cost}.")
 
     @abstractmethod
-    def begin(self) -> None:
-        """`fit` begins: build what is needed for its model."""
+    def measurement(self) -> Callable[..., dict[str, tf.Tensor]]:
+        """Build the compiled measurement for `self.model`."""
 
     @abstractmethod
-    def measure(self, step: int, batch: Any) -> str:
-        """Measures at one step; returns a line to print."""
+    def measure(self, step: int, batch: Any) -> R:
+        """Measure at one step, by `self._evaluate`."""
 
     @abstractmethod
-    def release(self) -> None:
-        """`fit` ends: keep the results only."""
-
-    def write(self, rows: Sequence[Row]) -> None:
-        """Passes the measurements of one step on to TensorBoard, if it is wanted."""
-        if self._writer is not None:
-            for row in rows:
-                with self._writer.as_default(step=row.step):
-                    # What `tf.summary.scalar` writes, which needs TensorBoard to be installed.
-                    tf.summary.write(f"{row.split}/{row.name}", row.value, metadata=_SCALAR)
+    def described(self, moment: R) -> str:
+        """Describe a measurement in one line to print."""
 
     def _due(self) -> bool:
         if self.when is not None:
@@ -192,8 +190,16 @@ class Observer(keras.callbacks.Callback):
             # Keras makes a model's metrics when it is first trained. Were that inside a
             # measurement, what it counts would stay in them.
             build_by_batch(self.model, batch)
-        line = self.measure(self._step, batch)
+        moment = self.measure(self._step, batch)
+        self._moments.append(moment)
+        if self._writer is not None:
+            for row in moment.rows(seed=0, branch="fit", steps_per_epoch=1):
+                with self._writer.as_default(step=row.step):
+                    # What `tf.summary.scalar` writes, which needs TensorBoard to be installed.
+                    tf.summary.write(f"{row.split}/{row.name}", row.value, metadata=_SCALAR)
+        if self.on_record is not None:
+            self.on_record(moment)
         self._seconds.append(time.perf_counter() - start)
         self._observed = True
         if self.verbose > 1:
-            print_msg(f"\nstep {self._step}: {line}")
+            print_msg(f"\nstep {self._step}: {self.described(moment)}")

@@ -1,39 +1,43 @@
-"""Decoded data sets, kept in the user's cache folder so that the next start is fast."""
+"""Data sets in files: decoded ones in the user's cache folder, and one that processes share."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import platformdirs
 
-from tfticket.data.dataset import Source, Split
+from tfticket.data.arrays import ALIGNMENT
+from tfticket.data.dataset import DataSet, Source, Split
 
 _HEADER = "source.json"
+_SPLITS = ("train", "validation", "test")
 _FORMAT = 2  # raise it when what is stored changes its meaning
 
 
 def folder() -> Path:
-    """Where decoded data sets are kept; deleting it loses nothing but time."""
+    """Return the folder of decoded data sets; deleting it loses nothing but time."""
     return platformdirs.user_cache_path("tfticket") / "data"
 
 
 def remember(name: str, origin: Any, read: Callable[[], Source]) -> Source:
-    """Returns what `read` returns: from the cache if it was read before, memory-mapped.
+    """Return what `read` returns, memory-mapped from the cache if it was read before.
 
-    A cache that is damaged, full or not writable is done without.
+    If the cache is damaged, full or not writable, it isn't used.
 
     Args:
         name: Readable beginning of the folder's name, such as `cifar10-3.0.2`.
-        origin: Anything JSON can hold that changes whenever the data does.
-        read: Reads the data from where it comes from.
+        origin: A JSON value that changes whenever the data does.
+        read: Reads the data from its origin.
     """
     key = hashlib.sha256(json.dumps([_FORMAT, origin]).encode()).hexdigest()[:16]
     readable = "".join(c if c.isalnum() or c in ".-" else "_" for c in name)
@@ -46,7 +50,7 @@ def remember(name: str, origin: Any, read: Callable[[], Source]) -> Source:
 
 
 def stamp(root: Path, files: list[Path]) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of files: changes when one of them does."""
+    """Return names, sizes and modification times of files."""
     stats = [(file, file.stat()) for file in files]
     return [(str(f.relative_to(root)), s.st_size, s.st_mtime_ns) for f, s in stats]
 
@@ -99,3 +103,55 @@ def _save(entry: Path, source: Source) -> Source | None:
             shutil.rmtree(temporary, ignore_errors=True)
         return None
     return _load(entry)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places of arrays in a shared file; small enough to be sent to each process.
+
+    Attributes:
+        places: Name of an array to its offset, shape and type.
+        files: Name of a split to its `files`.
+        rest: The fields of the data set that aren't in the file.
+    """
+
+    places: Mapping[str, tuple[int, tuple[int, ...], str]]
+    files: Mapping[str, np.ndarray | None]
+    rest: Mapping[str, Any]
+
+
+def share(data: DataSet, file: BinaryIO) -> Layout:
+    """Write the examples of a data set to an empty file, for `shared` in other processes."""
+    places = {}
+    for name in _SPLITS:
+        split = getattr(data, name)
+        for part in ("x", "y"):
+            array = np.ascontiguousarray(getattr(split, part))
+            file.write(bytes(-file.tell() % ALIGNMENT))
+            places[f"{name}.{part}"] = (file.tell(), array.shape, array.dtype.str)
+            file.write(array.reshape(-1).view(np.uint8).data)
+    file.flush()
+    rest = {each.name: getattr(data, each.name) for each in fields(data)}
+    files = {name: rest.pop(name).files for name in _SPLITS}
+    return Layout(places, files, rest)
+
+
+def shared(layout: Layout, file: Any) -> DataSet:
+    """Map a data set into memory, which holds it once for all processes.
+
+    Args:
+        layout: Return value of `share`.
+        file: The file, open for reading, or its path.
+    """
+    arrays = {name: _mapped(file, *place) for name, place in layout.places.items()}
+    train, validation, test = (
+        Split(arrays[f"{name}.x"], arrays[f"{name}.y"], layout.files[name]) for name in _SPLITS
+    )
+    return DataSet(train=train, validation=validation, test=test, **layout.rest)
+
+
+def _mapped(file: Any, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if not math.prod(shape):
+        return np.empty(shape, dtype)
+    # Copied when written to, since TensorFlow takes no array that can't be.
+    return np.asarray(np.memmap(file, dtype=dtype, mode="c", offset=offset, shape=shape))

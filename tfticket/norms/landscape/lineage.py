@@ -1,4 +1,4 @@
-"""Which layers a layer's input comes from."""
+"""The weights that the input of a layer depends on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfticket.state import kernels_of, variable_owners
 
 @dataclass(frozen=True, eq=False)
 class TrackedLayer:
-    """A layer whose gradient is watched.
+    """A layer whose covariate shift is measured.
 
     Attributes:
         name: Its key: the names of the layers on the way to it, joined by `/`.
@@ -31,10 +31,10 @@ class TrackedLayer:
 def tracked_layers(
     model: keras.Model, patterns: Sequence[str] | None = None
 ) -> tuple[TrackedLayer, ...]:
-    """The layers with kernels that have others with weights before them, in the model's order.
+    """Return the layers with kernels that have others with weights before them, in their order.
 
     "Before" is a path in the graph, so that parallel branches aren't before each other. The scale
-    and shift of a normalization stand where they are: before all that follows it.
+    and shift of a normalization count as a layer of their own.
 
     Args:
         model: Sequential or Functional; nested models are opened, wrappers are not.
@@ -80,11 +80,11 @@ def _named_layers(model: keras.Model) -> dict[str, keras.Layer]:
 
 
 def _walk(model: keras.Model, outside: set[int], before: dict[int, set[int]]) -> None:
-    """Notes for each layer the ids of the trainable variables that its input depends on."""
+    """Collect the ids of the trainable variables that the input of each layer depends on."""
     graph = graph_of(model)
     if not isinstance(graph, Functional):
         raise ModelError(
-            "What comes before a layer is known for Sequential and Functional models only. "
+            "The layers before a layer are known for Sequential and Functional models only. "
             f"Received: {model.name!r} of the class {type(model).__name__}."
         )
     reached: dict[int, set[int]] = {}

@@ -12,7 +12,8 @@ import slow_landscape as slow
 from helpers import batch, logits_loss
 
 from tfticket.errors import ModelError
-from tfticket.norms import LandscapeTracker, observer
+from tfticket.norms import LandscapeTracker
+from tfticket.norms.landscape import observer
 from tfticket.schedules import At, Every
 from tfticket.sparsity import Mask, sparsify
 from tfticket.state import prunable_variables

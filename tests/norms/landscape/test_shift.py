@@ -8,7 +8,7 @@ from helpers import Subclassed, batch, logits_loss
 
 from tfticket.errors import ModelError
 from tfticket.norms import ShiftRecord, ShiftTracker
-from tfticket.norms.lineage import tracked_layers
+from tfticket.norms.landscape.lineage import tracked_layers
 from tfticket.state import named_variables
 
 pytestmark = pytest.mark.usefixtures("seeded")

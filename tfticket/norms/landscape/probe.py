@@ -1,4 +1,4 @@
-"""The training loss and its gradient at weights that the model doesn't have: a probe.
+"""The training loss and its gradient at any weights, without changing the model: a probe.
 
 A probe leaves no trace. The model is called in training mode inside a `keras.StatelessScope`: it
 computes with the weights that are passed, what it writes (moving statistics, states of seed
@@ -20,16 +20,17 @@ from tfticket.internals import flat_layers, takes_training, training_loss
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.state import optimizer_variables
 
+_TOO_COARSE = {"float16", "bfloat16"}
 Weights = Sequence[tf.Tensor]
 """A value for each trainable variable, in the order of `model.trainable_variables`."""
 
 
 class Probe:
-    """Evaluates the training loss of a compiled model wherever one wants.
+    """The training loss of a compiled model and its gradient as functions of the weights.
 
-    The loss is what `fit` minimizes: `compute_loss` with sample weights, regularization and
-    `add_loss`, and without the factor that mixed precision scales it by. A model of mixed precision
-    is evaluated in float32 throughout: differences of float16 gradients would be rounding.
+    The loss is that of `fit`: `compute_loss` with sample weights, regularization and `add_loss`,
+    without the loss scale of mixed precision. A model of mixed precision is evaluated in float32
+    throughout: differences of float16 gradients would be rounding.
 
     Args:
         model: A compiled and built model whose variables are float32 or float64.
@@ -45,15 +46,15 @@ class Probe:
         self.variables = list(model.trainable_variables)
 
     def weights(self) -> list[tf.Tensor]:
-        """The model's own weights, as they are now."""
+        """Return the model's current weights."""
         return [tf.convert_to_tensor(variable.value) for variable in self.variables]
 
     def loss(self, weights: Weights, batch: Any) -> tf.Tensor:
-        """The training loss of a batch at the given weights, a scalar.
+        """Return the training loss of a batch at the given weights, a scalar.
 
         Args:
             weights: See `Weights`.
-            batch: What the data set yields: x, (x, y) or (x, y, sample_weight).
+            batch: x, (x, y) or (x, y, sample_weight), as the data set yields it.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         mapping = zip(self.variables, weights, strict=True)
@@ -66,13 +67,13 @@ class Probe:
     def gradient(
         self, weights: Weights, batch: Any, *, of: Sequence[int] | None = None
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Loss and gradient at the given weights; pruned weights have no gradient.
+        """Return loss and gradient at the given weights; that of pruned weights is 0.
 
         Args:
             weights: See `Weights`.
             batch: As for `loss`.
-            of: Which variables are differentiated, by their place; all when None. The backward pass
-                goes no further down than these need.
+            of: Places of the variables to differentiate; all if None. The backward pass ends at the
+                first of them.
         """
         places = range(len(weights)) if of is None else of
         watched = [weights[place] for place in places]
@@ -87,16 +88,16 @@ class Probe:
         return tf.cast(loss, watched[0].dtype), kept
 
     def after_step(self, batch: Any) -> list[tf.Tensor]:
-        """The weights to which the model's own training step would lead, whatever its optimizer.
+        """Return the weights after the model's own training step, with any optimizer.
 
-        The step is really made, and then everything that it wrote is written back: weights, moving
-        statistics, seeds, metrics, and the optimizer's variables. To be called in a `tf.function`.
+        The step is made, and then everything that it wrote is restored: weights, moving statistics,
+        seeds, metrics, and the optimizer's variables. Call it in a `tf.function`.
         """
-        written = _distinct(
-            [*self.model.variables, *self.model.optimizer.variables, *self.model.metrics_variables]
-        )
+        model = self.model
+        every = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+        written = list({id(variable): variable for variable in every}.values())
         before = [tf.identity(variable.value) for variable in written]
-        self.model.train_step(batch)
+        model.train_step(batch)
         after = [tf.identity(variable.value) for variable in self.variables]
         for variable, value in zip(written, before, strict=True):
             variable.assign(value)
@@ -104,12 +105,12 @@ class Probe:
 
 
 def norm(tensors: Weights) -> tf.Tensor:
-    """Euclidean norm of all tensors as one flat vector."""
+    """Return the Euclidean norm of all tensors as one flat vector."""
     return tf.sqrt(inner(tensors, tensors))
 
 
 def inner(some: Weights, others: Weights) -> tf.Tensor:
-    """Inner product of two lists of tensors, each as one flat vector."""
+    """Return the inner product of two lists of tensors, each as one flat vector."""
     return tf.add_n([tf.reduce_sum(a * b) for a, b in zip(some, others, strict=True)])
 
 
@@ -134,21 +135,14 @@ def _check(model: keras.Model) -> None:
         )
 
 
-_TOO_COARSE = {"float16", "bfloat16"}
-
-
 def _kept(variable: keras.Variable, gradient: tf.Tensor) -> tf.Tensor:
     constraint = variable.constraint
     return masked(gradient, constraint.mask) if isinstance(constraint, MaskConstraint) else gradient
 
 
-def _distinct(variables: Sequence[keras.Variable]) -> list[keras.Variable]:
-    return list({id(variable): variable for variable in variables}.values())
-
-
 @contextlib.contextmanager
 def _in_full_precision(model: keras.Model) -> Iterator[None]:
-    """Lets layers of mixed precision compute in the type of their variables, meanwhile."""
+    """Let layers of mixed precision compute in the type of their variables meanwhile."""
     mixed = [
         (layer, layer.dtype_policy)
         for layer in flat_layers(model)

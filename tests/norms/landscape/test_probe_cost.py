@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfticket.norms.tracker import landscape_function
+from tfticket.norms.landscape.trackers import landscape_function
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
