@@ -23,10 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA
-from sklearn.discriminant_analysis import (
-    LinearDiscriminantAnalysis,
-    QuadraticDiscriminantAnalysis,
-)
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -35,8 +32,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfticket.noisy import NoiseEstimate, estimate_noise, instance_dependent
-from tfticket.noisy.incv_rule import deal
+from tfticket.noise import NoiseEstimate, estimate_noise, instance_dependent
+from tfticket.noise.incv.rule import deal
 
 FOLDS = 2
 _MOST_WRONG = 0.9  # of what would make a wrong label as frequent as the right one

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfticket.bench import noisy
-from tfticket.noisy.selection import small_loss
+from tfticket.noise.coteaching.selection import small_loss
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 

@@ -7,7 +7,7 @@ import pytest
 from tiny_labels import OPTIONS, write_images
 
 from tfticket.cli import main
-from tfticket.noisy import Corruption
+from tfticket.noise import Corruption
 
 
 @pytest.fixture

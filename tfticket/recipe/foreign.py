@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfticket import noisy
+from tfticket import noise as noisy
 from tfticket.data import DataSet, Split, load_whole
 from tfticket.errors import DataError
-from tfticket.noisy import Corruption
+from tfticket.noise import Corruption
 from tfticket.recipe.noise import Noise
 from tfticket.seeds import generator, sub_seed
 

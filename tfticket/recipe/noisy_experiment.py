@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfticket import data, models
 from tfticket.data import DataSet, Feed, Split
 from tfticket.errors import DataError
-from tfticket.noisy import INCV, Corruption, GeneralizedCrossentropy
+from tfticket.noise import INCV, Corruption, GeneralizedCrossentropy
 from tfticket.recipe.building import compile_model, load_data, precision
 from tfticket.recipe.cells import largest
 from tfticket.recipe.corrupting import relabeled, training_labels, validation_labels

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from tiny_noisy import SELECTION, recipe
 
-from tfticket.noisy import ForwardCorrection, GeneralizedCrossentropy, estimate_noise
-from tfticket.noisy.clean_split import CleanSplit
+from tfticket.noise import ForwardCorrection, GeneralizedCrossentropy, estimate_noise
+from tfticket.noise.incv.clean_split import CleanSplit
 from tfticket.recipe.kinds.noisy_pairs import make_pair, stages
 from tfticket.recipe.noisy_cells import noisy_cells
 from tfticket.recipe.noisy_experiment import NoisyExperiment

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfticket import models
 from tfticket.errors import RunError
-from tfticket.noisy import (
+from tfticket.noise import (
     CleanSplit,
     Corruption,
     CoTeaching,
@@ -17,8 +17,8 @@ from tfticket.noisy import (
     ForwardCorrection,
     GeneralizedCrossentropy,
 )
-from tfticket.noisy.staging import stages as staged
-from tfticket.noisy.updates import Update
+from tfticket.noise.coteaching.selection import Update
+from tfticket.noise.coteaching.stages import stages as staged
 from tfticket.recipe.noisy_cells import NoisyCell
 from tfticket.recipe.noisy_experiment import NoisyExperiment
 from tfticket.recipe.noisy_schema import Method
@@ -56,7 +56,8 @@ def stages(
 ) -> tuple[Stage, ...]:
     """What a cell is trained on, one after the other.
 
-    For `incv` what was selected, then the candidates with it: see `tfticket.noisy.staging`.
+    For `incv` what was selected, then the candidates with it: see
+    `tfticket.noise.coteaching.stages`.
     """
     method = cell.method
     intervals = cell.steps // experiment.recipe.train.evaluate_every

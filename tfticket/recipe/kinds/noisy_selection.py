@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tfticket.audit.diagnosis import diagnose
-from tfticket.noisy import CleanSplit, Corruption, theory
-from tfticket.noisy.incv_store import fold_file
+from tfticket.noise import CleanSplit, Corruption, theory
+from tfticket.noise.comparison import diagnose
+from tfticket.noise.incv.selection import fold_file
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.noisy_experiment import NoisyExperiment
 from tfticket.recipe.progress import Progress

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfticket.data import ChunkedFit
 from tfticket.metrics import Row
-from tfticket.noisy import CleanSplit, Corruption, SelectionMonitor
+from tfticket.noise import CleanSplit, Corruption, SelectionMonitor
 from tfticket.recipe.kinds.noisy_pairs import make_pair, stages
 from tfticket.recipe.noisy_cells import NoisyCell
 from tfticket.recipe.noisy_experiment import NoisyExperiment

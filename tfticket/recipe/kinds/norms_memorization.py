@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfticket.data import Feed
-from tfticket.noisy import Corruption
-from tfticket.noisy.memorization import Memorization, memorization
+from tfticket.noise import Corruption
+from tfticket.noise.theory import Memorization, memorization
 from tfticket.recipe.norms_experiment import NormsExperiment
 
 MEMORIZATION = "memorization"

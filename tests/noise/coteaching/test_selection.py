@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfticket.errors import DataError
+from tfticket.noise.coteaching.selection import kept_count, small_loss, small_loss_mask
+
+
+@pytest.mark.parametrize(
+    ("candidates", "forget_rate", "kept"),
+    [(10, 0.0, 10), (10, 0.45, 5), (10, 0.9, 1), (128, 0.2, 102), (3, 0.99, 1), (1, 1.0, 1)],
+)
+def test_count_is_rounded_down_and_never_zero(candidates, forget_rate, kept):
+    assert kept_count(candidates, forget_rate) == kept
+
+
+def test_keeps_the_smallest_losses_wherever_they_stand():
+    kept = small_loss(np.array([0.1, 3.0, 0.2, 2.0]), 0.5)
+    assert kept.tolist() == [True, False, True, False]
+
+
+def test_equal_losses_are_kept_by_position():
+    assert small_loss(np.ones(4), 0.5).tolist() == [True, True, False, False]
+
+
+def test_a_loss_that_is_not_finite_comes_last():
+    kept = small_loss(np.array([np.nan, 5.0, -np.inf, 1.0]), 0.5)
+    assert kept.tolist() == [False, True, False, True]
+
+
+def test_only_candidates_are_kept_and_counted():
+    can = np.array([False, True, True, True, True, False])
+    kept = small_loss(np.arange(6.0), 0.5, candidates=can)
+    assert kept.tolist() == [False, True, True, False, False, False]
+
+
+def test_nobody_is_a_candidate_means_everybody_is():
+    assert small_loss(np.arange(4.0), 0.5, candidates=np.zeros(4, bool)).sum() == 2
+
+
+def test_without_a_floor_a_rare_class_can_vanish_and_with_one_it_cannot():
+    losses, labels = np.array([1.0, 2, 3, 4, 9, 8]), np.array([0, 0, 0, 0, 1, 1])
+    assert not small_loss(losses, 0.5)[4:].any()
+    kept = small_loss(losses, 0.5, labels=labels, class_floor=0.1)
+    assert kept.tolist() == [True, True, False, False, False, True]
+
+
+def test_the_floor_takes_more_places_than_there_are_when_classes_need_them():
+    kept = small_loss(np.arange(6.0), 0.9, labels=np.arange(6), class_floor=0.5)
+    assert kept.all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"losses": np.ones((2, 2))},
+        {"losses": np.ones(0)},
+        {"forget_rate": 1.5},
+        {"forget_rate": -0.1},
+        {"class_floor": 0.5},
+        {"class_floor": 2.0, "labels": np.zeros(3, int)},
+    ],
+)
+def test_wrong_shapes_and_ranges_are_refused(wrong):
+    with pytest.raises(DataError, match="Received"):
+        small_loss(**{"losses": np.ones(3), "forget_rate": 0.5, **wrong})
+    with pytest.raises(DataError, match="Received: 0"):
+        kept_count(0, 0.5)
+
+
+@pytest.mark.parametrize("class_floor", [0.0, 0.3, 1.0])
+def test_says_what_the_definition_says(class_floor):
+    rng = np.random.default_rng(0)
+    for trial in range(40):
+        size = int(rng.integers(1, 12))
+        losses = rng.integers(0, 5, size).astype("float32")  # with ties
+        losses[rng.random(size) < 0.1] = np.nan
+        candidates, labels = rng.random(size) < 0.8, rng.integers(0, 3, size)
+        forget_rate = float(rng.choice([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]))
+        options = {"candidates": candidates, "labels": labels, "class_floor": class_floor}
+        expected = small_loss(losses, forget_rate, **options)
+        found = small_loss_mask(tf.constant(losses), tf.constant(forget_rate), **options)
+        assert found.numpy().tolist() == expected.tolist(), (trial, losses, options)
+
+
+def test_another_rate_needs_no_other_trace():
+    traces = []
+
+    @tf.function
+    def select(losses, forget_rate):
+        traces.append(forget_rate)
+        return small_loss_mask(losses, forget_rate, candidates=tf.ones(4, tf.bool))
+
+    counts = [
+        int(tf.reduce_sum(tf.cast(select(tf.range(4.0), tf.constant(rate)), tf.int32)))
+        for rate in (0.0, 0.25, 0.5, 0.99)
+    ]
+    assert counts == [4, 3, 2, 1]
+    assert len(traces) == 1

@@ -1,0 +1,377 @@
+"""Looking at labels with networks that weren't trained on them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from tfticket import data, models
+from tfticket.data import DataSet
+from tfticket.errors import DataError
+from tfticket.noise import (
+    INCV,
+    CleanSplit,
+    Corruption,
+    GeneralizedCrossentropy,
+    TransitionMatrix,
+    corrupt,
+    given_labels,
+    instance_dependent,
+    read_label_file,
+)
+from tfticket.noise.incv.learners import best_learner, predict_rows
+from tfticket.noise.incv.networks import check_counts
+from tfticket.noise.incv.rule import Progress, deal
+from tfticket.noise.incv.selection import Cost, Tell
+from tfticket.seeds import generator
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledData:
+    """A data set whose labels are looked at.
+
+    Attributes:
+        data: The data set as `data.load_whole` gives it: an id is a place in its `train`.
+        given: The labels in question, shape (n,), int64.
+        corruption: Given and true labels, where the true ones are known; else None.
+    """
+
+    data: DataSet
+    given: np.ndarray
+    corruption: Corruption | None = None
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the examples are rows of numbers: features, embeddings, a table."""
+        x = self.data.train.x
+        return x.ndim == 2 and x.dtype.kind == "f"
+
+    @classmethod
+    def load(
+        cls,
+        name: str,
+        *,
+        labels: PathLike | None = None,
+        data_dir: PathLike | None = None,
+        limit: int | None = None,
+    ) -> LabeledData:
+        """Loads a data set by name.
+
+        Args:
+            name: What `data.load` takes: `digits`, `mnist`, `folder:PATH`, `npz:PATH`, ...
+            labels: A file of labels, see `read_label_file`: the ones in question, so that the data
+                set's own are the true ones. None asks about the data set's own.
+            data_dir: Where data sets lie.
+            limit: Look at the first so many examples only.
+
+        Raises:
+            DataError: when data or labels can't be had, differ in number, or it is a regression.
+        """
+        whole = data.load_whole(name, data_dir=data_dir, limit=limit)
+        if whole.regression:
+            raise DataError(f"Labels must be classes to be looked at. Received: {name}.")
+        own = whole.train.y.astype(np.int64)
+        if labels is None:
+            return cls(whole, own)
+        given = read_label_file(labels, num_classes=whole.num_classes)[:limit]
+        if len(given) != len(own):
+            raise DataError(
+                f"`{labels}` must hold a label for each of the {len(own):,} training examples of "
+                f"`{name}`, in their order. Received: {len(given):,}."
+            )
+        return cls(whole, given, given_labels(own, given, num_classes=whole.num_classes))
+
+    def corrupted(
+        self, transition: TransitionMatrix, *, seed: int, exact: bool = False
+    ) -> LabeledData:
+        """The same examples, with the labels in question made wrong, and taken for true before.
+
+        Args:
+            transition: T, over the classes of the data.
+            seed: Seed of the noise.
+            exact: See `tfticket.noise.corrupt`.
+
+        Raises:
+            DataError: when T is about another number of classes.
+        """
+        if transition.num_classes != self.data.num_classes:
+            raise DataError(
+                f"The transition matrix must be about the {self.data.num_classes} classes of "
+                f"`{self.data.name}`. Received: one about {transition.num_classes}."
+            )
+        return self._with(corrupt(self.given, transition, seed=seed, exact=exact))
+
+    def corrupted_by_looks(self, rate: float, *, seed: int) -> LabeledData:
+        """The same with noise that depends on the example; see `noisy.instance_dependent`.
+
+        Args:
+            rate: Mean flip rate, in [0, 1].
+            seed: Seed of the noise.
+        """
+        classes = self.data.num_classes
+        return self._with(
+            instance_dependent(
+                self.data.train.x, self.given, num_classes=classes, rate=rate, seed=seed
+            )
+        )
+
+    def _with(self, made: Corruption) -> LabeledData:
+        return LabeledData(self.data, made.given, made)
+
+    def inputs(self) -> np.ndarray:
+        """What a network sees, shape (n, *input_shape)."""
+        return self.data.inputs(self.data.train)
+
+
+_SMALLEST_IMAGE = 4
+_SMALLEST_FOR_VGG = 32
+_STEPS = 600  # what a small network needs to learn a class and not yet to memorize a label
+_FEWEST_EPOCHS, _MOST_EPOCHS = 5, 60
+_ROBUSTNESS = 0.7  # the q of the paper of generalized cross-entropy
+_BATCHES_AN_EPOCH = 10
+
+
+@dataclass(frozen=True)
+class Network:
+    """How networks are made and trained; what is left out follows from the data.
+
+    They minimize generalized cross-entropy (Zhang & Sabuncu 2018, arXiv:1805.07836), which
+    memorizes wrong labels later than cross-entropy does: what was memorized looks like noise.
+
+    Attributes:
+        model: A name of the zoo. None takes `vgg` for images with colors of 32x32 pixels or more,
+            `conv4` for other images, and `lenet_300_100` for anything else. Convolutional ones are
+            batch-normalized.
+        width: Factor of its units and channels, greater than 0. None is a quarter, where they are
+            convolutional, and a half.
+        epochs: Passes over the training data. None makes some hundred steps of them.
+        batch_size: Examples in a step; fewer where there are few.
+        learning_rate: Of Adam, from which it falls to 0.
+    """
+
+    model: str | None = None
+    width: float | None = None
+    epochs: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+
+    def model_for(self, labeled: LabeledData) -> str:
+        """The name of the network."""
+        if self.model is not None:
+            return self.model
+        shape = labeled.data.input_shape
+        if len(shape) != 3 or min(shape[:2]) < _SMALLEST_IMAGE:
+            return "lenet_300_100"
+        large = shape[2] > 1 and min(shape[:2]) >= _SMALLEST_FOR_VGG
+        return "vgg" if large else "conv4"
+
+    def width_for(self, labeled: LabeledData) -> float:
+        """Factor of its units and channels."""
+        if self.width is not None:
+            return self.width
+        return 0.5 if self.model_for(labeled) == "lenet_300_100" else 0.25
+
+    def batch_size_for(self, labeled: LabeledData) -> int:
+        """Examples in a step: an epoch has ten of them at least, where there are as many."""
+        return max(1, min(self.batch_size, len(labeled) // _BATCHES_AN_EPOCH))
+
+    def epochs_for(self, labeled: LabeledData) -> int:
+        """Passes over the training data."""
+        if self.epochs is not None:
+            return self.epochs
+        steps = max(1, len(labeled) // self.batch_size_for(labeled))
+        return min(max(-(-_STEPS // steps), _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+    def build(self, labeled: LabeledData, seed: int) -> keras.Model:
+        """A new, compiled network.
+
+        Raises:
+            ModelError: when there is no such network, or it doesn't fit the data.
+        """
+        name = self.model_for(labeled)
+        model = models.build(
+            name,
+            labeled.data.input_shape,
+            labeled.data.num_classes,
+            width=self.width_for(labeled),
+            norm=None if name == "lenet_300_100" else "batch",
+            seed=seed,
+        )
+        model.compile(
+            optimizer=keras.optimizers.Adam(self.learning_rate),
+            loss=GeneralizedCrossentropy(_ROBUSTNESS, from_logits=True),
+            jit_compile=models.jit_choice(model, "auto"),
+        )
+        return model
+
+
+class LabelAudit:
+    """Predicts each example by networks that were trained on others, and compares with its label.
+
+        audit = LabelAudit(LabeledData.load("digits"))
+        print(audit.cost)
+        split = audit.run()
+        print(split.estimate.rate)
+
+    Args:
+        labeled: The labels in question.
+        network: What looks at them.
+        folds: Each network is trained on all but one of so many parts, at least 2.
+        iterations: How often this is done at most; each time the networks are trained on what was
+            found clean before, see `INCV`. Once is enough for an estimate.
+        seed: Seed of everything.
+
+    Raises:
+        DataError: when a number is out of range.
+    """
+
+    def __init__(
+        self,
+        labeled: LabeledData,
+        network: Network | None = None,
+        *,
+        folds: int = 2,
+        iterations: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.labeled = labeled
+        self.network = network or Network()
+        self._incv = INCV(
+            lambda fold_seed: self.network.build(labeled, fold_seed),
+            epochs=self.network.epochs_for(labeled),
+            folds=folds,
+            iterations=iterations,
+            batch_size=self.network.batch_size_for(labeled),
+            seed=seed,
+        )
+
+    @property
+    def cost(self) -> Cost:
+        """What it takes at most, before anything is trained."""
+        return self._incv.cost(len(self.labeled))
+
+    def run(
+        self, *, folder: str | os.PathLike[str] | None = None, tell: Tell | None = None
+    ) -> CleanSplit:
+        """Trains, predicts and selects.
+
+        Args:
+            folder: Where finished networks leave their predictions, so that what was stopped goes
+                on there; None keeps nothing.
+            tell: Is told before each training which network it is, from 1, and of how many at most.
+
+        Raises:
+            TFTicketError: when the labels can't be looked at, or `folder` is about others.
+        """
+        return self._incv.select(
+            self.labeled.inputs(), self.labeled.given, folder=folder, tell=tell
+        )
+
+
+_FOLDS = 5
+_STABLE = 0.01  # as `INCV`
+
+
+class RowAudit:
+    """Predicts each row by learners that were taught others, and compares with its label.
+
+        audit = RowAudit(LabeledData.load("npz:features.npz"))
+        split = audit.run()
+        print(audit.learner, split.estimate.rate)
+
+    Rows are scaled by column. Logistic regression, nearest neighbors and the mean of both predict
+    every row in the first iteration; the one by which the given labels are most likely goes on.
+    Else it is what `LabelAudit` does with networks.
+
+    Args:
+        labeled: The labels in question, of examples that are rows of numbers.
+        folds: The learners are taught all but one of so many parts, at least 2. None is 5, and
+            fewer for less than 10 examples.
+        iterations: How often this is done at most, at least 1; each time they are taught what was
+            found clean before.
+        seed: Seed of everything.
+
+    Attributes:
+        learner: The name of the one that was chosen; empty before `run`.
+
+    Raises:
+        DataError: when a number is out of range, or examples aren't rows of numbers.
+    """
+
+    def __init__(
+        self, labeled: LabeledData, *, folds: int | None = None, iterations: int = 1, seed: int = 0
+    ) -> None:
+        if folds is None:
+            folds = min(_FOLDS, max(2, len(labeled) // 2))
+        if folds < 2 or iterations < 1:
+            raise DataError(
+                "`folds` must be at least 2 and `iterations` at least 1. Received: "
+                f"folds={folds}, iterations={iterations}."
+            )
+        if not labeled.has_rows:
+            raise DataError(
+                "Examples must be rows of floats to be looked at as features. Received: "
+                f"{labeled.data.name} of shape {labeled.data.input_shape}, "
+                f"{labeled.data.train.x.dtype}. Use `LabelAudit`."
+            )
+        self.labeled = labeled
+        self.folds = folds
+        self.iterations = iterations
+        self.seed = seed
+        self.learner = ""
+
+    def run(self) -> CleanSplit:
+        """Teaches, predicts and selects.
+
+        Raises:
+            DataError: when there are too few examples, or only one label occurs.
+            RunError: when no label was predicted.
+        """
+        x, labels = self.labeled.data.train.x.astype(np.float64), self.labeled.given
+        check_counts(labels, folds=self.folds)
+        progress = Progress(labels, self.labeled.data.num_classes)
+        for iteration in range(self.iterations):
+            selected = len(progress.selected)
+            candidates = progress.candidates
+            dealt = deal(
+                candidates,
+                labels[candidates],
+                folds=self.folds,
+                seed=self.seed,
+                iteration=iteration,
+            )
+            predicted = self._predict(iteration, x, progress, dealt)
+            if iteration == 0:
+                self.learner = best_learner(predicted, labels[candidates])
+            grown = progress.take(predicted[self.learner], dealt, seed=self.seed)
+            if grown <= _STABLE * selected or len(progress.candidates) < self.folds:
+                break
+        return progress.result()
+
+    def _predict(
+        self, iteration: int, x: np.ndarray, progress: Progress, dealt: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Held-out probabilities of all candidates by learner, each of shape (m, k)."""
+        found: dict[str, np.ndarray] = {}
+        for fold in range(self.folds):
+            others = progress.candidates[dealt != fold]
+            part = predict_rows(
+                x,
+                progress.labels,
+                num_classes=progress.num_classes,
+                train=np.concatenate([progress.selected, others]),
+                held_out=progress.candidates[dealt == fold],
+                rng=generator(self.seed, "rows", iteration, fold),
+            )
+            for name, rows in part.items():
+                everyone = found.setdefault(name, np.zeros((len(dealt), progress.num_classes)))
+                everyone[dealt == fold] = rows
+        return found

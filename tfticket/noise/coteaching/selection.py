@@ -1,0 +1,400 @@
+"""Small-loss selection, plainly: which samples of a batch a network is to learn from.
+
+Deep networks learn what is common before what is contradictory, so early in training wrong labels
+are among those with large losses (Han et al. 2018, arXiv:1804.06872, section 2). `small_loss`
+is the definition, in NumPy; `small_loss_mask` is the same inside a compiled step, and tests hold
+one to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfticket.errors import DataError, ModelError
+from tfticket.noise.coteaching import checks
+from tfticket.noise.coteaching.forget_rate import ForgetRate
+from tfticket.noise.coteaching.outputs import (
+    OUTPUTS,
+    Outputs,
+    class_count,
+    class_ids,
+    disagreement,
+    symmetric_divergence,
+)
+
+# (1 - 0.9) * 10 is 0.99... in binary numbers, and means 1.
+ROUNDING = 1e-4
+
+
+def kept_count(candidates: int, forget_rate: float) -> int:
+    """How many of so many samples are kept: floor((1 - forget_rate) * candidates), at least 1.
+
+    Source: Han et al. (2018), algorithm 1, steps 4 and 5; the paper says nothing of rounding.
+
+    Args:
+        candidates: Samples that can be kept, at least 1.
+        forget_rate: Share to drop, in [0, 1].
+    """
+    if candidates < 1:
+        raise DataError(
+            f"A selection needs at least one sample to choose from. Received: {candidates}."
+        )
+    if not 0 <= forget_rate <= 1:
+        raise DataError(f"`forget_rate` must be in [0, 1]. Received: {forget_rate}.")
+    return max(1, int((1 - forget_rate) * candidates + ROUNDING))
+
+
+def small_loss(
+    losses: np.ndarray,
+    forget_rate: float,
+    *,
+    candidates: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
+    class_floor: float = 0.0,
+) -> np.ndarray:
+    """Keeps the samples with the smallest losses; ties go by position.
+
+    With a class floor, of each class among the candidates its best samples are kept first, and the
+    rest of the places go to the smallest losses overall. The places grow where the classes need
+    more than there are.
+
+    Args:
+        losses: Loss of each sample, shape (batch,), unreduced. One that isn't finite counts as
+            larger than all others.
+        forget_rate: Share of the candidates to drop, in [0, 1].
+        candidates: Who can be kept, boolean, shape (batch,); everyone when None or when nobody can.
+        labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
+        class_floor: Smallest share of each class's candidates to keep, in [0, 1], and at least one
+            of each; 0 is no floor.
+
+    Returns:
+        True = kept, shape (batch,); never empty.
+
+    Raises:
+        DataError: when shapes or ranges don't fit.
+    """
+    losses = np.asarray(losses)
+    if losses.ndim != 1 or not len(losses):
+        raise DataError(
+            "Losses must be one number for each sample, shape (batch,), with at least one sample. "
+            f"Received: shape {losses.shape}."
+        )
+    classes = np.zeros(0, int) if labels is None else np.asarray(labels)
+    if not 0 <= class_floor <= 1 or (class_floor and classes.shape != losses.shape):
+        raise DataError(
+            "A class floor must be in [0, 1] and needs the label of each sample. Received: "
+            f"class_floor={class_floor}, labels of shape {classes.shape}."
+        )
+    can = np.ones(len(losses), bool) if candidates is None else np.array(candidates, bool)
+    if not can.any():
+        can[:] = True
+    order = [i for i in np.argsort(_comparable(losses), kind="stable") if can[i]]
+    first = _best_of_classes(order, classes, class_floor) if class_floor else []
+    count = max(kept_count(len(order), forget_rate), len(first))
+    kept = np.zeros(len(losses), bool)
+    kept[[*first, *(i for i in order if i not in first)][:count]] = True
+    return kept
+
+
+def _comparable(losses: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(losses), losses, np.inf)
+
+
+def _best_of_classes(order: list[int], labels: np.ndarray, class_floor: float) -> list[int]:
+    best: list[int] = []
+    for label in np.unique(labels[order]):
+        members = [i for i in order if labels[i] == label]
+        best += members[: max(1, int(class_floor * len(members) + ROUNDING))]
+    return best
+
+
+def small_loss_mask(
+    losses: Any,
+    forget_rate: Any,
+    *,
+    candidates: Any,
+    labels: Any = None,
+    class_floor: float = 0.0,
+) -> tf.Tensor:
+    """Keeps the samples with the smallest losses, as `selection.small_loss` does.
+
+    Args:
+        losses: Loss of each sample, float32, shape (batch,).
+        forget_rate: Share of the candidates to drop, float32 scalar in [0, 1].
+        candidates: Who can be kept, boolean, shape (batch,); everyone when nobody can.
+        labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
+        class_floor: Smallest share of each class's candidates to keep, in [0, 1].
+
+    Returns:
+        True = kept, boolean, shape (batch,).
+    """
+    losses = tf.stop_gradient(losses)
+    candidates = everyone_if_nobody(candidates)
+    finite = tf.where(tf.math.is_finite(losses), losses, losses.dtype.max)
+    rank = _ranks(tf.where(candidates, finite, tf.constant(float("inf"), losses.dtype)))
+    kept = _share(1.0 - forget_rate, _count(candidates))
+    if class_floor:
+        best = _selecting_best_of_classes(rank, candidates, labels, class_floor)
+        kept = tf.maximum(kept, _count(best))
+        rank = _ranks(tf.where(best, rank - tf.size(rank), rank))
+    return (rank < kept) & candidates
+
+
+def everyone_if_nobody(mask: Any) -> tf.Tensor:
+    """The mask, or all True where it is all False."""
+    return mask | ~tf.reduce_any(mask)
+
+
+def _ranks(keys: Any) -> tf.Tensor:
+    """Place of each sample in ascending order, from 0; ties go by position."""
+    return tf.math.invert_permutation(tf.argsort(keys, stable=True))
+
+
+def _count(mask: Any) -> tf.Tensor:
+    return tf.reduce_sum(tf.cast(mask, tf.int32))
+
+
+def _share(share: Any, counts: Any) -> tf.Tensor:
+    """That share of each count, rounded down, at least 1."""
+    exact = tf.cast(share, tf.float32) * tf.cast(counts, tf.float32)
+    return tf.maximum(1, tf.cast(tf.floor(exact + ROUNDING), tf.int32))
+
+
+def _selecting_best_of_classes(
+    rank: Any, candidates: Any, labels: Any, class_floor: float
+) -> tf.Tensor:
+    """The candidates that belong to their class's share, whatever the other classes do."""
+    same = (labels[:, None] == labels[None, :]) & candidates[None, :]
+    better = same & (rank[None, :] < rank[:, None])
+    place = tf.reduce_sum(tf.cast(better, tf.int32), axis=1)
+    members = tf.reduce_sum(tf.cast(same, tf.int32), axis=1)
+    return candidates & (place < _share(class_floor, members))
+
+
+Update = Literal["coteaching", "coteaching_plus", "jocor", "decoupling", "plain"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a rule may look at, all tensors.
+
+    Attributes:
+        losses: Of the first and the second network, each float32, shape (batch,).
+        disagree: Where the networks predict different classes, boolean, shape (batch,).
+        candidates: Samples with a weight above 0, or all where there are none, boolean, shape
+            (batch,).
+        forget_rate: Share of the candidates to drop, float32 scalar in [0, 1).
+        warming_up: Whether disagreement is ignored still, boolean scalar.
+        labels: Given classes, int32, shape (batch,), or None.
+        class_floor: Smallest share of each class to keep, in [0, 1].
+    """
+
+    losses: tuple[Any, Any]
+    disagree: Any
+    candidates: Any
+    forget_rate: Any
+    warming_up: Any
+    labels: Any
+    class_floor: float
+
+    def small_loss(self, network: int) -> tf.Tensor:
+        """The samples that the network (0 or 1) believes."""
+        return small_loss_mask(
+            self.losses[network],
+            self.forget_rate,
+            candidates=self.candidates,
+            labels=self.labels,
+            class_floor=self.class_floor,
+        )
+
+
+class Choice(NamedTuple):
+    """Boolean masks of shape (batch,).
+
+    Attributes:
+        first: What the first network is updated on.
+        second: What the second network is updated on.
+        candidates: Whom the rule chose from.
+    """
+
+    first: tf.Tensor
+    second: tf.Tensor
+    candidates: tf.Tensor
+
+
+def coteaching(batch: Batch) -> Choice:
+    """Each network learns from what the *other* believes.
+
+    Han et al. (2018, arXiv:1804.06872), algorithm 1, steps 4 to 7.
+    """
+    return Choice(batch.small_loss(1), batch.small_loss(0), batch.candidates)
+
+
+def coteaching_plus(batch: Batch) -> Choice:
+    """Co-teaching among the samples on which the networks disagree.
+
+    Yu et al. (2019, arXiv:1901.04215), algorithm 1. Where they agree on a whole batch, it is
+    co-teaching on all of it.
+    """
+    disputed = batch.candidates & (batch.disagree | batch.warming_up)
+    disputed = tf.where(tf.reduce_any(disputed), disputed, batch.candidates)
+    return coteaching(replace(batch, candidates=disputed))
+
+
+def joint(batch: Batch) -> Choice:
+    """Both learn from the samples of small joint loss, which stands for the losses of both.
+
+    Wei et al. (2020, arXiv:2003.02752), algorithm 1.
+    """
+    chosen = batch.small_loss(0)
+    return Choice(chosen, chosen, batch.candidates)
+
+
+def decoupling(batch: Batch) -> Choice:
+    """Both learn from all samples on which they disagree, whatever the losses.
+
+    Malach & Shalev-Shwartz (2017, arXiv:1706.02613), algorithm 1. Where they agree on a whole
+    batch the paper makes no update; here each learns from its one best sample, so that no
+    selection is empty.
+    """
+    disputed = batch.candidates & (batch.disagree | batch.warming_up)
+    best = replace(batch, forget_rate=tf.constant(1.0), class_floor=0.0)
+    some = tf.reduce_any(disputed)
+    first, second = (tf.where(some, disputed, best.small_loss(n)) for n in (0, 1))
+    return Choice(first, second, tf.where(some, disputed, first | second))
+
+
+def plain(batch: Batch) -> Choice:
+    """Both learn from everything: the baseline, two networks trained side by side."""
+    return Choice(batch.candidates, batch.candidates, batch.candidates)
+
+
+UPDATES: dict[str, Callable[[Batch], Choice]] = {
+    "coteaching": coteaching,
+    "coteaching_plus": coteaching_plus,
+    "jocor": joint,
+    "decoupling": decoupling,
+    "plain": plain,
+}
+
+
+class Decision(NamedTuple):
+    """What is to happen with a batch.
+
+    Attributes:
+        choice: Which samples each network is updated on.
+        values: What each network minimizes the mean of, each float32, shape (batch,).
+        forget_rate: Share to be dropped, float32 scalar.
+        disagree: Where the networks predict different classes, boolean, shape (batch,).
+        labels: Given classes, int32, shape (batch,), or None where labels aren't classes.
+    """
+
+    choice: Choice
+    values: tuple[Any, Any]
+    forget_rate: Any
+    disagree: Any
+    labels: Any
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Checked settings; the arguments of `CoTeaching` say what they mean."""
+
+    forget_rate: ForgetRate
+    update: Update
+    warmup_epochs: int
+    agreement: float
+    class_floor: float
+    outputs: Outputs
+
+    def __post_init__(self) -> None:
+        checks.check_choice("update", self.update, tuple(UPDATES))
+        checks.check_choice("outputs", self.outputs, OUTPUTS)
+        checks.check_between("agreement", self.agreement, below_one=True)
+        checks.check_between("class_floor", self.class_floor, below_one=False)
+        if self.warmup_epochs < 0:
+            raise ModelError(f"`warmup_epochs` must be at least 0. Received: {self.warmup_epochs}.")
+        needs_classes = self.update in ("coteaching_plus", "jocor", "decoupling")
+        if self.outputs == "values" and (self.class_floor or needs_classes):
+            raise ModelError(
+                "Networks that give `values` have no classes to disagree on or to keep. Received: "
+                f"update={self.update!r}, class_floor={self.class_floor}. Use 'coteaching' or "
+                "'plain' without a class floor."
+            )
+
+    def decide(
+        self,
+        outputs: tuple[Any, Any],
+        losses: tuple[Any, Any],
+        *,
+        y: Any,
+        sample_weight: Any,
+        epochs_done: Any,
+        relief: Any,
+    ) -> Decision:
+        """Chooses the samples of one batch.
+
+        Args:
+            outputs: Of both networks, each shape (batch, ...).
+            losses: Of both networks, each float32, shape (batch,).
+            y: Given labels.
+            sample_weight: Shape (batch,), or None.
+            epochs_done: Whole epochs done, integer scalar.
+            relief: What the forget rate is multiplied by, scalar in [0, 1].
+        """
+        differ = self.disagree(*outputs)
+        labels = class_ids(y, class_count(tuple(outputs[0].shape), self.outputs))
+        if self.class_floor and labels is None:
+            raise ModelError(
+                "A class floor needs one class for each sample: integers of shape (batch,), or "
+                f"one-hot rows. Received: labels of shape {tuple(y.shape)}."
+            )
+        losses = self.values(outputs, losses)
+        forget_rate = self.forget_rate(epochs_done) * relief
+        if self.update in ("decoupling", "plain"):
+            forget_rate = tf.zeros_like(forget_rate)
+        candidates = tf.ones_like(losses[0], tf.bool)
+        if sample_weight is not None:  # samples without weight teach nothing
+            candidates = everyone_if_nobody(sample_weight > 0)
+        batch = Batch(
+            losses=losses,
+            disagree=differ,
+            candidates=candidates,
+            forget_rate=forget_rate,
+            warming_up=keras.ops.cast(epochs_done, "int32") < self.warmup_epochs,
+            labels=labels,
+            class_floor=self.class_floor,
+        )
+        return Decision(UPDATES[self.update](batch), losses, forget_rate, differ, labels)
+
+    def disagree(self, first: Any, second: Any) -> Any:
+        """Where they predict different classes, shape (batch,); nowhere for values."""
+        if self.outputs == "values":
+            return keras.ops.zeros((keras.ops.shape(first)[0],), "bool")
+        return disagreement(first, second, self.outputs)
+
+    def values(self, outputs: tuple[Any, Any], losses: tuple[Any, Any]) -> tuple[Any, Any]:
+        """What each network minimizes the mean of, each float32, shape (batch,).
+
+        The losses of each; of `jocor` the joint loss, Wei et al. (2020), equation 1.
+
+        Args:
+            outputs: Of both networks, each shape (batch, ...); of the same samples for `jocor`.
+            losses: Of both networks, each float32, shape (batch,).
+        """
+        if self.update != "jocor":
+            return losses
+        apart = symmetric_divergence(*outputs, self.outputs)
+        joint = (1 - self.agreement) * (losses[0] + losses[1]) + self.agreement * apart
+        return joint, joint
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings, for saving."""
+        config = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**config, "forget_rate": keras.saving.serialize_keras_object(self.forget_rate)}

@@ -1,0 +1,372 @@
+"""Iterative noisy cross-validation: selecting examples whose label is probably right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import ArrayLike
+
+from tfticket.errors import DataError, RunError
+from tfticket.files import read_arrays, remove_leftovers, write_arrays
+from tfticket.noise.incv.clean_split import CleanSplit
+from tfticket.noise.incv.learners import check_learned
+from tfticket.noise.incv.networks import (
+    Build,
+    check_inputs,
+    check_loss,
+    class_count,
+    fresh_model,
+    predict_held_out,
+)
+from tfticket.noise.incv.rule import Progress, deal
+from tfticket.noise.labels.given import checked_labels
+from tfticket.seeds import sub_seed
+
+Tell = Callable[[int, int], None]
+"""Is told which network is trained next, from 1, and of how many at most."""
+
+_HASHED_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a selection takes at most; one that becomes stable takes less.
+
+    Attributes:
+        fits: Networks to train.
+        epochs: Passes over all examples that these make together.
+        steps: Optimizer steps.
+    """
+
+    fits: int
+    epochs: float
+    steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Selection:
+    """What is selected from, and how far it is."""
+
+    x: tf.Tensor
+    inputs: np.ndarray
+    fingerprint: str
+    progress: Progress
+
+
+class INCV:
+    """Selects clean examples by cross-validation on labels that are partly wrong.
+
+    In each iteration the candidates are dealt to folds. A new network, trained on the selected
+    examples and on the candidates of the other folds, predicts each fold. Candidates whose label is
+    predicted are selected; those that fit their label least are removed, as many as the estimated
+    rate says. The networks of the next iteration are trained on cleaner labels.
+
+    Source: Chen, Liao, Chen & Zhang, "Understanding and Utilizing Deep Neural Networks Trained with
+    Noisy Labels" (ICML 2019, arXiv:1905.05040), algorithm 2. Differences: the rate and the type of
+    the noise are estimated, on all folds (`estimate_noise`), and none of them is given; each fold
+    has its own model, optimizer and seed; the weights of the last epoch are used, not those of the
+    epoch with the best accuracy on the very fold that is then selected from; a selection that no
+    longer grows ends.
+
+    Args:
+        build: Seed to a new, compiled Keras model with one output of class scores, probabilities or
+            logits, and a loss that takes integer labels.
+        epochs: Epochs of each network. Few epochs serve better than many: what is memorized is
+            predicted, right or wrong. The paper trains 50 on CIFAR-10.
+        folds: At least 2, the paper's number. More folds train more on more.
+        iterations: At most so many, at least 1; the paper's number is 4.
+        batch_size: Examples in a step.
+        decay: Whether a constant learning rate falls to 0 along half a cosine in each training,
+            however long that is, so that the last weights are good ones; a schedule stays as it is.
+        stable: The selection is stable when an iteration adds less than this share to it, in
+            [0, 1).
+        seed: Seed of the run.
+
+    Raises:
+        DataError: when a number is out of range.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        *,
+        epochs: int,
+        folds: int = 2,
+        iterations: int = 4,
+        batch_size: int = 128,
+        decay: bool = True,
+        stable: float = 0.01,
+        seed: int = 0,
+    ) -> None:
+        counts = {"epochs": epochs, "iterations": iterations, "batch_size": batch_size}
+        if min(counts.values()) < 1 or folds < 2 or not 0 <= stable < 1:
+            raise DataError(
+                "`folds` must be at least 2, `epochs`, `iterations` and `batch_size` at least 1, "
+                f"and `stable` in [0, 1). Received: {counts}, folds={folds}, stable={stable}."
+            )
+        self.build = build
+        self.epochs = epochs
+        self.folds = folds
+        self.iterations = iterations
+        self.batch_size = batch_size
+        self.decay = decay
+        self.stable = stable
+        self.seed = seed
+
+    def cost(self, count: int) -> Cost:
+        """What selecting from `count` examples takes at most, before anything is trained."""
+        sizes = [count - count // self.folds] * self.folds
+        sizes += [count] * self.folds * (self.iterations - 1)
+        batches = sum(-(-size // min(self.batch_size, max(size, 1))) for size in sizes)
+        return Cost(
+            fits=len(sizes),
+            epochs=self.epochs * sum(sizes) / max(count, 1),
+            steps=self.epochs * batches,
+        )
+
+    def select(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        tell: Tell | None = None,
+    ) -> CleanSplit:
+        """Selects clean examples.
+
+        Args:
+            x: Inputs, shape (n, ...), as the model takes them.
+            y: Given labels, integers of shape (n,).
+            folder: Where finished folds are kept. When it holds some of the same selection, they
+                aren't trained again, and the result has the same bits.
+            tell: Is told before each training which network it is, from 1, and of how many at most.
+
+        Returns:
+            Clean, candidate and removed ids, with votes, out-of-sample probabilities and the
+            estimated noise. The clean ids are never empty.
+
+        Raises:
+            DataError: when x and y don't fit the model or each other, there are fewer examples than
+                folds, or fewer than two labels occur.
+            ModelError: when `build` doesn't give models as it must, or these haven't learned what
+                nearest neighbors of the inputs see.
+            RunError: when `folder` belongs to another selection, or no label was predicted.
+        """
+        selection = self._begin(x, y)
+        store = FoldStore.open(folder, selection.fingerprint)
+        for iteration in range(self.iterations):
+            if not self._iterate(iteration, selection, store, tell):
+                break
+        return selection.progress.result()
+
+    def train_fold(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        folder: str | os.PathLike[str],
+        iteration: int,
+        fold: int,
+        tell: Tell | None = None,
+    ) -> None:
+        """Trains one network of a selection, for `select` to find in the folder.
+
+        The folds of an iteration don't depend on one another, so they can be trained in as many
+        processes. Nothing is trained when the selection was stable before this iteration.
+
+        Args:
+            x: As for `select`.
+            y: As for `select`.
+            folder: Where finished folds are kept; those of earlier iterations are there.
+            iteration: From 0.
+            fold: From 0.
+            tell: As for `select`.
+
+        Raises:
+            DataError: as `select`.
+            ModelError: as `select`.
+            RunError: as `select`.
+        """
+        selection = self._begin(x, y)
+        # Not opened: that would clear away what another process is about to write.
+        store = FoldStore(Path(folder), selection.fingerprint)
+        if all(self._iterate(earlier, selection, store, tell) for earlier in range(iteration)):
+            self._fold(iteration, fold, selection, store, tell)
+
+    def _begin(self, x: ArrayLike, y: ArrayLike) -> _Selection:
+        probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
+        num_classes = class_count(probe)
+        check_loss(probe, num_classes)
+        labels = checked_labels(y, num_classes, name="y")
+        inputs = np.asarray(x)
+        check_inputs(inputs, labels, folds=self.folds, model=probe)
+        fingerprint = self._fingerprint(probe, inputs, labels)
+        progress = Progress(labels, num_classes)
+        return _Selection(tf.convert_to_tensor(inputs), inputs, fingerprint, progress)
+
+    def _iterate(
+        self, iteration: int, selection: _Selection, store: FoldStore, tell: Tell | None
+    ) -> bool:
+        """Decides on all candidates; whether another iteration follows."""
+        progress = selection.progress
+        dealt = self._dealt(iteration, progress)
+        predicted = np.empty((len(dealt), progress.num_classes), np.float32)
+        for fold in range(self.folds):
+            predicted[dealt == fold] = self._fold(iteration, fold, selection, store, tell)
+        if iteration == 0:
+            check_learned(
+                selection.inputs,
+                progress.labels,
+                predicted=predicted.argmax(axis=1),
+                folds=dealt,
+                seed=self.seed,
+            )
+        selected = len(progress.selected)
+        grown = progress.take(predicted, dealt, seed=self.seed)
+        return grown > self.stable * selected and len(progress.candidates) >= self.folds
+
+    def _dealt(self, iteration: int, progress: Progress) -> np.ndarray:
+        """The fold of each candidate."""
+        candidates = progress.candidates
+        return deal(
+            candidates,
+            progress.labels[candidates],
+            folds=self.folds,
+            seed=self.seed,
+            iteration=iteration,
+        )
+
+    def _fold(
+        self,
+        iteration: int,
+        fold: int,
+        selection: _Selection,
+        store: FoldStore,
+        tell: Tell | None,
+    ) -> np.ndarray:
+        """Held-out probabilities of a fold, from the store or from a network that is trained."""
+        probabilities = store.load(iteration, fold)
+        if probabilities is None:
+            if tell is not None:
+                tell(iteration * self.folds + fold + 1, self.iterations * self.folds)
+            progress = selection.progress
+            dealt = self._dealt(iteration, progress)
+            others = progress.candidates[dealt != fold]
+            probabilities = predict_held_out(
+                self.build,
+                selection.x,
+                progress.labels,
+                train=np.concatenate([progress.selected, others]),
+                held_out=progress.candidates[dealt == fold],
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                decay=self.decay,
+                seed=sub_seed(self.seed, "incv", iteration, fold),
+            )
+            store.save(iteration, fold, probabilities)
+        return probabilities
+
+    def _fingerprint(self, probe: keras.Model, x: np.ndarray, labels: np.ndarray) -> str:
+        """Hash of all that decides what a fold gives; the number of iterations doesn't."""
+        sha = hashlib.sha256()
+        settings: dict[str, Any] = {
+            "epochs": self.epochs,
+            "folds": self.folds,
+            "batch_size": self.batch_size,
+            "decay": self.decay,
+            "seed": self.seed,
+            # Names of layers and optimizers count on from model to model, so they don't enter.
+            "weights": [[list(v.shape), str(v.dtype)] for v in probe.variables],
+            "optimizer": {k: v for k, v in probe.optimizer.get_config().items() if k != "name"},
+            "loss": _described(probe.loss),
+            "x": [list(x.shape), x.dtype.str],
+        }
+        sha.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        sha.update(labels.tobytes())
+        for start in range(0, len(x), _HASHED_AT_ONCE):
+            sha.update(np.ascontiguousarray(x[start : start + _HASHED_AT_ONCE]).tobytes())
+        return sha.hexdigest()
+
+
+def _described(loss: Any) -> Any:
+    try:
+        return keras.saving.serialize_keras_object(loss)
+    except (OSError, TypeError, ValueError):  # a function whose source isn't at hand
+        return getattr(loss, "__qualname__", type(loss).__qualname__)
+
+
+_KIND = "incv_fold"
+
+
+@dataclass(frozen=True)
+class FoldStore:
+    """Held-out probabilities of finished folds, as files in a folder, or nowhere.
+
+    A fold is finished when its file is there: it is written to another name, synced and renamed.
+    What follows from the folds (selection, estimate) is computed anew from them, so that going on
+    gives the same bits as never having stopped.
+
+    Attributes:
+        folder: Where the files are; None keeps nothing.
+        fingerprint: Hash of data and settings; a file of another one is refused.
+    """
+
+    folder: Path | None
+    fingerprint: str
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str] | None, fingerprint: str) -> FoldStore:
+        """Opens a folder, which needn't exist, and clears what killed writers left in it."""
+        path = None if folder is None else Path(folder)
+        if path is not None and path.is_dir():
+            remove_leftovers(path)
+        return cls(path, fingerprint)
+
+    def load(self, iteration: int, fold: int) -> np.ndarray | None:
+        """Probabilities of a finished fold, shape (m, k), float32; None when it isn't finished.
+
+        Raises:
+            RunError: when the folder belongs to other data or settings.
+            TicketError: when the file is damaged.
+        """
+        path = self._path(iteration, fold)
+        if path is None or not path.is_file():
+            return None
+        header, arrays = read_arrays(path, kind=_KIND)
+        if header.get("fingerprint") != self.fingerprint:
+            raise RunError(
+                f"`{path}` must be from the same data, labels, model and settings to go on from. "
+                "It isn't: choose another folder, or remove this one to begin anew."
+            )
+        return arrays["probabilities"]
+
+    def save(self, iteration: int, fold: int, probabilities: np.ndarray) -> None:
+        """Keeps the probabilities of a finished fold.
+
+        Raises:
+            RunError: when they can't be written.
+        """
+        path = self._path(iteration, fold)
+        if path is not None:
+            header = {"fingerprint": self.fingerprint, "iteration": iteration, "fold": fold}
+            arrays = {"probabilities": probabilities}
+            write_arrays(path, kind=_KIND, header=header, arrays=arrays)
+
+    def _path(self, iteration: int, fold: int) -> Path | None:
+        if self.folder is None:
+            return None
+        return fold_file(self.folder, iteration, fold)
+
+
+def fold_file(folder: Path, iteration: int, fold: int) -> Path:
+    """The file of a fold in the folder of its selection; a fold is finished when it is there."""
+    return folder / f"iteration_{iteration:02d}_fold_{fold:02d}.npz"
