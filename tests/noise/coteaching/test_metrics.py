@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfticket.noise.coteaching.metrics import Means, Tally, count
-from tfticket.noise.coteaching.selection import Choice, Decision
+from tfticket.noise.coteaching.metrics import Means, SelectionCounter
+from tfticket.noise.coteaching.selection import LossMasks, Selection
 
 GIVEN, TRUE = [0, 0, 1, 2], [0, 1, 1, 2]
 
@@ -13,25 +13,35 @@ def mask(*values):
     return tf.constant([bool(value) for value in values])
 
 
-def decision(first, second, candidates=(1, 1, 1, 1), labels=GIVEN):
-    choice = Choice(mask(*first), mask(*second), mask(*candidates))
-    given = None if labels is None else tf.constant(labels)
-    values = (tf.zeros(4), tf.zeros(4))
-    return Decision(choice, values, tf.constant(0.25), mask(0, 1, 0, 1), given)
-
-
-def tallied(*decisions, losses=((1.0, 1.0, 1.0, 1.0),) * 2, true=None, classes=3):
-    tally = Tally(classes)
+def selected(
+    first,
+    second,
+    candidates=(1, 1, 1, 1),
+    *,
+    labels=GIVEN,
+    losses=((1.0, 1.0, 1.0, 1.0),) * 2,
+):
     losses = tuple(tf.constant(each) for each in losses)
-    true = None if true is None else tf.constant(true)
-    for each in decisions:
-        tally.update(count(each, losses, true, classes), each.forget_rate)
-    return tally
+    return Selection(
+        masks=LossMasks(mask(*first), mask(*second), mask(*candidates)),
+        losses=losses,
+        minimized=losses,
+        forget_rate=tf.constant(0.25),
+        disagree=mask(0, 1, 0, 1),
+        labels=None if labels is None else tf.constant(labels),
+    )
+
+
+def counted(*selections, true=None, classes=3):
+    counter = SelectionCounter(classes)
+    for each in selections:
+        counter.update(each, None if true is None else tf.constant(true))
+    return counter
 
 
 def test_counts_of_two_steps_are_those_counted_by_hand():
-    both = decision((1, 1, 0, 0), (1, 0, 1, 0)), decision((1, 1, 1, 0), (1, 1, 1, 1))
-    found = tallied(*both, true=TRUE).summary()
+    both = selected((1, 1, 0, 0), (1, 0, 1, 0)), selected((1, 1, 1, 0), (1, 1, 1, 1))
+    found = counted(*both, true=TRUE).summary()
     assert (found.steps, found.forget_rate, found.disagreement) == (2, 0.25, 0.5)
     assert found.keep_rate == (2 + 3.5) / 8
     assert found.class_seen.tolist() == [4, 2, 2]
@@ -42,36 +52,36 @@ def test_counts_of_two_steps_are_those_counted_by_hand():
 
 
 def test_the_scoreboard_gets_the_same_numbers_as_scalars():
-    each = decision((1, 1, 0, 0), (1, 0, 0, 0), candidates=(1, 1, 1, 0))
-    found = count(each, each.values, None, 3)
-    assert [float(x) for x in (found.kept, found.candidates, found.disagreed)] == [1.5, 3, 2]
+    each = selected((1, 1, 0, 0), (1, 0, 0, 0), candidates=(1, 1, 1, 0))
+    found = SelectionCounter(3).update(each, None)
+    assert [float(x) for x in found] == [1.5, 3, 2, 0.25]
     assert found.kept.dtype == tf.float32
 
 
 def test_a_network_with_one_of_several_candidates_is_starved():
     one = (0, 1, 0, 0)
-    assert tallied(decision(one, (1, 1, 0, 0))).summary().starved == 1
-    assert tallied(decision(one, one, candidates=one)).summary().starved == 0
+    assert counted(selected(one, (1, 1, 0, 0))).summary().starved == 1
+    assert counted(selected(one, one, candidates=one)).summary().starved == 0
 
 
 def test_losses_that_are_not_finite_are_counted_for_both_networks():
     nan, inf = float("nan"), float("inf")
     losses = (nan, 1.0, inf, 1.0), (1.0, nan, 1.0, 1.0)
-    assert tallied(decision((1,) * 4, (1,) * 4), losses=losses).summary().not_finite == 3
+    assert counted(selected((1,) * 4, (1,) * 4, losses=losses)).summary().not_finite == 3
 
 
 def test_without_classes_nothing_is_counted_by_class():
-    found = tallied(decision((1,) * 4, (1,) * 4, labels=None), classes=None).summary()
+    found = counted(selected((1,) * 4, (1,) * 4, labels=None), classes=None).summary()
     assert found.class_seen.shape == (0,)
     assert found.label_precision is None
 
 
 def test_begins_anew():
-    tally = tallied(decision((1,) * 4, (1,) * 4), true=TRUE)
-    tally.reset()
-    assert tally.summary().steps == 0
-    assert np.isnan(tally.summary().keep_rate)
-    assert tally.summary().class_seen.sum() == 0
+    counter = counted(selected((1,) * 4, (1,) * 4), true=TRUE)
+    counter.reset()
+    assert counter.summary().steps == 0
+    assert np.isnan(counter.summary().keep_rate)
+    assert counter.summary().class_seen.sum() == 0
 
 
 def test_says_what_as_many_metrics_of_keras_say():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -187,29 +186,18 @@ def split_truth(y: Any) -> tuple[Any, Any]:
     return y, None
 
 
-class EpochKeeper(keras.callbacks.Callback):
-    """Tells the pair how long its epochs are, and begins to count with each.
+def per_sample_weight(sample_weight: Any) -> Any:
+    """The weights as float32, shape (batch,), or None.
 
-    `CoTeaching.fit` adds it. Its model is a `CoTeaching`.
+    Raises:
+        ModelError: when a sample has more than one.
     """
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Sets the pace and refuses networks that would stay the same."""
-        if not int(self.model.clock.steps.numpy()):
-            check_beginnings(*self.model.peers)
-        self.model.begin_epoch(self.params.get("steps"))
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Forgets what the last epoch counted."""
-        self.model.begin_epoch(self.params.get("steps"))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Warns of losses that aren't finite: inputs of a data set can't be looked at before."""
-        summary = self.model.selection()
-        if summary is not None and summary.not_finite:
-            warnings.warn(
-                f"{summary.not_finite:,} losses of epoch {epoch + 1} were NaN or infinite, of both "
-                "networks together: one input that isn't finite makes NaN of all weights. Look for "
-                "NaN among the inputs and for labels out of range, or lower the learning rate.",
-                stacklevel=2,
-            )
+    if sample_weight is None:
+        return None
+    shape = () if keras.tree.is_nested(sample_weight) else tuple(sample_weight.shape)
+    if shape[1:] not in ((), (1,)) or not shape:
+        raise ModelError(
+            "Samples are selected whole, so each has one weight: shape (batch,). Received: weights "
+            f"of shape {shape}."
+        )
+    return keras.ops.cast(keras.ops.reshape(sample_weight, (-1,)), "float32")

@@ -86,7 +86,7 @@ class ForgetRate:
         return cls(**config)
 
 
-class Clock:
+class EpochClock:
     """Steps and epochs done, in variables of a layer, which are saved and restored with it.
 
     It doesn't count an optimizer's iterations: compiling again resets those, loss scaling skips
@@ -105,7 +105,11 @@ class Clock:
 
         def counter(name: str, value: int = 0) -> keras.Variable:
             return owner.add_weight(
-                shape=(), dtype="int64", initializer=_constant(value), trainable=False, name=name
+                shape=(),
+                dtype="int64",
+                initializer=keras.initializers.Constant(value),
+                trainable=False,
+                name=name,
             )
 
         self.steps = counter("steps_done")
@@ -141,7 +145,3 @@ class Clock:
             self._since_epoch.assign(done)
             self._since_step.assign(steps)
             self._length.assign(steps_per_epoch)
-
-
-def _constant(value: int) -> keras.initializers.Initializer:
-    return keras.initializers.Constant(value)

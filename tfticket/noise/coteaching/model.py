@@ -1,240 +1,74 @@
-"""`CoTeaching`: two networks that choose each other's samples, as one Keras model."""
+"""`CoTeaching`: two networks that select each other's samples, as one Keras model."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+import warnings
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from tfticket.noise.coteaching import checks
-from tfticket.noise.coteaching.checks import EpochKeeper, split_truth
-from tfticket.noise.coteaching.forget_rate import Clock, ForgetRate, Formula
-from tfticket.noise.coteaching.metrics import TRAINING_ONLY, SelectionSummary, Tally, count
-from tfticket.noise.coteaching.outputs import (
-    Outputs,
-    class_count,
-    mean_outputs,
-)
-from tfticket.noise.coteaching.pair import (
-    PairModel,
-    gradients,
-    recording,
-    regularization,
-    sample_weights,
-)
-from tfticket.noise.coteaching.selection import (
-    Decision,
-    Rule,
-    Update,
-)
+from tfticket.noise.coteaching.forget_rate import EpochClock, ForgetRate, Formula
+from tfticket.noise.coteaching.metrics import TRAINING_ONLY, SelectionCounter, SelectionSummary
+from tfticket.noise.coteaching.outputs import Outputs, class_count, mean_outputs
+from tfticket.noise.coteaching.pair import PairModel, gradients, recording, regularization
+from tfticket.noise.coteaching.selection import Selection, SelectionRule, Update
 from tfticket.norms.layers.fused import fused_inference
 
 Batches = Literal["whole", "reduced"]
 
 
-class Samples(NamedTuple):
-    """A batch.
-
-    Attributes:
-        x: Inputs, as the networks take them; tensors of shape (batch, ...).
-        y: Given labels, shape (batch, ...).
-        weight: Float32, shape (batch,), or None.
-    """
-
-    x: Any
-    y: Any
-    weight: Any
-
-    def taken(self, mask: Any) -> Samples:
-        """Those where the mask is True, in their order."""
-        places = tf.reshape(tf.where(mask), (-1,))
-        x, y = keras.tree.map_structure(lambda part: tf.gather(part, places), (self.x, self.y))
-        return Samples(x, y, None if self.weight is None else tf.gather(self.weight, places))
-
-
-class Moment(NamedTuple):
-    """Where in training a step is.
-
-    Attributes:
-        epochs_done: Whole epochs done, integer scalar.
-        relief: What the forget rate is multiplied by, scalar in [0, 1].
-    """
-
-    epochs_done: Any
-    relief: Any
-
-
-class Passed(NamedTuple):
-    """What a step has found out.
-
-    Attributes:
-        decision: Who was selected.
-        outputs: What both networks say of the whole batch.
-        losses: Of the whole batch, of both networks, each float32, shape (batch,).
-        objectives: What each network minimizes, scalars, unscaled.
-        gradients: For the trainable variables of the first and then of the second network, of the
-            objectives as the optimizers scale them.
-    """
-
-    decision: Decision
-    outputs: tuple[Any, Any]
-    losses: tuple[Any, Any]
-    objectives: tuple[Any, Any]
-    gradients: list[Any]
-
-
-class BatchPasses(ABC):
-    """Forward and backward passes of two networks over one batch.
-
-    Attributes:
-        static: Whether all shapes are known when the step is traced, as XLA needs them.
-    """
-
-    static: ClassVar[bool]
-
-    @abstractmethod
-    def __call__(self, pair: PairModel, rule: Rule, samples: Samples, moment: Moment) -> Passed:
-        """Selects, and finds the gradients; nothing is updated but moving statistics and seeds."""
-
-
-class WholeBatch(BatchPasses):
-    """One forward pass of everything, in training mode; what isn't selected has no gradient.
-
-    Source: Han et al. (2018, arXiv:1804.06872), algorithm 1: the losses that select are those that
-    are minimized.
-    """
-
-    static = True
-
-    def __call__(self, pair: PairModel, rule: Rule, samples: Samples, moment: Moment) -> Passed:
-        """See `BatchPasses`."""
-        with recording(pair.first) as tape, recording(pair.second) as other_tape:
-            outputs = pair.both(samples.x, training=True)
-            losses = _losses(pair, (samples, samples), outputs)
-            decision = _decide(rule, outputs, losses, samples, moment)
-            kept = decision.choice.first, decision.choice.second
-            objectives = _objectives(pair, decision.values, kept, (samples.weight,) * 2)
-            scaled = pair.optimizer.scale_both(objectives)
-        slopes = _slopes(pair, (tape, other_tape), scaled)
-        return Passed(decision, outputs, losses, objectives, slopes)
-
-
-class ReducedBatch(BatchPasses):
-    """A forward pass of everything in inference mode selects; only the selected are trained on.
-
-    The more is forgotten the cheaper it is: of the backward pass and of the forward pass in
-    training mode only the kept share is left, for one more forward pass. It is another algorithm:
-    samples are selected under moving statistics and without dropout, and normalized with what was
-    kept alone. Without these two it is the same as with whole batches, up to rounding.
-
-    How many are kept changes from step to step, and so do shapes. XLA would compute with the
-    largest there can be, and nothing would be saved, so it is refused; dense networks, which it
-    suits, are faster with whole batches.
-    """
-
-    static = False
-
-    def __call__(self, pair: PairModel, rule: Rule, samples: Samples, moment: Moment) -> Passed:
-        """See `BatchPasses`."""
-        with fused_inference():
-            outputs = pair.both(samples.x, training=False)
-        losses = _losses(pair, (samples, samples), outputs)
-        decision = _decide(rule, outputs, losses, samples, moment)
-        choice = decision.choice
-        taken = samples.taken(choice.first), samples.taken(choice.second)
-        with recording(pair.first) as tape, recording(pair.second) as other_tape:
-            said = pair.first(taken[0].x, training=True), pair.second(taken[1].x, training=True)
-            values = rule.values(said, _losses(pair, taken, said))
-            everyone = tuple(tf.ones_like(each, tf.bool) for each in values)
-            weights = taken[0].weight, taken[1].weight
-            objectives = _objectives(pair, values, everyone, weights)
-            scaled = pair.optimizer.scale_both(objectives)
-        slopes = _slopes(pair, (tape, other_tape), scaled)
-        return Passed(decision, outputs, losses, objectives, slopes)
-
-
-PASSES: dict[str, BatchPasses] = {"whole": WholeBatch(), "reduced": ReducedBatch()}
-
-
-def _losses(pair: PairModel, samples: tuple[Samples, Samples], outputs: Any) -> tuple[Any, Any]:
-    values = pair.per_sample.values
-    return values(samples[0].y, outputs[0]), values(samples[1].y, outputs[1])
-
-
-def _decide(
-    rule: Rule, outputs: Any, losses: tuple[Any, Any], samples: Samples, moment: Moment
-) -> Decision:
-    return rule.decide(
-        outputs, losses, y=samples.y, sample_weight=samples.weight, **moment._asdict()
-    )
-
-
-def _objectives(
-    pair: PairModel, values: tuple[Any, Any], kept: Any, weights: tuple[Any, Any]
-) -> tuple[Any, Any]:
-    """What each network minimizes: the mean over its samples, and its own regularization."""
-    mean = pair.per_sample.mean
-    first = mean(values[0], kept[0], weights[0]) + regularization(pair.first)
-    second = mean(values[1], kept[1], weights[1]) + regularization(pair.second)
-    return first, second
-
-
-def _slopes(
-    pair: PairModel, tapes: tuple[tf.GradientTape, tf.GradientTape], scaled: tuple[Any, Any]
-) -> list[Any]:
-    own = gradients(tapes[0], scaled[0], pair.first)
-    return [*own, *gradients(tapes[1], scaled[1], pair.second)]
-
-
 @keras.saving.register_keras_serializable(package="tfticket")
 class CoTeaching(PairModel):
-    """Trains two networks on labels that may be wrong.
+    """Two networks that are trained on labels that may be wrong, each on what the other selects.
 
         pair = CoTeaching(build(seed=0), build(seed=1), forget_rate=0.4)
         pair.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         pair.fit(x, given_labels, epochs=20)
         network = pair.peers[0]
 
-    In each step both networks make one forward pass; each believes the samples of small loss, and
-    is updated on those that the *other* believes, by one backward pass and its own optimizer. Other
-    rules are a word away (`update`). Called, it gives what the two say together: the mean of their
+    In each step both networks make one forward pass; each selects the samples of small loss, and
+    the *other* one is updated on them, by one backward pass and its own optimizer. Other rules are
+    a word away (`update`). Called, it gives the prediction of the pair: the mean of their
     probabilities or values, or, where they give logits, the logits of the mean probability.
 
-    Metrics of `compile` are reported for the two together, and with `first_` and `second_` for
-    each; besides, `loss` (of training: the mean of what the two minimize; of `evaluate`: of the two
-    together), `first_loss`, `second_loss`, `disagreement`, and in training `forget_rate` and
+    Metrics of `compile` are reported for the pair, and with `first_` and `second_` for each
+    network; besides, `loss` (of training: the mean of what the two minimize; of `evaluate`: of the
+    pair), `first_loss`, `second_loss`, `disagreement`, and in training `forget_rate` and
     `keep_rate`. Sample and class weights weigh the losses of what was selected; a sample of weight
-    0 is never selected, other weights don't change who is. To study the selection give `fit` the
-    labels as `{"given": ..., "true": ...}`; the true ones are only counted, see `SelectionMonitor`.
+    0 is never selected, other weights don't change the selection. To study the selection give `fit`
+    the labels as `{"given": ..., "true": ...}`; the true ones are only counted, see
+    `SelectionMonitor`.
 
-    Source: Han et al. (2018, arXiv:1804.06872), algorithm 1; see `...coteaching.selection` for the
-    others. Unlike in the authors' programs, at least one sample is kept, the sum over the kept
+    Source: Han et al. (2018, arXiv:1804.06872), algorithm 1; `UPDATES` names those of the other
+    rules. Unlike in the authors' programs, at least one sample is kept, the sum over the kept
     samples is divided by their number once, and with `jocor` each network has an optimizer of its
     own, which is the same for optimizers that treat each weight by itself.
 
     Args:
         first: Any Keras model with one output.
-        second: Another one, that shares nothing with it and begins elsewhere.
+        second: Another one, that shares nothing with it and has other initial weights.
         forget_rate: Share of a batch to forget when the ramp has ended, in [0, 1): the noise rate,
-            or an estimate of it. Or a whole `ForgetRate`; then the next three aren't looked at.
+            or an estimate of it. Or a whole `ForgetRate`; then the next three are ignored.
         gradual: Epochs of the ramp.
         exponent: c of the ramp.
         formula: `paper` or `official`; see `ForgetRate`.
         update: `coteaching`; `coteaching_plus`, only where they disagree; `jocor`, by their joint
             loss; `decoupling`, by disagreement alone; `plain`, on everything, as a baseline.
-        warmup_epochs: Epochs before `coteaching_plus` and `decoupling` look at disagreement.
+        warmup_epochs: Epochs in which `coteaching_plus` and `decoupling` ignore disagreement.
         agreement: Of `jocor`: weight of the divergence between the networks in the joint loss, in
             [0, 1). The authors use 0.9, and 0.65 to 0.85 on harder data.
         class_floor: Smallest share of each class in a batch that is kept, in [0, 1], and at least
             one of each; 0 is no floor, as in the paper. For imbalanced data.
         batch: `whole`, as in the paper; or `reduced`: a forward pass in inference mode selects, and
-            networks are trained on what was selected alone. Networks of convolutions take less time
-            then from forget rates of about a third on; it is another algorithm, see
-            `ReducedBatch`. Metrics of `compile` are of the inference pass.
+            the networks are trained on what was selected alone. Networks of convolutions take less
+            time then from forget rates of about a third on. It is another algorithm: samples are
+            selected under moving statistics and without dropout, and normalized with what was kept
+            alone. Metrics of `compile` are of the inference pass. XLA isn't possible, since shapes
+            change from step to step.
         outputs: What the networks give: `logits`, `probabilities`, or `values` of a regression;
-            None looks at the last layer of the first, which must then be Sequential or Functional.
+            None infers it from the last layer of the first, which must be Sequential or Functional.
         steps_per_epoch: Where training isn't by `fit`, or its data has no known length.
         **kwargs: As for `keras.Model`.
 
@@ -263,7 +97,7 @@ class CoTeaching(PairModel):
         super().__init__(first, second, outputs=outputs, **kwargs)
         if not isinstance(forget_rate, ForgetRate):
             forget_rate = ForgetRate(forget_rate, gradual, exponent, formula)
-        self.rule = Rule(
+        self.rule = SelectionRule(
             forget_rate=forget_rate,
             update=update,
             warmup_epochs=warmup_epochs,
@@ -273,14 +107,14 @@ class CoTeaching(PairModel):
         )
         checks.check_batch(batch, update)
         self.batch = batch
-        self.supports_jit = PASSES[batch].static
+        self.supports_jit = batch == "whole"
         self.steps_per_epoch = steps_per_epoch
-        self.clock = Clock(self, steps_per_epoch)
-        # What a monitor multiplies the forget rate by, in [0, 1].
+        self.clock = EpochClock(self, steps_per_epoch)
+        # Factor of the forget rate, in [0, 1], which a monitor lowers.
         self.relief = self.add_weight(
             shape=(), dtype="float32", initializer="ones", trainable=False, name="relief"
         )
-        self._tally: Tally | None = None
+        self._counter: SelectionCounter | None = None
 
     def fit(
         self,
@@ -293,7 +127,7 @@ class CoTeaching(PairModel):
         *args: Any,
         **kwargs: Any,
     ) -> keras.callbacks.History:
-        """Trains both networks, with the arguments of Keras' `fit`.
+        """Train both networks, with the arguments of Keras' `fit`.
 
         Args:
             x: Inputs, or a data set of (x, y) or (x, y, sample_weight).
@@ -314,17 +148,17 @@ class CoTeaching(PairModel):
         if self.compiled:
             checks.check_labels(y, self.classes, signed=self.per_sample.takes_signs)
         checks.check_inputs(x)
-        keeper = EpochKeeper()
+        epoch_start = _EpochStart()
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            keeper.set_params(callbacks.params)
-            keeper.set_model(self)
-            callbacks.append(keeper)
+            epoch_start.set_params(callbacks.params)
+            epoch_start.set_model(self)
+            callbacks.append(epoch_start)
         else:
-            callbacks = [keeper, *keras.tree.flatten(callbacks or [])]
+            callbacks = [epoch_start, *keras.tree.flatten(callbacks or [])]
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """One step, as in Keras; needs `steps_per_epoch` of the constructor, or a `fit` before.
+        """Make one step, as in Keras; needs `steps_per_epoch`, or a `fit` before.
 
         Raises:
             ModelError: when the length of an epoch is unknown.
@@ -334,41 +168,91 @@ class CoTeaching(PairModel):
         return super().train_on_batch(*args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step of both networks: a forward and a backward pass each."""
-        x, y, given_weight = keras.utils.unpack_x_y_sample_weight(data)
-        y, true = split_truth(y)
-        weight = sample_weights(given_weight)
+        """Update both networks on a batch: lines 3 to 8 of algorithm 1 of Han et al. (2018)."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y, true = checks.split_truth(y)
+        weight = checks.per_sample_weight(sample_weight)
         self.prepare(x)
-        passed = PASSES[self.batch](
-            self,
-            self.rule,
-            Samples(x, y, weight),
-            Moment(self.clock.epochs_done(), self.relief.value),
-        )
+        step = self._whole_batch if self.batch == "whole" else self._reduced_batch
+        outputs, selection, objectives, slopes = step(x, y, weight)
         variables = [*self.first.trainable_variables, *self.second.trainable_variables]
-        self.optimizer.apply(passed.gradients, variables)
+        self.optimizer.apply(slopes, variables)
         self.clock.steps.assign_add(1)
-        if self._tally is None:
-            self._tally = Tally(class_count(tuple(passed.outputs[0].shape), self.kind))
-        forget_rate = passed.decision.forget_rate
-        counts = count(passed.decision, passed.losses, true, self._tally.classes)
-        self._tally.update(counts, forget_rate)
-        loss = (passed.objectives[0] + passed.objectives[1]) / 2
+        if self._counter is None:
+            self._counter = SelectionCounter(class_count(tuple(outputs[0].shape), self.kind))
+        counts = self._counter.update(selection, true)
         self.measure(
             y,
-            passed.outputs,
-            losses=(*passed.objectives, loss),
+            outputs,
+            losses=(*objectives, (objectives[0] + objectives[1]) / 2),
             disagreed=counts.disagreed,
-            sample_weight=given_weight,
-            selection=(counts, forget_rate),
+            sample_weight=sample_weight,
+            counts=counts,
         )
         return self.get_metrics_result()
 
+    def _whole_batch(self, x: Any, y: Any, weight: Any) -> _Step:
+        """Both networks predict the batch in training mode; what isn't selected has no gradient."""
+        with recording(self.first) as tape, recording(self.second) as other_tape:
+            outputs = self.both(x, training=True)
+            selection = self._select(outputs, y, weight)
+            objectives = self._objectives(
+                selection.minimized, selection.masks[:2], (weight, weight)
+            )
+            scaled = self.optimizer.scale_both(objectives)
+        return outputs, selection, objectives, self._gradients((tape, other_tape), scaled)
+
+    def _reduced_batch(self, x: Any, y: Any, weight: Any) -> _Step:
+        """Both networks predict the batch in inference mode, and train on what is selected alone.
+
+        The more is forgotten the cheaper it is: of the backward pass and of the forward pass in
+        training mode only the kept share is left, for one more forward pass.
+        """
+        with fused_inference():
+            outputs = self.both(x, training=False)
+        selection = self._select(outputs, y, weight)
+        parts = [_taken((x, y, weight), mask) for mask in selection.masks[:2]]
+        (x_f, y_f, weight_f), (x_g, y_g, weight_g) = parts
+        with recording(self.first) as tape, recording(self.second) as other_tape:
+            own = self.first(x_f, training=True), self.second(x_g, training=True)
+            losses = self.per_sample.values(y_f, own[0]), self.per_sample.values(y_g, own[1])
+            minimized = self.rule.minimized(own, losses)
+            everything = tuple(tf.ones_like(each, tf.bool) for each in minimized)
+            objectives = self._objectives(minimized, everything, (weight_f, weight_g))
+            scaled = self.optimizer.scale_both(objectives)
+        return outputs, selection, objectives, self._gradients((tape, other_tape), scaled)
+
+    def _select(self, outputs: tuple[Any, Any], y: Any, weight: Any) -> Selection:
+        """Each network selects R(T) of the batch by small loss (lines 4 and 5)."""
+        return self.rule.select(
+            outputs,
+            (self.per_sample.values(y, outputs[0]), self.per_sample.values(y, outputs[1])),
+            y=y,
+            sample_weight=weight,
+            epochs_done=self.clock.epochs_done(),
+            relief=self.relief.value,
+        )
+
+    def _objectives(self, minimized: Any, masks: Any, weights: Any) -> tuple[Any, Any]:
+        """The mean of each network over the samples it is updated on, and its regularization."""
+        f, g = (
+            self.per_sample.mean(values, kept, weight) + regularization(network)
+            for values, kept, weight, network in zip(
+                minimized, masks, weights, self.peers, strict=True
+            )
+        )
+        return f, g
+
+    def _gradients(self, tapes: Any, scaled: tuple[Any, Any]) -> list[Any]:
+        """Of both networks (lines 6 and 7), of the objectives as the optimizers scale them."""
+        f, g = (gradients(*each) for each in zip(tapes, scaled, self.peers, strict=True))
+        return [*f, *g]
+
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluates both networks, and what they say together, on all samples."""
-        x, y, given_weight = keras.utils.unpack_x_y_sample_weight(data)
-        y, _ = split_truth(y)
-        weight = sample_weights(given_weight)
+        """Evaluate both networks, and the pair, on all samples."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y, _ = checks.split_truth(y)
+        weight = checks.per_sample_weight(sample_weight)
         outputs = self.both(x, training=False)
         means = []
         for each in (*outputs, mean_outputs(*outputs, self.kind)):
@@ -376,25 +260,26 @@ class CoTeaching(PairModel):
             means.append(self.per_sample.mean(values, tf.ones_like(values, tf.bool), weight))
         added = [regularization(network) for network in self.peers]
         added.append((added[0] + added[1]) / 2)
-        losses = tuple(mean + extra for mean, extra in zip(means, added, strict=True))
+        first, second, both = (mean + extra for mean, extra in zip(means, added, strict=True))
         disagreed = tf.reduce_sum(tf.cast(self.rule.disagree(*outputs), tf.float32))
-        self.measure(y, outputs, losses=losses, disagreed=disagreed, sample_weight=given_weight)
+        losses = (first, second, both)
+        self.measure(y, outputs, losses=losses, disagreed=disagreed, sample_weight=sample_weight)
         results = self.get_metrics_result()
         return {name: results[name] for name in results if name not in TRAINING_ONLY}
 
     def selection(self) -> SelectionSummary | None:
-        """What the selections of the current or last epoch did; None before the first step."""
-        return None if self._tally is None else self._tally.summary()
+        """Summarize the selections of the current or last epoch; None before the first step."""
+        return None if self._counter is None else self._counter.summary()
 
     def begin_epoch(self, steps_per_epoch: int | None) -> None:
-        """Sets the pace and begins to count anew; `fit` does this.
+        """Set the pace and begin to count anew; `fit` does this.
 
         Args:
-            steps_per_epoch: How long the epoch will be.
+            steps_per_epoch: Length of the epoch.
         """
         self.clock.set_pace(steps_per_epoch)
-        if self._tally is not None:
-            self._tally.reset()
+        if self._counter is not None:
+            self._counter.reset()
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, both networks among them."""
@@ -405,8 +290,45 @@ class CoTeaching(PairModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> CoTeaching:
-        """Makes the model again, with both networks."""
+        """Make the model again, with both networks."""
         config = dict(config)
         for name in ("first", "second", "forget_rate"):
             config[name] = keras.saving.deserialize_keras_object(config[name], custom_objects)
         return cls(**config)
+
+
+_Step = tuple[tuple[Any, Any], Selection, tuple[Any, Any], list[Any]]
+"""Outputs of both networks, the selection, what each minimizes, and all gradients."""
+
+
+def _taken(samples: Any, mask: Any) -> Any:
+    """The samples where the mask is True, in their order."""
+    places = tf.reshape(tf.where(mask), (-1,))
+    return keras.tree.map_structure(
+        lambda part: None if part is None else tf.gather(part, places), samples
+    )
+
+
+class _EpochStart(keras.callbacks.Callback):
+    """Tells a `CoTeaching` how long its epochs are, and lets it count anew with each."""
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Set the pace and refuse networks that would stay the same."""
+        if not int(self.model.clock.steps.numpy()):
+            checks.check_beginnings(*self.model.peers)
+        self.model.begin_epoch(self.params.get("steps"))
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Forget the counts of the last epoch."""
+        self.model.begin_epoch(self.params.get("steps"))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Warn of losses that aren't finite: inputs of a data set can't be looked at before."""
+        summary = self.model.selection()
+        if summary is not None and summary.not_finite:
+            warnings.warn(
+                f"{summary.not_finite:,} losses of epoch {epoch + 1} were NaN or infinite, of both "
+                "networks together: one input that isn't finite makes NaN of all weights. Look for "
+                "NaN among the inputs and for labels out of range, or lower the learning rate.",
+                stacklevel=2,
+            )

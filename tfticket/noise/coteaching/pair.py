@@ -15,7 +15,7 @@ from tfticket.errors import ModelError
 from tfticket.internals import Functional, flat_layers, no_automatic_dependency_tracking, own_seeds
 from tfticket.noise.coteaching import checks
 from tfticket.noise.coteaching.distill import distill, ensemble
-from tfticket.noise.coteaching.metrics import Counts, Scoreboard
+from tfticket.noise.coteaching.metrics import Counts, PairMetrics
 from tfticket.noise.coteaching.outputs import (
     OUTPUTS,
     Outputs,
@@ -48,7 +48,7 @@ class PairModel(keras.Model, ABC):
         self.first = first
         self.second = second
         self.kind = kind
-        self.scoreboard = Scoreboard()
+        self.pair_metrics = PairMetrics()
         # `call` never runs in training, so Keras couldn't know that there is nothing to build.
         self.built = first.built and second.built
 
@@ -113,7 +113,7 @@ class PairModel(keras.Model, ABC):
         losses: tuple[Any, Any, Any],
         disagreed: Any,
         sample_weight: Any,
-        selection: tuple[Counts, Any] | None = None,
+        counts: Counts | None = None,
     ) -> None:
         """Updates the metrics, inside a step.
 
@@ -123,16 +123,16 @@ class PairModel(keras.Model, ABC):
             losses: Of each network and of both together, scalars.
             disagreed: For how many samples the networks predict different classes, scalar.
             sample_weight: For the weighted metrics, or None.
-            selection: In training, what was counted, and the forget rate.
+            counts: In training, the samples of the step.
         """
         self._loss_tracker.update_state(losses[2], sample_weight=keras.ops.shape(outputs[0])[0])
-        self.scoreboard.update(
+        self.pair_metrics.update(
             y,
             {"": mean_outputs(*outputs, self.kind), "first": outputs[0], "second": outputs[1]},
             losses=losses[:2],
             disagreed=None if self.kind == "values" else disagreed,
             sample_weight=sample_weight,
-            selection=selection,
+            counts=counts,
         )
 
     @no_automatic_dependency_tracking  # as Keras' own: the metrics given aren't those reported
@@ -174,7 +174,7 @@ class PairModel(keras.Model, ABC):
             )
         self.per_sample = PerSampleLoss(loss)
         checks.check_logits(self.per_sample.loss, self.kind)
-        self.scoreboard = Scoreboard(metrics, weighted_metrics)
+        self.pair_metrics = PairMetrics(metrics, weighted_metrics)
         both = (own, other)
         if auto_scale_loss:
             both = (scaled(own, self.first), scaled(other, self.second))
@@ -193,8 +193,8 @@ class PairModel(keras.Model, ABC):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The loss, then the scoreboard."""
-        return [*super().metrics, *self.scoreboard.metrics]
+        """The loss, then the pair_metrics."""
+        return [*super().metrics, *self.pair_metrics.metrics]
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was given, both optimizers among it."""
@@ -356,20 +356,3 @@ def regularization(network: keras.Model) -> Any:
     """The sum of what its layers added to the loss in the last call, float32."""
     added = [keras.ops.sum(keras.ops.cast(loss, "float32")) for loss in network.losses]
     return tf.add_n(added) if added else tf.zeros(())
-
-
-def sample_weights(sample_weight: Any) -> Any:
-    """The weights as float32, shape (batch,), or None.
-
-    Raises:
-        ModelError: when a sample has more than one.
-    """
-    if sample_weight is None:
-        return None
-    shape = () if keras.tree.is_nested(sample_weight) else tuple(sample_weight.shape)
-    if shape[1:] not in ((), (1,)) or not shape:
-        raise ModelError(
-            "Samples are selected whole, so each has one weight: shape (batch,). Received: weights "
-            f"of shape {shape}."
-        )
-    return keras.ops.cast(keras.ops.reshape(sample_weight, (-1,)), "float32")

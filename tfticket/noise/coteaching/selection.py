@@ -1,9 +1,9 @@
-"""Small-loss selection, plainly: which samples of a batch a network is to learn from.
+"""Small-loss selection: the samples of a batch that each of two networks is updated on.
 
 Deep networks learn what is common before what is contradictory, so early in training wrong labels
-are among those with large losses (Han et al. 2018, arXiv:1804.06872, section 2). `small_loss`
-is the definition, in NumPy; `small_loss_mask` is the same inside a compiled step, and tests hold
-one to the other.
+are among those with large losses (Han et al. 2018, arXiv:1804.06872, section 2). `small_loss` is
+the definition, in NumPy; `small_loss_mask` is the same inside a compiled step, and tests hold one
+to the other. The rules of the papers (`UPDATES`) are one function each.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from tfticket.noise.coteaching.outputs import (
     symmetric_divergence,
 )
 
+Update = Literal["coteaching", "coteaching_plus", "jocor", "decoupling", "plain"]
+
 # (1 - 0.9) * 10 is 0.99... in binary numbers, and means 1.
-ROUNDING = 1e-4
+_ROUNDING = 1e-4
 
 
 def kept_count(candidates: int, forget_rate: float) -> int:
-    """How many of so many samples are kept: floor((1 - forget_rate) * candidates), at least 1.
+    """Number of samples to keep: floor((1 - forget_rate) * candidates), at least 1.
 
     Source: Han et al. (2018), algorithm 1, steps 4 and 5; the paper says nothing of rounding.
 
@@ -47,7 +49,7 @@ def kept_count(candidates: int, forget_rate: float) -> int:
         )
     if not 0 <= forget_rate <= 1:
         raise DataError(f"`forget_rate` must be in [0, 1]. Received: {forget_rate}.")
-    return max(1, int((1 - forget_rate) * candidates + ROUNDING))
+    return max(1, int((1 - forget_rate) * candidates + _ROUNDING))
 
 
 def small_loss(
@@ -58,17 +60,20 @@ def small_loss(
     labels: np.ndarray | None = None,
     class_floor: float = 0.0,
 ) -> np.ndarray:
-    """Keeps the samples with the smallest losses; ties go by position.
+    """Keep the samples with the smallest losses; ties go by position.
 
     With a class floor, of each class among the candidates its best samples are kept first, and the
     rest of the places go to the smallest losses overall. The places grow where the classes need
     more than there are.
 
+        >>> small_loss(np.array([0.1, 3.0, 0.2, 5.0]), forget_rate=0.5)
+        array([ True, False,  True, False])
+
     Args:
         losses: Loss of each sample, shape (batch,), unreduced. One that isn't finite counts as
             larger than all others.
         forget_rate: Share of the candidates to drop, in [0, 1].
-        candidates: Who can be kept, boolean, shape (batch,); everyone when None or when nobody can.
+        candidates: Samples that can be kept, boolean, shape (batch,); all when None or none can.
         labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
         class_floor: Smallest share of each class's candidates to keep, in [0, 1], and at least one
             of each; 0 is no floor.
@@ -94,7 +99,8 @@ def small_loss(
     can = np.ones(len(losses), bool) if candidates is None else np.array(candidates, bool)
     if not can.any():
         can[:] = True
-    order = [i for i in np.argsort(_comparable(losses), kind="stable") if can[i]]
+    ascending = np.argsort(np.where(np.isfinite(losses), losses, np.inf), kind="stable")
+    order = [i for i in ascending if can[i]]
     first = _best_of_classes(order, classes, class_floor) if class_floor else []
     count = max(kept_count(len(order), forget_rate), len(first))
     kept = np.zeros(len(losses), bool)
@@ -102,15 +108,11 @@ def small_loss(
     return kept
 
 
-def _comparable(losses: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(losses), losses, np.inf)
-
-
 def _best_of_classes(order: list[int], labels: np.ndarray, class_floor: float) -> list[int]:
     best: list[int] = []
     for label in np.unique(labels[order]):
         members = [i for i in order if labels[i] == label]
-        best += members[: max(1, int(class_floor * len(members) + ROUNDING))]
+        best += members[: max(1, int(class_floor * len(members) + _ROUNDING))]
     return best
 
 
@@ -122,12 +124,15 @@ def small_loss_mask(
     labels: Any = None,
     class_floor: float = 0.0,
 ) -> tf.Tensor:
-    """Keeps the samples with the smallest losses, as `selection.small_loss` does.
+    """Keep the samples with the smallest losses, as `small_loss` does, inside a compiled step.
+
+    The number of samples to keep is a tensor and the selection a mask, so that the forget rate can
+    change from step to step without a new trace, and nothing leaves the device to be sorted.
 
     Args:
         losses: Loss of each sample, float32, shape (batch,).
         forget_rate: Share of the candidates to drop, float32 scalar in [0, 1].
-        candidates: Who can be kept, boolean, shape (batch,); everyone when nobody can.
+        candidates: Samples that can be kept, boolean, shape (batch,); all when none can.
         labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
         class_floor: Smallest share of each class's candidates to keep, in [0, 1].
 
@@ -135,19 +140,18 @@ def small_loss_mask(
         True = kept, boolean, shape (batch,).
     """
     losses = tf.stop_gradient(losses)
-    candidates = everyone_if_nobody(candidates)
+    candidates = _all_if_none(candidates)
     finite = tf.where(tf.math.is_finite(losses), losses, losses.dtype.max)
     rank = _ranks(tf.where(candidates, finite, tf.constant(float("inf"), losses.dtype)))
     kept = _share(1.0 - forget_rate, _count(candidates))
     if class_floor:
-        best = _selecting_best_of_classes(rank, candidates, labels, class_floor)
+        best = _best_mask(rank, candidates, labels, class_floor)
         kept = tf.maximum(kept, _count(best))
         rank = _ranks(tf.where(best, rank - tf.size(rank), rank))
     return (rank < kept) & candidates
 
 
-def everyone_if_nobody(mask: Any) -> tf.Tensor:
-    """The mask, or all True where it is all False."""
+def _all_if_none(mask: Any) -> tf.Tensor:
     return mask | ~tf.reduce_any(mask)
 
 
@@ -163,12 +167,10 @@ def _count(mask: Any) -> tf.Tensor:
 def _share(share: Any, counts: Any) -> tf.Tensor:
     """That share of each count, rounded down, at least 1."""
     exact = tf.cast(share, tf.float32) * tf.cast(counts, tf.float32)
-    return tf.maximum(1, tf.cast(tf.floor(exact + ROUNDING), tf.int32))
+    return tf.maximum(1, tf.cast(tf.floor(exact + _ROUNDING), tf.int32))
 
 
-def _selecting_best_of_classes(
-    rank: Any, candidates: Any, labels: Any, class_floor: float
-) -> tf.Tensor:
+def _best_mask(rank: Any, candidates: Any, labels: Any, class_floor: float) -> tf.Tensor:
     """The candidates that belong to their class's share, whatever the other classes do."""
     same = (labels[:, None] == labels[None, :]) & candidates[None, :]
     better = same & (rank[None, :] < rank[:, None])
@@ -177,12 +179,9 @@ def _selecting_best_of_classes(
     return candidates & (place < _share(class_floor, members))
 
 
-Update = Literal["coteaching", "coteaching_plus", "jocor", "decoupling", "plain"]
-
-
 @dataclass(frozen=True)
 class Batch:
-    """What a rule may look at, all tensors.
+    """A batch as the rules see it, all tensors.
 
     Attributes:
         losses: Of the first and the second network, each float32, shape (batch,).
@@ -190,7 +189,7 @@ class Batch:
         candidates: Samples with a weight above 0, or all where there are none, boolean, shape
             (batch,).
         forget_rate: Share of the candidates to drop, float32 scalar in [0, 1).
-        warming_up: Whether disagreement is ignored still, boolean scalar.
+        warming_up: True while disagreement is ignored, boolean scalar.
         labels: Given classes, int32, shape (batch,), or None.
         class_floor: Smallest share of each class to keep, in [0, 1].
     """
@@ -204,7 +203,7 @@ class Batch:
     class_floor: float
 
     def small_loss(self, network: int) -> tf.Tensor:
-        """The samples that the network (0 or 1) believes."""
+        """Mask of the samples with small losses by one network (0 or 1)."""
         return small_loss_mask(
             self.losses[network],
             self.forget_rate,
@@ -214,13 +213,13 @@ class Batch:
         )
 
 
-class Choice(NamedTuple):
+class LossMasks(NamedTuple):
     """Boolean masks of shape (batch,).
 
     Attributes:
-        first: What the first network is updated on.
-        second: What the second network is updated on.
-        candidates: Whom the rule chose from.
+        first: Samples that the first network is updated on.
+        second: Samples that the second network is updated on.
+        candidates: Samples that the rule chose from.
     """
 
     first: tf.Tensor
@@ -228,16 +227,16 @@ class Choice(NamedTuple):
     candidates: tf.Tensor
 
 
-def coteaching(batch: Batch) -> Choice:
-    """Each network learns from what the *other* believes.
+def coteaching(batch: Batch) -> LossMasks:
+    """Update each network on the small-loss samples of the *other*.
 
-    Han et al. (2018, arXiv:1804.06872), algorithm 1, steps 4 to 7.
+    Han et al. (2018, arXiv:1804.06872), algorithm 1, lines 4 to 7.
     """
-    return Choice(batch.small_loss(1), batch.small_loss(0), batch.candidates)
+    return LossMasks(batch.small_loss(1), batch.small_loss(0), batch.candidates)
 
 
-def coteaching_plus(batch: Batch) -> Choice:
-    """Co-teaching among the samples on which the networks disagree.
+def coteaching_plus(batch: Batch) -> LossMasks:
+    """Apply co-teaching to the samples on which the networks disagree.
 
     Yu et al. (2019, arXiv:1901.04215), algorithm 1. Where they agree on a whole batch, it is
     co-teaching on all of it.
@@ -247,17 +246,17 @@ def coteaching_plus(batch: Batch) -> Choice:
     return coteaching(replace(batch, candidates=disputed))
 
 
-def joint(batch: Batch) -> Choice:
-    """Both learn from the samples of small joint loss, which stands for the losses of both.
+def joint(batch: Batch) -> LossMasks:
+    """Update both networks on the samples of small joint loss, which is the loss of either here.
 
     Wei et al. (2020, arXiv:2003.02752), algorithm 1.
     """
-    chosen = batch.small_loss(0)
-    return Choice(chosen, chosen, batch.candidates)
+    kept = batch.small_loss(0)
+    return LossMasks(kept, kept, batch.candidates)
 
 
-def decoupling(batch: Batch) -> Choice:
-    """Both learn from all samples on which they disagree, whatever the losses.
+def decoupling(batch: Batch) -> LossMasks:
+    """Update both networks on all samples on which they disagree, whatever the losses.
 
     Malach & Shalev-Shwartz (2017, arXiv:1706.02613), algorithm 1. Where they agree on a whole
     batch the paper makes no update; here each learns from its one best sample, so that no
@@ -267,15 +266,15 @@ def decoupling(batch: Batch) -> Choice:
     best = replace(batch, forget_rate=tf.constant(1.0), class_floor=0.0)
     some = tf.reduce_any(disputed)
     first, second = (tf.where(some, disputed, best.small_loss(n)) for n in (0, 1))
-    return Choice(first, second, tf.where(some, disputed, first | second))
+    return LossMasks(first, second, tf.where(some, disputed, first | second))
 
 
-def plain(batch: Batch) -> Choice:
-    """Both learn from everything: the baseline, two networks trained side by side."""
-    return Choice(batch.candidates, batch.candidates, batch.candidates)
+def plain(batch: Batch) -> LossMasks:
+    """Update both networks on everything: the baseline, two networks trained side by side."""
+    return LossMasks(batch.candidates, batch.candidates, batch.candidates)
 
 
-UPDATES: dict[str, Callable[[Batch], Choice]] = {
+UPDATES: dict[str, Callable[[Batch], LossMasks]] = {
     "coteaching": coteaching,
     "coteaching_plus": coteaching_plus,
     "jocor": joint,
@@ -284,27 +283,29 @@ UPDATES: dict[str, Callable[[Batch], Choice]] = {
 }
 
 
-class Decision(NamedTuple):
-    """What is to happen with a batch.
+class Selection(NamedTuple):
+    """The selection from one batch.
 
     Attributes:
-        choice: Which samples each network is updated on.
-        values: What each network minimizes the mean of, each float32, shape (batch,).
+        masks: Samples that each network is updated on.
+        losses: Loss of each sample by both networks, each float32, shape (batch,).
+        minimized: What each network minimizes the mean of, each float32, shape (batch,).
         forget_rate: Share to be dropped, float32 scalar.
         disagree: Where the networks predict different classes, boolean, shape (batch,).
         labels: Given classes, int32, shape (batch,), or None where labels aren't classes.
     """
 
-    choice: Choice
-    values: tuple[Any, Any]
+    masks: LossMasks
+    losses: tuple[Any, Any]
+    minimized: tuple[Any, Any]
     forget_rate: Any
     disagree: Any
     labels: Any
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Checked settings; the arguments of `CoTeaching` say what they mean."""
+class SelectionRule:
+    """The settings of a selection, checked; the arguments of `CoTeaching` explain them."""
 
     forget_rate: ForgetRate
     update: Update
@@ -328,7 +329,7 @@ class Rule:
                 "'plain' without a class floor."
             )
 
-    def decide(
+    def select(
         self,
         outputs: tuple[Any, Any],
         losses: tuple[Any, Any],
@@ -337,8 +338,8 @@ class Rule:
         sample_weight: Any,
         epochs_done: Any,
         relief: Any,
-    ) -> Decision:
-        """Chooses the samples of one batch.
+    ) -> Selection:
+        """Select the samples of one batch.
 
         Args:
             outputs: Of both networks, each shape (batch, ...).
@@ -346,7 +347,7 @@ class Rule:
             y: Given labels.
             sample_weight: Shape (batch,), or None.
             epochs_done: Whole epochs done, integer scalar.
-            relief: What the forget rate is multiplied by, scalar in [0, 1].
+            relief: Factor of the forget rate, scalar in [0, 1].
         """
         differ = self.disagree(*outputs)
         labels = class_ids(y, class_count(tuple(outputs[0].shape), self.outputs))
@@ -355,15 +356,15 @@ class Rule:
                 "A class floor needs one class for each sample: integers of shape (batch,), or "
                 f"one-hot rows. Received: labels of shape {tuple(y.shape)}."
             )
-        losses = self.values(outputs, losses)
+        minimized = self.minimized(outputs, losses)
         forget_rate = self.forget_rate(epochs_done) * relief
         if self.update in ("decoupling", "plain"):
             forget_rate = tf.zeros_like(forget_rate)
-        candidates = tf.ones_like(losses[0], tf.bool)
+        candidates = tf.ones_like(minimized[0], tf.bool)
         if sample_weight is not None:  # samples without weight teach nothing
-            candidates = everyone_if_nobody(sample_weight > 0)
+            candidates = _all_if_none(sample_weight > 0)
         batch = Batch(
-            losses=losses,
+            losses=minimized,
             disagree=differ,
             candidates=candidates,
             forget_rate=forget_rate,
@@ -371,7 +372,9 @@ class Rule:
             labels=labels,
             class_floor=self.class_floor,
         )
-        return Decision(UPDATES[self.update](batch), losses, forget_rate, differ, labels)
+        return Selection(
+            UPDATES[self.update](batch), losses, minimized, forget_rate, differ, labels
+        )
 
     def disagree(self, first: Any, second: Any) -> Any:
         """Where they predict different classes, shape (batch,); nowhere for values."""
@@ -379,7 +382,7 @@ class Rule:
             return keras.ops.zeros((keras.ops.shape(first)[0],), "bool")
         return disagreement(first, second, self.outputs)
 
-    def values(self, outputs: tuple[Any, Any], losses: tuple[Any, Any]) -> tuple[Any, Any]:
+    def minimized(self, outputs: tuple[Any, Any], losses: tuple[Any, Any]) -> tuple[Any, Any]:
         """What each network minimizes the mean of, each float32, shape (batch,).
 
         The losses of each; of `jocor` the joint loss, Wei et al. (2020), equation 1.

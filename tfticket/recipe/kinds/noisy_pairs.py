@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import keras
 import numpy as np
 
@@ -18,6 +16,7 @@ from tfticket.noise import (
     GeneralizedCrossentropy,
 )
 from tfticket.noise.coteaching.selection import Update
+from tfticket.noise.coteaching.stages import Stage
 from tfticket.noise.coteaching.stages import stages as staged
 from tfticket.recipe.noisy_cells import NoisyCell
 from tfticket.recipe.noisy_experiment import NoisyExperiment
@@ -36,40 +35,21 @@ _UPDATES: dict[str, Update] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """A part of a training.
-
-    Attributes:
-        intervals: How long, in `train.evaluate_every` steps.
-        forget_rate: Share of a batch to drop when the ramp has ended, in [0, 1).
-        ids: The examples; None for all.
-    """
-
-    intervals: int
-    forget_rate: float
-    ids: np.ndarray | None = None
-
-
 def stages(
     experiment: NoisyExperiment, cell: NoisyCell, corruption: Corruption, split: CleanSplit | None
 ) -> tuple[Stage, ...]:
     """What a cell is trained on, one after the other.
 
-    For `incv` what was selected, then the candidates with it: see
-    `tfticket.noise.coteaching.stages`.
+    An epoch of theirs is an interval of `train.evaluate_every` steps. For `incv` what was selected,
+    then the candidates with it: see `tfticket.noise.coteaching.stages`.
     """
     method = cell.method
     intervals = cell.steps // experiment.recipe.train.evaluate_every
     if method.name != "incv":
-        return (Stage(intervals, _forget_rate(method, corruption, split)),)
+        return (Stage(None, _forget_rate(method, corruption, split), intervals),)
     assert split is not None  # the rules ask for it
-    first = min(method.warmup, intervals)
-    planned = (
-        Stage(length, part.forget_rate, part.ids)
-        for length, part in zip((first, intervals - first), staged(split), strict=True)
-    )
-    return tuple(stage for stage in planned if stage.intervals)
+    planned = staged(split, warmup_epochs=min(method.warmup, intervals), epochs=intervals)
+    return tuple(stage for stage in planned if stage.epochs)
 
 
 def _forget_rate(method: Method, corruption: Corruption, split: CleanSplit | None) -> float:
