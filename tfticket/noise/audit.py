@@ -22,9 +22,9 @@ from tfticket.noise import (
     instance_dependent,
     read_label_file,
 )
-from tfticket.noise.incv.learners import best_learner, predict_rows
+from tfticket.noise.incv.learners import predict_rows
 from tfticket.noise.incv.networks import check_counts
-from tfticket.noise.incv.rule import Progress, deal
+from tfticket.noise.incv.rule import CrossValidation, Fold
 from tfticket.noise.incv.selection import Cost, Tell
 from tfticket.seeds import generator
 
@@ -277,7 +277,6 @@ class LabelAudit:
 
 
 _FOLDS = 5
-_STABLE = 0.01  # as `INCV`
 
 
 class RowAudit:
@@ -337,41 +336,21 @@ class RowAudit:
         """
         x, labels = self.labeled.data.train.x.astype(np.float64), self.labeled.given
         check_counts(labels, folds=self.folds)
-        progress = Progress(labels, self.labeled.data.num_classes)
-        for iteration in range(self.iterations):
-            selected = len(progress.selected)
-            candidates = progress.candidates
-            dealt = deal(
-                candidates,
-                labels[candidates],
-                folds=self.folds,
-                seed=self.seed,
-                iteration=iteration,
-            )
-            predicted = self._predict(iteration, x, progress, dealt)
-            if iteration == 0:
-                self.learner = best_learner(predicted, labels[candidates])
-            grown = progress.take(predicted[self.learner], dealt, seed=self.seed)
-            if grown <= _STABLE * selected or len(progress.candidates) < self.folds:
-                break
-        return progress.result()
+        classes = self.labeled.data.num_classes
+        validation = CrossValidation(labels, classes, folds=self.folds, seed=self.seed)
 
-    def _predict(
-        self, iteration: int, x: np.ndarray, progress: Progress, dealt: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """Held-out probabilities of all candidates by learner, each of shape (m, k)."""
-        found: dict[str, np.ndarray] = {}
-        for fold in range(self.folds):
-            others = progress.candidates[dealt != fold]
-            part = predict_rows(
+        def predict(fold: Fold) -> dict[str, np.ndarray]:
+            return predict_rows(
                 x,
-                progress.labels,
-                num_classes=progress.num_classes,
-                train=np.concatenate([progress.selected, others]),
-                held_out=progress.candidates[dealt == fold],
-                rng=generator(self.seed, "rows", iteration, fold),
+                labels,
+                num_classes=classes,
+                train=fold.train,
+                held_out=fold.held_out,
+                rng=generator(self.seed, "rows", fold.iteration, fold.number),
             )
-            for name, rows in part.items():
-                everyone = found.setdefault(name, np.zeros((len(dealt), progress.num_classes)))
-                everyone[dealt == fold] = rows
-        return found
+
+        for _ in range(self.iterations):
+            if not validation.iterate(predict):
+                break
+        self.learner = validation.learner
+        return validation.result()

@@ -27,7 +27,7 @@ from tfticket.noise.incv.networks import (
     fresh_model,
     predict_held_out,
 )
-from tfticket.noise.incv.rule import Progress, deal
+from tfticket.noise.incv.rule import STABLE, CrossValidation, Fold, Predict
 from tfticket.noise.labels.given import checked_labels
 from tfticket.seeds import sub_seed
 
@@ -50,16 +50,6 @@ class Cost:
     fits: int
     epochs: float
     steps: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Selection:
-    """What is selected from, and how far it is."""
-
-    x: tf.Tensor
-    inputs: np.ndarray
-    fingerprint: str
-    progress: Progress
 
 
 class INCV:
@@ -104,7 +94,7 @@ class INCV:
         iterations: int = 4,
         batch_size: int = 128,
         decay: bool = True,
-        stable: float = 0.01,
+        stable: float = STABLE,
         seed: int = 0,
     ) -> None:
         counts = {"epochs": epochs, "iterations": iterations, "batch_size": batch_size}
@@ -161,12 +151,11 @@ class INCV:
                 nearest neighbors of the inputs see.
             RunError: when `folder` belongs to another selection, or no label was predicted.
         """
-        selection = self._begin(x, y)
-        store = FoldStore.open(folder, selection.fingerprint)
-        for iteration in range(self.iterations):
-            if not self._iterate(iteration, selection, store, tell):
+        validation, predict, check = self._prepare(x, y, tell, folder, clear=True)
+        for _ in range(self.iterations):
+            if not validation.iterate(predict, check):
                 break
-        return selection.progress.result()
+        return validation.result()
 
     def train_fold(
         self,
@@ -196,84 +185,58 @@ class INCV:
             ModelError: as `select`.
             RunError: as `select`.
         """
-        selection = self._begin(x, y)
-        # Not opened: that would clear away what another process is about to write.
-        store = FoldStore(Path(folder), selection.fingerprint)
-        if all(self._iterate(earlier, selection, store, tell) for earlier in range(iteration)):
-            self._fold(iteration, fold, selection, store, tell)
+        # Not cleared: another process may be about to write there.
+        validation, predict, check = self._prepare(x, y, tell, folder, clear=False)
+        if all(validation.iterate(predict, check) for _ in range(iteration)):
+            predict(validation.fold(fold))
 
-    def _begin(self, x: ArrayLike, y: ArrayLike) -> _Selection:
+    def _prepare(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        tell: Tell | None,
+        folder: str | os.PathLike[str] | None,
+        *,
+        clear: bool,
+    ) -> tuple[CrossValidation, Predict, Callable[[np.ndarray, np.ndarray], None]]:
+        """The iterations to do, what predicts a fold, and what checks the first predictions."""
         probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
         num_classes = class_count(probe)
         check_loss(probe, num_classes)
         labels = checked_labels(y, num_classes, name="y")
         inputs = np.asarray(x)
         check_inputs(inputs, labels, folds=self.folds, model=probe)
-        fingerprint = self._fingerprint(probe, inputs, labels)
-        progress = Progress(labels, num_classes)
-        return _Selection(tf.convert_to_tensor(inputs), inputs, fingerprint, progress)
+        store = FoldStore.open(folder, self._fingerprint(probe, inputs, labels), clear=clear)
+        tensor = tf.convert_to_tensor(inputs)
 
-    def _iterate(
-        self, iteration: int, selection: _Selection, store: FoldStore, tell: Tell | None
-    ) -> bool:
-        """Decides on all candidates; whether another iteration follows."""
-        progress = selection.progress
-        dealt = self._dealt(iteration, progress)
-        predicted = np.empty((len(dealt), progress.num_classes), np.float32)
-        for fold in range(self.folds):
-            predicted[dealt == fold] = self._fold(iteration, fold, selection, store, tell)
-        if iteration == 0:
-            check_learned(
-                selection.inputs,
-                progress.labels,
-                predicted=predicted.argmax(axis=1),
-                folds=dealt,
-                seed=self.seed,
-            )
-        selected = len(progress.selected)
-        grown = progress.take(predicted, dealt, seed=self.seed)
-        return grown > self.stable * selected and len(progress.candidates) >= self.folds
+        def predict(fold: Fold) -> dict[str, np.ndarray]:
+            probabilities = store.load(fold.iteration, fold.number)
+            if probabilities is None:
+                if tell is not None:
+                    number = fold.iteration * self.folds + fold.number + 1
+                    tell(number, self.iterations * self.folds)
+                probabilities = predict_held_out(
+                    self.build,
+                    tensor,
+                    labels,
+                    train=fold.train,
+                    held_out=fold.held_out,
+                    epochs=self.epochs,
+                    batch_size=self.batch_size,
+                    decay=self.decay,
+                    seed=sub_seed(self.seed, "incv", fold.iteration, fold.number),
+                )
+                store.save(fold.iteration, fold.number, probabilities)
+            return {"network": probabilities}
 
-    def _dealt(self, iteration: int, progress: Progress) -> np.ndarray:
-        """The fold of each candidate."""
-        candidates = progress.candidates
-        return deal(
-            candidates,
-            progress.labels[candidates],
-            folds=self.folds,
-            seed=self.seed,
-            iteration=iteration,
+        def check(probabilities: np.ndarray, folds: np.ndarray) -> None:
+            predicted = probabilities.argmax(axis=1)
+            check_learned(inputs, labels, predicted=predicted, folds=folds, seed=self.seed)
+
+        validation = CrossValidation(
+            labels, num_classes, folds=self.folds, stable=self.stable, seed=self.seed
         )
-
-    def _fold(
-        self,
-        iteration: int,
-        fold: int,
-        selection: _Selection,
-        store: FoldStore,
-        tell: Tell | None,
-    ) -> np.ndarray:
-        """Held-out probabilities of a fold, from the store or from a network that is trained."""
-        probabilities = store.load(iteration, fold)
-        if probabilities is None:
-            if tell is not None:
-                tell(iteration * self.folds + fold + 1, self.iterations * self.folds)
-            progress = selection.progress
-            dealt = self._dealt(iteration, progress)
-            others = progress.candidates[dealt != fold]
-            probabilities = predict_held_out(
-                self.build,
-                selection.x,
-                progress.labels,
-                train=np.concatenate([progress.selected, others]),
-                held_out=progress.candidates[dealt == fold],
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                decay=self.decay,
-                seed=sub_seed(self.seed, "incv", iteration, fold),
-            )
-            store.save(iteration, fold, probabilities)
-        return probabilities
+        return validation, predict, check
 
     def _fingerprint(self, probe: keras.Model, x: np.ndarray, labels: np.ndarray) -> str:
         """Hash of all that decides what a fold gives; the number of iterations doesn't."""
@@ -324,10 +287,18 @@ class FoldStore:
     fingerprint: str
 
     @classmethod
-    def open(cls, folder: str | os.PathLike[str] | None, fingerprint: str) -> FoldStore:
-        """Opens a folder, which needn't exist, and clears what killed writers left in it."""
+    def open(
+        cls, folder: str | os.PathLike[str] | None, fingerprint: str, *, clear: bool = True
+    ) -> FoldStore:
+        """Open a folder, which needn't exist.
+
+        Args:
+            folder: Where the files are; None keeps nothing.
+            fingerprint: Hash of data and settings.
+            clear: Remove what killed writers left, which only one process may do.
+        """
         path = None if folder is None else Path(folder)
-        if path is not None and path.is_dir():
+        if clear and path is not None and path.is_dir():
             remove_leftovers(path)
         return cls(path, fingerprint)
 
