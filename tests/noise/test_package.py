@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tfticket import noise
+import pytest
+from noisy_splits import split
+
+from tfticket import audit, noise, noisy
 
 NUMBERS = (
     "estimate.noise_estimate",
@@ -40,3 +43,16 @@ def test_labels_are_studied_without_tensorflow():
         check=True,
     )
     assert done.stdout.strip() == ""
+
+
+def test_the_old_names_of_the_package_are_the_same_things():
+    for package, renamed in (
+        (noisy, {"Suspects": "LabelIssues", "find_suspects": "find_label_issues"}),
+        (audit, {"Subject": "LabeledData", "write_findings": "write_label_report"}),
+    ):
+        assert set(renamed) <= set(package.__all__) == set(dir(package))
+        for name in set(package.__all__) - {"suspects_of"}:
+            assert getattr(package, name) is getattr(noise, renamed.get(name, name))
+        with pytest.raises(AttributeError, match="nonsense"):
+            package.nonsense  # noqa: B018
+    assert audit.suspects_of(split()).ids.tolist() == split().label_issues().ids.tolist()

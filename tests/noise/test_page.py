@@ -25,7 +25,7 @@ def whole(tmp_path):
 def test_the_page_shows_images_with_both_labels_and_needs_nothing_beside_it(whole):
     labeled = whole.corrupted(symmetric(CLASSES, 0.1), seed=0, exact=True)
     page, issues = page_of(labeled, split_of(labeled.given, whole.given))
-    assert "30 suspicious labels out of 300" in page
+    assert "30 label issues among 300 labels" in page
     cards = re.findall(r'<li id="example-(\d+)">\n<img src="data:image/png;base64,([^"]+)"', page)
     assert [int(number) for number, _ in cards] == issues.ids.tolist()
     number, data = cards[0]
@@ -38,7 +38,7 @@ def test_the_page_shows_images_with_both_labels_and_needs_nothing_beside_it(whol
 
 def test_clean_labels_and_examples_that_are_no_images(whole, tmp_path):
     page, _ = page_of(whole, split_of(whole.given, whole.given))
-    assert "No label is suspicious" in page
+    assert "No label issues." in page
     np.savez(tmp_path / "flat.npz", x=np.eye(150, 6), y=np.arange(150) % CLASSES)
     labeled = LabeledData.load(f"npz:{tmp_path / 'flat.npz'}")
     true = labeled.given.copy()

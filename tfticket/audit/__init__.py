@@ -16,7 +16,12 @@ _NAMES = {
     "diagnose": "diagnose",
     "write_findings": "write_label_report",
 }
-__all__ = [*_NAMES]
+__all__ = [*_NAMES, "suspects_of"]
+
+
+def suspects_of(split: noise.CleanSplit) -> noise.LabelIssues:
+    """Old name of `CleanSplit.label_issues`."""
+    return split.label_issues()
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +31,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(__all__)

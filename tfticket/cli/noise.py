@@ -13,18 +13,16 @@ import click
 from tfticket.cli.common import data_dir_option, json_option, print_columns, print_json
 
 if TYPE_CHECKING:
-    from tfticket.noise import CleanSplit, LabeledData, NoiseEstimate, TransitionMatrix
-
+    from tfticket.noise import CleanSplit, LabeledData, NoiseEstimate
 
 _INSTANCE = "instance"
 KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", _INSTANCE)
 DEFAULT_KIND = "symmetric"
-_NOT_KNOWN = "can't be told"
 
 labels_option = click.option(
     "--labels",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A file of labels to look at, in the order of DATA (.npy, .npz, .csv, .txt). DATA's own "
+    help="File of the labels in question (.npy, .npz, .csv, .txt), in the order of DATA, whose own "
     "labels are then the true ones.",
 )
 kind_option = click.option(
@@ -33,20 +31,23 @@ kind_option = click.option(
 matrix_option = click.option(
     "--matrix",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Any noise instead: a file (.npy, .npz, .csv) whose row i holds the probabilities of the "
-    "labels given to class i.",
+    help="Use any transition matrix instead: a file (.npy, .npz, .csv) whose row i holds the "
+    "probabilities of the labels given to class i.",
 )
 
 
 def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What labels are looked at, and how that is told."""
+    """Add the options for the labels in question."""
     for option in (
         json_option,
         data_dir_option,
+        click.option("--limit", type=click.IntRange(min=1), help="Use only the first N examples."),
         click.option(
-            "--limit", type=click.IntRange(min=1), help="Look at the first so many examples only."
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Random seed.",
         ),
-        click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of it all."),
         click.argument("data", metavar="DATA"),
     ):
         command = option(command)
@@ -54,12 +55,12 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What looks at the labels."""
+    """Add the options for the networks of an audit."""
     for option in (
         click.option(
             "--keep",
             type=click.Path(file_okay=False, path_type=Path),
-            help="Folder for what networks predicted; what was stopped goes on there.",
+            help="Folder for the predictions of finished networks, to resume from.",
         ),
         click.option(
             "--learning-rate",
@@ -74,13 +75,13 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--folds",
             type=click.IntRange(min=2),
-            help="Parts of the data; each is predicted by what learned the others.  [default: 2 "
-            "for networks, 5 for rows of numbers]",
+            help="Parts of the data; each is predicted by models trained on the others.  "
+            "[default: 2 for networks, 5 for rows of numbers]",
         ),
         click.option(
             "--epochs",
             type=click.IntRange(min=1),
-            help="Epochs of each network. Few serve better than many.  [default: by the data]",
+            help="Epochs of each network; few are better than many.  [default: by the data]",
         ),
         click.option(
             "--width",
@@ -97,120 +98,9 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def load_labeled(
-    data: str, labels: Path | None, data_dir: Path | None, limit: int | None
-) -> LabeledData:
-    """Starts TensorFlow, and loads the labels to look at."""
-    from tfticket.cli.quiet import start_tensorflow
-
-    start_tensorflow()
-    from tfticket.noise import LabeledData
-
-    labeled = LabeledData.load(data, labels=labels, data_dir=data_dir, limit=limit)
-    click.echo(labeled.data.description, err=True)
-    return labeled
-
-
-def run_audit(
-    labeled: LabeledData,
-    seed: int,
-    *,
-    folds: int | None,
-    keep: Path | None,
-    iterations: int = 1,
-    batch_size: int | None,
-    learning_rate: float | None,
-    **network: Any,
-) -> CleanSplit:
-    """Says by what the labels are looked at and what it costs, and does it."""
-    from tfticket.noise import LabelAudit, Network, RowAudit
-
-    given = {"batch_size": batch_size, "learning_rate": learning_rate, **network}
-    given = {name: value for name, value in given.items() if value is not None}
-    if labeled.has_rows and not given:
-        rows = RowAudit(labeled, folds=folds, iterations=iterations, seed=seed)
-        split = rows.run()
-        click.echo(
-            f"Rows of {labeled.data.input_shape[0]:,} numbers, scaled by column; {rows.folds} "
-            f"folds. Predicted by {rows.learner}. Give --model for a network.",
-            err=True,
-        )
-        return split
-    made = Network(**given)
-    audit = LabelAudit(labeled, made, folds=folds or 2, iterations=iterations, seed=seed)
-    click.echo(
-        f"{made.model_for(labeled)}, width {made.width_for(labeled):g}, "
-        f"{made.epochs_for(labeled)} epochs, batches of {made.batch_size_for(labeled)}. "
-        f"At most {audit.cost.fits} networks, "
-        f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(labeled):,} "
-        "examples.",
-        err=True,
-    )
-    return audit.run(
-        folder=keep,
-        tell=lambda number, of: click.echo(f"Training network {number} of {of}.", err=True),
-    )
-
-
-def estimated(estimate: NoiseEstimate, labeled: LabeledData) -> list[tuple[str, str]]:
-    """An estimate as rows of texts."""
-    between = f"{share(estimate.low)} to {share(estimate.high)}"
-    rows = [
-        ("estimated rate", share(estimate.rate) if estimate.identifiable else _NOT_KNOWN),
-        ("interval", f"{between} ({100 * estimate.confidence:g} %)"),
-        ("type", estimate.kind),
-        ("identifiable", "yes" if estimate.identifiable else f"no: {estimate.reason}"),
-    ]
-    if labeled.corruption is not None:
-        rows.append(("realized rate", share(labeled.corruption.realized_rate)))
-    return rows
-
-
-def corrupted(
-    labeled: LabeledData,
-    kind: str | None,
-    rate: float | None,
-    matrix: Path | None,
-    *,
-    seed: int,
-    exact: bool,
-) -> LabeledData:
-    """Makes labels wrong by a rate or by a matrix, one of them."""
-    if matrix is not None:
-        if kind is not None:
-            raise click.UsageError("--kind is about --rate. Leave it out with --matrix.")
-        from tfticket.noise import read_transition_file
-
-        return labeled.corrupted(read_transition_file(matrix), seed=seed, exact=exact)
-    assert rate is not None  # the command asked for one of them
-    if kind == _INSTANCE:
-        if exact:
-            raise click.UsageError("Instance-dependent noise has no --exact number of labels.")
-        return labeled.corrupted_by_looks(rate, seed=seed)
-    made = transition_of(kind or DEFAULT_KIND, rate, labeled)
-    return labeled.corrupted(made, seed=seed, exact=exact)
-
-
-def transition_of(kind: str, rate: float, labeled: LabeledData) -> TransitionMatrix:
-    """The matrix of a kind of noise, over the classes of the data."""
-    from tfticket import noise
-
-    classes = labeled.data.num_classes
-    if kind == "cifar10_asymmetric":
-        return noise.cifar10_asymmetric(rate)
-    if kind == "pair":
-        return noise.pair(classes, rate)
-    return noise.symmetric(classes, rate, inclusive=kind == "symmetric_inclusive")
-
-
-def share(value: float) -> str:
-    """In percent; a dash for a share of nothing."""
-    return "-" if math.isnan(value) else f"{100 * value:.2f} %"
-
-
 @click.group()
 def noise() -> None:
-    """Tell how many labels are wrong, and which.
+    """Find out how many labels are wrong, and which.
 
     DATA is what a recipe calls it: digits, mnist, cifar10, tfds:NAME, folder:PATH, npz:PATH.
     """
@@ -257,7 +147,7 @@ def estimate(
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="How often networks are trained, each time on what was found clean before.",
+    help="Rounds of training, each on what was found clean before.",
 )
 @network_options
 @data_options
@@ -272,9 +162,9 @@ def clean(
     as_json: bool,
     **network: Any,
 ) -> None:
-    """Find the labels of DATA that are probably wrong.
+    """Find the label issues of DATA: labels that are probably wrong.
 
-    Writes a table of them, a page that shows the most suspicious ones, and the out-of-sample
+    Writes a table of them, a page that shows the most certain ones, and the out-of-sample
     probabilities of all examples. DATA isn't changed.
 
     \b
@@ -284,27 +174,27 @@ def clean(
     split = run_audit(labeled, seed, iterations=iterations, **network)
     from tfticket.noise import compare_with_cleanlab, write_label_report
 
-    suspects = split.label_issues()
-    found = write_label_report(output, labeled, split, suspects)
-    peer = compare_with_cleanlab(split, suspects)
+    issues = split.label_issues()
+    found = write_label_report(output, labeled, split, issues)
+    peer = compare_with_cleanlab(split, issues)
     if as_json:
         print_json(
             {
                 **split.to_dict(),
-                "suspects": len(suspects),
-                "expected_precision": suspects.expected_precision,
+                "suspects": len(issues),
+                "expected_precision": issues.expected_precision,
                 "cleanlab": None if peer is None else asdict(peer),
                 "files": asdict(found),
             }
         )
         return
-    rows = [("suspects", f"{len(suspects):,} of {len(labeled):,}")]
+    rows = [("label issues", f"{len(issues):,} of {len(labeled):,}")]
     if not split.estimate.learned:
-        rows = [("suspects", "none are named, since nothing was learned from these labels")]
-    if len(suspects):
-        rows.append(("of these wrong", f"about {100 * suspects.expected_precision:.0f} %"))
+        rows = [("label issues", "none are named, since nothing was learned from these labels")]
+    if len(issues):
+        rows.append(("expected to be real", f"about {100 * issues.expected_precision:.0f} %"))
     if peer is not None:
-        rows.append(("cleanlab", f"{peer.theirs:,}, of which {peer.both:,} are the same"))
+        rows.append(("by cleanlab", f"{peer.theirs:,}, of which {peer.both:,} are the same"))
     print_columns([*estimated(split.estimate, labeled), *rows])
     for path in (found.table, found.page, found.probabilities):
         click.echo(path)
@@ -312,7 +202,7 @@ def clean(
 
 @noise.command()
 @kind_option
-@click.option("--rate", type=click.FloatRange(0, 1), help="Its rate, in [0, 1].")
+@click.option("--rate", type=click.FloatRange(0, 1), help="Rate of the noise, in [0, 1].")
 @matrix_option
 @click.option("--exact", is_flag=True, help="Fix the number of wrong labels; don't draw each.")
 @click.option(
@@ -322,7 +212,7 @@ def clean(
     required=True,
     help="The .npz file to write: given labels, true labels and their receipt.",
 )
-@click.option("--overwrite", is_flag=True, help="Write over a file that is there.")
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing file.")
 @data_options
 def corrupt(
     data: str,
@@ -351,7 +241,7 @@ def corrupt(
         raise click.BadParameter(f"{output} exists; give --overwrite.", param_hint="--output")
     labeled = load_labeled(data, None, data_dir, limit)
     made = corrupted(labeled, kind, rate, matrix, seed=seed, exact=exact).corruption
-    assert made is not None  # it was just made
+    assert made is not None
     made.save(output)
     if as_json:
         print_json({**made.to_dict(), "output": output})
@@ -373,7 +263,7 @@ def corrupt(
 @noise.command()
 @labels_option
 @kind_option
-@click.option("--rate", type=click.FloatRange(0, 1), help="Make so many labels wrong first.")
+@click.option("--rate", type=click.FloatRange(0, 1), help="Share of labels to make wrong first.")
 @matrix_option
 @network_options
 @data_options
@@ -427,7 +317,114 @@ def diagnose(
         [
             ("true rate", share(found.rate)),
             *estimated(split.estimate, labeled),
-            ("suspects that are wrong", share(found.suspect_precision)),
-            ("wrong labels suspected", share(found.suspect_recall)),
+            ("label issues that are real", share(found.suspect_precision)),
+            ("wrong labels found", share(found.suspect_recall)),
         ]
     )
+
+
+def load_labeled(
+    data: str, labels: Path | None, data_dir: Path | None, limit: int | None
+) -> LabeledData:
+    """Start TensorFlow, and load the labels in question."""
+    from tfticket.cli.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket.noise import LabeledData
+
+    labeled = LabeledData.load(data, labels=labels, data_dir=data_dir, limit=limit)
+    click.echo(labeled.data.description, err=True)
+    return labeled
+
+
+def run_audit(
+    labeled: LabeledData,
+    seed: int,
+    *,
+    folds: int | None,
+    keep: Path | None,
+    iterations: int = 1,
+    batch_size: int | None,
+    learning_rate: float | None,
+    **network: Any,
+) -> CleanSplit:
+    """Say which models audit the labels and what it costs, then run the audit."""
+    from tfticket.noise import LabelAudit, Network, RowAudit
+
+    given = {"batch_size": batch_size, "learning_rate": learning_rate, **network}
+    given = {name: value for name, value in given.items() if value is not None}
+    if labeled.has_rows and not given:
+        rows = RowAudit(labeled, folds=folds, iterations=iterations, seed=seed)
+        split = rows.run()
+        click.echo(
+            f"Rows of {labeled.data.input_shape[0]:,} numbers, scaled by column; {rows.folds} "
+            f"folds. Predicted by {rows.learner}. Give --model for a network.",
+            err=True,
+        )
+        return split
+    made = Network(**given)
+    audit = LabelAudit(labeled, made, folds=folds or 2, iterations=iterations, seed=seed)
+    click.echo(
+        f"{made.model_for(labeled)}, width {made.width_for(labeled):g}, "
+        f"{made.epochs_for(labeled)} epochs, batches of {made.batch_size_for(labeled)}. "
+        f"At most {audit.cost.fits} networks, "
+        f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(labeled):,} "
+        "examples.",
+        err=True,
+    )
+    return audit.run(
+        folder=keep,
+        tell=lambda number, of: click.echo(f"Training network {number} of {of}.", err=True),
+    )
+
+
+def estimated(estimate: NoiseEstimate, labeled: LabeledData) -> list[tuple[str, str]]:
+    """Format an estimate as rows of text."""
+    between = f"{share(estimate.low)} to {share(estimate.high)}"
+    rows = [
+        ("estimated rate", share(estimate.rate) if estimate.identifiable else "not identifiable"),
+        ("interval", f"{between} ({100 * estimate.confidence:g} %)"),
+        ("type", estimate.kind),
+        ("identifiable", "yes" if estimate.identifiable else f"no: {estimate.reason}"),
+    ]
+    if labeled.corruption is not None:
+        rows.append(("realized rate", share(labeled.corruption.realized_rate)))
+    return rows
+
+
+def corrupted(
+    labeled: LabeledData,
+    kind: str | None,
+    rate: float | None,
+    matrix: Path | None,
+    *,
+    seed: int,
+    exact: bool,
+) -> LabeledData:
+    """Corrupt labels by a rate or by a matrix, one of them."""
+    if matrix is not None:
+        if kind is not None:
+            raise click.UsageError("--kind is about --rate. Leave it out with --matrix.")
+        from tfticket.noise import read_transition_file
+
+        return labeled.corrupted(read_transition_file(matrix), seed=seed, exact=exact)
+    assert rate is not None  # the command asked for one of them
+    if kind == _INSTANCE:
+        if exact:
+            raise click.UsageError("Instance-dependent noise has no --exact number of labels.")
+        return labeled.corrupted_by_looks(rate, seed=seed)
+    from tfticket import noise as library
+
+    classes = labeled.data.num_classes
+    made = {
+        "symmetric": lambda: library.symmetric(classes, rate),
+        "symmetric_inclusive": lambda: library.symmetric(classes, rate, inclusive=True),
+        "pair": lambda: library.pair(classes, rate),
+        "cifar10_asymmetric": lambda: library.cifar10_asymmetric(rate),
+    }[kind or DEFAULT_KIND]()
+    return labeled.corrupted(made, seed=seed, exact=exact)
+
+
+def share(value: float) -> str:
+    """Format in percent; a dash for a share of nothing."""
+    return "-" if math.isnan(value) else f"{100 * value:.2f} %"

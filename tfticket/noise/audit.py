@@ -1,4 +1,4 @@
-"""Looking at labels with networks that weren't trained on them."""
+"""Audits of the labels of a data set, by models that weren't trained on what they predict."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ from tfticket.noise import (
     read_label_file,
 )
 from tfticket.noise.incv.learners import predict_rows
-from tfticket.noise.incv.networks import check_counts
 from tfticket.noise.incv.rule import CrossValidation, Fold
 from tfticket.noise.incv.selection import Cost, Tell
 from tfticket.seeds import generator
 
 PathLike = str | os.PathLike[str]
 
+_FOLDS = 5  # for rows of numbers
+
 
 @dataclass(frozen=True, eq=False)
 class LabeledData:
-    """A data set whose labels are looked at.
+    """A data set whose labels are in question.
 
     Attributes:
         data: The data set as `data.load_whole` gives it: an id is a place in its `train`.
@@ -50,7 +51,7 @@ class LabeledData:
 
     @property
     def has_rows(self) -> bool:
-        """Whether the examples are rows of numbers: features, embeddings, a table."""
+        """True where the examples are rows of numbers: features, embeddings, a table."""
         x = self.data.train.x
         return x.ndim == 2 and x.dtype.kind == "f"
 
@@ -63,21 +64,21 @@ class LabeledData:
         data_dir: PathLike | None = None,
         limit: int | None = None,
     ) -> LabeledData:
-        """Loads a data set by name.
+        """Load a data set by name.
 
         Args:
             name: What `data.load` takes: `digits`, `mnist`, `folder:PATH`, `npz:PATH`, ...
             labels: A file of labels, see `read_label_file`: the ones in question, so that the data
                 set's own are the true ones. None asks about the data set's own.
-            data_dir: Where data sets lie.
-            limit: Look at the first so many examples only.
+            data_dir: Folder of the data sets.
+            limit: Use only the first N examples.
 
         Raises:
             DataError: when data or labels can't be had, differ in number, or it is a regression.
         """
         whole = data.load_whole(name, data_dir=data_dir, limit=limit)
         if whole.regression:
-            raise DataError(f"Labels must be classes to be looked at. Received: {name}.")
+            raise DataError(f"Labels must be classes to be audited. Received: {name}.")
         own = whole.train.y.astype(np.int64)
         if labels is None:
             return cls(whole, own)
@@ -92,7 +93,7 @@ class LabeledData:
     def corrupted(
         self, transition: TransitionMatrix, *, seed: int, exact: bool = False
     ) -> LabeledData:
-        """The same examples, with the labels in question made wrong, and taken for true before.
+        """Corrupt the labels by a transition matrix; the present ones are taken for true.
 
         Args:
             transition: T, over the classes of the data.
@@ -110,7 +111,7 @@ class LabeledData:
         return self._with(corrupt(self.given, transition, seed=seed, exact=exact))
 
     def corrupted_by_looks(self, rate: float, *, seed: int) -> LabeledData:
-        """The same with noise that depends on the example; see `noisy.instance_dependent`.
+        """Corrupt the labels by instance-dependent noise; see `instance_dependent`.
 
         Args:
             rate: Mean flip rate, in [0, 1].
@@ -127,7 +128,7 @@ class LabeledData:
         return LabeledData(self.data, made.given, made)
 
     def inputs(self) -> np.ndarray:
-        """What a network sees, shape (n, *input_shape)."""
+        """Inputs of a network, shape (n, *input_shape)."""
         return self.data.inputs(self.data.train)
 
 
@@ -141,7 +142,7 @@ _BATCHES_AN_EPOCH = 10
 
 @dataclass(frozen=True)
 class Network:
-    """How networks are made and trained; what is left out follows from the data.
+    """Settings of the networks of an audit; what is left out follows from the data.
 
     They minimize generalized cross-entropy (Zhang & Sabuncu 2018, arXiv:1805.07836), which
     memorizes wrong labels later than cross-entropy does: what was memorized looks like noise.
@@ -191,7 +192,7 @@ class Network:
         return min(max(-(-_STEPS // steps), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
     def build(self, labeled: LabeledData, seed: int) -> keras.Model:
-        """A new, compiled network.
+        """Build a new, compiled network.
 
         Raises:
             ModelError: when there is no such network, or it doesn't fit the data.
@@ -214,7 +215,7 @@ class Network:
 
 
 class LabelAudit:
-    """Predicts each example by networks that were trained on others, and compares with its label.
+    """An audit by networks: each predicts examples that it wasn't trained on.
 
         audit = LabelAudit(LabeledData.load("digits"))
         print(audit.cost)
@@ -223,11 +224,11 @@ class LabelAudit:
 
     Args:
         labeled: The labels in question.
-        network: What looks at them.
-        folds: Each network is trained on all but one of so many parts, at least 2.
-        iterations: How often this is done at most; each time the networks are trained on what was
-            found clean before, see `INCV`. Once is enough for an estimate.
-        seed: Seed of everything.
+        network: Settings of the networks; None derives them from the data.
+        folds: Number of parts, at least 2; each is predicted by a network trained on the others.
+        iterations: Largest number of rounds; each trains on what was found clean before, see
+            `INCV`. One is enough for an estimate.
+        seed: Random seed.
 
     Raises:
         DataError: when a number is out of range.
@@ -255,32 +256,30 @@ class LabelAudit:
 
     @property
     def cost(self) -> Cost:
-        """What it takes at most, before anything is trained."""
+        """The largest possible cost, before anything is trained."""
         return self._incv.cost(len(self.labeled))
 
     def run(
         self, *, folder: str | os.PathLike[str] | None = None, tell: Tell | None = None
     ) -> CleanSplit:
-        """Trains, predicts and selects.
+        """Train, predict and select.
 
         Args:
-            folder: Where finished networks leave their predictions, so that what was stopped goes
-                on there; None keeps nothing.
-            tell: Is told before each training which network it is, from 1, and of how many at most.
+            folder: Folder for the predictions of finished networks, by which a stopped audit is
+                resumed; None keeps nothing.
+            tell: Called before each training with the number of the network, from 1, and the
+                largest possible number of networks.
 
         Raises:
-            TFTicketError: when the labels can't be looked at, or `folder` is about others.
+            TFTicketError: when the labels can't be audited, or `folder` is about others.
         """
         return self._incv.select(
             self.labeled.inputs(), self.labeled.given, folder=folder, tell=tell
         )
 
 
-_FOLDS = 5
-
-
 class RowAudit:
-    """Predicts each row by learners that were taught others, and compares with its label.
+    """An audit of rows of numbers, by learners that take seconds instead of networks.
 
         audit = RowAudit(LabeledData.load("npz:features.npz"))
         split = audit.run()
@@ -292,14 +291,14 @@ class RowAudit:
 
     Args:
         labeled: The labels in question, of examples that are rows of numbers.
-        folds: The learners are taught all but one of so many parts, at least 2. None is 5, and
-            fewer for less than 10 examples.
-        iterations: How often this is done at most, at least 1; each time they are taught what was
-            found clean before.
-        seed: Seed of everything.
+        folds: Number of parts, at least 2; each is predicted by learners trained on the others.
+            None is 5, and fewer below 10 examples.
+        iterations: Largest number of rounds, at least 1; each trains on what was found clean
+            before.
+        seed: Random seed.
 
     Attributes:
-        learner: The name of the one that was chosen; empty before `run`.
+        learner: Name of the chosen learner; empty before `run`.
 
     Raises:
         DataError: when a number is out of range, or examples aren't rows of numbers.
@@ -317,7 +316,7 @@ class RowAudit:
             )
         if not labeled.has_rows:
             raise DataError(
-                "Examples must be rows of floats to be looked at as features. Received: "
+                "Examples must be rows of floats to be audited as features. Received: "
                 f"{labeled.data.name} of shape {labeled.data.input_shape}, "
                 f"{labeled.data.train.x.dtype}. Use `LabelAudit`."
             )
@@ -328,14 +327,13 @@ class RowAudit:
         self.learner = ""
 
     def run(self) -> CleanSplit:
-        """Teaches, predicts and selects.
+        """Train, predict and select.
 
         Raises:
             DataError: when there are too few examples, or only one label occurs.
             RunError: when no label was predicted.
         """
         x, labels = self.labeled.data.train.x.astype(np.float64), self.labeled.given
-        check_counts(labels, folds=self.folds)
         classes = self.labeled.data.num_classes
         validation = CrossValidation(labels, classes, folds=self.folds, seed=self.seed)
 
@@ -349,8 +347,6 @@ class RowAudit:
                 rng=generator(self.seed, "rows", fold.iteration, fold.number),
             )
 
-        for _ in range(self.iterations):
-            if not validation.iterate(predict):
-                break
+        split = validation.run(predict, self.iterations)
         self.learner = validation.learner
-        return validation.result()
+        return split

@@ -1,4 +1,4 @@
-"""What theory predicts for labels whose noise is known, against what networks did."""
+"""Audits compared: with theory where the true labels are known, and with cleanlab."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class Diagnosis:
         rate: Share of wrong labels.
         predicted: What follows from the noise if networks memorize what they are taught.
         observed: What held-out predictions did.
-        suspect_precision: Share of the issues whose label is wrong; NaN without issues.
-        suspect_recall: Share of the wrong labels among the issues; NaN without wrong labels.
+        suspect_precision: Share of the label issues whose label is wrong; NaN without issues. Runs
+            and published cards know it by this older name.
+        suspect_recall: Share of the wrong labels that are label issues; NaN without wrong labels.
     """
 
     rate: float
@@ -38,7 +39,7 @@ class Diagnosis:
 
 
 def diagnose(split: CleanSplit, corruption: Corruption | None) -> Diagnosis:
-    """Compares held-out predictions with the closed forms of Chen et al. (arXiv:1905.05040).
+    """Compare held-out predictions with the closed forms of Chen et al. (arXiv:1905.05040).
 
     Args:
         split: A selection of one iteration: later ones are trained on selected labels, of which the
@@ -78,12 +79,12 @@ def diagnose(split: CleanSplit, corruption: Corruption | None) -> Diagnosis:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Our issues beside those of confident learning (Northcutt et al. 2021, arXiv:1911.00068).
+    """Our label issues and those of confident learning (Northcutt et al. 2021, arXiv:1911.00068).
 
     Attributes:
-        theirs: How many labels cleanlab finds wrong.
-        ours: How many we do.
-        both: How many are the same.
+        theirs: Label issues of cleanlab.
+        ours: Ours.
+        both: Those that are the same.
     """
 
     theirs: int
@@ -92,11 +93,11 @@ class Agreement:
 
 
 def compare_with_cleanlab(split: CleanSplit, issues: LabelIssues) -> Agreement | None:
-    """Gives cleanlab the same out-of-sample probabilities; None when it isn't installed.
+    """Run cleanlab on the same out-of-sample probabilities; None when it isn't installed.
 
     Args:
         split: Labels and probabilities.
-        issues: What we found in them.
+        issues: Our label issues of that split.
     """
     try:
         filters = importlib.import_module("cleanlab.filter")
@@ -104,6 +105,6 @@ def compare_with_cleanlab(split: CleanSplit, issues: LabelIssues) -> Agreement |
         return None
     with warnings.catch_warnings():  # it warns of a class with one example or none, and flags none
         warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)
-        issues = filters.find_label_issues(split.labels, split.probabilities, n_jobs=1)
-    found = np.asarray(issues)
+        theirs = filters.find_label_issues(split.labels, split.probabilities, n_jobs=1)
+    found = np.asarray(theirs)
     return Agreement(theirs=int(found.sum()), ours=len(issues), both=int(found[issues.ids].sum()))

@@ -15,7 +15,7 @@ _HINGE = (keras.losses.hinge, keras.losses.squared_hinge)
 
 
 class PerSampleLoss:
-    """Any Keras loss, before it is reduced to one number.
+    """The unreduced values of any Keras loss.
 
     What Keras' `compile` does to a name or a function is done here too, by its own code: labels and
     predictions are brought to one rank and to float32, and "crossentropy" becomes the one that fits
@@ -52,11 +52,11 @@ class PerSampleLoss:
 
     @property
     def takes_signs(self) -> bool:
-        """Whether two classes may be -1 and 1: a hinge loss turns 0 into -1 by itself."""
+        """True where two classes may be -1 and 1: a hinge loss turns 0 into -1 by itself."""
         return isinstance(self.loss, keras.losses.Loss) and getattr(self.loss, "fn", None) in _HINGE
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
-        """Loss of each sample, float32, shape (batch,); means over what axes a sample has."""
+        """Compute the loss of each sample, float32, shape (batch,), the mean over other axes."""
         ops = keras.ops
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         loss = get_loss(self.loss, y_true, y_pred)
@@ -73,7 +73,7 @@ class PerSampleLoss:
         return ops.mean(found, axis=tuple(range(1, len(shape)))) if len(shape) > 1 else found
 
     def mean(self, values: Any, kept: Any, sample_weight: Any = None) -> Any:
-        """Mean over the kept samples, divided by their number once.
+        """Compute the mean over the kept samples, divided by their number once.
 
         Args:
             values: Loss of each sample, shape (batch,).
@@ -123,7 +123,7 @@ class GeneralizedCrossentropy(keras.losses.Loss):
         self.from_logits = from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each example, shape (batch,)."""
+        """Compute the loss of each example, shape (batch,)."""
         log_p = keras.ops.sum(
             _one_hot(y_true, y_pred) * _log_probabilities(y_pred, self.from_logits), axis=-1
         )
@@ -136,7 +136,7 @@ class GeneralizedCrossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="tfticket")
 class ForwardCorrection(keras.losses.Loss):
-    """Cross-entropy of what the network predicts *after* it went through the noise: p T.
+    """Forward correction: cross-entropy of the prediction after it went through the noise, p T.
 
     The network itself then learns to predict the true class. Patrini et al. (2017,
     arXiv:1609.03683), theorem 2: -log sum_i p_i T[i, y].
@@ -158,7 +158,7 @@ class ForwardCorrection(keras.losses.Loss):
         self.from_logits = from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each example, shape (batch,)."""
+        """Compute the loss of each example, shape (batch,)."""
         ops = keras.ops
         if y_pred.shape[-1] != len(self.transition):
             raise ModelError(
@@ -177,12 +177,12 @@ class ForwardCorrection(keras.losses.Loss):
 
 
 def _fits_the_shapes(loss: Any) -> bool:
-    """Whether it is Keras' name for the cross-entropy that fits labels and predictions."""
+    """True for Keras' name of the cross-entropy that fits labels and predictions."""
     return str(loss).lower() in ("crossentropy", "ce")
 
 
 def _is_by_output(loss: Any) -> bool:
-    """Whether it is a dictionary of losses, and not the configuration of one."""
+    """True for a dictionary of losses, and not for the configuration of one."""
     return isinstance(loss, dict) and "class_name" not in loss
 
 

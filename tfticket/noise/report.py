@@ -1,4 +1,4 @@
-"""What an audit leaves on disk: suspicious labels as a table and as a page, and probabilities."""
+"""The files of an audit: label issues as a table and as a page, and probabilities."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from tfticket.noise import CleanSplit, LabelIssues
 from tfticket.noise.audit import LabeledData
 from tfticket.report.canvas import PALETTE
 
+_SHOWN = 120  # label issues on the page
+
 COLUMNS = (
     "id",
     "given",
@@ -37,8 +39,8 @@ class LabelReport:
     """The files of an audit.
 
     Attributes:
-        table: A row a suspicious label, the most certain first.
-        page: The most suspicious images with both labels.
+        table: A row for each label issue, the most certain first.
+        page: The most certain label issues, as images with both labels.
         probabilities: Out-of-sample probabilities of all examples, shape (n, k), for any other
             tool.
         split: The `CleanSplit`.
@@ -53,13 +55,13 @@ class LabelReport:
 def write_label_report(
     folder: str | os.PathLike[str], labeled: LabeledData, split: CleanSplit, issues: LabelIssues
 ) -> LabelReport:
-    """Writes all files of an audit, each whole or not at all.
+    """Write all files of an audit, each whole or not at all.
 
     Args:
         folder: Where to; files of these names are replaced.
-        labeled: What was looked at.
-        split: What was predicted.
-        issues: What follows from it.
+        labeled: The labels in question, with their examples.
+        split: The result of the audit.
+        issues: Its label issues.
 
     Raises:
         RunError: when a file can't be written.
@@ -78,7 +80,7 @@ def write_label_report(
 
 
 def to_csv(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
-    """Suspicious labels as CSV text; `given` and `suggested` count from 0, as labels do."""
+    """Format label issues as CSV text; `given` and `suggested` count from 0, as labels do."""
     names = labeled.data.class_names
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -92,29 +94,28 @@ def to_csv(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
     return text.getvalue()
 
 
-_SHOWN = 120
-_CHANNELS = (1, 3)
-
-
-@dataclass(frozen=True)
-class Card:
-    """One suspicious example as the page shows it; `image` is a data URI, or empty."""
-
-    number: int
-    given: str
-    suggested: str
-    probability: float
-    image: str
-
-
 def render(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
-    """The page as HTML text.
+    """Render the page as HTML text.
 
     Args:
-        labeled: What was looked at.
-        split: What was predicted.
-        issues: What follows from it; the first ones are shown.
+        labeled: The labels in question, with their examples.
+        split: The result of the audit.
+        issues: Its label issues; the first ones are shown.
     """
+    names, x = labeled.data.class_names, labeled.data.train.x
+    first = (issues.ids, issues.given, issues.suggested, issues.probability)
+    cards = [
+        {
+            "number": number,
+            "given": names[given],
+            "suggested": names[suggested],
+            "probability": probability,
+            "image": _data_uri(x[number]),
+        }
+        for number, given, suggested, probability in zip(
+            *(each[:_SHOWN].tolist() for each in first), strict=True
+        )
+    ]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfticket", "."),
         autoescape=True,
@@ -128,27 +129,15 @@ def render(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
         estimate=split.estimate,
         issues=len(issues),
         expected=issues.expected_precision,
-        cards=[_card(labeled, issues, place) for place in range(min(_SHOWN, len(issues)))],
+        cards=cards,
         palette=PALETTE,
         version=__version__,
     )
 
 
-def _card(labeled: LabeledData, issues: LabelIssues, place: int) -> Card:
-    names = labeled.data.class_names
-    number = int(issues.ids[place])
-    return Card(
-        number=number,
-        given=names[issues.given[place]],
-        suggested=names[issues.suggested[place]],
-        probability=float(issues.probability[place]),
-        image=_image(labeled.data.train.x[number]),
-    )
-
-
-def _image(x: np.ndarray) -> str:
-    """An example as PNG; empty when it isn't one with one channel or three."""
-    if x.ndim != 3 or x.shape[2] not in _CHANNELS:
+def _data_uri(x: np.ndarray) -> str:
+    """An example as PNG in a data URI; empty when it isn't one with one channel or three."""
+    if x.ndim != 3 or x.shape[2] not in (1, 3):
         return ""
     if x.dtype != np.uint8:
         low, high = float(x.min()), float(x.max())

@@ -1,4 +1,4 @@
-"""What held-out predictions should look like when a network has memorized labels that are wrong.
+"""Theory of held-out predictions by networks that have memorized wrong labels.
 
 Chen, Liao, Chen & Zhang, "Understanding and Utilizing Deep Neural Networks Trained with Noisy
 Labels" (ICML 2019, arXiv:1905.05040), section 3. Assumption: a network that fits its noisy training
@@ -38,7 +38,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class HeldOut:
-    """How predictions for held-out examples relate to the given and the true labels.
+    """Accuracy, label precision and label recall of held-out predictions.
 
     Attributes:
         accuracy: A, share of the examples whose prediction is the given label, in [0, 1].
@@ -59,7 +59,7 @@ class HeldOut:
 
 
 def expected(transition: TransitionMatrix | ArrayLike, prior: ArrayLike | None = None) -> HeldOut:
-    """The closed forms above, for any T (propositions 1 and 2 of the paper).
+    """Compute the closed forms above, for any T (propositions 1 and 2 of the paper).
 
     Args:
         transition: T, shape (k, k), rows summing to 1.
@@ -82,17 +82,18 @@ def expected(transition: TransitionMatrix | ArrayLike, prior: ArrayLike | None =
 def expected_confusion(
     transition: TransitionMatrix | ArrayLike, prior: ArrayLike | None = None
 ) -> np.ndarray:
-    """P(given = a, predicted = b) = sum_i p_i T_ia T_ib, shape (k, k), summing to 1.
+    """Compute P(given = a, predicted = b) = sum_i p_i T_ia T_ib, shape (k, k), summing to 1.
 
     Unlike the confusion with the true classes, which is T, it can be measured without them.
     """
     matrix = np.asarray(as_transition(transition))
     shares = checked_prior(prior, len(matrix))
-    return matrix.T @ (shares[:, None] * matrix)
+    joint: np.ndarray = matrix.T @ (shares[:, None] * matrix)
+    return joint
 
 
 def measured(true: ArrayLike, given: ArrayLike, *, predicted: ArrayLike) -> HeldOut:
-    """The same quantities, counted.
+    """Count the same quantities.
 
     Args:
         true: True labels, shape (n,).
@@ -110,7 +111,7 @@ def measured(true: ArrayLike, given: ArrayLike, *, predicted: ArrayLike) -> Held
 
 
 def label_quality(true: ArrayLike, given: ArrayLike, *, selected: ArrayLike) -> tuple[float, float]:
-    """Label precision and label recall of a selection, both in [0, 1].
+    """Compute label precision and label recall of a selection, both in [0, 1].
 
     Precision is the share of the selected whose given label is the true one; recall the share of
     the rightly labeled that are selected. NaN where there is nothing to take a share of.
@@ -133,7 +134,7 @@ def label_quality(true: ArrayLike, given: ArrayLike, *, selected: ArrayLike) -> 
 
 
 def rates_from_accuracy(accuracy: float, num_classes: int, *, kind: str) -> tuple[float, ...]:
-    """Every rate e in [0, 1] with A(e) = `accuracy`, rising; the inverse of equation 4.
+    """Find every rate e in [0, 1] with A(e) = `accuracy`, rising; the inverse of equation 4.
 
     Args:
         accuracy: A, held-out accuracy against the given labels, in [0, 1].
@@ -159,7 +160,7 @@ def rates_from_accuracy(accuracy: float, num_classes: int, *, kind: str) -> tupl
 
 
 def accuracy_slope(rate: float, num_classes: int, *, kind: str) -> float:
-    """dA/de = -2 (1 - e) + 2 e / c: how much A tells about e; 0 where it tells nothing.
+    """Compute dA/de = -2 (1 - e) + 2 e / c, which is 0 where A tells nothing about e.
 
     Args:
         rate: e, in [0, 1].
@@ -206,7 +207,7 @@ def _same_length(one: np.ndarray, other: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class Memorization:
-    """What a network predicts for the examples that it is trained on, as shares in [0, 1].
+    """Shares of a network's training examples that it predicts as given or as true, in [0, 1].
 
     Source: the shares of Liu et al., "Early-Learning Regularization Prevents Memorization of Noisy
     Labels" (2020, arXiv:2007.00151), figure 1. A share of no examples is NaN.
@@ -223,7 +224,7 @@ class Memorization:
 
 
 def memorization(predicted: ArrayLike, corruption: Corruption) -> Memorization:
-    """Holds predictions against given and true labels.
+    """Compare predictions of the training examples with their given and true labels.
 
     By chance one of k classes is memorized in 1/k of the wrongly labelled examples, and a network
     that knows nothing but the truth memorizes none.

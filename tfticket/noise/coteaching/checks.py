@@ -1,4 +1,4 @@
-"""What must hold before two networks are trained together."""
+"""Checks of networks, settings, labels and inputs before two networks are trained together."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import tensorflow as tf
 
 from tfticket.errors import DataError, ModelError
 from tfticket.internals import Functional
-from tfticket.noise.incv.networks import check_finite
-from tfticket.noise.labels.given import NO_CLASS
+from tfticket.noise.labels.given import NO_CLASS, check_finite
 
 
 def check_pair(first: keras.Model, second: keras.Model) -> None:
-    """Raises a `ModelError` unless they are two models of as many classes that share nothing."""
+    """Raise a `ModelError` unless they are two models of as many classes that share nothing."""
     for network in (first, second):
         if not isinstance(network, keras.Model):
             raise ModelError(f"Both networks must be Keras models. Received: {network!r}.")
@@ -43,7 +42,7 @@ def _output_size(network: keras.Model) -> int | None:
 
 
 def check_beginnings(first: keras.Model, second: keras.Model) -> None:
-    """Raises a `ModelError` when two networks would begin with the same weights."""
+    """Raise a `ModelError` when two networks would begin with the same weights."""
     weights = [[np.asarray(v.numpy()) for v in m.trainable_variables] for m in (first, second)]
     if not weights[0] or [w.shape for w in weights[0]] != [w.shape for w in weights[1]]:
         return
@@ -56,7 +55,7 @@ def check_beginnings(first: keras.Model, second: keras.Model) -> None:
 
 
 def check_between(name: str, value: float, *, below_one: bool) -> None:
-    """Raises a `ModelError` unless the share is in [0, 1], or in [0, 1)."""
+    """Raise a `ModelError` unless the share is in [0, 1], or in [0, 1)."""
     if not 0 <= value <= 1 or (below_one and value == 1):
         raise ModelError(
             f"`{name}` must be in [0, 1{')' if below_one else ']'}. Received: {value}."
@@ -64,13 +63,13 @@ def check_between(name: str, value: float, *, below_one: bool) -> None:
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raises a `ModelError` unless the value is one of the choices."""
+    """Raise a `ModelError` unless the value is one of the choices."""
     if value not in choices:
         raise ModelError(f"`{name}` must be one of {list(choices)}. Received: {value!r}.")
 
 
 def check_batch(batch: str, update: str) -> None:
-    """Raises a `ModelError` unless batches of the kind can be trained on by the rule."""
+    """Raise a `ModelError` unless batches of the kind can be trained on by the rule."""
     check_choice("batch", batch, ("whole", "reduced"))
     if batch == "reduced" and update == "plain":
         raise ModelError(
@@ -80,7 +79,7 @@ def check_batch(batch: str, update: str) -> None:
 
 
 def check_jit(model: keras.Model, jit_compile: Any) -> None:
-    """Raises a `ModelError` when XLA is asked for, and the model's own step isn't for it."""
+    """Raise a `ModelError` when XLA is asked for, and the model's own step isn't for it."""
     if jit_compile is True and not model.supports_jit:
         raise ModelError(
             "XLA needs shapes that are known, and those of a reduced batch aren't. Received: "
@@ -89,7 +88,7 @@ def check_jit(model: keras.Model, jit_compile: Any) -> None:
 
 
 def check_logits(loss: Any, outputs: str) -> None:
-    """Raises a `ModelError` when the loss takes the outputs for something else."""
+    """Raise a `ModelError` when the loss takes the outputs for something else."""
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
     from_logits = config.get("from_logits", config.get("fn_kwargs", {}).get("from_logits"))
     expected = {"logits": True, "probabilities": False}.get(outputs)
@@ -103,7 +102,7 @@ def check_logits(loss: Any, outputs: str) -> None:
 
 
 def check_labels(y: Any, classes: int | None, *, signed: bool = False) -> None:
-    """Raises a `DataError` when there are no labels, or those in memory are out of range.
+    """Raise a `DataError` when there are no labels, or those in memory are out of range.
 
     Floats that are whole numbers are labels too, and of two classes also shares in [0, 1]. The true
     label of an example that is of no class is -1.
@@ -125,7 +124,7 @@ def check_labels(y: Any, classes: int | None, *, signed: bool = False) -> None:
 
 
 def check_inputs(x: Any) -> None:
-    """Raises a `DataError` when an input in memory isn't finite, and says which one.
+    """Raise a `DataError` when an input in memory isn't finite, and says which one.
 
     Args:
         x: Inputs as for `fit`: an array, tensor or pandas object, or a nest of them. What is only
@@ -138,7 +137,7 @@ def check_inputs(x: Any) -> None:
 
 
 def _in_memory(values: Any) -> np.ndarray | None:
-    """Numbers that are there to be looked at; None for anything else."""
+    """Numbers in memory as an array; None for anything else."""
     if values is None or not hasattr(values, "__array__") or keras.backend.is_keras_tensor(values):
         return None
     if tf.is_tensor(values) and not hasattr(values, "numpy"):  # symbolic
@@ -170,7 +169,7 @@ GIVEN, TRUE = "given", "true"
 
 
 def split_truth(y: Any) -> tuple[Any, Any]:
-    """The labels to learn from, and the true ones or None.
+    """Split given and true labels; the latter are None where only labels were given.
 
     Raises:
         ModelError: when the labels are anything but one array, or the two under their names.
@@ -187,7 +186,7 @@ def split_truth(y: Any) -> tuple[Any, Any]:
 
 
 def per_sample_weight(sample_weight: Any) -> Any:
-    """The weights as float32, shape (batch,), or None.
+    """Cast sample weights to float32, shape (batch,); None stays None.
 
     Raises:
         ModelError: when a sample has more than one.

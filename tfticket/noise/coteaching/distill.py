@@ -1,4 +1,4 @@
-"""From two networks to one plain Keras model: their ensemble, or a student of it."""
+"""One plain Keras model made of a pair: their ensemble, or a student of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAMES = ("first", "second")
 def ensemble(
     peers: tuple[keras.Model, keras.Model], kind: Outputs, *, name: str = "ensemble"
 ) -> keras.Model:
-    """Two networks as one plain Keras model, made of Keras' own layers.
+    """Join two networks into one plain Keras model, made of Keras' own layers.
 
     Args:
         peers: Two built Sequential or Functional models; they are copied, not changed.
@@ -86,7 +86,7 @@ def distill(
     seed: int = 0,
     callbacks: Any = None,
 ) -> keras.Model:
-    """Trains one network to say what the pair says together; labels are not used.
+    """Train one network to predict what the pair predicts; labels are not used.
 
     The student minimizes the cross-entropy to the pair's mean probabilities (Hinton et al. 2015,
     arXiv:1503.02531, at temperature 1), or the squared difference to its mean values.

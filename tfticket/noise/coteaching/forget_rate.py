@@ -17,7 +17,7 @@ Formula = Literal["paper", "official"]
 @keras.saving.register_keras_serializable(package="tfticket")
 @dataclass(frozen=True)
 class ForgetRate:
-    """The schedule of co-teaching: nothing is forgotten at first, then more and more.
+    """The schedule of the forget rate: nothing is forgotten at first, then more and more.
 
     With T epochs done, final rate tau, ramp T_k and exponent c:
 
@@ -58,7 +58,7 @@ class ForgetRate:
             raise ModelError(f"`formula` must be 'paper' or 'official'. Received: {self.formula!r}")
 
     def __call__(self, epochs_done: Any) -> Any:
-        """The share to drop in the epoch that follows `epochs_done` whole ones.
+        """Compute the share to drop in the epoch that follows `epochs_done` whole ones.
 
         Args:
             epochs_done: T, a number or an integer tensor, from 0.
@@ -82,7 +82,7 @@ class ForgetRate:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ForgetRate:
-        """Makes it again from `get_config`."""
+        """Make it again from `get_config`."""
         return cls(**config)
 
 
@@ -119,7 +119,7 @@ class EpochClock:
 
     @property
     def is_set(self) -> bool:
-        """Whether the length of an epoch is known."""
+        """True when the length of an epoch is known."""
         return bool(self._length.numpy())
 
     def epochs_done(self) -> Any:
@@ -128,7 +128,7 @@ class EpochClock:
         return self._since_epoch.value + (self.steps.value - self._since_step.value) // length
 
     def set_pace(self, steps_per_epoch: int | None) -> None:
-        """Tells how long the epochs to come are.
+        """Set the length of the epochs to come.
 
         Raises:
             ModelError: when nobody knows.

@@ -189,7 +189,8 @@ class CoTeaching(PairModel):
             sample_weight=sample_weight,
             counts=counts,
         )
-        return self.get_metrics_result()
+        results: dict[str, Any] = self.get_metrics_result()
+        return results
 
     def _whole_batch(self, x: Any, y: Any, weight: Any) -> _Step:
         """Both networks predict the batch in training mode; what isn't selected has no gradient."""

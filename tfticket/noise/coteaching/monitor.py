@@ -1,4 +1,4 @@
-"""Watches co-teaching for the ways in which it goes wrong, and says what it did about each."""
+"""A callback that watches co-teaching for known failures, and backs off where that helps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FEW = 20  # samples of a class that say something about its rate
 
 @dataclass(frozen=True)
 class CollapseEvent:
-    """Something went wrong in an epoch, and this was done about it.
+    """A failure of the selection in an epoch, and what was done about it.
 
     Attributes:
         epoch: Counted from 0.
@@ -45,7 +45,7 @@ class CollapseEvent:
 
 
 class SelectionMonitor(keras.callbacks.Callback):
-    """Reports each epoch's selection, and lowers the forget rate when it does harm.
+    """A callback that reports each epoch's selection, and lowers the forget rate when it does harm.
 
     Adds to the logs of an epoch, for callbacks after it and for the history: `relief`; with
     `per_class` the share kept of each given class, `keep_rate/0` and so on; and when `fit` was
@@ -106,7 +106,7 @@ class SelectionMonitor(keras.callbacks.Callback):
         self.summaries: list[SelectionSummary] = []
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begins a new record."""
+        """Begin a new record."""
         if not isinstance(self.model, CoTeaching):
             raise ModelError(
                 "A selection can be watched in a `CoTeaching` model only. Received: "
@@ -115,7 +115,7 @@ class SelectionMonitor(keras.callbacks.Callback):
         self.events, self.summaries = [], []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Judges the epoch, acts, and adds to the logs."""
+        """Look for failures of the epoch, act, and add to the logs."""
         summary = self.model.selection()
         if summary is None:
             return

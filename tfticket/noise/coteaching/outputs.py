@@ -1,4 +1,4 @@
-"""What two networks say: as log probabilities, together, and where they differ."""
+"""Outputs of two networks: log probabilities, their mean, and where they disagree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PROBABLE = ("softmax", "sigmoid")  # as activations are written in a configurat
 
 
 def kind_of_outputs(model: keras.Model) -> Outputs:
-    """Whether a Sequential or Functional model ends in probabilities, or in logits.
+    """Infer from its last layer whether a model gives probabilities or logits.
 
     Raises:
         ModelError: for a subclassed model, which has no last layer to look at.
@@ -43,7 +43,7 @@ def kind_of_outputs(model: keras.Model) -> Outputs:
 
 
 def log_probabilities(outputs: Any, kind: Outputs) -> Any:
-    """Logarithm of the probability of each class, float32, shape (..., classes).
+    """Compute the log probability of each class, float32, shape (..., classes).
 
     A single output stands for two classes, by its sigmoid or as the probability of the second.
     """
@@ -60,7 +60,7 @@ def log_probabilities(outputs: Any, kind: Outputs) -> Any:
 
 
 def mean_outputs(first: Any, second: Any, kind: Outputs) -> Any:
-    """The two as one, in the kind that they are.
+    """Average the outputs of two networks, in the kind that they are.
 
     The mean of probabilities or values. Of logits it is the logarithm of the mean probability,
     which is logits again: its softmax (or sigmoid) is that mean exactly, so that a loss or metric
@@ -75,7 +75,7 @@ def mean_outputs(first: Any, second: Any, kind: Outputs) -> Any:
 
 
 def disagreement(first: Any, second: Any, kind: Outputs) -> Any:
-    """Where the two predict different classes, boolean, shape (batch,).
+    """Find where the two predict different classes, boolean, shape (batch,).
 
     A sample with many positions counts when they differ at any of them.
     """
@@ -89,7 +89,7 @@ def disagreement(first: Any, second: Any, kind: Outputs) -> Any:
 
 
 def symmetric_divergence(first: Any, second: Any, kind: Outputs) -> Any:
-    """KL(p1 || p2) + KL(p2 || p1) of each sample, shape (batch,); means over positions.
+    """Compute KL(p1 || p2) + KL(p2 || p1) of each sample, shape (batch,); means over positions.
 
     Source: Wei et al. (2020, arXiv:2003.02752), equation 4.
     """
@@ -100,7 +100,7 @@ def symmetric_divergence(first: Any, second: Any, kind: Outputs) -> Any:
 
 
 def class_count(outputs: Any, kind: Outputs) -> int | None:
-    """How many classes there are, from the shape of the outputs; None for values."""
+    """Number of classes, from the shape of the outputs; None for values."""
     size = outputs[-1]
     return None if kind == "values" or size is None else max(2, size)
 

@@ -29,7 +29,7 @@ _SEED = "seed_"
 
 
 class PairModel(keras.Model, ABC):
-    """Abstract base: everything but how the two are trained.
+    """Abstract base of `CoTeaching`: all but the training step and its settings.
 
     Args:
         first: Any Keras model with one output.
@@ -64,28 +64,28 @@ class PairModel(keras.Model, ABC):
         return class_count(self.first.output_shape, self.kind) if known else None
 
     def ensemble(self, *, name: str = "ensemble") -> keras.Model:
-        """Both as one plain Keras model that gives the mean probability: a copy.
+        """Join copies of both into one plain Keras model that gives the mean probability.
 
         See `tfticket.noise.coteaching.distill.ensemble`.
         """
         return ensemble(self.peers, self.kind, name=name)
 
     def distill(self, x: Any, student: keras.Model | None = None, **kwargs: Any) -> keras.Model:
-        """One plain network that has learned what the two say together.
+        """Train one plain network to predict what the pair predicts.
 
         See `tfticket.noise.coteaching.distill.distill`.
         """
         return distill(self, x, student, kind=self.kind, **kwargs)
 
     def build(self, input_shape: Any) -> None:
-        """Builds the networks that aren't."""
+        """Build the networks that aren't."""
         for network in self.peers:
             if not network.built:
                 network.build(input_shape)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """What the two say together, in the kind that they give."""
+        """The prediction of the pair, in the kind that the networks give."""
         return mean_outputs(*self.both(inputs, training=training), self.kind)
 
     def both(self, inputs: Any, *, training: bool | None) -> tuple[Any, Any]:
@@ -99,7 +99,7 @@ class PairModel(keras.Model, ABC):
         return outputs
 
     def prepare(self, x: Any) -> None:
-        """Makes what subclassed networks and optimizers make only when they first see data."""
+        """Build what subclassed networks and optimizers build only when they first see data."""
         if not self.built:
             self.both(x, training=False)
             self.built = True
@@ -115,7 +115,7 @@ class PairModel(keras.Model, ABC):
         sample_weight: Any,
         counts: Counts | None = None,
     ) -> None:
-        """Updates the metrics, inside a step.
+        """Update the metrics, inside a step.
 
         Args:
             y: Given labels.
@@ -147,7 +147,7 @@ class PairModel(keras.Model, ABC):
         auto_scale_loss: bool = True,
         **kwargs: Any,
     ) -> None:
-        """Configures training, as Keras does.
+        """Configure training, as Keras does.
 
         Args:
             optimizer: Of the first network.
@@ -193,32 +193,33 @@ class PairModel(keras.Model, ABC):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The loss, then the pair_metrics."""
+        """The loss, then those of the pair."""
         return [*super().metrics, *self.pair_metrics.metrics]
 
     def get_compile_config(self) -> dict[str, Any]:
-        """What `compile` was given, both optimizers among it."""
+        """The arguments of `compile`, both optimizers among them."""
         if not self.compiled:
             return {}
         if self.built:
             # A file is loaded into optimizers that have their variables, so it must hold them.
             self.optimizer.build(self.trainable_variables)
-        return keras.saving.serialize_keras_object(self._compiled_with)
+        config: dict[str, Any] = keras.saving.serialize_keras_object(self._compiled_with)
+        return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles, and makes the optimizers' variables so that their values can be loaded."""
+        """Compile, and build the optimizers' variables so that their values can be loaded."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
     def save_own_variables(self, store: Any) -> None:
-        """Its variables, and the states of all seeds, which Keras doesn't save."""
+        """Save its variables, and the states of all seeds, which Keras doesn't save."""
         super().save_own_variables(store)
         for number, state in enumerate(self._seed_states()):
             store[f"{_SEED}{number}"] = state
 
     def load_own_variables(self, store: Any) -> None:
-        """What `save_own_variables` saved."""
+        """Load what `save_own_variables` saved."""
         saved = {name: store[name] for name in tuple(store.keys())}
         seeds = {name: saved.pop(name) for name in list(saved) if name.startswith(_SEED)}
         super().load_own_variables(saved)
@@ -231,7 +232,7 @@ class PairModel(keras.Model, ABC):
 
 
 class PairOptimizer(keras.optimizers.Optimizer):
-    """One optimizer for each of two networks, behind the one that a Keras model has.
+    """Two optimizers, one for each network, that Keras sees as one.
 
     Callbacks that set the learning rate, saving, snapshots and averaged weights (`use_ema`) work on
     `model.optimizer`; through this they reach both. Each has its own slots, step count and loss
@@ -256,7 +257,7 @@ class PairOptimizer(keras.optimizers.Optimizer):
         self._network = weakref.ref(network)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Builds each optimizer on the variables of its network, once."""
+        """Build each optimizer on the variables of its network, once."""
         if self.built:
             return
         super().build(list(variables))
@@ -267,7 +268,7 @@ class PairOptimizer(keras.optimizers.Optimizer):
                 optimizer.built = True  # of loss scaling, Keras sets it where it applies gradients
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
-        """Applies each network's gradients by its optimizer."""
+        """Apply each network's gradients by its optimizer."""
         variables = list(trainable_variables or self._trainable_variables)
         self.build(variables)
         gradients = {id(v): g for v, g in zip(variables, grads, strict=True)}
@@ -275,11 +276,11 @@ class PairOptimizer(keras.optimizers.Optimizer):
             optimizer.apply([gradients[id(v)] for v in own], own)
 
     def scale_both(self, losses: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Each network's loss by the scale of its own optimizer."""
+        """Scale each network's loss by its own optimizer."""
         return self.first.scale_loss(losses[0]), self.second.scale_loss(losses[1])
 
     def finalize_variable_values(self, var_list: Iterable[keras.Variable]) -> None:
-        """Ends training: each optimizer may write its averages over its own variables."""
+        """End training: each optimizer may write its averages over its own variables."""
         for optimizer, own in zip((self.first, self.second), self._split(var_list), strict=True):
             optimizer.finalize_variable_values(own)
 
@@ -304,10 +305,10 @@ class PairOptimizer(keras.optimizers.Optimizer):
         self.second.learning_rate = value
 
     def save_own_variables(self, store: Any) -> None:
-        """Nothing: Keras visits the two optimizers, which save their own."""
+        """Save nothing: Keras visits the two optimizers, which save their own."""
 
     def load_own_variables(self, store: Any) -> None:
-        """Nothing, as in `save_own_variables`."""
+        """Load nothing, as in `save_own_variables`."""
 
     def get_config(self) -> dict[str, Any]:
         """Empty: the model saves both optimizers with the rest of what it was compiled with."""
@@ -331,7 +332,7 @@ def copy_optimizer(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
 def scaled(
     optimizer: keras.optimizers.Optimizer, network: keras.Model
 ) -> keras.optimizers.Optimizer:
-    """The optimizer, with loss scaling where the network computes in float16, as Keras has it."""
+    """Wrap an optimizer in loss scaling where its network computes in float16, as Keras does."""
     if network.dtype_policy.name != "mixed_float16" or isinstance(
         optimizer, keras.optimizers.LossScaleOptimizer
     ):
@@ -341,7 +342,7 @@ def scaled(
 
 @contextlib.contextmanager
 def recording(network: keras.Model) -> Iterator[tf.GradientTape]:
-    """A tape that knows one network: its backward pass ends there, whatever the objective says."""
+    """A tape of one network's variables: its backward pass ends there, whatever the objective."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([variable.value for variable in network.trainable_variables])
         yield tape
@@ -349,7 +350,9 @@ def recording(network: keras.Model) -> Iterator[tf.GradientTape]:
 
 def gradients(tape: tf.GradientTape, objective: Any, network: keras.Model) -> list[Any]:
     """The backward pass: a gradient for each trainable variable, None where it has no part."""
-    return tape.gradient(objective, [variable.value for variable in network.trainable_variables])
+    variables = [variable.value for variable in network.trainable_variables]
+    slopes: list[Any] = tape.gradient(objective, variables)
+    return slopes
 
 
 def regularization(network: keras.Model) -> Any:

@@ -1,4 +1,4 @@
-"""Between which numbers a noise rate lies, from held-out predictions.
+"""The bounds of a noise rate, from held-out predictions.
 
 For noise of any type, at most the share of the labels that a network disagrees with, and at least
 the even part of the noise (`ranks`). The even part is doubted where the most confident predictions
@@ -62,7 +62,7 @@ class Bounds:
 
 
 def bounds_of_pair(windows: Windows, *, confidence: float, seed: int) -> Bounds:
-    """The rate of pair noise.
+    """Bound the rate of pair noise.
 
     Args:
         windows: Windows of confident predictions of all classes together.
@@ -82,7 +82,7 @@ def bounds(
     confidence: float,
     seed: int,
 ) -> Bounds:
-    """The rate of noise of any type.
+    """Bound the rate of noise of any type.
 
     Args:
         labels: Given labels, shape (n,), int64.
@@ -148,7 +148,7 @@ def _by_confidence(
 
 
 def _still_falls(wrong: np.ndarray, window: int) -> bool:
-    """Whether disagreement falls down to the narrowest windows, and doesn't level off."""
+    """True where disagreement falls down to the narrowest windows, and doesn't level off."""
     narrowest = window >= len(wrong) - _HALVING
     return bool(narrowest and wrong[max(window - _HALVING, 0)] - wrong[window] > _LEVEL)
 
@@ -184,7 +184,8 @@ def _bootstrap(groups: np.ndarray, kind: str, num_classes: int, seed: int) -> np
     drawn = drawn.reshape(_RESAMPLES, *rings.shape)
     nested = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1]
     rates, chosen = _rates(nested, kind, num_classes)
-    return rates[np.arange(_RESAMPLES), chosen]
+    resampled: np.ndarray = rates[np.arange(_RESAMPLES), chosen]
+    return resampled
 
 
 IMPURITY = 0.01
@@ -201,7 +202,7 @@ def interval(
     resampled: np.ndarray,
     confidence: float,
 ) -> tuple[float, float]:
-    """The ends of the interval that windows of confident predictions give, in [0, 1].
+    """Compute the interval of a rate that windows of confident predictions give, in [0, 1].
 
     Args:
         rates: The rate that each window gives, widest first, shape (w,).
@@ -225,7 +226,7 @@ def interval(
 
 
 def wilson(rate: float, size: int, confidence: float) -> tuple[float, float]:
-    """Wilson's interval of a share, for a share `rate` of `size` draws."""
+    """Compute Wilson's interval for a share `rate` of `size` draws."""
     z2 = NormalDist().inv_cdf((1 + confidence) / 2) ** 2 / size
     middle = (rate + z2 / 2) / (1 + z2)
     half = np.sqrt(z2 * (rate * (1 - rate) + z2 / 4)) / (1 + z2)

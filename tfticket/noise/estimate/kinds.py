@@ -1,4 +1,4 @@
-"""Types of noise: what each would give in a window of confident predictions, and which one fits.
+"""The type of the noise, from a window of confident predictions and from the ranks of labels.
 
 symmetric   the given label is the predicted one, or any other with equal probability
 pair        networks under pair noise make the mistakes that the labels make: a share 1 - u of
@@ -39,7 +39,7 @@ _FEWEST_CLASSES = 5  # below, chance makes all classes alike
 
 
 def fits_pair(counts: np.ndarray, *, seed: int) -> bool:
-    """Whether the counts of a window are those of pair noise, and not of symmetric noise.
+    """Test whether the counts of a window are those of pair noise, and not of symmetric noise.
 
     The distance between the counts and a type is the share of examples that would have to get
     another label. It is compared with what chance alone gives, by simulation, plus a fifth of the
@@ -71,7 +71,7 @@ def fits_pair(counts: np.ndarray, *, seed: int) -> bool:
 
 
 def is_shared_pair(counts: np.ndarray) -> bool:
-    """Whether all classes share pair noise, beside whatever mistakes a network makes.
+    """Test whether all classes share pair noise, beside whatever mistakes a network makes.
 
     It makes the class after the most frequent wrong label of nearly every class, but for the class
     before, which the network gets from what it memorized.
@@ -91,7 +91,7 @@ def is_shared_pair(counts: np.ndarray) -> bool:
 
 
 def pair_roots(groups: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Solves the two equations of pair noise for e and u.
+    """Solve the two equations of pair noise for e and u.
 
     Args:
         groups: Examples given as predicted, one class after, one class before, and otherwise, shape
@@ -176,7 +176,7 @@ class Ranks:
         return EvenPart(min(rate, 1 - 1 / k), max(0.0, low), accuracy)
 
     def is_even(self) -> bool:
-        """Whether lower ranks, classes predicted and classes given have it in equal measure."""
+        """True where lower ranks, classes predicted and classes given have it in equal measure."""
         last = self.counts[-_lower_half(len(self.counts)) :]
         tables = (np.stack([last, np.ones_like(last)]), self.predicted, self.given)
         return all(_spread(*table) < _LARGEST_SPREAD for table in tables)
@@ -190,7 +190,7 @@ class Ranks:
 
 
 def rank_labels(labels: np.ndarray, probabilities: np.ndarray, *, seed: int) -> Ranks:
-    """Counts given labels by their rank.
+    """Count given labels by their rank.
 
     Args:
         labels: Given labels, shape (n,), int64 in [0, k).
@@ -213,7 +213,7 @@ def rank_labels(labels: np.ndarray, probabilities: np.ndarray, *, seed: int) -> 
 
 
 def _lower_half(num_classes: int) -> int:
-    """How many ranks are the lower half: at least one, and never the first."""
+    """Number of ranks in the lower half: at least one, and never the first."""
     return max(1, (num_classes - 1) // 2)
 
 
@@ -223,7 +223,8 @@ def _on_lower_ranks(probabilities: np.ndarray) -> np.ndarray:
     edge = np.partition(probabilities, lower - 1, axis=1)[:, lower - 1 : lower]
     below, at = probabilities < edge, probabilities == edge
     left = lower - below.sum(axis=1, keepdims=True)
-    return below.sum(axis=0) + (at * (left / at.sum(axis=1, keepdims=True))).sum(axis=0)
+    shared = at * (left / at.sum(axis=1, keepdims=True))
+    return np.add(below.sum(axis=0), shared.sum(axis=0))
 
 
 def _spread(counts: np.ndarray, expected: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""How many labels are wrong, and in what way: from held-out predictions alone.
+"""Estimating how many labels are wrong, and in what way, from held-out predictions alone.
 
 Neither the rate nor the type of the noise is given. The rate lies between two numbers that hold for
 noise of any type, also where classes or examples differ in it:
@@ -38,7 +38,7 @@ _MANY = 2  # the window that holds half of the examples: many, and without the v
 
 @dataclass(frozen=True, eq=False)
 class NoiseEstimate:
-    """What held-out predictions tell about wrong labels.
+    """Rate, interval, type and matrix of the noise in labels.
 
     Attributes:
         rate: Share of wrong labels, in [0, 1).
@@ -84,7 +84,7 @@ class NoiseEstimate:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NoiseEstimate:
-        """What `to_dict` took apart."""
+        """Make it again from `to_dict`."""
         arrays = {
             "matrix": np.array(values["matrix"], float),
             "shares": tuple(values["shares"]),
@@ -101,7 +101,7 @@ def estimate_noise(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> NoiseEstimate:
-    """Estimates rate, type and matrix of the noise in labels, knowing nothing about it.
+    """Estimate rate, type and matrix of the noise in labels, knowing nothing about it.
 
     Args:
         labels: Given labels, shape (n,), integers in [0, k).
@@ -188,7 +188,7 @@ _AS_OFTEN = 0.8
 
 
 def has_learned(everything: np.ndarray) -> bool:
-    """Whether predictions are the given label more often than chance makes them.
+    """Test whether predictions are the given label more often than chance makes them.
 
     Args:
         everything: Examples by prediction and given label, shape (k, k).
@@ -198,7 +198,7 @@ def has_learned(everything: np.ndarray) -> bool:
 
 
 def judge(found: Bounds, everything: np.ndarray, *, sure: float) -> tuple[str, float, float]:
-    """Says why a rate can't be relied on, and which rates can't be ruled out.
+    """Find why a rate can't be relied on, and which rates can't be ruled out.
 
     Args:
         found: The rate and its interval.

@@ -46,22 +46,23 @@ class Windows:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
-        return self.counts.shape[1]
+        """Number of classes."""
+        return int(self.counts.shape[1])
 
     def sizes(self) -> np.ndarray:
         """Examples in each window, shape (w,)."""
-        return self.counts.sum(axis=(1, 2))
+        return np.sum(self.counts, axis=(1, 2))
 
     def disagreement(self) -> np.ndarray:
         """Share of the predictions in each window that aren't the given label, shape (w,)."""
-        return 1 - np.trace(self.counts, axis1=1, axis2=2) / np.maximum(self.sizes(), 1)
+        agree = np.trace(self.counts, axis1=1, axis2=2)
+        return np.subtract(1, agree / np.maximum(self.sizes(), 1))
 
     def by_shift(self) -> np.ndarray:
         """Examples whose given label is s classes after the predicted one, shape (w, k)."""
         k = self.num_classes
         given = (np.arange(k)[:, None] + np.arange(k)) % k
-        return np.take_along_axis(self.counts, given[None], axis=2).sum(axis=1)
+        return np.sum(np.take_along_axis(self.counts, given[None], axis=2), axis=1)
 
 
 def count_windows(
@@ -71,7 +72,7 @@ def count_windows(
     folds: ArrayLike | None = None,
     by_class: bool = True,
 ) -> Windows:
-    """Counts given labels in windows of confidence.
+    """Count given labels in windows of confidence.
 
     Confidence is the log odds of the two most probable classes. It is ranked among predictions of
     the same network, so that a fold that is less sure of itself is in every window by the same
@@ -109,7 +110,7 @@ def count_windows(
 
 
 def widest_unbiased(rates: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The widest window whose rate isn't shown to be higher than that of any narrower one.
+    """Find the widest window whose rate isn't shown to be higher than that of any narrower one.
 
     Narrower windows are purer, so that rates fall from window to window as long as wrong
     predictions are among them. Two nested estimates of the same rate differ by chance with the
@@ -131,11 +132,12 @@ def widest_unbiased(rates: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     window = np.arange(rates.shape[-1])
     narrower = window[None, :] > window[:, None]
     refused = ((gap > _DEVIATIONS * chance) & narrower).any(axis=-1)
-    return np.argmin(refused, axis=-1)
+    widest: np.ndarray = np.argmin(refused, axis=-1)
+    return widest
 
 
 def share_most_alike(probabilities: np.ndarray) -> float:
-    """Share of the predictions that are as confident as the most confident one.
+    """Compute the share of the predictions that are as confident as the most confident one.
 
     A window that is narrower than that holds any of them: confidence says nothing there.
 

@@ -1,4 +1,4 @@
-"""Which examples have the right label, which may have it, and which have a wrong one."""
+"""`CleanSplit`: examples divided into clean, candidate and removed ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tfticket.noise.labels.issues import LabelIssues, find_label_issues
 
 @dataclass(frozen=True)
 class Round:
-    """What one iteration of a selection did.
+    """The counts of one iteration of a selection.
 
     Attributes:
         held_out: How many examples were predicted by a network that wasn't trained on them.
@@ -35,7 +35,7 @@ class Round:
 
 @dataclass(frozen=True, eq=False)
 class CleanSplit:
-    """Examples by id, that is, by their place in the data that the selection was made from.
+    """A division of examples, by id: their place in the data that the selection was made from.
 
     Attributes:
         clean: Ids whose held-out prediction is the given label, rising, int64; never empty.
@@ -119,7 +119,7 @@ class CleanSplit:
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes one `.npz` without pickle, whole or not at all.
+        """Write one `.npz` without pickle, whole or not at all.
 
         Raises:
             RunError: when it can't be written.
@@ -133,7 +133,7 @@ class CleanSplit:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CleanSplit:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             TicketError: when the file is missing, damaged, or no split.

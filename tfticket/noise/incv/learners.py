@@ -1,4 +1,4 @@
-"""What simple learners predict of rows of numbers: features, embeddings, tables.
+"""Simple learners for rows of numbers: features, embeddings, tables.
 
 A network of some hundred steps is the wrong tool for them: columns of large numbers drown the
 others, and hundred classes of thirty examples are more than it learns. Scaled by column, they suit
@@ -37,7 +37,7 @@ def predict_rows(
     rng: np.random.Generator,
     logistic: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Teaches simple learners some rows, and asks them about others.
+    """Train simple learners on some rows, and predict others.
 
     Args:
         x: Rows of numbers, shape (n, columns), finite.
@@ -79,7 +79,7 @@ def predict_rows(
 
 
 def best_learner(predicted: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
-    """The learner by whose held-out probabilities the given labels are most likely.
+    """Choose the learner by whose held-out probabilities the given labels are most likely.
 
     Args:
         predicted: Held-out probabilities by learner, each of shape (n, k).
@@ -111,7 +111,7 @@ _DEVIATIONS = 3.0
 def check_learned(
     x: np.ndarray, labels: np.ndarray, *, predicted: np.ndarray, folds: np.ndarray, seed: int
 ) -> None:
-    """Raises a `ModelError` when held-out predictions are far worse than those of neighbors.
+    """Raise a `ModelError` when held-out predictions are far worse than those of neighbors.
 
     A network that hasn't learned disagrees with most labels, as one does whose labels are mostly
     wrong; and what disagrees is removed. Nearest neighbors of the inputs as they are need no

@@ -1,4 +1,4 @@
-"""Training a fresh network on some examples, and asking it about others."""
+"""Held-out predictions of networks: a fresh one is trained on some examples and predicts others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from tfticket.errors import DataError, ModelError
 from tfticket.internals import has_constant_rate
-from tfticket.noise.labels.given import checked_probabilities
+from tfticket.noise.labels.given import check_finite, checked_probabilities
 from tfticket.noise.losses import PerSampleLoss
 from tfticket.seeds import generator, sub_seed
 from tfticket.state import innermost_optimizer
@@ -21,7 +22,7 @@ Build = Callable[[int], keras.Model]
 
 
 def fresh_model(build: Build, seed: int) -> keras.Model:
-    """A compiled model from `build`, with weights and an optimizer of its own.
+    """Build a compiled model, with weights and an optimizer of its own.
 
     Keras's random numbers start from `seed` while it is built, also for layers without a seed;
     Python's and NumPy's generators are as before afterwards.
@@ -46,7 +47,7 @@ def fresh_model(build: Build, seed: int) -> keras.Model:
 
 
 def class_count(model: keras.Model) -> int:
-    """How many classes a built model has a score for.
+    """Number of classes that a built model has a score for.
 
     Raises:
         ModelError: when it isn't built, or has no output of shape (batch, classes).
@@ -70,7 +71,7 @@ def class_count(model: keras.Model) -> int:
 
 
 def check_loss(model: keras.Model, num_classes: int) -> None:
-    """Raises a `ModelError` when the loss of a compiled model doesn't take integer labels.
+    """Raise a `ModelError` when the loss of a compiled model doesn't take integer labels.
 
     Tried on one example more than there are classes: labels that aren't aligned with predictions
     would else be compared with all of them. A model that computes its loss by itself isn't asked.
@@ -104,7 +105,7 @@ def predict_held_out(
     decay: bool,
     seed: int,
 ) -> np.ndarray:
-    """Trains a new network on `train`, and gives its probabilities for `held_out`.
+    """Train a new network on `train`, and return its probabilities for `held_out`.
 
     Model, optimizer and seed are new: restoring initial weights would keep the optimizer's moments,
     and one initialization for all folds would make their mistakes alike.
@@ -147,7 +148,7 @@ def predict_held_out(
 
 
 def as_probabilities(outputs: np.ndarray) -> np.ndarray:
-    """Probabilities as they are, and logits through a softmax, shape (n, k), float32.
+    """Return probabilities as they are, and logits through a softmax, shape (n, k), float32.
 
     Rows that aren't negative and sum to 1 are probabilities: a second softmax would flatten them.
 
@@ -161,14 +162,13 @@ def as_probabilities(outputs: np.ndarray) -> np.ndarray:
             "a lower learning rate."
         )
     if outputs.min() < 0 or np.abs(outputs.sum(axis=1) - 1).max() > 1e-2:
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        outputs = powers / powers.sum(axis=1, keepdims=True)
+        outputs = special.softmax(outputs, axis=1)
     outputs = outputs / outputs.sum(axis=1, keepdims=True)
     return checked_probabilities(outputs).astype(np.float32)
 
 
 def _let_rate_fall(model: keras.Model, *, steps: int) -> None:
-    """Gives a constant learning rate an end; a schedule stays as it is."""
+    """Let a constant learning rate fall to 0; a schedule stays as it is."""
     optimizer = innermost_optimizer(model)
     if has_constant_rate(optimizer):
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
@@ -204,16 +204,12 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(array)  # noqa: NPY002
 
 
-_CHECKED_AT_ONCE = 4096
-
-
-def check_inputs(x: np.ndarray, labels: np.ndarray, *, folds: int, model: keras.Model) -> None:
-    """Raises a `DataError` unless these can be dealt to folds and given to the model.
+def check_inputs(x: np.ndarray, labels: np.ndarray, *, model: keras.Model) -> None:
+    """Raise a `DataError` unless these are examples for the model.
 
     Args:
         x: Inputs, shape (n, ...).
         labels: Given labels, shape (n,).
-        folds: How many.
         model: Of the kind that will be trained on them.
     """
     if x.ndim == 0 or x.dtype.kind not in "uifb":
@@ -226,30 +222,8 @@ def check_inputs(x: np.ndarray, labels: np.ndarray, *, folds: int, model: keras.
             f"There must be a label for each input. Received: {len(x)} inputs, {len(labels)} "
             "labels."
         )
-    check_counts(labels, folds=folds)
     check_finite(x)
     _check_shape(x, model)
-
-
-def check_counts(labels: np.ndarray, *, folds: int) -> None:
-    """Raises a `DataError` unless there are two examples a fold, and two labels."""
-    if len(labels) < 2 * folds or len(np.unique(labels)) < 2:
-        raise DataError(
-            f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or more. "
-            f"Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
-        )
-
-
-def check_finite(x: np.ndarray) -> None:
-    """Raises a `DataError` when an input isn't finite, and says which one."""
-    for start in range(0, len(x), _CHECKED_AT_ONCE):
-        part = x[start : start + _CHECKED_AT_ONCE].reshape(-1, max(x[0].size, 1))
-        finite = np.isfinite(part).all(axis=1)
-        if not finite.all():
-            raise DataError(
-                "`x` must be finite: one NaN makes NaN of all weights. Received: NaN or infinity "
-                f"in example {start + int(np.argmin(finite))}. Remove or mend such examples."
-            )
 
 
 def _check_shape(x: np.ndarray, model: keras.Model) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfticket.errors import RunError
+from tfticket.errors import DataError, RunError
 from tfticket.noise.estimate.kinds import CLEAN, PAIR
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate, estimate_noise
 from tfticket.noise.incv.clean_split import CleanSplit, Round
@@ -133,6 +133,9 @@ class CrossValidation:
         stable: The selection is stable when an iteration adds less than this share to it.
         seed: Seed of the run.
 
+    Raises:
+        DataError: when there are fewer than two examples a fold, or fewer than two labels.
+
     Attributes:
         iteration: The one that comes next, from 0.
         candidates: C, ids that nothing was decided on, rising.
@@ -151,6 +154,11 @@ class CrossValidation:
         stable: float = STABLE,
         seed: int = 0,
     ) -> None:
+        if len(labels) < 2 * folds or len(np.unique(labels)) < 2:
+            raise DataError(
+                f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or "
+                f"more. Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
+            )
         self.labels = labels
         self.num_classes = num_classes
         self.folds = folds
@@ -165,6 +173,18 @@ class CrossValidation:
         self._sums = np.zeros((len(labels), num_classes))
         self._votes = np.zeros((len(labels), 2), np.int64)
         self._rounds: list[Round] = []
+
+    def run(
+        self,
+        predict: Predict,
+        iterations: int,
+        check: Callable[[np.ndarray, np.ndarray], None] | None = None,
+    ) -> CleanSplit:
+        """Iterate until the selection is stable, or at most so often; see `iterate`."""
+        for _ in range(iterations):
+            if not self.iterate(predict, check):
+                break
+        return self.result()
 
     def fold(self, number: int) -> Fold:
         """The fold of that number in the coming iteration."""
@@ -228,7 +248,7 @@ class CrossValidation:
         return len(selected)
 
     def result(self) -> CleanSplit:
-        """The split.
+        """Return the split.
 
         Raises:
             RunError: when nothing was selected.

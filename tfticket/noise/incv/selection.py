@@ -1,4 +1,4 @@
-"""Iterative noisy cross-validation: selecting examples whose label is probably right."""
+"""Iterative noisy cross-validation with networks: the examples whose label is probably right."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from tfticket.noise.labels.given import checked_labels
 from tfticket.seeds import sub_seed
 
 Tell = Callable[[int, int], None]
-"""Is told which network is trained next, from 1, and of how many at most."""
+"""Is called with the number of the network that is trained next, from 1, and the largest number."""
 
 _HASHED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a selection takes at most; one that becomes stable takes less.
+    """The largest possible cost of a selection; one that becomes stable takes less.
 
     Attributes:
         fits: Networks to train.
@@ -53,7 +53,7 @@ class Cost:
 
 
 class INCV:
-    """Selects clean examples by cross-validation on labels that are partly wrong.
+    """Iterative noisy cross-validation, which selects clean examples where labels are partly wrong.
 
     In each iteration the candidates are dealt to folds. A new network, trained on the selected
     examples and on the candidates of the other folds, predicts each fold. Candidates whose label is
@@ -113,7 +113,7 @@ class INCV:
         self.seed = seed
 
     def cost(self, count: int) -> Cost:
-        """What selecting from `count` examples takes at most, before anything is trained."""
+        """Compute the largest possible cost for `count` examples, before anything is trained."""
         sizes = [count - count // self.folds] * self.folds
         sizes += [count] * self.folds * (self.iterations - 1)
         batches = sum(-(-size // min(self.batch_size, max(size, 1))) for size in sizes)
@@ -131,14 +131,15 @@ class INCV:
         folder: str | os.PathLike[str] | None = None,
         tell: Tell | None = None,
     ) -> CleanSplit:
-        """Selects clean examples.
+        """Select clean examples.
 
         Args:
             x: Inputs, shape (n, ...), as the model takes them.
             y: Given labels, integers of shape (n,).
-            folder: Where finished folds are kept. When it holds some of the same selection, they
-                aren't trained again, and the result has the same bits.
-            tell: Is told before each training which network it is, from 1, and of how many at most.
+            folder: Folder of finished folds. When it holds some of the same selection, they aren't
+                trained again, and the result is bit-identical.
+            tell: Called before each training with the number of the network, from 1, and the
+                largest possible number of networks.
 
         Returns:
             Clean, candidate and removed ids, with votes, out-of-sample probabilities and the
@@ -152,10 +153,7 @@ class INCV:
             RunError: when `folder` belongs to another selection, or no label was predicted.
         """
         validation, predict, check = self._prepare(x, y, tell, folder, clear=True)
-        for _ in range(self.iterations):
-            if not validation.iterate(predict, check):
-                break
-        return validation.result()
+        return validation.run(predict, self.iterations, check)
 
     def train_fold(
         self,
@@ -167,7 +165,7 @@ class INCV:
         fold: int,
         tell: Tell | None = None,
     ) -> None:
-        """Trains one network of a selection, for `select` to find in the folder.
+        """Train one network of a selection, for `select` to find in the folder.
 
         The folds of an iteration don't depend on one another, so they can be trained in as many
         processes. Nothing is trained when the selection was stable before this iteration.
@@ -175,7 +173,7 @@ class INCV:
         Args:
             x: As for `select`.
             y: As for `select`.
-            folder: Where finished folds are kept; those of earlier iterations are there.
+            folder: Folder of finished folds; those of earlier iterations are there.
             iteration: From 0.
             fold: From 0.
             tell: As for `select`.
@@ -205,7 +203,10 @@ class INCV:
         check_loss(probe, num_classes)
         labels = checked_labels(y, num_classes, name="y")
         inputs = np.asarray(x)
-        check_inputs(inputs, labels, folds=self.folds, model=probe)
+        check_inputs(inputs, labels, model=probe)
+        validation = CrossValidation(
+            labels, num_classes, folds=self.folds, stable=self.stable, seed=self.seed
+        )
         store = FoldStore.open(folder, self._fingerprint(probe, inputs, labels), clear=clear)
         tensor = tf.convert_to_tensor(inputs)
 
@@ -233,9 +234,6 @@ class INCV:
             predicted = probabilities.argmax(axis=1)
             check_learned(inputs, labels, predicted=predicted, folds=folds, seed=self.seed)
 
-        validation = CrossValidation(
-            labels, num_classes, folds=self.folds, stable=self.stable, seed=self.seed
-        )
         return validation, predict, check
 
     def _fingerprint(self, probe: keras.Model, x: np.ndarray, labels: np.ndarray) -> str:
@@ -303,7 +301,7 @@ class FoldStore:
         return cls(path, fingerprint)
 
     def load(self, iteration: int, fold: int) -> np.ndarray | None:
-        """Probabilities of a finished fold, shape (m, k), float32; None when it isn't finished.
+        """Read the probabilities of a finished fold, shape (m, k); None when it isn't finished.
 
         Raises:
             RunError: when the folder belongs to other data or settings.
@@ -321,7 +319,7 @@ class FoldStore:
         return arrays["probabilities"]
 
     def save(self, iteration: int, fold: int, probabilities: np.ndarray) -> None:
-        """Keeps the probabilities of a finished fold.
+        """Keep the probabilities of a finished fold.
 
         Raises:
             RunError: when they can't be written.

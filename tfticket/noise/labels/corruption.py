@@ -1,4 +1,4 @@
-"""Wrong labels on purpose, by a seed, with a receipt of what was really done.
+"""Label noise made on purpose, by a seed, with a receipt of what was really done.
 
 The same words mean different things in the literature: half of the "symmetric 0.5" of one code base
 are the 0.45 of another, and "asymmetric 0.4" may be 40 % or 20 % wrong labels. A `Corruption`
@@ -19,7 +19,7 @@ from scipy import special
 
 from tfticket.errors import DataError
 from tfticket.files import digest, load_arrays, write_arrays
-from tfticket.noise.labels.given import NO_CLASS, checked_labels
+from tfticket.noise.labels.given import NO_CLASS, check_finite, checked_labels
 from tfticket.noise.labels.transition import (
     ORIENTATION,
     TransitionMatrix,
@@ -39,7 +39,7 @@ def corrupt(
     seed: int,
     exact: bool = False,
 ) -> Corruption:
-    """Draws given labels from true ones, by a transition matrix.
+    """Draw given labels from true ones, by a transition matrix.
 
     With one seed, what is wrong at a low symmetric or pair rate is wrong in the same way at any
     higher one (unless `exact` rounds), so that rates are compared on nested sets.
@@ -78,7 +78,7 @@ def corrupt(
 def instance_dependent(
     x: ArrayLike, labels: ArrayLike, *, num_classes: int, rate: float, seed: int
 ) -> Corruption:
-    """Wrong labels that depend on what the example looks like.
+    """Draw given labels by noise that depends on the example.
 
     Each example gets a flip rate q from a normal distribution around `rate` (deviation 0.1, cut),
     and flips to j with probability q softmax_j(x W_y) over j != y, with Gaussian W_y.
@@ -114,7 +114,7 @@ def instance_dependent(
             ids = members[start : start + _CHUNK]
             scores = (inputs[ids].astype(np.float64) - offset) * scale @ w
             scores[:, label] = -np.inf
-            given[ids] = _pick(_softmax(scores), aim[ids])
+            given[ids] = _pick(special.softmax(scores, axis=1), aim[ids])
     return Corruption(
         given=given,
         true=true,
@@ -128,7 +128,7 @@ def instance_dependent(
 def open_set(
     x: ArrayLike, labels: ArrayLike, *, foreign: ArrayLike, num_classes: int, rate: float, seed: int
 ) -> tuple[np.ndarray, Corruption]:
-    """Examples that belong to none of the classes, under labels of the data set.
+    """Replace inputs by ones that belong to none of the classes; the labels stay.
 
     round(n * rate) inputs are replaced by different inputs of another data set; the labels stay.
 
@@ -180,7 +180,8 @@ def _flip_rates(rate: float, count: int, seed: int) -> np.ndarray:
     edge = special.ndtr(min(rate, 1 - rate) / _SPREAD)
     places = generator(seed, "noise", "flip rates").random(count)
     q = rate + _SPREAD * special.ndtri((1 - edge) + (2 * edge - 1) * places)
-    return np.clip(q, 0, 1)  # rounding
+    cut: np.ndarray = np.clip(q, 0, 1)  # rounding
+    return cut
 
 
 def _each_for_itself(true: np.ndarray, matrix: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -219,14 +220,17 @@ def _whole(expected: np.ndarray, total: int, rng: np.random.Generator) -> np.nda
 def _targets(matrix: np.ndarray) -> np.ndarray:
     """Where a label goes when it flips: the rows of T without their diagonal, summing to 1."""
     away = matrix * (1 - np.eye(len(matrix)))
-    return away / np.maximum(away.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    sums = np.maximum(away.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    targets: np.ndarray = away / sums
+    return targets
 
 
 def _pick(probabilities: np.ndarray, aim: np.ndarray) -> np.ndarray:
     """The class that a number in [0, 1) stands for, in each row."""
     bounds = np.cumsum(probabilities, axis=1)
     bounds /= bounds[:, -1:]  # so that rounding never leaves a gap below 1
-    return (bounds <= aim[:, None]).sum(axis=1)
+    picked: np.ndarray = (bounds <= aim[:, None]).sum(axis=1)
+    return picked
 
 
 def _rows(x: ArrayLike, count: int) -> np.ndarray:
@@ -236,11 +240,8 @@ def _rows(x: ArrayLike, count: int) -> np.ndarray:
             f"`x` must be numbers of shape ({count}, ...), an example for each label. Received: "
             f"{array.shape}, {array.dtype}."
         )
-    rows = array.reshape(count, -1)
-    for start in range(0, count, _CHUNK):
-        if not np.isfinite(rows[start : start + _CHUNK]).all():
-            raise DataError("`x` must be finite. Received: NaN or infinity. Mend such examples.")
-    return rows
+    check_finite(array)
+    return array.reshape(count, -1)
 
 
 def _standardizing(inputs: np.ndarray) -> tuple[float, float]:
@@ -254,14 +255,9 @@ def _standardizing(inputs: np.ndarray) -> tuple[float, float]:
     return (1 / deviation if deviation > 0 else 0.0), mean
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
 @dataclass(frozen=True, eq=False)
 class Corruption:
-    """Given labels beside the true ones.
+    """Given labels and the true ones, with the noise that was asked for and that came out.
 
     Attributes:
         given: The labels to train on, shape (n,), int64 in [0, num_classes).
@@ -305,8 +301,8 @@ class Corruption:
 
     @property
     def changed(self) -> np.ndarray:
-        """Where the given label is wrong, shape (n,), bool."""
-        return self.given != self.true
+        """True where the given label is wrong, shape (n,), bool."""
+        return np.not_equal(self.given, self.true)
 
     @property
     def realized_rate(self) -> float:
@@ -315,7 +311,7 @@ class Corruption:
 
     @property
     def realized(self) -> np.ndarray:
-        """The matrix that came out, shape (k, k); a row of NaN for a class without examples."""
+        """The realized matrix, shape (k, k); a row of NaN for a class without examples."""
         known = self.true != NO_CLASS
         counts = np.zeros((self.num_classes, self.num_classes))
         np.add.at(counts, (self.true[known], self.given[known]), 1)
@@ -345,7 +341,7 @@ class Corruption:
         }
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes labels and receipt as one `.npz`, whole or not at all.
+        """Write labels and receipt as one `.npz`, whole or not at all.
 
         Raises:
             RunError: when it can't be written.
@@ -357,7 +353,7 @@ class Corruption:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Corruption:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             TicketError: when the file is missing, damaged, or no corruption.
@@ -372,7 +368,7 @@ class Corruption:
 
 
 def given_labels(true: ArrayLike, given: ArrayLike, *, num_classes: int) -> Corruption:
-    """Labels that the user has, such as people's, in place of ones that were made wrong.
+    """Make a `Corruption` of labels that you have, such as people's.
 
     Args:
         true: True labels, shape (n,), integers in [0, num_classes).

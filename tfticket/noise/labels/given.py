@@ -1,4 +1,4 @@
-"""What labels and probabilities must be like, checked in one place, and label files of the user."""
+"""Checks of labels, probabilities and inputs, in one place, and label files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tfticket.errors import DataError
 _SUM_TOLERANCE = 1e-3  # what float16 probabilities of 1000 classes may be off by
 NO_CLASS = -1
 """The true label of an example that belongs to none of the classes."""
+_CHECKED_AT_ONCE = 4096  # examples
 _LABEL_COLUMNS = ("given", "label", "labels", "y")
 
 
@@ -27,7 +28,7 @@ def checked_labels(
     name: str = "labels",
     least: int = 0,
 ) -> np.ndarray:
-    """Labels as a new array of shape (n,), int64; what was handed over is never changed.
+    """Check labels and return them as a new array of shape (n,), int64.
 
     Args:
         labels: Integers of shape (n,) or (n, 1), n at least 1.
@@ -62,7 +63,7 @@ def checked_labels(
 
 
 def checked_probabilities(probabilities: ArrayLike, count: int | None = None) -> np.ndarray:
-    """Probabilities as float64, shape (n, k), each row summing to 1.
+    """Check probabilities and return them as float64, shape (n, k), each row summing to 1.
 
     Args:
         probabilities: Predictions, shape (n, k) with k at least 2.
@@ -93,7 +94,20 @@ def checked_probabilities(probabilities: ArrayLike, count: int | None = None) ->
             "Each row of `probabilities` must sum to 1. Received: sums from "
             f"{sums.min():.4g} to {sums.max():.4g}."
         )
-    return array / sums[:, None]
+    rows: np.ndarray = array / sums[:, None]
+    return rows
+
+
+def check_finite(x: np.ndarray) -> None:
+    """Raise a `DataError` when an input isn't finite, and says which one."""
+    for start in range(0, len(x), _CHECKED_AT_ONCE):
+        part = x[start : start + _CHECKED_AT_ONCE].reshape(-1, max(x[0].size, 1))
+        finite = np.isfinite(part).all(axis=1)
+        if not finite.all():
+            raise DataError(
+                "`x` must be finite: one NaN makes NaN of all weights. Received: NaN or infinity "
+                f"in example {start + int(np.argmin(finite))}. Remove or mend such examples."
+            )
 
 
 def _regular(values: ArrayLike, name: str) -> np.ndarray:
@@ -109,7 +123,7 @@ def _regular(values: ArrayLike, name: str) -> np.ndarray:
 def read_label_file(
     path: str | os.PathLike[str], *, num_classes: int | None = None, count: int | None = None
 ) -> np.ndarray:
-    """Reads labels that the user has in a file, so that they can stand in for a corruption.
+    """Read labels from a file.
 
     Formats: `.npy`; `.npz` with an array called given, label, labels or y, or with one array only;
     `.csv` with a header and a column of one of these names, and, if there is one, a column `id`

@@ -1,11 +1,11 @@
-"""Which labels are wrong, and what they should be.
+"""Label issues: the labels that are probably wrong, and what they should be.
 
 Given out-of-sample probabilities q = P(true = j | x) and the transition matrix T, Bayes' rule says
 how probable each class is once the given label y is known too:
 
     P(true = j | x, y) = q_j T_jy / sum_i q_i T_iy
 
-A label is suspect when another one is more probable. Ranking by this instead of by the network's
+A label is an issue when another one is more probable. Ranking by this instead of by the network's
 probabilities alone weighs a network's doubt against how rare wrong labels are: of a 4 that looks
 like a 9, a right label is the likelier explanation when 1 % are wrong, and a wrong one at 50 %.
 The threshold needs no tuning, and the mean of the probabilities is the precision to expect.
@@ -27,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from tfticket.errors import DataError
 from tfticket.noise.labels.given import checked_labels, checked_probabilities
@@ -44,21 +45,14 @@ _FITTED_ON = 4000
 
 
 @dataclass(frozen=True, eq=False)
-class _Fit:
-    probabilities: np.ndarray
-    learned: float
-    temperature: float
-
-
-@dataclass(frozen=True, eq=False)
 class LabelIssues:
     """Labels that are probably wrong, the most certain first.
 
     Attributes:
         ids: Their places in the data, shape (s,), int64.
-        given: Their labels, shape (s,), int64.
-        suggested: The most probable classes, shape (s,), int64.
-        probability: P(given label is wrong), shape (s,), falling, in [0, 1].
+        given: The given labels, shape (s,), int64.
+        suggested: The suggested labels, which are most probable, shape (s,), int64.
+        probability: Issue scores, P(given label is wrong), shape (s,), falling, in [0, 1].
         all_probabilities: The same for every example, shape (n,).
         learned: The l that was fitted, in [0, 1].
         temperature: The t that was fitted; above 1 for networks that are too sure of themselves.
@@ -77,14 +71,20 @@ class LabelIssues:
 
     @property
     def expected_precision(self) -> float:
-        """Share of the suspects whose label is expected to be wrong; NaN without suspects."""
+        """Share of the issues that are expected to be real; NaN without issues."""
         return float(self.probability.mean()) if len(self) else float("nan")
 
 
 def find_label_issues(
     labels: ArrayLike, probabilities: ArrayLike, *, transition: ArrayLike
 ) -> LabelIssues:
-    """Finds labels that are probably wrong.
+    """Find the labels that are probably wrong.
+
+        >>> probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.95, 0.05]] * 20)
+        >>> labels = np.array([0, 1, 0] * 20)
+        >>> labels[4] = 0
+        >>> find_label_issues(labels, probabilities, transition=[[0.9, 0.1], [0.1, 0.9]]).ids
+        array([4])
 
     Args:
         labels: Given labels, shape (n,), integers in [0, k).
@@ -93,7 +93,7 @@ def find_label_issues(
         transition: T, shape (k, k): `NoiseEstimate.matrix`.
 
     Returns:
-        The suspects, most certain first; ties go by id.
+        The issues, most certain first; ties go by id.
 
     Raises:
         DataError: when shapes or values are wrong.
@@ -106,17 +106,17 @@ def find_label_issues(
             f"Probabilities must be about the {len(matrix)} classes of the transition matrix. "
             f"Received: shape {probabilities.shape}."
         )
-    fit = _calibrated(probabilities, matrix, labels)
-    posterior = fit.probabilities * matrix[:, labels].T
+    classes, learned, temperature = _calibrated(probabilities, matrix, labels)
+    posterior = classes * matrix[:, labels].T
     posterior /= posterior.sum(axis=1, keepdims=True)
     everyone = np.arange(len(labels))
     own = posterior[everyone, labels]
     wrong = 1 - own
-    best = posterior.argmax(axis=1)
     order = np.lexsort((everyone, -wrong))
-    is_suspect = posterior.max(axis=1) > own + _TIE
-    ids = order[is_suspect[order]]
-    return LabelIssues(ids, labels[ids], best[ids], wrong[ids], wrong, fit.learned, fit.temperature)
+    is_issue = posterior.max(axis=1) > own + _TIE
+    ids = order[is_issue[order]]
+    suggested = posterior.argmax(axis=1)[ids]
+    return LabelIssues(ids, labels[ids], suggested, wrong[ids], wrong, learned, temperature)
 
 
 def _softened(matrix: np.ndarray) -> np.ndarray:
@@ -124,45 +124,54 @@ def _softened(matrix: np.ndarray) -> np.ndarray:
     k = len(matrix)
     rate = 1 - np.diag(matrix).mean()
     even = rate / (k - 1) * (1 - np.eye(k)) + (1 - rate) * np.eye(k)
-    return (1 - _ANY_CONFUSION) * matrix + _ANY_CONFUSION * even
+    softened: np.ndarray = (1 - _ANY_CONFUSION) * matrix + _ANY_CONFUSION * even
+    return softened
 
 
-def _calibrated(probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarray) -> _Fit:
-    """The q under which the given labels are most likely."""
+def _calibrated(
+    probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, float, float]:
+    """The q under which the given labels are most likely, with its l and t."""
     # Every so-many-th example: three numbers don't need a million of them, and none is drawn.
     part = slice(None, None, -(-len(labels) // _FITTED_ON))
     likelihood = matrix[:, labels[part]].T
     best, rate = (-np.inf, 0.0, 1.0, 0.0), 1 - float(np.diag(matrix).mean())
     for learned in _LEARNED:
-        if np.linalg.cond(_mixing(matrix, learned)) > _LARGEST_CONDITION:
+        mixing = _mixing(matrix, learned)
+        if np.linalg.cond(mixing) > _LARGEST_CONDITION:
             continue
-        logs = _unmixed(probabilities[part], matrix, learned)
+        logs = _unmixed(probabilities[part], mixing)
         for temperature in _TEMPERATURES.tolist():
-            powers = _tempered(logs, temperature)
+            classes = _tempered(logs, temperature)
             for even in (rate * share for share in _EVEN):
-                explained = (_leveled(powers, even) * likelihood).sum(axis=1)
+                explained = (_leveled(classes, even) * likelihood).sum(axis=1)
                 total = float(np.log(explained + _TINY).sum())
                 best = max(best, (total, learned, temperature, even))
     _, learned, temperature, even = best
-    powers = _tempered(_unmixed(probabilities, matrix, learned), temperature)
-    return _Fit(_leveled(powers, even), learned, temperature)
-
-
-def _unmixed(probabilities: np.ndarray, matrix: np.ndarray, learned: float) -> np.ndarray:
-    """Logarithms of the class probabilities behind those of labels, as far as T was learned."""
-    mixing = _mixing(matrix, learned)
-    behind = np.maximum(np.linalg.solve(mixing.T, probabilities.T).T, _FLOOR)
-    return np.log(behind / behind.sum(axis=1, keepdims=True))
+    logs = _unmixed(probabilities, _mixing(matrix, learned))
+    return _leveled(_tempered(logs, temperature), even), learned, temperature
 
 
 def _mixing(matrix: np.ndarray, learned: float) -> np.ndarray:
-    return (1 - learned) * np.eye(len(matrix)) + learned * matrix
+    """M = (1 - l) I + l T."""
+    mixing: np.ndarray = (1 - learned) * np.eye(len(matrix)) + learned * matrix
+    return mixing
+
+
+def _unmixed(probabilities: np.ndarray, mixing: np.ndarray) -> np.ndarray:
+    """Logarithms of the class probabilities behind those of labels, q = p inv(M)."""
+    behind = np.maximum(np.linalg.solve(mixing.T, probabilities.T).T, _FLOOR)
+    logs: np.ndarray = np.log(behind / behind.sum(axis=1, keepdims=True))
+    return logs
 
 
 def _tempered(logs: np.ndarray, temperature: float) -> np.ndarray:
-    powers = np.exp((logs - logs.max(axis=1, keepdims=True)) / temperature)
-    return powers / powers.sum(axis=1, keepdims=True)
+    classes: np.ndarray = special.softmax(
+        (logs - logs.max(axis=1, keepdims=True)) / temperature, axis=1
+    )
+    return classes
 
 
-def _leveled(probabilities: np.ndarray, even: float) -> np.ndarray:
-    return (1 - even) * probabilities + even / probabilities.shape[1]
+def _leveled(classes: np.ndarray, even: float) -> np.ndarray:
+    leveled: np.ndarray = (1 - even) * classes + even / classes.shape[1]
+    return leveled

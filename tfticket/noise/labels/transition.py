@@ -1,4 +1,4 @@
-"""Transition matrices: how a true label becomes the one that was given.
+"""Transition matrices: the probabilities of given labels by true label.
 
     T[i, j] = P(given label = j | true label = i)          a row for each true label; it sums to 1
 
@@ -28,7 +28,7 @@ _CIFAR10_CONFUSED = {9: 1, 2: 0, 3: 5, 5: 3, 4: 7}
 
 @dataclass(frozen=True, eq=False)
 class TransitionMatrix:
-    """A checked transition matrix, and what it is called.
+    """A checked transition matrix with its kind and nominal rate.
 
     `numpy.asarray` of it gives the matrix, so it goes wherever an array does.
 
@@ -56,7 +56,7 @@ class TransitionMatrix:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.matrix)
 
     def rate(self, prior: ArrayLike | None = None) -> float:
@@ -69,12 +69,12 @@ class TransitionMatrix:
 
 
 def as_transition(value: TransitionMatrix | ArrayLike) -> TransitionMatrix:
-    """Any matrix as a checked one; raises `DataError` when it is no transition matrix."""
+    """Check any matrix; raises `DataError` when it is no transition matrix."""
     return value if isinstance(value, TransitionMatrix) else TransitionMatrix(_checked(value))
 
 
 def symmetric(num_classes: int, rate: float, *, inclusive: bool = False) -> TransitionMatrix:
-    """Every wrong label is as likely as any other.
+    """Make a matrix of symmetric noise: every wrong label is as likely as any other.
 
         exclusive     T = (1 - e) I + e / (k - 1) (1 - I)
         inclusive     T = (1 - e) I + e / k                     a new label may be the true one
@@ -96,7 +96,7 @@ def symmetric(num_classes: int, rate: float, *, inclusive: bool = False) -> Tran
 
 
 def pair(num_classes: int, rate: float) -> TransitionMatrix:
-    """Label i becomes i + 1, the last one 0, with probability `rate` in [0, 1].
+    """Make a matrix of pair noise: i becomes i + 1, the last 0, with probability `rate` in [0, 1].
 
     Source: "pair flipping" of Han et al. (2018, arXiv:1804.06872); the "asymmetric" noise of Chen
     et al. (2019, arXiv:1905.05040).
@@ -107,7 +107,7 @@ def pair(num_classes: int, rate: float) -> TransitionMatrix:
 
 
 def cifar10_asymmetric(rate: float) -> TransitionMatrix:
-    """Confusions between look-alikes of CIFAR-10, the "asymmetric" noise of much of the literature.
+    """Make a matrix of confusions between look-alikes of CIFAR-10, often called "asymmetric" noise.
 
     Truck becomes automobile, bird airplane, deer horse, and cat and dog each other, each with
     probability `rate` in [0, 1]. Only 5 of the 10 classes are touched: half of `rate` is the share
@@ -124,7 +124,7 @@ def cifar10_asymmetric(rate: float) -> TransitionMatrix:
 
 
 def noise_rate(transition: TransitionMatrix | ArrayLike, prior: ArrayLike | None = None) -> float:
-    """1 - sum_i p_i T_ii, the expected share of wrong labels, in [0, 1].
+    """Compute the expected share of wrong labels, 1 - sum_i p_i T_ii, in [0, 1].
 
     Args:
         transition: T, shape (k, k).
@@ -139,7 +139,7 @@ def noise_rate(transition: TransitionMatrix | ArrayLike, prior: ArrayLike | None
 
 
 def checked_prior(prior: ArrayLike | None, num_classes: int) -> np.ndarray:
-    """Shares of the classes, shape (k,), summing to 1; None gives equal shares.
+    """Check shares of the classes, shape (k,), summing to 1; None gives equal shares.
 
     Raises:
         DataError: when they are no distribution over `num_classes` classes.
@@ -155,7 +155,8 @@ def checked_prior(prior: ArrayLike | None, num_classes: int) -> np.ndarray:
         raise DataError(
             f"`prior` must be {num_classes} shares that sum to 1. Received: {shares.tolist()}."
         )
-    return shares / shares.sum()
+    scaled: np.ndarray = shares / shares.sum()
+    return scaled
 
 
 def _checked(matrix: ArrayLike) -> np.ndarray:
@@ -186,11 +187,12 @@ def _checked(matrix: ArrayLike) -> np.ndarray:
             f"sums {np.round(sums, 6).tolist()}.{hint}"
         )
     array = np.maximum(array, 0)
-    return array / array.sum(axis=1, keepdims=True)
+    rows: np.ndarray = array / array.sum(axis=1, keepdims=True)
+    return rows
 
 
 def checked_rate(rate: float) -> float:
-    """A noise rate as a float; raises `DataError` unless it is a number in [0, 1]."""
+    """Check a noise rate; raises `DataError` unless it is a number in [0, 1]."""
     if not isinstance(rate, Real) or not 0 <= rate <= 1:
         raise DataError(f"A noise rate must be in [0, 1], never percent. Received: {rate!r}.")
     return float(rate)
@@ -208,7 +210,7 @@ _NAMES = ("matrix", "transition", "T", "nominal", "estimated")
 
 
 def read_transition_file(path: str | os.PathLike[str]) -> TransitionMatrix:
-    """Reads any transition matrix, a row for each true label.
+    """Read a transition matrix from a file, a row for each true label.
 
     Formats: `.npy`; `.npz` with an array called matrix, transition, T, nominal or estimated, or
     with one array only; `.csv` without a header.
