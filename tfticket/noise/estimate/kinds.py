@@ -224,7 +224,8 @@ def _on_lower_ranks(probabilities: np.ndarray) -> np.ndarray:
     below, at = probabilities < edge, probabilities == edge
     left = lower - below.sum(axis=1, keepdims=True)
     shared = at * (left / at.sum(axis=1, keepdims=True))
-    return np.add(below.sum(axis=0), shared.sum(axis=0))
+    counts: np.ndarray = below.sum(axis=0) + shared.sum(axis=0)
+    return counts
 
 
 def _spread(counts: np.ndarray, expected: np.ndarray) -> float:

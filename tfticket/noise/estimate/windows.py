@@ -51,18 +51,21 @@ class Windows:
 
     def sizes(self) -> np.ndarray:
         """Examples in each window, shape (w,)."""
-        return np.sum(self.counts, axis=(1, 2))
+        sizes: np.ndarray = self.counts.sum(axis=(1, 2))
+        return sizes
 
     def disagreement(self) -> np.ndarray:
         """Share of the predictions in each window that aren't the given label, shape (w,)."""
-        agree = np.trace(self.counts, axis1=1, axis2=2)
-        return np.subtract(1, agree / np.maximum(self.sizes(), 1))
+        agree = np.trace(self.counts, axis1=1, axis2=2) / np.maximum(self.sizes(), 1)
+        disagree: np.ndarray = 1 - agree
+        return disagree
 
     def by_shift(self) -> np.ndarray:
         """Examples whose given label is s classes after the predicted one, shape (w, k)."""
         k = self.num_classes
         given = (np.arange(k)[:, None] + np.arange(k)) % k
-        return np.sum(np.take_along_axis(self.counts, given[None], axis=2), axis=1)
+        shifts: np.ndarray = np.take_along_axis(self.counts, given[None], axis=2).sum(axis=1)
+        return shifts
 
 
 def count_windows(

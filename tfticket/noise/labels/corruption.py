@@ -302,7 +302,8 @@ class Corruption:
     @property
     def changed(self) -> np.ndarray:
         """True where the given label is wrong, shape (n,), bool."""
-        return np.not_equal(self.given, self.true)
+        changed: np.ndarray = self.given != self.true
+        return changed
 
     @property
     def realized_rate(self) -> float:

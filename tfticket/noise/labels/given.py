@@ -94,8 +94,8 @@ def checked_probabilities(probabilities: ArrayLike, count: int | None = None) ->
             "Each row of `probabilities` must sum to 1. Received: sums from "
             f"{sums.min():.4g} to {sums.max():.4g}."
         )
-    rows: np.ndarray = array / sums[:, None]
-    return rows
+    normalized: np.ndarray = array / sums[:, None]
+    return normalized
 
 
 def check_finite(x: np.ndarray) -> None:
