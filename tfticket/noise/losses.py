@@ -22,8 +22,7 @@ class PerSampleLoss:
     their shapes. Comparing labels of shape (batch,) with predictions of shape (batch, 1) as they
     are would compare each prediction with every label.
 
-        >>> values = PerSampleLoss("hinge").values(np.array([1.0, 0.0]), np.array([[0.5], [0.2]]))
-        >>> np.asarray(values)
+        >>> PerSampleLoss("hinge").values([1.0, 0.0], [[0.5], [0.2]]).numpy()
         array([0.5, 1.2], dtype=float32)
 
     Args:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers import batch, leaked, logits_loss, mlp, noisy_convnet, random_mask
+from small_loss import small_loss
 from small_pair import (
     assert_same,
     compiled_pair,
@@ -19,7 +20,7 @@ from small_pair import (
 from tfticket import models
 from tfticket.errors import ModelError
 from tfticket.noise.coteaching.model import CoTeaching
-from tfticket.noise.coteaching.selection import UPDATES, small_loss
+from tfticket.noise.coteaching.selection import UPDATES
 from tfticket.sparsity.binding import KeepMask
 
 pytestmark = pytest.mark.usefixtures("seeded")

@@ -68,25 +68,6 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         raise ModelError(f"`{name}` must be one of {list(choices)}. Received: {value!r}.")
 
 
-def check_batch(batch: str, update: str) -> None:
-    """Raise a `ModelError` unless batches of the kind can be trained on by the rule."""
-    check_choice("batch", batch, ("whole", "reduced"))
-    if batch == "reduced" and update == "plain":
-        raise ModelError(
-            "Batches can be reduced only where something is forgotten. Received: "
-            f"batch={batch!r} with update={update!r}, which keeps everything. Leave `batch` out."
-        )
-
-
-def check_jit(model: keras.Model, jit_compile: Any) -> None:
-    """Raise a `ModelError` when XLA is asked for, and the model's own step isn't for it."""
-    if jit_compile is True and not model.supports_jit:
-        raise ModelError(
-            "XLA needs shapes that are known, and those of a reduced batch aren't. Received: "
-            "jit_compile=True with batch='reduced'. Leave one of them out."
-        )
-
-
 def check_logits(loss: Any, outputs: str) -> None:
     """Raise a `ModelError` when the loss takes the outputs for something else."""
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}

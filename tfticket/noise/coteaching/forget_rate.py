@@ -27,6 +27,10 @@ class ForgetRate:
       authors' program counts its epochs from 1. For c != 1 the exponent acts on tau, and the rate
       jumps when the ramp ends.
 
+        >>> schedule = ForgetRate(0.4, gradual=4)
+        >>> [round(float(schedule(epoch)), 2) for epoch in range(6)]
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.4]
+
     Args:
         rate: tau, in [0, 1): the noise rate, or an estimate of it.
         gradual: T_k, in epochs; 0 forgets at the full rate from the start.

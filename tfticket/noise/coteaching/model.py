@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from tfticket.errors import ModelError
 from tfticket.noise.coteaching import checks
 from tfticket.noise.coteaching.forget_rate import EpochClock, ForgetRate, Formula
 from tfticket.noise.coteaching.metrics import TRAINING_ONLY, SelectionCounter, SelectionSummary
@@ -105,7 +106,13 @@ class CoTeaching(PairModel):
             class_floor=class_floor,
             outputs=self.kind,
         )
-        checks.check_batch(batch, update)
+        checks.check_choice("batch", batch, ("whole", "reduced"))
+        if batch == "reduced" and update == "plain":
+            raise ModelError(
+                "Batches can be reduced only where something is forgotten. Received: "
+                f"batch={batch!r} with update={update!r}, which keeps everything. Leave `batch` "
+                "out."
+            )
         self.batch = batch
         self.supports_jit = batch == "whole"
         self.steps_per_epoch = steps_per_epoch

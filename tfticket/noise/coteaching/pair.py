@@ -115,16 +115,7 @@ class PairModel(keras.Model, ABC):
         sample_weight: Any,
         counts: Counts | None = None,
     ) -> None:
-        """Update the metrics, inside a step.
-
-        Args:
-            y: Given labels.
-            outputs: Of both networks.
-            losses: Of each network and of both together, scalars.
-            disagreed: For how many samples the networks predict different classes, scalar.
-            sample_weight: For the weighted metrics, or None.
-            counts: In training, the samples of the step.
-        """
+        """Update the metrics, inside a step; see `PairMetrics.update`."""
         self._loss_tracker.update_state(losses[2], sample_weight=keras.ops.shape(outputs[0])[0])
         self.pair_metrics.update(
             y,
@@ -163,7 +154,11 @@ class PairModel(keras.Model, ABC):
             ModelError: when the loss has no value for each sample or doesn't fit the outputs, both
                 networks would share an optimizer, or the step isn't for XLA.
         """
-        checks.check_jit(self, kwargs.get("jit_compile"))
+        if kwargs.get("jit_compile") is True and not self.supports_jit:
+            raise ModelError(
+                "XLA needs shapes that are known, and those of a reduced batch aren't. Received: "
+                "jit_compile=True with batch='reduced'. Leave one of them out."
+            )
         own = keras.optimizers.get(optimizer)
         other = copy_optimizer(own) if second_optimizer is None else second_optimizer
         other = keras.optimizers.get(other)

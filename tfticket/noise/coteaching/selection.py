@@ -1,9 +1,8 @@
 """Small-loss selection: the samples of a batch that each of two networks is updated on.
 
 Deep networks learn what is common before what is contradictory, so early in training wrong labels
-are among those with large losses (Han et al. 2018, arXiv:1804.06872, section 2). `small_loss` is
-the definition, in NumPy; `small_loss_mask` is the same inside a compiled step, and tests hold one
-to the other. The rules of the papers (`UPDATES`) are one function each.
+are among those with large losses (Han et al. 2018, arXiv:1804.06872, section 2). The rules of the
+papers (`UPDATES`) are one function each.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfticket.errors import DataError, ModelError
+from tfticket.errors import ModelError
 from tfticket.noise.coteaching import checks
 from tfticket.noise.coteaching.forget_rate import ForgetRate
 from tfticket.noise.coteaching.outputs import (
@@ -34,88 +32,6 @@ Update = Literal["coteaching", "coteaching_plus", "jocor", "decoupling", "plain"
 _ROUNDING = 1e-4
 
 
-def kept_count(candidates: int, forget_rate: float) -> int:
-    """Number of samples to keep: floor((1 - forget_rate) * candidates), at least 1.
-
-    Source: Han et al. (2018), algorithm 1, steps 4 and 5; the paper says nothing of rounding.
-
-    Args:
-        candidates: Samples that can be kept, at least 1.
-        forget_rate: Share to drop, in [0, 1].
-    """
-    if candidates < 1:
-        raise DataError(
-            f"A selection needs at least one sample to choose from. Received: {candidates}."
-        )
-    if not 0 <= forget_rate <= 1:
-        raise DataError(f"`forget_rate` must be in [0, 1]. Received: {forget_rate}.")
-    return max(1, int((1 - forget_rate) * candidates + _ROUNDING))
-
-
-def small_loss(
-    losses: np.ndarray,
-    forget_rate: float,
-    *,
-    candidates: np.ndarray | None = None,
-    labels: np.ndarray | None = None,
-    class_floor: float = 0.0,
-) -> np.ndarray:
-    """Keep the samples with the smallest losses; ties go by position.
-
-    With a class floor, of each class among the candidates its best samples are kept first, and the
-    rest of the places go to the smallest losses overall. The places grow where the classes need
-    more than there are.
-
-        >>> small_loss(np.array([0.1, 3.0, 0.2, 5.0]), forget_rate=0.5)
-        array([ True, False,  True, False])
-
-    Args:
-        losses: Loss of each sample, shape (batch,), unreduced. One that isn't finite counts as
-            larger than all others.
-        forget_rate: Share of the candidates to drop, in [0, 1].
-        candidates: Samples that can be kept, boolean, shape (batch,); all when None or none can.
-        labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
-        class_floor: Smallest share of each class's candidates to keep, in [0, 1], and at least one
-            of each; 0 is no floor.
-
-    Returns:
-        True = kept, shape (batch,); never empty.
-
-    Raises:
-        DataError: when shapes or ranges don't fit.
-    """
-    losses = np.asarray(losses)
-    if losses.ndim != 1 or not len(losses):
-        raise DataError(
-            "Losses must be one number for each sample, shape (batch,), with at least one sample. "
-            f"Received: shape {losses.shape}."
-        )
-    classes = np.zeros(0, int) if labels is None else np.asarray(labels)
-    if not 0 <= class_floor <= 1 or (class_floor and classes.shape != losses.shape):
-        raise DataError(
-            "A class floor must be in [0, 1] and needs the label of each sample. Received: "
-            f"class_floor={class_floor}, labels of shape {classes.shape}."
-        )
-    can = np.ones(len(losses), bool) if candidates is None else np.array(candidates, bool)
-    if not can.any():
-        can[:] = True
-    ascending = np.argsort(np.where(np.isfinite(losses), losses, np.inf), kind="stable")
-    order = [i for i in ascending if can[i]]
-    first = _best_of_classes(order, classes, class_floor) if class_floor else []
-    count = max(kept_count(len(order), forget_rate), len(first))
-    kept = np.zeros(len(losses), bool)
-    kept[[*first, *(i for i in order if i not in first)][:count]] = True
-    return kept
-
-
-def _best_of_classes(order: list[int], labels: np.ndarray, class_floor: float) -> list[int]:
-    best: list[int] = []
-    for label in np.unique(labels[order]):
-        members = [i for i in order if labels[i] == label]
-        best += members[: max(1, int(class_floor * len(members) + _ROUNDING))]
-    return best
-
-
 def small_loss_mask(
     losses: Any,
     forget_rate: Any,
@@ -124,20 +40,30 @@ def small_loss_mask(
     labels: Any = None,
     class_floor: float = 0.0,
 ) -> tf.Tensor:
-    """Keep the samples with the smallest losses, as `small_loss` does, inside a compiled step.
+    """Keep floor((1 - forget_rate) * candidates) samples, at least one, with the smallest losses.
 
-    The number of samples to keep is a tensor and the selection a mask, so that the forget rate can
-    change from step to step without a new trace, and nothing leaves the device to be sorted.
+    Ties go by position. With a class floor, the best samples of each class among the candidates are
+    kept first, and the other places go to the smallest losses overall; the places grow where the
+    classes need more than there are. The number of samples to keep is a tensor and the selection a
+    mask, so that the forget rate can change from step to step without a new trace, and nothing
+    leaves the device to be sorted.
+
+        >>> small_loss_mask(tf.constant([0.1, 3.0, 0.2, 5.0]), 0.5, candidates=tf.fill(4, True))
+        <tf.Tensor: shape=(4,), dtype=bool, numpy=array([ True, False,  True, False])>
+
+    Source: Han et al. (2018), algorithm 1, lines 4 and 5; the paper says nothing of rounding.
 
     Args:
-        losses: Loss of each sample, float32, shape (batch,).
+        losses: Loss of each sample, float32, shape (batch,). One that isn't finite counts as larger
+            than all others.
         forget_rate: Share of the candidates to drop, float32 scalar in [0, 1].
         candidates: Samples that can be kept, boolean, shape (batch,); all when none can.
         labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
-        class_floor: Smallest share of each class's candidates to keep, in [0, 1].
+        class_floor: Smallest share of each class's candidates to keep, in [0, 1], and at least one
+            of each; 0 is no floor.
 
     Returns:
-        True = kept, boolean, shape (batch,).
+        True = kept, boolean, shape (batch,); never empty.
     """
     losses = tf.stop_gradient(losses)
     candidates = _all_if_none(candidates)

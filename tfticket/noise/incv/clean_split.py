@@ -113,8 +113,7 @@ class CleanSplit:
             "clean": len(self.clean),
             "candidate": len(self.candidate),
             "removed": len(self.removed),
-            "estimate": self.estimate.to_dict(),
-            "rounds": [asdict(one) for one in self.rounds],
+            **self._header(),
             "sha256": self.sha256,
         }
 
@@ -124,12 +123,12 @@ class CleanSplit:
         Raises:
             RunError: when it can't be written.
         """
-        header = {
-            "estimate": self.estimate.to_dict(),
-            "rounds": [asdict(one) for one in self.rounds],
-        }
         arrays = {name: getattr(self, name) for name in self._ARRAYS}
-        return write_arrays(path, kind=self._KIND, header=header, arrays=arrays)
+        return write_arrays(path, kind=self._KIND, header=self._header(), arrays=arrays)
+
+    def _header(self) -> dict[str, Any]:
+        rounds = [asdict(one) for one in self.rounds]
+        return {"estimate": self.estimate.to_dict(), "rounds": rounds}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CleanSplit:

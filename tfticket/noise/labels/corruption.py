@@ -41,6 +41,10 @@ def corrupt(
 ) -> Corruption:
     """Draw given labels from true ones, by a transition matrix.
 
+        >>> from tfticket.noise import symmetric
+        >>> corrupt([0, 1, 2] * 10, symmetric(3, 0.2), seed=0, exact=True).realized_rate
+        0.2
+
     With one seed, what is wrong at a low symmetric or pair rate is wrong in the same way at any
     higher one (unless `exact` rounds), so that rates are compared on nested sets.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
 
@@ -160,19 +160,16 @@ def read_label_file(
     return labels
 
 
-def _read_npz(path: Path) -> np.ndarray:
+def read_npz(path: Path, known: Sequence[str], what: str) -> np.ndarray:
+    """Read the array of an archive that has one of the known names, or the only array."""
     with open_archive(path) as archive:
-        return read_array(archive, _pick(path, names_in(archive)))
-
-
-def _read_txt(path: Path) -> np.ndarray:
-    return np.loadtxt(path, dtype=np.int64, ndmin=1)
+        return read_array(archive, _pick(path, names_in(archive), known, what))
 
 
 def _read_csv(path: Path) -> np.ndarray:
     with path.open(newline="", encoding="utf-8-sig") as file:
         table = csv.DictReader(file)
-        column = _pick(path, list(table.fieldnames or ()))
+        column = _pick(path, list(table.fieldnames or ()), _LABEL_COLUMNS, "labels")
         rows = list(table)
     labels = np.array([int(row[column]) for row in rows], np.int64)
     if "id" not in (table.fieldnames or ()):
@@ -188,19 +185,18 @@ def _read_csv(path: Path) -> np.ndarray:
     return ordered
 
 
-def _pick(path: Path, names: list[str]) -> str:
-    """The name that stands for the labels."""
-    known = [name for name in _LABEL_COLUMNS if name in names]
-    if known or len(names) == 1:
-        return known[0] if known else names[0]
-    raise DataError(
-        f"`{path}` must call its labels one of {', '.join(_LABEL_COLUMNS)}. Received: {names}."
-    )
+def _pick(path: Path, names: list[str], known: Sequence[str], what: str) -> str:
+    found = [name for name in known if name in names] or (names if len(names) == 1 else [])
+    if not found:
+        raise DataError(
+            f"`{path}` must call its {what} one of {', '.join(known)}. Received: {names}."
+        )
+    return found[0]
 
 
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".npy": read_npy,
-    ".npz": _read_npz,
+    ".npz": lambda path: read_npz(path, _LABEL_COLUMNS, "labels"),
     ".csv": _read_csv,
-    ".txt": _read_txt,
+    ".txt": lambda path: np.loadtxt(path, dtype=np.int64, ndmin=1),
 }

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfticket.archives import names_in, open_archive, read_array, read_npy
+from tfticket.archives import read_npy
 from tfticket.errors import DataError
+from tfticket.noise.labels.given import read_npz
 
 ORIENTATION = "T[i, j] = P(given = j | true = i): row = true label, rows sum to 1"
 _TOLERANCE = 1e-6
@@ -79,6 +80,11 @@ def symmetric(num_classes: int, rate: float, *, inclusive: bool = False) -> Tran
         exclusive     T = (1 - e) I + e / (k - 1) (1 - I)
         inclusive     T = (1 - e) I + e / k                     a new label may be the true one
 
+        >>> symmetric(3, 0.3).matrix
+        array([[0.7 , 0.15, 0.15],
+               [0.15, 0.7 , 0.15],
+               [0.15, 0.15, 0.7 ]])
+
     Source: exclusive as in Chen et al. (2019, arXiv:1905.05040) and Han et al. (2018,
     arXiv:1804.06872); inclusive as in the code of DivideMix (Li et al. 2020, arXiv:2002.07394).
 
@@ -97,6 +103,11 @@ def symmetric(num_classes: int, rate: float, *, inclusive: bool = False) -> Tran
 
 def pair(num_classes: int, rate: float) -> TransitionMatrix:
     """Make a matrix of pair noise: i becomes i + 1, the last 0, with probability `rate` in [0, 1].
+
+        >>> pair(3, 0.4).matrix
+        array([[0.6, 0.4, 0. ],
+               [0. , 0.6, 0.4],
+               [0.4, 0. , 0.6]])
 
     Source: "pair flipping" of Han et al. (2018, arXiv:1804.06872); the "asymmetric" noise of Chen
     et al. (2019, arXiv:1905.05040).
@@ -245,19 +256,8 @@ def read_transition_file(path: str | os.PathLike[str]) -> TransitionMatrix:
         raise DataError(f"`{path}`: {error}") from error
 
 
-def _read_npz(path: Path) -> np.ndarray:
-    with open_archive(path) as archive:
-        names = names_in(archive)
-        known = [name for name in _NAMES if name in names]
-        if not known and len(names) != 1:
-            raise DataError(
-                f"`{path}` must call its matrix one of {', '.join(_NAMES)}. Received: {names}."
-            )
-        return read_array(archive, known[0] if known else names[0])
-
-
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".npy": read_npy,
-    ".npz": _read_npz,
+    ".npz": lambda path: read_npz(path, _NAMES, "matrix"),
     ".csv": lambda path: np.loadtxt(path, delimiter=",", ndmin=2),
 }
