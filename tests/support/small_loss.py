@@ -7,39 +7,39 @@ import numpy as np
 _ROUNDING = 1e-4  # (1 - 0.9) * 10 is 0.99... in binary numbers, and means 1
 
 
-def kept_count(candidates: int, forget_rate: float) -> int:
-    """Number of samples to keep: floor((1 - forget_rate) * candidates), at least 1.
+def kept_count(eligible: int, forget_rate: float) -> int:
+    """Number of samples to keep: floor((1 - forget_rate) * eligible), at least 1.
 
     Source: Han et al. (2018), algorithm 1, steps 4 and 5; the paper says nothing of rounding.
 
     Args:
-        candidates: Samples that can be kept, at least 1.
+        eligible: Samples that can be kept, at least 1.
         forget_rate: Share to drop, in [0, 1].
     """
-    return max(1, int((1 - forget_rate) * candidates + _ROUNDING))
+    return max(1, int((1 - forget_rate) * eligible + _ROUNDING))
 
 
 def small_loss(
     losses: np.ndarray,
     forget_rate: float,
     *,
-    candidates: np.ndarray | None = None,
+    eligible: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     class_floor: float = 0.0,
 ) -> np.ndarray:
     """Keep the samples with the smallest losses; ties go by position.
 
-    With a class floor, of each class among the candidates its best samples are kept first, and the
+    With a class floor, of each class its best samples are kept first, and the
     rest of the places go to the smallest losses overall. The places grow where the classes need
     more than there are.
 
     Args:
         losses: Loss of each sample, shape (batch,), unreduced. One that isn't finite counts as
             larger than all others.
-        forget_rate: Share of the candidates to drop, in [0, 1].
-        candidates: Samples that can be kept, boolean, shape (batch,); all when None or none can.
+        forget_rate: Share of the eligible samples to drop, in [0, 1].
+        eligible: Samples that can be kept, boolean, shape (batch,); all when None or none can.
         labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
-        class_floor: Smallest share of each class's candidates to keep, in [0, 1], and at least one
+        class_floor: Smallest share of each class to keep, in [0, 1], and at least one
             of each; 0 is no floor.
 
     Returns:
@@ -47,7 +47,7 @@ def small_loss(
     """
     losses = np.asarray(losses)
     classes = np.zeros(0, int) if labels is None else np.asarray(labels)
-    can = np.ones(len(losses), bool) if candidates is None else np.array(candidates, bool)
+    can = np.ones(len(losses), bool) if eligible is None else np.array(eligible, bool)
     if not can.any():
         can[:] = True
     ascending = np.argsort(np.where(np.isfinite(losses), losses, np.inf), kind="stable")

@@ -20,7 +20,7 @@ class Diagnosis:
 
     Attributes:
         rate: Share of wrong labels.
-        predicted: What follows from the noise if networks memorize what they are taught.
+        predicted: What follows from the noise if networks memorize their training labels.
         observed: What held-out predictions did.
         suspect_precision: Share of the label issues whose label is wrong; NaN without issues. Runs
             and published cards know it by this older name.

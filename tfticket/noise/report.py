@@ -87,10 +87,10 @@ def to_csv(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
     writer.writerow(COLUMNS)
     for place, example in enumerate(issues.ids.tolist()):
         given, suggested = int(issues.given[place]), int(issues.suggested[place])
-        asked, agreed = split.votes[example].tolist()
+        votes, agreed = split.votes[example].tolist()
         probability = f"{issues.probability[place]:.4f}"
         named = (table_cell(names[given]), table_cell(names[suggested]))
-        writer.writerow((example, given, suggested, probability, agreed, asked, *named))
+        writer.writerow((example, given, suggested, probability, agreed, votes, *named))
     return text.getvalue()
 
 

@@ -16,14 +16,14 @@ def mask(*values):
 def selected(
     first,
     second,
-    candidates=(1, 1, 1, 1),
+    eligible=(1, 1, 1, 1),
     *,
     labels=GIVEN,
     losses=((1.0, 1.0, 1.0, 1.0),) * 2,
 ):
     losses = tuple(tf.constant(each) for each in losses)
     return Selection(
-        masks=LossMasks(mask(*first), mask(*second), mask(*candidates)),
+        masks=LossMasks(mask(*first), mask(*second), mask(*eligible)),
         losses=losses,
         minimized=losses,
         forget_rate=tf.constant(0.25),
@@ -52,16 +52,16 @@ def test_counts_of_two_steps_are_those_counted_by_hand():
 
 
 def test_the_scoreboard_gets_the_same_numbers_as_scalars():
-    each = selected((1, 1, 0, 0), (1, 0, 0, 0), candidates=(1, 1, 1, 0))
+    each = selected((1, 1, 0, 0), (1, 0, 0, 0), eligible=(1, 1, 1, 0))
     found = SelectionCounter(3).update(each, None)
     assert [float(x) for x in found] == [1.5, 3, 2, 0.25]
     assert found.kept.dtype == tf.float32
 
 
-def test_a_network_with_one_of_several_candidates_is_starved():
+def test_a_network_with_one_of_several_eligible_samples_is_starved():
     one = (0, 1, 0, 0)
     assert counted(selected(one, (1, 1, 0, 0))).summary().starved == 1
-    assert counted(selected(one, one, candidates=one)).summary().starved == 0
+    assert counted(selected(one, one, eligible=one)).summary().starved == 0
 
 
 def test_losses_that_are_not_finite_are_counted_for_both_networks():

@@ -9,11 +9,11 @@ from tfticket.noise.coteaching.selection import small_loss_mask
 
 
 @pytest.mark.parametrize(
-    ("candidates", "forget_rate", "kept"),
+    ("eligible", "forget_rate", "kept"),
     [(10, 0.0, 10), (10, 0.45, 5), (10, 0.9, 1), (128, 0.2, 102), (3, 0.99, 1), (1, 1.0, 1)],
 )
-def test_count_is_rounded_down_and_never_zero(candidates, forget_rate, kept):
-    assert kept_count(candidates, forget_rate) == kept
+def test_count_is_rounded_down_and_never_zero(eligible, forget_rate, kept):
+    assert kept_count(eligible, forget_rate) == kept
 
 
 def test_keeps_the_smallest_losses_wherever_they_stand():
@@ -30,14 +30,14 @@ def test_a_loss_that_is_not_finite_comes_last():
     assert kept.tolist() == [False, True, False, True]
 
 
-def test_only_candidates_are_kept_and_counted():
+def test_only_eligible_samples_are_kept_and_counted():
     can = np.array([False, True, True, True, True, False])
-    kept = small_loss(np.arange(6.0), 0.5, candidates=can)
+    kept = small_loss(np.arange(6.0), 0.5, eligible=can)
     assert kept.tolist() == [False, True, True, False, False, False]
 
 
-def test_nobody_is_a_candidate_means_everybody_is():
-    assert small_loss(np.arange(4.0), 0.5, candidates=np.zeros(4, bool)).sum() == 2
+def test_none_eligible_means_all_are():
+    assert small_loss(np.arange(4.0), 0.5, eligible=np.zeros(4, bool)).sum() == 2
 
 
 def test_without_a_floor_a_rare_class_can_vanish_and_with_one_it_cannot():
@@ -59,9 +59,9 @@ def test_says_what_the_definition_says(class_floor):
         size = int(rng.integers(1, 12))
         losses = rng.integers(0, 5, size).astype("float32")  # with ties
         losses[rng.random(size) < 0.1] = np.nan
-        candidates, labels = rng.random(size) < 0.8, rng.integers(0, 3, size)
+        eligible, labels = rng.random(size) < 0.8, rng.integers(0, 3, size)
         forget_rate = float(rng.choice([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0]))
-        options = {"candidates": candidates, "labels": labels, "class_floor": class_floor}
+        options = {"eligible": eligible, "labels": labels, "class_floor": class_floor}
         expected = small_loss(losses, forget_rate, **options)
         found = small_loss_mask(tf.constant(losses), tf.constant(forget_rate), **options)
         assert found.numpy().tolist() == expected.tolist(), (trial, losses, options)
@@ -73,7 +73,7 @@ def test_another_rate_needs_no_other_trace():
     @tf.function
     def select(losses, forget_rate):
         traces.append(forget_rate)
-        return small_loss_mask(losses, forget_rate, candidates=tf.ones(4, tf.bool))
+        return small_loss_mask(losses, forget_rate, eligible=tf.ones(4, tf.bool))
 
     counts = [
         int(tf.reduce_sum(tf.cast(select(tf.range(4.0), tf.constant(rate)), tf.int32)))

@@ -9,11 +9,11 @@ from tfticket.noise.coteaching.selection import UPDATES, Batch
 FIRST, SECOND = [0.1, 0.2, 5.0, 6.0], [7.0, 0.3, 0.4, 8.0]
 
 
-def choose(update, *, disagree=(1, 1, 1, 1), candidates=(1, 1, 1, 1), warming_up=False, forget=0.5):
+def choose(update, *, disagree=(1, 1, 1, 1), eligible=(1, 1, 1, 1), warming_up=False, forget=0.5):
     batch = Batch(
         losses=(tf.constant(FIRST), tf.constant(SECOND)),
         disagree=tf.constant([bool(d) for d in disagree]),
-        candidates=tf.constant([bool(c) for c in candidates]),
+        eligible=tf.constant([bool(c) for c in eligible]),
         forget_rate=tf.constant(forget),
         warming_up=tf.constant(warming_up),
         labels=None,
@@ -57,7 +57,7 @@ def test_plain_takes_everything():
 
 @pytest.mark.parametrize("update", UPDATES)
 def test_whom_nobody_may_take_nobody_takes(update):
-    for chosen in choose(update, candidates=(0, 0, 1, 1)):
+    for chosen in choose(update, eligible=(0, 0, 1, 1)):
         assert set(chosen) <= {2, 3}
         assert chosen
 

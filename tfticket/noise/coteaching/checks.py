@@ -29,7 +29,7 @@ def check_pair(first: keras.Model, second: keras.Model) -> None:
     sizes = [_output_size(network) for network in (first, second)]
     if None not in sizes and sizes[0] != sizes[1]:
         raise ModelError(
-            "Both networks must tell the same classes apart. Received: outputs of size "
+            "Both networks must have the same classes. Received: outputs of size "
             f"{sizes[0]} and {sizes[1]}."
         )
 
@@ -49,8 +49,8 @@ def check_beginnings(first: keras.Model, second: keras.Model) -> None:
     if all(np.array_equal(*pair) for pair in zip(*weights, strict=True)):
         raise ModelError(
             "The two networks must begin with different weights: from equal ones they stay equal "
-            "for ever, and nobody corrects anybody. Received: two networks with the same weights. "
-            "Build them with different seeds."
+            "for ever, and neither corrects the other. Received: two networks with the same "
+            "weights. Build them with different seeds."
         )
 
 

@@ -99,7 +99,7 @@ class EpochClock:
 
     Args:
         owner: Where the variables belong.
-        steps_per_epoch: Steps of an epoch, or None when `fit` will tell.
+        steps_per_epoch: Steps of an epoch, or None when `fit` sets it.
     """
 
     def __init__(self, owner: keras.Layer, steps_per_epoch: int | None) -> None:
@@ -135,7 +135,7 @@ class EpochClock:
         """Set the length of the epochs to come.
 
         Raises:
-            ModelError: when nobody knows.
+            ModelError: when the length isn't known.
         """
         if self.fixed:
             return

@@ -22,7 +22,7 @@ _MASKS = (
     "examples",
     "first",
     "second",
-    "candidates",
+    "eligible",
     "disagreed",
     "first_not_finite",
     "second_not_finite",
@@ -41,9 +41,9 @@ class SelectionSummary:
     Attributes:
         steps: Training steps.
         forget_rate: Mean share that was to be dropped.
-        keep_rate: Share of the candidates that was kept, mean of both networks.
+        keep_rate: Share of the eligible samples that was kept, mean of both networks.
         starved: Share of the steps in which a network was left with a single one of several
-            candidates.
+            eligible samples.
         disagreement: Share of the samples for which the networks predicted different classes.
         not_finite: Losses that were NaN or infinite, of both networks.
         class_seen: Samples of each given class, shape (classes,); empty without classes.
@@ -69,13 +69,13 @@ class Counts(NamedTuple):
 
     Attributes:
         kept: Mean of both networks.
-        candidates: Samples that could be kept.
+        eligible: Samples that could be kept.
         disagreed: Samples for which the networks predict different classes.
         forget_rate: Share that was to be dropped.
     """
 
     kept: Any
-    candidates: Any
+    eligible: Any
     disagreed: Any
     forget_rate: Any
 
@@ -122,18 +122,18 @@ class SelectionCounter:
         if labels is not None and self._classes:
             own = tf.one_hot(labels, self._classes, dtype=tf.float64)
             self._by_class.assign_add(rows[:_BY_CLASS] @ own)
-        examples, first, second, candidates = tf.unstack(samples[:4])
+        examples, first, second, eligible = tf.unstack(samples[:4])
         rest = {
             "steps": tf.ones((), tf.float64),
             "forget_rate": tf.cast(selection.forget_rate, tf.float64),
-            "starved": tf.cast((tf.minimum(first, second) <= 1) & (candidates > 1), tf.float64),
+            "starved": tf.cast((tf.minimum(first, second) <= 1) & (eligible > 1), tf.float64),
             "with_truth": examples if known else tf.zeros((), tf.float64),
         }
         added = tf.concat([samples, tf.stack([rest[name] for name in _REST])], axis=0)
         self._counts.assign_add(added)
         found = dict(zip(_MASKS, tf.unstack(tf.cast(samples, tf.float32)), strict=True))
         mean = (found["first"] + found["second"]) / 2
-        return Counts(mean, found["candidates"], found["disagreed"], selection.forget_rate)
+        return Counts(mean, found["eligible"], found["disagreed"], selection.forget_rate)
 
     def summary(self) -> SelectionSummary:
         """Summarize what was counted since `reset`."""
@@ -146,7 +146,7 @@ class SelectionCounter:
         return SelectionSummary(
             steps=int(found["steps"]),
             forget_rate=_ratio(found["forget_rate"], found["steps"]),
-            keep_rate=_ratio(kept, found["candidates"]),
+            keep_rate=_ratio(kept, found["eligible"]),
             starved=_ratio(found["starved"], found["steps"]),
             disagreement=_ratio(found["disagreed"], found["examples"]),
             not_finite=int(found["first_not_finite"] + found["second_not_finite"]),
@@ -253,8 +253,8 @@ class PairMetrics:
             added["disagreement"] = disagreed, size
         if counts is not None:
             added["forget_rate"] = counts.forget_rate, 1.0
-            # Where all have weight 0 there is no candidate, and everyone is kept.
-            added["keep_rate"] = counts.kept, keras.ops.maximum(counts.candidates, 1.0)
+            # Where all have weight 0 there is no eligible sample, and all are kept.
+            added["keep_rate"] = counts.kept, keras.ops.maximum(counts.eligible, 1.0)
         self.means.update_state(added)
 
 

@@ -24,7 +24,7 @@ class CollapseEvent:
 
     Attributes:
         epoch: Counted from 0.
-        kind: `agreement`, the networks have become one and nobody corrects anybody; `starvation`,
+        kind: `agreement`, the networks have become alike and correct nothing; `starvation`,
             steps are left with a single sample; `vanishing_class`, a class is hardly selected any
             more; `drift`, another share is kept than the forget rate says; `not_finite`, losses
             are NaN or infinite.

@@ -34,7 +34,7 @@ class PairModel(keras.Model, ABC):
     Args:
         first: Any Keras model with one output.
         second: Another one, that shares nothing with it.
-        outputs: What they give: `logits`, `probabilities` or `values`; None looks at the first.
+        outputs: `logits`, `probabilities` or `values`; None infers it from the first.
         **kwargs: As for `keras.Model`.
     """
 

@@ -36,19 +36,19 @@ def small_loss_mask(
     losses: Any,
     forget_rate: Any,
     *,
-    candidates: Any,
+    eligible: Any,
     labels: Any = None,
     class_floor: float = 0.0,
 ) -> tf.Tensor:
-    """Keep floor((1 - forget_rate) * candidates) samples, at least one, with the smallest losses.
+    """Keep the samples of smallest loss: floor((1 - forget_rate) * n) of n eligible, at least 1.
 
-    Ties go by position. With a class floor, the best samples of each class among the candidates are
-    kept first, and the other places go to the smallest losses overall; the places grow where the
-    classes need more than there are. The number of samples to keep is a tensor and the selection a
-    mask, so that the forget rate can change from step to step without a new trace, and nothing
-    leaves the device to be sorted.
+    Ties go by position. With a class floor, the best samples of each class are kept first, and the
+    other places go to the smallest losses overall; the places grow where the classes need more than
+    there are. The number of samples to keep is a tensor and the selection a mask, so that the
+    forget rate can change from step to step without a new trace, and nothing leaves the device to
+    be sorted.
 
-        >>> small_loss_mask(tf.constant([0.1, 3.0, 0.2, 5.0]), 0.5, candidates=tf.fill(4, True))
+        >>> small_loss_mask(tf.constant([0.1, 3.0, 0.2, 5.0]), 0.5, eligible=tf.fill(4, True))
         <tf.Tensor: shape=(4,), dtype=bool, numpy=array([ True, False,  True, False])>
 
     Source: Han et al. (2018), algorithm 1, lines 4 and 5; the paper says nothing of rounding.
@@ -56,25 +56,25 @@ def small_loss_mask(
     Args:
         losses: Loss of each sample, float32, shape (batch,). One that isn't finite counts as larger
             than all others.
-        forget_rate: Share of the candidates to drop, float32 scalar in [0, 1].
-        candidates: Samples that can be kept, boolean, shape (batch,); all when none can.
+        forget_rate: Share of the eligible samples to drop, float32 scalar in [0, 1].
+        eligible: Samples that can be kept, boolean, shape (batch,); all when none can.
         labels: Given class of each sample, integers, shape (batch,); needed for a class floor.
-        class_floor: Smallest share of each class's candidates to keep, in [0, 1], and at least one
-            of each; 0 is no floor.
+        class_floor: Smallest share of each class to keep, in [0, 1], and at least one of each; 0 is
+            no floor.
 
     Returns:
         True = kept, boolean, shape (batch,); never empty.
     """
     losses = tf.stop_gradient(losses)
-    candidates = _all_if_none(candidates)
+    eligible = _all_if_none(eligible)
     finite = tf.where(tf.math.is_finite(losses), losses, losses.dtype.max)
-    rank = _ranks(tf.where(candidates, finite, tf.constant(float("inf"), losses.dtype)))
-    kept = _share(1.0 - forget_rate, _count(candidates))
+    rank = _ranks(tf.where(eligible, finite, tf.constant(float("inf"), losses.dtype)))
+    kept = _share(1.0 - forget_rate, _count(eligible))
     if class_floor:
-        best = _best_mask(rank, candidates, labels, class_floor)
+        best = _best_mask(rank, eligible, labels, class_floor)
         kept = tf.maximum(kept, _count(best))
         rank = _ranks(tf.where(best, rank - tf.size(rank), rank))
-    return (rank < kept) & candidates
+    return (rank < kept) & eligible
 
 
 def _all_if_none(mask: Any) -> tf.Tensor:
@@ -96,13 +96,13 @@ def _share(share: Any, counts: Any) -> tf.Tensor:
     return tf.maximum(1, tf.cast(tf.floor(exact + _ROUNDING), tf.int32))
 
 
-def _best_mask(rank: Any, candidates: Any, labels: Any, class_floor: float) -> tf.Tensor:
-    """The candidates that belong to their class's share, whatever the other classes do."""
-    same = (labels[:, None] == labels[None, :]) & candidates[None, :]
+def _best_mask(rank: Any, eligible: Any, labels: Any, class_floor: float) -> tf.Tensor:
+    """The eligible samples that belong to their class's share, whatever the other classes do."""
+    same = (labels[:, None] == labels[None, :]) & eligible[None, :]
     better = same & (rank[None, :] < rank[:, None])
     place = tf.reduce_sum(tf.cast(better, tf.int32), axis=1)
     members = tf.reduce_sum(tf.cast(same, tf.int32), axis=1)
-    return candidates & (place < _share(class_floor, members))
+    return eligible & (place < _share(class_floor, members))
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ class Batch:
     Attributes:
         losses: Of the first and the second network, each float32, shape (batch,).
         disagree: Where the networks predict different classes, boolean, shape (batch,).
-        candidates: Samples with a weight above 0, or all where there are none, boolean, shape
+        eligible: Samples with a weight above 0, or all where there are none, boolean, shape
             (batch,).
-        forget_rate: Share of the candidates to drop, float32 scalar in [0, 1).
+        forget_rate: Share of the eligible samples to drop, float32 scalar in [0, 1).
         warming_up: True while disagreement is ignored, boolean scalar.
         labels: Given classes, int32, shape (batch,), or None.
         class_floor: Smallest share of each class to keep, in [0, 1].
@@ -122,7 +122,7 @@ class Batch:
 
     losses: tuple[Any, Any]
     disagree: Any
-    candidates: Any
+    eligible: Any
     forget_rate: Any
     warming_up: Any
     labels: Any
@@ -133,7 +133,7 @@ class Batch:
         return small_loss_mask(
             self.losses[network],
             self.forget_rate,
-            candidates=self.candidates,
+            eligible=self.eligible,
             labels=self.labels,
             class_floor=self.class_floor,
         )
@@ -145,12 +145,12 @@ class LossMasks(NamedTuple):
     Attributes:
         first: Samples that the first network is updated on.
         second: Samples that the second network is updated on.
-        candidates: Samples that the rule chose from.
+        eligible: Samples that the rule chose from.
     """
 
     first: tf.Tensor
     second: tf.Tensor
-    candidates: tf.Tensor
+    eligible: tf.Tensor
 
 
 def coteaching(batch: Batch) -> LossMasks:
@@ -158,7 +158,7 @@ def coteaching(batch: Batch) -> LossMasks:
 
     Han et al. (2018, arXiv:1804.06872), algorithm 1, lines 4 to 7.
     """
-    return LossMasks(batch.small_loss(1), batch.small_loss(0), batch.candidates)
+    return LossMasks(batch.small_loss(1), batch.small_loss(0), batch.eligible)
 
 
 def coteaching_plus(batch: Batch) -> LossMasks:
@@ -167,9 +167,9 @@ def coteaching_plus(batch: Batch) -> LossMasks:
     Yu et al. (2019, arXiv:1901.04215), algorithm 1. Where they agree on a whole batch, it is
     co-teaching on all of it.
     """
-    disputed = batch.candidates & (batch.disagree | batch.warming_up)
-    disputed = tf.where(tf.reduce_any(disputed), disputed, batch.candidates)
-    return coteaching(replace(batch, candidates=disputed))
+    disputed = batch.eligible & (batch.disagree | batch.warming_up)
+    disputed = tf.where(tf.reduce_any(disputed), disputed, batch.eligible)
+    return coteaching(replace(batch, eligible=disputed))
 
 
 def joint(batch: Batch) -> LossMasks:
@@ -178,7 +178,7 @@ def joint(batch: Batch) -> LossMasks:
     Wei et al. (2020, arXiv:2003.02752), algorithm 1.
     """
     kept = batch.small_loss(0)
-    return LossMasks(kept, kept, batch.candidates)
+    return LossMasks(kept, kept, batch.eligible)
 
 
 def decoupling(batch: Batch) -> LossMasks:
@@ -188,7 +188,7 @@ def decoupling(batch: Batch) -> LossMasks:
     batch the paper makes no update; here each learns from its one best sample, so that no
     selection is empty.
     """
-    disputed = batch.candidates & (batch.disagree | batch.warming_up)
+    disputed = batch.eligible & (batch.disagree | batch.warming_up)
     best = replace(batch, forget_rate=tf.constant(1.0), class_floor=0.0)
     some = tf.reduce_any(disputed)
     first, second = (tf.where(some, disputed, best.small_loss(n)) for n in (0, 1))
@@ -197,7 +197,7 @@ def decoupling(batch: Batch) -> LossMasks:
 
 def plain(batch: Batch) -> LossMasks:
     """Update both networks on everything: the baseline, two networks trained side by side."""
-    return LossMasks(batch.candidates, batch.candidates, batch.candidates)
+    return LossMasks(batch.eligible, batch.eligible, batch.eligible)
 
 
 UPDATES: dict[str, Callable[[Batch], LossMasks]] = {
@@ -286,13 +286,13 @@ class SelectionRule:
         forget_rate = self.forget_rate(epochs_done) * relief
         if self.update in ("decoupling", "plain"):
             forget_rate = tf.zeros_like(forget_rate)
-        candidates = tf.ones_like(minimized[0], tf.bool)
+        eligible = tf.ones_like(minimized[0], tf.bool)
         if sample_weight is not None:  # samples without weight teach nothing
-            candidates = _all_if_none(sample_weight > 0)
+            eligible = _all_if_none(sample_weight > 0)
         batch = Batch(
             losses=minimized,
             disagree=differ,
-            candidates=candidates,
+            eligible=eligible,
             forget_rate=forget_rate,
             warming_up=keras.ops.cast(epochs_done, "int32") < self.warmup_epochs,
             labels=labels,

@@ -7,7 +7,7 @@ network's mistakes are even. Then, and for two classes, which have no lower rank
 read off confident predictions (`anchors`, `interval`). With two classes nothing says that the most
 confident are right, so that as many mistakes are taken to be left as confidence has ruled out.
 
-Pair noise has equations of its own (`kinds`), which tell it from what was memorized.
+Pair noise has equations of its own (`kinds`), which separate it from what was memorized.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Bounds:
         kind: `clean`, `symmetric`, `pair` or `general`.
         windows: Windows of confident predictions.
         window: Index of the one that was used.
-        even: The even part of the noise; None where it wasn't looked at.
+        even: The even part of the noise; None where it wasn't computed.
     """
 
     rate: float
@@ -78,7 +78,7 @@ def bounds(
     probabilities: np.ndarray,
     *,
     by_class: Windows,
-    everyone: Windows,
+    pooled: Windows,
     confidence: float,
     seed: int,
 ) -> Bounds:
@@ -88,14 +88,14 @@ def bounds(
         labels: Given labels, shape (n,), int64.
         probabilities: Out-of-sample probabilities, shape (n, k).
         by_class: Windows of confident predictions of each class.
-        everyone: Windows of confident predictions of all classes together.
+        pooled: Windows of confident predictions of all classes together.
         confidence: Of the interval, in (0, 1).
         seed: Seed of the bootstrap, and of the order of equal probabilities.
     """
     ranks = rank_labels(labels, probabilities, seed=seed)
-    wrong = everyone.disagreement()
+    wrong = pooled.disagreement()
     _, high = wilson(wrong[0], len(labels), confidence)
-    rate, low, _, window = _by_confidence(everyone, GENERAL, confidence, seed)
+    rate, low, _, window = _by_confidence(pooled, GENERAL, confidence, seed)
     even, k = None, probabilities.shape[1]
     if k == 2:
         low -= max(0.0, float(wrong[0] - wrong[window]))
@@ -114,7 +114,7 @@ def bounds(
     if low == 0:
         classes = _lowest_by_class(by_class.counts[purest], confidence)
         kind = CLEAN if max(high, *classes) <= _SMALL else GENERAL
-    windows = everyone
+    windows = pooled
     if kind == GENERAL:
         windows, window = by_class, purest
         rate = min(float(by_class.disagreement()[purest]), 1 - 1 / k)

@@ -128,8 +128,8 @@ def estimate_noise(
     rows = checked_probabilities(probabilities)
     given = checked_labels(labels, rows.shape[1])
     by_class = count_windows(given, rows, folds=folds)
-    everyone = count_windows(given, rows, folds=folds, by_class=False)
-    found = _bounds(given, rows, by_class, everyone, confidence=confidence, seed=seed)
+    pooled = count_windows(given, rows, folds=folds, by_class=False)
+    found = _bounds(given, rows, by_class, pooled, confidence=confidence, seed=seed)
     everything = by_class.counts[0]
     sure = float(rows.max(axis=1).mean())
     reason, low, high = judge(found, everything, sure=sure)
@@ -155,7 +155,7 @@ def _bounds(
     given: np.ndarray,
     rows: np.ndarray,
     by_class: Windows,
-    everyone: Windows,
+    pooled: Windows,
     *,
     confidence: float,
     seed: int,
@@ -164,10 +164,8 @@ def _bounds(
     purest = int(widest_unbiased(by_class.disagreement(), by_class.sizes()))
     many = min(_MANY, len(by_class.counts) - 1)
     if fits_pair(by_class.counts[purest], seed=seed) or is_shared_pair(by_class.counts[many]):
-        return bounds_of_pair(everyone, confidence=confidence, seed=seed)
-    return bounds(
-        given, rows, by_class=by_class, everyone=everyone, confidence=confidence, seed=seed
-    )
+        return bounds_of_pair(pooled, confidence=confidence, seed=seed)
+    return bounds(given, rows, by_class=by_class, pooled=pooled, confidence=confidence, seed=seed)
 
 
 def _matrix(kind: str, rate: float, counts: np.ndarray) -> np.ndarray:
@@ -219,8 +217,8 @@ def judge(found: Bounds, everything: np.ndarray, *, sure: float) -> tuple[str, f
     predicted, given = everything.sum(axis=1), everything.sum(axis=0)
     if (given > 0).sum() == 1:
         return (
-            f"Only one label occurs, {int(given.argmax())}: networks that were taught one class "
-            "can't tell who is of another.",
+            f"Only one label occurs, {int(given.argmax())}: a network trained on one class can't "
+            "recognize another.",
             0.0,
             1.0,
         )
@@ -239,8 +237,8 @@ def judge(found: Bounds, everything: np.ndarray, *, sure: float) -> tuple[str, f
     if sure < _LEAST_SURE * agreement:
         return (
             f"The network gives its predictions a probability of {sure:.2f} and is right on "
-            f"{agreement:.2f} of the labels: it hasn't been trained to the end. More epochs would "
-            "tell.",
+            f"{agreement:.2f} of the labels: it hasn't been trained to the end. Train for "
+            "more epochs.",
             0.0,
             found.high,
         )
@@ -267,7 +265,8 @@ def _judge_any(found: Bounds) -> tuple[str, float, float]:
     if high - low > widest:
         return (
             f"From {100 * low:.1f} % to {100 * high:.1f} % of the labels may be wrong: the "
-            "network's own mistakes can't be told from wrong labels. A better network would tell.",
+            "network's own mistakes can't be distinguished from wrong labels. Use a better "
+            "network.",
             low,
             high,
         )
@@ -287,19 +286,19 @@ def _judge_pair(shifts: np.ndarray, *, low: float, high: float) -> tuple[str, fl
     if shifts[-1] > _AS_OFTEN * shifts[1]:
         return (
             "The class before is given about as often as the class after: pair noise that the "
-            "network has memorized, or noise to both sides. Fewer epochs would tell.",
+            "network has memorized, or noise to both sides. Train for fewer epochs.",
             low,
             max(high, 1 - low, 1 - float(shifts[0] / shifts.sum())),
         )
     if high >= 0.5 - _NEAR_HALF:
         return (
-            "Near 1/2, pair noise of rate e can't be told from that of rate 1 - e to the other "
-            "side.",
+            "Near 1/2, pair noise of rate e can't be distinguished from that of rate 1 - e to the "
+            "other side.",
             low,
             1 - low,
         )
     if high - low > _WIDEST_INTERVAL:
-        return "There are too few confident predictions to tell.", low, high
+        return "There are too few confident predictions.", low, high
     return "", low, high
 
 

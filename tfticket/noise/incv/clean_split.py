@@ -44,8 +44,8 @@ class CleanSplit:
         labels: Given labels, shape (n,), int64.
         probabilities: Out-of-sample probabilities, averaged over the iterations in which the
             example was held out, shape (n, k), float32, rows summing to 1.
-        votes: How many networks were asked about each example, and how many of these predicted the
-            given label, shape (n, 2), int64.
+        votes: Number of networks that predicted each example, and of these those that predicted
+            the given label, shape (n, 2), int64.
         estimate: Rate and type of the noise, from the first iteration, where everything was held
             out.
         rounds: What each iteration did.

@@ -46,7 +46,7 @@ def predict_rows(
         train: Ids to learn from, shape (m,).
         held_out: Ids to predict, shape (h,).
         rng: Draws the rows that are remembered where there are many.
-        logistic: Whether logistic regression is asked too.
+        logistic: Use logistic regression too.
 
     Returns:
         Probabilities by the name of the learner, each of shape (h, k). Logistic regression, and
@@ -57,23 +57,24 @@ def predict_rows(
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(x[train])
-    known, asked, taught = scaler.transform(x[train]), scaler.transform(x[held_out]), labels[train]
+    x_train, x_test = scaler.transform(x[train]), scaler.transform(x[held_out])
+    y_train = labels[train]
     part = np.sort(rng.permutation(len(train))[:_MOST_REMEMBERED])
-    count = len(taught[part]) // num_classes // 2
+    count = len(y_train[part]) // num_classes // 2
     neighbors = KNeighborsClassifier(
-        min(max(count, _FEWEST_NEIGHBORS), _MOST_NEIGHBORS, len(taught[part])), weights="distance"
+        min(max(count, _FEWEST_NEIGHBORS), _MOST_NEIGHBORS, len(y_train[part])), weights="distance"
     )
     # Held-out data judges steps that didn't suffice, and labels may be rare.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        neighbors.fit(known[part], taught[part])
-        found = {NEIGHBORS: _probabilities(neighbors, asked, num_classes)}
-        if logistic and known.size * num_classes <= _LARGEST_LOGISTIC:
+        neighbors.fit(x_train[part], y_train[part])
+        found = {NEIGHBORS: _probabilities(neighbors, x_test, num_classes)}
+        if logistic and x_train.size * num_classes <= _LARGEST_LOGISTIC:
             regression = LogisticRegression(C=_STRENGTH, max_iter=_STEPS)
-            if len(np.unique(taught)) == 1:  # no border to be drawn
+            if len(np.unique(y_train)) == 1:  # no border to be drawn
                 regression = neighbors
-            regression.fit(known, taught)
-            found[LOGISTIC] = _probabilities(regression, asked, num_classes)
+            regression.fit(x_train, y_train)
+            found[LOGISTIC] = _probabilities(regression, x_test, num_classes)
             found[BOTH] = (found[LOGISTIC] + found[NEIGHBORS]) / 2
     return found
 
@@ -96,7 +97,7 @@ def best_learner(predicted: Mapping[str, np.ndarray], labels: np.ndarray) -> str
 
 
 def _probabilities(learner: object, x: np.ndarray, num_classes: int) -> np.ndarray:
-    """Of all classes, also of those that weren't taught."""
+    """Of all classes, also of those without training examples."""
     rows = np.zeros((len(x), num_classes))
     rows[:, learner.classes_] = learner.predict_proba(x)  # type: ignore[attr-defined]
     return rows
@@ -123,7 +124,7 @@ def check_learned(
         labels: Given labels, shape (n,), int64.
         predicted: Held-out predictions of the networks, classes of shape (n,).
         folds: The fold of each example, shape (n,).
-        seed: Chooses the examples that are looked at.
+        seed: Random seed of the sample that is compared.
 
     Raises:
         ModelError: as said.

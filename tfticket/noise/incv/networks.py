@@ -74,7 +74,7 @@ def check_loss(model: keras.Model, num_classes: int) -> None:
     """Raise a `ModelError` when the loss of a compiled model doesn't take integer labels.
 
     Tried on one example more than there are classes: labels that aren't aligned with predictions
-    would else be compared with all of them. A model that computes its loss by itself isn't asked.
+    would else be compared with all of them. A model that computes its loss by itself isn't checked.
     """
     loss = model.loss
     if isinstance(loss, (list, tuple, dict)) and len(loss) == 1:
@@ -142,9 +142,9 @@ def predict_held_out(
     with _seeded(sub_seed(seed, "fit")):
         # The data goes through all epochs by itself, in an order of its own.
         model.fit(data, epochs=1, shuffle=False, verbose=0)
-    asked = tf.data.Dataset.from_tensor_slices(held_out).batch(max(batch, 256))
-    asked = asked.map(lambda ids: tf.gather(x, ids)).with_options(_options())
-    return as_probabilities(model.predict(asked, verbose=0))
+    test = tf.data.Dataset.from_tensor_slices(held_out).batch(max(batch, 256))
+    test = test.map(lambda ids: tf.gather(x, ids)).with_options(_options())
+    return as_probabilities(model.predict(test, verbose=0))
 
 
 def as_probabilities(outputs: np.ndarray) -> np.ndarray:

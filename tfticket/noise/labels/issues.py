@@ -89,7 +89,7 @@ def find_label_issues(
     Args:
         labels: Given labels, shape (n,), integers in [0, k).
         probabilities: Out-of-sample probabilities, shape (n, k). In-sample ones would agree with
-            whatever the network was taught.
+            whatever the network was trained on.
         transition: T, shape (k, k): `NoiseEstimate.matrix`.
 
     Returns:
