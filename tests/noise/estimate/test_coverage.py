@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "noise_coverage.py"
+PATH = Path(__file__).parents[3] / "benchmarks" / "noise_coverage.py"
 SPEC = importlib.util.spec_from_file_location("noise_coverage", PATH)
 coverage = importlib.util.module_from_spec(SPEC)
 sys.modules[SPEC.name] = coverage  # where dataclasses look for it
