@@ -32,8 +32,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfticket.noisy import NoiseEstimate, estimate_noise, instance_dependent
-from tfticket.noisy.incv_rule import deal
+from tfticket.noise import NoiseEstimate, estimate_noise, instance_dependent
+from tfticket.noise.incv.rule import deal
 
 FOLDS = 2
 _MOST_WRONG = 0.9  # of what would make a wrong label as frequent as the right one

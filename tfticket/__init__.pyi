@@ -9,7 +9,7 @@ from . import interop as interop
 from . import lottery as lottery
 from . import metrics as metrics
 from . import models as models
-from . import noisy as noisy
+from . import noise as noise
 from . import norms as norms
 from . import recipe as recipe
 from . import report as report

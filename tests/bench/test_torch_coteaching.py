@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_loss import small_loss
 
 from tfticket.bench import noisy
-from tfticket.noisy.selection import small_loss
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
 

@@ -315,7 +315,7 @@ def _labels(rng: Random, samples: Path, work: Path) -> Path:
 
 def _read_labels(path: Path) -> str:
     from tfticket.data.sources import read_npz
-    from tfticket.noisy import read_label_file, read_transition_file
+    from tfticket.noise import read_label_file, read_transition_file
 
     errors = []
     readers = (read_label_file, read_transition_file, lambda p: read_npz(str(p), None))

@@ -34,8 +34,7 @@ from tfticket import data, models
 from tfticket.bench.paired import Benchmark, Task
 from tfticket.bench.tasks import ChildTask, need
 from tfticket.data.dataset import Split
-from tfticket.noisy.batches import Batches
-from tfticket.noisy.coteaching import CoTeaching
+from tfticket.noise.coteaching.model import Batches, CoTeaching
 
 _EXAMPLES = 2560
 _CLASSES = 10

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfticket import data, models
 from tfticket.data import DataSet, Feed, Split
 from tfticket.errors import DataError, RunError
-from tfticket.noisy import (
+from tfticket.noise import (
     INCV,
     CleanSplit,
     Corruption,
@@ -22,8 +22,9 @@ from tfticket.noisy import (
     ForwardCorrection,
     GeneralizedCrossentropy,
 )
-from tfticket.noisy.staging import stages as staged
-from tfticket.noisy.updates import Update
+from tfticket.noise.coteaching.selection import Update
+from tfticket.noise.coteaching.stages import Stage
+from tfticket.noise.coteaching.stages import stages as staged
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.rates import compile_model, load_data, precision
 from tfticket.recipe.training import LearningRate, largest
@@ -195,39 +196,21 @@ _UPDATES: dict[str, Update] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """A part of a training.
-
-    Attributes:
-        intervals: How long, in `train.evaluate_every` steps.
-        forget_rate: Share of a batch to drop when the ramp has ended, in [0, 1).
-        ids: The examples; None for all.
-    """
-
-    intervals: int
-    forget_rate: float
-    ids: np.ndarray | None = None
-
-
 def stages(
     experiment: NoisyExperiment, cell: NoisyCell, corruption: Corruption, split: CleanSplit | None
 ) -> tuple[Stage, ...]:
     """What a cell is trained on, one after the other.
 
-    For `incv` what was selected, then the candidates with it: see `tfticket.noisy.staging`.
+    An epoch of theirs is an interval of `train.evaluate_every` steps. For `incv` what was selected,
+    then the candidates with it: see `tfticket.noise.coteaching.stages`.
     """
     method = cell.method
     intervals = cell.steps // experiment.recipe.train.evaluate_every
     if method.name != "incv":
-        return (Stage(intervals, _forget_rate(method, corruption, split)),)
+        return (Stage(None, _forget_rate(method, corruption, split), intervals),)
     assert split is not None  # the rules ask for it
-    first = min(method.warmup, intervals)
-    planned = (
-        Stage(length, part.forget_rate, part.ids)
-        for length, part in zip((first, intervals - first), staged(split), strict=True)
-    )
-    return tuple(stage for stage in planned if stage.intervals)
+    planned = staged(split, warmup_epochs=min(method.warmup, intervals), epochs=intervals)
+    return tuple(stage for stage in planned if stage.epochs)
 
 
 def _forget_rate(method: Method, corruption: Corruption, split: CleanSplit | None) -> float:

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.audit.diagnosis import diagnose
 from tfticket.data import ChunkedFit
 from tfticket.metrics import Row
-from tfticket.noisy import CleanSplit, Corruption, SelectionMonitor, theory
-from tfticket.noisy.incv_store import fold_file
+from tfticket.noise import CleanSplit, CollapseEvent, Corruption, SelectionMonitor, theory
+from tfticket.noise.comparison import diagnose
+from tfticket.noise.coteaching.stages import Stage, fit_stages
+from tfticket.noise.incv.selection import fold_file
 from tfticket.recipe.noise import Noise
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
@@ -119,26 +120,22 @@ def train(
         experiment, cell, seed, forget_rate=largest, corruption=corruption, split=split
     )
     watch = _Watch(experiment.test(), experiment.recipe.train.evaluate_every, tell)
-    monitor, events, done = SelectionMonitor(per_class=False), 0, 0
-    for stage in planned:
-        if largest:
-            pair.relief.assign(stage.forget_rate / largest)
+    events: list[CollapseEvent] = []
+    monitor = SelectionMonitor(per_class=False, on_event=events.append)
+
+    def arguments(stage: Stage, done: int) -> dict[str, Any]:
         feed = experiment.feed(seed, cell.noise, corruption, stage.ids)
         feed.seek(done * feed.chunk_steps)
-        pair.fit(
+        return {
             **feed.fit_arguments(),
-            initial_epoch=done,
-            epochs=done + stage.intervals,
-            validation_data=experiment.validation(seed, cell.noise),
-            callbacks=[monitor, watch, ChunkedFit(feed)],
-            verbose=0,
-        )
-        done += stage.intervals
-        events += len(monitor.events)
-        if watch.diverged_step is not None:
-            break
+            "validation_data": experiment.validation(seed, cell.noise),
+            "callbacks": [monitor, watch, ChunkedFit(feed)],
+            "verbose": 0,
+        }
+
+    fit_stages(pair, planned, arguments)
     summary = {"noise_rate": corruption.realized_rate, "forget_rate": planned[-1].forget_rate}
-    summary |= {"events": float(events), "seconds": time.perf_counter() - began}
+    summary |= {"events": float(len(events)), "seconds": time.perf_counter() - began}
     summary |= _quality(watch, experiment.recipe.last)
     if watch.diverged_step is not None:
         summary |= {"diverged": 1.0, "diverged_step": float(watch.diverged_step)}

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfticket import data, models
 from tfticket.data import DataSet, Feed, Split
-from tfticket.noisy import Corruption
+from tfticket.noise import Corruption
 from tfticket.norms.catalog import Norm
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.trackers import LandscapeTracker, ShiftTracker
