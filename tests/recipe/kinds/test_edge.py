@@ -14,11 +14,11 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.recipe import runner
 from tfticket.recipe.progress import Silence
-from tfticket.recipe.publish import publish
 from tfticket.recipe.rundir import RunDir
 from tfticket.recipe.session import writing
 from tfticket.report.page import render
 from tfticket.report.summary import summarize
+from tools.publish import publish
 
 
 class Told(Silence):
