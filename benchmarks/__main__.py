@@ -62,11 +62,11 @@ def main(
     python -m benchmarks lenet --cores 1
     python -m benchmarks coteaching -o now.json --against before.json
     """
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
 
     use_cores(cores)  # before TensorFlow starts
     if data_dir is not None:
-        os.environ["TFTICKET_DATA_DIR"] = str(data_dir)  # child processes read it, too
+        os.environ["TFDS_DATA_DIR"] = str(data_dir)  # what child processes read, too
     start_tensorflow()
     from benchmarks.catalog import BENCHMARKS
     from benchmarks.paired import changes, compare, load_earlier

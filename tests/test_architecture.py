@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.hdf5",),
     ("tfticket.attributes", "tfticket.classes"),
     ("tfticket.internals",),
+    ("tfticket.quiet",),
     (
         "tfticket.children",
         "tfticket.files",
@@ -50,6 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "tfticket.lean",
         "tfticket.machine",
         "tfticket.seeds",
+        "tfticket.wording",
     ),
     ("tfticket.archives",),
     ("tfticket.reading",),
@@ -86,6 +88,7 @@ QUICK = (
     "tfticket.recipe.parsing",
     "tfticket.recipe.progress",
     "tfticket.recipe.structure_rules",
+    "tfticket.wording",
 )
 SLOW = {"tensorflow", "keras", "numpy", "matplotlib", "scipy", "sklearn", "rich", "jinja2"}
 NO_TENSORFLOW = ("tfticket.recipe.rundir", "tfticket.recipe.session", "tfticket.report")

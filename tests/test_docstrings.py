@@ -13,6 +13,7 @@ EXAMPLES = (
     "tfticket.lottery.verdict",
     "tfticket.recipe.lottery_schema",
     "tfticket.schedules",
+    "tfticket.wording",
 )
 
 

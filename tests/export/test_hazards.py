@@ -24,9 +24,9 @@ from tfticket.export import flatbuffer
 from tfticket.export.dense_encoding import dense_layers, encode_dense_layers
 from tfticket.export.hazards import check_hazards
 from tfticket.export.int4 import quantize_weights_int4
-from tfticket.export.quiet import quiet
 from tfticket.export.static import static_copy
 from tfticket.export.verify import Reference, verify
+from tfticket.quiet import quiet
 
 pytestmark = pytest.mark.usefixtures("seeded")
 Optimize, OpsSet = tf.lite.Optimize, tf.lite.OpsSet

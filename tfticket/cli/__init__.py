@@ -15,20 +15,17 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import get_completion_class
 
 from tfticket import __version__
-from tfticket.cli.common import InterruptError, Invocation, printable
-from tfticket.cli.completion import completion
+from tfticket.cli.common import InterruptError, Invocation, interruptible, printable
 from tfticket.cli.explain import explain
 from tfticket.cli.export import export
-from tfticket.cli.import_tfmot import import_tfmot
-from tfticket.cli.interrupt import interruptible
 from tfticket.cli.noise import noise
 from tfticket.cli.norms import norms
 from tfticket.cli.recipe import recipe
-from tfticket.cli.report import report
-from tfticket.cli.runs import runs
-from tfticket.cli.ticket import ticket
+from tfticket.cli.runs import report, runs
+from tfticket.cli.ticket import import_tfmot, ticket
 from tfticket.errors import TFTicketError
 
 
@@ -41,6 +38,21 @@ def cli() -> None:
     tfticket recipe list
     tfticket recipe run lth_digits
     """
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    eval "$(tfticket completion bash)"                                      # in ~/.bashrc
+    eval "$(tfticket completion zsh)"                                       # in ~/.zshrc
+    tfticket completion fish > ~/.config/fish/completions/tfticket.fish
+    """
+    made_by = get_completion_class(shell)
+    assert made_by is not None  # click knows all three
+    click.echo(made_by(cli, {}, "tfticket", "_TFTICKET_COMPLETE").source())
 
 
 for command in (

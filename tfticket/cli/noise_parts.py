@@ -98,7 +98,7 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def subject_of(data: str, labels: Path | None, data_dir: Path | None, limit: int | None) -> Subject:
     """Starts TensorFlow, and loads the labels to look at."""
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
 
     start_tensorflow()
     from tfticket.audit import Subject

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfticket.errors import ExportError
-from tfticket.export.quiet import quiet
 from tfticket.export.static import input_structure
 from tfticket.internals import flat_layers
+from tfticket.quiet import quiet
 
 _MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 _PLACE = re.compile(r"<unknown>:\d+: |error: |loc\(.*?\): ")

@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
-from tfticket.export.quiet import quiet
+from tfticket.quiet import quiet
 
 
 def quantize_weights_int4(content: bytes, *, source: str = "The file") -> bytes:

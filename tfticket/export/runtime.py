@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfticket.errors import ExportError
-from tfticket.export.quiet import quiet
+from tfticket.quiet import quiet
 
 _LONGEST = 300  # of what the runtime says
 

@@ -1,13 +1,14 @@
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tfticket.cli import quiet
+from tfticket import quiet
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 
 CHATTER = [
     b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n",
@@ -43,7 +44,7 @@ def test_starting_tensorflow_says_nothing_and_later_warnings_come_through():
     code = """
 import os, sys, warnings
 os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
-from tfticket.cli.quiet import start_tensorflow
+from tfticket.quiet import start_tensorflow
 start_tensorflow()
 assert "tensorflow" in sys.modules
 assert not {"matplotlib", "pandas", "sklearn"} & sys.modules.keys()
@@ -62,7 +63,7 @@ os.write(2, b"straight to the descriptor\\n")
 def test_what_a_dying_tensorflow_says_is_not_lost():
     code = """
 import os
-from tfticket.cli import quiet
+from tfticket import quiet
 with quiet._filtered_stderr():
     os.write(2, b"I0000 00:00:1.2 3 port.cc:153] chatter\\nIllegal instruction\\n")
     os.abort()
@@ -78,3 +79,28 @@ def test_that_each_network_is_compiled_is_no_news():
 
     assert not quiet._worth_logging(record("5 calls to <f> triggered tf.function retracing. ..."))
     assert quiet._worth_logging(record("Something else is slow."))
+
+
+def test_chatter_is_dropped_and_all_else_comes_out(capfd):
+    with quiet.quiet():
+        print("Saved artifact at '/tmp/x'")
+        os.write(2, b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n")
+        os.write(2, b"I0000 00:00:1.2 3 loader.cc:236] Restoring SavedModel bundle.\n")
+        os.write(2, b"W0000 00:00:1.2 3 a.cc:364] Ignored output_format.\n")
+        os.write(2, b"fully_quantize: 0, inference_type: 6\n")
+        os.write(2, b"W0000 00:00:1.2 3 b.cc:1] something is wrong\n")
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err == "W0000 00:00:1.2 3 b.cc:1] something is wrong\n"
+
+
+def test_what_was_said_before_an_error_comes_out(capfd):
+    def fail():
+        with quiet.quiet():
+            os.write(2, b"the reason\n")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "the reason\nafterwards\n"
