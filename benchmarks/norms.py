@@ -53,7 +53,8 @@ def group_norm(layer: keras.Layer) -> Task:
             tape.watch(x)
             outputs = layer(x, training=True)
         wanted = [x, *(v.value for v in layer.trainable_variables)]
-        return tape.gradient(outputs, wanted, output_gradients=upstream)
+        gradients: list[tf.Tensor] = tape.gradient(outputs, wanted, output_gradients=upstream)
+        return gradients
 
     def passes() -> None:
         for _ in range(_PASSES):

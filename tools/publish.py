@@ -122,7 +122,7 @@ def publish(run: str | Path, root: str | Path) -> Path:
 
 
 def _folder_name(recipe: Mapping[str, Any], run: RunDir) -> str:
-    name = recipe["name"]
+    name: str = recipe["name"]
     if not re.fullmatch(NAME, name):
         raise RunError(
             f"`{run.recipe_json}` names its recipe {name!r:.80}, which can't name a folder: that "
@@ -369,7 +369,8 @@ def _noise_rate(selection: Mapping[str, Any]) -> dict[str, Any]:
 
 def _receipt(run: RunDir, seed: int, branch: str) -> dict[str, Any]:
     header, _ = read_arrays(run.ticket(seed, branch, 0), kind="noisy_cell")
-    return header["receipt"]
+    receipt: dict[str, Any] = header["receipt"]
+    return receipt
 
 
 def _edge(run: RunDir) -> Published:

@@ -144,33 +144,35 @@ def copy(recipe: str, destination: Path) -> None:
     click.echo(target)
 
 
-class SeedList(click.ParamType):
-    """Seeds like `0,2,5-7`, as a tuple of numbers."""
+def parse_seeds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Return seeds like `0,2,5-7` as numbers."""
+    if value is None:
+        return None
+    from tfticket.recipe.fields import MOST_REPEATS
 
-    name = "seeds"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """See `click.ParamType`."""
-        from tfticket.recipe.fields import MOST_REPEATS
-
-        seeds: list[int] = []
-        for part in value.split(","):
-            match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
-            if match is None or (match[2] and int(match[2]) < int(match[1])):
-                self.fail(f"{value!r:.80} is not like 0,2,5-7.", param, ctx)
-            named = range(int(match[1]), int(match[2] or match[1]) + 1)
-            if len(seeds) + len(named) > MOST_REPEATS:
-                self.fail(f"{value!r:.80} names more than {MOST_REPEATS:,} seeds.", param, ctx)
-            seeds.extend(named)
-        return tuple(dict.fromkeys(seeds))
+    seeds: list[int] = []
+    for part in value.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        if match is None or (match[2] and int(match[2]) < int(match[1])):
+            raise click.BadParameter(f"{value!r:.80} is not like 0,2,5-7.")
+        named = range(int(match[1]), int(match[2] or match[1]) + 1)
+        if len(seeds) + len(named) > MOST_REPEATS:
+            raise click.BadParameter(f"{value!r:.80} names more than {MOST_REPEATS:,} seeds.")
+        seeds.extend(named)
+    return tuple(dict.fromkeys(seeds))
 
 
 @recipe.command()
 @recipe_argument
 @click.option("--seed", type=click.IntRange(min=0), help="Run only this seed.")
-@click.option("--seeds", type=SeedList(), help="Run only these seeds, like 0,2,5-7.")
+@click.option(
+    "--seeds",
+    callback=parse_seeds,
+    metavar="SEEDS",
+    help="Run only these seeds, like 0,2,5-7.",
+)
 @click.option(
     "--set",
     "changes",
@@ -253,8 +255,7 @@ def run(
 
     chosen = (seed,) if seed is not None else seeds
     loaded = parsing.load(path, overrides=overrides, smoke=smoke, seeds=chosen)
-    run_name = _checked_name(name) if name else _default_name(smoke, changes)
-    run_dir = RunDir(runs_root / loaded.name / run_name)
+    run_dir = RunDir(runs_root / loaded.name / _run_name(name, smoke, changes))
     if dry_run:
         _print_plan(loaded, run_dir, data_dir, fresh=fresh)
         return
@@ -282,23 +283,18 @@ def run(
         click.echo(run_dir.path)
 
 
-def _checked_name(name: str) -> str:
+def _run_name(name: str | None, smoke: bool, changes: tuple[str, ...]) -> str:
     from tfticket.recipe.fields import NAME
+    from tfticket.recipe.overrides import fingerprint, parse_override
 
-    if not re.fullmatch(NAME, name):
+    if name and not re.fullmatch(NAME, name):
         raise click.BadParameter(
             f"{name!r} names a folder: use letters, digits, `_`, `-` and `.`.", param_hint="--name"
         )
-    return name
-
-
-def _default_name(smoke: bool, changes: tuple[str, ...]) -> str:
-    from tfticket.recipe.overrides import fingerprint, parse_override
-
     parts = ["smoke"] if smoke else []
     if changes:
         parts.append(f"set-{fingerprint(parse_override(text) for text in changes)}")
-    return "-".join(parts) or "default"
+    return name or "-".join(parts) or "default"
 
 
 def _print_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh: bool) -> None:
