@@ -6,6 +6,8 @@ import importlib
 import pytest
 
 EXAMPLES = (
+    "tfticket.children",
+    "tfticket.cli.common",
     "tfticket.held",
     "tfticket.lottery.comparison",
     "tfticket.lottery.measure",

@@ -266,7 +266,7 @@ class Lines(Part):
         self._now = now
         self.clock = StepClock(0, now)
         self.levels, self.width = True, 8
-        self._began = self._said = now()
+        self._began = self._printed = now()
 
     def plan(self, plan: Plan | NormsPlan) -> None:
         """Show the plan; its title was printed before."""
@@ -290,7 +290,7 @@ class Lines(Part):
     def say(self, line: str) -> None:
         """Print a line."""
         print(line, file=self._stream, flush=True)
-        self._said = self._now()
+        self._printed = self._now()
 
     def say_plan(self, plan: Plan | NormsPlan) -> None:
         """Print the plan."""
@@ -298,11 +298,11 @@ class Lines(Part):
             self.say(line)
         self.say("")
 
-    def show(self, part: Part, told: Sequence[str]) -> None:
+    def show(self, part: Part, words: Sequence[str]) -> None:
         """Print the state of a training, unless something was printed a moment ago."""
         pause = (self._now() - self._began) / 10
-        if self._now() - self._said >= min(max(pause, _LEAST_SECONDS), _MOST_SECONDS):
-            self.say("  ".join([*part.place(), *told, self.time_left]).rstrip())
+        if self._now() - self._printed >= min(max(pause, _LEAST_SECONDS), _MOST_SECONDS):
+            self.say("  ".join([*part.place(), *words, self.time_left]).rstrip())
 
     def ended(self, part: Part, summary: Mapping[str, float]) -> None:
         """Print the result of a network."""

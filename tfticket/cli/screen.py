@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tfticket.recipe.runs import FinishedNetwork
     from tfticket.recipe.tasks import Place
 
+_TICKET = "ticket"
+_Column = tuple[str, Callable[["_Row"], str]]
+"""Header, and text of a row."""
 _BAR_WIDTH = 40
 _MOST_PARTS = 8
 
@@ -67,7 +70,7 @@ class Screen(Lines):
         self._finished = tuple(finished)
         self._board: Board | None = None
         self._steps = 0
-        self._told: dict[Part, Sequence[str] | None] = {}
+        self._parts: dict[Part, Sequence[str] | None] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -83,17 +86,17 @@ class Screen(Lines):
             self._steps = plan.steps_total
             self._board = Board(plan, self._finished)
 
-    def show(self, part: Part, told: Sequence[str]) -> None:
+    def show(self, part: Part, words: Sequence[str]) -> None:
         """See `Lines`."""
         with self._lock:
             if self._board is not None and part.step == 0:
                 self._board.begin(part)
-            self._told[part] = told
+            self._parts[part] = words
 
     def ended(self, part: Part, summary: Mapping[str, float]) -> None:
         """See `Lines`."""
         with self._lock:
-            self._told[part] = None  # the next network of this part has the same line
+            self._parts[part] = None  # the next network of this part has the same line
             if self._board is not None:
                 self._board.end(part, summary)
 
@@ -123,30 +126,30 @@ class Screen(Lines):
         """A line for each network in training."""
         if self.clock.done >= self.clock.total:
             return ["All networks are trained."]
-        if not self._told:
+        if not self._parts:
             return ["Starting"]
-        # What has made all its steps has ended, or is about to.
-        running = [(part, told) for part, told in self._told.items() if part.step < part.steps]
         return [
-            _line(part, told, levels=self.levels, width=width) for part, told in running if told
+            _line(part, words, levels=self.levels, width=width)
+            for part, words in self._parts.items()
+            if words and part.step < part.steps  # else it has ended, or is about to
         ][:_MOST_PARTS]
 
     def _total(self, width: int) -> Table:
         total = self._steps
         done = total - self.clock.total + self.clock.done
-        said = f"{100 * done / total:.0f} %  {self.time_left or 'measuring the time left'}"
-        room = max(min(_BAR_WIDTH, width - len(said) - 2), 1)
+        text = f"{100 * done / total:.0f} %  {self.time_left or 'measuring the time left'}"
+        room = max(min(_BAR_WIDTH, width - len(text) - 2), 1)
         bar = ProgressBar(total=total, completed=done, width=room)
         line = Table.grid(padding=(0, 2))
-        line.add_row(bar, said)
+        line.add_row(bar, text)
         return line
 
 
-def _line(part: Part, told: Sequence[str], *, levels: bool, width: int) -> str:
+def _line(part: Part, words: Sequence[str], *, levels: bool, width: int) -> str:
     """A network in training: as much as there is room for."""
     network = f"{part.branch}, level {part.level}" if levels else part.branch
     names = [part.structure.removeprefix("structure "), f"seed {part.seed}", network]
-    line, *others = [each for each in (*names, *told) if each]
+    line, *others = [each for each in (*names, *words) if each]
     for other in others:
         if len(line) + 2 + len(other) > width:
             break
@@ -157,11 +160,6 @@ def _line(part: Part, told: Sequence[str], *, levels: bool, width: int) -> str:
 def _whole(line: str) -> Text:
     """A line that isn't wrapped."""
     return Text(line, no_wrap=True, overflow="ignore")
-
-
-_TICKET = "ticket"
-_Column = tuple[str, Callable[["_Row"], str]]
-"""Header, and text of a row."""
 
 
 @dataclass(eq=False)
