@@ -71,7 +71,7 @@ def main(
     from benchmarks.catalog import BENCHMARKS
     from benchmarks.paired import changes, compare, load_earlier
     from tfticket.files import write_json
-    from tfticket.recipe.environment import machine
+    from tfticket.runs.environment import machine
 
     unknown = set(names) - BENCHMARKS.keys()
     if unknown:

@@ -29,13 +29,13 @@ from benchmarks.workloads import CLASSES, Workload
 from tfticket import data
 from tfticket.data.alignment import aligned_empty
 from tfticket.data.dataset import Split
-from tfticket.recipe.experiment import Experiment
-from tfticket.recipe.kinds.lottery import search_tickets
-from tfticket.recipe.lottery_schema import LotteryRecipe
 from tfticket.recipe.parsing import parse
-from tfticket.recipe.progress import Silence
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
+from tfticket.runs.progress import Silence
+from tfticket.runs.rundir import RunDir
+from tfticket.runs.session import writing
+from tfticket.studies.lottery.experiment import Experiment
+from tfticket.studies.lottery.schema import LotteryRecipe
+from tfticket.studies.lottery.study import search_tickets
 
 _CHUNK = 100
 _PART = 1000  # images drawn at a time

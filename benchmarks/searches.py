@@ -49,14 +49,14 @@ from benchmarks.tasks import Program, Time, UnavailableError, command
 from tfticket import data, models
 from tfticket.lottery import TicketSearch
 from tfticket.lottery.trial import FinishedTrial, MemoryStore, Trial, TrialListener, TrialResult
-from tfticket.recipe.building import load_data
-from tfticket.recipe.executors import Executor, Processes, Serial
 from tfticket.recipe.parsing import parse
-from tfticket.recipe.progress import Silence
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.works import Study
+from tfticket.recipe.rates import load_data
+from tfticket.runner import Executor, Processes, Serial
+from tfticket.runs.progress import Silence
+from tfticket.runs.rundir import RunDir
 from tfticket.schedules import IterativePruning
 from tfticket.sparsity.pruners import LayerwisePruner
+from tfticket.studies.study import Study, make_study
 
 _IDX_BYTES = 0x08  # in the third byte of an idx file: the type of its values
 _RAW = Path("open_lth_datasets", "mnist", "MNIST", "raw")
@@ -223,7 +223,7 @@ class StudyTask:
 
     def __call__(self) -> Time:
         """Run it; processor time is that of all processes."""
-        tasks = self.study.work.tasks()
+        tasks = self.study.tasks()
         with tempfile.TemporaryDirectory() as folder:
             begun, before = time.perf_counter(), _processor_seconds()
             self.executor.run(self.study, tasks, RunDir(folder), Silence())
@@ -256,7 +256,7 @@ def study(name: str, *, seeds: int, levels: int, steps: int) -> Study:
             "lottery": {"levels": levels},
         }
     )
-    return Study(recipe, load_data(recipe.data))
+    return make_study(recipe, load_data(recipe.data), None)
 
 
 def _processor_seconds() -> float:

@@ -13,7 +13,7 @@ EXAMPLES = (
     "tfticket.lottery.measure",
     "tfticket.lottery.speed",
     "tfticket.lottery.verdict",
-    "tfticket.recipe.lottery_schema",
+    "tfticket.studies.lottery.schema",
     "tfticket.schedules",
     "tfticket.wording",
 )

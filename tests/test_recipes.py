@@ -6,13 +6,12 @@ import pytest
 
 from tfticket.cli import main
 from tfticket.recipe import catalog
-from tfticket.recipe.cells import cells
-from tfticket.recipe.edge_schema import EdgeRecipe
-from tfticket.recipe.lottery_schema import LotteryRecipe
-from tfticket.recipe.noisy_cells import noisy_cells
-from tfticket.recipe.noisy_schema import NoisyRecipe
 from tfticket.recipe.parsing import load, parse, resolve
-from tfticket.recipe.rundir import RunDir
+from tfticket.runs.rundir import RunDir
+from tfticket.studies.edge.schema import EdgeRecipe
+from tfticket.studies.lottery.schema import LotteryRecipe
+from tfticket.studies.noisy.schema import NoisyRecipe, noisy_cells
+from tfticket.studies.norms.conditions import cells
 
 ENTRIES = catalog.list_recipes()
 BOTH_FORMS = pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])

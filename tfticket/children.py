@@ -33,7 +33,7 @@ def command(module: str, *arguments: str) -> list[str]:
         module: Full name of the module, which is run as `__main__`.
         *arguments: What it finds in `sys.argv[1:]`.
 
-    >>> command("tfticket.recipe.executors.worker", "7")[1:2]
+    >>> command("tfticket.runner.pool", "7")[1:2]
     ['-P']
     """
     return [sys.executable, "-P", __file__, module, *arguments]

@@ -33,9 +33,9 @@ from tfticket.files import (
 from tfticket.metrics import read_metrics
 from tfticket.reading import UnreadableError, parse_json
 from tfticket.recipe import parsing
-from tfticket.recipe.fields import NAME
-from tfticket.recipe.kind import KINDS
-from tfticket.recipe.rundir import RunDir
+from tfticket.recipe.training import NAME
+from tfticket.runs.rundir import RunDir
+from tfticket.studies.registry import KINDS
 
 CARD = "card.json"
 CURVES = "curves.npz"

@@ -7,7 +7,7 @@ from benchmarks.searches import BENCHMARKS, Searches, StudyTask, study
 from benchmarks.tasks import UnavailableError, command
 from tfticket import data
 from tfticket.lottery import Ticket
-from tfticket.recipe.executors import Processes
+from tfticket.runner import Processes
 
 pytestmark = pytest.mark.usefixtures("seeded")
 

@@ -158,6 +158,6 @@ def test_a_folder_of_somebody_else_is_told_in_a_sentence(tmp_path, monkeypatch, 
     def refuse(*_):
         raise PermissionError(13, "Permission denied", "/elsewhere/runs")
 
-    monkeypatch.setattr("tfticket.recipe.runs.list_runs", refuse)
+    monkeypatch.setattr("tfticket.runs.runs.list_runs", refuse)
     assert main(["runs", "list", "--runs", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "Error: `/elsewhere/runs` can't be used: Permission denied.\n"

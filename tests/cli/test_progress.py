@@ -11,7 +11,7 @@ from tfticket.cli.progress import (
     measurements,
     plan_lines,
 )
-from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel, Progress, Silence
+from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel, Progress, Silence
 
 PLAN = Plan(
     title="Tiny",

@@ -18,8 +18,8 @@ from tiny_recipe import TOML
 from tfticket.cli import main
 from tfticket.cli.recipe import _limit_threads
 from tfticket.recipe.parsing import load, parse, resolve
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
+from tfticket.runs.rundir import RunDir
+from tfticket.runs.session import writing
 
 ROOT = Path(__file__).parent.parent.parent
 SMALL = """

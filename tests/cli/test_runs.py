@@ -8,8 +8,8 @@ from tiny_recipe import recipe
 from tfticket.cli import main
 from tfticket.cli.runs import outcome_lines
 from tfticket.files import write_json
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
+from tfticket.runs.rundir import RunDir
+from tfticket.runs.session import writing
 
 
 def test_runs_are_listed_with_their_state(tmp_path, capsys):

@@ -7,8 +7,8 @@ from rich.live import Live
 
 from tfticket.cli.progress import Lines
 from tfticket.cli.screen import Board, Screen
-from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
-from tfticket.recipe.runs import FinishedNetwork
+from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
+from tfticket.runs.runs import FinishedNetwork
 
 PLAN = Plan(
     title="Tiny",

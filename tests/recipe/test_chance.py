@@ -2,7 +2,7 @@ import numpy as np
 from synthetic_data import classes
 
 from tfticket.recipe.chance import ChanceWatch
-from tfticket.recipe.progress import Silence
+from tfticket.runs.progress import Silence
 
 
 class Told(Silence):

@@ -9,10 +9,10 @@ from tiny_recipe import recipe
 from tfticket.errors import ModelError
 from tfticket.export import read_provenance
 from tfticket.recipe import parsing
-from tfticket.recipe.building import load_data
-from tfticket.recipe.edge_schema import EdgeRecipe
-from tfticket.recipe.experiment import Experiment
-from tfticket.recipe.targeting import export_file
+from tfticket.recipe.rates import load_data
+from tfticket.runner.targeting import export_file
+from tfticket.studies.edge.schema import EdgeRecipe
+from tfticket.studies.lottery.experiment import Experiment
 
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(1, 40, (120, 6))

@@ -4,9 +4,9 @@ import pytest
 from tiny_recipe import TOML, recipe, tables
 
 from tfticket.errors import RecipeError
-from tfticket.recipe import overrides, parsing
-from tfticket.recipe.lottery_schema import LotteryRecipe
-from tfticket.recipe.overrides import Override, parse_override
+from tfticket.recipe import parsing
+from tfticket.recipe.parsing import Override, parse_override
+from tfticket.studies.lottery.schema import LotteryRecipe
 
 
 def write(folder, text, name="tiny.toml"):
@@ -229,7 +229,7 @@ def test_changes_beyond_the_limits_are_told_of(change):
 
 def test_changes_that_only_together_are_nested_deeply():
     inner = parse_override("title=" + "[" * 60 + "]" * 60)
-    raw = overrides.apply(tables(), [Override(("smoke",) * 60, inner.value)])
+    raw = parsing.apply(tables(), [Override(("smoke",) * 60, inner.value)])
     with pytest.raises(RecipeError, match="nested more than 100 levels deep"):
         parsing.parse(raw)
 

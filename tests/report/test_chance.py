@@ -4,9 +4,9 @@ from dataclasses import replace
 from synthetic_run import write_run
 
 from tfticket.metrics import read_metrics, to_csv
-from tfticket.report import page
 from tfticket.report.chance import chance_note
 from tfticket.report.reading import read_run
+from tfticket.studies import report
 
 
 def with_accuracies(path, wrong):
@@ -30,13 +30,13 @@ def test_a_page_names_the_networks_at_chance_level(tmp_path):
     note = chance_note(read_run(path))
     assert "the dense network (seeds 0 to 2); reinit at level 2 (seeds 0 to 2)." in note
     assert "10.0" in note
-    text = page.render(path).read_text(encoding="utf-8")
+    text = report.render(path).read_text(encoding="utf-8")
     assert note.partition(" Such")[0] in text
 
 
 def test_a_page_without_such_networks_says_nothing(tmp_path):
     path = with_accuracies(tmp_path / "run", set())
     assert chance_note(read_run(path)) == ""
-    assert "chance level" not in page.render(path).read_text(encoding="utf-8")
+    assert "chance level" not in report.render(path).read_text(encoding="utf-8")
     write_run(tmp_path / "older")
     assert chance_note(read_run(tmp_path / "older")) == ""

@@ -7,7 +7,7 @@ from tfticket.files import write_json
 from tfticket.lottery import Ticket
 from tfticket.metrics import Row
 from tfticket.recipe.parsing import resolve
-from tfticket.recipe.rundir import RunDir
+from tfticket.runs.rundir import RunDir
 from tfticket.sparsity import Mask
 from tfticket.state import Snapshot, prunable_variables
 

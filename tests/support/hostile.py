@@ -190,10 +190,10 @@ def _read_page(path: Path) -> str:
 def _read_resumed(path: Path) -> str:
     """The run is taken up, as `recipe run` does."""
     from tfticket.recipe import parsing
-    from tfticket.recipe.environment import record_start
-    from tfticket.recipe.rundir import RunDir
-    from tfticket.recipe.runs import list_runs
-    from tfticket.recipe.session import writing
+    from tfticket.runs.environment import record_start
+    from tfticket.runs.rundir import RunDir
+    from tfticket.runs.runs import list_runs
+    from tfticket.runs.session import writing
 
     file = path.with_suffix(".toml")
     shutil.copyfile(path / "recipe.toml", file)
@@ -275,7 +275,7 @@ def _set(rng: Random, samples: Path, work: Path) -> Path:
 
 def _read_set(path: Path) -> str:
     from tfticket.recipe import parsing
-    from tfticket.recipe.overrides import fingerprint, parse_override
+    from tfticket.recipe.parsing import fingerprint, parse_override
 
     name, *changes = json.loads(path.read_text())
     overrides = [parse_override(change) for change in changes]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
-from tfticket.recipe.edge_schema import EdgeRecipe
-from tfticket.recipe.overrides import apply, parse_override
-from tfticket.recipe.parsing import parse
+from tfticket.recipe.parsing import apply, parse, parse_override
+from tfticket.studies.edge.schema import EdgeRecipe
 
 TOML = """
 kind = "edge"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
-from tfticket.recipe.noisy_schema import NoisyRecipe
-from tfticket.recipe.overrides import apply, parse_override
-from tfticket.recipe.parsing import parse
+from tfticket.recipe.parsing import apply, parse, parse_override
+from tfticket.studies.noisy.schema import NoisyRecipe
 
 TOML = """
 kind = "noisy"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tfticket.recipe.lottery_schema import LotteryRecipe
-from tfticket.recipe.overrides import apply, parse_override
-from tfticket.recipe.parsing import parse
+from tfticket.recipe.parsing import apply, parse, parse_override
+from tfticket.studies.lottery.schema import LotteryRecipe
 
 TOML = """
 kind = "lottery"

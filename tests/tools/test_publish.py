@@ -8,7 +8,7 @@ from tfticket.cli import main, run_command
 from tfticket.errors import RunError
 from tfticket.lottery.ticket import Ticket
 from tfticket.recipe import parsing
-from tfticket.recipe.kind import KINDS
+from tfticket.studies.registry import KINDS
 from tools import publish as publishing
 from tools.publish import CARD, MOST_BYTES, publish
 

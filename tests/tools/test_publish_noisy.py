@@ -8,11 +8,11 @@ from tiny_noisy import recipe
 
 from tfticket.errors import RunError
 from tfticket.files import read_arrays
-from tfticket.recipe import runner
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
-from tfticket.report.page import render
-from tfticket.report.summary import summarize
+from tfticket.runner import runner
+from tfticket.runs.rundir import RunDir
+from tfticket.runs.session import writing
+from tfticket.studies.report import render
+from tfticket.studies.summaries import summarize
 from tools.publish import CARD, publish
 
 

@@ -8,9 +8,9 @@ from tfticket.errors import RunError
 from tfticket.files import read_arrays, write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
-from tfticket.recipe.cells import cells
-from tfticket.recipe.rundir import RunDir
-from tfticket.recipe.session import writing
+from tfticket.runs.rundir import RunDir
+from tfticket.runs.session import writing
+from tfticket.studies.norms.conditions import cells
 from tools.publish import CARD, publish
 
 CHANGES = ("seeds=[0, 1]", "landscape={every=2}")

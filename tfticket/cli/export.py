@@ -126,14 +126,14 @@ def _run(run: Path, options: dict[str, Any]) -> None:
     """All that the recipe asks for."""
     from tfticket.cli.progress import on_stderr
     from tfticket.quiet import start_tensorflow
-    from tfticket.recipe.rundir import RunDir
-    from tfticket.recipe.session import locked
+    from tfticket.runs.rundir import RunDir
+    from tfticket.runs.session import locked
 
     _refuse(options, "output", "ticket_path", "data_name", why="belongs to a model file")
     directory = RunDir(run)
     directory.resolved()  # not a run? Say so before TensorFlow starts, and lock nothing.
     start_tensorflow()
-    from tfticket.recipe.exporting import export_run
+    from tfticket.studies.lottery.exporting import export_run
 
     with locked(directory), on_stderr() as progress:
         reports = export_run(
@@ -154,14 +154,14 @@ def _target(source: Path, options: dict[str, Any]) -> None:
     """The best file of one network of a run."""
     from tfticket.cli.progress import on_stderr
     from tfticket.quiet import start_tensorflow
-    from tfticket.recipe.rundir import RunDir
-    from tfticket.recipe.session import locked
+    from tfticket.runs.rundir import RunDir
+    from tfticket.runs.session import locked
 
     _refuse(options, "output", "ticket_path", "data_name", why="belongs to a model file")
     if source.is_dir():
         RunDir(source).resolved()
     start_tensorflow()
-    from tfticket.recipe.targeting import export_run_for, place_of
+    from tfticket.runner.targeting import export_run_for, place_of
 
     run, seed, level = source, options["seed"], options["level"]
     if not source.is_dir():
@@ -187,7 +187,7 @@ def _model(source: Path, options: dict[str, Any]) -> None:
 
     _refuse(options, "level", "seed", why="belongs to a run")
     start_tensorflow()
-    from tfticket.recipe.targeting import export_file
+    from tfticket.runner.targeting import export_file
 
     target: Any = options["target"] or "phone"
     with on_stderr() as progress:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tfticket.cli.common import columns
-from tfticket.recipe.progress import NormsPlan, Plan
+from tfticket.runs.progress import NormsPlan, Plan
 from tfticket.wording import duration, ranges
 
 if TYPE_CHECKING:
-    from tfticket.recipe.runs import FinishedNetwork
+    from tfticket.runs.runs import FinishedNetwork
 
 _MOST_KEYS = 8
 # A step is printed after a tenth of the time that the run has taken, within these bounds.
@@ -253,7 +253,7 @@ class Part:
 
 
 class Lines(Part):
-    """`tfticket.recipe.progress.Progress` as plain lines: each network, and some of its steps.
+    """`tfticket.runs.progress.Progress` as plain lines: each network, and some of its steps.
 
     Args:
         stream: Where to print.

@@ -27,9 +27,9 @@ from tfticket.cli.common import (
 from tfticket.errors import RecipeError, TFTicketError
 
 if TYPE_CHECKING:
-    from tfticket.recipe.executors import Choice, Executor
-    from tfticket.recipe.rundir import RunDir
     from tfticket.recipe.schema import Recipe
+    from tfticket.runner import Choice, Executor
+    from tfticket.runs.rundir import RunDir
 
 
 def complete_recipe(
@@ -150,7 +150,7 @@ def parse_seeds(
     """Return seeds like `0,2,5-7` as numbers."""
     if value is None:
         return None
-    from tfticket.recipe.fields import MOST_REPEATS
+    from tfticket.recipe.training import MOST_REPEATS
 
     seeds: list[int] = []
     for part in value.split(","):
@@ -238,7 +238,7 @@ def run(
     tfticket recipe run lth_mnist --data-dir data --seeds 0-4 --jobs 2
     """
     from tfticket.recipe import catalog
-    from tfticket.recipe.overrides import apply, parse_override
+    from tfticket.recipe.parsing import apply, parse_override
 
     if seed is not None and seeds is not None:
         raise click.UsageError("Give --seed or --seeds, not both.")
@@ -250,8 +250,8 @@ def run(
     title = str(apply(catalog.read_toml(path), overrides).get("title", path.stem))
     click.echo(title if dry_run else _wrapped(title), err=not dry_run)
     from tfticket.recipe import parsing
-    from tfticket.recipe.kind import KINDS
-    from tfticket.recipe.rundir import RunDir
+    from tfticket.runs.rundir import RunDir
+    from tfticket.studies.registry import KINDS
 
     chosen = (seed,) if seed is not None else seeds
     loaded = parsing.load(path, overrides=overrides, smoke=smoke, seeds=chosen)
@@ -284,8 +284,8 @@ def run(
 
 
 def _run_name(name: str | None, smoke: bool, changes: tuple[str, ...]) -> str:
-    from tfticket.recipe.fields import NAME
-    from tfticket.recipe.overrides import fingerprint, parse_override
+    from tfticket.recipe.parsing import fingerprint, parse_override
+    from tfticket.recipe.training import NAME
 
     if name and not re.fullmatch(NAME, name):
         raise click.BadParameter(
@@ -299,8 +299,8 @@ def _run_name(name: str | None, smoke: bool, changes: tuple[str, ...]) -> str:
 
 def _print_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh: bool) -> None:
     from tfticket.cli.progress import done_line, plan_lines
-    from tfticket.recipe.runs import finished_networks
-    from tfticket.recipe.session import extends, is_written
+    from tfticket.runs.runs import finished_networks
+    from tfticket.runs.session import extends, is_written
 
     begun = run_dir.recipe_json.is_file()
     if begun and fresh:
@@ -313,7 +313,7 @@ def _print_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh
             click.echo(f"{run_dir.path} is running.")
     done = [] if fresh else finished_networks(run_dir)
     _load_tensorflow()
-    from tfticket.recipe import runner
+    from tfticket.runner import runner
 
     click.echo(f"Loading data: {recipe.data.name}", err=True)
     plan = runner.plan(recipe, data_dir, None if fresh else run_dir)
@@ -350,9 +350,9 @@ def _run(
 ) -> Path:
     """Run or resume the recipe, print its result, and return its page."""
     from tfticket.cli.runs import outcome_lines
-    from tfticket.recipe.environment import record_start
-    from tfticket.recipe.runs import finished_networks
-    from tfticket.recipe.session import writing
+    from tfticket.runs.environment import record_start
+    from tfticket.runs.runs import finished_networks
+    from tfticket.runs.session import writing
 
     with writing(run_dir, recipe, toml=toml, fresh=fresh):
         if run_dir.complete:
@@ -362,17 +362,17 @@ def _run(
             _limit_threads(recipe)
             _load_tensorflow()
             from tfticket.cli.progress import on_stderr
-            from tfticket.recipe import runner
+            from tfticket.runner import runner
 
             executor = make_executor()
             with on_stderr(finished_networks(run_dir)) as progress:
                 progress.message(f"Loading data: {recipe.data.name}")
                 runner.run(recipe, run_dir, data_dir=data_dir, progress=progress, executor=executor)
         click.echo("Writing the page", err=True)
-        from tfticket.report import page
-        from tfticket.report.summary import summarize
+        from tfticket.studies import report
+        from tfticket.studies.summaries import summarize
 
-        written = page.render(run_dir.path)
+        written = report.render(run_dir.path)
         for line in outcome_lines(run_dir, summarize(run_dir.path).headline, written):
             click.echo(_wrapped(line), err=True)
     return written
@@ -389,7 +389,7 @@ def _wrapped(line: str) -> str:
 
 
 def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor | Choice:
-    from tfticket.recipe.executors import Processes, RayCluster, Serial, suited
+    from tfticket.runner import Processes, RayCluster, Serial, suited
 
     if name == "ray":
         return RayCluster(jobs, address=ray_address)

@@ -18,7 +18,7 @@ from tfticket.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from tfticket.recipe.rundir import RunDir
+    from tfticket.runs.rundir import RunDir
 
 _EXPORTED = re.compile(r"seed_(\d+)_level_(\d+)\..*tflite")
 _DENSE = 0
@@ -44,7 +44,7 @@ def list_(runs_root: Path, as_json: bool) -> None:
     \b
     tfticket runs list --runs runs
     """
-    from tfticket.recipe.runs import list_runs
+    from tfticket.runs.runs import list_runs
 
     entries = list_runs(runs_root)
     if as_json:
@@ -67,11 +67,11 @@ def report(run: Path, as_json: bool) -> None:
     tfticket report runs/lth_digits/default
     """
     if as_json:
-        from tfticket.report.summary import summarize
+        from tfticket.studies.summaries import summarize
 
         print_json(summarize(run).to_dict())
     else:
-        from tfticket.report import page
+        from tfticket.studies import report as page
 
         click.echo(page.render(run))
 

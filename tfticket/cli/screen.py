@@ -18,11 +18,11 @@ from rich.text import Text
 
 from tfticket.cli.common import columns
 from tfticket.cli.progress import Lines, Part, cost_line, outcome, percent, seeds_line, written
-from tfticket.recipe.progress import NormsPlan, Plan
+from tfticket.runs.progress import NormsPlan, Plan
 
 if TYPE_CHECKING:
-    from tfticket.recipe.runs import FinishedNetwork
-    from tfticket.recipe.tasks import Place
+    from tfticket.runs.runs import FinishedNetwork
+    from tfticket.runs.tasks import Place
 
 _TICKET = "ticket"
 _Column = tuple[str, Callable[["_Row"], str]]

@@ -4,5 +4,4 @@ from .parsing import diff as diff
 from .parsing import load as load
 from .parsing import parse as parse
 from .parsing import resolve as resolve
-from .rundir import RunDir as RunDir
 from .schema import Recipe as Recipe

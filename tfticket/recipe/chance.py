@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfticket.data import DataSet
-from tfticket.recipe.progress import NormsPlan, Plan, Progress
+from tfticket.runs.progress import NormsPlan, Plan, Progress
 from tfticket.statistics.chance import chance_warning
 
 _ACCURACIES = ("accuracy_at_early_stop", "accuracy_at_end")

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tfticket.recipe.consistency import Problem
-from tfticket.recipe.fields import DataName, Table, Text
+from tfticket.recipe.training import DataName, Table, Text
 
 Rate = Annotated[float, Field(ge=0, le=1, description="a share in [0, 1], not a percentage")]
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from tfticket.recipe.training import Cosine, Linear, Piecewise, WarmupPiecewise
+from tfticket import data, models
+from tfticket.data import DataSet
+from tfticket.errors import ModelError
+from tfticket.recipe.schema import Data, Train
+from tfticket.recipe.training import Cosine, LearningRate, Linear, Piecewise, WarmupPiecewise
 
 
 def learning_rate(
@@ -96,3 +104,138 @@ class LinearSchedule(keras.optimizers.schedules.LearningRateSchedule):
             "decay_steps": self.decay_steps,
             "constant_steps": self.constant_steps,
         }
+
+
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def load_data(
+    table: Data, data_dir: Path | None = None, *, model_file: str | None = None
+) -> DataSet:
+    """The data of a recipe; the split doesn't depend on the recipe's seeds.
+
+    Args:
+        table: The table of the recipe.
+        data_dir: Where data sets lie.
+        model_file: The recipe's model, where it is a `.keras` file: examples get the form that it
+            takes.
+
+    Raises:
+        DataError: when the data can't be found or used.
+        ModelError: when the file can't be loaded.
+    """
+    model = None if model_file is None else models.load_file(model_file)
+    return data.load(
+        table.name,
+        data_dir=data_dir,
+        validation=table.validation,
+        normalize=table.normalize,
+        limit=table.limit,
+        input_shape=None if model is None else example_shape(model),
+    )
+
+
+def example_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """The shape of an example that a model takes; None where it can't be told."""
+    inputs = getattr(model, "inputs", None)
+    return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
+
+
+def load_model(path: str | Path, found: DataSet) -> keras.Model:
+    """Loads a `.keras` file for a data set; see `models.load_file` and `check_model`."""
+    model = models.load_file(path)
+    check_model(path, model, found)
+    return model
+
+
+def check_model(path: str | Path, model: keras.Model, found: DataSet) -> None:
+    """Looks whether a model of somebody's own can be given a data set.
+
+    Args:
+        path: What to call it in an error.
+        model: The model.
+        found: The data set.
+
+    Raises:
+        ModelError: when it doesn't fit the data, or takes whole numbers and would get fractions.
+    """
+    models.check_fits(path, model, found.input_shape, found.num_classes)
+    needs = models.takes_whole_numbers(model)
+    fraction = None if needs is None else found.fraction()
+    if fraction is not None:
+        raise ModelError(
+            f"`{path}` would be given fractions, such as {fraction:g}, and takes whole numbers "
+            f"({needs}). {found.feeding} "
+            + (
+                "Give it data that are whole numbers."
+                if found.as_it_is
+                else 'normalize = "none" takes them as they are.'
+            )
+        )
+
+
+@contextlib.contextmanager
+def precision(*, mixed: bool) -> Iterator[None]:
+    """Builds models of mixed precision, or of whatever the policy is; restores it afterwards."""
+    policy = keras.config.dtype_policy()
+    if mixed:
+        keras.config.set_dtype_policy("mixed_float16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def compile_model(
+    model: keras.Model,
+    train: Train,
+    *,
+    rate: LearningRate,
+    steps_per_execution: int,
+    regression: bool = False,
+    loss: keras.losses.Loss | None = None,
+) -> None:
+    """Compiles a model as a recipe says.
+
+    Args:
+        model: The model.
+        train: The table of the recipe.
+        rate: The learning rate, a number or a table.
+        steps_per_execution: How many steps are made between two returns to Python.
+        regression: Sum squared errors, and measure no accuracy.
+        loss: In place of cross-entropy.
+    """
+    options = train.optimizer.model_dump(exclude={"name"}, exclude_none=True)
+    if regression:
+        loss, metrics = models.SummedSquares(), []
+    else:
+        loss = loss or models.loss_for(model, label_smoothing=train.label_smoothing)
+        metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+    model.compile(
+        optimizer=_OPTIMIZERS[train.optimizer.name](learning_rate(rate), **options),
+        loss=loss,
+        metrics=metrics,
+        steps_per_execution=steps_per_execution,
+        # As on one thread, so that any number of processes and threads gives the same bits.
+        jit_compile=models.jit_choice(
+            model, "auto" if train.jit == "measure" else train.jit, threads=1
+        ),
+    )
+    if train.jit == "measure":
+        model.jit_compile = models.measured_jit(model)
+
+
+def be_deterministic() -> None:
+    """Same seeds, same bits, also on a GPU; on a CPU it is so anyway, and this would forbid XLA."""
+    if tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+
+
+def forget_graphs() -> None:
+    """Frees what Keras keeps of networks that are done with, and their garbage."""
+    keras.backend.clear_session()

@@ -11,18 +11,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tfticket.recipe.fields import (
+from tfticket.recipe.training import (
     MOST_REPEATS,
     NAME,
+    Adam,
+    AdamW,
     Count,
     DataName,
+    LearningRate,
+    RmsProp,
     Seed,
+    Sgd,
     ShareOrNone,
     Table,
     Text,
     Texts,
 )
-from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
 
 class Data(Table):

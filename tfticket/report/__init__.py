@@ -1,9 +1,13 @@
-"""Reads the files of a run and tells what came out: numbers, tables, figures, one page.
+"""What the pages of all kinds of studies share: reading a run, words, tables, drawing.
 
-Nothing here imports Keras or TensorFlow. Only what draws imports matplotlib: `canvas`, `plots`,
-`curves`, `insides` and the `page` that asks them.
+Nothing here imports Keras or TensorFlow, and only `canvas` imports matplotlib.
 """
 
-import lazy_loader
+import importlib
+from typing import Any
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+def __getattr__(name: str) -> Any:
+    if name in ("Summary", "render", "summarize"):  # their former home
+        return getattr(importlib.import_module("tfticket.studies"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,9 @@ import enum
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from tfticket.lottery.comparison import Interval
 from tfticket.report import words
@@ -95,3 +97,40 @@ def counted(readings: Sequence[Reading]) -> list[str]:
         if counts[reading]
     ]
     return [f"Of {words.plural(counts.total(), 'expectation')}: {', '.join(parts)}."]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One measure over seeds.
+
+    Attributes:
+        values: Seed to value, seeds rising.
+        interval: Mean and Student t interval; infinitely wide with one seed.
+    """
+
+    values: Mapping[int, float]
+    interval: Interval
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return self.interval.mean
+
+    @property
+    def smallest(self) -> float:
+        """Minimum over seeds."""
+        return min(self.values.values())
+
+    @property
+    def largest(self) -> float:
+        """Maximum over seeds."""
+        return max(self.values.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            **self.interval.to_dict(),
+            "min": self.smallest,
+            "max": self.largest,
+            "by_seed": {str(seed): value for seed, value in self.values.items()},
+        }

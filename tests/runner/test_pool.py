@@ -1,0 +1,215 @@
+"""Runs by processes beside one another against runs by one."""
+
+import math
+import os
+import signal
+
+import pytest
+import tiny_noisy
+import tiny_norms
+import tiny_recipe
+import traps
+
+from tfticket.errors import RunError
+from tfticket.runner import Processes, choosing, runner, suited
+from tfticket.runner.pool import ProcessCrew
+from tfticket.runs.progress import Silence
+from tfticket.runs.rundir import RunDir
+from tfticket.runs.session import writing
+
+LOTTERY = tiny_recipe.recipe(
+    "data.limit=200",
+    "data.validation=200",
+    "data.batch_size=32",
+    "model={name='lenet_300_100', width=0.1, dropout=0.1}",
+    "train.steps=20",
+    "train.evaluate_every=10",
+    "lottery.levels=1",
+    "lottery.rewind_step=10",
+    "lottery.optimizer_state=restore",
+    "controls.reinit=true",
+    "export={levels=[1], formats=['fp32']}",
+    "seeds=[0, 1]",
+)
+NORMS = tiny_norms.recipe(
+    'model={name="lenet_300_100", width=0.1}', "landscape={every=2, multipliers={points=2}}"
+)
+NOISY = tiny_noisy.recipe(
+    'methods=["cross_entropy", "coteaching"]', "selection={epochs=20, iterations=1}"
+)
+CONVOLUTIONS = tiny_norms.recipe()
+ALL = {"lottery": LOTTERY, "norms": NORMS, "noisy": NOISY}
+SECONDS = {"seconds", "landscape_seconds"}
+
+
+class Told(Silence):
+    """Remembers what it was told, by task."""
+
+    def __init__(self, name=""):
+        self.name = name
+        self.plans, self.messages, self.begun, self.ended, self.parts = [], [], [], [], []
+
+    def plan(self, plan):
+        self.plans.append(plan)
+
+    def begin(self, seed, branch, level, steps, density):
+        self.begun.append((seed, branch, level))
+
+    def end(self, seed, branch, level, summary):
+        self.ended.append((seed, branch, level))
+
+    def message(self, text):
+        self.messages.append(text)
+
+    def part(self, name):
+        self.parts.append(Told(name))
+        return self.parts[-1]
+
+
+def run_in(path, recipe, executor=None, progress=None):
+    told = progress or Told()
+    with writing(RunDir(path), recipe, toml=b"") as run:
+        runner.run(recipe, run, progress=told, executor=executor)
+    return run, told
+
+
+def content(run):
+    """The files of all networks, byte by byte."""
+    return {
+        path.relative_to(run.path).as_posix(): path.read_bytes()
+        for path in sorted(run.path.glob("seeds/**/*.npz"))
+    }
+
+
+def table(run):
+    """The lines of the table without the times."""
+    lines = run.metrics.read_text().splitlines()
+    return [line for line in lines if line.split(",")[-2] not in SECONDS]
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """Runs a recipe in this process, once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            made[name] = run_in(tmp_path_factory.mktemp("serial") / name, ALL[name])[0]
+        return made[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_two_processes_leave_what_one_does(name, serial, tmp_path, monkeypatch):
+    expected, executor = serial(name), Processes(2)
+    snapped = traps.lay(tmp_path / "traps")
+    monkeypatch.chdir(tmp_path / "traps")
+    if name == "lottery" and executor.jobs == 2:  # they are chosen where nobody is named
+        monkeypatch.setattr(choosing, "_STEPS", 1)
+        monkeypatch.setattr(choosing, "available_memory", lambda: math.inf)
+        executor = suited
+    run, told = run_in(tmp_path / "run", ALL[name], executor)
+    assert not snapped.exists()
+    assert content(run) == content(expected)
+    assert table(run) == table(expected)
+    assert run.complete
+    assert run.complete_file.read_text() == expected.complete_file.read_text()
+    assert {path.name for path in run.path.iterdir()} == {
+        path.name for path in expected.path.iterdir()
+    }
+    assert run.environment_facts()["execution"] == {
+        "executor": "processes",
+        "jobs": min(2, len(os.sched_getaffinity(0))),
+        "threads": 1,
+    }
+    networks = {place for part in told.parts for place in part.ended}
+    assert networks == run.finished_levels()
+
+
+def test_runs_go_on_whoever_stopped_them(crews, serial, tmp_path):
+    class Stops(Told):
+        """When seed 1 has begun its second network."""
+
+        def begin(self, seed, branch, level, steps, density):
+            if (seed, level) == (1, 1):
+                pids.extend(crews[0].pids.values() if crews else ())
+                raise KeyboardInterrupt
+
+        def part(self, name):
+            return self
+
+    pids, told = [], {}
+    for name, first, then in (("here", None, Processes(1000)), ("beside", Processes(2), None)):
+        with pytest.raises(KeyboardInterrupt):
+            run_in(tmp_path / name, LOTTERY, first, Stops())
+        run = RunDir(tmp_path / name)
+        assert not run.complete
+        assert run.finished(1, "ticket", 0)
+        assert not run.rows.lock_file.exists()
+        assert not any(alive(pid) for pid in pids)
+        _, told[name] = run_in(run.path, LOTTERY, then)
+        assert content(run) == content(serial("lottery"))
+        assert table(run) == table(serial("lottery"))
+        crews.clear()
+    assert pids
+    say_more_jobs_than_processors_or_tasks(told["here"])
+
+
+def say_more_jobs_than_processors_or_tasks(told):
+    assert Processes(1000).jobs == len(os.sched_getaffinity(0))
+    assert told.messages[1].startswith("1000 jobs are more than the processors")
+    assert told.messages[2].startswith("What is left to do goes step by step")
+    assert [part.name for part in told.parts] == ["seed 1", "seed 1, reinit"]
+    assert told.plans[0].seconds is None
+
+
+@pytest.fixture
+def crews(monkeypatch):
+    """The crews that were made."""
+    made = []
+    begin = ProcessCrew.__init__
+
+    def watched(self, *args):
+        begin(self, *args)
+        made.append(self)
+
+    monkeypatch.setattr(ProcessCrew, "__init__", watched)
+    return made
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class Kills(Told):
+    """The process of the first network, when it was evaluated."""
+
+    def __init__(self, crews):
+        super().__init__()
+        self.crews = crews
+
+    def part(self, name):
+        told = super().part(name)
+        if name == "seed 0, none" and len(self.parts) <= 2:
+            told.update = lambda step, measured: os.kill(self.crews[0].pids[0], signal.SIGKILL)
+        return told
+
+
+def test_convolutions_are_the_same_with_any_number_of_processes_also_killed_ones(crews, tmp_path):
+    one, _ = run_in(tmp_path / "one", CONVOLUTIONS, Processes(1))
+    crews.clear()
+    two, told = run_in(tmp_path / "two", CONVOLUTIONS, Processes(2), Kills(crews))
+    assert "The process of seed 0, none ended by SIGKILL" in told.messages[-1]
+    assert content(one) == content(two)
+    assert table(one) == table(two)
+
+
+@pytest.mark.parametrize("jobs", [0, -2])
+def test_there_must_be_a_job(jobs):
+    with pytest.raises(RunError, match=f"at least 1. Received: {jobs}"):
+        Processes(jobs)

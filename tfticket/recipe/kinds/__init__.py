@@ -1,1 +1,0 @@
-"""What a recipe of each kind does; glue only."""

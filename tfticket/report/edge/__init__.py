@@ -1,1 +1,0 @@
-"""The report of a run of the kind `edge`: files against one another, and the one to ship."""

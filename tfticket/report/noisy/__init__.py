@@ -1,1 +1,0 @@
-"""The page of training on labels that are partly wrong."""

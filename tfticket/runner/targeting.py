@@ -1,0 +1,182 @@
+"""One file for a target, from a run, from a ticket of a run, or from a `.keras` file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfticket import data
+from tfticket.errors import RunError
+from tfticket.export.facade import Exported, export
+from tfticket.export.result import Format, Preprocessing
+from tfticket.export.targets import TargetName
+from tfticket.lottery.ticket import Ticket
+from tfticket.models import load_file
+from tfticket.recipe.rates import check_model, example_shape
+from tfticket.runs.progress import Progress, Silence
+from tfticket.runs.rundir import RunDir
+from tfticket.studies.lottery.exporting import CALIBRATION_EXAMPLES, CHECK_EXAMPLES, opened
+
+_MODEL = re.compile(r"seed_(\d+)_level_(\d+)\.keras")
+_TICKET = re.compile(r"seed_(?P<seed>\d+)/(?P<branch>[^/]+)/level_(?P<level>\d+)\.npz$")
+
+
+def export_run_for(
+    run: str | Path,
+    target: TargetName,
+    *,
+    level: int | None = None,
+    seed: int | None = None,
+    formats: Sequence[Format] | None = None,
+    margin: float = 0.005,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Writes the file of a run's ticket that is best for a target.
+
+    The weights are those at the end of the level's training. Formats are chosen by validation data.
+
+    Args:
+        run: The run directory; the run needn't be complete.
+        target: What the file is for; see `tfticket.export.export`.
+        level: Which level. None for the smallest that is as good as dense, as far as is shown.
+        seed: Which seed. None for the first of the recipe that has the level.
+        formats: What to try instead of all that the target allows.
+        margin: Accuracy that a format may cost.
+        data_dir: Where data sets lie.
+        progress: Is told about each file.
+
+    Returns:
+        What was written to `export/seed_S_level_LL.TARGET.tflite`, and what was tried.
+
+    Raises:
+        RunError: when it isn't a run, or the level isn't finished.
+        DataError: when the data can't be had, or isn't what the run was made with.
+        ExportError: when no file passed.
+    """
+    progress = progress or Silence()
+    exporter = opened(run, data_dir, progress)
+    seed, level = exporter.place(level, seed)
+    ticket, model = exporter.network(seed, level)
+    found = exporter.experiment.data
+    return export(
+        model,
+        exporter.run.exported(seed, level, f".{target}.tflite"),
+        target=target,
+        formats=formats,
+        calibration=found.inputs(found.train, CALIBRATION_EXAMPLES),
+        check_on=(
+            found.inputs(found.validation, CHECK_EXAMPLES),
+            found.validation.y[:CHECK_EXAMPLES],
+        ),
+        mask=ticket.mask,
+        preprocessing=Preprocessing.of(found.scale, found.offset),
+        provenance=exporter.provenance(ticket, seed),
+        margin=margin,
+        tell=progress.message,
+    )
+
+
+def place_of(ticket: Path) -> tuple[Path, int, int]:
+    """The run, seed and level that a ticket file belongs to, by its path.
+
+    Raises:
+        RunError: when it doesn't lie in a run, or is a control.
+    """
+    match = _TICKET.search(ticket.absolute().as_posix())
+    run = ticket.absolute().parents[3] if match else ticket
+    if match is None or not (run / "recipe.json").is_file():
+        raise RunError(
+            "A ticket holds the weights that training starts from, so it is exported from the run "
+            f"it was found in, or with a model that was trained with it. Received: {ticket}, which "
+            "lies in no run. Give the run directory; or the trained model, with --ticket TICKET."
+        )
+    if match["branch"] != "ticket":
+        raise RunError(
+            f"Only tickets are exported. Received: {ticket}, a control ({match['branch']})."
+        )
+    return run, int(match["seed"]), int(match["level"])
+
+
+def export_file(
+    model_path: Path,
+    output: Path,
+    target: TargetName,
+    *,
+    ticket_path: Path | None = None,
+    data_name: str | None = None,
+    normalize: str | None = None,
+    formats: Sequence[Format] | None = None,
+    margin: float = 0.005,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Exported:
+    """Writes the file of a trained `.keras` model that is best for a target.
+
+    Args:
+        model_path: The model.
+        output: Where to; must end in `.tflite`.
+        target: What the file is for.
+        ticket_path: The ticket that it was trained with, whose zeros it must have.
+        data_name: A data set to calibrate and to check with, as for recipes. Without one nothing is
+            int8, and files are checked on random numbers.
+        normalize: How the model was fed in training: `none` (with the numbers of the data set),
+            `unit` or `standard`. None for `none`, unless the model lies among the `models` of a
+            run, whose recipe says it then.
+        formats: What to try instead of all that the target allows.
+        margin: Accuracy that a format may cost.
+        data_dir: Where data sets lie.
+        progress: Is told about each file.
+
+    Raises:
+        ModelError: when the model can't be loaded, doesn't fit the data, or takes whole numbers
+            and would get fractions.
+        TicketError: when the ticket can't be read.
+        DataError: when the data can't be had.
+        ExportError: when no file passed.
+    """
+    progress = progress or Silence()
+    calibration = check_on = preprocessing = None
+    provenance: dict[str, Any] = {"model": model_path.name, "data": data_name}
+    model = load_file(model_path)
+    if data_name is not None:
+        found = data.load(
+            data_name,
+            data_dir=data_dir,
+            normalize=normalize or _trained_with(model_path),
+            input_shape=example_shape(model),
+        )
+        check_model(model_path, model, found)
+        progress.message(found.description)
+        provenance["inputs"] = found.feeding
+        calibration = found.inputs(found.train, CALIBRATION_EXAMPLES)
+        few = found.validation.y[:CHECK_EXAMPLES]
+        check_on = (found.inputs(found.validation, CHECK_EXAMPLES), few)
+        preprocessing = Preprocessing.of(found.scale, found.offset)
+    ticket = None if ticket_path is None else Ticket.load(ticket_path)
+    return export(
+        model if ticket is None else ticket,
+        output,
+        target=target,
+        formats=formats,
+        model=None if ticket is None else model,
+        calibration=calibration,
+        check_on=check_on,
+        preprocessing=preprocessing,
+        provenance=provenance,
+        margin=margin,
+        tell=progress.message,
+    )
+
+
+def _trained_with(model_path: Path) -> str:
+    """How a model was fed; what is in no run is taken to need the numbers of the data set."""
+    run = RunDir(model_path.absolute().parents[1])
+    seed_and_level = _MODEL.fullmatch(model_path.name)
+    if seed_and_level is None or model_path.absolute() != run.model(
+        *map(int, seed_and_level.groups())
+    ):
+        return "none"
+    return run.recipe().data.normalize if run.recipe_json.is_file() else "none"

@@ -1,0 +1,1 @@
+from .rundir import RunDir as RunDir

@@ -1,0 +1,1 @@
+"""Tickets of several structures as files for small devices."""

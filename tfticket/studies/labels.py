@@ -1,0 +1,250 @@
+"""From a noise in a recipe to wrong labels: the same ones for all that is trained with a seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfticket import noisy
+from tfticket.data import DataSet, Split, load_whole
+from tfticket.errors import DataError, RunError
+from tfticket.files import read_table, write_json
+from tfticket.noisy import Corruption, TransitionMatrix
+from tfticket.recipe.noise import Noise
+from tfticket.runs.rundir import RunDir
+from tfticket.seeds import generator, sub_seed
+
+_REMEDY = "Restore it, or begin anew with --fresh."
+
+
+def training_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
+    """The labels of the training data, before and after.
+
+    Args:
+        data: The data set, with the labels that it came with.
+        noise: How they are made wrong.
+        seed: Of the run; the noise has streams of its own.
+
+    Raises:
+        DataError: when the noise isn't for such data.
+    """
+    return _corrupted(data, data.train, data.train_ids, noise, seed)
+
+
+def validation_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
+    """The labels of the validation data, made wrong in the same way; see `training_labels`."""
+    own = sub_seed(seed, "validation noise")
+    return _corrupted(data, data.validation, data.validation_ids, noise, own)
+
+
+def relabeled(split: Split, given: np.ndarray) -> Split:
+    """The same examples under other labels.
+
+    Args:
+        split: Examples.
+        given: Their labels, shape (n,), integers.
+    """
+    return replace(split, y=given.astype(np.int32))
+
+
+def receipt(corruption: Corruption) -> dict[str, Any]:
+    """What was asked for and what came out, without the matrices: they'd be long as text."""
+    facts = corruption.to_dict()
+    return {name: facts[name] for name in facts if name not in ("nominal", "realized")}
+
+
+def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
+    """The matrix of a noise that has one.
+
+    Raises:
+        DataError: when there is none for so many classes.
+    """
+    made: dict[str, Any] = {
+        "symmetric": lambda: noisy.symmetric(num_classes, noise.rate),
+        "symmetric_inclusive": lambda: noisy.symmetric(num_classes, noise.rate, inclusive=True),
+        "pair": lambda: noisy.pair(num_classes, noise.rate),
+        "cifar10_asymmetric": lambda: noisy.cifar10_asymmetric(noise.rate),
+        "matrix": lambda: noisy.TransitionMatrix(np.array(noise.matrix)),
+    }
+    matrix: TransitionMatrix = made[noise.kind]()
+    if matrix.num_classes != num_classes:
+        raise DataError(
+            f"{noise.kind} noise must meet data of {matrix.num_classes} classes. Received: data "
+            f"of {num_classes}. Choose another noise."
+        )
+    return matrix
+
+
+def listed(
+    run: RunDir,
+    cells: Sequence[Mapping[str, Any]],
+    noises: Iterable[Noise],
+    *,
+    foreign: Mapping[str, DataSet] | None = None,
+) -> None:
+    """Writes what the branches of a run are, and what their noise was made from.
+
+    Args:
+        run: Where to.
+        cells: What each branch is.
+        noises: All noises of the recipe.
+        foreign: Name to data set of what takes the place of examples.
+
+    Raises:
+        DataError: when a file of labels isn't there.
+        RunError: when a file or a data set isn't what it was when the run began.
+    """
+    others = {name: data.fingerprint for name, data in (foreign or {}).items()}
+    made_from = {"label_files": label_files(noises), "foreign_data": others}
+    before: dict[str, Any] = {}
+    if run.cells.is_file():
+        before = read_table(run.cells, remedy=_REMEDY)
+    for key, hashes in made_from.items():
+        old = before.get(key, {})
+        if not isinstance(old, dict):
+            raise RunError(f"`{key}` in `{run.cells}` must be a table. {_REMEDY}")
+        changed = [name for name in hashes if old.get(name, hashes[name]) != hashes[name]]
+        if changed:
+            raise RunError(
+                "What wrong labels are made from must stay what it was when the run began. "
+                f"Received: `{changed[0]}` with other content. Restore it, or begin anew with "
+                "--fresh."
+            )
+    told = {key: hashes for key, hashes in made_from.items() if hashes}
+    write_json(run.cells, {"cells": list(cells), **told})
+
+
+def label_files(noises: Iterable[Noise]) -> dict[str, str]:
+    """Path to hash of each file of labels.
+
+    Raises:
+        DataError: when there is no such file.
+    """
+    paths = sorted({noise.path for noise in noises if noise.path is not None})
+    found = {}
+    for path in paths:
+        try:
+            found[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"A file of labels must be there. Received: `{path}`: {error.strerror}."
+            ) from error
+    return found
+
+
+def _corrupted(data: DataSet, split: Split, ids: np.ndarray, noise: Noise, seed: int) -> Corruption:
+    labels, num_classes = split.y.astype(np.int64), data.num_classes
+    if noise.kind == "none":
+        return noisy.given_labels(labels, labels, num_classes=num_classes)
+    if noise.kind == "instance":
+        return noisy.instance_dependent(
+            split.x, labels, num_classes=num_classes, rate=noise.rate, seed=seed
+        )
+    if noise.path is not None:
+        given = noisy.read_label_file(noise.path, num_classes=num_classes)
+        if len(given) != data.source_count:
+            raise DataError(
+                f"`{noise.path}` must hold a label for each of the {data.source_count:,} training "
+                f"examples of `{data.name}`, in their order. Received: {len(given):,}."
+            )
+        return noisy.given_labels(labels, given[ids], num_classes=num_classes)
+    return noisy.corrupt(labels, transition(noise, num_classes), seed=seed, exact=noise.exact)
+
+
+def foreign_data(
+    noises: Iterable[Noise], data: DataSet, data_dir: Path | None
+) -> dict[str, DataSet]:
+    """Name to data set of all that takes the place of examples.
+
+    Args:
+        noises: Those of a recipe.
+        data: The data set whose examples give way.
+        data_dir: Where data sets lie.
+
+    Raises:
+        DataError: when one can't be had, its examples have another form, or there are too few.
+    """
+    found: dict[str, DataSet] = {}
+    for noise in noises:
+        if noise.foreign is None:
+            continue
+        if noise.foreign not in found:
+            found[noise.foreign] = load_whole(noise.foreign, data_dir=data_dir)
+        other = found[noise.foreign].train
+        own, needed = data.train.x, sum(_counts(data, noise))
+        if (other.x.shape[1:], other.x.dtype) != (own.shape[1:], own.dtype):
+            raise DataError(
+                f"Examples of `{noise.foreign}` must have the form of those of `{data.name}`, "
+                f"{own.shape[1:]} {own.dtype}, to take their place. Received: "
+                f"{other.x.shape[1:]} {other.x.dtype}. Choose another data set, or bring it into "
+                "that form in an .npz file."
+            )
+        if len(other) < needed:
+            raise DataError(
+                f"`{noise.foreign}` must have an example for each of the {needed:,} of "
+                f"`{data.name}` that are replaced. Received: {len(other):,}. Lower the rate."
+            )
+    return found
+
+
+def open_training(
+    data: DataSet, noise: Noise, seed: int, foreign: Mapping[str, DataSet]
+) -> tuple[np.ndarray, Corruption]:
+    """The training inputs, some of them foreign, and their labels.
+
+    Args:
+        data: The data set.
+        noise: Of the kind `open_set`.
+        seed: Of the run.
+        foreign: What `foreign_data` gave.
+
+    Returns:
+        Inputs, shape (n, *input_shape), and the labels, whose true ones are -1 where replaced.
+    """
+    count, _ = _counts(data, noise)
+    chosen = _order(noise, seed, foreign)[:count]
+    return _replaced(data, data.train, noise, seed, foreign, chosen)
+
+
+def open_validation(
+    data: DataSet, noise: Noise, seed: int, foreign: Mapping[str, DataSet]
+) -> tuple[np.ndarray, Corruption]:
+    """The same of the validation data; no foreign example is in both. See `open_training`."""
+    before, count = _counts(data, noise)
+    chosen = _order(noise, seed, foreign)[before : before + count]
+    own = sub_seed(seed, "validation noise")
+    return _replaced(data, data.validation, noise, own, foreign, chosen)
+
+
+def _replaced(
+    data: DataSet,
+    split: Split,
+    noise: Noise,
+    seed: int,
+    foreign: Mapping[str, DataSet],
+    chosen: np.ndarray,
+) -> tuple[np.ndarray, Corruption]:
+    assert noise.foreign is not None  # the rules ask for it
+    return noisy.open_set(
+        split.x,
+        split.y.astype(np.int64),
+        foreign=foreign[noise.foreign].train.x[chosen],
+        num_classes=data.num_classes,
+        rate=noise.rate,
+        seed=seed,
+    )
+
+
+def _order(noise: Noise, seed: int, foreign: Mapping[str, DataSet]) -> np.ndarray:
+    assert noise.foreign is not None  # the rules ask for it
+    return generator(seed, "foreign examples").permutation(len(foreign[noise.foreign].train))
+
+
+def _counts(data: DataSet, noise: Noise) -> tuple[int, int]:
+    """How many training and validation examples are replaced."""
+    return round(len(data.train) * noise.rate), round(len(data.validation) * noise.rate)

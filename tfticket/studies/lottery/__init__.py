@@ -1,0 +1,1 @@
+"""Lottery tickets: train, prune, rewind, repeat, and hold each ticket against its controls."""

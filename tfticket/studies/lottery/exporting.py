@@ -1,0 +1,326 @@
+"""From the networks of a run to the files that run on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfticket.errors import DataError, ExportError, RunError
+from tfticket.export.plain import save_keras
+from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket.export.tflite import to_tflite
+from tfticket.lottery.ticket import Ticket
+from tfticket.lottery.trial import TICKET
+from tfticket.lottery.verdict import smallest_matching
+from tfticket.runs.progress import Progress, Silence
+from tfticket.runs.rundir import RunDir
+from tfticket.state import Snapshot
+from tfticket.studies.lottery.experiment import Experiment
+from tfticket.studies.lottery.schema import LotteryRecipe
+from tfticket.studies.lottery.summary import Summary, summarize
+
+CALIBRATION_EXAMPLES = 500
+CHECK_EXAMPLES = 10_000
+_LONGEST = 300
+_DENSE = 0
+_NOT_THE_FILES_FAULT = (DataError, RunError, OSError)  # to be put right, and gone on from
+
+
+def failure(error: Exception, what: str) -> ExportError:
+    """What to note of a file that could not be made, whatever kept it from it.
+
+    Exporting comes after hours of training, which must not be lost to a network that no file can be
+    made of. So nothing that the libraries below raise ends a run, but what the run itself lacks:
+    its data, or a disk that can be written.
+
+    Args:
+        error: What was raised.
+        what: What was to be made.
+
+    Raises:
+        DataError, RunError, OSError: when that is what was given.
+    """
+    if isinstance(error, _NOT_THE_FILES_FAULT):
+        raise error
+    if isinstance(error, ExportError):
+        return error
+    said = " ".join(str(error).split())
+    return ExportError(f"{what} could not be made ({type(error).__name__}: {said[:_LONGEST]}).")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A level that is worth exporting.
+
+    Attributes:
+        level: The level.
+        reason: Why, in words.
+    """
+
+    level: int
+    reason: str
+
+
+def choose(summary: Summary) -> Choice:
+    """The smallest ticket that a run has shown, or at least suggests, to be as good as dense.
+
+    Raises:
+        RunError: when no network is finished.
+    """
+    tickets = [level for level in summary.branch(TICKET) if level.level > _DENSE]
+    if summary.dense is None:
+        raise RunError("A run must have a finished dense network to choose a ticket to export.")
+    if summary.smallest_winning is not None:
+        return Choice(summary.smallest_winning.level, "the smallest winning ticket")
+    matching = smallest_matching(summary.verdicts)
+    if matching is not None:
+        return Choice(matching.level, "no ticket is winning; the smallest that matches")
+    enough = summary.dense.accuracy.mean - summary.criteria.margin
+    as_good = [level for level in tickets if level.accuracy.mean >= enough]
+    if as_good:
+        smallest_level = min(as_good, key=lambda level: level.density)
+        return Choice(
+            smallest_level.level,
+            "no ticket is shown to match; the smallest that was as accurate on average",
+        )
+    if tickets:
+        best = max(tickets, key=lambda level: level.accuracy.mean)
+        return Choice(best.level, "no ticket is as accurate; the one that comes nearest")
+    return Choice(_DENSE, "no ticket is finished; the dense network")
+
+
+def export_run(
+    run: str | Path,
+    *,
+    level: int | None = None,
+    seed: int | None = None,
+    formats: Sequence[Format] | None = None,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> list[ExportReport]:
+    """Exports a ticket of a run, and the dense network beside it to be held against.
+
+    Writes `models/seed_S_level_LL.keras`, a plain Keras model with the zeros in place, and for each
+    format `export/seed_S_level_LL.FORMAT.tflite` with its report `.json`. The weights are those
+    at the end of the level's training.
+
+    Args:
+        run: The run directory; the run needn't be complete.
+        level: Which level. None for those that the recipe asks for, which may mean to `choose`.
+        seed: Which seed. None for the first of the recipe that has the level.
+        formats: Which formats. None for those of the recipe.
+        data_dir: Where data sets lie.
+        progress: Is told about each file.
+
+    Returns:
+        A report a file; those of the dense network first.
+
+    Raises:
+        RunError: when it isn't a run, or the level isn't finished.
+        DataError: when the data can't be had, or isn't what the run was made with.
+        ExportError: when a file could not be made or failed its checks; the others are there.
+    """
+    exporter = opened(run, data_dir, progress or Silence())
+    reports = exporter.export(level=level, seed=seed, formats=formats)
+    if exporter.failures:
+        raise ExportError(
+            f"{len(exporter.failures)} of {len(exporter.failures) + len(reports)} files failed, "
+            f"and were not written: {' '.join(map(str, exporter.failures))}"
+        )
+    return reports
+
+
+def opened(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
+    """An exporter for a run on disk.
+
+    Raises:
+        RunError: when it isn't a run of the kind lottery.
+        DataError: when its data can't be had.
+    """
+    directory = RunDir(run)
+    recipe = directory.recipe()
+    if not isinstance(recipe, LotteryRecipe):
+        also = " Its searches lie under searches/." if recipe.kind == "edge" else ""
+        raise RunError(
+            f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
+            f"kind {recipe.kind}.{also}"
+        )
+    return Exporter(Experiment.load(recipe, data_dir), directory, progress)
+
+
+@dataclass(eq=False)
+class Exporter:
+    """Exports networks of one run; a file that fails doesn't keep the others from being made.
+
+    Args:
+        experiment: The recipe of the run with its data in memory.
+        run: The run directory.
+        progress: Is told about each file, and each failure.
+
+    Attributes:
+        failures: What went wrong so far, an error a file.
+    """
+
+    experiment: Experiment
+    run: RunDir
+    progress: Progress
+    failures: list[ExportError] = field(default_factory=list)
+
+    def export(
+        self,
+        *,
+        level: int | None = None,
+        seed: int | None = None,
+        formats: Sequence[Format] | None = None,
+    ) -> list[ExportReport]:
+        """Exports what was asked for, as `export_run` says, but keeps failures to itself."""
+        levels = self._levels() if level is None else [level]
+        chosen: Sequence[Format] = formats or self.experiment.recipe.export.formats
+        by_seed: dict[int, list[int]] = {}
+        for wanted in levels:
+            by_seed.setdefault(self._seed_of(wanted, seed), []).append(wanted)
+        reports = []
+        for found, wanted_levels in by_seed.items():
+            # Sparse files are timed against dense fp32, so that one is always made. Of a network
+            # without zeros there is no sparse file to be held against.
+            beside = [each for each in chosen if not each.startswith("sparse_")]
+            dense: dict[Format, None] = dict.fromkeys(
+                ("fp32", *(chosen if _DENSE in wanted_levels else beside))
+            )
+            reports += self._network(found, _DENSE, dense)
+            for wanted in wanted_levels:
+                if wanted != _DENSE:
+                    reports += self._network(found, wanted, chosen)
+        return reports
+
+    def _levels(self) -> list[int]:
+        asked = self.experiment.recipe.export.levels
+        if asked != "smallest_winning":
+            return list(asked)
+        choice = choose(summarize(self.run.path))
+        self.progress.message(f"Exporting level {choice.level}: {choice.reason}.")
+        return [choice.level]
+
+    def _seed_of(self, level: int, seed: int | None) -> int:
+        wanted = self.experiment.recipe.seeds if seed is None else (seed,)
+        finished = self.run.finished_levels()
+        for candidate in wanted:
+            if {(candidate, TICKET, level), (candidate, TICKET, _DENSE)} <= finished:
+                return candidate
+        places = sorted({(s, found) for s, branch, found in finished if branch == TICKET})
+        raise RunError(
+            "A level must be finished, and the dense network of its seed too, to be exported. "
+            f"Received: level {level} of seed {' or '.join(map(str, wanted))}. Finished as (seed, "
+            f"level): {places}."
+        )
+
+    def place(self, level: int | None, seed: int | None) -> tuple[int, int]:
+        """The seed and level to export when one network is asked for; see `export_run`."""
+        wanted = self._levels()[0] if level is None else level
+        return self._seed_of(wanted, seed), wanted
+
+    def network(self, seed: int, level: int) -> tuple[Ticket, keras.Model]:
+        """A ticket, and the network at the end of its training.
+
+        Raises:
+            DataError: when the data isn't what the ticket was found with.
+        """
+        ticket = Ticket.load(self.run.ticket(seed, TICKET, level))
+        self._check_data(ticket)
+        return ticket, self._trained(seed, level)
+
+    def provenance(self, ticket: Ticket, seed: int) -> dict[str, Any]:
+        """What a file of the ticket tells of its origin."""
+        return {
+            **ticket.provenance,
+            "run": self.run.path.resolve().name,
+            "seed": seed,
+            "level": ticket.level,
+            "ticket_sha256": ticket.sha256,
+            "classes": list(self.experiment.data.class_names),
+        }
+
+    def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:
+        ticket, model = self.network(seed, level)
+        if level != _DENSE:
+            path = self.run.model(seed, level)
+            try:
+                save_keras(model, path)
+            except Exception as error:
+                self._failed(error, f"`{path.name}`")
+        reports = []
+        for format in formats:
+            try:
+                reports.append(self._file(model, ticket, seed, format))
+            except Exception as error:
+                self._failed(error, f"The {format} file of level {level}")
+            else:
+                self.progress.message(_line(reports[-1]))
+                for warning in reports[-1].warnings:
+                    self.progress.message(f"{reports[-1].path.name}: {warning}")
+        return reports
+
+    def _failed(self, error: Exception, what: str) -> None:
+        self.failures.append(failure(error, what))
+        self.progress.message(str(self.failures[-1]))
+
+    def _trained(self, seed: int, level: int) -> keras.Model:
+        model = self.experiment.model(seed)
+        snapshot = Snapshot.load(self.run.final(seed, TICKET, level))
+        replace(snapshot, optimizer=None).restore(model)
+        return model
+
+    def _check_data(self, ticket: Ticket) -> None:
+        found, expected = (
+            self.experiment.data.fingerprint,
+            ticket.provenance.get("data_fingerprint"),
+        )
+        if expected not in (None, found):
+            raise DataError(
+                "A ticket must be exported with the data that it was found with, or its accuracy "
+                f"would mean nothing. Received: {self.experiment.data.name!r} with the fingerprint "
+                f"{found[:12]}..., the ticket has {str(expected)[:12]}... Give the folder of the "
+                "original data."
+            )
+
+    def _file(self, model: keras.Model, ticket: Ticket, seed: int, format: Format) -> ExportReport:
+        data = self.experiment.data
+        baseline = self.run.exported(seed, _DENSE, ".fp32.tflite")
+        path = self.run.exported(seed, ticket.level, f".{format}.tflite")
+        return to_tflite(
+            model,
+            path,
+            format=format,
+            calibration=self._calibration,
+            check_on=self._test,
+            mask=ticket.mask,
+            preprocessing=Preprocessing.of(data.scale, data.offset),
+            provenance=self.provenance(ticket, seed),
+            baseline=baseline if baseline.is_file() and baseline != path else None,
+        )
+
+    @cached_property
+    def _calibration(self) -> np.ndarray:
+        return self.experiment.data.inputs(self.experiment.data.train, CALIBRATION_EXAMPLES)
+
+    @cached_property
+    def _test(self) -> tuple[np.ndarray, np.ndarray]:
+        test = self.experiment.data.test
+        return self.experiment.data.inputs(test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
+
+
+def _line(report: ExportReport) -> str:
+    """A file in one line for people."""
+    seen = report.verification
+    parts = [f"{report.size_bytes:,} bytes, {report.gzip_bytes:,} after gzip"]
+    if seen.accuracy is not None:
+        parts.append(f"accuracy {seen.accuracy:.2%} on {seen.count:,} test examples")
+    if report.latency is not None:
+        parts.append(f"{report.latency.speedup:.2f} times as fast as dense fp32 on this machine")
+    return f"{report.path.name}: {', '.join(parts)}."

@@ -1,0 +1,485 @@
+"""What may stand in a recipe of the kind `lottery`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from tfticket.recipe.consistency import (
+    Problem,
+    Rule,
+    learning_rate,
+    listed,
+    nearest_divisor,
+    optimizer,
+    twice,
+)
+from tfticket.recipe.schema import Recipe
+from tfticket.recipe.training import (
+    MOST_REPEATS,
+    Count,
+    Decay,
+    NotNegative,
+    Repeats,
+    Share,
+    ShareOrNone,
+    Step,
+    Table,
+    Text,
+    Texts,
+    Width,
+)
+from tfticket.studies.kind import COMMON, Kind, more_seeds
+
+FormatName = Literal["fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast"]
+
+
+DEFAULT_RATE = 0.2
+"""Share of the weights that a level prunes."""
+
+
+class Model(Table):
+    """The network: one of the zoo by `name`, or any `.keras` file by `file`."""
+
+    name: (
+        Literal["lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg"]
+        | None
+    ) = None
+    file: (
+        Annotated[str, Field(pattern=r"\.keras$", description="a path to a .keras file")] | None
+    ) = None
+    norm: Literal["none", "batch", "group", "layer"] | None = None
+    width: Width = 1.0
+    dropout: Decay = 0.0
+
+
+class Lottery(Table):
+    """How tickets are searched: what is pruned, how much a level, and where weights go back to.
+
+    `rate` is the share of the surviving weights that goes at each level of the iterative schedule
+    (0.2 unless given); `rates` gives `conv`, `dense`, `output` or keys by glob pattern their own,
+    the first that fits counts. The other schedules are told `final_sparsity` instead.
+
+    `structure` says what lives and dies together, and so what rates are shares of: weights; blocks
+    of 4 inputs of an output; weights of which `pattern` = [n, m] leaves at least n of each m inputs
+    of an output; or whole channels.
+    """
+
+    LATER = frozenset({"structure", "pattern"})
+
+    score: Literal[
+        "magnitude", "magnitude_increase", "movement", "random", "snip", "grasp", "synflow"
+    ] = "magnitude"
+    pruner: Literal["global", "layerwise", "erk"] = "layerwise"
+    structure: Literal["unstructured", "block_1x4", "n_of_m", "channel"] = "unstructured"
+    pattern: (
+        Annotated[
+            tuple[Count, Count],
+            Field(strict=False, description="a list of two whole numbers of at least 1, [n, m]"),
+        ]
+        | None
+    ) = None
+    schedule: Literal["iterative", "one_shot", "polynomial"] = "iterative"
+    rate: Share | None = None
+    rates: dict[str, ShareOrNone] = Field(
+        default={}, description="a table of shares by conv, dense, output, or a pattern of keys"
+    )
+    skip: Texts = ()
+    levels: Repeats
+    final_sparsity: Share | None = None
+    rewind_step: Step = 0
+    rewind: Literal["weights", "learning_rate", "none"] = "weights"
+    optimizer_state: Literal["restore", "fresh"] = "restore"
+    score_at: Literal["end", "early_stop"] = "end"
+
+
+class Controls(Table):
+    """What is trained beside the tickets, at the same density.
+
+    `reinit` is on by default, since only a ticket whose reinitialized twin is behind it wins.
+    `levels` lists the levels with controls, or is "all"; by default every second one and the last.
+    """
+
+    reinit: Annotated[
+        bool | Annotated[Step, Field(le=MOST_REPEATS)],
+        Field(description="true, false, or how many reinitializations a ticket gets, up to 1,000"),
+    ] = True
+    shuffle: bool = False
+    random: bool = False
+    oneshot: bool = False
+    levels: Annotated[
+        Literal["all"] | Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] | None,
+        Field(description='"all", or a list of levels, one or more, from 1 on'),
+    ] = None
+
+
+def control_levels(levels: Sequence[int] | str | None, last: int) -> tuple[int, ...]:
+    """The levels with controls.
+
+    Args:
+        levels: `controls.levels` of a recipe.
+        last: Number of levels of the search.
+
+    Example:
+        >>> control_levels(None, 6), control_levels("all", 3), control_levels([2], 6)
+        ((1, 3, 5, 6), (1, 2, 3), (2,))
+    """
+    if levels is None:
+        return tuple(dict.fromkeys((*range(1, last + 1, 2), last)))
+    return tuple(range(1, last + 1)) if isinstance(levels, str) else tuple(levels)
+
+
+class Connectivity(Table):
+    """Linear mode connectivity of `pairs` of copies trained on from each of `steps`."""
+
+    steps: Annotated[
+        tuple[Step, ...],
+        Field(strict=False, min_length=1, description="a list of steps, one or more, from 0 on"),
+    ]
+    pairs: Repeats = 1
+    points: Annotated[
+        int, Field(ge=3, le=MOST_REPEATS, description="a whole number of at least 3")
+    ] = 30
+
+
+class Export(Table):
+    """Which tickets become `.tflite` files, and in which formats."""
+
+    formats: Annotated[
+        tuple[FormatName, ...],
+        Field(strict=False, description=f"a list out of {', '.join(get_args(FormatName))}"),
+    ] = ("fp32", "int8")
+    levels: Annotated[
+        Literal["smallest_winning"]
+        | Annotated[tuple[Step, ...], Field(strict=False, min_length=1)],
+        Field(description='"smallest_winning", or a list of levels, one or more'),
+    ] = "smallest_winning"
+
+
+class Verdict(Table):
+    """When a ticket is called winning or matching; see `tfticket.lottery.verdict`.
+
+    `margin` is the loss of accuracy that still counts as equal, `time_margin` how much later still
+    counts as not later (0.1 is 10 % more steps); `confidence` is that of the intervals over seeds.
+    """
+
+    LATER = frozenset({"time_margin"})
+
+    margin: ShareOrNone = 0.002
+    time_margin: NotNegative = 0.1
+    confidence: Share = 0.95
+
+
+class Claim(Table):
+    """One number of the paper, to stand beside ours in the report. Never used while training.
+
+    Attributes:
+        claim: What the paper says, in short.
+        source: Where it says so (`section 2`, `figure 3`).
+        measure: What is compared. `accuracy` is the mean test accuracy at the early-stop step,
+            `gain` its difference from `against`, `early_stop_speedup` the early-stop step of
+            `against` divided by that of `branch` (the papers' measure), `speedup` the same of the
+            steps to the loss that both reach, `smallest_density` the lowest density at which
+            `branch` is still as accurate as `against`.
+        value: The paper's number.
+        branch: Whose number it is; `dense` is level 0 of the search.
+        against: What all measures but `accuracy` are relative to.
+        density: Where it is read, at the level that is nearest.
+    """
+
+    claim: Text
+    source: str = ""
+    measure: Literal["accuracy", "gain", "speedup", "early_stop_speedup", "smallest_density"]
+    value: Annotated[float, Field(allow_inf_nan=False, description="a number")]
+    branch: Text = "ticket"
+    against: Text = "dense"
+    density: (
+        Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")] | None
+    ) = None
+
+
+class LotteryRecipe(Recipe):
+    """A search for lottery tickets, with its controls."""
+
+    kind: Literal["lottery"]
+    model: Model
+    lottery: Lottery
+    controls: Controls = Controls()
+    connectivity: Connectivity | None = None
+    export: Export = Export()
+    verdict: Verdict = Verdict()
+    expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
+
+
+def _unique(recipe: LotteryRecipe) -> Iterator[Problem]:
+    lists: dict[str, Sequence[Any] | None] = {
+        "seeds": recipe.seeds,
+        "controls.levels": recipe.controls.levels,
+        "connectivity.steps": recipe.connectivity.steps if recipe.connectivity else None,
+        "export.levels": recipe.export.levels,
+        "export.formats": recipe.export.formats,
+    }
+    yield from twice(lists)
+
+
+def _one_model(recipe: LotteryRecipe) -> Iterator[Problem]:
+    model = recipe.model
+    if (model.name is None) == (model.file is None):
+        received = "neither" if model.name is None else "both"
+        yield Problem(
+            "model",
+            "must have either `name`, a network of the zoo, or `file`, a .keras file. "
+            f"Received: {received}.",
+            ("model.name", "model.file"),
+        )
+    elif model.file is not None:
+        for key in sorted({"norm", "width", "dropout"} & model.model_fields_set):
+            if getattr(model, key) != type(model).model_fields[key].default:
+                yield Problem(
+                    f"model.{key}",
+                    "belongs to the networks of the zoo; a .keras file is taken as it is. Remove "
+                    "it, or use `name`.",
+                    ("model.file",),
+                )
+
+
+def _steps(recipe: LotteryRecipe) -> Iterator[Problem]:
+    train, rewind_step = recipe.train, recipe.lottery.rewind_step
+    every = train.evaluate_every
+    keys = ("train.steps", "lottery.rewind_step")
+    if rewind_step >= train.steps:
+        yield Problem(
+            "lottery.rewind_step",
+            f"must be below train.steps = {train.steps}, since nothing would be left to train. "
+            f"Received: {rewind_step}.",
+            ("train.steps",),
+        )
+        rewind_step = 0
+    common = math.gcd(train.steps, rewind_step)
+    if common % every:
+        divided = f"train.steps = {train.steps}"
+        divided += f" and lottery.rewind_step = {rewind_step}" if rewind_step else ""
+        yield Problem(
+            "train.evaluate_every",
+            f"must divide {divided}, so that each level ends, and rewinds, at an evaluation. "
+            f"Received: {every}. Try {nearest_divisor(every, common)}.",
+            keys,
+        )
+    for step in recipe.connectivity.steps if recipe.connectivity else ():
+        if step % every or step >= train.steps:
+            yield Problem(
+                "connectivity.steps",
+                f"must be multiples of train.evaluate_every = {every} below train.steps = "
+                f"{train.steps}. Received: {step}.",
+                ("train.steps", "train.evaluate_every"),
+            )
+
+
+def _schedule(recipe: LotteryRecipe) -> Iterator[Problem]:
+    lottery = recipe.lottery
+    iterative = lottery.schedule == "iterative"
+    if iterative and lottery.final_sparsity is not None:
+        yield Problem(
+            "lottery.final_sparsity",
+            "belongs to the schedules one_shot and polynomial; the iterative one prunes `rate` of "
+            "the surviving weights at each of `levels`. Remove it, or change `schedule`.",
+            ("lottery.schedule",),
+        )
+    if not iterative and lottery.final_sparsity is None:
+        yield Problem(
+            "lottery.final_sparsity",
+            f"must be given for the schedule {lottery.schedule}: the share of the prunable "
+            "weights that is pruned at the last level.",
+            ("lottery.schedule",),
+        )
+    for key in ("rate", "rates") if not iterative else ():
+        if getattr(lottery, key):
+            yield Problem(
+                f"lottery.{key}",
+                f"belongs to the iterative schedule. Received: schedule = {lottery.schedule!r}, "
+                "which goes by `final_sparsity`.",
+                ("lottery.schedule",),
+            )
+    if lottery.schedule == "one_shot" and lottery.levels != 1:
+        yield Problem(
+            "lottery.levels",
+            f"must be 1 for the schedule one_shot, which prunes once. Received: {lottery.levels}.",
+            ("lottery.schedule",),
+        )
+
+
+def _lottery(recipe: LotteryRecipe) -> Iterator[Problem]:
+    lottery = recipe.lottery
+    if lottery.rates and lottery.pruner != "layerwise":
+        yield Problem(
+            "lottery.rates",
+            "gives layers their own rates, which only pruner = 'layerwise' can do. Received: "
+            f"pruner = {lottery.pruner!r}.",
+            ("lottery.pruner",),
+        )
+    if lottery.rewind == "none" and lottery.rewind_step:
+        yield Problem(
+            "lottery.rewind_step",
+            "must be 0 when rewind = 'none', which goes on with the trained weights. Received: "
+            f"{lottery.rewind_step}.",
+            ("lottery.rewind",),
+        )
+
+
+def _structure(recipe: LotteryRecipe) -> Iterator[Problem]:
+    yield from structure_problems(recipe.lottery, "lottery")
+
+
+def _levels(recipe: LotteryRecipe) -> Iterator[Problem]:
+    last = recipe.lottery.levels
+    for key, levels in {
+        "controls.levels": recipe.controls.levels,
+        "export.levels": recipe.export.levels,
+    }.items():
+        beyond = [n for n in levels if n > last] if isinstance(levels, tuple) else []
+        if beyond:
+            yield Problem(
+                key,
+                f"must not go beyond lottery.levels = {last}. Received: {listed(beyond)}.",
+                ("lottery.levels",),
+            )
+
+
+def _task(recipe: LotteryRecipe) -> Iterator[Problem]:
+    if recipe.data.name == "linear":
+        yield Problem(
+            "data.name",
+            "must have classes, since tickets are judged by their accuracy. Received: linear, "
+            "which has numbers to be predicted.",
+        )
+
+
+def _distribute(recipe: LotteryRecipe) -> Iterator[Problem]:
+    if recipe.train.distribute != "none" and recipe.train.jit in (True, "measure"):
+        yield Problem(
+            "train.distribute",
+            f"can't be combined with jit = {str(recipe.train.jit).lower()}: XLA doesn't find what "
+            "lies on another device. Remove one of them.",
+            ("train.jit",),
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    _unique,
+    _one_model,
+    optimizer,
+    _distribute,
+    learning_rate,
+    _steps,
+    _schedule,
+    _lottery,
+    _structure,
+    _levels,
+    _task,
+)
+
+
+_ROUNDING = 1e-3  # what a pruner of n of m rounds to its pattern
+
+
+def structure_problems(lottery: Lottery, table: str) -> Iterator[Problem]:
+    """What doesn't go together with the structure.
+
+    Args:
+        lottery: How tickets are searched.
+        table: The key of that table: `lottery`, or `tickets`.
+    """
+    yield from _pattern(lottery, table)
+    if lottery.pruner == "erk" and lottery.structure in _NOT_ERK:
+        yield Problem(
+            f"{table}.pruner",
+            f"must be global or layerwise for structure = {lottery.structure!r}: "
+            f"{_NOT_ERK[lottery.structure]}. Received: 'erk'.",
+            (f"{table}.structure",),
+        )
+    if lottery.structure != "channel":
+        return
+    if "output" in lottery.rates:
+        yield Problem(
+            f"{table}.rates",
+            "gives layers whose channels are pruned their own rates; those of the output layer are "
+            "the classes, which stay. Remove `output`.",
+            (f"{table}.structure",),
+        )
+    if lottery.score == "random" and lottery.pruner == "global":
+        yield Problem(
+            f"{table}.pruner",
+            "must be layerwise for random channels: a channel scores the mean of its weights, and "
+            "means of few random numbers differ more than those of many, so that nearly all would "
+            "go from the narrow layers. Received: 'global'.",
+            (f"{table}.structure", f"{table}.score"),
+        )
+
+
+_NOT_ERK = {
+    "n_of_m": "ERK gives each layer a density of its own, and n of m all of them the same",
+    "channel": "ERK is about the weights of one kernel, and a channel goes through several",
+}
+
+
+def _pattern(lottery: Lottery, table: str) -> Iterator[Problem]:
+    others = (f"{table}.structure",)
+    if (lottery.pattern is None) == (lottery.structure == "n_of_m"):
+        yield Problem(
+            f"{table}.pattern",
+            "is for structure = 'n_of_m', which needs it, as [2, 4]. Received: structure = "
+            f"{lottery.structure!r}.",
+            others,
+        )
+        return
+    if lottery.pattern is None:
+        return
+    n, m = lottery.pattern
+    if n >= m:
+        yield Problem(
+            f"{table}.pattern",
+            f"must be [n, m] with n below m: of each m inputs n stay. Received: [{n}, {m}].",
+        )
+        return
+    density = _final_density(lottery)
+    if density < n / m - _ROUNDING:
+        key = "levels" if lottery.schedule == "iterative" else "final_sparsity"
+        yield Problem(
+            f"{table}.{key}",
+            f"must not lead below a density of {n}/{m} = {n / m:g}, since of each {m} inputs {n} "
+            f"stay. Received: {density:.4g} at the last level. Prune less, or try schedule = "
+            f"'polynomial' with final_sparsity = {1 - n / m:g}, which ends at the pattern.",
+            tuple(f"{table}.{name}" for name in ("pattern", "schedule", "rate", "rates")),
+        )
+
+
+def _final_density(lottery: Lottery) -> float:
+    """The lowest density of a layer at the last level."""
+    if lottery.schedule != "iterative":
+        return 1.0 - (lottery.final_sparsity or 0.0)
+    return (1.0 - max(lottery.rate or 0.0, *lottery.rates.values(), 0.0)) ** lottery.levels
+
+
+def _more_levels(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    grown = more_seeds(before, after)
+    levels = after["lottery"]["levels"]
+    if before["lottery"]["schedule"] == "iterative" and before["lottery"]["levels"] <= levels:
+        grown["lottery"]["levels"] = levels
+    return grown
+
+
+KIND = Kind(
+    name="lottery",
+    recipe=LotteryRecipe,
+    rules=RULES,
+    stand_ins={**COMMON, "kind": "lottery", "lottery": {"levels": 1}},
+    table="lottery",
+    unit="level",
+    grow=_more_levels,
+    study="tfticket.studies.lottery.study:LotteryStudy",
+    summary="tfticket.studies.lottery.summary:summarize_files",
+    page="tfticket.studies.lottery.page:compose",
+)

@@ -1,0 +1,174 @@
+"""Trainings and selections of a study over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tfticket.lottery.comparison import Interval, t_interval
+from tfticket.report.judging import Spread
+from tfticket.studies.noisy.networks import Cell, Study
+
+CONFIDENCE = 0.95
+ACCURACY = "accuracy_last"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One method under one noise, over seeds.
+
+    Attributes:
+        cell: What it is.
+        measures: Name to spread over seeds, of its end.
+        gain: Accuracy minus that of cross-entropy under the same noise, paired by seed; None
+            without a common seed, and for cross-entropy.
+    """
+
+    cell: Cell
+    measures: Mapping[str, Spread]
+    gain: Interval | None
+
+    def values(self, name: str) -> Mapping[int, float]:
+        """Seed to value; empty for what wasn't measured."""
+        return self.measures[name].values if name in self.measures else {}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "branch": self.cell.branch,
+            "noise": self.cell.noise,
+            "method": self.cell.method,
+            "kind": self.cell.method_kind,
+            "gain": None if self.gain is None else self.gain.to_dict(),
+            "measures": {name: found.to_dict() for name, found in self.measures.items()},
+        }
+
+
+def summarize_trainings(study: Study) -> tuple[Training, ...]:
+    """Those with a finished seed, in the order of the recipe."""
+    baselines = {
+        cell.noise: study.measures(cell.branch).get(ACCURACY, {})
+        for cell in reversed(study.cells)
+        if cell.is_baseline
+    }
+    found = ((cell, study.measures(cell.branch)) for cell in study.cells)
+    return tuple(
+        Training(
+            cell=cell,
+            measures={
+                name: Spread(values, interval(list(values.values())))
+                for name, values in measures.items()
+            },
+            gain=None
+            if cell.is_baseline
+            else difference(measures.get(ACCURACY, {}), baselines.get(cell.noise, {})),
+        )
+        for cell, measures in found
+        if measures
+    )
+
+
+def difference(own: Mapping[int, float], other: Mapping[int, float]) -> Interval | None:
+    """The first minus the second, paired by seed; None without a common seed."""
+    common = sorted(own.keys() & other.keys())
+    return interval([own[seed] - other[seed] for seed in common]) if common else None
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Student's t over seeds, at the confidence of the page."""
+    return t_interval(values, confidence=CONFIDENCE)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The held-out predictions of one seed under one noise.
+
+    Attributes:
+        noise: What the recipe calls its noise.
+        noise_name: The same in a sentence.
+        seed: Of the run.
+        true_rate: Share of wrong labels that there really is, in [0, 1].
+        rate: The estimated share.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        identifiable: Whether the estimate was said to be one that can be relied on.
+        kind: Type of noise that was inferred; empty when the file of the training is missing.
+        reason: Why the estimate can't be relied on; empty where it can.
+        sets: `selected`, `candidates` and `removed`: shares of the examples, as far as known.
+        precision: Share of the selected labels that is right, or None.
+        recall: Share of the right labels that is selected, or None.
+        rounds: What each iteration did: `held_out`, `agreement`, `selected`, `removed`.
+    """
+
+    noise: str
+    noise_name: str
+    seed: int
+    true_rate: float
+    rate: float
+    low: float
+    high: float
+    identifiable: bool
+    kind: str
+    reason: str
+    sets: Mapping[str, float]
+    precision: float | None
+    recall: float | None
+    rounds: tuple[Mapping[str, float], ...]
+
+    @property
+    def error(self) -> float:
+        """Distance of the estimate from the truth."""
+        return abs(self.rate - self.true_rate)
+
+    @property
+    def holds(self) -> bool:
+        """Whether its interval contains the truth."""
+        return self.low <= self.true_rate <= self.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            **asdict(self),
+            "sets": dict(self.sets),
+            "rounds": [dict(one) for one in self.rounds],
+            "error": self.error,
+            "holds": self.holds,
+        }
+
+
+def selections(study: Study) -> tuple[Selection, ...]:
+    """Noise by noise and seed by seed, each once: all methods of a seed share one selection."""
+    found: dict[tuple[str, int], Selection] = {}
+    order = list(study.noises)
+    for cell in study.cells:
+        measures = study.measures(cell.branch)
+        for seed in measures.get("estimated_rate", {}):
+            own = {name: values[seed] for name, values in measures.items() if seed in values}
+            if (cell.noise, seed) not in found:
+                found[cell.noise, seed] = _selection(study, cell, seed, own)
+    ordered = sorted(found, key=lambda key: (order.index(key[0]), key[1]))
+    return tuple(found[key] for key in ordered)
+
+
+def _selection(study: Study, cell: Cell, seed: int, own: Mapping[str, float]) -> Selection:
+    kept = study.kept.get((seed, cell.branch))
+    header: Mapping[str, Any] = kept.header.get("selection", {}) if kept else {}
+    estimate = header.get("estimate", {})
+    rate = own["estimated_rate"]
+    return Selection(
+        noise=cell.noise,
+        noise_name=cell.noise_name,
+        seed=seed,
+        true_rate=own["noise_rate"],
+        rate=rate,
+        low=own.get("estimated_low", rate),
+        high=own.get("estimated_high", rate),
+        identifiable=own.get("identifiable", 1.0) > 0,
+        kind=str(estimate.get("kind", "")),
+        reason=str(estimate.get("reason", "")),
+        sets={name: own[name] for name in ("selected", "candidates", "removed") if name in own},
+        precision=own.get("selected_precision"),
+        recall=own.get("selected_recall"),
+        rounds=tuple(dict(one) for one in header.get("rounds", ())),
+    )

@@ -1,0 +1,415 @@
+"""What may stand in a recipe of the kind `noisy`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from tfticket.recipe.consistency import (
+    Problem,
+    Rule,
+    learning_rate,
+    listed,
+    nearest_divisor,
+    on_one_device,
+    optimizer,
+    schedule_problems,
+    twice,
+)
+from tfticket.recipe.noise import Noise, Rate, noise_problems
+from tfticket.recipe.schema import Recipe
+from tfticket.recipe.training import (
+    MOST_REPEATS,
+    Count,
+    Decay,
+    LearningRate,
+    Positive,
+    Repeats,
+    ShareOrNone,
+    Step,
+    Table,
+    Text,
+    Width,
+)
+from tfticket.studies.kind import COMMON, Kind
+
+MethodName = Literal[
+    "cross_entropy",
+    "gce",
+    "forward",
+    "coteaching",
+    "coteaching_plus",
+    "jocor",
+    "decoupling",
+    "incv",
+    "held_out",
+]
+Knowledge = Literal["given", "estimated"]
+Robustness = Annotated[float, Field(gt=0, le=1, description="a number above 0 and up to 1")]
+
+
+class PlainModel(Table):
+    """A network of the zoo. Each method but `held_out` trains two of them."""
+
+    name: Literal["lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg"]
+    norm: Literal["none", "batch", "group", "layer"] | None = None
+    width: Width = 1.0
+    dropout: Decay = 0.0
+
+
+class Method(Table):
+    """One way to train on labels that are wrong: a name, or a table with its name and options.
+
+    An interval is `train.evaluate_every` steps; choose that close to an epoch, since `gradual` and
+    `warmup` are epochs in the papers.
+
+    Attributes:
+        name: `cross_entropy`, `gce` and `forward` train on everything; `coteaching`,
+            `coteaching_plus`, `jocor` and `decoupling` on what they select in each batch; `incv`
+            selects by cross-validation, then co-teaches; `held_out` trains nothing, and compares
+            held-out predictions with theory.
+        label: What it is called; its name unless given.
+        forget_rate: Share of a batch that co-teaching and its kin drop: the realized rate
+            (`given`), the one that held-out predictions tell (`estimated`), or a number.
+        gradual: Intervals until the forget rate is reached.
+        exponent: Of that ramp.
+        formula: Of that ramp.
+        warmup: Intervals before disagreement counts (`coteaching_plus`, `decoupling`), or before
+            candidates join the selected examples (`incv`).
+        agreement: Of `jocor`, the weight of agreement in its loss.
+        class_floor: Smallest share of each class in a batch that is kept.
+        batch: Whether networks go through `whole` batches, as in the papers, or select in a forward
+            pass in inference mode and are trained on what they selected alone (`reduced`), which
+            takes less time where about a third or more is forgotten.
+        q: Of `gce`, in (0, 1].
+        matrix: Of `forward`, the realized transition matrix (`given`) or the estimated one.
+    """
+
+    LATER = frozenset({"batch"})
+
+    name: MethodName
+    label: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$",
+                description="letters, digits, `_`, `-`, `+` and `.`, since it names a folder",
+            ),
+        ]
+        | None
+    ) = None
+    forget_rate: Annotated[
+        Knowledge | ShareOrNone,
+        Field(description='"given", "estimated", or a share of at least 0 and below 1'),
+    ] = "estimated"
+    gradual: Step = 10
+    exponent: Positive = 1.0
+    formula: Literal["paper", "official"] = "paper"
+    warmup: Step = 0
+    agreement: Decay = 0.9
+    class_floor: Rate = 0.0
+    batch: Literal["whole", "reduced"] = "whole"
+    q: Robustness = 0.7
+    matrix: Knowledge = "estimated"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def selects_batches(self) -> bool:
+        """Whether it drops a share of each batch."""
+        return self.name in ("coteaching", "coteaching_plus", "jocor")
+
+    @property
+    def needs_selection(self) -> bool:
+        """Whether held-out predictions must be there before it begins."""
+        estimated = self.selects_batches and self.forget_rate == "estimated"
+        corrected = self.name == "forward" and self.matrix == "estimated"
+        return estimated or corrected or self.name in ("incv", "held_out")
+
+
+class Selection(Table):
+    """How networks predict what they weren't trained on, to estimate the noise and to select.
+
+    Few epochs serve better than many, unless memorization is what is looked at. Without a learning
+    rate the largest of `train.learning_rate` is taken. Steps of a schedule are those of one
+    network: epochs of the first iteration are shorter than those of later ones, which train on the
+    selected examples too. With `q` networks minimize generalized cross-entropy, which memorizes
+    wrong labels later; without it, cross-entropy.
+    """
+
+    LATER = frozenset({"q"})
+
+    epochs: Count
+    folds: Annotated[
+        int, Field(ge=2, le=MOST_REPEATS, description="a whole number of at least 2")
+    ] = 2
+    iterations: Repeats = 4
+    learning_rate: LearningRate | None = None
+    q: Robustness | None = None
+
+
+class NoisyClaim(Table):
+    """What a paper says of a method, to stand beside what came out. Never used while training.
+
+    Accuracy is that of the clean test data, the mean of the last evaluations.
+    """
+
+    claim: Text
+    source: str = ""
+    method: Text
+    against: Text | None = None
+    noise: Text | None = None
+    value: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+
+class NoisyRecipe(Recipe):
+    """Trains one network in several ways on labels of which some were made wrong.
+
+    `last` is how many of the last evaluations the result is the mean of.
+    """
+
+    kind: Literal["noisy"]
+    model: PlainModel
+    noise: Annotated[
+        tuple[Noise, ...], Field(strict=False, min_length=1, description="a list of tables")
+    ]
+    methods: Annotated[
+        tuple[Method, ...],
+        Field(strict=False, min_length=1, description="a list of names, or tables with a `name`"),
+    ]
+    selection: Selection | None = None
+    last: Count = 10
+    expect: Annotated[
+        tuple[NoisyClaim, ...], Field(strict=False, description="a list of tables")
+    ] = ()
+
+
+_RAMP = frozenset({"forget_rate", "gradual", "exponent", "formula", "class_floor", "batch"})
+_OPTIONS: Mapping[str, frozenset[str]] = {
+    "cross_entropy": frozenset(),
+    "gce": frozenset({"q"}),
+    "forward": frozenset({"matrix"}),
+    "coteaching": _RAMP,
+    "coteaching_plus": _RAMP | {"warmup"},
+    "jocor": _RAMP | {"agreement"},
+    "decoupling": frozenset({"warmup", "batch"}),
+    "incv": _RAMP - {"forget_rate"} | {"warmup"},
+    "held_out": frozenset(),
+}
+
+
+def _unique(recipe: NoisyRecipe) -> Iterator[Problem]:
+    yield from twice({"seeds": recipe.seeds})
+    counts = Counter(cell.branch for cell in noisy_cells(recipe))
+    several = [name for name, count in counts.items() if count > 1]
+    if several:
+        yield Problem(
+            "methods",
+            f"must name each training once. Received twice: {listed(several)}. Give one of them a "
+            "`label`.",
+            ("noise",),
+        )
+
+
+def _rates(recipe: NoisyRecipe) -> Iterator[Problem]:
+    for number, noise in enumerate(recipe.noise):
+        yield from noise_problems(noise, f"noise[{number}]")
+        if noise.foreign == recipe.data.name:
+            yield Problem(
+                f"noise[{number}].foreign",
+                f"must be another data set than data.name. Received: {noise.foreign!r} for both.",
+                ("data.name",),
+            )
+
+
+def _options(recipe: NoisyRecipe) -> Iterator[Problem]:
+    for number, method in enumerate(recipe.methods):
+        for name in Method.model_fields.keys() - {"name", "label"} - _OPTIONS[method.name]:
+            if getattr(method, name) != Method.model_fields[name].default:
+                yield Problem(
+                    f"methods[{number}].{name}",
+                    f"isn't an option of {method.name}. Remove it.",
+                    (f"methods[{number}].name",),
+                )
+
+
+def _batches(recipe: NoisyRecipe) -> Iterator[Problem]:
+    for number, method in enumerate(recipe.methods):
+        if method.batch == "reduced" and recipe.train.jit is True:
+            yield Problem(
+                f"methods[{number}].batch",
+                'can\'t be "reduced" where train.jit is true: XLA needs shapes that are known.',
+                ("train.jit",),
+            )
+
+
+def _selection(recipe: NoisyRecipe) -> Iterator[Problem]:
+    needing = [method.name for method in recipe.methods if method.needs_selection]
+    if needing and recipe.selection is None:
+        yield Problem(
+            "selection",
+            f"must say how examples are held out, for {listed(needing)}. Add the table, or give "
+            'rates as "given" or as numbers.',
+            ("methods",),
+        )
+    if recipe.selection is not None and not needing:
+        yield Problem("selection", "is of use only where a method asks for it.", ("methods",))
+    if recipe.selection is not None and recipe.selection.learning_rate is not None:
+        yield from schedule_problems(recipe.selection.learning_rate, "selection.learning_rate")
+    names = {method.name for method in recipe.methods}
+    if {"incv", "held_out"} <= names:
+        yield Problem(
+            "methods",
+            "can't hold both incv and held_out: theory is about networks that were trained on "
+            "everything, and incv trains on what it selected. Make two recipes.",
+        )
+    if "held_out" in names and any(noise.kind == "open_set" for noise in recipe.noise):
+        yield Problem(
+            "methods",
+            "can't hold held_out beside a noise of the kind open_set: theory is about examples "
+            "that have a class. Make two recipes.",
+            ("noise",),
+        )
+
+
+def _steps(recipe: NoisyRecipe) -> Iterator[Problem]:
+    steps, every = recipe.train.steps, recipe.train.evaluate_every
+    if steps % every:
+        yield Problem(
+            "train.evaluate_every",
+            f"must divide train.steps = {steps}, so that training ends at an evaluation. Received: "
+            f"{every}. Try {nearest_divisor(every, steps)}.",
+            ("train.steps",),
+        )
+    elif recipe.last > steps // every:
+        yield Problem(
+            "last",
+            f"must not be more than the {steps // every} evaluations there are. Received: "
+            f"{recipe.last}.",
+            ("train.steps", "train.evaluate_every"),
+        )
+    for number, method in enumerate(recipe.methods):
+        if method.warmup * every > steps:
+            yield Problem(
+                f"methods[{number}].warmup",
+                f"must not be longer than the training, {steps // every} intervals. Received: "
+                f"{method.warmup}.",
+                ("train.steps", "train.evaluate_every"),
+            )
+
+
+def _task(recipe: NoisyRecipe) -> Iterator[Problem]:
+    if recipe.data.name == "linear":
+        yield Problem("data.name", "must have classes, since labels are made wrong.")
+    if recipe.train.label_smoothing:
+        yield Problem("train.label_smoothing", "isn't for this kind. Remove it.")
+
+
+def _expect(recipe: NoisyRecipe) -> Iterator[Problem]:
+    methods = {method.label or method.name for method in recipe.methods}
+    known = {"method": methods, "against": methods, "noise": {n.label for n in recipe.noise}}
+    for number, claim in enumerate(recipe.expect):
+        for name, values in known.items():
+            value = getattr(claim, name)
+            if value is not None and value not in values:
+                yield Problem(
+                    f"expect[{number}].{name}",
+                    f"must be one of {listed(sorted(values))}. Received: {value!r}.",
+                    ("noise" if name == "noise" else "methods",),
+                )
+
+
+RULES: tuple[Rule, ...] = (
+    _unique,
+    _rates,
+    _options,
+    _batches,
+    _selection,
+    optimizer,
+    on_one_device,
+    learning_rate,
+    _steps,
+    _task,
+    _expect,
+)
+
+
+@dataclass(frozen=True)
+class NoisyCell:
+    """One method under one noise, trained once for each seed.
+
+    Attributes:
+        branch: Its name, unique in the recipe.
+        noise: How labels are made wrong.
+        method: How it is trained.
+        steps: Optimizer steps; 0 where held-out predictions are all that is asked for.
+    """
+
+    branch: str
+    noise: Noise
+    method: Method
+    steps: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `cells.json` says of it."""
+        return {
+            "branch": self.branch,
+            "noise": self.noise.label,
+            "noise_kind": self.noise.kind,
+            "nominal_rate": self.noise.rate,
+            "method": self.method.label or self.method.name,
+            "method_kind": self.method.name,
+            "steps": self.steps,
+        }
+
+
+def noisy_cells(recipe: NoisyRecipe) -> tuple[NoisyCell, ...]:
+    """All cells of a recipe: noise by noise, the methods in their order.
+
+    A branch is called after its method, and after its noise where there are several.
+    """
+    several = len(recipe.noise) > 1
+    return tuple(
+        NoisyCell(
+            branch=f"{noise.label}-{name}" if several else name,
+            noise=noise,
+            method=method,
+            steps=0 if method.name == "held_out" else recipe.train.steps,
+        )
+        for noise in recipe.noise
+        for method in recipe.methods
+        for name in [method.label or method.name]
+    )
+
+
+def iterations(recipe: NoisyRecipe) -> int:
+    """How often examples are held out: once where only the noise is to be estimated."""
+    selects = any(method.name == "incv" for method in recipe.methods)
+    return recipe.selection.iterations if recipe.selection and selects else 1
+
+
+KIND = Kind(
+    name="noisy",
+    recipe=NoisyRecipe,
+    rules=RULES,
+    stand_ins={
+        **COMMON,
+        "kind": "noisy",
+        "noise": [{"kind": "none"}],
+        "methods": ["cross_entropy"],
+    },
+    table="",
+    unit="training",
+    study="tfticket.studies.noisy.study:NoisyStudy",
+    summary="tfticket.studies.noisy.summary:summarize_files",
+    page="tfticket.studies.noisy.page:compose",
+)

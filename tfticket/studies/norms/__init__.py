@@ -1,0 +1,1 @@
+"""Normalization layers, and what they do to the loss landscape."""

@@ -1,0 +1,259 @@
+"""One number a training: how smooth its landscape was, how far its layers shifted, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.shift import ShiftRecord
+from tfticket.report.canvas import LIGHT
+from tfticket.studies.norms.networks import Branch, Network
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How two networks are compared by a measure.
+
+    Attributes:
+        title: What it is, in a few words.
+        ratio: Whether they are compared by a ratio, the other over this one, so that above 1 speaks
+            for this one; else by a difference, this one minus the other.
+        shown_as: `times`, `points` (of a rate) or `number`.
+    """
+
+    title: str
+    ratio: bool
+    shown_as: str
+
+
+MEASURES = MappingProxyType(
+    {
+        "loss_band": Measure("loss band", ratio=True, shown_as="times"),
+        "loss_width": Measure("loss band in units of the loss", ratio=True, shown_as="times"),
+        "predictiveness": Measure("gradient-predictiveness band", ratio=True, shown_as="times"),
+        "predictiveness_median": Measure(
+            "typical gradient-predictiveness band", ratio=True, shown_as="times"
+        ),
+        "beta": Measure("effective beta", ratio=True, shown_as="times"),
+        "relative_beta": Measure("relative beta", ratio=True, shown_as="times"),
+        "accuracy": Measure("test accuracy", ratio=False, shown_as="points"),
+        "accuracy_drop": Measure("accuracy lost by small batches", ratio=False, shown_as="points"),
+        "shift_cosine": Measure("cosine of the shift", ratio=False, shown_as="number"),
+    }
+)
+"""What networks are compared by, and what a claim may be about."""
+
+SMOOTHNESS = tuple(name for name, measure in MEASURES.items() if measure.ratio)
+"""Those about the landscape."""
+
+STATISTICS = {
+    "accuracy": "moving statistics",
+    "accuracy_precise": "statistics taken again",
+    "accuracy_evalnorm": "EvalNorm",
+    "accuracy_batch": "the test batch's own",
+}
+"""Measure to where the normalization's statistics come from when it is tested."""
+
+MOVING = frozenset(
+    {"batch", "batch_renorm", "frozen_batch", "sync_batch", "l1_batch", "l2_batch", "linf_batch",
+     "noisy_batch"}
+)  # fmt: skip
+"""Kinds of normalization that keep moving statistics for tests."""
+
+MEMORIZATION = (
+    *(f"{name}_{when}" for name in ("memorized", "recovered", "right_accuracy")
+      for when in ("last", "at_end", "mean", "by_validation")),
+    "accuracy",
+    *(f"accuracy_{when}" for when in ("last", "mean", "by_validation")),
+)  # fmt: skip
+"""What training on wrong labels leaves: shares of training examples, accuracy on clean test data.
+
+`last` is the mean of the last evaluations, `mean` that of all, `by_validation` where the accuracy
+on validation data with wrong labels would have stopped.
+"""
+
+_COST = ("seconds", "landscape_seconds", "shift_seconds", "memorization_seconds")
+_RESULTS = {"accuracy_at_end": "accuracy", "loss_at_end": "loss"} | {
+    name: name for name in (*STATISTICS, *MEMORIZATION, "density", "noise_rate", *_COST)
+}
+
+
+def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
+    """What a record of smoothness comes to.
+
+    Moments at which a loss or gradient isn't finite are left out of the means.
+
+    Args:
+        record: The record.
+        until: The last step to look at.
+
+    Returns:
+        `loss_band` (mean of log10(highest / lowest loss)), `loss_width` (mean of their difference),
+        `predictiveness` (mean of largest minus smallest change of the gradient); the medians
+        `predictiveness_median`, `beta`, `relative_beta`, `sharpness`, `gauge` and `usable`; and the
+        shares of moments at which beta is saturated (`saturated`) and the gauge above 1
+        (`above_one`), in [0, 1]. NaN where nothing finite is left.
+    """
+    early = record.step <= until
+    low, high = record.loss_band[early].T
+    small, large = record.gradient_predictiveness[early].T
+    positive = (low > 0) & np.isfinite(high)
+    with np.errstate(invalid="ignore"):
+        gauge = _finite(record.gauge[early])
+        return {
+            "loss_band": _mean(np.log10(high[positive] / low[positive])),
+            "loss_width": _mean(_finite(high - low)),
+            "predictiveness": _mean(_finite(large - small)),
+            "predictiveness_median": _median(large - small),
+            "beta": _median(record.effective_beta[early]),
+            "relative_beta": _median(record.relative_beta[early]),
+            "sharpness": _median(record.sharpness[early]),
+            "gauge": _median(gauge),
+            "above_one": _mean(gauge > 1),
+            "usable": _median(record.usable[early]),
+            "saturated": _mean(record.saturated[early]),
+        }
+
+
+def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
+    """What a record of shift comes to: medians over moments and layers.
+
+    Args:
+        record: The record.
+        until: The last step to look at.
+
+    Returns:
+        `shift_cosine`, in [-1, 1], and `shift_l2`.
+    """
+    early = record.step <= until
+    return {"shift_cosine": _median(record.cosine[early]), "shift_l2": _median(record.l2[early])}
+
+
+def measure(network: Network, *, until: float) -> Mapping[str, float]:
+    """All that one training came to, by name; what wasn't measured or isn't finite is absent.
+
+    A network that diverged has no accuracy, no loss and no memory at its end.
+
+    Args:
+        network: The training.
+        until: The last step that measures of smoothness and shift look at.
+    """
+    found = {_RESULTS[n]: value for n, value in network.results.items() if n in _RESULTS}
+    if network.diverged:
+        ends = {*STATISTICS, *MEMORIZATION, "loss"}
+        found = {name: value for name, value in found.items() if name not in ends}
+    if network.landscape is not None:
+        found |= smoothness(network.landscape, until=until)
+    if network.shift is not None:
+        found |= shift(network.shift, until=until)
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def accuracy_after(network: Network, step: int) -> float:
+    """Validation accuracy at the last evaluation up to a step; NaN if there is none.
+
+    Where validation labels are wrong, that of the clean test data.
+    """
+    clean = network.curves.get(("clean", "accuracy"))
+    curve = network.curves.get(("validation", "accuracy")) if clean is None else clean
+    if curve is None or network.diverged or not (curve.steps <= step).any():
+        return np.nan
+    return float(curve.values[curve.steps <= step][-1])
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else np.nan
+
+
+def _median(values: np.ndarray) -> float:
+    found = _finite(values)
+    return float(np.median(found)) if found.size else np.nan
+
+
+R = TypeVar("R", SmoothnessRecord, ShiftRecord)
+
+_STYLES: Mapping[str, tuple[str, str, Any]] = {
+    "none": ("orange", "s", "-"),
+    "batch": ("blue", "o", "-"),
+    "group": ("green", "^", "-"),
+    "layer": ("purple", "v", "-"),
+}
+_OTHERS: tuple[tuple[str, str, Any], ...] = (
+    ("amber", "D", "-"),
+    ("sky", "P", "-"),
+    ("level1", "X", "-"),
+    ("muted", "*", "--"),
+    ("level5", "p", "-"),
+    ("ink", "h", ":"),
+    ("level3", "<", "--"),
+    ("level2", ">", "--"),
+)
+SUBNETWORKS: Mapping[str, tuple[str, str, float]] = {
+    "dense": ("ink", "o", -0.2),
+    "ticket": ("blue", "s", 0.0),
+    "random": ("purple", "v", 0.2),
+}
+"""Subnetwork to its color, its marker, and its place beside a tick."""
+_WIDE = 300.0  # a range that a linear axis can't show
+
+
+def norm_style(label: str, labels: Sequence[str]) -> dict[str, Any]:
+    """Color, marker and line of a normalization: fixed for the usual, the same within a run."""
+    if label in _STYLES:
+        color, marker, line = _STYLES[label]
+    else:
+        unusual = [name for name in labels if name not in _STYLES]
+        color, marker, line = _OTHERS[unusual.index(label) % len(_OTHERS)]
+    return {"color": LIGHT[color], "marker": marker, "linestyle": line}
+
+
+def line_style(label: str, labels: Sequence[str]) -> dict[str, Any]:
+    """The same without a marker, for long curves."""
+    return norm_style(label, labels) | {"marker": ""}
+
+
+def labels(branches: Sequence[Branch]) -> list[str]:
+    """The normalizations of branches, each once."""
+    return list(dict.fromkeys(branch.label for branch in branches))
+
+
+def over_seeds(
+    records: Mapping[int, R], value: Callable[[R], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The median over seeds along training.
+
+    Args:
+        records: Seed to record, at least one.
+        value: What to take of each, shape (T,) or (T, n).
+
+    Returns:
+        The steps of the longest record, shape (T,), and the medians there over the seeds that have
+        a finite value there: shape (T,) or (T, n), NaN where none has.
+    """
+    longest = max(records.values(), key=lambda record: len(record.step))
+    steps = longest.step
+    stack = np.stack([_at(steps, record.step, value(record)) for record in records.values()])
+    return steps, np.ma.median(np.ma.masked_invalid(stack), axis=0).filled(np.nan)
+
+
+def _at(steps: np.ndarray, own: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values at other steps; NaN after the last of one's own."""
+    columns = values.reshape(len(own), -1).T
+    found = np.stack([np.interp(steps, own, column, right=np.nan) for column in columns], axis=1)
+    return found.reshape(len(steps), *values.shape[1:])
+
+
+def is_wide(values: Sequence[np.ndarray]) -> bool:
+    """Whether positive values span so many orders that only a logarithmic axis shows them."""
+    found = np.concatenate([array.ravel() for array in values]) if values else np.empty(0)
+    found = found[np.isfinite(found) & (found > 0)]
+    return bool(found.size) and float(np.quantile(found, 0.98) / np.quantile(found, 0.02)) > _WIDE

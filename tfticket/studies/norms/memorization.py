@@ -1,0 +1,169 @@
+"""What networks, tickets and random controls memorize of wrong labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tfticket.lottery.comparison import Interval, t_interval
+from tfticket.report import words
+from tfticket.report.judging import Spread
+from tfticket.studies.noisy import names
+from tfticket.studies.norms.headline import difference
+from tfticket.studies.norms.measures import MEMORIZATION
+from tfticket.studies.norms.names import listed, norm
+from tfticket.studies.norms.networks import Branch, Study
+from tfticket.studies.norms.results import CONFIDENCE, BranchSummary, Contrast, spread
+
+_PAIRS = (("ticket", "dense"), ("random", "dense"), ("ticket", "random"))
+
+
+@dataclass(frozen=True)
+class MemorizationSummary:
+    """What came out of training on wrong labels.
+
+    Attributes:
+        noise: The noise in a sentence: `symmetric noise of 40 %`.
+        realized: Share of training labels that are wrong, over seeds.
+        last: How many of the last evaluations results are the mean of.
+        branches: Those with a result.
+        contrasts: Ticket against dense, random against dense, ticket against random, for each
+            normalization: differences of `MEMORIZATION`, paired by seed.
+    """
+
+    noise: str
+    realized: Spread
+    last: int
+    branches: tuple[BranchSummary, ...]
+    contrasts: tuple[Contrast, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """Whether a ticket memorizes less, for each normalization; also that it can't be told."""
+        tickets = [c for c in self.contrasts if c.branch.subnetwork == "ticket"]
+        against_dense = [c for c in tickets if c.against.subnetwork == "dense"]
+        if not against_dense:
+            return _alone(self)
+        when = (
+            "At the last evaluation."
+            if self.last == 1
+            else f"Means of the last {self.last} evaluations."
+        )
+        return [
+            f"Does a ticket found under {self.noise} memorize less than its dense network? "
+            f"({when})",
+            *(said for contrast in against_dense for said in self._answer(contrast)),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "noise": self.noise,
+            "realized_rate": self.realized.to_dict(),
+            "last": self.last,
+            "contrasts": [contrast.to_dict() for contrast in self.contrasts],
+        }
+
+    def _answer(self, contrast: Contrast) -> Iterator[str]:
+        apart = contrast.measures["memorized_last"]
+        ticket, dense = self._share(contrast.branch), self._share(contrast.against)
+        yield (
+            f"With {norm(contrast.branch.label)}, {_verdict(apart)}: it memorizes {ticket} of the "
+            f"wrong labels and the dense network {dense} (difference {_points(apart)})"
+            f"{self._control(contrast)}."
+        )
+        along = contrast.measures.get("memorized_mean")
+        if along is not None and _verdict(along) != _verdict(apart):
+            yield (
+                "In the mean of all evaluations, which tells who is sooner, the ticket's share is "
+                f"{difference(along)}."
+            )
+        if "accuracy_last" in contrast.measures:
+            clean = difference(contrast.measures["accuracy_last"])
+            yield f"The ticket's accuracy on clean test data is {clean}."
+
+    def _control(self, contrast: Contrast) -> str:
+        """What a random subnetwork memorizes, if there is one: is it sparsity alone?"""
+        for other in self.contrasts:
+            alike = _condition(other.branch) == _condition(contrast.branch)
+            if alike and other.branch.subnetwork == "random":
+                share, apart = self._share(other.branch), other.measures["memorized_last"]
+                return (
+                    f"; a random subnetwork with as many weights {share} "
+                    f"(against the dense network {_points(apart)})"
+                )
+        return ""
+
+    def _share(self, branch: Branch) -> str:
+        found = next(each for each in self.branches if each.branch == branch)
+        return words.percent(found.measures["memorized_last"].mean)
+
+
+def summarize_memorization(
+    study: Study, branches: Sequence[BranchSummary]
+) -> MemorizationSummary | None:
+    """What a run with noise came to; None where no network has a result.
+
+    Args:
+        study: The cells of a run.
+        branches: Their summaries.
+    """
+    found = tuple(each for each in branches if each.values("memorized_last"))
+    if not found:
+        return None
+    table = study.files.table("noise")
+    rates = {seed: rate for each in found for seed, rate in each.values("noise_rate").items()}
+    return MemorizationSummary(
+        noise=names.noise(str(table.get("kind", "noise")), float(table.get("rate") or 0)),
+        realized=spread(dict(sorted(rates.items()))),
+        last=int(study.files.recipe.get("last") or 1),
+        branches=found,
+        contrasts=tuple(_contrasts(found)),
+    )
+
+
+def _contrasts(found: Sequence[BranchSummary]) -> Iterator[Contrast]:
+    alike: dict[Any, dict[str, BranchSummary]] = {}
+    for each in found:
+        alike.setdefault(_condition(each.branch), {})[each.branch.subnetwork] = each
+    for group in alike.values():
+        for own, other in _PAIRS:
+            if own in group and other in group:
+                pair = group[own], group[other]
+                measures = {name: _paired(*pair, name) for name in MEMORIZATION}
+                known = {name: found for name, found in measures.items() if found is not None}
+                if "memorized_last" in known:
+                    yield Contrast(pair[0].branch, pair[1].branch, known)
+
+
+def _condition(branch: Branch) -> tuple[Any, ...]:
+    return (branch.label, *branch.condition[:2], branch.steps)
+
+
+def _paired(own: BranchSummary, other: BranchSummary, name: str) -> Interval | None:
+    first, second = own.values(name), other.values(name)
+    apart = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+    return t_interval(apart, confidence=CONFIDENCE) if apart else None
+
+
+def _verdict(apart: Interval) -> str:
+    if apart.seeds < 2:
+        return "one seed can't tell"
+    if apart.lower <= 0 <= apart.upper:
+        return "the seeds can't tell"
+    return "yes" if apart.upper < 0 else "no"
+
+
+def _points(apart: Interval) -> str:
+    """`+6.70 points, +5.10 to +8.30, 3 seeds`."""
+    interval = f", {words.points_interval(apart)}, {words.plural(apart.seeds, 'seed')}"
+    return f"{words.points(apart.mean)} points{interval if apart.seeds > 1 else ''}"
+
+
+def _alone(summary: MemorizationSummary) -> list[str]:
+    said = [
+        f"{words.percent(each.measures['memorized_last'].mean)} by {each.branch.name}"
+        for each in summary.branches
+    ]
+    return [f"Under {summary.noise}, of the wrong labels are memorized: {listed(said)}."]

@@ -1,0 +1,226 @@
+"""The trained networks of a run, read from its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfticket.errors import RunError, TicketError
+from tfticket.files import checked_name, read_arrays, read_table
+from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.shift import ShiftRecord
+from tfticket.report.reading import Curve, RunFiles
+from tfticket.studies.norms.names import label
+
+CELLS = "cells.json"
+_REMEDY = "Running the recipe again writes it anew."
+_FILE = "level_00.npz"
+_KIND = "cell"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Networks that differ by their seed alone.
+
+    Attributes:
+        name: Names the branch in the table of measurements: `batch-lr0.1`.
+        norm: Kind of normalization.
+        label: The same with its options, where a run holds several of one kind.
+        learning_rate: Of its training.
+        batch_size: Of its training.
+        subnetwork: `dense`, `ticket` or `random`.
+        steps: Length of the training, in optimizer steps.
+        seeds: The seeds that the recipe asks for.
+    """
+
+    name: str
+    norm: str
+    label: str
+    learning_rate: float
+    batch_size: int
+    subnetwork: str
+    steps: int
+    seeds: tuple[int, ...]
+
+    @property
+    def condition(self) -> tuple[float, int, str]:
+        """What must agree for two norms to be compared."""
+        return (self.learning_rate, self.batch_size, self.subnetwork)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One finished training.
+
+    Attributes:
+        results: Name to value of the splits `test` and `summary`.
+        curves: (split, name) to the measure along training.
+        landscape: What the loss did along the steps; None when it wasn't tracked.
+        shift: What the layers' gradients did; None when it wasn't tracked.
+    """
+
+    results: Mapping[str, float]
+    curves: Mapping[tuple[str, str], Curve]
+    landscape: SmoothnessRecord | None
+    shift: ShiftRecord | None
+
+    @property
+    def diverged(self) -> bool:
+        """Whether its loss stopped being a number."""
+        return bool(self.results.get("diverged", 0.0))
+
+
+@dataclass(frozen=True)
+class Study:
+    """All cells of a run.
+
+    Attributes:
+        files: The run.
+        branches: In the order of the recipe.
+        networks: Branch name to seed to network, of those that are finished.
+        damaged: A sentence for each file that couldn't be read.
+    """
+
+    files: RunFiles
+    branches: tuple[Branch, ...]
+    networks: Mapping[str, Mapping[int, Network]]
+    damaged: tuple[str, ...]
+
+    def of(self, branch: Branch) -> Mapping[int, Network]:
+        """The finished networks of a branch by seed, those that diverged among them."""
+        return self.networks[branch.name]
+
+    def landscapes(self, branch: Branch) -> dict[int, SmoothnessRecord]:
+        """The records of smoothness of a branch by seed, those with at least one moment."""
+        return {
+            seed: network.landscape
+            for seed, network in self.of(branch).items()
+            if network.landscape is not None and len(network.landscape)
+        }
+
+    def shifts(self, branch: Branch) -> dict[int, ShiftRecord]:
+        """The records of shift of a branch by seed, those with at least one moment."""
+        return {
+            seed: network.shift
+            for seed, network in self.of(branch).items()
+            if network.shift is not None and len(network.shift.step)
+        }
+
+
+def read_study(files: RunFiles) -> Study:
+    """Reads `cells.json` and the cell files that are there.
+
+    Args:
+        files: The run.
+
+    Raises:
+        RunError: `cells.json` can't be read.
+    """
+    branches = _branches(files.path / CELLS)
+    damaged: list[str] = []
+    networks = {
+        branch.name: {
+            seed: _network(files, path, seed=seed, branch=branch.name, damaged=damaged)
+            for seed in branch.seeds
+            if (path := files.path / "seeds" / f"seed_{seed}" / branch.name / _FILE).is_file()
+        }
+        for branch in branches
+    }
+    return Study(files, branches, networks, tuple(damaged))
+
+
+def reference_condition(study: Study) -> tuple[float, int] | None:
+    """The learning rate and batch size that most norms were tracked at, for the main figures.
+
+    Ties go to the recipe's own values, then to the order of the recipe. None when nothing was
+    tracked.
+    """
+    found = [b for b in study.branches if b.subnetwork == "dense" and study.landscapes(b)]
+    if not found:
+        return None
+    usual = (
+        study.files.table("train").get("learning_rate"),
+        study.files.table("data").get("batch_size"),
+    )
+    conditions = list(dict.fromkeys((b.learning_rate, b.batch_size) for b in found))
+
+    def rank(condition: tuple[float, int]) -> tuple[int, bool]:
+        norms = {b.label for b in found if (b.learning_rate, b.batch_size) == condition}
+        return (len(norms), condition == usual)
+
+    return max(conditions, key=rank)
+
+
+def usual_batch_size(study: Study, among: Sequence[Branch]) -> int:
+    """The recipe's own batch size if one of the branches has it, else their largest."""
+    sizes = {branch.batch_size for branch in among}
+    usual = study.files.table("data").get("batch_size")
+    return usual if usual in sizes else max(sizes)
+
+
+def tracked(study: Study) -> list[Branch]:
+    """The dense branches with a landscape under the reference condition, in the run's order."""
+    condition = reference_condition(study)
+    return [
+        branch
+        for branch in study.branches
+        if branch.subnetwork == "dense"
+        and (branch.learning_rate, branch.batch_size) == condition
+        and study.landscapes(branch)
+    ]
+
+
+def _branches(path: Path) -> tuple[Branch, ...]:
+    if not path.is_file():
+        return ()
+    table = read_table(path, remedy=_REMEDY)
+    try:
+        cells = table["cells"]
+        options = {
+            kind: {json.dumps(cell["options"], sort_keys=True) for cell in cells
+                   if cell["norm"] == kind}
+            for kind in {cell["norm"] for cell in cells}
+        }  # fmt: skip
+        return tuple(_branch(cell, several=len(options[cell["norm"]]) > 1) for cell in cells)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"`{path}` must say what the run's branches are. Received: {error!r}. {_REMEDY}"
+        ) from error
+
+
+def _branch(cell: Mapping[str, Any], *, several: bool) -> Branch:
+    return Branch(
+        name=checked_name(cell["branch"], CELLS),
+        norm=str(cell["norm"]),
+        label=label(str(cell["norm"]), cell["options"] if several else {}),
+        learning_rate=float(cell["learning_rate"]),
+        batch_size=int(cell["batch_size"]),
+        subnetwork=str(cell["subnetwork"]),
+        steps=int(cell["steps"]),
+        seeds=tuple(int(seed) for seed in cell["seeds"]),
+    )
+
+
+def _network(files: RunFiles, path: Path, *, seed: int, branch: str, damaged: list[str]) -> Network:
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        _, arrays = read_arrays(path, kind=_KIND)
+    except TicketError as error:
+        damaged.append(str(error))
+    place = (seed, branch, 0)
+    return Network(
+        results={name: value for name, (_, value) in files.results.get(place, {}).items()},
+        curves=files.curves.get(place, {}),
+        landscape=_record(SmoothnessRecord, arrays, "landscape/"),
+        shift=_record(ShiftRecord, arrays, "shift/"),
+    )
+
+
+def _record(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
+    own = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
+    return kind.from_arrays(own) if own else None

@@ -1,0 +1,115 @@
+"""Makes the report of a run: one page that needs nothing beside it, its figures, its numbers."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from tfticket import __version__
+from tfticket.files import write_bytes, write_json, write_text
+from tfticket.report import canvas
+from tfticket.report.chance import chance_note
+from tfticket.report.contents import Contents
+from tfticket.report.reading import RunFiles, read_run, read_together
+from tfticket.studies.summaries import kind_of_run
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as the page holds it.
+
+    Attributes:
+        name: Names the figure on the page.
+        file: Name of its PNG file.
+        png: The drawing, for paper.
+        svg: The drawing, for the page.
+        title: What it shows, in a few words.
+    """
+
+    name: str
+    file: str
+    png: bytes
+    svg: Markup
+    title: str
+
+
+def render(run: str | Path) -> Path:
+    """Makes `report/` of a run: `index.html`, `figures/*.png`, `summary.json`.
+
+    A run that isn't finished gives a report of what there is, which says what is missing. What an
+    earlier report wrote is replaced.
+
+    Args:
+        run: The run directory.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunError: It is no run directory, or one of its files can't be read.
+    """
+    files = read_run(run)
+    kind = kind_of_run(files)
+    with read_together(files), canvas.settings():
+        contents = kind.compose(files)
+        drawings = _draw(contents)
+        page = (
+            _environment(kind.templates)
+            .get_template("page.html.j2")
+            .render(
+                **_common(files), **contents.values, summary=contents.summary, drawings=drawings
+            )
+        )
+        summary = contents.summary.to_dict()
+    folder = files.path / "report"
+    written = {
+        write_bytes(folder / "figures" / drawing.file, drawing.png) for drawing in drawings.values()
+    }
+    for outdated in set((folder / "figures").glob("*.png")) - written:
+        outdated.unlink()
+    write_json(folder / "summary.json", summary)
+    return write_text(folder / "index.html", page)
+
+
+def _environment(folder: Path) -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.FileSystemLoader(folder), jinja2.PackageLoader("tfticket.report", ".")]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _common(files: RunFiles) -> dict[str, Any]:
+    command = files.environment.get("command")
+    return {
+        "paper": files.recipe.get("paper"),
+        "deviations": files.recipe.get("deviations") or (),
+        "chance": chance_note(files),
+        "command": shlex.join(command) if isinstance(command, list) else command,
+        "palette": canvas.PALETTE,
+        "version": __version__,
+    }
+
+
+def _draw(contents: Contents) -> dict[str, Drawing]:
+    """Each figure as PNG and SVG, by name."""
+    return {
+        name: Drawing(
+            name=name,
+            file=f"{number:02d}_{name}.png",
+            png=canvas.to_png(figure),
+            svg=Markup(canvas.to_svg(figure, name=name)),
+            title=title,
+        )
+        for number, (name, (title, figure)) in enumerate(contents.figures.items(), start=1)
+        if figure is not None
+    }
