@@ -33,7 +33,7 @@ from tfticket.files import (
 from tfticket.metrics import read_metrics
 from tfticket.reading import UnreadableError, parse_json
 from tfticket.recipe import parsing
-from tfticket.recipe.training import NAME
+from tfticket.recipe.table import NAME
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.registry import KINDS
 

@@ -150,7 +150,7 @@ def parse_seeds(
     """Return seeds like `0,2,5-7` as numbers."""
     if value is None:
         return None
-    from tfticket.recipe.training import MOST_REPEATS
+    from tfticket.recipe.table import MOST_REPEATS
 
     seeds: list[int] = []
     for part in value.split(","):
@@ -285,7 +285,7 @@ def run(
 
 def _run_name(name: str | None, smoke: bool, changes: tuple[str, ...]) -> str:
     from tfticket.recipe.parsing import fingerprint, parse_override
-    from tfticket.recipe.training import NAME
+    from tfticket.recipe.table import NAME
 
     if name and not re.fullmatch(NAME, name):
         raise click.BadParameter(
