@@ -51,7 +51,7 @@ def main(
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Compare tfticket with its peers, in turns on this machine.
+    """Compare tfticket with its peers, in turns on this machine.
 
     Without NAMES all benchmarks run, which takes an hour or more; --list names them. Each contender
     runs several times, in changing order, and what is compared is the ratio within each round.

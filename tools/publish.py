@@ -59,7 +59,7 @@ _OF_FILE = (
     help="Folder of the published files.",
 )
 def main(run: Path, root: Path) -> None:
-    r"""Copy the files of a RUN that are kept, with a card, and print their folder.
+    """Copy the files of a RUN that are kept, with a card, and print their folder.
 
     \b
     python tools/publish.py runs/lth_mnist/default

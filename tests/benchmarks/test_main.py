@@ -83,6 +83,11 @@ def test_more_processors_than_there_are_are_refused(capsys):
     assert "--cores asks for 4096" in capsys.readouterr().err
 
 
+def test_help_keeps_the_lines_of_its_examples(capsys):
+    assert main(["--help"]) == 0
+    assert "\n  python -m benchmarks lenet --cores 1\n" in capsys.readouterr().out
+
+
 def test_an_unknown_benchmark_is_refused_with_those_there_are(capsys):
     assert main(["speed"]) == 2
     assert "there is no speed; there are lenet, masks_lenet, masks_conv2" in capsys.readouterr().err

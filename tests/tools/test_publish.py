@@ -220,6 +220,11 @@ def test_publish_prints_the_folder(tmp_path, capsys):
     assert (folder / "card.json").is_file()
 
 
+def test_help_keeps_the_line_of_its_example(capsys):
+    assert command("--help") == 0
+    assert "\n  python tools/publish.py runs/" in capsys.readouterr().out
+
+
 def test_a_run_that_is_not_complete_is_refused(tmp_path, capsys):
     run = synthetic_run.write_run(tmp_path / "run", seeds=(0,), levels=1, complete=False)
     assert command(str(run), "--root", str(tmp_path / "saved")) == 1
