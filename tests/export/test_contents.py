@@ -27,9 +27,9 @@ from tfticket.export.contents import check_hazards, count_zeros
 from tfticket.export.conversion import quantize_weights_int4
 from tfticket.export.flatbuffer import Constant
 from tfticket.export.preparation import static_copy
-from tfticket.export.runtime import quiet
 from tfticket.export.sparse.encoding import dense_layers, encode_dense_layers
 from tfticket.export.verification import Reference, verify
+from tfticket.quiet import quiet
 
 pytestmark = pytest.mark.usefixtures("seeded")
 Optimize, OpsSet = tf.lite.Optimize, tf.lite.OpsSet

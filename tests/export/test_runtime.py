@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfticket.errors import ExportError
-from tfticket.export.runtime import Session, TensorSpec, quiet
+from tfticket.export.runtime import Session, TensorSpec
+from tfticket.quiet import quiet
 
 
 @given(st.floats(-3, 3), st.floats(0.01, 1), st.integers(-128, 127))

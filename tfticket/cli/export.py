@@ -125,7 +125,7 @@ def _is_saved_model(folder: Path) -> bool:
 def _run(run: Path, options: dict[str, Any]) -> None:
     """Export all that the recipe asks for."""
     from tfticket.cli.progress import on_stderr
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
     from tfticket.runs.rundir import RunDir
     from tfticket.runs.session import locked
 
@@ -153,7 +153,7 @@ def _run(run: Path, options: dict[str, Any]) -> None:
 def _target(source: Path, options: dict[str, Any]) -> None:
     """Export the best file of one network of a run."""
     from tfticket.cli.progress import on_stderr
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
     from tfticket.runs.rundir import RunDir
     from tfticket.runs.session import locked
 
@@ -183,7 +183,7 @@ def _target(source: Path, options: dict[str, Any]) -> None:
 def _model(source: Path, options: dict[str, Any]) -> None:
     """Export the best file of a `.keras` model."""
     from tfticket.cli.progress import on_stderr
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
 
     _refuse(options, "level", "seed", why="belongs to a run")
     start_tensorflow()
@@ -212,7 +212,7 @@ def _check(source: Path, options: dict[str, Any]) -> None:
     _refuse(options, *wrong, why="makes a file, which --check doesn't")
     raw = y = None
     if options["data_name"] is not None:
-        from tfticket.cli.quiet import start_tensorflow
+        from tfticket.quiet import start_tensorflow
 
         start_tensorflow()
         from tfticket import data

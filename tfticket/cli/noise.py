@@ -327,7 +327,7 @@ def load_labeled(
     data: str, labels: Path | None, data_dir: Path | None, limit: int | None
 ) -> LabeledData:
     """Start TensorFlow, and load the labels in question."""
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
 
     start_tensorflow()
     from tfticket.noise import LabeledData

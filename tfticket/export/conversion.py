@@ -21,11 +21,11 @@ from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
 from tfticket.export.preparation import input_structure
 from tfticket.export.result import Format
-from tfticket.export.runtime import quiet
 from tfticket.export.sparse.convolutions import lint_sparse_conv
 from tfticket.export.sparse.encoding import Encoding, encode_dense_layers
 from tfticket.export.sparse.selection import Objective, sparsify_dense_layers
 from tfticket.internals import flat_layers, graph_of, maker_of, nodes_of
+from tfticket.quiet import quiet
 
 _OBJECTIVES: Mapping[Format, tuple[Objective, str]] = {
     "sparse_fc": ("smallest", "smaller"),

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import re
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +10,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfticket.errors import ExportError
+from tfticket.quiet import quiet
 
 _LONGEST = 300  # of what the runtime says
 
@@ -220,34 +215,3 @@ def _refusal(source: str, delegate: bool, error: Exception) -> ExportError:
     if len(said) > _LONGEST:
         said = f"{said[:_LONGEST]} ..."
     return ExportError(f"{source} must load and run in LiteRT {how}. It doesn't: {said}")
-
-
-# What they write past Python, to file descriptor 2, in every conversion, about nothing.
-_CHATTER = re.compile(
-    rb"I\d{4} "
-    rb"|W\d{4} .*Ignored (output_format|drop_control_dependency)"
-    rb"|W\d{4} .*Skipping runtime version metadata"
-    rb"|INFO: Created TensorFlow Lite XNNPACK delegate"
-    rb"|INFO: Initialized TensorFlow Lite runtime"
-    rb"|fully_quantize: "
-)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Drop Python's standard output and the known lines; other lines come out at the end."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            written.seek(0)
-            for line in written:
-                if not _CHATTER.match(line):
-                    os.write(saved, line)
-            os.close(saved)

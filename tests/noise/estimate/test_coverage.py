@@ -1,16 +1,8 @@
 """A small run of `benchmarks/noise_coverage.py`, which `docs/results-noise.md` quotes at length."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
-PATH = Path(__file__).parents[3] / "benchmarks" / "noise_coverage.py"
-SPEC = importlib.util.spec_from_file_location("noise_coverage", PATH)
-coverage = importlib.util.module_from_spec(SPEC)
-sys.modules[SPEC.name] = coverage  # where dataclasses look for it
-SPEC.loader.exec_module(coverage)
+from benchmarks import noise_coverage as coverage
 
 SETTINGS = (("digits", "quadratic"), ("embeddings", "linear"), ("wine", "linear"))
 

@@ -12,13 +12,13 @@ from tfticket.errors import RunError
 from tfticket.export import check_file, latency, read_provenance
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
-from tfticket.recipe.publish import publish
 from tfticket.runner import runner
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
+from tools.publish import publish
 
 
 class Told(Silence):

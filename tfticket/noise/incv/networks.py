@@ -12,6 +12,7 @@ import tensorflow as tf
 from scipy import special
 
 from tfticket.errors import DataError, ModelError
+from tfticket.internals import given_learning_rate
 from tfticket.noise.labels.given import check_finite, checked_probabilities
 from tfticket.noise.losses import PerSampleLoss
 from tfticket.seeds import generator, sub_seed
