@@ -60,17 +60,10 @@ class Observer(keras.callbacks.Callback, Generic[R]):
     that this step will see. With `steps_per_execution` above 1 it is made at the first step of the
     execution in which one was due.
 
-    Args:
-        when: An interval in steps, a `StepSchedule`, or None for as often as `budget` allows.
-        batch: `train` for the batch of the step, or a batch of your own: (x, y) or
-            (x, y, sample_weight) as arrays.
-        budget: Largest share of the time that training alone takes, in (0, 1), where `when` is
-            None. The first measurement is always made; each of the following waits until four
-            fifths of the budget pay for it: the rest is for costs that can't be seen from inside.
-            Which steps are measured then depends on the machine; what is trained never does.
-        on_record: Called with a record of one moment after each measurement.
-        log_dir: Folder for TensorBoard, or None.
-        verbose: 0 is silent, 1 prints the cost when `fit` ends, 2 each measurement as well.
+    Without `when`, the first measurement is always made; each of the following waits until four
+    fifths of the budget pay for it: the rest is for costs that can't be seen from inside. Which
+    steps are measured then depends on the machine; what is trained never does. For the arguments
+    see `LandscapeTracker`.
     """
 
     def __init__(
