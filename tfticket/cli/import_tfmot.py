@@ -63,11 +63,11 @@ def import_tfmot(
         if path.exists() and not overwrite:
             raise click.BadParameter(f"{path} exists; give --overwrite.", param_hint=option)
     from tfticket.cli.quiet import start_tensorflow
-    from tfticket.interop.compatibility import check_can_be_brought
+    from tfticket.interop.compatibility import check_importable
     from tfticket.interop.legacy_file import read_legacy_file
 
-    # Can't be brought? Say so before TensorFlow starts.
-    check_can_be_brought(read_legacy_file(legacy).model, source=f"`{legacy}`")
+    # Refuse the file before TensorFlow starts.
+    check_importable(read_legacy_file(legacy).model, source=f"`{legacy}`")
     start_tensorflow()
     from tfticket.interop.tfmot import import_tfmot
 
