@@ -19,7 +19,7 @@ _BY_CHANNEL = (keras.layers.BatchNormalization, keras.layers.PReLU)
 
 
 def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Removal) -> Clone:
-    """Copies a model without the removed channels; what the constant ones added stays.
+    """Copy a model without the removed channels, with the effect of constant ones.
 
     Args:
         model: The model that `flow` was read from, without wrappers that own masks.
@@ -146,7 +146,7 @@ def places_in(
 
 
 def _copy_kept(step: Step, new: Any, removal: Removal) -> None:
-    """Gives a layer that works on each channel the weights and statistics of those that stay."""
+    """Assign to an elementwise layer the weights and statistics of the channels that stay."""
     layer, kept = step.operation, kept_indices(step, removal)
     for theirs, ours in zip(layer.variables, new.variables, strict=True):
         ours.assign(theirs.numpy()[places_in(theirs, kept)])

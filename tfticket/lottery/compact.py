@@ -31,7 +31,7 @@ class TakesStandIn(Protocol):
     """A train function that can train something else in place of the model: `data.ChunkedFit`'s."""
 
     def stand_in(self, other: Any) -> None:
-        """Trains `other` from now on; None for the model itself."""
+        """Train `other` from now on; None for the model itself."""
 
 
 class CompactNetwork:
@@ -106,7 +106,7 @@ class CompactNetwork:
         return self._measured(x, y, y_pred, weight, loss)
 
     def push(self) -> None:
-        """Writes weights, statistics and slots back into the whole network."""
+        """Write weights, statistics and slots back into the whole network."""
         for part in (*self._weights, *self._slots):
             part.push()
         self._left = [part.whole.numpy() for part in self._weights]

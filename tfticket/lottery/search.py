@@ -339,7 +339,7 @@ class TicketSearch(keras.callbacks.Callback):
         self.listener.end(finished.result)
 
     def _evaluate_early(self, step: int) -> None:
-        """Evaluates at `step`, if it is due by then; leaves no trace in the epoch's metrics."""
+        """Evaluate at `step` if an evaluation is due, without a trace in the epoch's metrics."""
         due = [early for early in self._early if early <= step]
         if not due or self._measure is None:
             return
