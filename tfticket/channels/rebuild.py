@@ -1,4 +1,4 @@
-"""A copy of a model without some of its channels."""
+"""Rebuild a model without some of its channels."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _folded(
 def _carried(
     step: Step, kernel: np.ndarray, values: np.ndarray, gone: np.ndarray, removal: Removal
 ) -> np.ndarray:
-    """The kernel with the weights of constant channels added to those of their carrier."""
+    """Add the weights of constant channels to those of their carrier in a kernel."""
     carrier = removal.carriers.get(id(step))
     if carrier is None or not gone.any():
         return kernel
@@ -88,7 +88,7 @@ def _carried(
 
 
 def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> keras.Layer:
-    """A new layer for the channels that stay.
+    """Make a layer for the channels that stay.
 
     Args:
         step: Where the layer is in the graph.

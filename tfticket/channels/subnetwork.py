@@ -128,7 +128,7 @@ class Living:
         )
 
     def subnetwork(self) -> Subnetwork:
-        """A network of what is alive; its parts are yet to take their values out of the whole."""
+        """Make a network of the living part; its parts don't have their values yet."""
         copied = clone(
             self._model, self._convert, instead="Rebuild it with the functional API.", same=None
         )

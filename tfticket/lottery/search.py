@@ -366,7 +366,7 @@ class TicketSearch(keras.callbacks.Callback):
 
 
 def _constant_learning_rate(model: keras.Model) -> float | None:
-    """The learning rate, or None when it follows a schedule of iterations."""
+    """Return the learning rate, or None when it follows a schedule of iterations."""
     optimizer = innermost_optimizer(model)
     # Converted by Keras: under a strategy of several devices it is a variable of each.
     schedule = keras.optimizers.schedules.LearningRateSchedule

@@ -80,7 +80,7 @@ class StartingPoints:
         return start if self._batches is None or trial.level == 0 else self._recalibrated(start)
 
     def of(self, trial: Trial) -> Start:
-        """The starting point of a trial whose forerunners are finished.
+        """Return the starting point of a trial whose predecessors are finished.
 
         Raises:
             InvariantError: when a mask grew, a control is the ticket, or a step doesn't fit.
@@ -148,7 +148,7 @@ class StartingPoints:
         return procedure.pruner.prune(self._scores(mask, level), mask, rate)
 
     def _pruned_once(self, like: Mask) -> Start:
-        """The dense network pruned in one go to the density of `like`, and rewound."""
+        """Prune the dense network in one shot to the density of `like`, and rewind it."""
         dense = Mask.ones(like.shapes)
         pruned = self._procedure.pruner.prune_like(self._scores(dense, level=1), dense, like)
         return Start(pruned, self._rewound(1))
