@@ -34,7 +34,7 @@ class Constants:
                 self._set(step.output, self._made_by(step))
 
     def of(self, tensor: Any) -> np.ndarray:
-        """Return the value of each channel, float64, shape (channels,); NaN if it isn't constant."""
+        """Return the value of each channel, float64, shape (channels,); NaN where not constant."""
         return self._values[id(tensor)]
 
     def _set(self, tensor: Any, values: np.ndarray) -> None:
