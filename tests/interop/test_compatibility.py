@@ -3,7 +3,7 @@ import pytest
 
 from tfticket.errors import ModelError
 from tfticket.interop import compatibility
-from tfticket.interop.compatibility import check_can_be_brought
+from tfticket.interop.compatibility import check_importable
 from tfticket.interop.legacy_file import read_legacy_file
 
 
@@ -21,7 +21,7 @@ GIVEN = layer("InputLayer", "given", batch_input_shape=[None, 3], dtype="float32
 @pytest.mark.parametrize("name", ["refused.h5", "refused.keras"])
 def test_all_that_cannot_be_brought_is_named_in_one_message(legacy, name):
     with pytest.raises(ModelError) as caught:
-        check_can_be_brought(read_legacy_file(legacy / name).model, source=f"`{name}`")
+        check_importable(read_legacy_file(legacy / name).model, source=f"`{name}`")
     message = str(caught.value)
     assert f"Received: `{name}` with " in message
     for part in (
@@ -42,26 +42,26 @@ def test_all_that_cannot_be_brought_is_named_in_one_message(legacy, name):
 
 def test_quantization_is_refused_by_name(legacy):
     with pytest.raises(ModelError, match=r"`quantize_layer` \(QuantizeLayer\), `quant_\w+` \(.*\)"):
-        check_can_be_brought(read_legacy_file(legacy / "quantized.h5").model, source="q")
+        check_importable(read_legacy_file(legacy / "quantized.h5").model, source="q")
 
 
 def test_subclassed_and_unbuilt_models_are_refused(legacy):
     with pytest.raises(ModelError, match="a model of the class Subclassed, which is code"):
-        check_can_be_brought(read_legacy_file(legacy / "subclassed.keras").model, source="s")
+        check_importable(read_legacy_file(legacy / "subclassed.keras").model, source="s")
     with pytest.raises(ModelError, match=r"`never` \(Sequential\): it has no input"):
-        check_can_be_brought(read_legacy_file(legacy / "never_built.keras").model, source="n")
+        check_importable(read_legacy_file(legacy / "never_built.keras").model, source="n")
 
 
 @pytest.mark.parametrize(
     "name", ["wrapped.h5", "stripped.h5", "sequence.keras", "each_layer.keras"]
 )
 def test_what_can_be_brought_is_not_refused(legacy, name):
-    check_can_be_brought(read_legacy_file(legacy / name).model, source=name)
+    check_importable(read_legacy_file(legacy / name).model, source=name)
 
 
 def test_a_first_layer_that_knows_its_input_is_an_input():
     first = layer("Dense", batch_input_shape=[None, 3])  # as Keras 2.2 and before described it
-    check_can_be_brought(described(first, kind="Sequential"), source="old")
+    check_importable(described(first, kind="Sequential"), source="old")
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_a_first_layer_that_knows_its_input_is_an_input():
 )
 def test_what_is_refused(bad, message):
     with pytest.raises(ModelError, match=message):
-        check_can_be_brought(described(GIVEN, bad), source="a model")
+        check_importable(described(GIVEN, bad), source="a model")
 
 
 def test_a_layer_can_be_an_activation():
     inner = layer("LeakyReLU", "leaky", alpha=0.1)
-    check_can_be_brought(described(GIVEN, layer("Dense", activation=inner)), source="a model")
+    check_importable(described(GIVEN, layer("Dense", activation=inner)), source="a model")
 
 
 EVIL = {"module": "evil", "class_name": "function", "config": "relu", "registered_name": "relu"}
@@ -122,14 +122,14 @@ EVIL = {"module": "evil", "class_name": "function", "config": "relu", "registere
 )
 def test_code_is_found_in_the_last_nested_object(bad, named):
     with pytest.raises(ModelError, match=f"a model names code that isn't in the file: .*{named}"):
-        check_can_be_brought(described(GIVEN, bad), source="a model")
+        check_importable(described(GIVEN, bad), source="a model")
 
 
 @pytest.mark.parametrize("layers", [None, 3, [3], [{"class_name": "Dense"}], [{"config": {}}]])
 def test_a_description_of_nothing_is_damaged(layers):
     model = {"class_name": "Functional", "config": {"layers": layers}}
     with pytest.raises(ModelError, match="describes no model that tf_keras could have saved"):
-        check_can_be_brought(model, source="a model")
+        check_importable(model, source="a model")
 
 
 def test_keras_has_each_layer_of_the_catalog():

@@ -1,4 +1,4 @@
-"""A copy of a model without some of its channels."""
+"""Rebuild a model without some of its channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BY_CHANNEL = (keras.layers.BatchNormalization, keras.layers.PReLU)
 
 
 def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Removal) -> Clone:
-    """Copies a model without the removed channels; what the constant ones added stays.
+    """Copy a model without the removed channels, with the effect of constant ones.
 
     Args:
         model: The model that `flow` was read from, without wrappers that own masks.
@@ -77,7 +77,7 @@ def _folded(
 def _carried(
     step: Step, kernel: np.ndarray, values: np.ndarray, gone: np.ndarray, removal: Removal
 ) -> np.ndarray:
-    """The kernel with the weights of constant channels added to those of their carrier."""
+    """Add the weights of constant channels to those of their carrier in a kernel."""
     carrier = removal.carriers.get(id(step))
     if carrier is None or not gone.any():
         return kernel
@@ -88,7 +88,7 @@ def _carried(
 
 
 def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> keras.Layer:
-    """A new layer for the channels that stay.
+    """Make a layer for the channels that stay.
 
     Args:
         step: Where the layer is in the graph.
@@ -146,7 +146,7 @@ def places_in(
 
 
 def _copy_kept(step: Step, new: Any, removal: Removal) -> None:
-    """Gives a layer that works on each channel the weights and statistics of those that stay."""
+    """Assign to an elementwise layer the weights and statistics of the channels that stay."""
     layer, kept = step.operation, kept_indices(step, removal)
     for theirs, ours in zip(layer.variables, new.variables, strict=True):
         ours.assign(theirs.numpy()[places_in(theirs, kept)])

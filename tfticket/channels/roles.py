@@ -110,7 +110,7 @@ class Role(Enum):
 
 
 def role_of(operation: Any, inputs: list[Any]) -> Role:
-    """The role of an operation of a graph.
+    """Return the role of an operation of a graph.
 
     Args:
         operation: A layer, or a function such as `keras.ops.add`.
@@ -147,12 +147,12 @@ def is_elementwise(activation: Any) -> bool:
 
 
 def unmasked(operation: Any) -> Any:
-    """The layer inside a `Masked` wrapper, or the operation itself."""
+    """Return the layer inside a `Masked` wrapper, or the operation itself."""
     return operation.layer if isinstance(operation, Masked) else operation
 
 
 def kernel_axes(layer: Any) -> tuple[int, int]:
-    """The axes of a kernel that are its input and its output channels."""
+    """Return the axes of a kernel that are its input and its output channels."""
     rank = len(layer.kernel.shape)
     return (rank - 1, rank - 2) if type(layer) in _TRANSPOSED else (rank - 2, rank - 1)
 
@@ -163,7 +163,7 @@ def is_depthwise(layer: Any) -> bool:
 
 
 def taps(layer: Any, kernel: np.ndarray) -> np.ndarray:
-    """A kernel as float64 of shape (positions, input channels, output channels).
+    """Reshape a kernel to (positions, input channels, output channels), float64.
 
     Args:
         layer: A layer of the role `MIX` or `DEPTHWISE`; for the latter the output channels are

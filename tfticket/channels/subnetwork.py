@@ -41,7 +41,7 @@ class Part:
         self.part.assign(self.whole.numpy()[self.places])
 
     def push(self) -> None:
-        """Writes them back; the others stay."""
+        """Write the values back; the others stay."""
         values = np.array(self.whole.value)
         values[self._inside] = np.array(self.part.value).ravel()
         self.whole.value.assign(values)
@@ -73,7 +73,7 @@ class DenseOfSome(keras.layers.Dense):
         self.places = [int(place) for place in places]
 
     def build(self, input_shape: Any) -> None:
-        """Makes a kernel for the inputs that are read."""
+        """Make a kernel for the inputs that are read."""
         super().build((*input_shape[:-1], len(self.places)))
         self.input_spec = None
 
@@ -128,7 +128,7 @@ class Living:
         )
 
     def subnetwork(self) -> Subnetwork:
-        """A network of what is alive; its parts are yet to take their values out of the whole."""
+        """Make a network of the living part; its parts don't have their values yet."""
         copied = clone(
             self._model, self._convert, instead="Rebuild it with the functional API.", same=None
         )

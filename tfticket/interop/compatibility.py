@@ -22,115 +22,50 @@ SCHEDULES = frozenset({"ConstantSparsity", "PolynomialDecay"})
 WRAPPERS = frozenset({"Bidirectional", "TimeDistributed"})
 
 LAYERS = WRAPPERS | {
-    "Activation",
-    "ActivityRegularization",
-    "Add",
-    "AlphaDropout",
-    "Average",
-    "BatchNormalization",
-    "Concatenate",
-    "DepthwiseConv1D",
-    "DepthwiseConv2D",
-    "Dense",
-    "Dot",
-    "Dropout",
-    "ELU",
-    "EinsumDense",
-    "Embedding",
-    "Flatten",
-    "GRU",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GroupNormalization",
-    "Identity",
-    "LSTM",
-    "LayerNormalization",
-    "LeakyReLU",
-    "Masking",
-    "Maximum",
-    "Minimum",
-    "MultiHeadAttention",
-    "Multiply",
-    "PReLU",
-    "Permute",
-    "ReLU",
-    "RepeatVector",
-    "Rescaling",
-    "Reshape",
-    "SeparableConv1D",
-    "SeparableConv2D",
-    "SimpleRNN",
-    "Softmax",
-    "Subtract",
-    "UnitNormalization",
+    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Average", "BatchNormalization",
+    "Concatenate", "DepthwiseConv1D", "DepthwiseConv2D", "Dense", "Dot", "Dropout", "ELU",
+    "EinsumDense", "Embedding", "Flatten", "GRU", "GaussianDropout", "GaussianNoise",
+    "GroupNormalization", "Identity", "LSTM", "LayerNormalization", "LeakyReLU", "Masking",
+    "Maximum", "Minimum", "MultiHeadAttention", "Multiply", "PReLU", "Permute", "ReLU",
+    "RepeatVector", "Rescaling", "Reshape", "SeparableConv1D", "SeparableConv2D", "SimpleRNN",
+    "Softmax", "Subtract", "UnitNormalization",
     *(f"{kind}{sides}" for kind in ("Conv", "SpatialDropout") for sides in _SIDES),
     *(f"Conv{sides}Transpose" for sides in _SIDES),
     *(f"{kind}{sides}" for kind in ("ZeroPadding", "Cropping", "UpSampling") for sides in _SIDES),
     *(f"{kind}Pooling{sides}" for kind in ("Max", "Average") for sides in _SIDES),
     *(f"Global{kind}Pooling{sides}" for kind in ("Max", "Average") for sides in _SIDES),
-}
+}  # fmt: skip
 
 ACTIVATIONS = frozenset(
     {
-        "elu",
-        "exponential",
-        "gelu",
-        "leaky_relu",
-        "linear",
-        "mish",
-        "relu",
-        "relu6",
-        "selu",
-        "sigmoid",
-        "silu",
-        "softmax",
-        "softplus",
-        "softsign",
-        "swish",
-        "tanh",
+        "elu", "exponential", "gelu", "leaky_relu", "linear", "mish", "relu", "relu6", "selu",
+        "sigmoid", "silu", "softmax", "softplus", "softsign", "swish", "tanh",
     }
-)
+)  # fmt: skip
 
 OBJECTS = frozenset(
     {
         # Initializers
-        "Constant",
-        "GlorotNormal",
-        "GlorotUniform",
-        "HeNormal",
-        "HeUniform",
-        "LecunNormal",
-        "LecunUniform",
-        "Ones",
-        "Orthogonal",
-        "RandomNormal",
-        "RandomUniform",
-        "TruncatedNormal",
-        "VarianceScaling",
-        "Zeros",
+        "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "LecunNormal",
+        "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform", "TruncatedNormal",
+        "VarianceScaling", "Zeros",
         # Regularizers
-        "L1",
-        "L1L2",
-        "L2",
-        "OrthogonalRegularizer",
+        "L1", "L1L2", "L2", "OrthogonalRegularizer",
         # Constraints
-        "MaxNorm",
-        "MinMaxNorm",
-        "NonNeg",
-        "UnitNorm",
+        "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm",
     }
-)
+)  # fmt: skip
 
 NAMED = LAYERS | MODELS | OBJECTS | SCHEDULES | {PRUNED, "InputLayer", "Policy"}
 """Every class that a description may name."""
 
-_QUANTIZED = "quantization can't be brought; save the model before it is quantized"
+_QUANTIZED = "quantization can't be imported; save the model before it is quantized"
 _CODE = "it is Python code and not a layer; use a layer of Keras in its place"
 _OPERATION = "it is an operation of TensorFlow and not a layer; use a layer of Keras in its place"
 _STATISTICS = "Keras 3 keeps its statistics otherwise; normalize the data instead"
 
 REASONS = {
-    "ClusterWeights": "clustering can't be brought; call `strip_clustering` first",
+    "ClusterWeights": "clustering can't be imported; call `strip_clustering` first",
     "Lambda": _CODE,
     "LocallyConnected1D": "Keras 3 has no such layer",
     "LocallyConnected2D": "Keras 3 has no such layer",
@@ -158,7 +93,7 @@ class _Problem(NamedTuple):
     reason: str
 
 
-def check_can_be_brought(model: Described, *, source: str) -> None:
+def check_importable(model: Described, *, source: str) -> None:
     """Check each layer, activation, initializer, ... of a described model.
 
     Args:
@@ -172,7 +107,7 @@ def check_can_be_brought(model: Described, *, source: str) -> None:
     try:
         if model["class_name"] not in MODELS:
             raise ModelError(
-                "Only Sequential and Functional models can be brought. Received: "
+                "Only Sequential and Functional models can be imported. Received: "
                 f"{source}, a model of the class {model['class_name']}, which is code and not in "
                 "the file. Build the same network of layers, and give it the weights."
             )
@@ -200,7 +135,7 @@ def check_names(model: Described, *, source: str) -> None:
     like one, also where no layer uses it.
 
     Args:
-        model: See `check_can_be_brought`.
+        model: See `check_importable`.
         source: Name of the model in errors.
 
     Raises:
@@ -211,7 +146,7 @@ def check_names(model: Described, *, source: str) -> None:
     if foreign:
         raise ModelError(
             f"{source} names code that isn't in the file: {', '.join(foreign[:_SHOWN])}. A legacy "
-            "model that is brought may name parts of Keras and of tensorflow-model-optimization "
+            "model may name parts of Keras and of tensorflow-model-optimization "
             "only. Replace these in tf_keras and save it again."
         )
 

@@ -62,7 +62,7 @@ def rebuild(described: Mapping[str, Any]) -> Rebuilt:
 
     Args:
         described: A Sequential or Functional model as tf_keras describes it, which passed
-            `check_can_be_brought`.
+            `check_importable`.
 
     Raises:
         ModelError: when a layer has settings that Keras 3 doesn't know, or can't be built.

@@ -14,7 +14,7 @@ import keras
 from tfticket import __version__
 from tfticket.errors import ModelError
 from tfticket.interop.child import LegacyContent, read_in_child
-from tfticket.interop.compatibility import check_can_be_brought
+from tfticket.interop.compatibility import check_importable
 from tfticket.interop.legacy_file import read_legacy_file
 from tfticket.interop.rebuilding import rebuild
 from tfticket.interop.transfer import (
@@ -111,7 +111,7 @@ def import_tfmot(
     path = Path(path)
     source = f"`{path}`"
     file = read_legacy_file(path)
-    check_can_be_brought(file.model, source=source)
+    check_importable(file.model, source=source)
     content = read_in_child(path, file, timeout=timeout)
     rebuilt = rebuild(content.model)
     give_weights(content, rebuilt)

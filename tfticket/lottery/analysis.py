@@ -336,7 +336,7 @@ def _check_chain(mask: Mapping[str, np.ndarray]) -> None:
 
 
 def _flat_inputs(kernel: np.ndarray) -> np.ndarray:
-    """The kernel as `(everything that comes in, units)`."""
+    """Reshape a kernel to `(inputs, units)`."""
     return kernel.reshape(-1, kernel.shape[-1])
 
 

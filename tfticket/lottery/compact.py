@@ -31,7 +31,7 @@ class TakesStandIn(Protocol):
     """A train function that can train something else in place of the model: `data.ChunkedFit`'s."""
 
     def stand_in(self, other: Any) -> None:
-        """Trains `other` from now on; None for the model itself."""
+        """Train `other` from now on; None for the model itself."""
 
 
 class CompactNetwork:
@@ -89,7 +89,7 @@ class CompactNetwork:
         )
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """A step as `keras.Model.train_step` makes it, of a model without regularizers."""
+        """Make a training step as `keras.Model.train_step`, of a model without regularizers."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             y_pred = self._small(x, training=True)
@@ -99,14 +99,14 @@ class CompactNetwork:
         return self._measured(x, y, y_pred, weight, loss)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """A step of evaluation, likewise."""
+        """Make a test step as `keras.Model.test_step`."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self._small(x, training=False)
         loss = training_loss(self._model, x, y, y_pred, weight, training=False)
         return self._measured(x, y, y_pred, weight, loss)
 
     def push(self) -> None:
-        """Writes weights, statistics and slots back into the whole network."""
+        """Write weights, statistics and slots back into the whole network."""
         for part in (*self._weights, *self._slots):
             part.push()
         self._left = [part.whole.numpy() for part in self._weights]
@@ -140,7 +140,7 @@ class Compactor:
         self._last: CompactNetwork | None = None
 
     def compact(self, mask: Mask, steps: int) -> CompactNetwork | None:
-        """A smaller network, where it gives the same and saves time.
+        """Make a smaller network, if its training is equivalent and saves time.
 
         Args:
             mask: What is kept of the model, which is at the start of its training.
@@ -211,7 +211,7 @@ def _is_the_mask(model: keras.Model, mask: Mask) -> bool:
 def _optimizer_like(
     optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
 ) -> tuple[keras.optimizers.Optimizer, dict[int, int]]:
-    """A new optimizer of the same settings, and which trained variable each slot belongs to.
+    """Make an optimizer of the same settings; list the variable that each slot belongs to.
 
     Returns:
         The optimizer; the place in `variables`, by the `id` of the slot.

@@ -122,7 +122,7 @@ class Interval:
     ratio: bool = False
 
     def exp(self) -> Interval:
-        """The interval of a ratio, from that of its logarithm."""
+        """Return the interval of a ratio, from that of its logarithm."""
         return Interval(
             mean=math.exp(self.mean),
             lower=math.exp(self.lower),
@@ -134,7 +134,7 @@ class Interval:
         )
 
     def reverse(self) -> Interval:
-        """The interval of the difference, or ratio, the other way round."""
+        """Return the interval of the opposite difference, or of the reciprocal ratio."""
         if self.ratio:
             mean, lower = 1 / self.mean, 1 / self.upper
             upper = 1 / self.lower if self.lower else math.inf
@@ -143,7 +143,7 @@ class Interval:
         return replace(self, mean=mean, lower=lower, upper=upper)
 
     def at(self, confidence: float) -> Interval:
-        """The interval of the same seeds at another confidence, in (0, 1).
+        """Return the interval of the same seeds at another confidence, in (0, 1).
 
         Example:
             >>> interval = t_interval([0.1, 0.2, 0.4])
@@ -213,7 +213,7 @@ class Comparison:
     early_stop_speedup: Interval
 
     def reverse(self) -> Comparison:
-        """The second network against the first."""
+        """Return the comparison of the second network with the first."""
         return Comparison(
             self.seeds,
             self.gain.reverse(),

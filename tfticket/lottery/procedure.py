@@ -91,7 +91,7 @@ class Procedure:
                 ) from error
 
     def check_epochs(self, steps_per_epoch: int) -> None:
-        """Raises a `ModelError` when epochs don't end where networks begin and end."""
+        """Raise a `ModelError` when epochs don't end where networks begin and end."""
         if self.level_steps % steps_per_epoch or self.rewind_step % steps_per_epoch:
             divisor = int(np.gcd(self.level_steps, self.rewind_step))
             raise ModelError(

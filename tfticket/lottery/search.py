@@ -339,7 +339,7 @@ class TicketSearch(keras.callbacks.Callback):
         self.listener.end(finished.result)
 
     def _evaluate_early(self, step: int) -> None:
-        """Evaluates at `step`, if it is due by then; leaves no trace in the epoch's metrics."""
+        """Evaluate at `step` if an evaluation is due, without a trace in the epoch's metrics."""
         due = [early for early in self._early if early <= step]
         if not due or self._measure is None:
             return
@@ -366,7 +366,7 @@ class TicketSearch(keras.callbacks.Callback):
 
 
 def _constant_learning_rate(model: keras.Model) -> float | None:
-    """The learning rate, or None when it follows a schedule of iterations."""
+    """Return the learning rate, or None when it follows a schedule of iterations."""
     optimizer = innermost_optimizer(model)
     # Converted by Keras: under a strategy of several devices it is a variable of each.
     schedule = keras.optimizers.schedules.LearningRateSchedule

@@ -55,7 +55,7 @@ class LossCurve:
         return min((loss for loss in self.losses if math.isfinite(loss)), default=math.inf)
 
     def at(self, steps: Iterable[int]) -> LossCurve:
-        """The curve at those of its steps that are among `steps`."""
+        """Return the curve at those of its steps that are among `steps`."""
         kept = set(steps)
         pairs = [pair for pair in zip(self.steps, self.losses, strict=True) if pair[0] in kept]
         return LossCurve(tuple(step for step, _ in pairs), tuple(loss for _, loss in pairs))

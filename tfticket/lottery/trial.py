@@ -116,11 +116,11 @@ class TrialStore(ABC):
 
     @abstractmethod
     def scored(self, level: int) -> Snapshot:
-        """The state of the ticket of a finished level whose weights are scored."""
+        """Return the state of the ticket of a finished level whose weights are scored."""
 
     @abstractmethod
     def final(self, level: int) -> Snapshot:
-        """The state of the ticket of a finished level after its last step."""
+        """Return the state of the ticket of a finished level after its last step."""
 
 
 @dataclass

@@ -355,7 +355,7 @@ class _Tests:
         criteria: Criteria,
         rewound: bool,
     ) -> _Tests:
-        """The tests of a level."""
+        """Return the tests of a level."""
         twin = controls.get(TWIN)
         return cls(
             matching=against_dense.gain.p_value(-criteria.margin),

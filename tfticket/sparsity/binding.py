@@ -196,7 +196,7 @@ def _hook_gradients(
     kernels: dict[str, keras.Variable],
     masks: dict[str, keras.Variable],
 ) -> Any:
-    """Masks gradients before `apply` where updates mix weights; returns the hooked optimizer."""
+    """Mask gradients before `apply` where updates mix weights, and return the hooked optimizer."""
     if not _mixes_weights(optimizer):
         return None
     mask_of = {id(kernel): masks[key] for key, kernel in kernels.items()}
