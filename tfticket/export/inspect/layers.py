@@ -303,7 +303,7 @@ def _passed(view: View, operator: Any, constant: np.ndarray) -> np.ndarray | Non
 
 
 def _made(view: View, layer: Layer, sums: np.ndarray) -> np.ndarray:
-    """Return what a layer gives for sums that are the same everywhere; NaN where that isn't known."""
+    """Return what a layer gives for sums that are the same everywhere; NaN where not known."""
     function = _built_in(layer.source)
     numbers = [int(number) for number in layer.source.inputs]
     place = _BIAS if layer.operator != "TRANSPOSE_CONV" else _BIAS + 1

@@ -110,7 +110,7 @@ def _storage(view: View, layer: Layer) -> Iterator[Explanation]:
 
 
 def _sparse_fc(layer: Layer) -> str | None:
-    """Say what storing it sparsely would bring; None where no kernel reads it so, or it's no gain."""
+    """Say what sparse storage would bring; None where no kernel reads it, or it's no gain."""
     if layer.operator != "FULLY_CONNECTED" or type_name(layer.tensor) not in ("FLOAT32", "FLOAT16"):
         return None
     kept = (~layer.zero).astype(np.float32)

@@ -187,7 +187,7 @@ class SparseGraph(Graph):
         return "inside" if inside else "outside"
 
     def _fits(self, number: int) -> bool:
-        """Tell whether an operand has four axes, and if it is constant, at most one that isn't 1."""
+        """Tell whether an operand has four axes, and if it's constant, at most one that isn't 1."""
         shape = self.shape(number)
         constant = flatbuffer.is_constant(self.model, self.tensor(number))
         return len(shape) == 4 and not (constant and sum(side != 1 for side in shape) > 1)

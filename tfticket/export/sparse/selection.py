@@ -68,7 +68,7 @@ class SparseDense:
 
     @property
     def choices(self) -> dict[str, Encoding]:
-        """The encodings that make `encode_dense_layers` give the same bytes again, without measuring."""
+        """The encodings with which `encode_dense_layers` gives the same bytes, unmeasured."""
         return {layer.tensor: layer.encoding for layer in self.layers}
 
 
