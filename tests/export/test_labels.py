@@ -98,7 +98,7 @@ def test_labels_that_fit_nothing_are_refused(y, outputs, message):
 
 def told(y, outputs):
     labels = Labels.of(y, outputs, "y")
-    return labels.told_chance(labels.quality(outputs), of="The model")
+    return labels.chance_note(labels.quality(outputs), of="The model")
 
 
 def test_answers_no_better_than_chance_are_told():

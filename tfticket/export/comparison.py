@@ -85,13 +85,13 @@ class Attempt:
 
     @property
     def score(self) -> float | None:
-        """What choices go by, on the same data; see `Verification.score`."""
+        """The score on the same data; see `Verification.score`."""
         return None if self.draft is None else self.draft.report.verification.score
 
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """What all networks are converted and checked with; see `to_tflite`.
+    """Data and limits that all networks are converted and checked with; see `to_tflite`.
 
     Attributes:
         calibration: Training examples, as the models take them; without them there is no int8.
@@ -156,7 +156,7 @@ def compare(
         baseline: The dense network, or the only one.
         folder: Where the files would be written.
         conditions: What to convert and check with.
-        tell: Hears a line about each file.
+        tell: Called with a line about each file.
 
     Raises:
         ExportError: when the baseline itself can't be converted.

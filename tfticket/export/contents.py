@@ -1,4 +1,4 @@
-"""What a file holds: nothing known to go wrong, the types that were asked for, and every zero."""
+"""Check the contents of a file: known hazards, the types that were asked for, every zero."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _has_scale(tensor: Any) -> bool:
 
 
 def _has_kernel(sparsity: Any) -> bool:
-    """Whether float32 weights in this layout have a kernel: by rows, or by blocks of 1x4."""
+    """Tell whether float32 weights in this layout have a kernel: by rows, or by blocks of 1x4."""
     formats = [level.format for level in sparsity.dimMetadata]
     order = [int(axis) for axis in sparsity.traversalOrder]
     blocks = [] if sparsity.blockMap is None else [int(axis) for axis in sparsity.blockMap]
@@ -270,7 +270,7 @@ def count_zeros(
 
 
 def _covers(zero: np.ndarray, pruned: np.ndarray) -> bool:
-    """Whether `zero` holds wherever `pruned` does, for some order of the axes of `pruned`."""
+    """Tell whether `zero` holds wherever `pruned` does, for some order of the axes of `pruned`."""
     flat = zero.ravel()
     if flat.size != pruned.size or np.count_nonzero(flat) < np.count_nonzero(pruned):
         return False

@@ -26,7 +26,7 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Emulated:
-    """How a file's answers on an emulated processor compare with those without delegates here.
+    """Comparison of answers on an emulated processor with those without delegates here.
 
     Attributes:
         cpu: The processor.

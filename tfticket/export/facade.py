@@ -31,7 +31,7 @@ from tfticket.sparsity.mask import Mask
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What `export` wrote, and what it tried.
+    """The result of `export`: the file, and all that was tried.
 
     Attributes:
         report: Of the file.
@@ -93,7 +93,7 @@ def export(
         provenance: What the file is to tell about its origin.
         margin: Accuracy that may be lost against the model, in [0, 1); needs labels.
         min_agreement: Smallest share of equal answers for formats that round, in [0, 1].
-        tell: Hears a line about each file that is tried.
+        tell: Called with a line about each file that is tried.
 
     Returns:
         The report of the file, the reason, and all that was tried.

@@ -46,7 +46,7 @@ class Request:
 
     @property
     def source(self) -> str:
-        """What to call the file, or the first of them."""
+        """Name of the file in errors, or of the first of them."""
         return self.files[0][0]
 
     @property
@@ -60,7 +60,7 @@ class Request:
 
     @property
     def seconds(self) -> float:
-        """How long a child may compute, unless it is told otherwise."""
+        """Seconds that a child may compute by default."""
         return _SECONDS + _SECONDS_A_MEBIBYTE * self._size / _MEBIBYTE
 
     @property

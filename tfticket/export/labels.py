@@ -17,7 +17,7 @@ _ONE = 1e-3
 
 @dataclass(frozen=True)
 class Quality:
-    """How right answers are.
+    """Accuracy or error of answers.
 
     Attributes:
         accuracy: Share of labels that they meet, in [0, 1]; None for numbers.
@@ -32,13 +32,13 @@ class Quality:
 
     @property
     def score(self) -> float | None:
-        """What choices go by, larger is better: the accuracy, or what is explained."""
+        """The accuracy, or the share of variance explained; larger is better."""
         return self.explained if self.accuracy is None else self.accuracy
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What is right, for outputs of one shape.
+    """Labels that belong to outputs of one shape.
 
     Attributes:
         kind: `classes`, the largest of the last side of the outputs is the answer; `binary`, each
@@ -99,7 +99,7 @@ class Labels:
         """Score outputs."""
         return self._quality(self.answers(outputs))
 
-    def told_chance(self, quality: Quality, *, of: str) -> str | None:
+    def chance_note(self, quality: Quality, *, of: str) -> str | None:
         """Describe answers that are no better than chance; None of better ones.
 
         Args:
@@ -145,7 +145,7 @@ def _classes(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _is_distribution(labels: np.ndarray) -> bool:
-    """Whether the last side holds one label, as 1 among zeros, or shares that add up to 1."""
+    """Tell whether the last side holds one label, as 1 among zeros, or shares that add up to 1."""
     return bool((labels >= 0).all() and np.all(np.abs(labels.sum(axis=-1) - 1) < _ONE))
 
 

@@ -62,13 +62,13 @@ WEIGHTED: Mapping[str, Mapping[str, frozenset[str]]] = {
 """For operators with weights: type of the input to the types that weights may have then."""
 
 MAX_RANK = 6
-"""How many sides a tensor may have: `RuntimeShape::kMaxSmallSize`."""
+"""Largest rank of a tensor: `RuntimeShape::kMaxSmallSize`."""
 
 MAX_RANK_OF: Mapping[str, int] = {"BROADCAST_TO": 5, "SLICE": 5, "STRIDED_SLICE": 4}
 """The same for what these operators read."""
 
 MAX_INPUTS_OF: Mapping[str, int] = {"CONCATENATION": 10}
-"""How many tensors these operators can read."""
+"""Largest number of tensors that these operators read."""
 
 _WEIGHTS = {"TRANSPOSE_CONV": (2, 1)}  # which inputs are the data and the weights; others (0, 1)
 _ALIGNMENT = 16  # `MicroArenaBufferAlignment`

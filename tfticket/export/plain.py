@@ -48,7 +48,7 @@ def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
 
 
 def _groups_heed_masks(model: keras.Model) -> bool:
-    """Whether a mask changes what a group norm gives: that of Keras counts masked positions."""
+    """Tell whether a mask changes a group norm's outputs: that of Keras counts masked positions."""
     graph = Graph(model)
     groups = [layer for layer in graph.layers if isinstance(layer, GroupNorm)]
     return any(get_keras_mask(x) is not None for layer in groups for x in graph.inputs(layer))

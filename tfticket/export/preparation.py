@@ -1,4 +1,4 @@
-"""What is done to a model before it is converted: less of it, and the same answers."""
+"""Prepare a model for the converter: fold norms, take dead units out, copy it at batch 1."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Prepared:
 
     @property
     def units_removed(self) -> int:
-        """How many units or channels went."""
+        """Number of units or channels that were removed."""
         return sum(change.before - change.after for change in self.layers)
 
 
@@ -201,7 +201,7 @@ def _recurrent(layer: Any) -> list[keras.Layer]:
 
 
 def _is_automatic(layer: keras.Layer) -> bool:
-    """Whether Keras made a layer's name, from its class."""
+    """Tell whether Keras made a layer's name, from its class."""
     inner = layer.layer if isinstance(layer, Masked) else layer
     return bool(stable_name(inner) == to_snake_case(known_class(inner).__name__))
 

@@ -274,7 +274,7 @@ def _check_arguments(
 def _earlier_encodings(
     path: Path, format: str, static: keras.Model
 ) -> Mapping[str, Encoding] | None:
-    """How an older file of the same format and weights stores its dense layers, if there is one."""
+    """Return how an older file of this format and these weights stores its dense layers."""
     if not format.startswith("sparse_fc") or not path.is_file():
         return None
     try:

@@ -67,7 +67,7 @@ class Reference:
 
     @property
     def has_classes(self) -> bool:
-        """Whether the model chooses among classes, as far as is known."""
+        """True if the model chooses among classes, as far as is known."""
         if self.labels is not None:
             return self.labels.kind != "numbers"
         return self.outputs.ndim == 2 and self.outputs.shape[1] > 1
@@ -83,7 +83,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Verification:
-    """How the answers of a file compare with those of Keras.
+    """Comparison of the answers of a file with those of Keras.
 
     Attributes:
         inputs: Where the inputs were from: `given`, `calibration` (training data) or `random`.
@@ -115,7 +115,7 @@ class Verification:
 
     @property
     def score(self) -> float | None:
-        """What choices go by, larger is better: the accuracy, or what is explained."""
+        """The accuracy, or the share of variance explained; larger is better."""
         return self.explained if self.accuracy is None else self.accuracy
 
     @property
@@ -272,7 +272,7 @@ def chance_notes(reference: Reference) -> list[str]:
     """
     if reference.labels is not None:
         quality = reference.labels.quality(reference.outputs)
-        return list(filter(None, [reference.labels.told_chance(quality, of="The Keras model")]))
+        return list(filter(None, [reference.labels.chance_note(quality, of="The Keras model")]))
     if reference.inputs == "random" or not reference.has_classes or len(reference.x) < _MANY:
         return []
     first, *others = np.unique(reference.answers(reference.outputs))

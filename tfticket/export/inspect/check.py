@@ -175,7 +175,7 @@ def check_in_child(request: foreign.Request) -> foreign.Answer:
         outputs = np.concatenate(seen.outputs)
         labels = Labels.of(y, outputs, "y")
         quality = labels.quality(outputs)
-        notes += filter(None, [labels.told_chance(quality, of="The file")])
+        notes += filter(None, [labels.chance_note(quality, of="The file")])
     timed = latency.alone(ways.fast.invoke)
     return foreign.Answer(
         {

@@ -1,4 +1,4 @@
-"""How much a file computes and moves in one inference, operator by operator."""
+"""Count what a file computes and moves in one inference, operator by operator."""
 
 from __future__ import annotations
 

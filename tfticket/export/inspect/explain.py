@@ -165,7 +165,7 @@ def _no_zeros(view: View) -> Iterator[Explanation]:
 
 
 def _was_cut(view: View) -> bool:
-    """Whether the file says that units were cut out of the network, and their zeros with them."""
+    """Tell whether the file says that units, and their zeros, were cut out of the network."""
     about = provenance_of(view.model, "The file") or {}
     return bool(about.get("parameters_after", 0) < about.get("parameters_before", 0))
 
@@ -200,7 +200,7 @@ def _floats(view: View) -> Iterator[Explanation]:
 
 
 def _is_narrow(view: View) -> bool:
-    """Whether weights are integers already, which sparse_fc and int8 can't make smaller."""
+    """Tell whether weights are integers already, which sparse_fc and int8 can't make smaller."""
     return all(type_name(layer.tensor) not in _FLOATS for layer in view.layers)
 
 

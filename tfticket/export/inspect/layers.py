@@ -112,7 +112,7 @@ class Layer:
 
     @property
     def units(self) -> int:
-        """How many channels it makes."""
+        """Number of channels that it makes."""
         return int(self.zero.shape[WEIGHTED[self.operator][2]])
 
     @property
@@ -133,7 +133,7 @@ class View(Graph):
 
     @functools.cached_property
     def cost(self) -> Cost:
-        """What the file computes and moves."""
+        """Multiply-adds and bytes of an inference."""
         return count(self.model)
 
     @functools.cached_property
@@ -303,7 +303,7 @@ def _passed(view: View, operator: Any, constant: np.ndarray) -> np.ndarray | Non
 
 
 def _made(view: View, layer: Layer, sums: np.ndarray) -> np.ndarray:
-    """What a layer gives for sums that are the same everywhere; NaN where that isn't known."""
+    """Return what a layer gives for sums that are the same everywhere; NaN where not known."""
     function = _built_in(layer.source)
     numbers = [int(number) for number in layer.source.inputs]
     place = _BIAS if layer.operator != "TRANSPOSE_CONV" else _BIAS + 1
@@ -337,7 +337,7 @@ def _numbers(view: View, tensor: Any) -> np.ndarray | None:
 
 
 def _feels_border(view: View, layer: Layer) -> bool:
-    """Whether a layer sees zeros around its input."""
+    """Tell whether a layer sees zeros around its input."""
     if layer.operator == "FULLY_CONNECTED":
         return False
     if layer.operator == "TRANSPOSE_CONV":
@@ -347,7 +347,7 @@ def _feels_border(view: View, layer: Layer) -> bool:
 
 
 def _is_shared(view: View, layer: Layer) -> bool:
-    """Whether several operators compute with the same weights."""
+    """Tell whether several operators compute with the same weights."""
     places = [
         view.origin(int(operator.inputs[WEIGHTED[name][1]]))[0]
         for name, operator in view.named()

@@ -110,7 +110,7 @@ def _storage(view: View, layer: Layer) -> Iterator[Explanation]:
 
 
 def _sparse_fc(layer: Layer) -> str | None:
-    """What storing it sparsely would bring; None where no kernel reads it so, or it's no gain."""
+    """Say what sparse storage would bring; None where no kernel reads it, or it's no gain."""
     if layer.operator != "FULLY_CONNECTED" or type_name(layer.tensor) not in ("FLOAT32", "FLOAT16"):
         return None
     kept = (~layer.zero).astype(np.float32)
@@ -297,7 +297,7 @@ def _ends(view: View) -> Iterator[Explanation]:
 
 
 def _converts(view: View, operator: Any) -> bool:
-    """Whether it makes integers of floats that are computed, or floats of integers."""
+    """Tell whether it makes integers of floats that are computed, or floats of integers."""
     if view.name(operator) not in ("QUANTIZE", "DEQUANTIZE"):
         return False
     read, written = view.read(operator), view.written(operator)

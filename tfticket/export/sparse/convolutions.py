@@ -32,7 +32,7 @@ _VALID = schema.Padding.VALID
 
 @dataclass(frozen=True)
 class Finding:
-    """What should be known before a file with sparsely stored convolutions is used.
+    """A warning to be known before a file with sparsely stored convolutions is used.
 
     Attributes:
         rule: `x86`, `arm`, `kernel`, `entry`, `exit` or `zeros`.
@@ -187,7 +187,7 @@ class SparseGraph(Graph):
         return "inside" if inside else "outside"
 
     def _fits(self, number: int) -> bool:
-        """Whether an operand has four axes, and if it is constant, at most one that isn't 1."""
+        """Tell whether an operand has four axes, and if it's constant, at most one that isn't 1."""
         shape = self.shape(number)
         constant = flatbuffer.is_constant(self.model, self.tensor(number))
         return len(shape) == 4 and not (constant and sum(side != 1 for side in shape) > 1)
@@ -276,7 +276,7 @@ def follow(graph: SparseGraph) -> tuple[list[Any], list[tuple[str, str]]]:
 
 
 def _leaves(graph: SparseGraph, operator: Any) -> bool:
-    """Whether an exit is one: nothing that reads it could work channels first too."""
+    """Tell whether an exit is one: nothing that reads it could work channels first too."""
     if len(graph.shape(operator.outputs[0])) < 4:
         return True
     return all(

@@ -66,7 +66,7 @@ class DenseLayer:
 
     @property
     def zeros(self) -> int:
-        """How many weights are zero."""
+        """Number of weights that are zero."""
         return int(self.weights.size - np.count_nonzero(self.weights))
 
 

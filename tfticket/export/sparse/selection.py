@@ -1,4 +1,4 @@
-"""Which way to store the weights of each dense layer: found by measuring, not by a rule.
+"""The best way to store the weights of each dense layer: found by measuring, not by a rule.
 
 Where sparse weights begin to pay depends on the processor, on how many zeros there are and on how
 they lie. So each layer is timed alone in each way, and the file that follows is timed as a whole.
@@ -68,7 +68,7 @@ class SparseDense:
 
     @property
     def choices(self) -> dict[str, Encoding]:
-        """What makes `encode_dense_layers` give the same bytes again, without measuring."""
+        """The encodings with which `encode_dense_layers` gives the same bytes, unmeasured."""
         return {layer.tensor: layer.encoding for layer in self.layers}
 
 
