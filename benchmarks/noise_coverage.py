@@ -32,8 +32,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfticket.noisy import NoiseEstimate, estimate_noise, instance_dependent
-from tfticket.noisy.incv_rule import deal
+from tfticket.noise import NoiseEstimate, estimate_noise, instance_dependent
+from tfticket.noise.incv.rule import deal
 
 FOLDS = 2
 _MOST_WRONG = 0.9  # of what would make a wrong label as frequent as the right one
@@ -42,13 +42,12 @@ _HUMAN_RATES = (0.28, 0.51)  # by class, as people's labels of CIFAR-10 at their
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Examples with true labels, and what a weak learner takes them for.
+    """Examples with true labels, and the predictions of a weak learner.
 
     Attributes:
-        x: Rows of numbers, shape (n, columns).
+        x: Examples, shape (n, columns).
         y: True labels, shape (n,).
-        looks: Softened held-out probabilities of a learner of the true labels, shape (n, k): which
-            classes an example looks like.
+        looks: Softened out-of-sample probabilities of a learner of the true labels, shape (n, k).
     """
 
     x: np.ndarray
@@ -57,14 +56,16 @@ class Data:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
-        return self.looks.shape[1]
+        """Number of classes."""
+        return int(self.looks.shape[1])
 
     def confusion(self) -> np.ndarray:
-        """Which classes look like which, shape (k, k): rows sum to 1, with an empty diagonal."""
-        seen = np.array([self.looks[self.y == label].mean(0) for label in range(self.num_classes)])
+        """Return how classes look like each other, shape (k, k): rows sum to 1, diagonal 0."""
+        rows = [self.looks[self.y == label].mean(0) for label in range(self.num_classes)]
+        seen: np.ndarray = np.array(rows)
         np.fill_diagonal(seen, 0)
-        return seen / seen.sum(axis=1, keepdims=True)
+        seen /= seen.sum(axis=1, keepdims=True)
+        return seen
 
 
 Family = Callable[[Data, np.random.Generator], np.ndarray]
@@ -183,7 +184,7 @@ SETTINGS = (
 
 
 class Draw(NamedTuple):
-    """One estimate beside the truth."""
+    """An estimate and the truth."""
 
     family: str
     data: str
@@ -193,21 +194,21 @@ class Draw(NamedTuple):
 
     @property
     def held(self) -> bool:
-        """Whether the interval holds the true rate."""
+        """The interval holds the true rate."""
         return self.estimate.low <= self.true <= self.estimate.high
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What the draws of a family came to.
+    """Result of the draws of a family.
 
     Attributes:
         family: Its name.
-        draws: How many.
-        identifiable: How many estimates were called identifiable.
-        held: How many of these hold the true rate.
+        draws: Number of draws.
+        identifiable: Number of estimates called identifiable.
+        held: Number of these that hold the true rate.
         width: Median width of these intervals; NaN without any.
-        wrong_clean: How many labels that were more than 5 % wrong were called clean.
+        wrong_clean: Number of draws called clean with more than 5 % wrong labels.
     """
 
     family: str
@@ -219,12 +220,12 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Held, of those called identifiable; NaN without any."""
+        """Share held of those called identifiable; NaN without any."""
         return self.held / self.identifiable if self.identifiable else float("nan")
 
 
 def draw(family: str, data: str, learner: str, *, seed: int) -> Draw:
-    """Makes labels wrong, teaches a learner, estimates."""
+    """Corrupt labels, train a learner on them, estimate the noise rate."""
     examples = load(data)
     rng = np.random.default_rng([seed, *family.encode()])
     given = FAMILIES[family](examples, rng)
@@ -234,7 +235,7 @@ def draw(family: str, data: str, learner: str, *, seed: int) -> Draw:
 
 
 def covered(draws: list[Draw]) -> Coverage:
-    """Counts the draws of one family."""
+    """Count the draws of one family."""
     known = [one for one in draws if one.estimate.identifiable]
     widths = [one.estimate.high - one.estimate.low for one in known]
     return Coverage(
@@ -249,7 +250,7 @@ def covered(draws: list[Draw]) -> Coverage:
 
 @functools.cache
 def load(name: str) -> Data:
-    """Data by name, with what it looks like."""
+    """Load data by name."""
     if name == "embeddings":
         rng = np.random.default_rng(0)
         y = np.repeat(np.arange(50), 30)
@@ -268,7 +269,7 @@ def load(name: str) -> Data:
 def held_out(
     learner: str, x: np.ndarray, y: np.ndarray, num_classes: int, *, seed: int, folds: int = FOLDS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Out-of-sample probabilities, shape (n, k), and the fold of each example, shape (n,)."""
+    """Return out-of-sample probabilities, shape (n, k), and folds, shape (n,)."""
     dealt = deal(np.arange(len(y)), y, folds=folds, seed=seed, iteration=0)
     rows = np.zeros((len(y), num_classes))
     for fold in range(folds):
@@ -287,7 +288,7 @@ def _evenly(num_classes: int) -> np.ndarray:
 def _drawn(
     rates: np.ndarray, targets: np.ndarray, y: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Flips each label at the rate of its class, to where the row of its class says.
+    """Flip each label at the rate of its class, to where the row of its class says.
 
     Rates are cut where a wrong label would be as frequent as the right one: what is right then
     couldn't be told by anybody.
@@ -315,7 +316,7 @@ def _ambiguity(data: Data) -> np.ndarray:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints coverage by family."""
+    """Print coverage by family."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=200, help="of each family")
     parser.add_argument("--family", choices=FAMILIES, action="append", help="only this one")
@@ -330,12 +331,12 @@ def main(arguments: list[str] | None = None) -> None:
         ]
         found.append(covered(draws))
         if not asked.json:
-            print(_told(found[-1]), flush=True)
+            print(_line(found[-1]), flush=True)
     if asked.json:
         json.dump([{**asdict(each), "share": each.share} for each in found], sys.stdout, indent=1)
 
 
-def _told(coverage: Coverage) -> str:
+def _line(coverage: Coverage) -> str:
     return (
         f"{coverage.family:20} {coverage.draws:5} draws, {coverage.identifiable:5} identifiable, "
         f"{coverage.held:5} held ({100 * coverage.share:5.1f} %), median width "

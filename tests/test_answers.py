@@ -86,7 +86,7 @@ def test_answers_that_differ_by_no_layer_s_fault_are_ours():
     def fill(old, new):
         new.set_weights([1.01 * array for array in old.get_weights()])
 
-    with pytest.raises(InvariantError, match=r"differently, by 0\.0.*report the model"):
+    with pytest.raises(InvariantError, match=r"differ by 0\.0.*report the model"):
         clone(
             model,
             lambda old, copy: layers.Dense(3) if old.name == "output" else copy(old),
@@ -127,7 +127,7 @@ def test_no_trace_is_left():
 
 def test_a_model_that_takes_no_made_up_input_is_copied_with_a_warning():
     model = model_of(Fails())
-    with pytest.warns(UserWarning, match=r"couldn't be compared.*refuses all inputs.*of yours"):
+    with pytest.warns(UserWarning, match=r"couldn't be compared.*accepts none of the.*of yours"):
         copy = clone(model, instead="").model
     x = np.full((1, 4), 50.0, "float32")
     np.testing.assert_array_equal(copy(x), model(x))

@@ -14,14 +14,9 @@ PACKAGE = ROOT / "tfticket"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.__main__",),
     ("tfticket.cli",),
-    ("tfticket.bench",),
     ("tfticket.runner.runner", "tfticket.runner.targeting"),
     ("tfticket.runner",),
-    (
-        "tfticket.recipe.publish",
-        "tfticket.studies.report",
-    ),
-    *[(f"tfticket.recipe.publish_{kind}",) for kind in ("edge", "lottery", "noisy", "norms")],
+    ("tfticket.studies.report",),
     ("tfticket.studies.summaries",),
     ("tfticket.studies.edge",),
     ("tfticket.studies.norms",),
@@ -32,6 +27,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "tfticket.studies.store",
         "tfticket.studies.training",
         "tfticket.recipe.chance",
+        "tfticket.noise.report",
+        "tfticket.noisy",
         "tfticket.audit",
     ),
     ("tfticket.runs",),
@@ -44,29 +41,28 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.recipe.rates", "tfticket.report"),
     ("tfticket.recipe", "tfticket.export", "tfticket.interop"),
     ("tfticket.studies",),
-    ("tfticket.lottery", "tfticket.norms", "tfticket.noisy", "tfticket.data", "tfticket.models"),
+    ("tfticket.noise.audit",),
+    ("tfticket.lottery", "tfticket.norms", "tfticket.noise", "tfticket.data", "tfticket.models"),
     ("tfticket.norms.catalog",),
     ("tfticket.norms.layers",),
     ("tfticket.channels",),
     ("tfticket.sparsity",),
     ("tfticket.cloning",),
     ("tfticket.answers",),
-    ("tfticket.carrying",),
     ("tfticket.remaking",),
     ("tfticket.statistics",),
     ("tfticket.state", "tfticket.schedules", "tfticket.metrics", "tfticket.model_file"),
     ("tfticket.hdf5",),
-    ("tfticket.attributes", "tfticket.classes"),
+    ("tfticket.introspection",),
     ("tfticket.internals",),
+    ("tfticket.quiet",),
     (
         "tfticket.children",
         "tfticket.files",
-        "tfticket.held",
-        "tfticket.lean",
         "tfticket.machine",
         "tfticket.seeds",
+        "tfticket.wording",
     ),
-    ("tfticket.archives",),
     ("tfticket.reading",),
     ("tfticket",),
     ("tfticket.errors",),
@@ -97,6 +93,7 @@ QUICK = (
     "tfticket.studies.norms.conditions",
     "tfticket.studies.norms.schema",
     "tfticket.studies.registry",
+    "tfticket.wording",
 )
 SLOW = {"tensorflow", "keras", "numpy", "matplotlib", "scipy", "sklearn", "rich", "jinja2"}
 NO_TENSORFLOW = (
@@ -109,7 +106,12 @@ TENSORFLOW = {"tensorflow", "keras", "tensorflow_datasets", "ai_edge_litert"}
 # The first two change TensorFlow for the process; the others are large, and only peers need them.
 NEVER = {"tensorflow_model_optimization", "tf_keras", "torch", "torchvision"}
 # Only ever run as processes of their own: may do it.
-CHILDREN = ("tfticket.interop._legacy", "tfticket.bench.peers")
+CHILDREN = ("tfticket.interop._legacy", "benchmarks.peers")
+TOOLS = {  # run from a clone: nothing in the package imports them
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder in ("benchmarks", "tools")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -156,10 +158,17 @@ def test_imports_point_down():
 
 
 def test_nothing_that_changes_tensorflow_is_imported():
-    alive = [path for module, path in MODULES.items() if not module.startswith(CHILDREN)]
+    modules = MODULES | TOOLS
+    alive = [path for module, path in modules.items() if not module.startswith(CHILDREN)]
     imported = [found for path in alive for found in imports_of(path)]
     assert [found for found in imported if found[1].partition(".")[0] in NEVER] == []
     assert [found for found in imported if found[1].startswith(CHILDREN)] == []
+
+
+def test_the_package_imports_nothing_that_only_a_clone_has():
+    clone = {"benchmarks", "tools", "tests", "docs"}
+    found = [each for path in MODULES.values() for each in imports_of(path)]
+    assert [each for each in found if each[1].partition(".")[0] in clone] == []
 
 
 def test_what_answers_at_once_imports_nothing_slow():
@@ -190,13 +199,14 @@ def test_reading_a_run_needs_no_tensorflow():
 
 
 def test_the_table_names_only_what_there_is():
-    planned = {"tfticket.norms", "tfticket.noisy"}
+    planned = {"tfticket.norms"}
     known = {prefix for module in MODULES for prefix in (module, module.rpartition(".")[0])}
     assert set(RANK) - planned <= known
 
 
 def test_a_module_is_short_enough_to_be_read():
-    lengths = {name: len(path.read_text().splitlines()) for name, path in MODULES.items()}
+    modules = MODULES | TOOLS
+    lengths = {name: len(path.read_text().splitlines()) for name, path in modules.items()}
     assert {name: length for name, length in lengths.items() if length > 500} == {}
 
 

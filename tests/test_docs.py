@@ -101,7 +101,7 @@ def test_a_number_from_nowhere_is_refused(text: str) -> None:
         "The paper (arXiv:1803.03635) gains 3 points.",
         "Noise of rate 0.4, on 5,000 images, for 300 steps.",
         "<!-- cards: headline x -->\nIt gains 3 points.\n<!-- end -->",
-        "It gains <!-- measured: tfticket bench x -->3 points<!-- end -->.",
+        "It gains <!-- measured: python -m benchmarks x -->3 points<!-- end -->.",
     ],
 )
 def test_a_number_from_somewhere_is_not(text: str) -> None:
@@ -155,10 +155,10 @@ def test_every_recipe_is_in_the_table() -> None:
 
 
 def test_every_benchmark_exists() -> None:
-    from tfticket.bench.catalog import BENCHMARKS  # imported late: it imports TensorFlow
+    from benchmarks.catalog import BENCHMARKS  # imported late: it imports TensorFlow
 
     text = TEXT[DOCS / "benchmarks.md"]
-    named = re.findall(r"(?:^\| |tfticket bench )`?(\w+)`?", text, re.MULTILINE)
+    named = re.findall(r"(?:^\| |python -m benchmarks )`?(\w+)`?", text, re.MULTILINE)
     assert len(named) > 10
     assert set(named) - {"NAME"} <= set(BENCHMARKS)
 

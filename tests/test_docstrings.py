@@ -1,23 +1,45 @@
-"""The examples in docstrings give what they say."""
+"""Examples in docstrings give the results that they state."""
 
 import doctest
 import importlib
+from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
-EXAMPLES = (
-    "tfticket.held",
-    "tfticket.lottery.comparison",
-    "tfticket.lottery.measure",
-    "tfticket.lottery.speed",
-    "tfticket.lottery.verdict",
-    "tfticket.studies.lottery.schema",
-    "tfticket.schedules",
+import tfticket
+
+PACKAGE = Path(tfticket.__file__).parent
+GLOBALS = {"keras": keras, "np": np, "__name__": "__main__"}
+"""Names that an example may use without importing them; its classes are the reader's own."""
+
+MODULES = sorted(
+    ".".join(("tfticket", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
+    for path in PACKAGE.rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8") and path.name not in ("_legacy.py", "_child.py")
 )
 
+ABOUT_NO_MODEL = (
+    "tfticket.export.check",
+    "tfticket.export.facade",
+    "tfticket.norms.doctor",
+    "tfticket.norms.folding",
+    "tfticket.norms.swap",
+)
+"""Modules with an example on a model that it doesn't make."""
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_run(name):
-    found = doctest.testmod(importlib.import_module(name))
+
+def example(name):
+    marks = [pytest.mark.xfail(strict=True)] if name in ABOUT_NO_MODEL else []
+    return pytest.param(name, marks=marks)
+
+
+@pytest.mark.parametrize("name", [example(name) for name in MODULES])
+def test_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
+    found = doctest.testmod(importlib.import_module(name), extraglobs=GLOBALS)
     assert found.attempted > 0
     assert found.failed == 0

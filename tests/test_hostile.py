@@ -16,8 +16,8 @@ import synthetic_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfticket.interop.compatibility import check_importable
 from tfticket.interop.legacy_file import read_legacy_file
-from tfticket.interop.refusals import check_can_be_brought
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = st.integers(0, 10**9)
@@ -82,6 +82,6 @@ def test_whatever_is_in_a_model_file_is_described_or_refused(
     def attempt(number):
         path = tmp_path_factory.mktemp("work") / name
         path.write_bytes(hostile.damaged_model(Random(number), models / name))
-        hostile.told(lambda: check_can_be_brought(read_legacy_file(path).model, source="it"))
+        hostile.told(lambda: check_importable(read_legacy_file(path).model, source="it"))
 
     attempt()

@@ -334,7 +334,7 @@ def test_variables_that_training_makes_are_told():
     model = own_step()
     before = Snapshot.capture(model, step=0)
     model.later = tf.Variable(1.0)
-    with pytest.raises(ModelError, match=r"made or removed variables .*`later`.*before training"):
+    with pytest.raises(ModelError, match=r"added or removed variables .*`later`.*before training"):
         before.restore(model)
     Snapshot(before.variables, None, 0).restore(model)  # weights alone are another thing
 

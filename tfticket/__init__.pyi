@@ -9,7 +9,7 @@ from . import interop as interop
 from . import lottery as lottery
 from . import metrics as metrics
 from . import models as models
-from . import noisy as noisy
+from . import noise as noise
 from . import norms as norms
 from . import recipe as recipe
 from . import report as report
@@ -19,9 +19,9 @@ from . import state as state
 from . import statistics as statistics
 from .lottery.search import TicketSearch as TicketSearch
 from .lottery.ticket import Ticket as Ticket
-from .norms.shift_tracker import ShiftTracker as ShiftTracker
+from .norms.landscape import LandscapeTracker as LandscapeTracker
+from .norms.landscape import ShiftTracker as ShiftTracker
 from .norms.swap import swap_norm as swap_norm
-from .norms.tracker import LandscapeTracker as LandscapeTracker
 from .sparsity.convert import sparsify as sparsify
 from .sparsity.convert import strip as strip
 from .sparsity.mask import Mask as Mask

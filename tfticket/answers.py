@@ -1,6 +1,6 @@
 """Check that a model and its copy have the same outputs on synthetic inputs.
 
-Nothing is left behind: variables are read, and what a call would write to them is thrown away.
+State isn't changed: what a call would write to variables is discarded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.carrying import unlisted_variables
 from tfticket.errors import InvariantError, ModelError
 from tfticket.internals import (
     Functional,
@@ -28,7 +27,7 @@ from tfticket.internals import (
     run_graph,
     takes_training,
 )
-from tfticket.remaking import described, first_words
+from tfticket.remaking import described, first_words, unlisted_variables
 
 _EXAMPLES = 2
 _SIDES = (32, 128)
@@ -53,25 +52,24 @@ def require_same(
     *,
     whole: bool = True,
 ) -> float:
-    """Compares a model and its copy at inference, on inputs that are made up.
+    """Compare a model and its copy at inference, on synthetic inputs.
 
-    Each layer that was copied is given what the model gives to the original, so that one that lost
-    something is named; then the answers of both models are compared.
+    Each copied layer is called on the inputs of the original, so that a layer that lost something
+    is named; then the outputs of both models are compared.
 
     Args:
-        model: The model, built: Sequential or Functional.
+        model: A built Sequential or Functional model.
         copy: The copy.
-        standing: For each layer (or other operation) that was copied as it is, by its `id`, what
-            stands for it in the copy.
-        whole: Whether the copy must give the answers of the model. Where layers are replaced by
-            others on purpose only the rest is compared.
+        standing: The copy of each copied layer (or other operation), by the `id` of the original.
+        whole: Whether the outputs of the whole models must be equal. Where layers are replaced on
+            purpose, only the copied ones are compared.
 
     Returns:
-        The largest difference of an answer, over the largest answer; 0 without `whole`.
+        The largest difference of an output, over the largest output; 0 without `whole`.
 
     Raises:
-        ModelError: when a copied layer answers differently; it is named.
-        InvariantError: when no layer does and the models do, which is a mistake of ours.
+        ModelError: when the outputs of a copied layer differ; it is named.
+        InvariantError: when those of the models differ and of no layer, a mistake of tfticket.
     """
     if not model.built:
         return 0.0  # it has no inputs yet
@@ -86,17 +84,17 @@ def require_same(
         except (ModelError, InvariantError):
             raise
         except Exception as error:
-            reason = _reason(error)  # the model refuses this input
+            reason = _reason(error)  # the model doesn't accept this input
     warnings.warn(
-        f"The copy of {model.name!r} couldn't be compared with it: the model refuses all inputs "
-        f"that were made up ({reason}). Compare their answers on inputs of yours.",
+        f"The copy of {model.name!r} couldn't be compared with it: the model accepts none of the "
+        f"synthetic inputs ({reason}). Compare their outputs on inputs of yours.",
         stacklevel=2,
     )
     return 0.0
 
 
 def _check_shapes(model: keras.Model, x: Any) -> None:
-    """Raises where a side of any length is too short: TensorFlow reads what is behind it then."""
+    """Raise where an axis is too short: TensorFlow would read memory behind it."""
     if any(None in tensor.shape[1:] for tensor in model.inputs):
         model.compute_output_spec(
             keras.tree.map_structure(lambda each: keras.KerasTensor(each.shape, each.dtype), x)
@@ -117,19 +115,19 @@ def _check_layer(
         difference = _difference(outputs, _call(new, *args, **kwargs))
     except Exception as error:
         raise ModelError(
-            f"{described(layer)} can't be copied: its copy can't be called, by {_reason(error)}. "
-            "A copy has what `get_config` returns, what the layer saves and its variables. Put "
-            "what is missing into one of them."
+            f"{described(layer)} can't be copied: its copy can't be called ({_reason(error)}). A "
+            "copy has what `get_config` returns, what the layer saves and its variables. Put what "
+            "is missing into one of them."
         ) from error
     if difference <= _tolerance(layer):
         return
     if _difference(outputs, _call(layer, *args, **kwargs)) > 0:
-        return  # it draws random numbers that nothing of Keras seeds
+        return  # it draws random numbers that Keras doesn't seed
     raise ModelError(
-        f"{described(layer)} can't be copied: its copy answers differently, by {difference:.2g} of "
-        "the largest answer. A copy has what `get_config` returns, what the layer saves "
-        "(`save_own_variables`, `save_assets`) and its variables; this layer computes with "
-        "something else, which a saved file loses too. Put that into one of them."
+        f"{described(layer)} can't be copied: the outputs of its copy differ by {difference:.2g} "
+        "of the largest output. A copy has what `get_config` returns, what the layer saves "
+        "(`save_own_variables`, `save_assets`) and its variables; this layer depends on something "
+        "else, which a saved file loses too. Put that into one of them."
     )
 
 
@@ -138,9 +136,9 @@ def _check_answers(model: keras.Model, copy: keras.Model, x: Any, answers: Any) 
         found = _call(copy, x, training=False)
     except Exception as error:
         raise ModelError(
-            f"{described(model)} can't be copied: its copy can't be called, by {_reason(error)}. "
-            "A copy is made of the layers of the graph; what else the class keeps it hasn't. Put "
-            "that into layers."
+            f"{described(model)} can't be copied: its copy can't be called ({_reason(error)}). A "
+            "copy has the layers of the graph, but nothing else that the class holds. Put that "
+            "into layers."
         ) from error
     difference = _difference(answers, found)
     if difference <= _tolerance(model):
@@ -150,12 +148,12 @@ def _check_answers(model: keras.Model, copy: keras.Model, x: Any, answers: Any) 
     if difference <= _tolerance(model):
         return difference
     if _difference(answers, _call(model, x, training=False)) > 0:
-        return 0.0  # it draws random numbers that nothing of Keras seeds
+        return 0.0  # it draws random numbers that Keras doesn't seed
     if not difference <= _ROOM * _difference(answers, _slightly_changed(model, x)):
         raise InvariantError(
-            f"The copy of {model.name!r} answers differently, by {difference:.2g} of the largest "
-            f"answer. A copy must answer as before, to {_tolerance(model):g} or what rounding "
-            "makes. Please report the model."
+            f"The outputs of the copy of {model.name!r} differ by {difference:.2g} of the largest "
+            f"output. They must be equal to {_tolerance(model):g}, or within rounding. Please "
+            "report the model."
         )
     return difference
 
@@ -174,18 +172,18 @@ def _slightly_changed(model: keras.Model, x: Any) -> Any:
 
 
 def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-    """Calls a layer; random numbers are drawn from the same seeds each time."""
+    """Call a layer; random numbers are drawn from the same seeds each time."""
     with keras.StatelessScope():
         return layer(*args, **kwargs)
 
 
 def _run(model: keras.Model, x: Any, visit: Callable[..., None]) -> Any:
-    """Calls a model at inference, and `visit` after each operation, in nested models too.
+    """Call a model at inference, and `visit` after each operation, in nested models too.
 
     Args:
         model: The model.
-        x: What it is called on.
-        visit: Is given the operation, its arguments, its keyword arguments, and what it returned.
+        x: Its inputs.
+        visit: Function of the operation, its arguments, its keyword arguments, and its outputs.
     """
     graph = graph_of(model)
     if graph is None:
@@ -209,7 +207,7 @@ def _run(model: keras.Model, x: Any, visit: Callable[..., None]) -> Any:
 
 
 def _difference(expected: Any, found: Any) -> float:
-    """The largest difference of two answers, over the largest number among those expected."""
+    """Return the largest difference of outputs, over the largest expected one."""
     theirs, ours = (keras.tree.flatten(answers) for answers in (expected, found))
     if len(theirs) != len(ours):
         return math.inf
@@ -243,14 +241,14 @@ def _tolerance(operation: Any) -> float:
 
 
 def _of_types(operation: Any, values: Mapping[str, float], usual: float) -> float:
-    """The largest value for the types that layers compute in."""
+    """Return the largest of the values for the compute dtypes of an operation."""
     types = {layer.compute_dtype for layer in _inside(operation)}
     return max((values.get(kind, usual) for kind in types), default=usual)
 
 
 @contextlib.contextmanager
 def _restored(*models: keras.Model) -> Iterator[None]:
-    """Puts back variables that no scope of Keras knows of."""
+    """Restore the variables that Keras doesn't track, after the block."""
     layers = [layer for model in models for layer in flat_layers(model)]
     unlisted = [variable for layer in layers for variable in unlisted_variables(layer)]
     before = [(v, v.numpy()) for v in unlisted if isinstance(v, tf.Variable)]
@@ -262,7 +260,7 @@ def _restored(*models: keras.Model) -> Iterator[None]:
 
 
 def _inputs(model: keras.Model, batch: int) -> Iterator[Any]:
-    """Inputs of the shapes and types that a model takes, in case it refuses some of them."""
+    """Yield several inputs of the shapes and dtypes of a model, which may not accept them all."""
     vocabularies = [_vocabulary(model, tensor) for tensor in model.inputs]
     for side, known in itertools.product(_SIDES, (True, False)):
         rng = np.random.default_rng(0)
@@ -277,7 +275,7 @@ def _inputs(model: keras.Model, batch: int) -> Iterator[Any]:
 
 
 def _made(tensor: Any, batch: int, side: int, words: list[Any], rng: np.random.Generator) -> Any:
-    """One random input, in the layout of its tensor; whole numbers are 0 and 1."""
+    """Make one random input, in the layout of its tensor; integers are 0 and 1."""
     kind, shape = tensor.dtype, _shape(tensor, batch, side)
     if words:
         array = np.array(words)[rng.integers(0, len(words), shape)]
@@ -291,7 +289,7 @@ def _made(tensor: Any, batch: int, side: int, words: list[Any], rng: np.random.G
 
 
 def _plain(tensor: Any, batch: int, side: int) -> Any:
-    """One input that is hardly refused by anything: zeros, or one half where floats are taken."""
+    """Make one input that almost any model accepts: zeros, or one half for floats."""
     if tensor.dtype == "string":
         return _laid_out(tensor, np.full(_shape(tensor, batch, side), "a"))
     half = keras.backend.is_float_dtype(tensor.dtype)
@@ -311,7 +309,7 @@ def _laid_out(tensor: Any, array: np.ndarray) -> Any:
 
 
 def _vocabulary(model: keras.Model, tensor: Any) -> list[Any]:
-    """Vocabulary of the layers that consume an input; for strings, of any layer of the model."""
+    """Return the vocabulary of layers that read an input; for strings, of any layer."""
     text = tensor.dtype == "string"
     layers = readers_of(maker_of(tensor)) + ([model] if text else [])
     for layer in itertools.chain(*map(_inside, layers)):

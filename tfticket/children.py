@@ -1,7 +1,7 @@
-"""Child processes that import this tfticket, and nothing that lies in the current folder.
+"""Child processes that import this tfticket, and nothing from the current folder.
 
-`python -m` puts the current folder first on the path, so that a `statistics.py` in a folder of
-somebody else's files would run. This file is also a script: it is what such a child starts with.
+`python -m` puts the current folder first on the path, so that a `statistics.py` among somebody
+else's files would run. This file is also the script that such a child starts with.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ class ChildTimeoutError(ChildError):
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Return the command that runs a module of tfticket in a Python of its own.
+    """Return the command that runs a module of tfticket in a child process.
 
     Args:
         module: Full name of the module, which is run as `__main__`.
-        *arguments: What it finds in `sys.argv[1:]`.
+        *arguments: Its `sys.argv[1:]`.
 
-    >>> command("tfticket.runner.pool", "7")[1:2]
-    ['-P']
+    Example:
+        >>> command("tfticket.runner.pool", "7")[1:2]
+        ['-P']
     """
     return [sys.executable, "-P", __file__, module, *arguments]
 
@@ -45,18 +46,23 @@ def run(
     timeout: float,
     under: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    last_line_only: bool = False,
 ) -> str:
-    """Run a module as a process of its own and wait for its end.
+    """Run a module of tfticket in a child process and wait for its end.
 
     Args:
-        module: Full name of a module of tfticket.
-        arguments: What it is called with.
+        module: Full name of the module.
+        arguments: Its `sys.argv[1:]`.
         timeout: Seconds after which it is ended.
-        under: The beginning of the command, such as an emulator's.
-        environment: Variables that it gets beside those of this process.
+        under: Beginning of the command, such as an emulator's.
+        environment: Variables to add to the environment of this process.
+        folder: Current folder of the child; that of this process by default.
+        last_line_only: Whether the last line of standard error is the reason of a failure; by
+            default two lines are, those before a traceback if there is one.
 
     Returns:
-        What it wrote to standard error.
+        Its standard error.
 
     Raises:
         ChildTimeoutError: when it takes too long, by the clock or by a limit of its own.
@@ -73,32 +79,35 @@ def run(
             check=False,
             timeout=timeout,
             env={**os.environ, **(environment or {})},
+            cwd=folder,
         )
     except subprocess.TimeoutExpired as error:
         raise ChildTimeoutError(f"it took longer than {timeout:g} s.") from error
     if done.returncode == -signal.SIGXCPU:
         raise ChildTimeoutError("it computed for longer than it may.")
     if done.returncode:
-        raise ChildError(_reason(done.returncode, done.stderr))
+        raise ChildError(_reason(done.returncode, done.stderr, last_line_only))
     return done.stderr
 
 
-def _reason(status: int, said: str) -> str:
+def _reason(status: int, said: str, last_line_only: bool) -> str:
     words, _, trace = said.partition("Traceback (most recent call last)")
-    lines = [line for line in (words.strip() or trace.strip()).splitlines() if line.strip()]
-    reason = "; ".join(lines[-2:])
+    told = said if last_line_only else words.strip() or trace
+    lines = [line for line in told.splitlines() if line.strip()]
+    reason = "; ".join(lines[-1:] if last_line_only else lines[-2:])
     if len(reason) > _LONGEST_REASON:
         reason = f"{reason[:_LONGEST_REASON]} ..."
     if status < 0:
         ended = f"its process was ended by {signal.Signals(-status).name}"
+        ended += ", perhaps for want of memory" if status == -signal.SIGKILL else ""
         return f"{ended}: {reason.removesuffix('.')}." if reason else f"{ended}."
     return f"{reason.removesuffix('.')}." if reason else f"it ended with status {status}."
 
 
 def _run(module: str) -> None:
-    """Runs a module of the package that this file lies in, wherever that is.
+    """Run a module of the package that this file is in, which need not be on the path.
 
-    It need not be on the path: who starts `python -m tfticket` in a checkout has it from there.
+    `python -m tfticket` in a checkout has it from the current folder.
     """
     package = Path(__file__).parent
     spec = importlib.util.spec_from_file_location(

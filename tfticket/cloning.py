@@ -1,7 +1,7 @@
-"""Copies of whole models, with other layers where they are wanted; all copies are made here.
+"""Copy whole models, with some layers replaced; all copies of models are made here.
 
-A copy that is the model needs all that a layer has: its config, what it keeps (`carrying`), and its
-place in the graph. None of that is trusted: answers are compared before a copy is handed over.
+A copied layer needs its config, its state (`remaking`), and its place in the graph. None of that is
+trusted: outputs are compared before a copy is returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 import keras
 
 from tfticket.answers import require_same
-from tfticket.carrying import carry_before_calls, carry_state
 from tfticket.errors import ModelError
 from tfticket.internals import (
     Functional,
@@ -26,11 +25,11 @@ from tfticket.internals import (
     input_structure,
     maker_of,
 )
-from tfticket.remaking import remade
+from tfticket.remaking import carry_before_calls, carry_state, remade
 from tfticket.state import MaskOwner, innermost_optimizer
 
 HALF = ("float16", "bfloat16")
-"""Types that a model may compute in and that lose digits."""
+"""Compute dtypes of less than float32."""
 
 _TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics", "make_train_function")
 
@@ -39,26 +38,26 @@ class Copy(Protocol):
     """Makes a copy of a layer."""
 
     def __call__(self, layer: keras.Layer) -> keras.Layer:
-        """The copy, which will have all that the layer keeps when the graph stands."""
+        """Make the copy; it gets its state when the graph is complete."""
         ...
 
 
 Convert = Callable[[keras.Layer, Copy], keras.Layer | None]
-"""Makes the layer that stands in the copy for one of the model; None leaves it out."""
+"""Makes the layer of the copy that replaces one of the model; None leaves it out."""
 
 Fill = Callable[[keras.Layer, Any], None]
-"""Gives a built layer that stands for another its weights."""
+"""Assigns the weights of a replaced layer to the built layer that replaces it."""
 
 
 class Clone(NamedTuple):
-    """A copy of a model.
+    """Copy of a model.
 
     Attributes:
-        model: Of the same architecture, names and compilation, with a fresh optimizer.
-        layers: Each layer of the model, and what stands for it; a shared layer once. Models inside
-            the model aren't listed, their layers are.
-        difference: The largest difference of an answer, over the largest answer; see
-            `require_same`. 0 where answers weren't compared.
+        model: Model of the same architecture, names and compilation, with a fresh optimizer.
+        layers: Each layer of the model with its replacement; a shared layer once. Nested models
+            aren't listed, their layers are.
+        difference: Largest difference of outputs, over the largest output; see `require_same`. 0
+            where outputs weren't compared.
     """
 
     model: keras.Model
@@ -67,7 +66,7 @@ class Clone(NamedTuple):
 
 
 def copied(layer: keras.Layer, copy: Copy) -> keras.Layer:
-    """Copies a layer: the `Convert` that changes nothing."""
+    """Copy a layer: the `Convert` that changes nothing."""
     return copy(layer)
 
 
@@ -81,34 +80,32 @@ def clone(
     rename: Callable[[Any], str] | None = None,
     inputs: Any = None,
 ) -> Clone:
-    """Copies a model layer by layer; see `Clone`.
+    """Copy a model layer by layer; see `Clone`.
 
-    Layers of nested models are converted too, and layers in several places once. A layer that is
-    left out passes its first input on. What is copied answers as the original, which is looked at
-    before the copy is given back.
+    Layers of nested models are converted too, and shared layers once. A layer that is left out
+    passes on its first input. Outputs of copied layers are compared with those of the originals.
 
     Args:
         model: A built Sequential or Functional model; it isn't changed.
-        convert: What to make of each layer.
-        instead: A sentence for whoever has a subclassed model: what to do.
-        fill: Called on each layer that wasn't just copied, or has another around its copy, and what
-            stands for it; not for those that are left out.
-        same: Whether the copy answers as the model does. If False, only layers that were just
-            copied are compared; if None, nothing is, for copies that are filled later.
-        rename: Names of the operations in the copy; those of the model when None.
-        inputs: Symbolic inputs for the copy, in the model's structure; new ones when None.
+        convert: Makes the replacement of each layer.
+        instead: Sentence for errors about subclassed models: what to do.
+        fill: Called with each layer that was replaced or wrapped, and its replacement.
+        same: Whether the outputs of the copy must be those of the model. If False, only copied
+            layers are compared; if None, nothing is, for copies that are filled later.
+        rename: Function from an operation to its name in the copy; the same name by default.
+        inputs: Symbolic inputs of the copy, in the model's structure; new ones by default.
 
     Raises:
         ModelError: for a subclassed model, which has no graph to copy; for a model or a layer that
             can't be copied, by name.
-        InvariantError: when the copy answers differently for another reason.
+        InvariantError: when outputs differ for another reason.
     """
     require_graph(model, instead=instead)
     return _Cloning(convert, rename).made(model, inputs, fill, same)
 
 
 def in_full_precision(model: keras.Model) -> keras.Model:
-    """Makes a model compute in float32 where it would in less; its weights are float32 anyway.
+    """Set layers that compute in half precision to float32, which their weights have anyway.
 
     Args:
         model: A copy; it is changed.
@@ -120,7 +117,7 @@ def in_full_precision(model: keras.Model) -> keras.Model:
 
 
 def require_graph(model: keras.Model, *, instead: str) -> None:
-    """Raises a `ModelError` for a subclassed model; `instead` says what to do with one."""
+    """Raise a `ModelError` for a subclassed model; `instead` says what to do."""
     if not isinstance(model, (keras.Sequential, Functional)):
         raise ModelError(
             "Only Sequential and Functional models can be copied layer by layer. Received: "
@@ -129,7 +126,7 @@ def require_graph(model: keras.Model, *, instead: str) -> None:
 
 
 class _PassOn:
-    """Stands in a graph for what is left out of it."""
+    """Replacement of a layer that is left out."""
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return inputs
@@ -163,7 +160,7 @@ class _Cloning:
         return Clone(copy, self._layers, difference)
 
     def _operation(self, operation: Any) -> Any:
-        """What stands for an operation of a graph; the same in all its places."""
+        """Return the replacement of an operation of a graph, the same at each call."""
         if id(operation) not in self._made:
             self._made[id(operation)] = self._converted(operation)
         return self._made[id(operation)]
@@ -211,7 +208,7 @@ class _Cloning:
         return (type(model) if own else keras.Sequential)(layers, name=model.name)
 
     def _inputs(self, model: keras.Model) -> Any:
-        """New inputs like the model's. Keras' own would lose names, and whether they are sparse."""
+        """Make new inputs like the model's; those of Keras would lose names and sparsity."""
         layers = keras.tree.map_structure(lambda tensor: maker_of(tensor), input_structure(model))
         return keras.tree.map_structure(
             lambda layer: remade(layer, name=self._rename(layer)).output, layers
@@ -223,10 +220,10 @@ def _inner(layer: Any) -> Any:
 
 
 def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-    """Replays a call of the graph, as far as the new layer knows its arguments.
+    """Replay a call of the graph, with the arguments that the new layer takes.
 
-    Keras notes `mask=None` among the arguments of a call, and other layers may know no masks, or
-    need not know whether they are in training.
+    Keras records `mask=None` among the arguments of a call; other layers may take neither `mask`
+    nor `training`.
     """
     if isinstance(operation, keras.Layer):
         known = call_parameters(operation)
@@ -241,7 +238,7 @@ def _call(operation: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def warn_of_plain_class(model: keras.Model, copy: keras.Model) -> None:
-    """Warns when a copy that is to be trained lost the training that the model's class defines."""
+    """Warn when a copy to be trained lacks the training steps that the model's class defines."""
     lost = [name for name in _TRAINING if _differs(model, copy, name)]
     if lost:
         warnings.warn(
@@ -253,7 +250,7 @@ def warn_of_plain_class(model: keras.Model, copy: keras.Model) -> None:
 
 
 def _require_same_call(model: keras.Model, copy: keras.Model) -> None:
-    """Refuses a model that does more than run its graph, where its copy has lost the class."""
+    """Refuse a model whose class does more than run its graph, where its copy lacks the class."""
     lost = [name for name in ("__call__", "call", "predict_step") if _differs(model, copy, name)]
     if lost:
         raise ModelError(
@@ -269,7 +266,7 @@ def _differs(model: keras.Model, copy: keras.Model, name: str) -> bool:
 
 
 def _compile_like(model: keras.Model, copy: keras.Model) -> None:
-    """Compiles a copy as the model is, with optimizer and metrics of its own."""
+    """Compile a copy like the model, with optimizer and metrics of its own."""
     if not model.compiled:
         return
     if type(copy).compile is not Trainer.compile:

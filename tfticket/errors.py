@@ -1,12 +1,24 @@
-"""The errors that tfticket raises on purpose.
+"""Errors that tfticket raises on purpose.
 
-Each message is a complete sentence or two: the rule, what was received, and what to do. The command
-line prints it and exits with status 1; anything else that escapes is a bug and keeps its traceback.
+Each message is a sentence or more: what is wrong, the rule, and what to do. The command line prints
+it and exits with status 1; any other exception is a bug and keeps its traceback.
 """
+
+__all__ = [
+    "DataError",
+    "ExportError",
+    "InvariantError",
+    "MaskError",
+    "ModelError",
+    "RecipeError",
+    "RunError",
+    "TFTicketError",
+    "TicketError",
+]
 
 
 class TFTicketError(Exception):
-    """Base of all errors raised by tfticket."""
+    """Base class of all errors of tfticket."""
 
 
 class RecipeError(TFTicketError, ValueError):
@@ -30,7 +42,7 @@ class TicketError(TFTicketError, ValueError):
 
 
 class InvariantError(TFTicketError, AssertionError):
-    """Something that always holds did not hold; the result would have been wrong."""
+    """An invariant is violated, so that the result would be wrong."""
 
 
 class RunError(TFTicketError, RuntimeError):
@@ -38,4 +50,4 @@ class RunError(TFTicketError, RuntimeError):
 
 
 class ExportError(TFTicketError, RuntimeError):
-    """An exported file could not be made or failed its verification."""
+    """An exported file can't be made, or fails its verification."""

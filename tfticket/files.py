@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and arrays in them without pickle."""
+"""Write files whole or not at all, and read and write arrays without pickle."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from tfticket.archives import arrays_in, open_archive, read_entry
 from tfticket.errors import RunError, TFTicketError, TicketError
-from tfticket.reading import UnreadableError, parse_json, read_json
+from tfticket.reading import (
+    UnreadableError,
+    arrays_in,
+    open_archive,
+    parse_json,
+    read_entry,
+    read_json,
+)
 
 TEMPORARY_SUFFIX = ".partial"
 _HEADER = "header.json"
@@ -30,18 +36,22 @@ T = TypeVar("T")
 
 
 def write_atomic(path: str | os.PathLike[str], write: Callable[[BinaryIO], None]) -> Path:
-    """Writes a file so that it is either there whole or not there at all.
+    """Write a file whole or not at all.
 
     The bytes go to a temporary name in the same folder, are synced, and take the final name in one
     step; then the folder is synced, so that the name survives a power cut too.
 
     Args:
-        path: The final name. Missing folders are made.
-        write: Called with the open binary file.
+        path: The final name; missing folders are made.
+        write: Function that writes to the open binary file.
 
     Raises:
         RunError: when the file can't be written (a full disk, no permission). No temporary file is
-            left behind, and an older file of that name is as it was.
+            left then, and an older file of that name is unchanged.
+
+    Example:
+        >>> write_atomic("numbers.txt", lambda file: file.write(b"1 2 3")).read_text()
+        '1 2 3'
     """
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
@@ -76,19 +86,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def free_space(folder: Path) -> str:
-    """How much room there is, as a sentence; of the nearest folder that is there."""
+    """Return a sentence on the free disk space at a folder, which need not exist."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return f"{shutil.disk_usage(folder).free / 2**20:,.0f} MiB are free there."
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Writes UTF-8 text by `write_atomic`."""
+    """Write UTF-8 text by `write_atomic`."""
     return write_bytes(path, _utf8(text))
 
 
 def _utf8(text: str) -> bytes:
-    """The text, also where it has names of files that are no text in the language of the system."""
+    """Encode text, also with file names that aren't valid in the encoding of the system."""
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -98,13 +108,14 @@ def _utf8(text: str) -> bytes:
 
 
 def table_cell(text: str) -> str:
-    """A text for a cell of a table that people open in a spreadsheet, which takes it for text.
+    """Escape text that a spreadsheet would take for a formula.
 
-    What begins like a formula would be computed there, and can send data elsewhere. It gets a quote
-    in front, which spreadsheets don't show; numbers stay numbers.
+    A formula is computed when the table is opened, and can send data elsewhere. It gets a quote in
+    front, which spreadsheets don't show; numbers stay numbers.
 
-    >>> [table_cell(text) for text in ("=1+1", "@SUM(A1)", "-0.5", "cat")]
-    ["'=1+1", "'@SUM(A1)", '-0.5', 'cat']
+    Example:
+        >>> [table_cell(text) for text in ("=1+1", "@SUM(A1)", "-0.5", "cat")]
+        ["'=1+1", "'@SUM(A1)", '-0.5', 'cat']
     """
     if text[:1] not in _BEGIN_FORMULAS:
         return text
@@ -116,7 +127,7 @@ def table_cell(text: str) -> str:
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Writes bytes by `write_atomic`."""
+    """Write bytes by `write_atomic`."""
 
     def write(file: BinaryIO) -> None:
         file.write(content)
@@ -125,19 +136,19 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
-    """Writes indented JSON by `write_atomic`."""
+    """Write indented JSON by `write_atomic`."""
     return write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_table(path: str | os.PathLike[str], *, remedy: str = "Restore it.") -> dict[str, Any]:
-    """Reads the table that `write_json` wrote.
+    """Read a table that `write_json` wrote.
 
     Args:
         path: The file.
-        remedy: What to do where it can't be read: the end of the error.
+        remedy: What to do if it can't be read: the end of the error.
 
     Raises:
-        RunError: when it can't be read, is no JSON, or holds something else than a table.
+        RunError: when it can't be read, isn't JSON, or isn't a table.
     """
     try:
         table = read_json(path)
@@ -150,18 +161,18 @@ def read_table(path: str | os.PathLike[str], *, remedy: str = "Restore it.") -> 
 
 @contextlib.contextmanager
 def understood(files: str, remedy: str) -> Iterator[None]:
-    """Tell as one `RunError` that files which could be read don't say what they have to.
+    """Raise one `RunError` for whatever unexpected content of files makes Python raise.
 
-    Inside, code may take for granted what tfticket writes. Where somebody changed a file, anything
-    can be missing, of another type, or not fit the rest; whatever that makes Python raise is told
-    with the place where it did, in case that the fault is ours.
+    Inside the block, code may rely on what tfticket writes. In a file that somebody changed,
+    anything can be missing, of another type, or inconsistent. The message names the line of code,
+    in case that the mistake is in tfticket.
 
     Args:
-        files: What is read, in words; begins the message.
-        remedy: What to do; ends it.
+        files: Name of the files, at the beginning of the message.
+        remedy: What to do, at its end.
 
     Raises:
-        RunError: for any error that isn't tfticket's own.
+        RunError: for any exception that isn't tfticket's own.
     """
     try:
         yield
@@ -177,14 +188,14 @@ def understood(files: str, remedy: str) -> Iterator[None]:
 
 
 def checked_name(name: Any, source: str | os.PathLike[str]) -> str:
-    """A name that a file gives, which may so become part of a path and not lead out of its folder.
+    """Check a name from a file, which becomes part of a path and mustn't lead out of its folder.
 
     Args:
-        name: What was found.
-        source: Where, for the error.
+        name: The name.
+        source: File that it is from, for the error.
 
     Raises:
-        RunError: when it is no text, is empty, or has a `/` in it.
+        RunError: when it isn't text, is empty, or holds a `/`.
     """
     if not isinstance(name, str) or not _PLAIN.fullmatch(name) or name in (".", ".."):
         raise RunError(
@@ -195,7 +206,7 @@ def checked_name(name: Any, source: str | os.PathLike[str]) -> str:
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
-    """Removes what killed writers left below `folder`, and returns what was removed."""
+    """Remove and list the temporary files that killed writers left below `folder`."""
     leftovers = sorted(Path(folder).rglob(f"*{TEMPORARY_SUFFIX}"))
     for leftover in leftovers:
         leftover.unlink(missing_ok=True)
@@ -205,14 +216,14 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> list[Path]:
 def write_arrays(
     path: str | os.PathLike[str], *, kind: str, header: dict[str, Any], arrays: Mapping[str, Any]
 ) -> Path:
-    """Writes named arrays and a JSON header as one `.npz`, with a hash over all of it.
+    """Write named arrays and a JSON header as one `.npz`, with a hash of its content.
 
-    Equal content gives equal bytes: names are sorted and the archive carries no time stamps.
+    Equal content gives equal bytes: names are sorted and the archive has no time stamps.
 
     Args:
         path: The file to write.
-        kind: What the file holds (`ticket`, `snapshot`); `read_arrays` checks it.
-        header: Anything JSON can hold.
+        kind: Kind of the file (`ticket`, `snapshot`), which `read_arrays` checks.
+        header: Values that JSON can hold.
         arrays: Name to array; no object arrays.
     """
     arrays = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
@@ -232,13 +243,13 @@ def write_arrays(
 def read_arrays(
     path: str | os.PathLike[str], *, kind: str, prefix: str = ""
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Reads what `write_arrays` wrote, and checks its hash.
+    """Read what `write_arrays` wrote, and check its hash.
 
     Args:
         path: The file to read.
-        kind: What it must hold.
-        prefix: Read only the arrays whose names begin so; then only the archive's own checksums
-            are checked, not whether all of them are there.
+        kind: Expected kind of the file.
+        prefix: Read only arrays whose names begin with it; then only the checksums of the archive
+            are checked, not that the file is complete.
 
     Returns:
         The header (with `sha256`) and the arrays by name.
@@ -283,20 +294,20 @@ def load_arrays(
     holds: str,
     prefix: str = "",
 ) -> T:
-    """Reads what `write_arrays` wrote, and makes of it what it stands for.
+    """Read what `write_arrays` wrote, and decode it.
 
-    A hash says that a file is whole, not that its content makes sense: anybody can write one.
+    The hash shows that a file is complete, not that its content is valid: anybody can compute one.
 
     Args:
         path: The file to read.
-        decode: Makes the value of header and arrays. It may take the types of what it finds for
-            granted: whatever Python or numpy raise where they are wrong is told as one error.
-        kind: What the file must hold, see `read_arrays`.
-        holds: The same in words, for the error: "a mask and the weights it keeps".
+        decode: Makes the value from header and arrays. It may rely on their types: whatever Python
+            or numpy raise for wrong ones becomes one error.
+        kind: Expected kind of the file; see `read_arrays`.
+        holds: Expected content in words, for the error: "a mask and the weights it keeps".
         prefix: See `read_arrays`.
 
     Raises:
-        TicketError: when the file can't be read, or doesn't hold that.
+        TicketError: when the file can't be read or decoded.
     """
     header, arrays = read_arrays(path, kind=kind, prefix=prefix)
     try:
@@ -307,7 +318,7 @@ def load_arrays(
 
 
 def whole_number(value: Any, name: str) -> int:
-    """A count in a header; raises `ValueError` for anything but a whole number of at least 0."""
+    """Check a count in a header; raises `ValueError` unless it is an integer of at least 0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if type(value) is not int or value < 0:
@@ -316,7 +327,7 @@ def whole_number(value: Any, name: str) -> int:
 
 
 def numbers(array: np.ndarray, name: str) -> np.ndarray:
-    """An array of a file that has to hold numbers; raises `TypeError` for anything else."""
+    """Check that an array of a file holds numbers; raises `TypeError` otherwise."""
     # bfloat16 and the like are of the kind V too, as are nameless bytes.
     if array.dtype.kind not in "biufcV" or array.dtype.type is np.void:
         raise TypeError(f"`{name}` holds {array.dtype} and not numbers")
@@ -324,7 +335,7 @@ def numbers(array: np.ndarray, name: str) -> np.ndarray:
 
 
 def _extended(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Types from outside numpy, such as bfloat16, which it would store as nameless bytes."""
+    """Name the dtypes from outside numpy, such as bfloat16, which it stores as nameless bytes."""
     return {name: array.dtype.name for name, array in arrays.items() if array.dtype.kind == "V"}
 
 
@@ -333,7 +344,12 @@ def _viewed(array: np.ndarray, dtype: str | None) -> np.ndarray:
 
 
 def digest(arrays: Mapping[str, np.ndarray], header: Any = None) -> str:
-    """SHA-256 over names, types, shapes and bytes of arrays, and over a JSON header."""
+    """Compute the SHA-256 of names, dtypes, shapes and bytes of arrays, and of a JSON header.
+
+    Example:
+        >>> digest({"a": np.zeros(2)}) == digest({"a": np.zeros(2)}) != digest({"a": np.ones(2)})
+        True
+    """
     sha = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])

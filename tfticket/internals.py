@@ -1,11 +1,12 @@
-"""All that tfticket uses of Keras beyond what Keras promises.
+"""All that tfticket uses of Keras beyond Keras' public interface.
 
-Nothing else imports `keras.src` or reads an attribute of Keras whose name begins with `_`. When a
-release of Keras changes one of these, `tests/test_internals.py` names it.
+No other module imports `keras.src` or names an attribute of Keras that begins with `_`. When a
+release of Keras changes one of these, `tests/test_internals.py` says which.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,33 @@ from keras.src.utils.tracking import (
 
 # Layers
 
+LISTED_VARIABLES = ("_trainable_variables", "_non_trainable_variables")
+"""Attributes in which a layer lists variables that stand in other attributes, too."""
+
+_BUILD_SHAPES = "_build_shapes_dict"
+_SET_BY_TENSORFLOW = ("_self_", "_obj_", "_tf_")  # in objects that hold variables
+
+
+def set_by_keras(name: str) -> bool:
+    """Tell whether Keras or TensorFlow set the attribute of that name on layers or models."""
+    return name in _attributes_of_keras() or name.startswith(_SET_BY_TENSORFLOW)
+
+
+@functools.cache
+def _attributes_of_keras() -> frozenset[str]:
+    bare = (keras.layers.Layer(name="layer"), keras.Model(name="model"))
+    return frozenset({_BUILD_SHAPES}.union(*(vars(each) for each in bare)))
+
+
+def build_shapes(layer: keras.Layer) -> dict[str, Any]:
+    """Return the shapes that a layer was built for, by argument; empty where that is unknown."""
+    return getattr(layer, _BUILD_SHAPES, None) or {}
+
+
+def backing_variable(variable: Any) -> Any:
+    """Return TensorFlow's variable inside a variable of Keras; others as they are."""
+    return variable._value if isinstance(variable, keras.Variable) else variable
+
 
 def flat_layers(layer: keras.Layer, *, itself: bool = True, deep: bool = True) -> list[Any]:
     """List a layer and all layers inside it, in Keras' order.
@@ -44,42 +72,42 @@ def flat_layers(layer: keras.Layer, *, itself: bool = True, deep: bool = True) -
 
 
 def own_variables(layer: keras.Layer) -> list[keras.Variable]:
-    """List what a layer made itself, frozen or not: first what learns, then what doesn't."""
+    """List the variables that a layer itself made: trainable or frozen weights, then the others."""
     return [*own_weights(layer), *layer._non_trainable_variables]
 
 
 def own_weights(layer: keras.Layer) -> list[keras.Variable]:
-    """List what a layer made itself to be learned, frozen or not."""
+    """List the weights that a layer itself made to be trained, frozen or not."""
     return list(layer._trainable_variables)
 
 
 def own_seeds(layer: keras.Layer) -> list[keras.Variable]:
-    """List the states of the seed generators that a layer made itself."""
+    """List the states of the seed generators that a layer itself made."""
     return [generator.state for generator in layer._seed_generators]
 
 
 def copy_trainable(source: keras.Layer, target: keras.Layer) -> None:
-    """Lets a layer be trained as another is; the property would change the layers inside too."""
+    """Copy whether a layer is trained; the property would change the layers inside it too."""
     target._trainable = source._trainable
 
 
 def copy_masking(source: keras.Layer, target: keras.Layer) -> None:
-    """Lets a layer pass on masks as another does, which may have been set from outside."""
+    """Copy whether a layer passes on masks, which may have been set from outside."""
     target._supports_masking = source._supports_masking
 
 
 def first_layer(model: keras.Sequential) -> keras.Layer:
-    """The first layer of a Sequential model, its input included, which `layers` leaves out."""
+    """Return the first layer of a Sequential model, or its input, which `layers` leaves out."""
     return model._layers[0]
 
 
 def call_parameters(layer: keras.Layer) -> Any:
-    """The parameters of a layer's `call`, by name, as `inspect.signature` gives them."""
+    """Return the parameters of a layer's `call`, by name, as `inspect.signature` gives them."""
     return layer._call_signature.parameters
 
 
 def copy_call(source: keras.Layer, target: keras.Layer) -> None:
-    """Lets a layer be called as another is: Keras reads all this off `call`."""
+    """Copy how a layer is called, which Keras reads off the signature of `call`."""
     target._call_signature = source._call_signature
     target._call_has_training_arg = source._call_has_training_arg
     target._call_has_mask_arg = source._call_has_mask_arg
@@ -89,7 +117,7 @@ def copy_call(source: keras.Layer, target: keras.Layer) -> None:
 
 
 def takes_training(operation: Any) -> bool:
-    """Whether the `call` of a layer or model has a `training` argument; functions have none."""
+    """Tell whether the `call` of a layer or model takes `training`; functions don't."""
     return bool(getattr(operation, "_call_has_training_arg", False))
 
 
@@ -97,38 +125,38 @@ def takes_training(operation: Any) -> bool:
 
 
 def graph_of(model: keras.Model) -> Any:
-    """The Functional model that a Sequential one holds, None before it is built; others as is."""
+    """Return the Functional model inside a Sequential one (None before it is built), or `model`."""
     return model._functional if isinstance(model, keras.Sequential) else model
 
 
 def nodes_of(graph: Any) -> Iterator[Any]:
-    """Yield the calls of a graph, inputs first, each after those that it reads."""
+    """Yield the nodes of a graph in topological order, inputs first."""
     for depth in sorted(graph._nodes_by_depth, reverse=True):  # the inputs are the deepest
         yield from graph._nodes_by_depth[depth]
 
 
 def maker_of(tensor: keras.KerasTensor) -> Any:
-    """The layer, model or function that returned a symbolic tensor."""
+    """Return the operation (layer, model or function) that made a symbolic tensor."""
     return tensor._keras_history.operation
 
 
 def calls_of(operation: Any) -> list[Any]:
-    """The nodes in which an operation was called."""
+    """List the nodes in which an operation was called."""
     return list(operation._inbound_nodes)
 
 
 def readers_of(operation: Any) -> list[Any]:
-    """The operations that were called on what an operation returned."""
+    """List the operations that were called on the outputs of an operation."""
     return [node.operation for node in operation._outbound_nodes]
 
 
 def input_structure(model: keras.Model) -> Any:
-    """The symbolic inputs of a Functional model, in the structure that it takes."""
+    """Return the symbolic inputs of a Functional model, in the structure that it takes."""
     return model._inputs_struct
 
 
 def run_graph(graph: Any, x: Any, function_of: Any) -> Any:
-    """What a Functional model returns with `function_of(operation)` in place of each operation."""
+    """Run a Functional model with `function_of(operation)` in place of each operation."""
     return graph._run_through_graph(graph._standardize_inputs(x), operation_fn=function_of)
 
 
@@ -136,77 +164,78 @@ def run_graph(graph: Any, x: Any, function_of: Any) -> Any:
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """What a model was compiled with, as it was given."""
+    """Return the arguments of `compile`, as they were given."""
     return dict(model._compile_config.config)
 
 
 def training_loss(
     model: keras.Model, x: Any, y: Any, y_pred: Any, sample_weight: Any, *, training: bool = True
 ) -> Any:
-    """The loss that a training step minimizes, or a test step reports, a scalar."""
+    """Return the loss that a training step minimizes, or a test step reports, a scalar."""
     return model._compute_loss(x, y, y_pred, sample_weight, training=training)
 
 
 def count_loss(model: keras.Model, loss: Any, *, examples: Any) -> None:
-    """Adds the loss of a batch to the mean that `fit` and `evaluate` report."""
+    """Add the loss of a batch to the mean that `fit` and `evaluate` report."""
     model._loss_tracker.update_state(loss, sample_weight=examples)
 
 
+def compiled_metrics(model: keras.Model) -> list[Any]:
+    """List the objects that `compile` made to track losses and metrics, which `fit` resets."""
+    losses = [] if model._compile_loss is None else model._compile_loss.metrics
+    made = [model._compile_metrics, model._loss_tracker, *losses]
+    return [each for each in made if each is not None]
+
+
 def build_by_batch(model: keras.Model, batch: Any) -> None:
-    """Builds a compiled model, its metrics and its optimizer for a batch."""
+    """Build a compiled model, its metrics and its optimizer for a batch."""
     model._symbolic_build(data_batch=batch)
 
 
 def evaluation_data(model: keras.Model) -> Any:
-    """The validation data that `fit` keeps from epoch to epoch; None while there are none."""
+    """Return the validation data that `fit` keeps between epochs; None while there are none."""
     kept = getattr(model, "_eval_epoch_iterator", None)
     return getattr(kept, "_distributed_dataset", None)
 
 
 def set_evaluation_data(model: keras.Model, data: Any) -> None:
-    """Puts other validation data in the place of those that `fit` keeps."""
+    """Replace the validation data that `fit` keeps between epochs."""
     model._eval_epoch_iterator._distributed_dataset = data
 
 
 def with_optionals(model: keras.Model, function: Any) -> Any:
-    """A function that takes batches as Keras' iterators give them, which may be empty."""
+    """Wrap a function of batches for Keras' iterators, which may yield none."""
     return model._autoconvert_optionals(function)
 
 
 def optimized(optimizer: keras.Optimizer) -> list[keras.Variable]:
-    """The variables that an optimizer was built for."""
+    """List the variables that an optimizer was built for."""
     return list(optimizer._trainable_variables)
 
 
 def updates_made(optimizer: keras.Optimizer) -> int:
-    """How often an optimizer was applied; with accumulated gradients more often than updated."""
+    """Count the calls of `apply`; with accumulated gradients there are more than updates."""
     return int(optimizer._iterations.numpy())  # `int` of the variable fails under a strategy
 
 
 def place_in(optimizer: keras.Optimizer, variable: keras.Variable) -> int:
-    """Where an optimizer keeps what it knows of a variable."""
+    """Return the index of a variable in the slots of an optimizer."""
     return int(optimizer._get_variable_index(variable))
 
 
 def moving_average(optimizer: keras.Optimizer, variable: keras.Variable) -> keras.Variable:
-    """What `use_ema` keeps of a variable."""
+    """Return the average of a variable that `use_ema` keeps."""
     return optimizer._model_variables_moving_average[place_in(optimizer, variable)]
 
 
 def adam_moments(
     optimizer: keras.optimizers.Adam, variable: keras.Variable
 ) -> tuple[keras.Variable, keras.Variable]:
-    """Adam's first and second moment of a variable."""
+    """Return Adam's first and second moment of a variable."""
     place = place_in(optimizer, variable)
     return optimizer._momentums[place], optimizer._velocities[place]
 
 
-def has_schedule(optimizer: keras.Optimizer) -> bool:
-    """Whether the learning rate follows a schedule of iterations."""
-    schedule = keras.optimizers.schedules.LearningRateSchedule
-    return isinstance(optimizer._learning_rate, schedule)
-
-
-def has_constant_rate(optimizer: keras.Optimizer) -> bool:
-    """Whether the learning rate is a number: neither a schedule nor a function."""
-    return isinstance(optimizer._learning_rate, keras.Variable)
+def given_learning_rate(optimizer: keras.Optimizer) -> Any:
+    """Return the learning rate as a variable, a schedule of iterations, or a function."""
+    return optimizer._learning_rate

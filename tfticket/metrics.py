@@ -1,4 +1,4 @@
-"""One long-format table of measurements for all areas."""
+"""The table of measurements of a run, in long format: one row for each value."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from tfticket.errors import RunError
 from tfticket.reading import MOST_BITS, UnreadableError, read_text
 
+__all__ = ["COLUMNS", "Row", "read_metrics", "to_csv"]
+
 MOST_TABLE_BYTES = 256 * 2**20
-"""Of a table of measurements; a row has about 60."""
+"""Size limit of a table; a row has about 60 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,16 @@ class Row:
         seed: Seed of the trial.
         branch: `ticket` for the search itself (its level 0 is the dense network), else the name of
             the control.
-        level: How often the network was pruned.
-        step: Optimizer steps that the network had made, counted from step 0.
+        level: Number of prunings.
+        step: Optimizer steps, counted from step 0.
         epoch: The same in passes over the training data.
-        split: `train`, `validation`, `test`, or `summary` for what belongs to the whole level.
-        name: What was measured: `loss`, `accuracy`, ...
+        split: `train`, `validation`, `test`, or `summary` for values of the whole level.
+        name: Name of the value: `loss`, `accuracy`, ...
         value: The value; rates are in [0, 1].
+
+    Example:
+        >>> Row(0, "ticket", 1, 600, 5.0, "validation", "accuracy", 0.9).level
+        1
     """
 
     seed: int
@@ -45,7 +51,16 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
-    """Rows as CSV text; floats are written so that they read back as the same number."""
+    """Write rows as CSV; floats are read back as the same numbers.
+
+    Args:
+        rows: The rows.
+        header: Whether to begin with the names of the columns.
+
+    Example:
+        >>> to_csv([Row(0, "ticket", 1, 600, 5.0, "test", "accuracy", 0.9)], header=False).strip()
+        '0,ticket,1,600,5.0,test,accuracy,0.9'
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if header:
@@ -55,10 +70,19 @@ def to_csv(rows: Iterable[Row], *, header: bool = True) -> str:
 
 
 def read_metrics(path: str | Path) -> list[Row]:
-    """Reads a metrics table.
+    """Read a table of measurements.
+
+    Args:
+        path: A CSV file, as written by `to_csv`.
 
     Raises:
-        RunError: when the file can't be read, or a line of it doesn't hold a row.
+        RunError: when the file can't be read, or a line of it isn't a row.
+
+    Example:
+        >>> row = Row(0, "ticket", 1, 600, 5.0, "test", "accuracy", 0.9)
+        >>> length = Path("metrics.csv").write_text(to_csv([row]))
+        >>> read_metrics("metrics.csv") == [row]
+        True
     """
     lines = csv.reader(io.StringIO(read_table_text(path), newline=""))
     rows: list[Row] = []
@@ -76,7 +100,7 @@ def read_metrics(path: str | Path) -> list[Row]:
 
 
 def read_table_text(path: str | Path) -> str:
-    """Reads a metrics table as text; raises `RunError` when the file can't be read."""
+    """Read a table of measurements as text; raises `RunError` when the file can't be read."""
     try:
         return read_text(path, most_bytes=MOST_TABLE_BYTES)
     except UnreadableError as error:

@@ -1,7 +1,7 @@
-"""Look into a `.keras` file of a stranger before Keras or tf_keras loads it.
+"""Inspect an untrusted `.keras` file before Keras or tf_keras loads it.
 
 Its configuration names classes and functions, which the libraries look up and may import, down to
-the last nested object. What it holds beside is read within limits.
+the last nested object. Its other content is read within limits.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tfticket.archives import arrays_in, open_archive, read_entry
 from tfticket.hdf5 import inspect_hdf5
-from tfticket.reading import UnreadableError, parse_json
+from tfticket.reading import UnreadableError, arrays_in, open_archive, parse_json, read_entry
 
 VALUES = frozenset(
     {
@@ -25,7 +24,7 @@ VALUES = frozenset(
         "__slice__", "__tensor__", "__tuple__",
     }
 )  # fmt: skip
-"""Names of classes that stand for plain values; nothing is looked up for them."""
+"""Names of classes that encode plain values and aren't looked up."""
 
 _KERAS = ("keras", "tf_keras")
 # Of the settings of its layers, those that are the length of a weight.
@@ -39,12 +38,12 @@ _MOST_VOCABULARY = 16 * 2**20
 
 
 class NamedObject(NamedTuple):
-    """A class or function that a configuration names.
+    """Class or function that a configuration names.
 
     Attributes:
-        module: Where it is said to be; empty when that isn't said.
-        name: Of the class, or of the function.
-        registered: The name that it is registered by, such as `package>name`; empty without one.
+        module: Its module; empty if the configuration names none.
+        name: Name of the class or function.
+        registered: Name that it is registered by, such as `package>name`; empty without one.
         kind: `class`, `function` or `lambda`.
     """
 
@@ -54,17 +53,17 @@ class NamedObject(NamedTuple):
     kind: str
 
     def __str__(self) -> str:
-        """As in a sentence: `its_module.Name`."""
+        """Format it as `its_module.Name`."""
         return ".".join(filter(None, (self.module, self.name)))
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What a `.keras` file says of its model.
+    """Description of the model in a `.keras` file.
 
     Attributes:
-        config: The model: `class_name`, `config`, ...
-        keras_version: Of the Keras that wrote it; empty when the file doesn't say.
+        config: Configuration of the model: `class_name`, `config`, ...
+        keras_version: Version of Keras that wrote it; empty if the file doesn't say.
     """
 
     config: Mapping[str, Any]
@@ -72,10 +71,10 @@ class ModelFile:
 
 
 def read_model_file(path: str | os.PathLike[str]) -> ModelFile:
-    """Read the description of the model in a `.keras` file, and look at all else in it.
+    """Read the description of the model in a `.keras` file, and check its other content.
 
     Raises:
-        UnreadableError: when it is no such file, damaged, or larger than the limits allow.
+        UnreadableError: when it isn't such a file, is damaged, or exceeds the limits.
     """
     place = Path(path).resolve()
     try:
@@ -109,7 +108,7 @@ def _read(path: Path, _changed: int, _size: int) -> ModelFile:
 
 
 def _values(archive: zipfile.ZipFile, name: str, folder: Path) -> int:
-    """How many numbers an entry holds, which is read whole."""
+    """Count the values in an entry, which is read whole."""
     suffix = Path(name).suffix
     if suffix not in (".h5", ".npz"):
         return 0
@@ -122,17 +121,17 @@ def _values(archive: zipfile.ZipFile, name: str, folder: Path) -> int:
 
 
 def check_sizes(config: Any, values: int) -> None:
-    """Hold what a configuration asks for against the weights that are there.
+    """Check the sizes of layers in a configuration against the number of stored weights.
 
-    A layer has at least one weight for each of its units, and all of them are made before the file
-    is read for their values: a wrong number could take all memory.
+    A layer has at least one weight for each of its units, and weights are allocated before their
+    values are read: a wrong size could take all memory.
 
     Args:
-        config: The model, as plain values.
-        values: How many numbers its weights are.
+        config: Configuration of the model, as plain values.
+        values: Number of values in its weights.
 
     Raises:
-        UnreadableError: when a layer asks for more units than that.
+        UnreadableError: when a layer has more units than that.
     """
     for each in _tables(config):
         inner = each.get("config")
@@ -142,13 +141,13 @@ def check_sizes(config: Any, values: int) -> None:
             number = inner[key]
             if isinstance(number, int | float) and number > max(values, _ALWAYS):
                 raise UnreadableError(
-                    f"a {each['class_name']!s:.40} in it has {key} = {number:,}, and all weights "
-                    f"are {values:,} numbers"
+                    f"a {each['class_name']!s:.40} in it has {key} = {number:,}, but all weights "
+                    f"together are {values:,} values"
                 )
 
 
 def _tables(config: Any) -> Iterator[Mapping[str, Any]]:
-    """Each table in plain values, however deeply."""
+    """Yield each table in nested plain values."""
     waiting = [config]
     while waiting:
         each = waiting.pop()
@@ -164,14 +163,15 @@ def _package(described: Mapping[str, Any]) -> str:
 
 
 def named_objects(config: Any) -> Iterator[NamedObject]:
-    """Find every class and function that a configuration names, however deeply.
+    """Find every class and function that a configuration names, however deeply nested.
 
     Args:
-        config: Plain values, as `parse_json` gives them.
+        config: Plain values, as `parse_json` returns them.
 
-    >>> config = {"class_name": "Dense", "module": "keras.layers", "config": {"units": 3}}
-    >>> [str(each) for each in named_objects({"layers": [config]})]
-    ['keras.layers.Dense']
+    Example:
+        >>> config = {"class_name": "Dense", "module": "keras.layers", "config": {"units": 3}}
+        >>> [str(each) for each in named_objects({"layers": [config]})]
+        ['keras.layers.Dense']
     """
     for each in _tables(config):
         if "class_name" in each and each["class_name"] not in (*VALUES, None):
@@ -189,11 +189,11 @@ def _named(described: Mapping[str, Any]) -> NamedObject:
 
 
 def foreign_objects(config: Any, is_allowed: Callable[[NamedObject], bool]) -> list[str]:
-    """Name what a configuration needs that isn't allowed, each once, in words.
+    """List the objects in a configuration that aren't allowed, each once, in words.
 
     Args:
         config: See `named_objects`.
-        is_allowed: Whether something may be looked up.
+        is_allowed: Tells whether an object may be looked up.
     """
     found = (each for each in named_objects(config) if not is_allowed(each))
     return list(dict.fromkeys("a lambda" if e.kind == "lambda" else f"{e!s:.100}" for e in found))

@@ -1,9 +1,9 @@
-"""How much is pruned at which level, and at which steps something is measured.
+"""Schedules of pruning rates by level, and of steps to measure at.
 
 A schedule is a frozen dataclass. Of a `PruningSchedule`, `rate(level)` is the share of the
-*surviving* weights that goes between level - 1 and level, the quantity that Frankle & Carbin (2019,
+*surviving* weights that is pruned between level - 1 and level, which Frankle & Carbin (2019,
 arXiv:1803.03635) write as p^(1/n); `sparsity(level)` is the share of all prunable weights that is
-gone by then. A `StepSchedule` names steps.
+pruned by then. A `StepSchedule` is a set of steps.
 """
 
 from __future__ import annotations
@@ -12,18 +12,38 @@ import itertools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+__all__ = [
+    "At",
+    "Every",
+    "IterativePruning",
+    "OneShot",
+    "PolynomialDecay",
+    "PruningSchedule",
+    "StepSchedule",
+    "early_steps",
+]
+
 
 class PruningSchedule(ABC):
-    """Level to pruning rate. Levels count from 1; level 0 is the dense network."""
+    """Abstract base of schedules of pruning rates. Level 0 is the dense network.
+
+    Attributes:
+        levels: Number of prunings.
+
+    Example:
+        >>> schedule: PruningSchedule = IterativePruning(0.2, levels=3)
+        >>> [round(schedule.sparsity(level), 3) for level in range(4)]
+        [0.0, 0.2, 0.36, 0.488]
+    """
 
     levels: int
 
     @abstractmethod
     def sparsity(self, level: int) -> float:
-        """Share of all prunable weights that is pruned at `level`, in [0, 1)."""
+        """Return the share of all prunable weights that is pruned at `level`, in [0, 1)."""
 
     def rate(self, level: int) -> float:
-        """Share of the surviving weights that is pruned on the way from `level` - 1 to `level`."""
+        """Return the share of the survivors of `level` - 1 that is pruned at `level`."""
         self._check_level(level, first=1)
         before = 1.0 - self.sparsity(level - 1)
         return 1.0 - (1.0 - self.sparsity(level)) / before
@@ -44,7 +64,14 @@ class IterativePruning(PruningSchedule):
 
     Args:
         rate_per_level: p, in (0, 1).
-        levels: How often to prune, at least 1.
+        levels: Number of prunings, at least 1.
+
+    Raises:
+        ValueError: when an argument is out of range.
+
+    Example:
+        >>> IterativePruning(0.2, levels=3).rate(2)
+        0.2
     """
 
     rate_per_level: float
@@ -66,10 +93,17 @@ class IterativePruning(PruningSchedule):
 
 @dataclass(frozen=True)
 class OneShot(PruningSchedule):
-    """All at once: level 1 has the final sparsity.
+    """One-shot pruning: level 1 has the final sparsity.
 
     Args:
-        final_sparsity: In (0, 1).
+        final_sparsity: Sparsity of level 1, in (0, 1).
+
+    Raises:
+        ValueError: when it is out of range.
+
+    Example:
+        >>> OneShot(0.9).sparsity(1)
+        0.9
     """
 
     final_sparsity: float
@@ -89,7 +123,7 @@ class OneShot(PruningSchedule):
 
 @dataclass(frozen=True)
 class PolynomialDecay(PruningSchedule):
-    """Fast at first, then slower: s_l = s_f (1 - (1 - l/n)^power).
+    """Polynomial decay, fast at first: s_l = s_f (1 - (1 - l/n)^power).
 
     Source: Zhu & Gupta (2017, arXiv:1710.01878), equation 1, with initial sparsity 0 and power 3,
     over levels in place of steps.
@@ -97,7 +131,15 @@ class PolynomialDecay(PruningSchedule):
     Args:
         final_sparsity: s_f, in (0, 1).
         levels: n, at least 1.
-        power: At least 1.
+        power: Exponent, at least 1.
+
+    Raises:
+        ValueError: when an argument is out of range.
+
+    Example:
+        >>> schedule = PolynomialDecay(0.8, levels=4)
+        >>> [round(schedule.sparsity(level), 3) for level in range(5)]
+        [0.0, 0.463, 0.7, 0.788, 0.8]
     """
 
     final_sparsity: float
@@ -113,18 +155,24 @@ class PolynomialDecay(PruningSchedule):
     def sparsity(self, level: int) -> float:
         """See `PruningSchedule`."""
         remaining = 1.0 - self._check_level(level) / self.levels
-        return self.final_sparsity * (1.0 - remaining**self.power)
+        return self.final_sparsity * (1.0 - float(remaining**self.power))
 
 
 class StepSchedule(ABC):
-    """Which optimizer steps, counted from 0."""
+    """Abstract base of sets of optimizer steps, counted from 0.
+
+    Example:
+        >>> schedule: StepSchedule = Every(100)
+        >>> schedule.due(300)
+        True
+    """
 
     @abstractmethod
     def due(self, step: int) -> bool:
-        """Whether `step` is one of them."""
+        """Tell whether `step` is one of them."""
 
     def first_due(self, steps: range) -> int | None:
-        """The first of `steps` that is due, or None."""
+        """Return the first of `steps` that is due, or None."""
         return next((step for step in steps if self.due(step)), None)
 
 
@@ -133,8 +181,15 @@ class Every(StepSchedule):
     """Steps `start`, `start + interval`, `start + 2 interval`, ...
 
     Args:
-        interval: At least 1.
-        start: At least 0.
+        interval: Distance of two steps, at least 1.
+        start: First step, at least 0.
+
+    Raises:
+        ValueError: when an argument is out of range.
+
+    Example:
+        >>> Every(100, start=50).first_due(range(60, 200))
+        150
     """
 
     interval: int
@@ -154,10 +209,17 @@ class Every(StepSchedule):
 
 @dataclass(frozen=True)
 class At(StepSchedule):
-    """The steps that are named.
+    """The given steps.
 
     Args:
-        steps: At least one, none below 0.
+        steps: At least one step, none below 0.
+
+    Raises:
+        ValueError: when there is no step, or a negative one.
+
+    Example:
+        >>> At((0, 10)).due(10)
+        True
     """
 
     steps: tuple[int, ...]
@@ -175,17 +237,17 @@ class At(StepSchedule):
 
 
 def early_steps(interval: int) -> tuple[int, ...]:
-    """Geometrically spaced steps to evaluate at beside those of every `interval` steps.
+    """Return geometrically spaced steps to evaluate at beside every `interval` steps.
 
-    They begin at a tenth of the interval and grow by the square root of 2 until they would lie
-    further apart than the interval, so that early in training, too, it can be told which of two
-    networks learns how many times as fast.
+    They begin at a tenth of the interval and grow by the square root of 2 until their distance
+    would exceed the interval, so that the ratio of two networks' speeds can be measured early in
+    training, too.
 
     Args:
         interval: Steps between the regular evaluations, at least 1.
 
     Returns:
-        Steps, rising, none of them a multiple of `interval`.
+        Increasing steps, none of them a multiple of `interval`.
 
     Example:
         >>> early_steps(100)

@@ -1,4 +1,4 @@
-"""Independent streams of randomness, derived by name from one seed.
+"""Independent streams of random numbers, derived by name from one seed.
 
 Initialization, data order, augmentation, dropout and controls each draw from their own stream, so
 that changing one of them (another batch size, one more layer) leaves the others as they were.
@@ -18,23 +18,27 @@ def _digest(seed: int, names: tuple[str | int, ...]) -> bytes:
 
 
 def sub_seed(seed: int, *names: str | int) -> int:
-    """Returns the seed of the stream called `names`, in [0, 2**31).
+    """Derive the seed of the stream called `names`, in [0, 2**31).
 
-    The same arguments give the same number on every machine and in every version, for it is the
+    The same arguments give the same number on every machine and in every version, since it is the
     start of a SHA-256 digest and not a hash of the Python process.
 
     Args:
-        seed: The seed of the whole run.
-        *names: What the stream is for, from the general to the special: `"init", "conv1"`.
+        seed: Seed of the whole run.
+        *names: Name of the stream, from the general to the special: `"init", "conv1"`.
+
+    Example:
+        >>> sub_seed(0, "init", "conv1") == sub_seed(0, "init", "conv1")
+        True
     """
     return int.from_bytes(_digest(seed, names)[:4], "big") & 0x7FFFFFFF
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """Returns a fresh NumPy generator at the start of the stream called `names`.
+    """Make a NumPy generator at the start of the stream called `names`.
 
     Args:
-        seed: The seed of the whole run.
-        *names: What the stream is for, as in `sub_seed`.
+        seed: Seed of the whole run.
+        *names: Name of the stream, as in `sub_seed`.
     """
     return np.random.default_rng(int.from_bytes(_digest(seed, names)[:16], "big"))

@@ -19,32 +19,46 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfticket.classes import is_own
 from tfticket.errors import ModelError, TicketError
 from tfticket.files import load_arrays, numbers, whole_number, write_arrays
-from tfticket.held import held_variables
-from tfticket.internals import flat_layers, own_seeds, own_variables, own_weights, to_snake_case
+from tfticket.internals import (
+    compiled_metrics,
+    flat_layers,
+    own_seeds,
+    own_variables,
+    own_weights,
+    to_snake_case,
+)
+from tfticket.introspection import held_variables, is_own
+
+__all__ = [
+    "Snapshot",
+    "kernels_of",
+    "named_layers",
+    "named_variables",
+    "prunable_variables",
+]
 
 Also = str | Iterable[str] | Callable[[str, keras.Variable], Any]
-"""Which weights are pruned beside kernels: glob patterns of keys, or a rule of key and variable."""
+"""Weights to prune beside kernels: glob patterns of keys, or a predicate of key and variable."""
 
 
 class MaskOwner(keras.layers.Wrapper):
-    """Abstract base of the wrapper that owns masks; keys pass through it as if it weren't there.
+    """Abstract base of the wrapper that owns masks, and that keys leave out.
 
-    It is defined this low so that keys can be made without knowing what a mask does.
+    It is defined here so that keys don't depend on masks.
     """
 
     @property
     def kernels(self) -> dict[str, keras.Variable]:
-        """The weights that have a mask, by key inside the layer."""
+        """Weights that have a mask, by key inside the layer."""
         raise NotImplementedError
 
 
 class StandIn(keras.layers.Layer):
-    """Abstract base of layers that compute what one of Keras does, in another way.
+    """Abstract base of layers that compute the same as a layer of Keras in another way.
 
-    What is known of that layer holds for them, its weights and its automatic name too.
+    They are treated like that layer, with its weights and its automatic name.
 
     Attributes:
         stands_for: The class of Keras.
@@ -54,18 +68,30 @@ class StandIn(keras.layers.Layer):
 
 
 def known_class(layer: keras.Layer) -> type[keras.Layer]:
-    """The layer's class, or that of Keras which it stands for; a child of a `StandIn` doesn't."""
-    return vars(type(layer)).get("stands_for", type(layer))
+    """Return the class of a layer, or the class of Keras that a `StandIn` stands for.
+
+    A subclass of a `StandIn` has its own class.
+    """
+    kind: type[keras.Layer] = vars(type(layer)).get("stands_for", type(layer))
+    return kind
 
 
 def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Every variable of the model's state by key, in the order of its layers.
+    """Map keys to all variables of the model's state, in the order of its layers.
 
-    That is weights, moving statistics and the states of seed generators; not masks, metrics or the
-    optimizer's variables. A shared layer is listed once, where it is met first.
+    These are weights, moving statistics and the states of seed generators; not masks, metrics or
+    the optimizer's variables. A shared layer is listed once, at its first place.
+
+    Args:
+        model: A built model.
 
     Raises:
         ModelError: when the model has no variables yet.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> list(named_variables(model))
+        ['dense/kernel', 'dense/bias']
     """
     named = {key: variable for key, (_, variable) in variable_owners(model).items()}
     if not named:
@@ -79,19 +105,26 @@ def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
 def prunable_variables(
     model: keras.Model, skip: Iterable[str] = (), also: Also = ()
 ) -> dict[str, keras.Variable]:
-    """The variables that can be pruned, by key: floating-point kernels of rank 2 or more.
+    """Map keys to the variables that can be pruned: floating-point kernels of rank 2 or more.
 
-    Never biases, embeddings, or the parameters of normalization layers, unless they are asked for
-    or have a mask. The kernels of depthwise, separable, transposed, recurrent, einsum and attention
-    layers are among them.
+    The kernels of depthwise, separable, transposed, recurrent, einsum and attention layers are
+    among them; biases, embeddings and the parameters of normalization layers only if `also` names
+    them or they have a mask.
 
     Args:
         model: A built model.
         skip: Glob patterns of keys to leave dense (`output/*`).
-        also: What else: glob patterns of keys (`own/weights`), or a rule of key and variable.
+        also: Further weights: glob patterns of keys (`own/weights`), or a predicate of key and
+            variable.
 
     Raises:
         ModelError: when a pattern fits no kernel, or nothing is left to prune.
+
+    Example:
+        >>> layers = [keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2, name="output")]
+        >>> model = keras.Sequential([keras.Input((4,)), *layers])
+        >>> list(prunable_variables(model, skip=["output/*"]))
+        ['hidden/kernel']
     """
     named_variables(model)  # says so when there are none yet
     more = asked_for(model, also)
@@ -117,9 +150,18 @@ def prunable_variables(
 
 
 def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
-    """The prunable variables inside one layer, by key relative to it; none for most layers.
+    """Map keys, relative to a layer, to the kernels inside it; empty for most layers.
 
-    What has a mask is among them, whatever it is called.
+    Weights that have a mask are among them, whatever their name.
+
+    Args:
+        layer: A layer or a model.
+
+    Example:
+        >>> layer = keras.layers.Dense(3)
+        >>> layer.build((None, 4))
+        >>> list(kernels_of(layer))
+        ['kernel']
     """
     owners = [each for each in flat_layers(layer) if isinstance(each, MaskOwner)]
     masked = {id(variable) for owner in owners for variable in owner.kernels.values()}
@@ -131,9 +173,9 @@ def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
 
 
 def left_dense(model: keras.Layer) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """The weights of layers of the user's own that look prunable but aren't called `kernel`.
+    """List weights of the user's own layers that look prunable but aren't called `kernel`.
 
-    Nothing prunes them unless it is asked to; see `also` of `prunable_variables`.
+    They are pruned only if `also` of `prunable_variables` names them.
 
     Returns:
         Key to the name of the layer's class and the shape.
@@ -160,7 +202,7 @@ def _learns(layer: keras.Layer, variable: keras.Variable) -> bool:
 
 
 def asked_for(model: keras.Model, also: Also) -> set[str]:
-    """The keys of the weights that a rule or patterns ask for.
+    """Return the keys of the weights that patterns or a predicate select.
 
     Raises:
         ModelError: when a pattern fits none.
@@ -182,9 +224,17 @@ def asked_for(model: keras.Model, also: Also) -> set[str]:
 
 
 def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
-    """Every layer inside the model by key, each once, in order; a wrapper that owns masks as such.
+    """Map keys to all layers inside a model, each once, in order; `Masked` wrappers as such.
 
     The key of a layer is that of its variables without the variable's own name.
+
+    Args:
+        model: A model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> list(named_layers(model))
+        ['input_layer', 'dense']
     """
     named: dict[str, keras.Layer] = {}
     seen: set[int] = {id(model)}
@@ -196,7 +246,7 @@ def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
 
 
 def variable_owners(root: keras.Layer) -> dict[str, tuple[keras.Layer, keras.Variable]]:
-    """Key to a variable and the innermost layer that holds it, over the whole state."""
+    """Map keys to all variables of the state, each with the innermost layer that holds it."""
     owners: dict[str, tuple[keras.Layer, keras.Variable]] = {}
     seen: set[int] = set()
     for path, layer in _walk(root, ()):
@@ -209,10 +259,10 @@ def variable_owners(root: keras.Layer) -> dict[str, tuple[keras.Layer, keras.Var
 
 
 def derive_anew(model: keras.Layer) -> None:
-    """Lets layers derive again what they derive from their variables, after these were written.
+    """Update the constants that layers derive from their variables, after these were assigned.
 
-    An adapted `Normalization` computes with constants that it takes from its variables when it
-    loads them: without this, weights written by key would count in the saved file only.
+    An adapted `Normalization` computes with constants that it derives from its variables when it
+    loads them: without this, assigned values would have an effect in the saved file only.
     """
     for layer in flat_layers(model):
         if hasattr(layer, "finalize_state") and layer.built:
@@ -226,7 +276,6 @@ def _walk(
 ) -> Iterator[tuple[tuple[str, ...], keras.Layer]]:
     yield path, layer
     taken: set[str] = set()
-    # The one place that asks Keras for the layers inside a layer of any kind.
     for child in flat_layers(layer, itself=False, deep=False):
         if isinstance(child, keras.metrics.Metric):
             continue
@@ -236,7 +285,7 @@ def _walk(
 
 
 def stable_name(layer: keras.Layer) -> str:
-    """The layer's name; an automatic one without the number that counts through the process."""
+    """Return the name of a layer; an automatic name without its number in this process."""
     kind = layer.layer if isinstance(layer, MaskOwner) else layer
     return _without_number(to_snake_case(known_class(kind).__name__), layer.name)
 
@@ -246,7 +295,7 @@ def _without_number(automatic: str, name: str) -> str:
 
 
 def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
-    """The variables that the layer itself holds, in the order of creation."""
+    """Yield the variables that the layer itself holds, in the order of creation."""
     if isinstance(layer, MaskOwner):
         return
     yield from own_variables(layer)
@@ -254,7 +303,7 @@ def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:
 
 
 def unused(name: str, taken: Container[str]) -> str:
-    """`name`, or `name_1`, `name_2`, ... where it is taken."""
+    """Return `name`, or `name_1`, `name_2`, ... where it is taken."""
     candidate, number = name, 0
     while candidate in taken:
         number += 1
@@ -264,14 +313,22 @@ def unused(name: str, taken: Container[str]) -> str:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that training changes, as plain arrays: enough to go on from here.
+    """All state that training changes, as plain arrays: enough to resume.
 
     Attributes:
-        variables: Key to array; weights, moving statistics, seed generators.
+        variables: Key to array of weights, moving statistics and seed generators.
         optimizer: Values of the optimizer's variables in its order (`iterations` and the learning
-            rate among them), or None when they were not captured.
+            rate among them), or None if they weren't captured.
         step: Optimizer steps made.
-        others: Values of `other_variables` by path; None where they were not captured.
+        others: Values of `other_variables` by path; None if they weren't captured.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> snapshot = Snapshot.capture(model, step=0)
+        >>> model.set_weights([np.ones((4, 3)), np.ones(3)])
+        >>> snapshot.restore(model)
+        >>> float(model.get_weights()[1].max())
+        0.0
     """
 
     variables: dict[str, np.ndarray]
@@ -283,12 +340,13 @@ class Snapshot:
 
     @classmethod
     def capture(cls, model: keras.Model, *, step: int, optimizer: bool = True) -> Snapshot:
-        """Copies the state of a model.
+        """Copy the state of a model.
 
         Args:
             model: A built model.
             step: Optimizer steps made.
-            optimizer: Copy the state of its optimizer, if it has one, and its other variables too.
+            optimizer: Whether to copy the state of its optimizer, if any, and of its other
+                variables too.
         """
         variables = {key: _value(variable) for key, variable in named_variables(model).items()}
         if not optimizer:
@@ -300,11 +358,11 @@ class Snapshot:
         return cls(variables, taken, step, others)
 
     def restore(self, model: keras.Model) -> None:
-        """Writes the state back.
+        """Restore the state.
 
         Raises:
             TicketError: when keys or shapes don't fit; nothing is changed then.
-            ModelError: when the model has other variables than it had when the state was captured.
+            ModelError: when the model has gained or lost variables since the capture.
         """
         named = named_variables(model)
         check_fit(self.variables, named)
@@ -328,7 +386,7 @@ class Snapshot:
             slot.assign(array)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes one `.npz`, whole or not at all."""
+        """Write one `.npz`, whole or not at all."""
         arrays = {f"variable:{key}": array for key, array in self.variables.items()}
         arrays |= {f"optimizer:{i:04d}": array for i, array in enumerate(self.optimizer or [])}
         arrays |= {f"other:{path}": array for path, array in (self.others or {}).items()}
@@ -341,7 +399,7 @@ class Snapshot:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Snapshot:
-        """Reads what `save` wrote; raises `TicketError` when it is missing or damaged."""
+        """Read what `save` wrote; raises `TicketError` when it is missing or damaged."""
         return load_arrays(path, cls._decode, kind=cls._KIND, holds="the state of a model")
 
     @classmethod
@@ -356,7 +414,7 @@ class Snapshot:
 
 
 def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
-    """The optimizer's variables, which are made first where they don't exist yet.
+    """List the optimizer's variables; an optimizer that isn't built is built.
 
     Raises:
         ModelError: when the model isn't compiled.
@@ -369,11 +427,11 @@ def optimizer_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def other_variables(model: keras.Model) -> dict[str, Any]:
-    """The variables that training may change beside the model's state and its optimizer, by path.
+    """Map paths to variables that training may change beside state and optimizer of a model.
 
-    They are what a model holds for a training step of its own: a second optimizer, counters,
-    `tf.Variable`s, metrics. Masks aren't among them, nor what `fit` resets at each epoch: the
-    metrics that the model was compiled with.
+    A model with a training step of its own holds them: a second optimizer, counters,
+    `tf.Variable`s, metrics. Masks aren't among them, nor the metrics of `compile`, which `fit`
+    resets at each epoch.
     """
     known: list[Any] = list(named_variables(model).values())
     if _has_optimizer(model):
@@ -381,15 +439,14 @@ def other_variables(model: keras.Model) -> dict[str, Any]:
     for layer in flat_layers(model):
         if isinstance(layer, MaskOwner):
             known += own_variables(layer)
-    # What `compile` and `fit` put there themselves; in place of functions our own may stand.
-    own = ("_compile_metrics", "_loss_tracker", "train_function", "test_function")
-    known += [getattr(model, name, None) for name in own]
-    known += getattr(getattr(model, "_compile_loss", None), "metrics", ())
+    known += compiled_metrics(model)
+    # Functions of `fit`, in whose place ours may stand, which hold variables.
+    known += [getattr(model, name, None) for name in ("train_function", "test_function")]
     return held_variables(model, without={id(each) for each in known})
 
 
 def innermost_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
-    """The optimizer that updates the weights, inside the loss scaling of mixed precision."""
+    """Return the optimizer that updates the weights, inside the loss scaling of mixed precision."""
     optimizer = model.optimizer
     while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
@@ -402,7 +459,7 @@ def _has_optimizer(model: keras.Model) -> bool:
 
 
 def check_fit(arrays: dict[str, np.ndarray], named: dict[str, keras.Variable]) -> None:
-    """Raises a `TicketError` that lists every key or shape in which the two differ."""
+    """Raise a `TicketError` that lists every key or shape in which the two differ."""
     problems = [f"`{key}` is missing in the model" for key in arrays if key not in named]
     problems += [f"`{key}` is missing in the file" for key in named if key not in arrays]
     problems += [
@@ -419,7 +476,7 @@ def check_fit(arrays: dict[str, np.ndarray], named: dict[str, keras.Variable]) -
 
 def _appeared(paths: list[str]) -> str:
     return (
-        f"Training made or removed variables of the model, so they can't be set back: "
+        f"Training added or removed variables of the model, so they can't be restored: "
         f"{', '.join(f'`{path}`' for path in paths[:5])}{' ...' if len(paths) > 5 else ''}. All "
         "variables must exist before training begins: build a second optimizer by "
         "`optimizer.build(variables)`, and make other variables when the model is made."
@@ -427,7 +484,7 @@ def _appeared(paths: list[str]) -> str:
 
 
 def _named(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names have the prefix, without it; raises `TypeError` for no numbers."""
+    """Select arrays by prefix, which is removed; raises `TypeError` for those without numbers."""
     return {
         name.removeprefix(prefix): numbers(array, name)
         for name, array in arrays.items()

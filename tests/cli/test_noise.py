@@ -7,7 +7,7 @@ import pytest
 from tiny_labels import OPTIONS, write_images
 
 from tfticket.cli import main
-from tfticket.noisy import Corruption
+from tfticket.noise import Corruption
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_corrupted_labels_are_found_again(data, capsys):
         "out/pred_probs.npy",
     ]
     told = {line.split("  ")[0]: line for line in streams.out.splitlines()}
-    assert told.keys() >= {"estimated rate", "interval", "type", "identifiable", "suspects"}
+    assert told.keys() >= {"estimated rate", "interval", "type", "identifiable", "label issues"}
     assert "20.00 %" in told["realized rate"]
     with Path("out/suspects.csv").open(newline="") as file:
         ids = [int(row["id"]) for row in csv.DictReader(file)]
@@ -85,7 +85,7 @@ def test_labels_that_nothing_can_be_learned_from_are_told(data, capsys):
     assert "nothing was learned from these labels" in told
     assert "none are named" in told
     assert Path("out/suspects.csv").read_text().count("\n") == 1
-    assert "No label is suspicious" not in Path("out/index.html").read_text()
+    assert "No label issues." not in Path("out/index.html").read_text()
 
 
 def test_any_matrix_and_noise_by_looks(data, capsys):

@@ -115,7 +115,7 @@ def test_doctor_has_nothing_to_say_of_a_network_without_norms(model, capsys):
     helpers.mlp().save("mlp.keras")
     assert main(["norms", "doctor", "mlp.keras"]) == 0
     streams = capsys.readouterr()
-    assert streams.out == "Nothing to complain of.\n"
+    assert streams.out == "No known mistakes.\n"
     assert "--batch-size" in streams.err
 
 

@@ -1,10 +1,18 @@
 import io
 import itertools
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from plans import network, search
 
-from tfticket.cli.progress import Lines, StepClock, measurements
+from tfticket.cli.progress import (
+    Lines,
+    StepClock,
+    done_line,
+    measurements,
+    plan_lines,
+)
 from tfticket.runs.plan import Plan, Survivors
 from tfticket.runs.progress import Progress, Silence
 
@@ -144,9 +152,9 @@ def test_a_network_of_a_study_of_norms_has_no_level_and_tells_its_landscape():
     *_, step, end = told_of_norms(measured, {"accuracy_at_end": 0.5, "seconds": 61.0})
     assert step == (
         "seed 0  batch-lr0.1  step 50/100  validation accuracy 70.00 %  validation loss 0.6000  "
-        "accuracy 75.00 %  loss 0.5000  lr 0.1  lr*sharpness/2 0.83  beta 12.3  1 min left"
+        "accuracy 75.00 %  loss 0.5000  lr 0.1  lr*sharpness/2 0.83  beta 12.3  60 s left"
     )
-    assert end == "seed 0  batch-lr0.1  test accuracy 50.00 %  61.0 s  1 min left"
+    assert end == "seed 0  batch-lr0.1  test accuracy 50.00 %  61.0 s  60 s left"
 
 
 def test_a_regression_has_losses_only():
@@ -155,12 +163,12 @@ def test_a_regression_has_losses_only():
         "loss 28,737",
     ]
     end = told_of_norms(MEASURED, {"loss_at_end": 1234.5, "seconds": 1.0})[-1]
-    assert end == "seed 0  batch-lr0.1  test loss 1,234  1.0 s  1 min left"
+    assert end == "seed 0  batch-lr0.1  test loss 1,234  1.0 s  60 s left"
 
 
 def test_a_network_that_diverged_says_so():
     end = told_of_norms(MEASURED, {"diverged": 1.0, "diverged_step": 50.0, "accuracy_at_end": 0.1})
-    assert end[-1] == "seed 0  batch-lr0.1  diverged by step 50  1 min left"
+    assert end[-1] == "seed 0  batch-lr0.1  diverged by step 50  60 s left"
 
 
 def test_networks_that_are_trained_at_the_same_time_say_which_they_are():
@@ -197,3 +205,87 @@ def test_a_search_of_several_at_the_same_time_says_its_structure():
     channel, plain = stream.getvalue().splitlines()[-2:]
     assert channel == f"structure channel  {plain}"
     assert plain.startswith("seed 3  ticket")
+
+
+LEVELS = (
+    Survivors({"a/kernel": 100, "output/kernel": 10}, 110),
+    Survivors({"a/kernel": 80, "output/kernel": 9}, 110),
+)
+BRANCHES = {"ticket": (0, 1), "reinit": (1,)}
+WHOLE_PLAN = search(LEVELS, BRANCHES, steps=1000, seconds=90.0, size_bytes=12_345_678)
+
+
+def test_a_plan_says_levels_steps_time_and_space():
+    assert plan_lines(WHOLE_PLAN) == [
+        "Seeds 0, 1; 1,000 steps a level.",
+        "",
+        "  level  density   weights  a/kernel  output/kernel",
+        "      0  100.00 %      110       100             10",
+        "      1   80.91 %       89        80              9",
+        "",
+        "  ticket: levels 0 to 1",
+        "  reinit: levels 1",
+        "",
+        "6,000 steps, about 2 min, about 12 MB on disk.",
+    ]
+
+
+def test_a_plan_says_the_structure_and_what_is_only_expected():
+    levels = (LEVELS[0], replace(LEVELS[1], exact=False))
+    lines = plan_lines(search(levels, BRANCHES, steps=1000, structure="channel"))
+    assert lines[0] == "Seeds 0, 1; 1,000 steps a level; structure channel."
+    assert lines[5] == "  These counts are expected; the exact ones depend on the scores."
+
+
+def test_a_resumed_plan_says_what_is_left():
+    left = replace(WHOLE_PLAN, steps_left=2000, seconds=None)
+    assert plan_lines(left)[-1] == "2,000 of 6,000 steps left, about 12 MB on disk."
+
+
+def test_what_is_done_is_said_of_the_run_that_would_go_on():
+    run = Path("runs/tiny/default")
+    assert done_line(WHOLE_PLAN, run, 0) == "Nothing is done yet in runs/tiny/default."
+    left = replace(WHOLE_PLAN, steps_left=2000)
+    assert done_line(left, run, 4) == (
+        "Done in runs/tiny/default: 4 of 6 networks, 4,000 of 6,000 steps."
+    )
+
+
+def test_many_kernels_are_not_listed():
+    counts = {f"layer{n}/kernel": 10 for n in range(20)}
+    plan = search([Survivors(counts, 200)], {"ticket": (0,)})
+    assert plan_lines(plan)[2] == "  level  density   weights"
+
+
+NORMS_PLAN = Plan(
+    title="Tiny",
+    seeds=(0, 1),
+    conditions=(network("batch-lr0.1", 2, 1200), network("group-lr0.1", 1, 600)),
+    probes=30,
+    steps_left=3000,
+    seconds=90.0,
+    size_bytes=3_000_000,
+)
+
+
+def test_a_plan_of_norms_says_networks_steps_time_and_space():
+    assert plan_lines(NORMS_PLAN) == [
+        "Seeds 0, 1; 3 networks, the landscape measured 30 times in each.",
+        "",
+        "  network      seeds  steps",
+        "  batch-lr0.1      2  1,200",
+        "  group-lr0.1      1    600",
+        "",
+        "3,000 steps, about 2 min, about 3 MB on disk.",
+    ]
+
+
+def test_a_search_for_tickets_is_part_of_the_plan():
+    conditions = (network("batch-dense", 1, 600), network("batch-ticket", 1, 600, 1200))
+    lines = plan_lines(replace(NORMS_PLAN, conditions=conditions, probes=0))
+    assert lines[0] == "Seeds 0, 1; 2 networks."
+    assert lines[2:5] == [
+        "  network       seeds  steps  steps of its search",
+        "  batch-dense       1    600                    0",
+        "  batch-ticket      1    600                1,200",
+    ]

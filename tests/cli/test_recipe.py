@@ -3,7 +3,8 @@ import json
 import pytest
 from tiny_recipe import TOML
 
-from tfticket.cli import main
+from tfticket.cli import cli, main
+from tfticket.cli.recipe import complete_recipe
 from tfticket.recipe import catalog
 
 
@@ -66,8 +67,8 @@ def test_copy_makes_a_recipe_of_your_own(tmp_path, capsys, to_folder):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("mine.toml", "must not replace a file"),
-        ("mine.txt", "must end in .toml"),
+        ("mine.toml", "doesn't replace a file"),
+        ("mine.txt", "doesn't end in .toml"),
         ("nowhere/mine.toml", "could not be written"),
     ],
 )
@@ -76,3 +77,18 @@ def test_copy_refuses(tmp_path, capsys, target, message):
     assert main(["recipe", "copy", "lth_digits", str(tmp_path / target)]) == 1
     assert message in capsys.readouterr().err
     assert (tmp_path / "mine.toml").read_text() == "precious"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_each_shell_calls_us(shell, capsys):
+    assert main(["completion", shell]) == 0
+    assert "_TFTICKET_COMPLETE" in capsys.readouterr().out
+
+
+def test_recipes_are_completed_by_name_then_as_files():
+    context = cli.make_context("tfticket", [], resilient_parsing=True)
+    parameter = cli.params[0]
+    items = complete_recipe(context, parameter, "lth_mnist")
+    names = ["lth_mnist", "lth_mnist1d", "lth_mnist_long", "lth_mnist_paper"]
+    assert [item.value for item in items] == names
+    assert [item.type for item in complete_recipe(context, parameter, "./my")] == ["file"]

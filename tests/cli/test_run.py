@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from tiny_recipe import TOML
 
-from tfticket.cli import main, run
+from tfticket.cli import main
+from tfticket.cli.recipe import _limit_threads
 from tfticket.recipe.parsing import load, parse, resolve
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
@@ -280,5 +281,5 @@ def test_a_seed_of_any_length_is_told_of(capsys, seed, told):
 def test_small_networks_that_xla_compiles_run_on_one_thread(monkeypatch, name, jit, threads):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
     toml = TOML.replace("steps = 300", f"steps = 300\njit = {jit}")
-    run._limit_threads(parse(tomllib.loads(toml.replace("lenet_300_100", name))))
+    _limit_threads(parse(tomllib.loads(toml.replace("lenet_300_100", name))))
     assert os.environ.get("TF_NUM_INTRAOP_THREADS") == threads

@@ -8,7 +8,7 @@ from tfticket.data import ChunkedFit, Feed, Split
 from tfticket.errors import ModelError
 from tfticket.machine import only_cpus
 from tfticket.norms import LandscapeTracker, ShiftTracker, assert_no_trace
-from tfticket.norms.layers.compiler import compiled_by_xla
+from tfticket.norms.layers.channels import compiled_by_xla
 from tfticket.sparsity import KeepMask, Mask
 from tfticket.state import named_variables, prunable_variables
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 from tfticket import data
 from tfticket.data import folder
-from tfticket.data.sharing import share, shared
+from tfticket.data.storage import share, shared
 from tfticket.errors import DataError
 
 
@@ -240,7 +240,7 @@ def test_all_that_cannot_be_read_is_named_at_once(tmp_path):
         "4.png",
     ]
     assert "truncated" in lines[1]
-    assert lines[-1] == "Mend them or take them out."
+    assert lines[-1] == "Repair or remove them."
 
 
 def test_missing_folder(tmp_path):

@@ -105,7 +105,7 @@ def test_too_few_to_hold_out(tmp_path):
     [
         ("cifar", "Did you mean 'cifar10'"),
         ("MNIST", "Did you mean 'mnist'"),
-        ("xyz", r"Received: 'xyz'\.$"),
+        ("xyz", r"No data set named 'xyz'\. It must"),
         ("tfds:", "tfds:NAME"),
     ],
 )

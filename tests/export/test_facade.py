@@ -11,7 +11,7 @@ from helpers import mlp
 
 from tfticket.errors import ExportError
 from tfticket.export import TARGETS, export, read_provenance
-from tfticket.export.micro_run import has_micro, run_on_micro
+from tfticket.export.micro import has_micro, run_on_micro
 from tfticket.export.runtime import Session
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity import get_mask, strip

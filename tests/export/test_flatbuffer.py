@@ -1,10 +1,14 @@
+import gzip
+
 import numpy as np
 import pytest
+import zstandard
 from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
-from tfticket.export.verify import check_structure
+from tfticket.export.contents import check_structure
+from tfticket.export.flatbuffer import Sizes
 
 
 @pytest.fixture
@@ -100,3 +104,15 @@ def test_names_of_others_may_be_missing_or_no_text(content):
     for name, called in ((None, "(unnamed)"), (b"\xff\x1b[31mw", "\ufffd?[31mw"), ("w", "w")):
         tensor.name = name
         assert called in {constant.name for constant in flatbuffer.constants(model)}
+
+
+def test_sizes_are_those_of_the_compressors(monkeypatch):
+    content = (np.random.default_rng(0).random(4000) < 0.1).tobytes() * 2
+    at_level = {
+        level: len(zstandard.ZstdCompressor(level=level).compress(content)) for level in (9, 19)
+    }
+    assert at_level[19] < at_level[9] < len(content)
+    found = Sizes.of(content)
+    assert found == Sizes(len(content), len(gzip.compress(content, 9)), at_level[19])
+    monkeypatch.setattr(flatbuffer, "_LARGE", len(content))
+    assert Sizes.of(content).zstd == at_level[9]

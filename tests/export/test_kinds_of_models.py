@@ -11,9 +11,9 @@ from tflite_files import parsed
 
 from tfticket.errors import ExportError
 from tfticket.export import choice, comparison, export, to_tflite
+from tfticket.export.contents import check_types
 from tfticket.export.flatbuffer import operators
-from tfticket.export.static import recurrent_steps
-from tfticket.export.types import check_types
+from tfticket.export.preparation import recurrent_steps
 
 pytestmark = pytest.mark.usefixtures("seeded")
 RNG = np.random.default_rng(0)
@@ -167,7 +167,7 @@ def test_numbers_are_checked_in_their_unit_and_chosen_by(tmp_path):
     assert seen.accuracy is None
     assert seen.keras_error == pytest.approx(1.0, abs=0.2)
     assert seen.error == pytest.approx(1.0, abs=1.5)
-    assert "lose at most 1 points of share of explained variance" in made.reason
+    assert "at most 1 points of share of explained variance lost" in made.reason
     assert f"Its error is {seen.error:.4g} (root mean square) on 300 examples." in made.reason
     refused = export(
         model, tmp_path / "n.tflite", formats=["fp32"], check_on=(TABLE, -y), margin=0.01

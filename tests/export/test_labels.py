@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfticket.errors import ExportError
-from tfticket.export.labels import Labels
+from tfticket.export.labels import Labels, check_numbers
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.normal(size=(40, 3))
@@ -98,7 +98,7 @@ def test_labels_that_fit_nothing_are_refused(y, outputs, message):
 
 def told(y, outputs):
     labels = Labels.of(y, outputs, "y")
-    return labels.told_chance(labels.quality(outputs), of="The model")
+    return labels.chance_note(labels.quality(outputs), of="The model")
 
 
 def test_answers_no_better_than_chance_are_told():
@@ -114,3 +114,37 @@ def test_numbers_no_better_than_their_mean_are_told():
     y = RNG.normal(size=200) + 5
     assert told(y, y[:, None] + 0.5) is None
     assert "always answering their mean has" in told(y, np.full((200, 1), 4.0))
+
+
+@pytest.mark.parametrize("values", [[1, 2], np.ones((2, 3), np.float16), [True], [1, None][:1]])
+def test_finite_numbers_pass(values):
+    np.testing.assert_array_equal(check_numbers(values, "x"), np.asarray(values))
+
+
+def test_numbers_of_python_in_a_table_are_numbers():
+    table = np.array([[1, 2.5], [3, 4]], object)
+    assert check_numbers(table, "x", np.float32).dtype == np.float32
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_named_with_its_places(bad):
+    x = np.zeros((10, 4), np.float32)
+    x[[3, 7], 2] = bad
+    message = r"`x` holds 2 numbers that are NaN or infinite .* in 2 of 10 examples: 3, 7\."
+    with pytest.raises(ExportError, match=message):
+        check_numbers(x, "x")
+
+
+def test_what_gets_infinite_in_the_type_of_the_model_is_named():
+    x = np.array([[1.0], [1e300]])
+    assert check_numbers(x, "x") is x
+    with pytest.raises(ExportError, match=r"\(in float32\), in 1 of 2 examples: 1\."):
+        check_numbers(x, "x", np.float32)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"), [(["a"], "text"), ([{}], "objects"), (np.zeros(1, complex), "complex128")]
+)
+def test_what_is_no_number_is_refused(values, kind):
+    with pytest.raises(ExportError, match=f"`x` holds {kind}"):
+        check_numbers(values, "x")

@@ -6,12 +6,20 @@ from edge_nets import convnet, examples_for, int8_of, layers, raw, sequential
 from tflite_files import answers, dense_net, file_of, parsed
 
 from tfticket.errors import ExportError
-from tfticket.export import flatbuffer, micro_run
-from tfticket.export.dense_encoding import encode_dense_layers
-from tfticket.export.micro import arena_lower_bound, check_micro, violations
-from tfticket.export.micro_operators import FLOAT_ONLY, MAX_RANK_OF, OPERATORS, WEIGHTED
-from tfticket.export.micro_run import has_micro, run_on_micro
+from tfticket.export import flatbuffer, micro
+from tfticket.export.micro import (
+    FLOAT_ONLY,
+    MAX_RANK_OF,
+    OPERATORS,
+    WEIGHTED,
+    arena_lower_bound,
+    check_micro,
+    has_micro,
+    run_on_micro,
+    violations,
+)
 from tfticket.export.runtime import Session
+from tfticket.export.sparse.encoding import encode_dense_layers
 
 pytestmark = pytest.mark.usefixtures("seeded")
 FORMATS = ("fp32", "fp16", "dynamic", "int8")
@@ -165,7 +173,7 @@ def test_micro_itself_says_what_the_linter_says(model, said):
     assert violations(parsed(content))
     x = np.ones((1, 8, 8, 1), "float32")
     with pytest.raises(ExportError, match=f"must load and run in TensorFlow Lite Micro.*{said}"):
-        micro_run._run(content, x, "`it`", 60, linted=False)
+        micro._run(content, x, "`it`", 60, linted=False)
 
 
 @needs_micro
@@ -180,6 +188,6 @@ def test_what_does_not_fit_is_refused_before_it_runs(net):
 
 
 def test_a_missing_package_is_told(net, monkeypatch):
-    monkeypatch.setattr("tfticket.export.micro_run.has_micro", lambda: False)
+    monkeypatch.setattr("tfticket.export.micro.has_micro", lambda: False)
     with pytest.raises(ExportError, match=r"pip install 'tfticket\[micro\]'"):
         run_on_micro(net["int8"], X[:1])

@@ -1,12 +1,14 @@
 import keras
 import numpy as np
 import pytest
-from exports import convnet, pruned
-from helpers import Subclassed, batch, mlp, random_mask
+from exports import convnet, digits, layers, pruned
+from helpers import Subclassed, batch, mlp, noisy_convnet, random_mask
 
 from tfticket.errors import ExportError, ModelError
-from tfticket.export.preparation import prepare
+from tfticket.export.preparation import predictions, prepare, static_copy
 from tfticket.sparsity import Mask, get_mask, set_mask, sparsify
+from tfticket.sparsity.wrapper import Masked
+from tfticket.state import named_variables
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -79,3 +81,85 @@ def test_what_can_not_be_exported_is_refused():
     subclassed(batch()[0])
     with pytest.raises(ModelError, match="Subclassed"):
         prepare(subclassed)
+
+
+def one_by_one(static, x):
+    return np.concatenate([static(example[None], training=False).numpy() for example in x])
+
+
+def test_the_copy_answers_as_the_model_for_one_example_at_a_time():
+    model, x = pruned(convnet()), digits()[0][:4]
+    static = static_copy(model)
+    assert static.inputs[0].shape == (1, 8, 8, 1)
+    assert not any(isinstance(layer, Masked) for layer in static.layers)
+    np.testing.assert_allclose(one_by_one(static, x), predictions(model, x), atol=1e-5)
+
+
+def test_automatic_names_are_counted_anew():
+    def names():
+        inputs = keras.Input((4,))
+        shared = layers.Dense(4)
+        outputs = layers.Dense(2, name="mine")(shared(shared(inputs)) + layers.Dense(4)(inputs))
+        static = static_copy(keras.Model(inputs, outputs))
+        return [static.name, *(layer.name for layer in static.layers)]
+
+    first = names()
+    assert first == names()
+    assert set(first) == {"model", "input", "dense", "dense_1", "mine"}
+
+
+def test_names_of_layers_and_operations_never_meet():
+    inputs = keras.Input((4,))
+    inside = keras.Input((4,))
+    block = keras.Model(inside, layers.Add()([inside + 1.0, layers.Dense(4)(inside)]), name="add")
+    x = inputs + layers.Dense(4, name="dense_1")(inputs)
+    x = layers.Add(name="add_1")([block(x), layers.Dense(4)(x)])
+    x = keras.ops.add(x, layers.Dense(4)(x)) + inputs
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    static = static_copy(model)
+    names = [operation.name for operation in static.operations]
+    assert len(set(names)) == len(names) == len(model.operations)
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    np.testing.assert_allclose(one_by_one(static, x), predictions(model, x), atol=1e-5)
+
+
+def test_what_layers_keep_is_in_the_copy():
+    scale = layers.Normalization()
+    scale.adapt(np.random.default_rng(0).normal(50, 10, (100, 4)))
+    model = keras.Sequential([keras.Input((4,)), scale, layers.Dense(3)])
+    x = np.full((2, 4), 60, "float32")
+    np.testing.assert_allclose(one_by_one(static_copy(model), x), predictions(model, x), atol=1e-5)
+
+
+def test_nested_models_are_copied_with_their_state():
+    inner = noisy_convnet()
+    outer = keras.Sequential([keras.Input((6, 6, 2)), layers.Rescaling(0.5), inner])
+    inner.get_layer("norm").moving_mean.assign([1.0, 2.0, 3.0, 4.0])
+    static = static_copy(outer)
+    assert named_variables(static).keys() == named_variables(outer).keys()
+    x = np.random.default_rng(0).normal(size=(3, 6, 6, 2)).astype("float32")
+    np.testing.assert_allclose(one_by_one(static, x), predictions(outer, x), atol=1e-5)
+
+
+def test_mixed_precision_is_computed_in_full():
+    keras.config.set_dtype_policy("mixed_float16")
+    model = convnet()
+    assert {layer.compute_dtype for layer in static_copy(model).layers} == {"float32"}
+    assert model.layers[0].compute_dtype == "float16"
+
+
+def test_the_inputs_structure_is_kept():
+    inputs = keras.Input((3,), name="only")
+    model = keras.Model({"only": inputs}, layers.Dense(2)(inputs))
+    x = np.ones((1, 3), "float32")
+    answer = model({"only": x})
+    np.testing.assert_allclose(static_copy(model)({"only": x}), answer, atol=1e-6)
+    np.testing.assert_allclose(predictions(model, x), answer, atol=1e-6)
+
+
+def test_what_cannot_be_copied_is_refused():
+    with pytest.raises(ModelError, match="Only built"):
+        static_copy(keras.Sequential([layers.Dense(3)]))
+    inputs = keras.Input((3,))
+    with pytest.raises(ExportError, match="1 and 2"):
+        static_copy(keras.Model(inputs, [layers.Dense(2)(inputs), layers.Dense(3)(inputs)]))

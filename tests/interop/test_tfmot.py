@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import re
 import zipfile
 
@@ -9,7 +10,8 @@ from helpers import leaked, values
 from legacy_files import SPARSITIES
 
 from tfticket.errors import ModelError, RunError
-from tfticket.interop import catalog, import_tfmot
+from tfticket.interop import compatibility, import_tfmot
+from tfticket.interop.tfmot import ImportReport
 from tfticket.lottery import Ticket
 from tfticket.lottery.transfer import transfer
 from tfticket.sparsity import LayerwisePruner, Mask, get_mask
@@ -94,7 +96,7 @@ def test_each_layer_of_the_catalog_is_brought(brought):
     layers = [
         layer for name in NETWORKS for layer in brought(name).model._flatten_layers(recursive=True)
     ]
-    assert catalog.LAYERS - {type(layer).__name__ for layer in layers} == set()
+    assert compatibility.LAYERS - {type(layer).__name__ for layer in layers} == set()
     for name in NETWORKS:
         assert brought(name).report.max_difference <= 1e-5
 
@@ -168,3 +170,43 @@ def test_the_module_that_a_configuration_names_is_never_imported(legacy, tmp_pat
     with pytest.raises(ModelError, match=r"names code that isn't in the file: snapped\.relu"):
         import_tfmot(tmp_path / "a.keras")
     assert not (tmp_path / "ran").exists()
+
+
+PLAIN = {
+    "source": "m.h5",
+    "sha256": "0",
+    "mask_from": "wrappers",
+    "kept": {"a/kernel": 1},
+    "total": {"a/kernel": 4},
+    "cleared": 0,
+    "unmasked": (),
+    "left_behind": (),
+    "renamed": {},
+    "max_difference": 0.0,
+    "versions": {},
+}
+
+
+def test_nothing_worth_a_remark_but_the_difference():
+    report = ImportReport(**PLAIN)
+    assert report.remarks() == ["Outputs differ by at most 0 on random inputs."]
+    assert json.loads(json.dumps(report.to_dict()))["kept"] == {"a/kernel": 1}
+
+
+def test_what_is_not_as_it_was_is_said():
+    report = ImportReport(
+        **PLAIN
+        | {
+            "mask_from": "zeros",
+            "cleared": 1200,
+            "unmasked": ("e/embeddings",),
+            "left_behind": ("the loss",),
+            "renamed": {"a/b": "a_b"},
+        }
+    )
+    _, zeros, cleared, unmasked, renamed, left = report.remarks()
+    assert zeros.startswith("The wrappers were stripped")
+    assert cleared.startswith("1,200 pruned weights weren't zero")
+    assert unmasked.startswith("Not masked: e/embeddings.")
+    assert renamed == "Renamed: a/b is a_b."
+    assert left == "Not imported: the loss."

@@ -35,16 +35,16 @@ def test_an_open_size_takes_any(tmp_path):
     x = keras.layers.GlobalAveragePooling2D()(inputs)
     keras.Model(inputs, keras.layers.Dense(3)(x)).save(tmp_path / "a.keras")
     assert load_file(tmp_path / "a.keras", (9, 7, 1), 3).input_shape == (None, None, None, 1)
-    with pytest.raises(ModelError, match=r"takes \(None, None, 1\)"):
+    with pytest.raises(ModelError, match=r"takes .*\(None, None, 1\)"):
         load_file(tmp_path / "a.keras", (9, 7, 3), 3)
 
 
 @pytest.mark.parametrize(
     ("shape", "classes", "words"),
     [
-        ((7,), 3, r"examples of shape \(7,\).*which takes \(6,\)"),
-        ((6, 1), 3, r"examples of shape \(6, 1\)"),
-        ((6,), 4, r"must give 4 numbers an example.*which gives \(3,\)"),
+        ((7,), 3, r"takes examples of shape \(6,\), not \(7,\) as in the data"),
+        ((6, 1), 3, r"takes .* not \(6, 1\) as in the data"),
+        ((6,), 4, r"gives \(3,\), but must give 4 numbers an example"),
     ],
 )
 def test_shapes_that_do_not_fit_the_data(saved, shape, classes, words):

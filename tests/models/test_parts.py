@@ -14,7 +14,7 @@ OPTIONS = {"seed": 0, "width": 1.0, "norm": None, "dropout": 0.0, "initializer":
 
 def twins(**options):
     """Two dense layers of one shape, with normalization and ReLU, and an output layer."""
-    make = parts(**{**OPTIONS, **options})
+    make = parts({**OPTIONS, **options}, initializer="he_normal")
     inputs = x = keras.Input((12,))
     for name in ("first", "second"):
         x = make.dense(x, 12, name)
@@ -43,7 +43,7 @@ def test_initializers_without_a_seed():
 
 
 def test_a_layer_keeps_its_weights_when_another_is_added():
-    make = parts(**OPTIONS)
+    make = parts(OPTIONS, initializer="he_normal")
     inputs = keras.Input((12,))
     alone = keras.Model(inputs, make.dense(inputs, 12, "second"))
     np.testing.assert_array_equal(kernels(alone)[0], kernels(twins())[1])
@@ -90,11 +90,11 @@ def test_norm_with_options():
 def test_convolutions_are_standardized_where_the_norm_wants_it():
     inputs = keras.Input((8, 8, 2))
     for name, kind in (("group", keras.layers.Conv2D), ("ws_group", StandardizedConv2D)):
-        make = parts(**{**OPTIONS, "norm": name})
+        make = parts({**OPTIONS, "norm": name}, initializer="he_normal")
         model = keras.Model(inputs, make.convolve(inputs, 12, "conv"))
         assert type(model.get_layer("conv")) is kind
         kernel = model.get_layer("conv").kernel.numpy()
-    make = parts(**OPTIONS)
+    make = parts(OPTIONS, initializer="he_normal")
     plain = keras.Model(inputs, make.convolve(inputs, 12, "conv"))
     np.testing.assert_array_equal(plain.get_layer("conv").kernel, kernel)
 
@@ -139,4 +139,9 @@ def test_logits_stay_precise_under_mixed_precision(seeded):
 )
 def test_bad_options(change, words):
     with pytest.raises(ModelError, match=words):
-        parts(**{**OPTIONS, **change})
+        parts({**OPTIONS, **change}, initializer="he_normal")
+
+
+def test_unknown_options():
+    with pytest.raises(TypeError, match=r"width, norm, .*Received: \['depth'\]"):
+        parts({**OPTIONS, "depth": 3}, initializer="he_normal")

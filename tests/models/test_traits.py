@@ -39,7 +39,7 @@ def test_auto_is_for_one_thread(monkeypatch):
     model = build("lenet_300_100", (8,), 10, width=0.1)
     assert not jit_choice(model, threads=2)
     for threads in (1, 2):
-        monkeypatch.setattr("tfticket.models.traits.op_threads", lambda n=threads: n)
+        monkeypatch.setattr("tfticket.models.jit.op_threads", lambda n=threads: n)
         assert jit_choice(model) is (threads == 1 and machine.only_cpus())
 
 

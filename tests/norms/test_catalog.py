@@ -1,13 +1,20 @@
-import doctest
-
 import keras
 import numpy as np
 import pytest
 
 from tfticket.errors import ModelError
-from tfticket.norms import catalog
-from tfticket.norms.catalog import NORMS, Norm, norm_layer, options_of, standardizes_weights
-from tfticket.norms.layers import FilterResponseNorm, GroupNorm, LpBatchNorm, group
+from tfticket.norms.catalog import (
+    NORMS,
+    Norm,
+    axis_of,
+    channels_of,
+    groups_of,
+    is_norm,
+    kind_of,
+    norm_layer,
+    options_of,
+)
+from tfticket.norms.layers import FilterResponseNorm, GroupNorm, LpBatchNorm
 
 LAYERS = [kind for kind in NORMS if kind != "none"]
 
@@ -16,19 +23,12 @@ def random(shape, *, mean=0.0, scale=1.0, seed=0):
     return np.random.default_rng(seed).normal(mean, scale, shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("module", [catalog, group])
-def test_examples(module):
-    results = doctest.testmod(module, extraglobs={"np": np})
-    assert results.attempted > 0
-    assert results.failed == 0
-
-
 def test_the_names():
     assert set(NORMS) == {
         "none", "batch", "batch_renorm", "frozen_batch", "sync_batch", "group", "layer", "instance",
         "rms", "filter_response", "ws_group", "l1_batch", "l2_batch", "linf_batch", "noisy_batch",
     }  # fmt: skip
-    assert [kind for kind in NORMS if standardizes_weights(kind)] == ["ws_group"]
+    assert [kind for kind in NORMS if NORMS[kind].standardizes_weights] == ["ws_group"]
     assert norm_layer("none", 8) is None
 
 
@@ -144,3 +144,38 @@ def test_rms_takes_each_position_by_itself_over_its_channels():
     x = random((2, 3, 3, 4), mean=1.0)
     expected = x / np.sqrt(np.mean(x**2, axis=-1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(norm_layer("rms", 4)(x), expected, atol=1e-5)
+
+
+layers = keras.layers
+
+
+@pytest.mark.parametrize("kind", sorted(set(NORMS) - {"none"}))
+def test_the_catalog_s_layers_are_known_by_their_kind(kind):
+    layer = NORMS[kind].layer(8)
+    layer.build((None, 4, 4, 8))
+    assert is_norm(layer)
+    assert kind_of(layer) == ("group" if kind == "ws_group" else kind)
+    assert channels_of(layer) == 8
+    assert (groups_of(layer) is not None) == (kind in ("group", "ws_group", "layer", "instance"))
+
+
+@pytest.mark.parametrize(
+    ("layer", "kind", "axis"),
+    [
+        (layers.GroupNormalization(2, axis=1), "group", 1),
+        (layers.GroupNormalization(1), "layer", -1),
+        (layers.GroupNormalization(-1), "instance", -1),
+        (layers.LayerNormalization(axis=[1, 2, 3]), "LayerNormalization", 3),
+        (layers.RMSNormalization(axis=[-1]), "rms", -1),
+        (layers.BatchNormalization(axis=1, renorm=True), "batch_renorm", 1),
+    ],
+)
+def test_layers_of_keras(layer, kind, axis):
+    layer.build((None, 4, 4, 4))
+    assert (is_norm(layer), kind_of(layer), axis_of(layer)) == (True, kind, axis)
+
+
+def test_other_layers_are_no_norms():
+    assert not is_norm(layers.Dense(2))
+    assert not is_norm(layers.Normalization())  # scales the data, once
+    assert kind_of(layers.Identity()) == "none"

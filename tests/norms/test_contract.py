@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from helpers import batch, compiled, leaked, random_mask
 
 from tfticket.export import to_tflite
-from tfticket.norms.catalog import NORMS, norm_layer, standardizes_weights
+from tfticket.norms.catalog import NORMS, norm_layer
 from tfticket.norms.layers import standardized
 from tfticket.sparsity import Mask, sparsify
 from tfticket.state import named_variables, prunable_variables
@@ -32,7 +32,7 @@ def network(kind, **options):
     return keras.Sequential(
         [
             keras.Input((8, 8, 2)),
-            standardized(conv) if standardizes_weights(kind) else conv,
+            standardized(conv) if NORMS[kind].standardizes_weights else conv,
             *([] if norm is None else [norm]),
             layers.ReLU(name="relu"),
             layers.Flatten(),

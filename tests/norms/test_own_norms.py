@@ -6,7 +6,7 @@ import pytest
 
 from tfticket.errors import ModelError
 from tfticket.norms import diagnose, fold_batch_norm, swap_norm
-from tfticket.norms.kinds import is_norm, kind_of
+from tfticket.norms.catalog import is_norm, kind_of
 from tfticket.statistics import recalibrate
 
 pytestmark = pytest.mark.usefixtures("seeded")

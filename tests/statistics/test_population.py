@@ -196,7 +196,7 @@ def test_weights_that_are_not_finite_are_told_from_inputs():
     model = helpers.noisy_convnet()
     x, _ = helpers.batch((6, 6, 2))
     model.get_layer("conv").bias.assign(np.full(4, np.nan))
-    with pytest.raises(ModelError, match="weights of the model"):
+    with pytest.raises(ModelError, match="Weights of the model"):
         recalibrate(model, [x])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tflite_files import file_of, thinned
 
-from tfticket.export.quiet import quiet
+from tfticket.quiet import quiet
 
 layers = keras.layers
 ENDS = {"inference_input_type": tf.int8, "inference_output_type": tf.int8}

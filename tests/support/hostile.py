@@ -6,11 +6,13 @@ import contextlib
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import click
 import mutations
 import numpy as np
 from mutations import (
@@ -25,6 +27,8 @@ from mutations import (
 )
 
 from tfticket.errors import TFTicketError
+
+sys.path.append(str(Path(__file__).parents[2]))  # for tools/
 
 BOMB_BYTES = 1200 * 2**20
 _LONGEST_LINES, _LONGEST = 60, 6000
@@ -71,13 +75,13 @@ def told(read: Callable[[], object]) -> str:
     return text
 
 
-def command(*arguments: object) -> str:
-    """Runs a command in this process; returns its error, or nothing."""
-    from tfticket.cli import main
+def command(*arguments: object, of: click.Command | None = None) -> str:
+    """Run a command in this process, by default of tfticket; return its error, or nothing."""
+    from tfticket.cli import cli, run_command
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = main([str(argument) for argument in arguments])
+        status = run_command(of or cli, [str(each) for each in arguments], name="tfticket")
     return (err.getvalue() or "no word") if status else ""
 
 
@@ -217,7 +221,9 @@ def _card(rng: Random, samples: Path, work: Path) -> Path:
 
 
 def _read_card(path: Path) -> str:
-    return command("publish", path, "--root", path.parent / "root")
+    from tools import publish
+
+    return command(path, "--root", path.parent / "root", of=publish.main)
 
 
 # Recipes
@@ -315,7 +321,7 @@ def _labels(rng: Random, samples: Path, work: Path) -> Path:
 
 def _read_labels(path: Path) -> str:
     from tfticket.data.sources import read_npz
-    from tfticket.noisy import read_label_file, read_transition_file
+    from tfticket.noise import read_label_file, read_transition_file
 
     errors = []
     readers = (read_label_file, read_transition_file, lambda p: read_npz(str(p), None))

@@ -18,8 +18,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import TFTicketError
 from tfticket.export import flatbuffer
-from tfticket.export.check import check_file
-from tfticket.export.explain import explain_file
+from tfticket.export.inspect.check import check_file
+from tfticket.export.inspect.explain import explain_file
 
 _LONGEST_SECONDS = 20
 _LONGEST_MESSAGE = 1000

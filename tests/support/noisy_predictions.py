@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfticket.noisy.corruption import corrupt
+from tfticket.noise.labels.corruption import corrupt
 
 
 def predictions(transition, *, count=12_000, mistakes=0.1, memorized=0.0, seconds=True, seed=0):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfticket.noisy.clean_split import CleanSplit, Round
-from tfticket.noisy.estimate import NoiseEstimate
-from tfticket.noisy.transition import symmetric
+from tfticket.noise.estimate.noise_estimate import NoiseEstimate
+from tfticket.noise.incv.clean_split import CleanSplit, Round
+from tfticket.noise.labels.transition import symmetric
 
 
 def estimate(**changes):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from helpers import batch, logits_loss, mlp
 
-from tfticket.noisy.coteaching import CoTeaching
+from tfticket.noise.coteaching.model import CoTeaching
 
 layers = keras.layers
 

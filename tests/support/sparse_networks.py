@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from tflite_files import thinned
 
-from tfticket.export.convert import convert_sparsely
-from tfticket.export.static import static_copy
+from tfticket.export.conversion import convert_sparsely
+from tfticket.export.preparation import static_copy
 
 layers = keras.layers
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from tfticket.files import write_arrays, write_json
 from tfticket.metrics import Row, to_csv
-from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape import ShiftRecord, SmoothnessRecord
 
 LINEAR = np.linspace(0.5, 4.0, 8)
 ROUGHNESS = {"none": 5.5, "batch": 1.0, "group": 1.6, "layer": 2.1, "noisy_batch": 1.3,

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from tfticket.export import flatbuffer
-from tfticket.export.convert import convert
+from tfticket.export.conversion import convert
+from tfticket.export.preparation import static_copy
 from tfticket.export.runtime import Session
-from tfticket.export.static import static_copy
 
 layers = keras.layers
 

@@ -1,10 +1,34 @@
-"""How bad the labels of a data set are, and which ones.
+"""Old name of the part of `tfticket.noise` that audits the labels of a data set."""
 
-Data and networks come together here with what `noisy` knows: `LabelAudit` trains networks that
-predict what they weren't trained on, `RowAudit` teaches simpler learners rows of numbers, and all
-else follows from their predictions.
-"""
+from __future__ import annotations
 
-import lazy_loader
+from typing import Any
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from tfticket import noise
+
+_NAMES = {
+    "Diagnosis": "Diagnosis",
+    "LabelAudit": "LabelAudit",
+    "Network": "Network",
+    "RowAudit": "RowAudit",
+    "Subject": "LabeledData",
+    "compare_with_cleanlab": "compare_with_cleanlab",
+    "diagnose": "diagnose",
+    "write_findings": "write_label_report",
+}
+__all__ = [*_NAMES, "suspects_of"]
+
+
+def suspects_of(split: noise.CleanSplit) -> noise.LabelIssues:
+    """Old name of `CleanSplit.label_issues`."""
+    return split.label_issues()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(noise, _NAMES[name])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -34,7 +34,7 @@ class Constants:
                 self._set(step.output, self._made_by(step))
 
     def of(self, tensor: Any) -> np.ndarray:
-        """The value of each channel, float64, shape (channels,); NaN where it isn't constant."""
+        """Return the value of each channel, float64, shape (channels,); NaN where not constant."""
         return self._values[id(tensor)]
 
     def _set(self, tensor: Any, values: np.ndarray) -> None:
@@ -83,7 +83,7 @@ def _activated(layer: Any, sums: np.ndarray) -> np.ndarray:
 
 
 def _computed(step: Step, values: list[np.ndarray]) -> np.ndarray:
-    """What the layer itself makes of constant channels; one that differs by position isn't."""
+    """Compute the constants that a layer makes of constant channels, if equal at all positions."""
     filled = [
         np.broadcast_to(np.nan_to_num(value), [1, *_positions(tensor), len(value)])
         for tensor, value in zip(step.inputs, values, strict=True)
@@ -100,5 +100,5 @@ def _computed(step: Step, values: list[np.ndarray]) -> np.ndarray:
 
 
 def _positions(tensor: Any) -> list[int]:
-    """The sides between batch and channels; a side of any length is taken as one of 8."""
+    """Return the axis lengths between batch and channels; 8 for an axis of any length."""
     return [8 if side is None else side for side in tensor.shape[1:-1]]

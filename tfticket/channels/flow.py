@@ -1,4 +1,4 @@
-"""Channels of all tensors of a model, followed through its graph: which of them are one."""
+"""Channels of all tensors of a model, followed through its graph."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tfticket.internals import graph_of, nodes_of
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One operation of the graph, at its place.
+    """One operation of the graph.
 
     Attributes:
-        operation: The layer, without a wrapper that owns a mask, or another operation.
-        role: What it does to channels.
-        inputs: The symbolic tensors it reads.
-        outputs: Those that it makes; one, unless it is opaque.
+        operation: A layer, without `Masked`, or another operation.
+        role: Its effect on channels.
+        inputs: Symbolic input tensors.
+        outputs: Symbolic output tensors; one, unless the role is opaque.
     """
 
     operation: Any
@@ -33,18 +33,18 @@ class Step:
 
     @property
     def output(self) -> Any:
-        """What it makes, when that is one tensor."""
+        """The output, if there is one."""
         return self.outputs[0]
 
 
 class Flow:
-    """Follows channels through a model.
+    """Flow of numbered channels through the graph of a model.
 
-    Each layer that mixes channels makes new ones, with numbers of their own. What works on each
-    channel for itself hands the numbers on; where two tensors are added, channels that meet become
-    one. So a channel is what must be taken out in one piece, wherever in the graph it is. Channels
-    that an operation of unknown kind sees are fixed, and so are those of inputs and outputs. Layers
-    that are called several times, and models inside the model, count as unknown.
+    A layer that mixes channels makes new ones, with new numbers. Operations on each channel pass
+    the numbers on; where two tensors are added, channels become one. So equal numbers mark slices
+    that must be removed together, wherever in the graph they are. Channels that an unknown
+    operation reads or makes are fixed, and so are those of inputs and outputs. Layers that are
+    called several times, and nested models, count as unknown.
 
     Args:
         model: A built Sequential or Functional model.
@@ -55,6 +55,13 @@ class Flow:
 
     Raises:
         ModelError: for a subclassed model.
+
+    Example:
+        >>> x = inputs = keras.Input((4,))
+        >>> x = keras.layers.Dense(2)(keras.layers.ReLU()(keras.layers.Dense(3)(x)))
+        >>> flow = Flow(keras.Model(inputs, x))
+        >>> [flow.channels(step.output).tolist() for step in flow.steps]
+        [[4, 5, 6], [4, 5, 6], [7, 8]]
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -73,12 +80,12 @@ class Flow:
             self._fix(self._numbers[id(tensor)])
 
     def channels(self, tensor: Any) -> np.ndarray:
-        """The number of the channel at each index of a tensor's last axis, int, shape (n,)."""
+        """Return the channel number of each index of a tensor's last axis, int, shape (n,)."""
         return self._roots(self._numbers[id(tensor)])
 
     @property
     def fixed(self) -> np.ndarray:
-        """The numbers of channels that can't be taken out, sorted."""
+        """Sorted numbers of the channels that can't be removed."""
         return np.unique(self._roots(np.array(sorted(self._fixed), np.int64)))
 
     def _follow(self, step: Step) -> None:

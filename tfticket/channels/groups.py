@@ -1,4 +1,4 @@
-"""Channels as what structured pruning takes away in one piece."""
+"""Find the channels that structured pruning can remove."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from tfticket.state import prunable_variables
 
 
 def channel_groups(model: keras.Model, skip: Iterable[str] = ()) -> tuple[ChannelGroup, ...]:
-    """The channels of a model that can be pruned, each with every slice of a kernel it is in.
+    """List the channels of a model that can be pruned, each with all of its slices of kernels.
 
     A channel is made by a slice of a kernel, or of several where branches are added, and read by
-    slices of others. With all of them zero, nothing reads it, so `shrink` takes it out, exactly.
-    Channels of inputs and outputs, and those that layers of unknown kind see, are left out.
+    slices of others. When all of them are zero, `shrink` removes it exactly. Channels of inputs and
+    outputs, and those that layers of unknown kind read or make, are left out.
 
     Args:
         model: A built Sequential or Functional model, sparsified or plain.
-        skip: Glob patterns of keys that stay dense: what these kernels make stays.
+        skip: Glob patterns of keys that stay dense, with the channels that they make.
 
     Returns:
         The groups, in the order in which the graph makes them.
 
     Raises:
         ModelError: for a subclassed model, or when no channel can be pruned.
+
+    Example:
+        >>> hidden, out = keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2, name="out")
+        >>> first, *_ = channel_groups(keras.Sequential([keras.Input((4,)), hidden, out]))
+        >>> first.produced[0].key, first.consumed[0].key
+        ('hidden/kernel', 'out/kernel')
     """
     keys = {id(variable): key for key, variable in prunable_variables(model, skip).items()}
     flow = Flow(model)

@@ -1,4 +1,4 @@
-"""A copy of a model without some of its channels."""
+"""Rebuild a model without some of its channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BY_CHANNEL = (keras.layers.BatchNormalization, keras.layers.PReLU)
 
 
 def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Removal) -> Clone:
-    """Copies a model without the removed channels; what the constant ones added stays.
+    """Copy a model without the removed channels, with the effect of constant ones.
 
     Args:
         model: The model that `flow` was read from, without wrappers that own masks.
@@ -77,7 +77,7 @@ def _folded(
 def _carried(
     step: Step, kernel: np.ndarray, values: np.ndarray, gone: np.ndarray, removal: Removal
 ) -> np.ndarray:
-    """The kernel with the weights of constant channels added to those of their carrier."""
+    """Add the weights of constant channels to those of their carrier in a kernel."""
     carrier = removal.carriers.get(id(step))
     if carrier is None or not gone.any():
         return kernel
@@ -88,7 +88,7 @@ def _carried(
 
 
 def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> keras.Layer:
-    """A new layer for the channels that stay.
+    """Make a layer for the channels that stay.
 
     Args:
         step: Where the layer is in the graph.
@@ -106,7 +106,7 @@ def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> ker
 
 
 def _counts_channels(step: Step, removal: Removal) -> bool:
-    """Whether the config or the variables of a layer depend on the number of channels."""
+    """Tell whether the config or the variables of a layer depend on the number of channels."""
     by_shape = isinstance(step.operation, keras.layers.Reshape)
     return step.role is Role.MIX or by_shape or bool(kept_indices(step, removal))
 
@@ -114,7 +114,7 @@ def _counts_channels(step: Step, removal: Removal) -> bool:
 def kept_indices(
     step: Step, removal: Removal, read: np.ndarray | None = None
 ) -> dict[str, list[tuple[int, np.ndarray]]]:
-    """What is kept of the variables of a layer, by name: axes, and the indices along each.
+    """Return the kept indices of the variables of a layer, by name: axes, and indices along each.
 
     Args:
         step: Where the layer is in the graph.
@@ -138,7 +138,7 @@ def kept_indices(
 def places_in(
     variable: keras.Variable, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]
 ) -> tuple[np.ndarray, ...]:
-    """Where in a variable of the layer is what is kept: what its value is indexed with."""
+    """Return the index of the kept values in a variable of the layer."""
     axes = [np.arange(side) for side in variable.shape]
     for axis, indices in kept.get(variable.name, ()):
         axes[axis] = indices
@@ -146,7 +146,7 @@ def places_in(
 
 
 def _copy_kept(step: Step, new: Any, removal: Removal) -> None:
-    """Gives a layer that works on each channel the weights and statistics of those that stay."""
+    """Assign to an elementwise layer the weights and statistics of the channels that stay."""
     layer, kept = step.operation, kept_indices(step, removal)
     for theirs, ours in zip(layer.variables, new.variables, strict=True):
         ours.assign(theirs.numpy()[places_in(theirs, kept)])

@@ -1,4 +1,4 @@
-"""Which channels can be taken out of a model without changing what it answers."""
+"""Find the channels that can be removed from a model without a change of its outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tfticket.channels.silent import Silent
 
 @dataclass(frozen=True, eq=False)
 class _Reader:
-    """A layer that mixes channels, as one that decides whether those it reads are needed.
+    """A layer that mixes channels, with the data that decide which of its inputs it needs.
 
     Attributes:
         step: Its place in the graph.
@@ -35,21 +35,21 @@ class _Reader:
 
 
 class Removal:
-    """Decides which channels go.
+    """The channels that can be removed.
 
-    A channel goes when each layer that reads it either has only zero weights for it, on the way to
-    channels that stay, or can do without since it is constant: what it adds goes into the bias. A
-    convolution that pads with zeros sees a constant end at the border. There one constant channel,
-    the carrier, stays for all of them. Each layer keeps a channel.
+    A channel can be removed when each layer that reads it either has only zero weights from it to
+    channels that stay, or needs no input since the channel is constant: its effect is added to the
+    bias. In a convolution that pads with zeros a constant ends at the border; there one constant
+    channel, the carrier, stays for all of them. Each layer keeps a channel.
 
     Args:
         flow: The channels of a model.
-        constants: Which of them are constant, and what they are.
+        constants: The constant channels with their values.
 
     Attributes:
-        removed: Numbers of the channels that go, sorted.
-        carriers: For each layer that has one, by the `id` of its step: the index of the input
-            channel that carries the constants.
+        removed: Numbers of the removed channels, sorted.
+        carriers: By the `id` of the step of each layer that has one: the index of the input channel
+            that carries the constants.
     """
 
     def __init__(self, flow: Flow, constants: Constants | Silent) -> None:
@@ -64,11 +64,11 @@ class Removal:
             self.removed = self._grow()
 
     def keeps(self, tensor: Any) -> np.ndarray:
-        """Which channels of a tensor stay, boolean, shape (channels,)."""
+        """Tell which channels of a tensor stay, boolean, shape (channels,)."""
         return ~np.isin(self._flow.channels(tensor), self.removed)
 
     def _grow(self) -> np.ndarray:
-        """The removed channels: what goes makes other weights lead nowhere, until nothing does."""
+        """Grow the set of removed channels, each of which may leave others without a reader."""
         made = [reader.targets for reader in self._readers]
         numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *made]))
         removed = np.zeros(0, np.int64)
@@ -86,7 +86,8 @@ class Removal:
         carried = used & reader.carried
         if carried.any():
             self._name_carrier(reader, carried)
-        return used & np.isnan(reader.values)
+        needed: np.ndarray = used & np.isnan(reader.values)
+        return needed
 
     def _name_carrier(self, reader: _Reader, carried: np.ndarray) -> None:
         if id(reader.step) not in self.carriers:

@@ -1,4 +1,4 @@
-"""What each kind of layer does to channels.
+"""Roles of layers: their effect on channels.
 
 A channel is an index of the last axis: a unit of a dense layer, a feature map of a convolution.
 """
@@ -98,7 +98,7 @@ _ELEMENTWISE = frozenset(
 
 
 class Role(Enum):
-    """What an operation does to the channels of its input."""
+    """Effect of an operation on the channels of its input."""
 
     MIX = "each output channel is a sum over the input channels: dense layers, convolutions"
     DEPTHWISE = "each channel is convolved for itself"
@@ -110,7 +110,7 @@ class Role(Enum):
 
 
 def role_of(operation: Any, inputs: list[Any]) -> Role:
-    """The role of an operation of a graph.
+    """Return the role of an operation of a graph.
 
     Args:
         operation: A layer, or a function such as `keras.ops.add`.
@@ -142,28 +142,28 @@ def role_of(operation: Any, inputs: list[Any]) -> Role:
 
 
 def is_elementwise(activation: Any) -> bool:
-    """Whether an activation is known to look at one number at a time (softmax doesn't)."""
+    """Tell whether an activation is known to be elementwise (softmax isn't)."""
     return activation is None or getattr(activation, "__name__", "") in _ELEMENTWISE
 
 
 def unmasked(operation: Any) -> Any:
-    """The layer inside a `Masked` wrapper, or the operation itself."""
+    """Return the layer inside a `Masked` wrapper, or the operation itself."""
     return operation.layer if isinstance(operation, Masked) else operation
 
 
 def kernel_axes(layer: Any) -> tuple[int, int]:
-    """The axes of a kernel that are its input and its output channels."""
+    """Return the axes of a kernel that are its input and its output channels."""
     rank = len(layer.kernel.shape)
     return (rank - 1, rank - 2) if type(layer) in _TRANSPOSED else (rank - 2, rank - 1)
 
 
 def is_depthwise(layer: Any) -> bool:
-    """Whether a layer convolves each channel for itself."""
+    """Tell whether a layer is a depthwise convolution."""
     return type(layer) in _DEPTHWISE
 
 
 def taps(layer: Any, kernel: np.ndarray) -> np.ndarray:
-    """A kernel as float64 of shape (positions, input channels, output channels).
+    """Reshape a kernel to (positions, input channels, output channels), float64.
 
     Args:
         layer: A layer of the role `MIX` or `DEPTHWISE`; for the latter the output channels are
@@ -179,7 +179,7 @@ def taps(layer: Any, kernel: np.ndarray) -> np.ndarray:
 
 
 def feels_border(layer: Any) -> bool:
-    """Whether a constant input gives another output near the border than in the middle."""
+    """Tell whether a constant input gives another output near the border than in the middle."""
     if type(layer) is keras.layers.Dense:
         return False
     if type(layer) in _TRANSPOSED:

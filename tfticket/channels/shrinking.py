@@ -1,4 +1,4 @@
-"""`shrink`: the same answers from fewer units."""
+"""`shrink`: remove dead units without a change of the outputs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,16 @@ _COLLAPSED_FROM = 4  # a layer of three units may well end with one
 
 @dataclass(frozen=True)
 class LayerChange:
-    """What became of one layer.
+    """Change of one layer by `shrink`.
 
     Attributes:
-        key: The layer's key.
-        before: How many units or channels it had.
-        after: How many it has.
+        key: Key of the layer.
+        before: Number of units or channels before.
+        after: Number of units or channels left.
+
+    Example:
+        >>> LayerChange("hidden", before=300, after=120).after
+        120
     """
 
     key: str
@@ -37,16 +41,20 @@ class LayerChange:
 
 @dataclass(frozen=True, eq=False)
 class Shrunk:
-    """A smaller model that answers the same.
+    """Smaller model with the same outputs, as returned by `shrink`.
 
     Attributes:
         model: A plain Keras model for inference.
-        layers: Each layer that makes channels, with their number before and after; none when no
-            weight of the model is zero.
-        parameters_before: How many numbers the model had.
-        parameters_after: How many it has.
-        max_difference: Largest difference of an answer to made-up inputs, over the largest answer.
-        alarms: What looks like a collapse, in words; empty when all is well.
+        layers: Change of each layer that makes channels; empty when no weight of the model is zero.
+        parameters_before: Number of parameters before.
+        parameters_after: Number of parameters left.
+        max_difference: Largest difference of outputs on synthetic inputs, over the largest output.
+        alarms: Sentences about collapsed layers; usually empty.
+
+    Example:
+        >>> shrunk = shrink(keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]))
+        >>> shrunk.parameters_before, shrunk.parameters_after, shrunk.removed
+        (15, 15, 0)
     """
 
     model: keras.Model
@@ -58,33 +66,41 @@ class Shrunk:
 
     @property
     def removed(self) -> int:
-        """How many channels went, over all layers."""
+        """Number of channels removed from all layers."""
         return sum(change.before - change.after for change in self.layers)
 
 
 def shrink(model: keras.Model) -> Shrunk:
-    """Takes dead units out of a model; at inference it answers as before, up to rounding.
+    """Remove dead units of a model; at inference its outputs stay the same up to rounding.
 
-    Two kinds go: units that nothing reads, since all weights that lead on are zero, and units that
-    give the same number whatever comes in, since all weights that lead in are zero. What the latter
-    add to the next layer goes into its bias; where zero padding forbids that, one of them carries
-    the constants of all. A residual sum's channel goes when it is dead in every branch. Layers of
-    unknown kind (attention, recurrent, group normalization, models inside the model, ...), layers
-    that are called several times and the channels these see stay as they are.
+    Two kinds are removed: units whose outgoing weights are all zero, and units whose incoming
+    weights are all zero, so that their output is constant. Constants are added to the bias of the
+    next layer; where zero padding forbids that, one unit carries the constants of all. A channel of
+    a residual sum is removed when it is dead in every branch. Layers of unknown kind (attention,
+    recurrent, group normalization, nested models, ...), layers that are called several times, and
+    their channels stay as they are.
 
-    Tickets of unstructured pruning have few such units at the accuracy of the dense network; those
-    of `structure = "channel"` consist of them. The copy is compared with the model before it is
-    given back.
+    Tickets of unstructured pruning have few dead units at the accuracy of the dense network; those
+    of `structure = "channel"` prune nothing else. The copy is compared with the model before it is
+    returned.
 
     Args:
-        model: A built Sequential or Functional model, sparsified or plain. It isn't changed.
+        model: A built Sequential or Functional model, sparsified or plain; it isn't changed.
 
     Returns:
-        The smaller model, which computes in float32, and what became of each layer.
+        The smaller model, which computes in float32, and the change of each layer.
 
     Raises:
         ModelError: for a subclassed model.
-        InvariantError: when the answers differ, which would be a mistake of this function.
+        InvariantError: when outputs differ, which would be a mistake of this function.
+
+    Example:
+        >>> hidden, out = keras.layers.Dense(3, name="hidden"), keras.layers.Dense(2, name="out")
+        >>> model = keras.Sequential([keras.Input((4,)), hidden, out])
+        >>> weights = np.array([[1.0, 2.0], [0.0, 0.0], [3.0, 4.0]])  # nothing reads unit 1
+        >>> out.set_weights([weights, np.zeros(2)])
+        >>> shrink(model).model.get_layer("hidden").units
+        2
     """
     plain = model if _is_plain(model) else _plain_copy(model)
     if not any((kernel.numpy() == 0).any() for kernel in kernels_of(plain).values()):
@@ -112,7 +128,7 @@ def shrink(model: keras.Model) -> Shrunk:
 
 
 def _is_plain(model: keras.Model) -> bool:
-    """Whether it can be read as it is; a copy takes half of the time that all of this takes."""
+    """Tell whether the model can be used without a copy, which takes half of the time."""
     half = any(layer.compute_dtype in HALF for layer in flat_layers(model))
     return not half and not masked_layers(model)
 
@@ -122,18 +138,18 @@ def _plain_copy(model: keras.Model) -> keras.Model:
 
 
 def _as_it_is(plain: keras.Model) -> Shrunk:
-    """What is given back where no weight is zero, so that nothing can be dead."""
+    """Return the result for a model without zero weights, which has no dead units."""
     size = plain.count_params()
     return Shrunk(plain, (), size, size, 0.0, ())
 
 
 def _alarms(changes: list[LayerChange], dead: bool) -> tuple[str, ...]:
     found = [
-        f"`{change.key}` collapsed: {change.after} of its {change.before} units is left, so that "
-        "all that the network knows passes through it. Prune it less, or by layer."
+        f"`{change.key}` collapsed: {change.after} of its {change.before} units is left, a "
+        "bottleneck for the whole network. Prune it less, or by layer."
         for change in changes
         if change.after < 2 and change.before >= _COLLAPSED_FROM
     ]
     if dead:
-        found.append("The network is dead: it gives the same answer whatever comes in.")
+        found.append("The network is dead: its output doesn't depend on its input.")
     return tuple(found)

@@ -73,7 +73,9 @@ class Silent:
     def _unmoved(self, step: Step) -> np.ndarray:
         layer = step.operation
         kernel = taps(layer, layer.kernel.numpy())  # (positions, in, out)
-        reached = np.any(kernel[:, ~self._silent[id(step.inputs[0])], :] != 0, axis=(0, 1))
+        reached: np.ndarray = np.any(
+            kernel[:, ~self._silent[id(step.inputs[0])], :] != 0, axis=(0, 1)
+        )
         return ~reached & (layer.bias.numpy() == 0) if layer.use_bias else ~reached
 
 

@@ -1,4 +1,4 @@
-"""The part of a pruned network that training can change: smaller, trained alike, written back."""
+"""The living part of a pruned network: a smaller network to train and write back."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tfticket.remaking import remade
 
 
 class Part:
-    """A variable of the whole network, and the one of the subnetwork that holds some of it.
+    """A variable of the whole network, and the variable of the subnetwork with some of its values.
 
     Args:
-        whole: The variable of the whole.
-        part: That of the subnetwork.
-        places: Where the values of `part` are in `whole`: what `whole[places]` takes.
+        whole: Variable of the whole network.
+        part: Variable of the subnetwork.
+        places: Index of the values of `part` in `whole`: `whole[places]`.
     """
 
     def __init__(self, whole: keras.Variable, part: keras.Variable, places: Any) -> None:
@@ -37,11 +37,11 @@ class Part:
         self._inside[places] = True
 
     def pull(self) -> None:
-        """Takes the values out of the whole."""
+        """Copy the values from the whole network."""
         self.part.assign(self.whole.numpy()[self.places])
 
     def push(self) -> None:
-        """Writes them back; the others stay."""
+        """Write the values back; the others stay."""
         values = np.array(self.whole.value)
         values[self._inside] = np.array(self.part.value).ravel()
         self.whole.value.assign(values)
@@ -73,7 +73,7 @@ class DenseOfSome(keras.layers.Dense):
         self.places = [int(place) for place in places]
 
     def build(self, input_shape: Any) -> None:
-        """Makes a kernel for the inputs that are read."""
+        """Make a kernel for the inputs that are read."""
         super().build((*input_shape[:-1], len(self.places)))
         self.input_spec = None
 
@@ -89,20 +89,20 @@ class DenseOfSome(keras.layers.Dense):
 
 
 class Living:
-    """What is alive of a model: what training can change, and what changes an answer.
+    """The living part of a model, which training can change and which its outputs depend on.
 
-    The rest are units that nothing reads, units that are silent (see `Silent`), and inputs of dense
-    layers that no weight is left for. The weights of what is left out have gradients of zero in the
-    whole network: they stay as they are, if nothing but the gradient moves weights (no decay, no
-    momentum from earlier). With that, training the subnetwork is training the whole, up to the
-    order in which floats are added. Moving statistics of units that nothing reads aren't kept up.
+    The rest are units that nothing reads, silent units (see `Silent`), and inputs of dense layers
+    without a weight left. Their weights have zero gradients in the whole network, so they don't
+    change, if nothing but the gradient moves weights (no decay, no earlier momentum). Then training
+    the subnetwork is training the whole, up to the order in which floats are added. Moving
+    statistics of units that nothing reads aren't updated.
 
     Args:
         model: A built Sequential or Functional model of plain layers; weights that are zero are
             taken for pruned ones.
 
     Attributes:
-        left_out: How many numbers of the kernels aren't alive.
+        left_out: Number of kernel weights outside of it.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -119,7 +119,7 @@ class Living:
         self.left_out = sum(_left_out(self._steps[layer], k) for layer, k in self._kept.items())
 
     def same_as(self, other: Living) -> bool:
-        """Whether the same was alive in another state of the same model."""
+        """Tell whether the same part is alive in another state of the same model."""
         return all(
             np.array_equal(indices, theirs)
             for layer, kept in self._kept.items()
@@ -128,7 +128,7 @@ class Living:
         )
 
     def subnetwork(self) -> Subnetwork:
-        """A network of what is alive; its parts are yet to take their values out of the whole."""
+        """Make a network of the living part; its parts don't have their values yet."""
         copied = clone(
             self._model, self._convert, instead="Rebuild it with the functional API.", same=None
         )
@@ -149,7 +149,7 @@ def _mixing(flow: Flow) -> Iterator[Step]:
 
 
 def _read(step: Step, removal: Removal) -> np.ndarray:
-    """Which of the inputs that stay a dense layer has weights for; all of another layer."""
+    """Tell which of the kept inputs a dense layer has weights for; all of another layer."""
     stay, live = removal.keeps(step.inputs[0]), removal.keeps(step.output)
     if type(step.operation) is not keras.layers.Dense:
         return np.ones(int(stay.sum()), bool)
@@ -172,10 +172,10 @@ def _parts(
 
 
 def _left_out(step: Step, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> int:
-    """How many numbers of a kernel go."""
+    """Count the weights of a kernel that are left out."""
     if "kernel" not in kept:
         return 0
     sides = list(step.operation.kernel.shape)
     for axis, indices in kept["kernel"]:
         sides[axis] = len(indices)
-    return math.prod(step.operation.kernel.shape) - math.prod(sides)
+    return int(math.prod(step.operation.kernel.shape) - math.prod(sides))

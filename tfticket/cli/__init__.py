@@ -15,22 +15,17 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import get_completion_class
 
 from tfticket import __version__
-from tfticket.cli.bench import bench
-from tfticket.cli.common import InterruptError, Invocation, printable
-from tfticket.cli.completion import completion
+from tfticket.cli.common import InterruptError, Invocation, interruptible, printable
 from tfticket.cli.explain import explain
 from tfticket.cli.export import export
-from tfticket.cli.import_tfmot import import_tfmot
-from tfticket.cli.interrupt import interruptible
 from tfticket.cli.noise import noise
 from tfticket.cli.norms import norms
-from tfticket.cli.publish import publish
 from tfticket.cli.recipe import recipe
-from tfticket.cli.report import report
-from tfticket.cli.runs import runs
-from tfticket.cli.ticket import ticket
+from tfticket.cli.runs import report, runs
+from tfticket.cli.ticket import import_tfmot, ticket
 from tfticket.errors import TFTicketError
 
 
@@ -45,6 +40,21 @@ def cli() -> None:
     """
 
 
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    eval "$(tfticket completion bash)"                                      # in ~/.bashrc
+    eval "$(tfticket completion zsh)"                                       # in ~/.zshrc
+    tfticket completion fish > ~/.config/fish/completions/tfticket.fish
+    """
+    made_by = get_completion_class(shell)
+    assert made_by is not None  # click knows all three
+    click.echo(made_by(cli, {}, "tfticket", "_TFTICKET_COMPLETE").source())
+
+
 for command in (
     recipe,
     runs,
@@ -55,28 +65,33 @@ for command in (
     export,
     explain,
     import_tfmot,
-    publish,
-    bench,
     completion,
 ):
     cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line.
+    """Run the command line and return its exit status.
 
     Args:
         arguments: Without the program's name; those of the process if None.
-
-    Returns:
-        The exit status.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    return run_command(cli, sys.argv[1:] if arguments is None else arguments, name="tfticket")
+
+
+def run_command(command: click.Command, arguments: Sequence[str], *, name: str) -> int:
+    """Run a command, print its errors, and return its exit status.
+
+    Args:
+        command: The command.
+        arguments: Without the program's name.
+        name: The program's name.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # what LC_ALL=C can't write
     try:
-        status = _run(given)
+        status = _run(command, tuple(arguments), name)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has enough of it (`| head`)
@@ -90,10 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _run(given: list[str]) -> int:
+def _run(command: click.Command, given: tuple[str, ...], name: str) -> int:
     try:
         with interruptible():
-            cli.main(given, prog_name="tfticket", standalone_mode=False, obj=Invocation((*given,)))
+            command.main(list(given), prog_name=name, standalone_mode=False, obj=Invocation(given))
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -1,23 +1,23 @@
-"""What several commands share."""
+"""Options, output and interruption, as commands share them."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-
-class InterruptError(Exception):
-    """Ctrl-C during a command; the message says how to go on."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,15 @@ class Invocation:
     arguments: tuple[str, ...]
 
     def again(self) -> str:
-        """The command that goes on: the same, without what would begin anew."""
+        """Return the command that resumes: the same, without what would start over."""
         return shlex.join(["tfticket", *(a for a in self.arguments if a != "--fresh")])
 
 
 class ListByDefault(click.Group):
-    """A group whose command `list` is meant where none is named, with the options of that command.
+    """A group whose command `list` runs where none is named, with the options of `list`.
 
-    Options of another command can't be meant, since its name comes before them.
+    The name of another command comes before its options, so options alone can only be those of
+    `list`.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -53,21 +54,38 @@ runs_option = click.option(
     envvar="TFTICKET_RUNS",
     show_default=True,
     show_envvar=True,
-    help="Folder that holds the runs.",
+    help="Folder of the runs.",
 )
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="TFTICKET_DATA_DIR",
     show_envvar=True,
-    help="Folder that holds the data sets.",
+    help="Folder of the data sets.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing files.")
 run_argument = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+model_argument = click.argument(
+    "model_file", metavar="MODEL", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+out_file = click.Path(dir_okay=False, path_type=Path)
+
+
+def check_output(path: Path, option: str = "--output", *, overwrite: bool) -> None:
+    """Refuse a file that exists; and with `--output`, one that isn't called `.keras`.
+
+    Raises:
+        click.BadParameter: which names the option.
+    """
+    if option == "--output" and path.suffix != ".keras":
+        raise click.BadParameter("the name must end in .keras.", param_hint=option)
+    if path.exists() and not overwrite:
+        raise click.BadParameter(f"{path} exists; give --overwrite.", param_hint=option)
 
 
 def printable(text: str) -> str:
-    r"""A text of somebody else's file, without what would steer the terminal.
+    r"""Return a text of somebody else's file, without what would steer the terminal.
 
     >>> printable("a\x1b[2J")
     'a\\x1b[2J'
@@ -76,7 +94,7 @@ def printable(text: str) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Prints indented JSON on stdout; JSON has no NaN and no infinity, they become null."""
+    """Print indented JSON on stdout; NaN and infinities, which JSON lacks, become null."""
     click.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str))
 
 
@@ -91,13 +109,13 @@ def _finite(value: Any) -> Any:
 
 
 def print_columns(rows: Iterable[Sequence[str]]) -> None:
-    """Prints rows of texts on stdout, in columns two blanks apart."""
+    """Print rows of texts on stdout, in aligned columns."""
     for line in columns(rows):
         click.echo(line)
 
 
 def columns(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows of texts as lines with aligned columns; numbers to the right."""
+    """Return rows of texts as lines of columns two blanks apart, numbers to the right."""
     rows = [tuple(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -111,3 +129,39 @@ def columns(rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _is_number(cell: str) -> bool:
     return cell.removesuffix(" %").replace(",", "").replace(".", "", 1).isdigit()
+
+
+class InterruptError(Exception):
+    """Ctrl-C during a command; the message says how to resume."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Make Ctrl-C end the block by `KeyboardInterrupt`, and by nothing else.
+
+    Python raises it in the middle of whatever runs. In the middle of TensorFlow's C code it may
+    come out as an error that doesn't mention it, such as a `SystemError` about an argument. After
+    Ctrl-C, every error is taken for what the interruption became.
+
+    Where Ctrl-C is ignored, as in background jobs, it stays so.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    interrupted = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if interrupted and not isinstance(error, InterruptError):
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

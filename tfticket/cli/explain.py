@@ -27,7 +27,7 @@ def explain(file: Path, against: Path | None, as_json: bool) -> None:
     tfticket explain net.int8.tflite
     tfticket explain ticket.tflite --against dense.tflite
     """
-    from tfticket.export.explain import explain_file
+    from tfticket.export.inspect.explain import explain_file
 
     said = explain_file(file, against)
     if as_json:

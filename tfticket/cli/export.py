@@ -1,4 +1,4 @@
-"""`tfticket export`: one file for a target, all that a recipe asks for, or a look at a file."""
+"""`tfticket export`: the best file for a target, all files of a recipe, or a check of a file."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
 @data_dir_option
 @json_option
 def export(source: Path, only_check: bool, **options: Any) -> None:
-    """Export pruned networks as .tflite files that were run.
+    """Export networks to .tflite and verify them in LiteRT.
 
     SOURCE is a run, a ticket of a run, or a .keras model. Each file is compared with Keras.
 
@@ -107,7 +107,7 @@ _TAKES = "`tfticket export` takes a run directory, a ticket of a run (.npz) or a
 
 
 def _wrong_kind(source: Path) -> str | None:
-    """What is wrong with a source that is no run, no ticket and no model, and what to do."""
+    """Explain why a source is no run, ticket or model, and what to do; None where it may be one."""
     if source.name.endswith(".weights.h5"):
         return f"`{source}` holds weights without their model. {_TAKES} Save the model whole."
     if source.is_dir():
@@ -123,9 +123,9 @@ def _is_saved_model(folder: Path) -> bool:
 
 
 def _run(run: Path, options: dict[str, Any]) -> None:
-    """All that the recipe asks for."""
+    """Export all that the recipe asks for."""
     from tfticket.cli.progress import on_stderr
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
     from tfticket.runs.rundir import RunDir
     from tfticket.runs.session import locked
 
@@ -151,9 +151,9 @@ def _run(run: Path, options: dict[str, Any]) -> None:
 
 
 def _target(source: Path, options: dict[str, Any]) -> None:
-    """The best file of one network of a run."""
+    """Export the best file of one network of a run."""
     from tfticket.cli.progress import on_stderr
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
     from tfticket.runs.rundir import RunDir
     from tfticket.runs.session import locked
 
@@ -181,9 +181,9 @@ def _target(source: Path, options: dict[str, Any]) -> None:
 
 
 def _model(source: Path, options: dict[str, Any]) -> None:
-    """The best file of a `.keras` model."""
+    """Export the best file of a `.keras` model."""
     from tfticket.cli.progress import on_stderr
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
 
     _refuse(options, "level", "seed", why="belongs to a run")
     start_tensorflow()
@@ -207,20 +207,19 @@ def _model(source: Path, options: dict[str, Any]) -> None:
 
 
 def _check(source: Path, options: dict[str, Any]) -> None:
-    """Verifies one file."""
+    """Verify one file."""
     wrong = ("target", "level", "seed", "output", "ticket_path")
     _refuse(options, *wrong, why="makes a file, which --check doesn't")
     raw = y = None
     if options["data_name"] is not None:
-        from tfticket.cli.quiet import start_tensorflow
+        from tfticket.quiet import start_tensorflow
 
         start_tensorflow()
         from tfticket import data
 
         found = data.load(options["data_name"], data_dir=options["data_dir"])
         raw, y = found.test.x, found.test.y
-    from tfticket.export.check import check_file
-    from tfticket.export.terminal import check_lines
+    from tfticket.export.inspect.check import check_file, check_lines
 
     seen = check_file(source, raw=raw, y=y, timeout=options["timeout"])
     if options["as_json"]:
@@ -242,7 +241,7 @@ def _say(made: Exported, *, as_json: bool) -> None:
             }
         )
         return
-    from tfticket.export.terminal import comparison_rows
+    from tfticket.export.rows import comparison_rows
 
     click.echo("\n".join(columns(comparison_rows(made.comparison))), err=True)
     click.echo(made.reason, err=True)

@@ -2,31 +2,105 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfticket.cli.common import print_columns, print_json
-from tfticket.cli.noise_parts import (
-    DEFAULT_KIND,
-    corrupted,
-    estimated,
-    kind_option,
-    labels_option,
-    matrix_option,
-    network_options,
-    run_audit,
-    share,
-    subject_of,
-    subject_options,
+from tfticket.cli.common import data_dir_option, json_option, print_columns, print_json
+
+if TYPE_CHECKING:
+    from tfticket.noise import CleanSplit, LabeledData, NoiseEstimate
+
+_INSTANCE = "instance"
+KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", _INSTANCE)
+DEFAULT_KIND = "symmetric"
+
+labels_option = click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of the labels in question (.npy, .npz, .csv, .txt), in the order of DATA, whose own "
+    "labels are then the true ones.",
 )
+kind_option = click.option(
+    "--kind", type=click.Choice(KINDS), help="Type of the noise of --rate.  [default: symmetric]"
+)
+matrix_option = click.option(
+    "--matrix",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Use any transition matrix instead: a file (.npy, .npz, .csv) whose row i holds the "
+    "probabilities of the labels given to class i.",
+)
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for the labels in question."""
+    for option in (
+        json_option,
+        data_dir_option,
+        click.option("--limit", type=click.IntRange(min=1), help="Use only the first N examples."),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            help="Random seed.",
+        ),
+        click.argument("data", metavar="DATA"),
+    ):
+        command = option(command)
+    return command
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options for the networks of an audit."""
+    for option in (
+        click.option(
+            "--keep",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder for the predictions of finished networks, to resume from.",
+        ),
+        click.option(
+            "--learning-rate",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Learning rate of Adam, from which it falls to 0.  [default: 0.002]",
+        ),
+        click.option(
+            "--batch-size",
+            type=click.IntRange(min=1),
+            help="Examples in a step, at most a tenth of all.  [default: 128]",
+        ),
+        click.option(
+            "--folds",
+            type=click.IntRange(min=2),
+            help="Parts of the data; each is predicted by models trained on the others.  "
+            "[default: 2 for networks, 5 for rows of numbers]",
+        ),
+        click.option(
+            "--epochs",
+            type=click.IntRange(min=1),
+            help="Epochs of each network; few are better than many.  [default: by the data]",
+        ),
+        click.option(
+            "--width",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Factor of the network's channels and units.  [default: by the model]",
+        ),
+        click.option(
+            "--model",
+            help="A network of the zoo.  [default: by the data; rows of floats get logistic "
+            "regression and nearest neighbors]",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
 def noise() -> None:
-    """Tell how many labels are wrong, and which.
+    """Find out how many labels are wrong, and which.
 
     DATA is what a recipe calls it: digits, mnist, cifar10, tfds:NAME, folder:PATH, npz:PATH.
     """
@@ -35,7 +109,7 @@ def noise() -> None:
 @noise.command()
 @labels_option
 @network_options
-@subject_options
+@data_options
 def estimate(
     data: str,
     labels: Path | None,
@@ -50,12 +124,12 @@ def estimate(
     \b
     tfticket noise estimate folder:photos
     """
-    subject = subject_of(data, labels, data_dir, limit)
-    split = run_audit(subject, seed, **network)
+    labeled = load_labeled(data, labels, data_dir, limit)
+    split = run_audit(labeled, seed, **network)
     if as_json:
         print_json(split.estimate.to_dict())
         return
-    print_columns(estimated(split.estimate, subject))
+    print_columns(estimated(split.estimate, labeled))
 
 
 @noise.command()
@@ -73,10 +147,10 @@ def estimate(
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="How often networks are trained, each time on what was found clean before.",
+    help="Rounds of training, each on what was found clean before.",
 )
 @network_options
-@subject_options
+@data_options
 def clean(
     data: str,
     labels: Path | None,
@@ -88,47 +162,47 @@ def clean(
     as_json: bool,
     **network: Any,
 ) -> None:
-    """Find the labels of DATA that are probably wrong.
+    """Find the label issues of DATA: labels that are probably wrong.
 
-    Writes a table of them, a page that shows the most suspicious ones, and the out-of-sample
+    Writes a table of them, a page that shows the most certain ones, and the out-of-sample
     probabilities of all examples. DATA isn't changed.
 
     \b
     tfticket noise clean folder:photos -o photos-labels
     """
-    subject = subject_of(data, labels, data_dir, limit)
-    split = run_audit(subject, seed, iterations=iterations, **network)
-    from tfticket.audit import compare_with_cleanlab, suspects_of, write_findings
+    labeled = load_labeled(data, labels, data_dir, limit)
+    split = run_audit(labeled, seed, iterations=iterations, **network)
+    from tfticket.noise import compare_with_cleanlab, write_label_report
 
-    suspects = suspects_of(split)
-    found = write_findings(output, subject, split, suspects)
-    peer = compare_with_cleanlab(split, suspects)
+    issues = split.label_issues()
+    found = write_label_report(output, labeled, split, issues)
+    peer = compare_with_cleanlab(split, issues)
     if as_json:
         print_json(
             {
                 **split.to_dict(),
-                "suspects": len(suspects),
-                "expected_precision": suspects.expected_precision,
+                "suspects": len(issues),
+                "expected_precision": issues.expected_precision,
                 "cleanlab": None if peer is None else asdict(peer),
                 "files": asdict(found),
             }
         )
         return
-    rows = [("suspects", f"{len(suspects):,} of {len(subject):,}")]
+    rows = [("label issues", f"{len(issues):,} of {len(labeled):,}")]
     if not split.estimate.learned:
-        rows = [("suspects", "none are named, since nothing was learned from these labels")]
-    if len(suspects):
-        rows.append(("of these wrong", f"about {100 * suspects.expected_precision:.0f} %"))
+        rows = [("label issues", "none are named, since nothing was learned from these labels")]
+    if len(issues):
+        rows.append(("expected to be real", f"about {100 * issues.expected_precision:.0f} %"))
     if peer is not None:
-        rows.append(("cleanlab", f"{peer.theirs:,}, of which {peer.both:,} are the same"))
-    print_columns([*estimated(split.estimate, subject), *rows])
+        rows.append(("by cleanlab", f"{peer.theirs:,}, of which {peer.both:,} are the same"))
+    print_columns([*estimated(split.estimate, labeled), *rows])
     for path in (found.table, found.page, found.probabilities):
         click.echo(path)
 
 
 @noise.command()
 @kind_option
-@click.option("--rate", type=click.FloatRange(0, 1), help="Its rate, in [0, 1].")
+@click.option("--rate", type=click.FloatRange(0, 1), help="Rate of the noise, in [0, 1].")
 @matrix_option
 @click.option("--exact", is_flag=True, help="Fix the number of wrong labels; don't draw each.")
 @click.option(
@@ -138,8 +212,8 @@ def clean(
     required=True,
     help="The .npz file to write: given labels, true labels and their receipt.",
 )
-@click.option("--overwrite", is_flag=True, help="Write over a file that is there.")
-@subject_options
+@click.option("--overwrite", is_flag=True, help="Overwrite an existing file.")
+@data_options
 def corrupt(
     data: str,
     kind: str | None,
@@ -165,9 +239,9 @@ def corrupt(
         raise click.BadParameter("the name must end in .npz.", param_hint="--output")
     if output.exists() and not overwrite:
         raise click.BadParameter(f"{output} exists; give --overwrite.", param_hint="--output")
-    subject = subject_of(data, None, data_dir, limit)
-    made = corrupted(subject, kind, rate, matrix, seed=seed, exact=exact).corruption
-    assert made is not None  # it was just made
+    labeled = load_labeled(data, None, data_dir, limit)
+    made = corrupted(labeled, kind, rate, matrix, seed=seed, exact=exact).corruption
+    assert made is not None
     made.save(output)
     if as_json:
         print_json({**made.to_dict(), "output": output})
@@ -179,7 +253,7 @@ def corrupt(
                 f"{share(rate)}, {kind or DEFAULT_KIND}" if rate is not None else str(matrix),
             ),
             ("realized rate", f"{100 * made.realized_rate:.2f} %"),
-            ("wrong labels", f"{int(made.changed.sum()):,} of {len(subject):,}"),
+            ("wrong labels", f"{int(made.changed.sum()):,} of {len(labeled):,}"),
             ("sha256", made.sha256),
         ]
     )
@@ -189,10 +263,10 @@ def corrupt(
 @noise.command()
 @labels_option
 @kind_option
-@click.option("--rate", type=click.FloatRange(0, 1), help="Make so many labels wrong first.")
+@click.option("--rate", type=click.FloatRange(0, 1), help="Share of labels to make wrong first.")
 @matrix_option
 @network_options
-@subject_options
+@data_options
 def diagnose(
     data: str,
     labels: Path | None,
@@ -215,13 +289,13 @@ def diagnose(
     """
     if [labels, rate, matrix].count(None) != 2:
         raise click.UsageError("Give --labels, --rate or --matrix, one of them.")
-    subject = subject_of(data, labels, data_dir, limit)
+    labeled = load_labeled(data, labels, data_dir, limit)
     if labels is None:
-        subject = corrupted(subject, kind, rate, matrix, seed=seed, exact=False)
-    split = run_audit(subject, seed, **network)
-    from tfticket.audit import diagnose as compare
+        labeled = corrupted(labeled, kind, rate, matrix, seed=seed, exact=False)
+    split = run_audit(labeled, seed, **network)
+    from tfticket.noise import diagnose as compare
 
-    found = compare(split, subject.corruption)
+    found = compare(split, labeled.corruption)
     if as_json:
         print_json({**found.to_dict(), "estimate": split.estimate.to_dict()})
         return
@@ -242,8 +316,115 @@ def diagnose(
     print_columns(
         [
             ("true rate", share(found.rate)),
-            *estimated(split.estimate, subject),
-            ("suspects that are wrong", share(found.suspect_precision)),
-            ("wrong labels suspected", share(found.suspect_recall)),
+            *estimated(split.estimate, labeled),
+            ("label issues that are real", share(found.suspect_precision)),
+            ("wrong labels found", share(found.suspect_recall)),
         ]
     )
+
+
+def load_labeled(
+    data: str, labels: Path | None, data_dir: Path | None, limit: int | None
+) -> LabeledData:
+    """Start TensorFlow, and load the labels in question."""
+    from tfticket.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket.noise import LabeledData
+
+    labeled = LabeledData.load(data, labels=labels, data_dir=data_dir, limit=limit)
+    click.echo(labeled.data.description, err=True)
+    return labeled
+
+
+def run_audit(
+    labeled: LabeledData,
+    seed: int,
+    *,
+    folds: int | None,
+    keep: Path | None,
+    iterations: int = 1,
+    batch_size: int | None,
+    learning_rate: float | None,
+    **network: Any,
+) -> CleanSplit:
+    """Say which models audit the labels and what it costs, then run the audit."""
+    from tfticket.noise import LabelAudit, Network, RowAudit
+
+    given = {"batch_size": batch_size, "learning_rate": learning_rate, **network}
+    given = {name: value for name, value in given.items() if value is not None}
+    if labeled.has_rows and not given:
+        rows = RowAudit(labeled, folds=folds, iterations=iterations, seed=seed)
+        split = rows.run()
+        click.echo(
+            f"Rows of {labeled.data.input_shape[0]:,} numbers, scaled by column; {rows.folds} "
+            f"folds. Predicted by {rows.learner}. Give --model for a network.",
+            err=True,
+        )
+        return split
+    made = Network(**given)
+    audit = LabelAudit(labeled, made, folds=folds or 2, iterations=iterations, seed=seed)
+    click.echo(
+        f"{made.model_for(labeled)}, width {made.width_for(labeled):g}, "
+        f"{made.epochs_for(labeled)} epochs, batches of {made.batch_size_for(labeled)}. "
+        f"At most {audit.cost.fits} networks, "
+        f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(labeled):,} "
+        "examples.",
+        err=True,
+    )
+    return audit.run(
+        folder=keep,
+        tell=lambda number, of: click.echo(f"Training network {number} of {of}.", err=True),
+    )
+
+
+def estimated(estimate: NoiseEstimate, labeled: LabeledData) -> list[tuple[str, str]]:
+    """Format an estimate as rows of text."""
+    between = f"{share(estimate.low)} to {share(estimate.high)}"
+    rows = [
+        ("estimated rate", share(estimate.rate) if estimate.identifiable else "not identifiable"),
+        ("interval", f"{between} ({100 * estimate.confidence:g} %)"),
+        ("type", estimate.kind),
+        ("identifiable", "yes" if estimate.identifiable else f"no: {estimate.reason}"),
+    ]
+    if labeled.corruption is not None:
+        rows.append(("realized rate", share(labeled.corruption.realized_rate)))
+    return rows
+
+
+def corrupted(
+    labeled: LabeledData,
+    kind: str | None,
+    rate: float | None,
+    matrix: Path | None,
+    *,
+    seed: int,
+    exact: bool,
+) -> LabeledData:
+    """Corrupt labels by a rate or by a matrix, one of them."""
+    if matrix is not None:
+        if kind is not None:
+            raise click.UsageError("--kind is about --rate. Leave it out with --matrix.")
+        from tfticket.noise import read_transition_file
+
+        return labeled.corrupted(read_transition_file(matrix), seed=seed, exact=exact)
+    assert rate is not None  # the command asked for one of them
+    if kind == _INSTANCE:
+        if exact:
+            raise click.UsageError("Instance-dependent noise has no --exact number of labels.")
+        return labeled.corrupted_by_looks(rate, seed=seed)
+    from tfticket import noise as library
+
+    classes = labeled.data.num_classes
+    made = {
+        "symmetric": lambda: library.symmetric(classes, rate),
+        "symmetric_inclusive": lambda: library.symmetric(classes, rate, inclusive=True),
+        "pair": lambda: library.pair(classes, rate),
+        "cifar10_asymmetric": lambda: library.cifar10_asymmetric(rate),
+    }[kind or DEFAULT_KIND]()
+    return labeled.corrupted(made, seed=seed, exact=exact)
+
+
+def share(value: float) -> str:
+    """Format in percent; a dash for a share of nothing."""
+    return "-" if math.isnan(value) else f"{100 * value:.2f} %"

@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfticket.cli.common import columns, json_option, print_columns, print_json
+from tfticket.cli.common import (
+    check_output,
+    columns,
+    json_option,
+    model_argument,
+    out_file,
+    overwrite_option,
+    print_columns,
+    print_json,
+)
 
 if TYPE_CHECKING:
     import keras
 
-    from tfticket.norms.findings import Finding
-
-model_argument = click.argument(
-    "model_file", metavar="MODEL", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+output_option = click.option(
+    "-o",
+    "--output",
+    type=out_file,
+    help="The .keras file to write.  [default: MODEL's name and what was done]",
 )
 _SHOWN_LAYERS = 3
-
-
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Where a command writes its model, and whether over a file that is there."""
-    for option in (
-        click.option("--overwrite", is_flag=True, help="Write over a file that is there."),
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help="The .keras file to write.  [default: MODEL's name and what was done]",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group()
@@ -51,7 +46,7 @@ def list_kinds(as_json: bool) -> None:
     \b
     tfticket norms list
     """
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
 
     start_tensorflow()
     from tfticket.norms.catalog import NORMS, options_of
@@ -60,42 +55,45 @@ def list_kinds(as_json: bool) -> None:
     if as_json:
         print_json(options)
         return
-    plainest = options["layer"]  # has what nearly all of them have
+    common = options["layer"]
     print_columns(
-        (kind, ", ".join(name for name in names if name not in plainest))
+        (kind, ", ".join(name for name in names if name not in common))
         for kind, names in options.items()
     )
-    click.echo(f"Nearly all take: {', '.join(plainest)}.", err=True)
+    click.echo(f"Nearly all take: {', '.join(common)}.", err=True)
 
 
 @norms.command()
 @model_argument
-@click.option("--to", required=True, metavar="KIND", help="What to swap to; see `norms list`.")
+@click.option(
+    "--to", required=True, metavar="KIND", help="Normalization to swap to; see `norms list`."
+)
 @click.option(
     "--where",
     multiple=True,
     metavar="PATTERN",
-    help="Swap only the norms whose key fits, such as 'block1_*'; may be given again.",
+    help="Swap only the norms whose key matches, such as 'block1_*'. Can be repeated.",
 )
 @click.option(
     "--option",
     "options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="An option of the kind, such as groups=16; may be given again.",
+    help="An option of the kind, such as groups=16. Can be repeated.",
 )
 @click.option(
     "--match",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An .npy file of some hundred inputs: set scales and shifts so that channels keep their "
-    "mean and deviation on them.",
+    "mean and standard deviation on them.",
 )
 @click.option(
     "--bias/--no-bias",
     default=True,
     help="With --to none: give layers without a bias the shift of their norm.  [default: bias]",
 )
-@output_options
+@output_option
+@overwrite_option
 @json_option
 def swap(
     model_file: Path,
@@ -110,8 +108,8 @@ def swap(
 ) -> None:
     """Give a copy of MODEL another normalization.
 
-    MODEL is a .keras file. The copy keeps all other weights. It must be trained; less so with
-    --match, which keeps most of what a trained network knows.
+    MODEL is a .keras file. The copy keeps all other weights. It must be trained, less so with
+    --match, which keeps most of the accuracy of a trained network.
 
     \b
     tfticket norms swap model.keras --to group --option groups=16 --match inputs.npy
@@ -133,7 +131,7 @@ def swap(
     filled = [column for column in zip(*report.rows(), strict=True) if any(column)]
     print_columns(zip(*filled, strict=True))
     for key in report.closed:
-        click.echo(f"not swapped: {key}, inside a layer that can't be opened", err=True)
+        click.echo(f"not swapped: {key}, inside a layer that can't be rebuilt", err=True)
     for key, why in report.left.items():
         click.echo(f"not swapped: {key}, {why}", err=True)
     if report.needs_statistics and match is None:
@@ -143,12 +141,13 @@ def swap(
 
 @norms.command()
 @model_argument
-@output_options
+@output_option
+@overwrite_option
 @json_option
 def fold(model_file: Path, output: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Put the batch normalization of MODEL into the layers around it.
+    """Fold the batch normalization of MODEL into the layers around it.
 
-    MODEL is a .keras file. The copy infers the same, and isn't for training.
+    MODEL is a .keras file. The copy gives the same outputs, and isn't for training.
 
     \b
     tfticket norms fold model.keras -o small.keras
@@ -172,13 +171,13 @@ def fold(model_file: Path, output: Path | None, overwrite: bool, as_json: bool) 
 @norms.command()
 @model_argument
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), help="Examples in a batch of training on a device."
+    "--batch-size", type=click.IntRange(min=1), help="Batch size of training, on one device."
 )
 @json_option
 def doctor(model_file: Path, batch_size: int | None, as_json: bool) -> None:
-    """Look for known mistakes in the normalization of MODEL.
+    """Find known mistakes in the normalization of MODEL.
 
-    MODEL is a .keras file. Nothing is changed. Each finding says what to do.
+    MODEL is a .keras file, which isn't changed. Each finding names a remedy.
 
     \b
     tfticket norms doctor model.keras --batch-size 4
@@ -191,24 +190,21 @@ def doctor(model_file: Path, batch_size: int | None, as_json: bool) -> None:
         print_json([asdict(finding) for finding in findings])
         return
     for finding in findings:
-        _print_finding(finding)
+        more = len(finding.layers) - _SHOWN_LAYERS
+        layers = ", ".join(finding.layers[:_SHOWN_LAYERS])
+        layers += f" and {more} more" if more > 0 else ""
+        click.echo(f"{finding.severity}: {finding.code}: {layers}")
+        rows = [("what", finding.what), ("remedy", finding.remedy), ("see", finding.reference)]
+        for line in columns(row for row in rows if row[1]):
+            click.echo(f"  {line}")
     if not findings:
-        click.echo("Nothing to complain of.")
+        click.echo("No known mistakes.")
     if batch_size is None:
-        click.echo("Batches weren't looked at: give --batch-size.", err=True)
-
-
-def _print_finding(finding: Finding) -> None:
-    more = len(finding.layers) - _SHOWN_LAYERS
-    layers = ", ".join(finding.layers[:_SHOWN_LAYERS]) + (f" and {more} more" if more > 0 else "")
-    click.echo(f"{finding.severity}: {finding.code}: {layers}")
-    rows = [("what", finding.what), ("remedy", finding.remedy), ("see", finding.reference)]
-    for line in columns(row for row in rows if row[1]):
-        click.echo(f"  {line}")
+        click.echo("Batches weren't checked: give --batch-size.", err=True)
 
 
 def _load(path: Path) -> keras.Model:
-    from tfticket.cli.quiet import start_tensorflow
+    from tfticket.quiet import start_tensorflow
 
     start_tensorflow()
     from tfticket import models
@@ -219,34 +215,27 @@ def _load(path: Path) -> keras.Model:
 
 
 def _inputs(path: Path, model: keras.Model) -> Any:
-    from tfticket.archives import read_npy
-    from tfticket.reading import UnreadableError
+    from tfticket.reading import UnreadableError, read_npy
 
     try:
         inputs = read_npy(path)
     except UnreadableError as error:
         raise click.BadParameter(f"{path}: {error}.", param_hint="--match") from error
-    if len(model.inputs) != 1 or not _fits(model.inputs[0].shape[1:], inputs.shape[1:]):
+    shape, takes = inputs.shape[1:], [tuple(x.shape[1:]) for x in model.inputs]
+    if len(takes) != 1 or not (
+        len(takes[0]) == len(shape)
+        and all(size in (None, given) for size, given in zip(takes[0], shape, strict=True))
+    ):
         raise click.BadParameter(
-            f"the model takes {[tuple(x.shape[1:]) for x in model.inputs]}, and {path} holds "
-            f"examples of shape {inputs.shape[1:]}.",
+            f"the model takes {takes}, and {path} holds examples of shape {shape}.",
             param_hint="--match",
         )
     return inputs
 
 
-def _fits(takes: Sequence[int | None], shape: Sequence[int]) -> bool:
-    return len(takes) == len(shape) and all(
-        size in (None, given) for size, given in zip(takes, shape, strict=True)
-    )
-
-
 def _output(model: Path, output: Path | None, done: str, *, overwrite: bool) -> Path:
     path = output or model.with_name(f"{model.stem}-{done}.keras")
-    if path.suffix != ".keras":
-        raise click.BadParameter("the name must end in .keras.", param_hint="--output")
-    if path.exists() and not overwrite:
-        raise click.BadParameter(f"{path} exists; give --overwrite.", param_hint="--output")
+    check_output(path, overwrite=overwrite)
     return path
 
 

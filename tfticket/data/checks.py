@@ -1,4 +1,4 @@
-"""Bad data is refused here, once, before anything is trained on it."""
+"""Validation of what was read, once, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import dataclasses
 
 import numpy as np
 
+from tfticket.data.arrays import pieces
 from tfticket.data.dataset import Source, Split
-from tfticket.data.mapped import pieces
 from tfticket.errors import DataError
 
 _WHOLE = 2**24  # up to here float32 holds each whole number
 
 
 def checked(name: str, source: Source, *, channel_axis: bool = True) -> Source:
-    """Returns the source in canonical form: x uint8 or float32, y int32 of rank 1, class names.
+    """Return the source in canonical form: x uint8 or float32, y int32 of rank 1, class names.
 
-    Whole numbers that float32 can't hold, such as hashes, are int64.
+    Whole numbers that float32 can't represent, such as hashes, are int64.
 
     Args:
-        name: What the user called the data, for the messages.
-        source: What was read.
+        name: Name of the data for the messages.
+        source: Arrays as they were read.
         channel_axis: Whether examples of two sides are images, which get a channel axis; if not,
             images that have only one channel lose theirs.
 
@@ -52,7 +52,7 @@ def checked(name: str, source: Source, *, channel_axis: bool = True) -> Source:
     class_names = source.class_names or _classes_of(name, train.y)
     if len(class_names) < 2:
         raise DataError(
-            f"`{name}` must have two classes or more, else there is nothing to learn. Received: "
+            f"`{name}` must have two classes or more. Received: "
             f"{len(class_names)} ({', '.join(class_names) or 'none'})."
         )
     for part, split in (("training", train), ("test", test)):

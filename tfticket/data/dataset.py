@@ -1,4 +1,4 @@
-"""What a data set is: plain arrays, and how their values become the network's input."""
+"""Data sets as plain arrays, with the scaling that turns their values into inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfticket.data.mapped import pieces
+from tfticket.data.arrays import pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Split:
         return len(self.y)
 
     def first(self, count: int | None) -> Split:
-        """The first so many examples; all if None."""
+        """Return the first `count` examples; all if None."""
         files = None if self.files is None else self.files[:count]
         return Split(self.x[:count], self.y[:count], files)
 
@@ -39,12 +39,12 @@ class Split:
 class DataSet:
     """A data set in memory, split three ways.
 
-    The arrays hold the values of the source; `x * scale + offset` is what a network sees. `Feed`
-    and `batches` do that for one batch at a time, so that the memory holds bytes and not floats;
-    `as_fed` and `inputs` do it for arrays.
+    The arrays hold the values of the source; `x * scale + offset` is the input of a network. `Feed`
+    and `batches` scale one batch at a time, so that memory holds bytes and not floats; `as_fed` and
+    `inputs` scale arrays.
 
     Attributes:
-        name: What it was loaded by.
+        name: Name that it was loaded by.
         train: Examples to train on.
         validation: Examples held out of the training data, to stop and to choose by.
         test: Examples that no decision depends on.
@@ -53,14 +53,20 @@ class DataSet:
         input_shape: Shape of one example.
         scale: Factor, float32, shape () or (channels,).
         offset: What is added after the factor, float32, shape as `scale`.
-        description: Where it came from and what was done to it, in a sentence or two.
+        description: Its origin and preprocessing, in a sentence or two.
         train_ids: The places of `train` in the source's training data, shape (n,), int64, rising.
         validation_ids: The same of `validation`.
-        source_count: How many examples the source's training data has.
-        fingerprint: SHA-256 over the source's arrays and how they were split and normalized: equal
+        source_count: Number of examples in the source's training data.
+        fingerprint: SHA-256 over the source's arrays, the split and the normalization: equal
             fingerprints mean equal numbers.
-        normalize: What is done to inputs: `none`, `unit` or `standard`.
-        feeding: The same in a sentence, with what inputs are; it is part of `description` too.
+        normalize: Scaling of the inputs: `none`, `unit` or `standard`.
+        feeding: Type, range and scaling of the inputs in a sentence, part of `description` too.
+
+    Example:
+        >>> from tfticket.data import load
+        >>> data = load("digits", validation=0.2)
+        >>> data.train.x.max(), data.inputs(data.train).max(), data.outputs
+        (np.uint8(16), np.float32(1.0), 10)
     """
 
     name: str
@@ -82,29 +88,18 @@ class DataSet:
 
     @property
     def regression(self) -> bool:
-        """Whether numbers are to be predicted, and not classes."""
+        """Whether targets are numbers, not classes."""
         return not self.num_classes
 
     def inputs(self, split: Split, limit: int | None = None) -> np.ndarray:
-        """The first examples of a split as a network sees them; splits are in random order.
-
-        Args:
-            split: One of the three.
-            limit: How many at most; None for all.
-
-        Returns:
-            Shape (n, *input_shape); see `as_fed`.
-        """
+        """Return the first `limit` examples of a split (all if None), scaled by `as_fed`."""
         return self.as_fed(split.x[:limit])
 
     def as_fed(self, x: np.ndarray) -> np.ndarray:
-        """Inputs as a network sees them.
-
-        Args:
-            x: As in the splits, shape (n, *input_shape).
+        """Scale inputs as they are in the splits, shape (n, *input_shape).
 
         Returns:
-            A new array of the same shape, float32; int64 where `x` is that and isn't scaled.
+            A new array of the same shape, float32; int64 if `x` is int64 and isn't scaled.
         """
         if x.dtype == np.int64 and self.as_it_is:
             return x.copy()
@@ -115,11 +110,11 @@ class DataSet:
 
     @property
     def as_it_is(self) -> bool:
-        """Whether a network sees the numbers of the source."""
+        """Whether inputs are the numbers of the source, unscaled."""
         return bool((self.scale == 1).all() and (self.offset == 0).all())
 
     def fraction(self) -> float | None:
-        """The first number of the training inputs that a network doesn't see as a whole one."""
+        """Return the first scaled training input that isn't a whole number; None if all are."""
         for piece in pieces(self.train.x):
             fed = self.as_fed(self.train.x[piece])
             if (found := fed != np.rint(fed)).any():
@@ -128,24 +123,23 @@ class DataSet:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a network gives for one example: its logits, or the targets."""
+        """Number of outputs of a network for one example: its logits, or the targets."""
         return self.train.y.shape[1] if self.regression else self.num_classes
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What was read, before anything was split, scaled or left out.
+    """Arrays as they were read, before they are split, scaled or limited.
 
     Attributes:
         train: Inputs of shape (n, ...), any numeric type, and integers of shape (n,) or (n, 1); of
             a regression floats of shape (n, outputs).
         test: The same, or None when the source has no test data of its own.
-        description: Where the arrays came from.
-        class_names: A name for each class; empty when the source knows none, and then the training
-            labels say how many classes there are.
-        max_value: The largest value that inputs can have, which `unit` takes to 1; None when it
-            isn't known.
-        regression: Whether numbers are to be predicted, and not classes.
+        description: Origin of the arrays.
+        class_names: A name for each class; empty when the source has none, and then the number of
+            classes is that of the training labels.
+        max_value: The largest value that inputs can have, which `unit` scales to 1, or None.
+        regression: Whether targets are numbers, not classes.
     """
 
     train: Split

@@ -14,44 +14,71 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfticket.data.augment import AUGMENTATIONS, flip_crop
 from tfticket.data.dataset import Split
-from tfticket.data.resident import Resident
+from tfticket.data.ordered import Resident, as_it_is, plain_options
 from tfticket.errors import DataError
 from tfticket.seeds import generator, sub_seed
 
-# Autograph takes longer to find nothing to convert than all the rest of making a pipeline.
-as_it_is = tf.autograph.experimental.do_not_convert
+AUGMENTATIONS = ("none", "flip_crop")
+_PADDING = 4
+
+
+def flip_crop(x: tf.Tensor, *, seed: int, step: tf.Tensor) -> tf.Tensor:
+    """Shift images by up to 4 pixels over a black border, and mirror half of them.
+
+    Source: He et al. (arXiv:1512.03385, section 4.2), for CIFAR-10.
+
+    Args:
+        x: Images, shape (batch, height, width, channels), any type; black is 0.
+        seed: Seed of the augmentation, in [0, 2**31).
+        step: Scalar; the result is a pure function of seed, step and place in the batch.
+
+    Returns:
+        Images of the same shape and type.
+    """
+    count, height, width = x.shape[0], x.shape[1], x.shape[2]
+    shifts = 2 * _PADDING + 1
+    seeds = tf.stack([tf.constant(seed, tf.int64), tf.cast(step, tf.int64)])
+    # One draw for the three decisions: 9 rows times 9 columns times 2 directions.
+    draws = tf.random.stateless_uniform((count, 1), seeds, 0, 2 * shifts**2, tf.int32)
+    mirrored, top, left = draws % 2, draws // 2 % shifts, draws // 2 // shifts
+    columns = tf.where(mirrored == 0, tf.range(width), tf.range(width)[::-1])
+    border = [_PADDING, _PADDING]
+    padded = tf.pad(x, [[0, 0], border, border, [0, 0]])
+    rows = tf.gather(padded, top + tf.range(height), axis=1, batch_dims=1)
+    return tf.gather(rows, left + columns, axis=2, batch_dims=1)
 
 
 class Feed:
     """Training batches whose order is a pure function of the seed and the step.
 
-    Epoch e goes through the data in a permutation of its own. Steps count from 0 and all batches
-    are full: one that the end of an epoch cuts is filled from the beginning of the next.
-
-    Keras asks for `steps_per_epoch` batches at a time, and that is a chunk here:
-
-        feed = Feed(data.train, batch_size=60, seed=0, chunk_steps=100, scale=data.scale)
-        model.compile(..., steps_per_execution=feed.chunk_steps)
-        model.fit(**feed.fit_arguments(), epochs=50)  # 50 chunks: 5,000 steps
-        feed.seek(0)  # the next chunk that is asked for begins at step 0 again
-
-    `seek` may also be called by a callback, in `on_epoch_end`. Only one iterator may be in use.
+    Each epoch goes through the data in a permutation of its own. Steps count from 0 and all batches
+    are full: one that the end of an epoch cuts is filled from the beginning of the next. Keras asks
+    for `steps_per_epoch` batches at a time, which are a chunk here. Only one iterator may be in
+    use.
 
     Args:
-        split: The examples; arrays of `load` are used as they lie in memory.
+        split: The examples; arrays of `load` aren't copied.
         batch_size: Examples in a batch, at most `len(split)`.
         seed: Seed of the run.
         chunk_steps: Steps in a chunk; `steps_per_execution` should divide it.
         scale: Factor of the inputs, shape () or (channels,).
-        offset: What is added to them after that.
-        augment: `none`, or `flip_crop`: see `tfticket.data.augment`. It depends on nothing but the
-            seed, the step and the place in the batch.
-        labels: What is made of the labels of a batch, in the graph; they stay as they are if None.
+        offset: Added to the inputs after scaling, shape as `scale`.
+        augment: `none` or `flip_crop`, a function of the seed, the step and the place in the batch.
+        labels: Function of the labels of a batch, in the graph; None leaves them unchanged.
 
     Raises:
         DataError: when a number is out of range or there are no images to augment.
+
+    Example:
+        >>> from tfticket.data import load
+        >>> data = load("digits")
+        >>> feed = Feed(data.train, batch_size=60, seed=0, chunk_steps=5, scale=data.scale)
+        >>> [x.shape[0] for x, y in feed.dataset()], feed.step
+        ([60, 60, 60, 60, 60], 5)
+        >>> feed.seek(0)  # the next chunk begins at step 0 again
+        >>> sorted(feed.fit_arguments())
+        ['shuffle', 'steps_per_epoch', 'x']
     """
 
     def __init__(
@@ -93,22 +120,22 @@ class Feed:
 
     @property
     def step(self) -> int:
-        """The step of the next chunk's first batch; moves on when a chunk's last batch is taken."""
+        """Step of the next chunk's first batch; moves on when a chunk's last batch is taken."""
         return self._step
 
     @property
     def batches_per_epoch(self) -> float:
-        """How many batches the data makes; not whole when the batch size doesn't divide it."""
+        """Number of batches in the data, a fraction if the batch size doesn't divide it."""
         return self._source.count / self.batch_size
 
     def seek(self, step: int) -> None:
-        """Lets the next chunk begin at `step`, 0 or more."""
+        """Let the next chunk begin at `step`, 0 or more; also from a callback's `on_epoch_end`."""
         if step < 0:
             raise DataError(f"`step` must be 0 or more. Received: {step}.")
         self._step = step
 
     def indices(self, step: int, count: int) -> np.ndarray:
-        """Which examples are in the batches of `count` steps from `step` on.
+        """Return the examples in the batches of `count` steps from `step` on.
 
         Returns:
             Places in the split, shape (count, batch_size), int32.
@@ -126,27 +153,23 @@ class Feed:
         return flat.reshape(count, self.batch_size)
 
     def take(self, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-        """Indices and steps of the next `count` steps, after which the position moves on.
-
-        Returns:
-            As `indices`, and the steps, shape (count,), int64.
-        """
+        """Return `indices` and numbers, shape (count,), int64, of the next steps, and move on."""
         start = self._step
         rows = tf.constant(self.indices(start, count))
         self._step = start + count
         return rows, tf.constant(np.arange(start, self._step))
 
     def batch(self, step: int) -> tuple[tf.Tensor, Any]:
-        """Inputs float32 and labels of one step."""
+        """Return the batch of one step: inputs, float32, and labels."""
         return self.gather(tf.constant(self.indices(step, 1)[0]), tf.constant(step, tf.int64))
 
     def dataset(self, *, endless: bool = False) -> tf.data.Dataset:
-        """Batches (inputs float32, labels) from the current step on.
+        """Return batches (inputs float32, labels) from the current step on.
 
         Args:
-            endless: False: one chunk, and each new iterator gives the next one. True: chunk after
-                chunk from the same iterator, for `fit` with `steps_per_epoch=chunk_steps`. Keras
-                then makes one iterator instead of two an epoch, 6 ms each.
+            endless: If False, one chunk, and each new iterator yields the next one. If True, chunk
+                after chunk from one iterator, for `fit` with `steps_per_epoch=chunk_steps`: Keras
+                then makes one iterator, not two an epoch of 6 ms each.
         """
         signature = (
             tf.TensorSpec((None, self.batch_size), tf.int32),
@@ -161,7 +184,7 @@ class Feed:
         return batches.with_options(plain_options())
 
     def fit_arguments(self) -> dict[str, Any]:
-        """What `model.fit` takes as keywords so that each of its epochs is one chunk."""
+        """Return keywords for `model.fit` with which each of its epochs is one chunk."""
         return {
             "x": self._endless,
             "steps_per_epoch": self.chunk_steps,
@@ -190,18 +213,8 @@ class Feed:
                 return
 
     def gather(self, indices: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        """The batch of a step in the graph, from its indices, shape (batch_size,)."""
+        """Return the batch of a step in the graph, from its indices, shape (batch_size,)."""
         x, y = self._source.gather(indices)
         if self.augment == "flip_crop":
             x = flip_crop(x, seed=sub_seed(self.seed, "augmentation"), step=step)
         return self._source.normalize(x), y if self._labels is None else self._labels(y)
-
-
-def plain_options() -> tf.data.Options:
-    """Without what costs more than it gives for data in memory."""
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.deterministic = True
-    # Rewriting the pipeline would copy the captured data; there is nothing here to rewrite.
-    options.experimental_optimization.apply_default_optimizations = False
-    return options

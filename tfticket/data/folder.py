@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from tfticket.data import cache
+from tfticket.data import storage
 from tfticket.data.dataset import Source, Split
 from tfticket.data.sources import resolved
 from tfticket.errors import DataError
@@ -23,27 +23,27 @@ _TEST_FOLDERS = ("test", "validation", "valid", "val")
 _GRAY_MODES = frozenset({"1", "L", "LA"})
 _TO_16_BITS = 257  # 65535 / 255: white stays white
 _MOST_NAMED = 100
-_MOST_TOLD = 10
+_MOST_LISTED = 10
 _T = TypeVar("_T")
 
 
 def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
-    """Reads a folder of images.
+    """Read a folder of images.
 
-    `PATH/CLASS/*.png` gives training data; with `PATH/train/CLASS/*` and `PATH/test/CLASS/*` (or
-    `validation`, `valid`, `val` in its place) there is test data too. Classes are the names of the
-    folders with images in them, in alphabetical order. All images are resized to the size that most
-    of them have, or to the one in `PATH@HEIGHTxWIDTH`; they stay gray when all of them are gray,
-    and are RGB otherwise. Gray images of 16 or 32 bits keep their values. What isn't read (other
-    suffixes, names that begin with a dot) is counted in the description.
+    `PATH/CLASS/*.png` is training data; `PATH/train/CLASS/*` and `PATH/test/CLASS/*` (or
+    `validation`, `valid`, `val`) are training and test data. Classes are the names of the folders
+    with images in them, in alphabetical order. Images are resized to the most common size, or to
+    that of `PATH@HEIGHTxWIDTH`; they stay gray if all of them are, and are RGB otherwise. Gray
+    images of 16 or 32 bits keep their values. Files that aren't read (other suffixes, names that
+    begin with a dot) are counted in the description.
 
     Args:
         path: The folder, with an optional `@HEIGHTxWIDTH`.
-        data_dir: Where a relative path starts.
+        data_dir: Folder that a relative path starts from.
 
     Raises:
         DataError: when the folder is missing, has no class folders or no images, or images can't
-            be read: all of these are named.
+            be read; the message lists them.
     """
     match = re.fullmatch(r"(?P<path>.+?)(?:@(?P<height>[1-9]\d*)x(?P<width>[1-9]\d*))?", path)
     assert match is not None  # the pattern fits any text
@@ -57,8 +57,8 @@ def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
     classes = _classes(parts, found)
     size = (int(match["width"]), int(match["height"])) if match["height"] else None
     unread = _unread(root, parts, found)
-    stamps = [cache.stamp(root, listing.files) for listing in found]
-    return cache.remember(
+    stamps = [storage.stamp(root, listing.files) for listing in found]
+    return storage.remember(
         f"folder-{root.name}",
         [str(root.absolute()), classes, size, unread, stamps],
         lambda: _source(root, classes, found, size, unread),
@@ -67,12 +67,12 @@ def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
 
 @dataclass(frozen=True)
 class _Listing:
-    """What lies in a folder of class folders.
+    """Content of a folder of class folders.
 
     Attributes:
         images: Class to its images, in alphabetical order; empty for a folder without images.
-        others: How many files aren't read, by what they are.
-        folders: Names of folders that aren't looked into.
+        others: Number of files that aren't read, by kind.
+        folders: Names of folders that are skipped.
     """
 
     images: dict[str, list[Path]]
@@ -108,7 +108,7 @@ def _is_image(file: Path, root: Path) -> bool:
 
 
 def _kind(file: Path, root: Path) -> str:
-    """What a file that isn't read is, in the plural."""
+    """Return the kind of a file that isn't read, in the plural."""
     if _is_hidden(file, root):
         return "dot files"
     if not file.is_file():
@@ -119,7 +119,7 @@ def _kind(file: Path, root: Path) -> str:
 
 
 def _parts(root: Path) -> list[Path]:
-    """The folder of training data, and that of test data if there is one."""
+    """Return the folder of training data, and that of test data if there is one."""
     train = root / "train"
     tests = [root / name for name in _TEST_FOLDERS if (root / name).is_dir()]
     return [train, tests[0]] if train.is_dir() and tests else [root]
@@ -138,7 +138,7 @@ def _classes(parts: list[Path], found: list[_Listing]) -> list[str]:
             raise DataError(
                 f"`folder:PATH` must hold images ({', '.join(sorted(_SUFFIXES))}). Received: "
                 f"{part.absolute()} with class folders but no image in them"
-                f"{_told(_counted(listing.others))}."
+                f"{_not_read(_counted(listing.others))}."
             )
         unknown = [name for name, files in listing.images.items() if files and name not in classes]
         if unknown:
@@ -150,7 +150,7 @@ def _classes(parts: list[Path], found: list[_Listing]) -> list[str]:
 
 
 def _unread(root: Path, parts: list[Path], found: list[_Listing]) -> str:
-    """What isn't read, in words; empty if nothing is left out."""
+    """Describe what isn't read; empty if everything is."""
     others: Counter[str] = sum((listing.others for listing in found), Counter())
     folders = [name for listing in found for name in listing.folders]
     if parts != [root]:
@@ -174,11 +174,11 @@ def _counted(others: Counter[str]) -> str:
 
 
 def _listed(what: str, names: list[str]) -> str:
-    more = [f"{len(names) - _MOST_TOLD:,} more"] if len(names) > _MOST_TOLD else []
-    return f"{what} ({', '.join([*names[:_MOST_TOLD], *more])})" if names else ""
+    more = [f"{len(names) - _MOST_LISTED:,} more"] if len(names) > _MOST_LISTED else []
+    return f"{what} ({', '.join([*names[:_MOST_LISTED], *more])})" if names else ""
 
 
-def _told(unread: str) -> str:
+def _not_read(unread: str) -> str:
     return f"; not read: {unread}" if unread else ""
 
 
@@ -202,7 +202,7 @@ def _source(
         splits[0],
         splits[1] if len(splits) > 1 else None,
         description=f"Images of the folder {root.name}, {size[1]}x{size[0]} pixels, "
-        f"{resized:,} of {survey.sizes.total():,} resized{survey.words}{_told(unread)}.",
+        f"{resized:,} of {survey.sizes.total():,} resized{survey.words}{_not_read(unread)}.",
         class_names=tuple(classes),
         max_value=_largest(splits) if survey.deep else None,
     )
@@ -210,12 +210,12 @@ def _source(
 
 @dataclass(frozen=True)
 class _Survey:
-    """What all images have in common.
+    """Sizes and modes of all images.
 
     Attributes:
-        sizes: How many have which width and height.
-        modes: How many have which of pillow's modes.
-        several: How many have several frames.
+        sizes: Number of images by width and height.
+        modes: Number of images by mode of Pillow.
+        several: Number of images with several frames.
     """
 
     sizes: Counter[tuple[int, int]]
@@ -224,7 +224,7 @@ class _Survey:
 
     @classmethod
     def of(cls, files: list[Path], bad: dict[Path, str]) -> _Survey:
-        """Reads headers only; adds what can't be read to `bad`, with the reason."""
+        """Read headers only; add what can't be read to `bad`, with the reason."""
         sizes, modes, several = Counter[tuple[int, int]](), Counter[str](), 0
         for file in files:
             seen = _tried(file, bad, lambda i: (i.size, i.mode, getattr(i, "n_frames", 1)))
@@ -246,12 +246,12 @@ class _Survey:
 
     @property
     def brighter(self) -> int:
-        """What gray images of 8 bits are multiplied with, to go with those of 16 bits."""
+        """Factor of gray images of 8 bits among those of 16 bits."""
         return _TO_16_BITS if self.deep and "F" not in self.modes else 1
 
     @property
     def words(self) -> str:
-        """What is to be told of them."""
+        """Description of conversions, for the middle of a sentence."""
         deep = sum(count for mode, count in self.modes.items() if _is_deep(mode))
         told = ""
         if deep and not self.gray:
@@ -266,12 +266,12 @@ class _Survey:
 
 
 def _is_deep(mode: str) -> bool:
-    """Whether it is gray with more than 8 bits: `I;16`, `I;16B`, `I`, `F`."""
+    """Return whether a mode is gray with more than 8 bits: `I;16`, `I;16B`, `I`, `F`."""
     return mode.startswith("I") or mode == "F"
 
 
 def _tried(file: Path, bad: dict[Path, str], look: Callable[[Image.Image], _T]) -> _T | None:
-    """What `look` returns; None, and the reason in `bad`, where the image can't be read."""
+    """Return `look(image)`; None, with the reason in `bad`, if the image can't be read."""
     try:
         with Image.open(file) as image:
             return look(image)
@@ -286,9 +286,9 @@ def _unreadable(bad: dict[Path, str]) -> DataError:
     named = sorted(bad)[:_MOST_NAMED]
     lines = [f"`{file}` can't be read as an image: {bad[file].rstrip('.')}." for file in named]
     if len(bad) > len(named):
-        lines.append(f"So can't {len(bad) - len(named):,} more.")
+        lines.append(f"{len(bad) - len(named):,} more can't be read.")
     them = "it" if len(bad) == 1 else "them"
-    return DataError("\n".join([*lines, f"Mend {them} or take {them} out."]))
+    return DataError("\n".join([*lines, f"Repair or remove {them}."]))
 
 
 def _decode(
@@ -330,7 +330,7 @@ def _pixels(image: Image.Image, size: tuple[int, int], survey: _Survey) -> np.nd
 
 
 def _largest(splits: list[Split]) -> float | None:
-    """The largest number of as many bits as the pixels need; None where they aren't such."""
+    """Return the largest number of as many bits as the pixels need; None if not whole."""
     low, high = min(s.x.min() for s in splits), max(s.x.max() for s in splits)
     whole = all((split.x == np.rint(split.x)).all() for split in splits)
     return 2.0 ** max(1, int(high).bit_length()) - 1 if whole and low >= 0 else None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from tfticket.data import folder, sources, tfds
-from tfticket.data.alignment import aligned_rows
+from tfticket.data.arrays import aligned_rows, pieces
 from tfticket.data.checks import checked
 from tfticket.data.dataset import DataSet, Source, Split
-from tfticket.data.mapped import pieces
 from tfticket.data.normalization import normalization
 from tfticket.errors import DataError
 from tfticket.seeds import generator
@@ -44,15 +45,15 @@ def load(
     limit: int | None = None,
     input_shape: tuple[int | None, ...] | None = None,
 ) -> DataSet:
-    """Loads a data set by name.
+    """Load a data set by name: read, checked, split and ready to feed.
 
     `digits` comes with scikit-learn and `mnist1d` is generated; neither needs a network. The named
     sets of TensorFlow Datasets are looked for in `data_dir`, `$TFDS_DATA_DIR` and
-    `~/tensorflow_datasets`, downloaded when they are in none of these, and kept decoded in the
-    user's cache folder.
+    `~/tensorflow_datasets`, downloaded if they are in none of these, and kept decoded in the user's
+    cache folder.
 
-    The validation examples are drawn from the training data by `seed`, never from the test data. A
-    source without test data gives a fifth of its examples for that, the same for every seed.
+    The validation examples are drawn from the training data by `seed`, never from the test data. If
+    a source has no test data, a fifth of its examples become test data, the same for every seed.
 
     Args:
         name: `digits`, `mnist1d` (see `sources.read_mnist1d`), `mnist`, `fashion_mnist`, `cifar10`,
@@ -60,62 +61,52 @@ def load(
             classification set of TensorFlow Datasets, as `NAME`, `NAME/CONFIG` or with
             `:VERSION`), `folder:PATH` (one folder of images a class, see `folder.read`) or
             `npz:PATH` (see `sources.read_npz`).
-        data_dir: Where data sets of TensorFlow Datasets lie, and the folder that a relative PATH
+        data_dir: Folder of data sets of TensorFlow Datasets, and the folder that a relative PATH
             starts from.
-        validation: How much of the training data is held out: a count of at least 1, or a share in
+        validation: Part of the training data that is held out: a count of at least 1, or a share in
             (0, 1).
         seed: Seed of the run; decides which examples are held out.
-        normalize: What is done to inputs. `none`: nothing, as for a model that was trained on the
-            numbers of the source, or that scales them itself. `unit` scales to [0, 1] (bytes by
-            1/255; others only when they leave that range). `standard` scales to mean 0 and
-            deviation 1 a channel or column, measured on `train`. `auto` asks what inputs are, for a
-            network that is to be trained: see `normalization`.
-        limit: Keep at most so many examples of each split.
+        normalize: Scaling of the inputs. `none` leaves them as they are, for a model that was
+            trained on the numbers of the source, or that scales them itself. `unit` scales to
+            [0, 1] (bytes by 1/255; others only when they leave that range). `standard` scales to
+            mean 0 and deviation 1 by channel or column, measured on `train`. `auto` chooses by what
+            the inputs are, for a network that is to be trained: see `normalization`.
+        limit: Most examples to keep of each split.
         input_shape: Shape of an example that a model takes. Arrays of shape (n, a, b) are gray
             images, which get a channel axis, unless it has two sides: then they are series, or the
             model takes images without that axis.
 
-    Returns:
-        The data set.
-
     Raises:
-        DataError: when the name is unknown, the data is nowhere to be found, or can't be used.
+        DataError: when the name is unknown, the data can't be found, or can't be used.
+
+    Example:
+        >>> data = load("digits", validation=100)
+        >>> data.train.x.shape, len(data.validation), len(data.test), data.num_classes
+        ((1338, 8, 8, 1), 100, 359, 10)
     """
     source = checked(
         name, _read(name, data_dir), channel_axis=input_shape is None or len(input_shape) != 2
     )
-    content = _fingerprint(source)
-    everything, test, description = source.train, source.test, source.description
-    pool = np.arange(len(everything))
+    pool, test, words = np.arange(len(source.train)), source.test, ""
     if test is None:
-        pool, test = _hold_out_test(name, everything)
-        description = f"{description} {len(test):,} examples were held out as test data."
+        pool, test = _hold_out_test(name, source.train)
+        words = f" {len(test):,} examples were held out as test data."
     held_out = _validation_count(name, validation, len(pool))
     order = generator(seed, "validation").permutation(len(pool))
-    if limit is not None and limit < 1:
-        raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
+    _check_limit(limit)
     train_ids = np.sort(pool[order[held_out:][:limit]])
     validation_ids = np.sort(pool[order[:held_out][:limit]])
-    train = _take(everything, train_ids)
-    fed = normalization(normalize, everything.x, train.x, source.max_value)
-    options = (held_out, seed, fed.key, limit)
-    return DataSet(
-        name=name,
-        train=train,
-        validation=_take(everything, validation_ids),
+    return _data_set(
+        name,
+        dataclasses.replace(source, description=source.description + words),
+        options=(held_out, seed),
+        normalize=normalize,
+        limit=limit,
+        train=_take(source.train, train_ids),
+        validation=_take(source.train, validation_ids),
         test=_take(test, np.arange(len(test))[:limit]),
-        num_classes=len(source.class_names),
-        class_names=source.class_names,
-        input_shape=tuple(int(size) for size in train.x.shape[1:]),
-        scale=fed.scale,
-        offset=fed.offset,
-        description=f"{description} {fed.words}",
         train_ids=train_ids,
         validation_ids=validation_ids,
-        source_count=len(everything),
-        fingerprint=hashlib.sha256(f"{content}{options}".encode()).hexdigest(),
-        normalize=fed.kind,
-        feeding=fed.words,
     )
 
 
@@ -126,44 +117,85 @@ def load_whole(
     normalize: str = "auto",
     limit: int | None = None,
 ) -> DataSet:
-    """Loads all labeled examples of a source in their order, to look at the labels themselves.
+    """Load all labeled examples of a source in their order, to look at the labels themselves.
 
     Nothing is held out: an example's place in `train` is its place in the source's training data.
-    `validation` is empty, and so is `test` where the source has no test data of its own.
+    `validation` is empty, and so is `test` if the source has no test data of its own.
 
     Args:
         name: As for `load`.
         data_dir: As for `load`.
         normalize: As for `load`.
-        limit: Keep only so many examples, the first ones.
+        limit: Use only the first `limit` examples.
 
     Raises:
-        DataError: when the name is unknown, the data is nowhere to be found, or can't be used.
+        DataError: when the name is unknown, the data can't be found, or can't be used.
+
+    Example:
+        >>> data = load_whole("digits", limit=500)
+        >>> len(data.train), len(data.validation), data.source_count
+        (500, 0, 1797)
     """
     source = checked(name, _read(name, data_dir))
-    if limit is not None and limit < 1:
-        raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
+    _check_limit(limit)
     train, nothing = source.train.first(limit), source.train.first(0)
-    fed = normalization(normalize, source.train.x, train.x, source.max_value)
-    options = ("whole", fed.key, limit)
-    return DataSet(
-        name=name,
+    return _data_set(
+        name,
+        source,
+        options=("whole",),
+        normalize=normalize,
+        limit=limit,
         train=train,
         validation=nothing,
         test=nothing if source.test is None else source.test,
+        train_ids=np.arange(len(train)),
+        validation_ids=np.arange(0),
+    )
+
+
+def _data_set(
+    name: str,
+    source: Source,
+    *,
+    options: tuple[object, ...],
+    normalize: str,
+    limit: int | None,
+    train: Split,
+    **splits: Any,
+) -> DataSet:
+    """Describe, normalize and fingerprint what was split.
+
+    Args:
+        name: What it was loaded by.
+        source: What was read; its description is part of the data set's.
+        options: How it was split, for the fingerprint.
+        normalize: As for `load`.
+        limit: As for `load`.
+        train: The examples to train on.
+        **splits: The other splits, and the ids.
+    """
+    fed = normalization(normalize, source.train.x, train.x, source.max_value)
+    options = (*options, fed.key, limit)
+    return DataSet(
+        name=name,
+        train=train,
+        **splits,
         num_classes=len(source.class_names),
         class_names=source.class_names,
         input_shape=tuple(int(size) for size in train.x.shape[1:]),
         scale=fed.scale,
         offset=fed.offset,
         description=f"{source.description} {fed.words}",
-        train_ids=np.arange(len(train)),
-        validation_ids=np.arange(0),
         source_count=len(source.train),
         fingerprint=hashlib.sha256(f"{_fingerprint(source)}{options}".encode()).hexdigest(),
         normalize=fed.kind,
         feeding=fed.words,
     )
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
 
 
 def _read(name: str, data_dir: PathLike | None) -> Source:
@@ -176,8 +208,9 @@ def _read(name: str, data_dir: PathLike | None) -> Source:
             return read(name.removeprefix(prefix), data_dir)
     close = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.5)
     raise DataError(
-        f"A data set must be one of {', '.join(NAMES)}, tfds:NAME, folder:PATH, npz:PATH. "
-        f"Received: {name!r}." + (f" Did you mean {close[0]!r}?" if close else "")
+        f"No data set named {name!r}."
+        + (f" Did you mean {close[0]!r}?" if close else "")
+        + f" It must be one of {', '.join(NAMES)}, tfds:NAME, folder:PATH, npz:PATH."
     )
 
 
@@ -192,7 +225,7 @@ def _fingerprint(source: Source) -> str:
 
 
 def _hold_out_test(name: str, split: Split) -> tuple[np.ndarray, Split]:
-    """The places that are left, rising, and the test data."""
+    """Return the places that are left, rising, and the test data."""
     count = round(len(split) * _TEST_SHARE)
     if not 0 < count < len(split):
         raise DataError(

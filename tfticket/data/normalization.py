@@ -1,4 +1,4 @@
-"""How the numbers of a source become a network's input: `x * scale + offset`, and why so."""
+"""Scaling of inputs, `x * scale + offset`: measured, or chosen by what the inputs are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tfticket.data.mapped import pieces
+from tfticket.data.arrays import pieces
 from tfticket.errors import DataError
 
 Normalize = Literal["auto", "none", "unit", "standard"]
@@ -23,13 +23,13 @@ _SMALLEST = np.finfo(np.float32).tiny  # a deviation whose reciprocal is still f
 
 @dataclass(frozen=True, eq=False)
 class Normalization:
-    """What is done to inputs.
+    """A scaling of inputs.
 
     Attributes:
         kind: `none`, `unit` or `standard`.
         scale: Factor, float32, shape () or (channels,); a column is a channel.
         offset: What is added after the factor, float32, shape as `scale`.
-        words: What inputs are and what is done to them, in a sentence.
+        words: Type, range and scaling of the inputs, in a sentence.
         key: Equal keys, and equal training inputs, mean equal numbers.
     """
 
@@ -43,19 +43,20 @@ class Normalization:
 def normalization(
     normalize: str, source: np.ndarray, train: np.ndarray, max_value: float | None
 ) -> Normalization:
-    """Decides how inputs are fed to a network, and measures what that takes.
+    """Choose and measure the scaling of inputs.
 
-    `auto` asks what the inputs are. Whole numbers in a known range are scaled to [0, 1] if they are
-    the pixels of images: bytes by 1/255, others by the largest number of as many bits. Whole
-    numbers of rank 2 from 0 up whose columns span alike are taken for ids or counts and left as
-    they are. Whatever else leaves [-1, 1] is standardized: features by column, images by channel.
+    `auto` chooses by what the inputs are. Whole numbers in a known range are scaled to [0, 1] if
+    they are pixels of images: bytes by 1/255, others by the largest number of as many bits.
+    Nonnegative whole numbers of rank 2 whose columns have similar ranges are taken for ids or
+    counts and not scaled. Whatever else leaves [-1, 1] is standardized: features by column, images
+    by channel.
 
     Args:
         normalize: One of `NORMALIZE`.
-        source: All inputs of the source's training data, shape (n, ...): what they are must not
-            depend on how they were split.
-        train: Those to train on, where means and deviations are measured.
-        max_value: The value that `unit` takes to 1, where the source knows it.
+        source: All inputs of the source's training data, shape (n, ...): `auto` must not depend on
+            the split.
+        train: Inputs to train on, of which means and deviations are measured.
+        max_value: The value that `unit` scales to 1, if the source knows it.
 
     Raises:
         DataError: when `normalize` is unknown.
@@ -90,15 +91,15 @@ def normalization(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What inputs are.
+    """Properties of inputs that decide on their scaling.
 
     Attributes:
         low: The smallest number.
         high: The largest.
         bytes: Whether they are of the type uint8.
         whole: Whether all are whole numbers.
-        features: Whether an example is a row of numbers, and no image.
-        alike: Whether its columns span alike, those that aren't constant.
+        features: Whether an example is a row of numbers, not an image.
+        alike: Whether the columns that aren't constant have similar ranges.
     """
 
     low: float
@@ -110,7 +111,7 @@ class _Seen:
 
     @classmethod
     def of(cls, x: np.ndarray) -> _Seen:
-        """Looks at all numbers, shape (n, ...), piece by piece."""
+        """Read all numbers, shape (n, ...), in pieces."""
         features = x.ndim == 2
         axis = 0 if features else None
         lows, highs, whole = np.inf, -np.inf, True
@@ -124,13 +125,13 @@ class _Seen:
 
     @property
     def words(self) -> str:
-        """As the beginning of a sentence goes on."""
+        """Type and range, for the middle of a sentence."""
         kind = "bytes" if self.bytes else "whole numbers" if self.whole else "numbers"
         return f"{kind} from {self.low:g} to {self.high:g}"
 
 
 def _suited(seen: _Seen, max_value: float | None) -> tuple[Normalize, float | None]:
-    """What `auto` does, and which number becomes 1 where `unit` alone would take another."""
+    """Choose for `auto`: the kind, and the number that becomes 1 if not the one of `unit`."""
     if max_value is not None:
         return "unit", None
     if seen.low >= -1 and seen.high <= 1:
@@ -156,7 +157,7 @@ def _unit_range(seen: _Seen, train: np.ndarray, max_value: float | None) -> tupl
 
 
 def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation by channel (the last axis), without a float copy of the data."""
+    """Return mean and standard deviation by channel (last axis), without a float copy."""
     count = x.size // x.shape[-1]
     total = np.sum([c.sum(axis=1, dtype=np.float64) for c in _channel_rows(x)], axis=0)
     mean = (total / count)[:, np.newaxis]
@@ -166,7 +167,8 @@ def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             np.square(c.astype(dtype, copy=False) - mean.astype(dtype)).sum(1, dtype=np.float64)
             for c in _channel_rows(x)
         ]
-        return np.sqrt(np.sum(squares, axis=0) / count)
+        root: np.ndarray = np.sqrt(np.sum(squares, axis=0) / count)
+        return root
 
     with np.errstate(over="ignore"):
         found = deviation(np.float32)

@@ -1,4 +1,4 @@
-"""Data that needs no download: digits, MNIST-1D, a linear map, and arrays in an `.npz` file."""
+"""Sources that need no download: digits, MNIST-1D, a linear map, and arrays in `.npz` files."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tfticket.archives import arrays_in, open_archive
 from tfticket.data.dataset import Source, Split
 from tfticket.errors import DataError
-from tfticket.reading import UnreadableError
+from tfticket.reading import UnreadableError, arrays_in, open_archive
 from tfticket.seeds import generator
 
 _LINEAR_SIZE = 10
 
 
 def read_digits() -> Source:
-    """Reads 1,797 handwritten digits of 8x8 pixels, values 0 to 16, that scikit-learn carries.
+    """Read 1,797 handwritten digits of 8x8 pixels, values 0 to 16, from scikit-learn.
 
     They are the test part of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak
     1998).
@@ -38,11 +37,11 @@ def read_digits() -> Source:
 
 
 def read_mnist1d() -> Source:
-    """Generates MNIST-1D: 4,000 training and 1,000 test signals of 40 points, in ten classes.
+    """Generate MNIST-1D: 4,000 training and 1,000 test signals of 40 points, in ten classes.
 
     Each signal is a drawn digit, stretched, shifted and sheared, with noise around it; the signals
-    have mean 0 and variance 1 and are taken as they are. The package generates them from a fixed
-    seed, so they are the same ones each time.
+    have mean 0 and variance 1 and aren't scaled. The package `mnist1d` generates them from a fixed
+    seed, so they are always the same.
 
     Source: Greydanus & Kobak (ICML 2024, arXiv:2011.14439).
     """
@@ -62,7 +61,7 @@ def read_mnist1d() -> Source:
 
 @contextlib.contextmanager
 def _global_random_state_restored() -> Iterator[None]:
-    """Restores the global random states of Python and NumPy, which `mnist1d` seeds."""
+    """Restore the global random states of Python and NumPy, which `mnist1d` seeds."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         yield
@@ -72,11 +71,11 @@ def _global_random_state_restored() -> Iterator[None]:
 
 
 def read_linear() -> Source:
-    """Makes the regression of a deep linear network: x and A x, both x and A Gaussian.
+    """Generate the regression of a deep linear network: x and A x, with Gaussian x and A.
 
-    Ten inputs and ten targets, unit variance each of x and of A; 2,000 examples to train on, half
-    of which are meant to be held out (`validation=1_000`), and 1,000 to test. The numbers are
-    always the same ones. Santurkar et al. (arXiv:1805.11604), appendix A.1.2, have n = 1,000.
+    Ten inputs and ten targets, unit variance of x and of A; 2,000 training examples, half of which
+    are meant to be held out (`validation=1_000`), and 1,000 test examples, always the same.
+    Santurkar et al. (arXiv:1805.11604), appendix A.1.2, have n = 1,000.
     """
     rng = generator(0, "linear")
     matrix = rng.standard_normal((_LINEAR_SIZE, _LINEAR_SIZE))
@@ -95,12 +94,12 @@ def read_linear() -> Source:
 
 
 def resolved(path: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """What PATH means in `folder:` and `npz:`: `~` is expanded, `data_dir` is where it starts."""
+    """Resolve PATH of `folder:` and `npz:`: expand `~`, relative to `data_dir`."""
     return Path(data_dir or ".").expanduser() / Path(path).expanduser()
 
 
 def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
-    """Reads arrays from an `.npz` file, never by pickle.
+    """Read arrays from an `.npz` file, never by pickle.
 
     The file holds `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y` (a fifth becomes test
     data); `class_names` may be there too. Inputs have shape (n, features), (n, height, width),
@@ -109,7 +108,7 @@ def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
 
     Args:
         path: The file.
-        data_dir: Where a relative path starts.
+        data_dir: Folder that a relative path starts from.
 
     Raises:
         DataError: when the file is missing, damaged, or lacks arrays.

@@ -1,4 +1,4 @@
-"""Image classification sets of TensorFlow Datasets: from the disk if they are there."""
+"""Image classification sets of TensorFlow Datasets, from disk or downloaded once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfticket.data import cache
+from tfticket.data import storage
 from tfticket.data.dataset import Source, Split
 from tfticket.errors import DataError
 
@@ -24,21 +24,21 @@ _WITHOUT_DATA = "tfticket recipe run lth_mnist1d"
 
 
 def read(name: str, data_dir: str | os.PathLike[str] | None) -> Source:
-    """Reads `train` and `test` (or `validation` in its place) of a data set.
+    """Read the splits `train` and `test` (or else `validation`) of a data set.
 
     Args:
         name: `NAME`, `NAME/CONFIG`, each with an optional `:VERSION`.
         data_dir: The folder to look in first; `$TFDS_DATA_DIR` and `~/tensorflow_datasets` follow.
 
     Raises:
-        DataError: when it is not there and can't be downloaded, or is no set of images of one size
-            with one label each.
+        DataError: when it isn't on disk and can't be downloaded, or isn't a set of images of one
+            size with one label each.
     """
     prepared = _prepared(name, data_dir) or _download(name, data_dir)
     files = sorted(file for file in prepared.iterdir() if file.is_file())
-    return cache.remember(
+    return storage.remember(
         "-".join(["tfds", *_parts(name).values(), prepared.name]),
-        cache.stamp(prepared, files),
+        storage.stamp(prepared, files),
         lambda: _decode(name, prepared),
     )
 
@@ -47,8 +47,8 @@ def _parts(name: str) -> dict[str, str]:
     match = _NAME.fullmatch(name)
     if match is None:
         raise DataError(
-            "A data set of TensorFlow Datasets must be written NAME, NAME/CONFIG or "
-            f"NAME/CONFIG:VERSION. Received: {name!r}."
+            f"{name!r} isn't a name of TensorFlow Datasets. It must be written NAME, "
+            "NAME/CONFIG or NAME/CONFIG:VERSION."
         )
     return {key: value for key, value in match.groupdict().items() if value}
 
@@ -59,7 +59,7 @@ def _places(data_dir: str | os.PathLike[str] | None) -> list[Path]:
 
 
 def _prepared(name: str, data_dir: str | os.PathLike[str] | None) -> Path | None:
-    """The folder NAME/CONFIG/VERSION: the newest version in the first place that has one."""
+    """Find NAME/CONFIG/VERSION: the newest version in the first folder that has one."""
     parts = _parts(name)
     for place in _places(data_dir):
         versions = place / parts["name"] / parts.get("config", "")
@@ -83,7 +83,7 @@ def _download(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
         known = tensorflow_datasets.list_builders(with_community_datasets=False)
         close = difflib.get_close_matches(_parts(name)["name"], known, n=3)
         raise DataError(
-            f"TensorFlow Datasets must know the data set. Received: {name!r}."
+            f"TensorFlow Datasets has no data set named {name!r}."
             + (f" Did you mean {' or '.join(close)}?" if close else "")
         ) from error
     except (ValueError, AssertionError) as error:  # an unknown configuration or version
@@ -108,7 +108,7 @@ def _is_writable(place: Path) -> bool:
 
 
 def _is_online() -> bool:
-    """Whether a download can be tried; without this check it retries for minutes first."""
+    """Return whether a download can be tried; without this check it retries for minutes."""
     if any(os.environ.get(key) for key in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
     try:
@@ -158,11 +158,11 @@ def _decode(name: str, prepared: Path) -> Source:
         test_split,
         description=f"{builder.info.full_name} of TensorFlow Datasets, test data: {test}.",
         class_names=tuple(builder.info.features[label_key].names),
-    )  # fmt: skip
+    )
 
 
 def _supervised_keys(name: str, info: Any) -> tuple[str, str]:
-    """The features that are image and label; refuses what is no set of images of one size."""
+    """Return the keys of image and label; refuse other than images of one size."""
     import tensorflow_datasets
 
     kinds = tensorflow_datasets.features

@@ -1,4 +1,4 @@
-"""The update of an optimizer by fewer operations, where XLA doesn't compile the step around it."""
+"""The update of an optimizer by fewer operations, for steps that XLA doesn't compile."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ _Apply = Callable[..., None]
 
 @contextlib.contextmanager
 def short_update(optimizer: Any) -> Iterator[None]:
-    """While a step is traced: shortens what Keras' optimizers do, with the same results.
+    """Shorten the update of a Keras optimizer while a step is traced; results differ by rounding.
 
     Keras updates each variable by two dozen operations, and applies masks by one more. For many
-    weights XLA compiles all of it into one pass over them, which is a tenth of a step of Conv-2; it
-    would make the convolutions slower. For few weights in many variables, such as those of a
-    ResNet-20, that takes longer to compile than it saves, but one kernel can be Adam. Either way
-    results differ by rounding. What isn't plain arithmetic is left to Keras: averages of weights,
-    accumulated gradients, scaled losses, other devices than CPUs.
+    weights XLA compiles the update, not the convolutions, which it would slow down, into one pass:
+    a tenth of a step of Conv-2. For few weights in many variables, as in a ResNet-20, compiling
+    takes longer than it saves, but Adam is one kernel of TensorFlow. Averages of weights,
+    accumulated gradients, scaled losses and other devices than CPUs are left to Keras.
 
     Args:
-        optimizer: Any; its `apply` is another one meanwhile.
+        optimizer: Any optimizer; its `apply` is replaced meanwhile.
     """
     if not isinstance(optimizer, keras.optimizers.Optimizer) or not _is_plain(optimizer):
         yield
@@ -59,7 +58,7 @@ def short_update(optimizer: Any) -> Iterator[None]:
 
 
 def _is_plain(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an update is nothing but arithmetic, on a machine where this was measured."""
+    """Return whether an update is plain arithmetic on a CPU, where this was measured."""
     scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     if scaled or optimizer.use_ema or optimizer.gradient_accumulation_steps:
         return False
@@ -67,7 +66,7 @@ def _is_plain(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def _is_adam(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether it updates as Adam does, or AdamW, whose decay isn't part of it."""
+    """Return whether its update is that of Adam, or of AdamW, whose decay is applied apart."""
     same = type(optimizer).update_step is keras.optimizers.Adam.update_step
     return same and not optimizer.amsgrad
 
@@ -82,7 +81,7 @@ def _compiled(apply: _Apply, grads: list[tf.Tensor], variables: list[keras.Varia
 
 @contextlib.contextmanager
 def _adam_by_a_kernel(optimizer: keras.optimizers.Adam) -> Iterator[None]:
-    """For one `apply`: lets TensorFlow's kernel be the update of a variable."""
+    """Update variables by TensorFlow's kernel for one `apply`."""
     step = tf.cast(optimizer.iterations, tf.float32) + 1.0
     powers = tf.pow(optimizer.beta_1, step), tf.pow(optimizer.beta_2, step)
 

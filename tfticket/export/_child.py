@@ -7,25 +7,25 @@ would take most of the time, and minutes under an emulator.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 import resource
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from tfticket.errors import ExportError
-from tfticket.export.foreign import Answer, Request, Task, load_request, memory_limit, save_answer
+from tfticket.export.foreign import Answer, load_request, save_answer
 
 _LONGEST = 200
 
 
 def main(folder: Path) -> None:
-    """Does the task that lies in a folder, and leaves the answer there."""
-    name, request, timeout = load_request(folder)
-    _limit(memory_limit(request), timeout)
+    """Do the task that lies in a folder, and leave the answer there."""
+    (module, name), request, timeout = load_request(folder)
+    _limit(request.memory_bytes, timeout)
     found: Answer | ExportError
     try:
-        found = _task(name)(request)
+        found = getattr(importlib.import_module(module), name)(request)
     except ExportError as error:
         named = any(source in str(error) for source, _ in request.files)
         found = error if named else ExportError(f"{request.source}: {error}")
@@ -38,31 +38,11 @@ def main(folder: Path) -> None:
     save_answer(found, folder)
 
 
-def _task(name: Task) -> Callable[[Request], Answer]:
-    """Who does it; imported here, since each needs little of what the others need."""
-    match name:
-        case "c_header":
-            from tfticket.export.carray import header_in_child as task
-        case "check":
-            from tfticket.export.check import check_in_child as task
-        case "explain":
-            from tfticket.export.explain import explain_in_child as task
-        case "latency":
-            from tfticket.export.latency import measure_in_child as task
-        case "micro":
-            from tfticket.export.micro_run import run_in_child as task
-        case "outputs":
-            from tfticket.export.emulate import run_in_child as task
-        case "provenance":
-            from tfticket.export.metadata import read_in_child as task
-    return task
-
-
-def _limit(memory: int, seconds: float) -> None:
-    """Leaves no core file, and has no more memory and time than a file can need."""
+def _limit(memory_bytes: int, seconds: float) -> None:
+    """Leave no core file, and take no more memory and time than a file can need."""
     limits = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_AS: memory,
+        resource.RLIMIT_AS: memory_bytes,
         resource.RLIMIT_CPU: math.ceil(seconds),
     }
     for what, most in limits.items():

@@ -1,15 +1,46 @@
-"""Which file to ship: the Pareto front of a comparison, and one of it with the reason."""
+"""Which file to ship: what it is for, the Pareto front of a comparison, and the best of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from tfticket.errors import ExportError
 from tfticket.export.comparison import Attempt, Comparison
-from tfticket.export.targets import Objective
+from tfticket.export.result import Format
 
+TargetName = Literal["phone", "micro", "smallest", "fastest"]
+TARGETS: tuple[TargetName, ...] = get_args(TargetName)
+Objective = Literal["both", "bytes", "time"]
 Cost = Callable[[Attempt], float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A use of a file.
+
+    Attributes:
+        formats: What is tried.
+        objective: What decides among those that are accurate enough: `bytes` of the file,
+            `time` of an inference, or `both`, the product of the two.
+    """
+
+    formats: tuple[Format, ...]
+    objective: Objective
+
+
+SPECS: Mapping[str, Target] = {
+    # LiteRT on ARM or x86.
+    "phone": Target(("fp32", "fp16", "dynamic", "int8", "sparse_fc", "sparse_fc_fast"), "both"),
+    # TensorFlow Lite Micro: int8 in and out, only operators it has, and a C array.
+    "micro": Target(("int8",), "bytes"),
+    # The fewest bytes in flash.
+    "smallest": Target(("fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc"), "bytes"),
+    # The shortest time of an inference on this machine.
+    "fastest": Target(("fp32", "fp16", "dynamic", "int8", "sparse_fc", "sparse_fc_fast"), "time"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,29 +57,32 @@ class Choice:
 
 
 def cost_bytes(attempt: Attempt) -> float:
-    """Bytes of the file as it is."""
-    return float("inf") if attempt.draft is None else attempt.draft.report.size_bytes
+    """Return the bytes of the file as it is."""
+    return math.inf if attempt.draft is None else attempt.draft.report.size_bytes
 
 
 def cost_wire(attempt: Attempt) -> float:
-    """Bytes after gzip."""
-    return float("inf") if attempt.draft is None else attempt.draft.report.gzip_bytes
+    """Return the bytes after gzip."""
+    return math.inf if attempt.draft is None else attempt.draft.report.gzip_bytes
 
 
 def cost_time(attempt: Attempt) -> float:
-    """Time relative to the baseline, in one run."""
-    return float("inf") if attempt.latency is None else 1.0 / attempt.latency.speedup
+    """Return the time relative to the baseline, in one run."""
+    return math.inf if attempt.latency is None else 1.0 / attempt.latency.speedup
 
 
-def _cost_both(attempt: Attempt) -> float:
-    return cost_bytes(attempt) * cost_time(attempt)
-
-
-_COSTS: dict[Objective, Cost] = {"bytes": cost_bytes, "time": cost_time, "both": _cost_both}
+_COSTS: Mapping[Objective, tuple[Cost, str]] = {
+    "bytes": (cost_bytes, "The fewest bytes"),
+    "time": (cost_time, "The shortest time"),
+    "both": (
+        lambda attempt: cost_bytes(attempt) * cost_time(attempt),
+        "The smallest product of bytes and time",
+    ),
+}
 
 
 def pareto_front(attempts: Sequence[Attempt], cost: Cost) -> list[Attempt]:
-    """Those that no other beats: nobody is as accurate at less cost, or more accurate at as much.
+    """Return the attempts that no other beats: as accurate at less cost, or more at as much.
 
     Args:
         attempts: With files and scores.
@@ -66,7 +100,7 @@ def pareto_front(attempts: Sequence[Attempt], cost: Cost) -> list[Attempt]:
 
 
 def choose(comparison: Comparison, *, objective: Objective, margin: float) -> Choice:
-    """The best file among those that are accurate enough.
+    """Choose the best file among those that are accurate enough.
 
     Accurate enough is what loses at most `margin` against the baseline, on the data that files were
     checked on, never on test data: of the accuracy, or of the share of variance that is explained
@@ -83,16 +117,17 @@ def choose(comparison: Comparison, *, objective: Objective, margin: float) -> Ch
     needed = None
     if comparison.baseline.score is not None:
         needed = comparison.baseline.score - margin
-    enough = [
+    tried = [
         attempt
         for attempt in comparison.passed
-        if needed is None or (attempt.score is not None and attempt.score >= needed)
+        if attempt is not comparison.baseline
+        and (needed is None or (attempt.score is not None and attempt.score >= needed))
     ]
-    tried = [attempt for attempt in enough if attempt is not comparison.baseline]
     if not tried:
         raise ExportError(_none_passed(comparison, needed))
-    best = min(tried, key=_COSTS[objective])
-    return Choice(best, _reason(best, comparison, objective, margin, len(tried)))
+    cost, praise = _COSTS[objective]
+    best = min(tried, key=cost)
+    return Choice(best, f"{praise} of {len(tried)} files that {_reason(best, comparison, margin)}")
 
 
 def _none_passed(comparison: Comparison, needed: float | None) -> str:
@@ -101,45 +136,34 @@ def _none_passed(comparison: Comparison, needed: float | None) -> str:
         if attempt.failure is not None:
             reasons.append(attempt.failure)
         elif attempt.score is not None and needed is not None:
-            reasons.append(f"{attempt.name} has {_named(attempt)} of {attempt.score:.2%}.")
-    named = _named(comparison.baseline)
-    demand = "" if needed is None else f" and reach {named} of {needed:.2%}"
+            reasons.append(f"{attempt.name} has {_scored(attempt)} of {attempt.score:.2%}.")
+    demand = ""
+    if needed is not None:
+        demand = f" and reach {_scored(comparison.baseline)} of {needed:.2%}"
     return f"A file must pass its checks{demand}. None did: {' '.join(reasons)}"
 
 
-def _reason(
-    best: Attempt, comparison: Comparison, objective: Objective, margin: float, tried: int
-) -> str:
+def _reason(best: Attempt, comparison: Comparison, margin: float) -> str:
     baseline = comparison.baseline
-    what = {
-        "bytes": "the fewest bytes",
-        "time": "the shortest time",
-        "both": "the smallest product of bytes and time",
-    }[objective]
-    smaller = cost_bytes(baseline) / cost_bytes(best)
-    speedup = 0.0 if best.latency is None else best.latency.speedup
-    passed = f"{what[0].upper()}{what[1:]} of {tried} files that passed"
+    passed = "passed"
     if baseline.score is not None and best.score is not None:
-        lost = 100 * (best.score - baseline.score)
-        what = _named(best).partition(" ")[2]
-        passed += f" and lose at most {100 * margin:g} points of {what} ({lost:+.2f} here)"
-    return (
-        f"{passed}: {smaller:.1f} times smaller and {speedup:.1f} times as fast as "
-        f"{baseline.name}, measured on {comparison.host}. {_absolute(best)}"
-    ).rstrip()
+        score = _scored(best).partition(" ")[2]
+        change = 100 * (best.score - baseline.score)
+        passed += f" with at most {100 * margin:g} points of {score} lost (change: {change:+.2f})"
+    ratio = cost_bytes(baseline) / cost_bytes(best)
+    size = f"{ratio:.1f} times smaller" if ratio > 0.95 else f"{1 / ratio:.1f} times larger"
+    speedup = 0.0 if best.latency is None else best.latency.speedup
+    reason = (
+        f"{passed}: {size} and {speedup:.1f} times as fast as {baseline.name}, measured on "
+        f"{comparison.host}."
+    )
+    seen = None if best.draft is None else best.draft.report.verification
+    if seen is not None and seen.accuracy is not None:
+        reason += f" Its accuracy is {seen.accuracy:.2%} on {seen.count:,} examples."
+    elif seen is not None and seen.error is not None:
+        reason += f" Its error is {seen.error:.4g} (root mean square) on {seen.count:,} examples."
+    return reason
 
 
-def _named(attempt: Attempt) -> str:
+def _scored(attempt: Attempt) -> str:
     return "an accuracy" if attempt.accuracy is not None else "a share of explained variance"
-
-
-def _absolute(best: Attempt) -> str:
-    """How right it is in itself, beside what it loses."""
-    if best.draft is None:
-        return ""
-    seen = best.draft.report.verification
-    if seen.accuracy is not None:
-        return f"Its accuracy is {seen.accuracy:.2%} on {seen.count:,} examples."
-    if seen.error is not None:
-        return f"Its error is {seen.error:.4g} (root mean square) on {seen.count:,} examples."
-    return ""

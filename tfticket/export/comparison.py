@@ -12,14 +12,14 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import latency
-from tfticket.export.draft import Draft, draft
 from tfticket.export.finetune import BITS, FineTuning, fine_tune
 from tfticket.export.labels import Labels
 from tfticket.export.latency import Latency
 from tfticket.export.preparation import Prepared, prepare
-from tfticket.export.reference import CheckData
 from tfticket.export.result import Format, Preprocessing
 from tfticket.export.runtime import Session
+from tfticket.export.tflite import Draft, draft
+from tfticket.export.verification import CheckData
 from tfticket.machine import processor
 from tfticket.sparsity.mask import Mask
 
@@ -85,13 +85,13 @@ class Attempt:
 
     @property
     def score(self) -> float | None:
-        """What choices go by, on the same data; see `Verification.score`."""
+        """The score on the same data; see `Verification.score`."""
         return None if self.draft is None else self.draft.report.verification.score
 
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
-    """What all networks are converted and checked with; see `to_tflite`.
+    """Data and limits that all networks are converted and checked with; see `to_tflite`.
 
     Attributes:
         calibration: Training examples, as the models take them; without them there is no int8.
@@ -144,39 +144,42 @@ def compare(
     conditions: Conditions,
     tell: Tell = lambda line: None,
 ) -> Comparison:
-    """Converts, checks and measures; nothing is written.
+    """Prepare, convert, verify and time networks in formats; nothing is written.
 
     Each network is prepared (batch normalization folded, dead units out) and converted to each
     format. All times are measured in one run, in turns. The baseline is converted to fp32 as it is,
     which is what the file would be without any of this.
 
     Args:
-        networks: Who takes part; the baseline may be among them, to appear in other formats.
+        networks: What is compared; the baseline may be among them, to appear in other formats.
         formats: What is tried for each.
         baseline: The dense network, or the only one.
         folder: Where the files would be written.
         conditions: What to convert and check with.
-        tell: Hears a line about each file.
+        tell: Called with a line about each file.
 
     Raises:
         ExportError: when the baseline itself can't be converted.
         ModelError: for a subclassed model.
     """
     first = Attempt(
-        baseline, None, "fp32", _draft(baseline, baseline.model, "fp32", folder, conditions, {})
+        baseline, None, "fp32", _draft(baseline, baseline.model, "fp32", folder, conditions)
     )
-    attempts = [first]
     tell(describe(first))
     for warning in first.draft.report.warnings if first.draft else ():
         tell(f"{first.name}: {warning}")
-    for attempt in _attempts(networks, formats, baseline, folder, conditions):
-        attempts.append(attempt)
-        tell(describe(attempt))
+    attempts = [first]
+    for network in networks:
+        prepared = prepare(network.model, network.mask, conditions.statistics)
+        for format in formats:
+            if network is not baseline or format != "fp32":
+                attempts.append(_attempt(network, prepared, format, folder, conditions))
+                tell(describe(attempts[-1]))
     return Comparison(tuple(_measured(attempts, conditions)), processor())
 
 
 def describe(attempt: Attempt) -> str:
-    """An attempt in one line for people."""
+    """Describe an attempt in one line."""
     if attempt.draft is None:
         return f"{attempt.name}: no file. {attempt.failure}"
     report = attempt.draft.report
@@ -188,45 +191,36 @@ def describe(attempt: Attempt) -> str:
     return line
 
 
-def _attempts(
-    networks: Sequence[Network],
-    formats: Sequence[Format],
-    baseline: Network,
-    folder: Path,
-    conditions: Conditions,
-) -> Iterator[Attempt]:
-    for network in networks:
-        prepared = prepare(network.model, network.mask, conditions.statistics)
-        for format in formats:
-            if network is baseline and format == "fp32":
-                continue
-            facts = _facts(network, prepared)
-            first = _attempt(network, prepared, prepared.model, format, folder, conditions, facts)
-            tuning = conditions.tuning
-            if tuning is None or format not in BITS or _lost(first) <= tuning.worth:
-                yield first
-                continue
-            model = fine_tune(prepared.model, tuning, bits=BITS[format])
-            about = {**facts, "fine_tuned_steps": tuning.steps}
-            tuned = _attempt(network, prepared, model, format, folder, conditions, about)
-            better = (tuned.score or 0.0) > (first.score or 0.0)
-            yield replace(tuned, tuned_from=first.score) if better else first
-
-
 def _attempt(
-    network: Network,
-    prepared: Prepared,
-    model: keras.Model,
-    format: Format,
-    folder: Path,
-    conditions: Conditions,
-    facts: Mapping[str, Any],
+    network: Network, prepared: Prepared, format: Format, folder: Path, conditions: Conditions
 ) -> Attempt:
-    try:
-        made = _draft(network, model, format, folder, conditions, facts)
-    except ExportError as error:
-        return Attempt(network, prepared, format, None, str(error))
-    return Attempt(network, prepared, format, made)
+    """Try a format, and where it costs accuracy, the same after a short training for it."""
+    mask = prepared.mask
+    facts: dict[str, Any] = {
+        "mask_sha256": None if mask is None else mask.sha256,
+        "density": None if mask is None else mask.density,
+        "structure": network.structure,
+        "parameters_before": prepared.parameters_before,
+        "parameters_after": prepared.parameters_after,
+        "norms_folded": len(prepared.folded),
+        "units": {change.key: [change.before, change.after] for change in prepared.layers},
+    }
+
+    def tried(model: keras.Model) -> Attempt:
+        try:
+            made = _draft(network, model, format, folder, conditions, facts)
+        except ExportError as error:
+            return Attempt(network, prepared, format, None, str(error))
+        return Attempt(network, prepared, format, made)
+
+    first, tuning = tried(prepared.model), conditions.tuning
+    if tuning is None or format not in BITS or _lost(first) <= tuning.worth:
+        return first
+    model = fine_tune(prepared.model, tuning, bits=BITS[format])
+    facts["fine_tuned_steps"] = tuning.steps
+    tuned = tried(model)
+    better = (tuned.score or 0.0) > (first.score or 0.0)
+    return replace(tuned, tuned_from=first.score) if better else first
 
 
 def _lost(attempt: Attempt) -> float:
@@ -244,7 +238,7 @@ def _draft(
     format: Format,
     folder: Path,
     conditions: Conditions,
-    facts: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
 ) -> Draft:
     return draft(
         model,
@@ -252,7 +246,6 @@ def _draft(
         format=format,
         calibration=conditions.calibration,
         check_on=conditions.check_on,
-        mask=None,
         preprocessing=conditions.preprocessing,
         provenance=network.provenance,
         min_agreement=conditions.min_agreement,
@@ -260,48 +253,30 @@ def _draft(
     )
 
 
-def _facts(network: Network, prepared: Prepared) -> dict[str, Any]:
-    """What the file tells of the network it was before it was prepared."""
-    mask = prepared.mask
-    return {
-        "mask_sha256": None if mask is None else mask.sha256,
-        "density": None if mask is None else mask.density,
-        "structure": network.structure,
-        "parameters_before": prepared.parameters_before,
-        "parameters_after": prepared.parameters_after,
-        "norms_folded": len(prepared.folded),
-        "units": {change.key: [change.before, change.after] for change in prepared.layers},
-    }
-
-
 def _measured(attempts: list[Attempt], conditions: Conditions) -> Iterator[Attempt]:
+    """Time all files in one run, and score them on test data."""
+    if conditions.check_on is not None:
+        example = conditions.check_on[0][0]
+    elif conditions.calibration is not None:
+        example = conditions.calibration[0]
+    else:
+        given = attempts[0].network.model.inputs[0]
+        example = np.zeros(given.shape[1:], given.dtype)
     files = {attempt.name: attempt.draft.content for attempt in attempts if attempt.draft}
-    example = _example(attempts[0], conditions)
     times = latency.measure(files, example, baseline=attempts[0].name)
     for attempt in attempts:
         if attempt.draft is None:
             yield attempt
             continue
+        accuracy = None
+        if conditions.test is not None:
+            x, y = conditions.test
+            outputs = Session(attempt.draft.content, source=attempt.name).run(x)
+            accuracy = Labels.of(y, outputs, "test[1]").quality(outputs).accuracy
         report = replace(attempt.draft.report, latency=times[attempt.name])
         yield replace(
             attempt,
             draft=replace(attempt.draft, report=report),
             latency=times[attempt.name],
-            test_accuracy=_accuracy(attempt, conditions.test),
+            test_accuracy=accuracy,
         )
-
-
-def _example(attempt: Attempt, conditions: Conditions) -> np.ndarray:
-    if conditions.check_on is not None:
-        return conditions.check_on[0][0]
-    if conditions.calibration is not None:
-        return conditions.calibration[0]
-    given = attempt.network.model.inputs[0]
-    return np.zeros(given.shape[1:], given.dtype)
-
-
-def _accuracy(attempt: Attempt, test: tuple[np.ndarray, np.ndarray] | None) -> float | None:
-    if test is None or attempt.draft is None:
-        return None
-    outputs = Session(attempt.draft.content, source=attempt.name).run(test[0])
-    return Labels.of(test[1], outputs, "test[1]").quality(outputs).accuracy

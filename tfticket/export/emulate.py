@@ -15,8 +15,8 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import foreign
+from tfticket.export.labels import check_finite
 from tfticket.export.runtime import Session
-from tfticket.export.verify import check_finite
 
 CPU = "Nehalem"
 _PROGRAMS = ("qemu-x86_64", "qemu-x86_64-static")
@@ -26,7 +26,7 @@ _TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Emulated:
-    """How a file's answers on an emulated processor compare with those without delegates here.
+    """Comparison of answers on an emulated processor with those without delegates here.
 
     Attributes:
         cpu: The processor.
@@ -40,7 +40,7 @@ class Emulated:
 
 
 def why_not() -> str | None:
-    """Why nothing can be emulated here, in words; None when it can."""
+    """Return why nothing can be emulated here, in words; None when it can."""
     if platform.machine() not in _MACHINES or platform.system() != "Linux":
         return f"a processor without AVX can be emulated on x86-64 Linux only, not {_here()}"
     if _program() is None:
@@ -51,7 +51,7 @@ def why_not() -> str | None:
 def run_without_avx(
     content: bytes, x: np.ndarray, *, source: str, timeout: float = 300.0
 ) -> np.ndarray:
-    """The answers of a file on a processor without AVX, with the default delegate.
+    """Run a file on a processor without AVX, with the default delegate.
 
     Args:
         content: The whole file.
@@ -73,7 +73,7 @@ def run_without_avx(
     request = foreign.Request([(source, content)], arrays={"x": np.asarray(x)})
     command = [program, "-cpu", CPU]
     try:
-        answer = foreign.ask("outputs", request, timeout=timeout, under=command)
+        answer = foreign.ask(run_in_child, request, timeout=timeout, under=command)
     except ExportError as error:
         raise ExportError(
             f"{source} must run on an emulated processor without AVX ({CPU}). {error}"
@@ -82,7 +82,7 @@ def run_without_avx(
 
 
 def run_in_child(request: foreign.Request) -> foreign.Answer:
-    """What `run_without_avx` asks a child that runs under an emulator."""
+    """Run a file in a child, which runs under an emulator."""
     session = Session(request.content, source=request.source)
     return foreign.Answer(None, {"outputs": session.run(request.arrays["x"])})
 
@@ -90,7 +90,7 @@ def run_in_child(request: foreign.Request) -> foreign.Answer:
 def check_without_avx(
     content: bytes, x: np.ndarray, *, source: str, timeout: float = 300.0
 ) -> Emulated:
-    """Holds the answers on a processor without AVX against those of the plain kernels here.
+    """Compare the answers on a processor without AVX with those of the plain kernels here.
 
     Args:
         content: The bytes of a file that computes in float32.

@@ -1,4 +1,10 @@
-"""`export`: a model or ticket, a target, and one file that is right for it."""
+"""`export`: a model or ticket, a target, and one file that is right for it.
+
+The way of a model: prepare (`preparation`: fold norms, take dead units out), convert (`conversion`:
+one way a format), verify (`contents` and `verification`: the bytes are looked into, run and held
+against Keras), choose (`choice`: the best that is accurate enough), write (`tflite.Draft.save`).
+The first three are done for each format by `comparison.compare`.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +18,20 @@ import keras
 import numpy as np
 
 from tfticket.errors import ExportError
-from tfticket.export.carray import write_c_array
-from tfticket.export.choice import choose
+from tfticket.export.c_array import write_c_array
+from tfticket.export.choice import SPECS, TARGETS, TargetName, choose
 from tfticket.export.comparison import Comparison, Conditions, Network, Tell, compare
 from tfticket.export.finetune import FineTuning
-from tfticket.export.flatbuffer import parse
-from tfticket.export.micro import check_micro
-from tfticket.export.micro_run import MicroRun, has_micro, run_on_micro
-from tfticket.export.reference import CheckData
+from tfticket.export.micro import MicroRun, check_on_micro
 from tfticket.export.result import ExportReport, Format, Preprocessing
-from tfticket.export.runtime import Session
-from tfticket.export.targets import TARGETS, TargetName, target_of
+from tfticket.export.verification import CheckData
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.mask import Mask
-
-_MICRO_EXAMPLES = 50
-_MOST_UNITS = 4  # its kernels round in other places; on MNIST answers differ by one
 
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """What `export` wrote, and what it tried.
+    """The result of `export`: the file, and all that was tried.
 
     Attributes:
         report: Of the file.
@@ -68,7 +67,7 @@ def export(
     min_agreement: float = 0.95,
     tell: Tell = lambda line: None,
 ) -> Exported:
-    """Tries every format that a target allows, and writes the one that is best for it.
+    """Try every format that a target allows, and write the one that is best for it.
 
     Batch normalization is folded and dead units are taken out first, exactly. Each file is run in
     LiteRT with and without its default delegate and compared with Keras; all are timed in one run
@@ -94,7 +93,7 @@ def export(
         provenance: What the file is to tell about its origin.
         margin: Accuracy that may be lost against the model, in [0, 1); needs labels.
         min_agreement: Smallest share of equal answers for formats that round, in [0, 1].
-        tell: Hears a line about each file that is tried.
+        tell: Called with a line about each file that is tried.
 
     Returns:
         The report of the file, the reason, and all that was tried.
@@ -105,16 +104,17 @@ def export(
         RunError: when the file can't be written.
 
     Example:
-        >>> made = export(model, "net.tflite", target="micro", calibration=x_train[:500],
-        ...               check_on=(x_val, y_val))
-        >>> print(made.reason)
+        >>> x = np.random.default_rng(0).normal(size=(200, 4)).astype("float32")
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> made = export(model, "net.tflite", target="phone", formats=["fp16"], check_on=(x, None))
+        >>> made.report.format, made.report.path.name
+        ('fp16', 'net.tflite')
     """
     path = Path(path)
     network = _network(source, path, model, mask, provenance or {})
-    chosen_formats = _formats(target, formats, calibration)
-    comparison = compare(
+    comparison = compare(  # prepare, convert and verify
         [network],
-        chosen_formats,
+        _formats(target, formats, calibration),
         baseline=replace(network, name="as_given"),
         folder=path.parent,
         conditions=Conditions(
@@ -127,38 +127,16 @@ def export(
         ),
         tell=tell,
     )
-    choice = choose(comparison, objective=target_of(target).objective, margin=margin)
+    choice = choose(comparison, objective=SPECS[target].objective, margin=margin)
     made = choice.attempt.draft
     assert made is not None, "what was chosen has a file"
     made = replace(made, report=replace(made.report, path=path))
     if target != "micro":
         return Exported(made.save(), choice.reason, comparison)
     x = calibration if check_on is None else check_on[0]
-    micro = _tried_on_micro(made.content, x, path.name)
+    micro = check_on_micro(made.content, x, path.name)
     sources = write_c_array(made.content, path.with_suffix(""))
     return Exported(made.save(), choice.reason, comparison, sources, micro)
-
-
-def _tried_on_micro(content: bytes, x: np.ndarray | None, source: str) -> MicroRun | None:
-    """Looks for what TensorFlow Lite Micro can't run, and runs it there where that is possible.
-
-    Raises:
-        ExportError: when it is no file for it, or answers otherwise there.
-    """
-    check_micro(parse(content, source=source), source)
-    if x is None or not has_micro():
-        return None
-    x = np.asarray(x[:_MICRO_EXAMPLES], np.float32)
-    session = Session(content, source=source, delegate=False)
-    run = run_on_micro(content, x, source=source)
-    units = np.abs(session.run(x) - run.outputs).max() / (session.output.scale or 1.0)
-    if units > _MOST_UNITS:
-        raise ExportError(
-            f"{source} must answer in TensorFlow Lite Micro as it does in LiteRT, to {_MOST_UNITS} "
-            f"units of its output. Received: answers that differ by {units:.0f}. Leave out the "
-            "layers that were added last, to find the operator that is computed otherwise there."
-        )
-    return run
 
 
 def _network(
@@ -189,7 +167,7 @@ def _formats(
 ) -> Sequence[Format]:
     if target not in TARGETS:
         raise ExportError(f"`target` must be one of {TARGETS}. Received: {target!r}")
-    allowed = target_of(target).formats
+    allowed = SPECS[target].formats
     wrong = [format for format in formats or () if format not in allowed]
     if wrong:
         raise ExportError(

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfticket.channels.roles import is_depthwise, kernel_axes
 from tfticket.errors import ExportError
-from tfticket.export.numbers import check_numbers
+from tfticket.export.labels import check_numbers
 from tfticket.internals import flat_layers
 from tfticket.models import loss_for
 from tfticket.seeds import generator
@@ -24,7 +24,7 @@ BITS: Mapping[str, int] = {"int8": 8, "dynamic": 8, "int4": 4}
 
 @dataclass(frozen=True, eq=False)
 class FineTuning:
-    """How a network is tuned to weights of few bits.
+    """A short training that tunes a network to weights of few bits.
 
     Attributes:
         x: Training examples as the model takes them, shape (n, ...).
@@ -46,7 +46,7 @@ class FineTuning:
 
 
 def fake_quantize(kernel: Any, *, bits: int, axes: tuple[int, ...]) -> Any:
-    """A kernel rounded to symmetric integers, one scale an output channel; gradients pass through.
+    """Round a kernel to symmetric integers, one scale an output channel; gradients pass through.
 
     `q = round(w / s) s` with `s = max|w| / (2^(bits - 1) - 1)`; a zero stays zero.
 
@@ -65,7 +65,7 @@ def fake_quantize(kernel: Any, *, bits: int, axes: tuple[int, ...]) -> Any:
 
 
 def fine_tune(model: keras.Model, tuning: FineTuning, *, bits: int) -> keras.Model:
-    """A copy of a model that was trained on with kernels rounded to `bits`.
+    """Train a copy of a model with kernels rounded to `bits`.
 
     Zeros stay zero: gradients of zero weights are masked. Batch normalization, where it wasn't
     folded away, keeps its statistics.

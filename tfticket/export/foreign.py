@@ -1,8 +1,8 @@
 """Files of any origin: what reads one runs in a process of its own.
 
 The runtime trusts what it is given, and a damaged file may end the process that runs it. So
-nothing of a file that may not be ours is read here; a child reads it, with limits of time and
-memory, and hands on plain data.
+nothing of a file that may not be ours is read here; a child (`_child`) reads it, with limits of
+time and memory, and hands on plain data.
 """
 
 from __future__ import annotations
@@ -10,17 +10,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tfticket import children
 from tfticket.errors import ExportError
-
-Task = Literal["c_header", "check", "explain", "latency", "micro", "outputs", "provenance"]
 
 _MARK = b"TFL3"
 _MARKED = slice(4, 8)
@@ -34,7 +32,7 @@ _BYTES_A_BYTE = 16  # weights are unpacked, packed for kernels, and compared
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """What a child is to look at.
+    """The files that a child is to look at.
 
     Attributes:
         files: What to call each file in an error, and its content; at least one.
@@ -48,7 +46,7 @@ class Request:
 
     @property
     def source(self) -> str:
-        """What to call the file, or the first of them."""
+        """Name of the file in errors, or of the first of them."""
         return self.files[0][0]
 
     @property
@@ -57,14 +55,23 @@ class Request:
         return self.files[0][1]
 
     @property
-    def size(self) -> int:
-        """Bytes of all files."""
+    def _size(self) -> int:
         return sum(len(content) for _, content in self.files)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that a child may compute by default."""
+        return _SECONDS + _SECONDS_A_MEBIBYTE * self._size / _MEBIBYTE
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory that a child may have."""
+        return _BYTES + _BYTES_A_BYTE * self._size
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a child hands on.
+    """The findings of a child.
 
     Attributes:
         value: Anything JSON can hold.
@@ -77,52 +84,12 @@ class Answer:
     said: str = ""
 
 
-def save_request(task: Task, request: Request, timeout: float, folder: Path) -> None:
-    """Writes a task, its request and its time where the child finds them."""
-    for number, (_, content) in enumerate(request.files):
-        (folder / f"{number}.tflite").write_bytes(content)
-    _write(
-        folder / "request.json",
-        {
-            "task": task,
-            "files": [source for source, _ in request.files],
-            "options": dict(request.options),
-            "timeout": timeout,
-        },
-        request.arrays,
-    )
-
-
-def load_request(folder: Path) -> tuple[Task, Request, float]:
-    """Reads what `save_request` wrote."""
-    told, arrays = _read(folder / "request.json")
-    files = [
-        (source, (folder / f"{number}.tflite").read_bytes())
-        for number, source in enumerate(told["files"])
-    ]
-    return told["task"], Request(files, told["options"], arrays), told["timeout"]
-
-
-def save_answer(answer: Answer | ExportError, folder: Path) -> None:
-    """Writes what a child found, or what is wrong."""
-    if isinstance(answer, ExportError):
-        _write(folder / "answer.json", {"error": str(answer)}, {})
-    else:
-        _write(folder / "answer.json", {"value": answer.value}, answer.arrays)
-
-
-def seconds(request: Request) -> float:
-    """How long a child may take, unless it is told otherwise."""
-    return _SECONDS + _SECONDS_A_MEBIBYTE * request.size / _MEBIBYTE
-
-
-def memory_limit(request: Request) -> int:
-    """Bytes of memory that a child may have."""
-    return _BYTES + _BYTES_A_BYTE * request.size
+Task = Callable[[Request], Answer]
+"""A function of a module of ours, which a child imports by name."""
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a `.tflite` file.
+    """Return the bytes of a `.tflite` file.
 
     Raises:
         ExportError: when it can't be read, or doesn't carry the mark of such a file.
@@ -149,7 +116,7 @@ def ask(
     under: Sequence[str] = (),
     where: str = "LiteRT",
 ) -> Answer:
-    """Has a child do something with a file.
+    """Have a child do something with a file.
 
     Args:
         task: What.
@@ -163,10 +130,10 @@ def ask(
         ExportError: when the file is refused, ends the child, or takes too long.
     """
     if timeout is None:
-        timeout = seconds(request)
+        timeout = request.seconds
     with tempfile.TemporaryDirectory(prefix="tfticket-") as name:
         folder = Path(name)
-        save_request(task, request, timeout, folder)
+        _save_request(task, request, timeout, folder)
         try:
             said = children.run(
                 "tfticket.export._child", name, timeout=_BUSY * timeout, under=under
@@ -191,6 +158,37 @@ def ask(
     if "error" in told:
         raise ExportError(told["error"])
     return Answer(told["value"], arrays, said)
+
+
+def _save_request(task: Task, request: Request, timeout: float, folder: Path) -> None:
+    for number, (_, content) in enumerate(request.files):
+        (folder / f"{number}.tflite").write_bytes(content)
+    told = {
+        "task": [task.__module__, task.__name__],
+        "files": [source for source, _ in request.files],
+        "options": dict(request.options),
+        "timeout": timeout,
+    }
+    _write(folder / "request.json", told, request.arrays)
+
+
+def load_request(folder: Path) -> tuple[tuple[str, str], Request, float]:
+    """Read what `ask` wrote: module and name of the task, the request, and the seconds it has."""
+    told, arrays = _read(folder / "request.json")
+    files = [
+        (source, (folder / f"{number}.tflite").read_bytes())
+        for number, source in enumerate(told["files"])
+    ]
+    module, name = told["task"]
+    return (module, name), Request(files, told["options"], arrays), told["timeout"]
+
+
+def save_answer(answer: Answer | ExportError, folder: Path) -> None:
+    """Write what a child found, or what is wrong."""
+    if isinstance(answer, ExportError):
+        _write(folder / "answer.json", {"error": str(answer)}, {})
+    else:
+        _write(folder / "answer.json", {"value": answer.value}, answer.arrays)
 
 
 def _write(path: Path, told: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from tfticket.errors import ExportError
-from tfticket.export.numbers import check_numbers
 from tfticket.statistics.chance import chance_warning
 
 _VOID = 255  # of segmentation maps: a pixel of which nothing is said
@@ -17,7 +17,7 @@ _ONE = 1e-3
 
 @dataclass(frozen=True)
 class Quality:
-    """How right answers are.
+    """Accuracy or error of answers.
 
     Attributes:
         accuracy: Share of labels that they meet, in [0, 1]; None for numbers.
@@ -32,13 +32,13 @@ class Quality:
 
     @property
     def score(self) -> float | None:
-        """What choices go by, larger is better: the accuracy, or what is explained."""
+        """The accuracy, or the share of variance explained; larger is better."""
         return self.explained if self.accuracy is None else self.accuracy
 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What is right, for outputs of one shape.
+    """Labels that belong to outputs of one shape.
 
     Attributes:
         kind: `classes`, the largest of the last side of the outputs is the answer; `binary`, each
@@ -53,7 +53,7 @@ class Labels:
 
     @classmethod
     def of(cls, y: np.ndarray, outputs: np.ndarray, name: str) -> Labels:
-        """Tells the kind of labels from their values and the outputs.
+        """Tell the kind of labels from their values and the outputs.
 
         Args:
             y: Labels of n examples: of classes, shape (n,), one for each position of a map, or
@@ -89,18 +89,18 @@ class Labels:
         return cls("numbers", labels.astype(np.float64))
 
     def answers(self, outputs: np.ndarray) -> np.ndarray:
-        """What outputs say, in the shape of labels of as many examples."""
+        """Return what outputs say, in the shape of labels of as many examples."""
         if self.kind == "classes":
-            return outputs.argmax(-1)
+            return np.asarray(outputs.argmax(-1))
         flat = outputs.reshape(len(outputs), *self.values.shape[1:])
         return (flat >= self.threshold).astype(int) if self.kind == "binary" else flat
 
     def quality(self, outputs: np.ndarray) -> Quality:
-        """How right outputs are."""
+        """Score outputs."""
         return self._quality(self.answers(outputs))
 
-    def told_chance(self, quality: Quality, *, of: str) -> str | None:
-        """What to say of answers that are no better than chance; None of better ones.
+    def chance_note(self, quality: Quality, *, of: str) -> str | None:
+        """Describe answers that are no better than chance; None of better ones.
 
         Args:
             quality: Of the answers.
@@ -145,5 +145,59 @@ def _classes(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def _is_distribution(labels: np.ndarray) -> bool:
-    """Whether the last side holds one label, as 1 among zeros, or shares that add up to 1."""
+    """Tell whether the last side holds one label, as 1 among zeros, or shares that add up to 1."""
     return bool((labels >= 0).all() and np.all(np.abs(labels.sum(axis=-1) - 1) < _ONE))
+
+
+_SHOWN = 3
+
+
+def check_numbers(values: Any, name: str, dtype: Any = None) -> np.ndarray:
+    """Return the values as an array of finite numbers.
+
+    Args:
+        values: Anything that numpy makes an array of.
+        name: What to call them in an error.
+        dtype: The type to bring them to; their own when None.
+
+    Raises:
+        ExportError: when they aren't numbers, or aren't finite (in this type), with the places.
+    """
+    array = np.asarray(values)
+    if array.dtype == object:
+        with contextlib.suppress(TypeError, ValueError):  # Python's numbers, as of a table
+            array = array.astype(np.float64)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise ExportError(
+            f"`{name}` holds {_kind(array)}. It must hold numbers. Give an array of numbers, as "
+            "the model takes them."
+        )
+    if dtype is not None:
+        with np.errstate(over="ignore"):  # what gets infinite is found below
+            array = array.astype(dtype)
+    if array.dtype.kind in "biu":
+        return array
+    bad = ~np.isfinite(array.astype(np.float32) if array.dtype.kind == "V" else array)
+    if not bad.any():
+        return array
+    places = [int(place) for place in np.unique(np.nonzero(bad)[0])] if array.ndim else [0]
+    shown = ", ".join(map(str, places[:_SHOWN])) + (" ..." if len(places) > _SHOWN else "")
+    raise ExportError(
+        f"`{name}` holds {int(bad.sum()):,} numbers that are NaN or infinite (in {array.dtype}), "
+        f"in {len(places):,} of {len(array) if array.ndim else 1:,} examples: {shown}. All must be "
+        "finite. Leave these examples out, or put right what makes them."
+    )
+
+
+def _kind(array: np.ndarray) -> str:
+    return {"U": "text", "S": "text", "O": "objects"}.get(array.dtype.kind, str(array.dtype))
+
+
+def check_finite(outputs: np.ndarray, who: str) -> None:
+    """Raise an `ExportError` that begins with `who` when an output is NaN or infinite."""
+    bad = int(np.count_nonzero(~np.isfinite(outputs)))
+    if bad:
+        raise ExportError(
+            f"{who} must give finite answers. Received: {bad:,} of {outputs.size:,} outputs that "
+            "are NaN or infinite. Look for such weights: training may have diverged."
+        )

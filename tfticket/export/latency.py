@@ -1,4 +1,4 @@
-"""How long a file takes on this machine, against others in the same breath."""
+"""The time that a file takes on this machine, measured in turns with others."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Latency:
 
 
 def against(content: bytes, baseline: bytes, example: np.ndarray) -> Latency:
-    """Measures a file against a baseline of any origin, in a process of its own; see `measure`."""
+    """Measure a file against a baseline of any origin, in a process of its own; see `measure`."""
     files = [("The baseline", baseline), ("The file", content)]
     request = foreign.Request(files, arrays={"example": example})
-    return Latency(**foreign.ask("latency", request).value)
+    return Latency(**foreign.ask(measure_in_child, request).value)
 
 
 def measure_in_child(request: foreign.Request) -> foreign.Answer:
-    """What `against` asks a child."""
+    """Measure a file against a baseline in a child."""
     (_, baseline), (_, content) = request.files
     files = {"file": content, "baseline": baseline}
     found = measure(files, request.arrays["example"], baseline="baseline")
@@ -50,18 +50,14 @@ def measure_in_child(request: foreign.Request) -> foreign.Answer:
 
 
 def alone(invoke: Callable[[], None]) -> Latency:
-    """Measures one file that is loaded and fed, against nothing.
-
-    Args:
-        invoke: Computes once.
-    """
+    """Measure one file against nothing; `invoke` computes once, and is loaded and fed."""
     return _latencies(_measure({"file": invoke}), "file")["file"]
 
 
 def measure(
     files: Mapping[str, bytes], example: np.ndarray, *, baseline: str
 ) -> dict[str, Latency]:
-    """Measures files against one of them, round by round in turns.
+    """Measure files against one of them, round by round in turns.
 
     Machines are shared and clocks change, so single times mean little; neighbors in time are
     compared, and the median of these ratios is what counts.

@@ -20,7 +20,7 @@ _KINDS: Mapping[str, type] = {"made_by": str, "format": str, "feeding": dict, "p
 
 
 def embed(model: Any, provenance: Mapping[str, Any]) -> None:
-    """Puts provenance into a parsed file, in place of what was there before.
+    """Put provenance into a parsed file, in place of what was there before.
 
     A hash over all the data of the file is added, so that damage to the weights is found later.
 
@@ -41,10 +41,7 @@ def embed(model: Any, provenance: Mapping[str, Any]) -> None:
 
 
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a `.tflite` file made by tfticket says about itself.
-
-    Args:
-        path: The file.
+    """Read what a `.tflite` file made by tfticket says about itself.
 
     Returns:
         Hashes of mask and weights, format, how to feed it, versions, and under `provenance` what
@@ -52,10 +49,18 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         ExportError: when the file is missing, damaged, or was not made by tfticket.
+
+    Example:
+        >>> import keras
+        >>> from tfticket.export import to_tflite
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = to_tflite(model, "net.tflite")
+        >>> read_provenance("net.tflite")["format"]
+        'fp32'
     """
     source = f"`{path}`"
     request = foreign.Request([(source, foreign.read_file(path))])
-    found: dict[str, Any] | None = foreign.ask("provenance", request).value
+    found: dict[str, Any] | None = foreign.ask(read_in_child, request).value
     if found is None:
         raise ExportError(
             f"{source} holds no provenance, so it was not exported by tfticket, or was rewritten "
@@ -65,17 +70,13 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def read_in_child(request: foreign.Request) -> foreign.Answer:
-    """What `read_provenance` asks a child."""
+    """Read the provenance of a file in a child."""
     parsed = flatbuffer.parse(request.content, source=request.source)
     return foreign.Answer(provenance_of(parsed, request.source))
 
 
 def provenance_of(model: Any, source: str) -> dict[str, Any] | None:
-    """What a parsed file says about itself; None when it was not made by tfticket.
-
-    Args:
-        model: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in an error.
+    """Return what a parsed file says about itself; None when it was not made by tfticket.
 
     Raises:
         ExportError: when what it says, or its data, is damaged.

@@ -1,27 +1,86 @@
-"""Would TensorFlow Lite Micro run this file? A linter, and how much memory it needs at least."""
+"""TensorFlow Lite Micro: whether it runs a file, the memory that takes, and what it answers.
+
+What its kernels can do stands here as data, read off
+`tensorflow/lite/micro/micro_mutable_op_resolver.h` and the reference kernels beside it,
+github.com/tensorflow/tflite-micro at commit 90b983c2 of August 2026.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tfticket.errors import ExportError
-from tfticket.export import micro_operators as micro
-from tfticket.export.flatbuffer import dynamic_tensors, name_of, operator_name, operators, type_name
-from tfticket.export.tensors import activations, dense_bytes, indices, read_by, shape_of, written_by
+import numpy as np
 
-_ALIGNMENT = 16  # `MicroArenaBufferAlignment` of TensorFlow Lite Micro
-_SHOWN = 4
+from tfticket.errors import ExportError
+from tfticket.export import flatbuffer, foreign
+from tfticket.export.flatbuffer import (
+    dense_bytes,
+    graphs,
+    indices,
+    is_constant,
+    name_of,
+    operators,
+    shape_of,
+    type_name,
+)
+from tfticket.export.runtime import Session
+
+_OPERATORS = """
+    ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND
+    BROADCAST_ARGS BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS CUMSUM
+    DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL
+    EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER
+    GREATER_EQUAL HARD_SWISH IF L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG
+    LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM
+    MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_ALL REDUCE_MAX
+    REDUCE_MIN RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT
+    SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE
+    SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV
+    UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
+"""
+_FLOAT_ONLY = "CEIL COS EXP FLOOR FLOOR_DIV FLOOR_MOD L2_POOL_2D LOG NEG ROUND SIN SQRT SQUARE"
+
+OPERATORS = frozenset(_OPERATORS.split())
+"""The operators that it has, without custom ones."""
+
+FLOAT_ONLY = frozenset(_FLOAT_ONLY.split())
+"""Those of them whose kernels compute with float32 and nothing else."""
+
+TYPES = frozenset({"INT8", "INT16", "INT32", "BOOL"})
+"""The types of tensors in a file that computes with integers throughout."""
+
+WEIGHTED: Mapping[str, Mapping[str, frozenset[str]]] = {
+    name: {"INT8": frozenset({"INT8"}), "INT16": frozenset({"INT8"})}
+    for name in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+}
+"""For operators with weights: type of the input to the types that weights may have then."""
+
+MAX_RANK = 6
+"""Largest rank of a tensor: `RuntimeShape::kMaxSmallSize`."""
+
+MAX_RANK_OF: Mapping[str, int] = {"BROADCAST_TO": 5, "SLICE": 5, "STRIDED_SLICE": 4}
+"""The same for what these operators read."""
+
+MAX_INPUTS_OF: Mapping[str, int] = {"CONCATENATION": 10}
+"""Largest number of tensors that these operators read."""
+
 _WEIGHTS = {"TRANSPOSE_CONV": (2, 1)}  # which inputs are the data and the weights; others (0, 1)
+_ALIGNMENT = 16  # `MicroArenaBufferAlignment`
+_SHOWN = 4
+_PACKAGE = "tflite_micro"
+_ARENA = re.compile(r"Arena allocation (total|head) (\d+) bytes")
+_EXAMPLES = 50
+_MOST_UNITS = 4  # its kernels round in other places; on MNIST answers differ by one
 
 
 def check_micro(parsed: Any, source: str) -> None:
-    """Raises an error that lists everything that TensorFlow Lite Micro wouldn't run as int8.
-
-    Args:
-        parsed: A `ModelT`, from `flatbuffer.parse`.
-        source: What to call the file in the error.
+    """Check that TensorFlow Lite Micro runs a file, as int8 throughout.
 
     Raises:
         ExportError: with each rule that the file breaks.
@@ -38,68 +97,23 @@ def check_micro(parsed: Any, source: str) -> None:
 
 
 def violations(parsed: Any) -> tuple[str, ...]:
-    """What `check_micro` lists, a sentence each; empty for a file that it accepts.
+    """List what `check_micro` refuses, a sentence each; empty for a file that it accepts.
 
     Of operators it knows which there are, which compute only with floats, how many inputs and
     sides they take, and how types of weights go with types of inputs. Weights with one scale a
     channel are fine, in dense layers too (but not on Hexagon).
     """
-    return tuple(violation for rule in _RULES for violation in rule(parsed))
+    rules = (_operators, _ends, _types, _hybrid, _sides, _storage)
+    return tuple(violation for rule in rules for violation in rule(parsed))
 
 
-def arena_lower_bound(parsed: Any) -> int:
-    """Bytes of memory that activations need at least at one moment, with the batch in the file.
-
-    The largest sum, over the operators in their order, of all tensors that were computed or given
-    before and are still needed, each in multiples of 16 bytes. The arena of TensorFlow Lite Micro
-    also holds scratch buffers and some hundred bytes an operator, and can't always be packed
-    without gaps: give it more than this, and ask the runtime what it took (see `run_on_micro`).
-
-    Args:
-        parsed: A `ModelT` of one subgraph, from `flatbuffer.parse`.
-    """
-    graph = parsed.subgraphs[0]
-    computed = activations(parsed, graph)
-    first: dict[int, int] = dict.fromkeys(indices(graph.inputs), 0)
-    last: dict[int, int] = {}
-    for step, operator in enumerate(graph.operators):
-        for number in indices(operator.outputs):
-            first.setdefault(number, step)
-        for number in (*indices(operator.inputs), *indices(operator.outputs)):
-            last[number] = step
-    end = len(graph.operators) - 1
-    kept = [number for number, tensor in computed.items() if tensor.isVariable]
-    for number in (*indices(graph.outputs), *kept):
-        first.setdefault(number, 0)
-        last[number] = end
-    live = [
-        sum(
-            _aligned(dense_bytes(tensor))
-            for number, tensor in computed.items()
-            if number in first and first[number] <= step <= last.get(number, first[number])
-        )
-        for step in range(end + 1)
-    ]
-    return max(live, default=0)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
-
-
-def _subgraphs(parsed: Any) -> Iterator[str]:
+def _operators(parsed: Any) -> Iterator[str]:
     if len(parsed.subgraphs) != 1:
         yield f"{len(parsed.subgraphs)} subgraphs; there must be one."
-
-
-def _missing_operators(parsed: Any) -> Iterator[str]:
-    missing = [name for name in operators(parsed) if name not in micro.OPERATORS]
+    missing = [name for name in operators(parsed) if name not in OPERATORS]
     if missing:
         yield f"operators that it doesn't have: {', '.join(missing)}."
-
-
-def _float_operators(parsed: Any) -> Iterator[str]:
-    found = [name for name in operators(parsed) if name in micro.FLOAT_ONLY]
+    found = [name for name in operators(parsed) if name in FLOAT_ONLY]
     if found:
         yield f"operators that it has for floats only: {', '.join(found)}."
 
@@ -120,50 +134,50 @@ def _types(parsed: Any) -> Iterator[str]:
     for graph in parsed.subgraphs:
         ends = {*indices(graph.inputs), *indices(graph.outputs)}
         for number, tensor in enumerate(graph.tensors):
-            if type_name(tensor) not in micro.TYPES and number not in ends:
+            if type_name(tensor) not in TYPES and number not in ends:
                 wrong[type_name(tensor)].append(tensor)
     for name, tensors in wrong.items():
         yield (
             f"tensors of type {name}: {_quoted(tensors)}; there must be none but "
-            f"{', '.join(sorted(micro.TYPES))}."
+            f"{', '.join(sorted(TYPES))}."
         )
 
 
 def _hybrid(parsed: Any) -> Iterator[str]:
-    for name, graph, operator in _each(parsed):
-        places = _WEIGHTS.get(name, (0, 1))
-        if name not in micro.WEIGHTED or len(operator.inputs) <= max(places):
-            continue
-        data, weights = (graph.tensors[int(operator.inputs[place])] for place in places)
-        allowed = micro.WEIGHTED[name].get(type_name(data), frozenset())
-        if type_name(weights) not in allowed:
-            yield (
-                f"{name} with {type_name(data)} data and {type_name(weights)} weights "
-                f"{_quoted([weights])}; both must be INT8 (or INT16 data with INT8 weights)."
-            )
+    for graph in graphs(parsed):
+        for name, operator in graph.named():
+            places = _WEIGHTS.get(name, (0, 1))
+            if name not in WEIGHTED or len(operator.inputs) <= max(places):
+                continue
+            data, weights = (graph.tensor(operator.inputs[place]) for place in places)
+            if type_name(weights) not in WEIGHTED[name].get(type_name(data), frozenset()):
+                yield (
+                    f"{name} with {type_name(data)} data and {type_name(weights)} weights "
+                    f"{_quoted([weights])}; both must be INT8 (or INT16 data with INT8 weights)."
+                )
 
 
 def _sides(parsed: Any) -> Iterator[str]:
-    dynamic = dynamic_tensors(parsed)
+    dynamic = flatbuffer.dynamic_tensors(parsed)
     if dynamic:
         yield f"sides of unknown length in {_quoted(dynamic)}; all must be static."
-    tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
-    deep = [tensor for tensor in tensors if len(shape_of(tensor)) > micro.MAX_RANK]
+    deep = [tensor for tensor in flatbuffer.tensors(parsed) if len(shape_of(tensor)) > MAX_RANK]
     if deep:
-        yield f"more than {micro.MAX_RANK} sides in {_quoted(deep)}."
-    for name, graph, operator in _each(parsed):
-        limit = micro.MAX_RANK_OF.get(name)
-        read = [*read_by(graph, operator), *written_by(graph, operator)]
-        deep = [tensor for tensor in read if limit is not None and len(shape_of(tensor)) > limit]
-        if deep:
-            yield f"{name} of {_quoted(deep)} with more than {limit} sides."
-        most = micro.MAX_INPUTS_OF.get(name)
-        if most is not None and len(operator.inputs) > most:
-            yield f"{name} of {len(operator.inputs)} tensors; it takes {most} at most."
+        yield f"more than {MAX_RANK} sides in {_quoted(deep)}."
+    for graph in graphs(parsed):
+        for name, operator in graph.named():
+            limit = MAX_RANK_OF.get(name)
+            touched = [*graph.read(operator), *graph.written(operator)]
+            deep = [t for t in touched if limit is not None and len(shape_of(t)) > limit]
+            if deep:
+                yield f"{name} of {_quoted(deep)} with more than {limit} sides."
+            most = MAX_INPUTS_OF.get(name)
+            if most is not None and len(operator.inputs) > most:
+                yield f"{name} of {len(operator.inputs)} tensors; it takes {most} at most."
 
 
 def _storage(parsed: Any) -> Iterator[str]:
-    tensors = [tensor for graph in parsed.subgraphs for tensor in graph.tensors]
+    tensors = flatbuffer.tensors(parsed)
     sparse = [tensor for tensor in tensors if tensor.sparsity is not None]
     if sparse:
         yield f"sparsely stored {_quoted(sparse)}, which it would read as dense: wrong weights."
@@ -172,28 +186,153 @@ def _storage(parsed: Any) -> Iterator[str]:
         yield f"{_quoted(outside)} stored outside of the file's tables, where it doesn't look."
 
 
-_RULES: tuple[Callable[[Any], Iterator[str]], ...] = (
-    _subgraphs,
-    _missing_operators,
-    _float_operators,
-    _ends,
-    _types,
-    _hybrid,
-    _sides,
-    _storage,
-)
-
-
-def _each(parsed: Any) -> Iterator[tuple[str, Any, Any]]:
-    for graph in parsed.subgraphs:
-        for operator in graph.operators:
-            yield operator_name(parsed, operator), graph, operator
-
-
 def _quoted(tensors: Sequence[Any]) -> str:
-    return _names([name_of(tensor) for tensor in tensors])
+    shown = ", ".join(f"`{name_of(tensor)}`" for tensor in tensors[:_SHOWN])
+    return shown if len(tensors) <= _SHOWN else f"{shown} and {len(tensors) - _SHOWN} more"
 
 
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+def arena_lower_bound(parsed: Any) -> int:
+    """Return the bytes that activations need at least at one moment, with the batch in the file.
+
+    The largest sum, over the operators in their order, of all tensors that were computed or given
+    before and are still needed, each in multiples of 16 bytes. The arena of TensorFlow Lite Micro
+    also holds scratch buffers and some hundred bytes an operator, and can't always be packed
+    without gaps: give it more than this, and ask the runtime what it took (see `run_on_micro`).
+
+    Args:
+        parsed: A `ModelT` of one subgraph, from `flatbuffer.parse`.
+    """
+    graph = parsed.subgraphs[0]
+    first: dict[int, int] = dict.fromkeys(indices(graph.inputs), 0)
+    last: dict[int, int] = {}
+    for step, operator in enumerate(graph.operators):
+        for number in indices(operator.outputs):
+            first.setdefault(number, step)
+        for number in (*indices(operator.inputs), *indices(operator.outputs)):
+            last[number] = step
+    end = len(graph.operators) - 1
+    computed = {n: t for n, t in enumerate(graph.tensors) if not is_constant(parsed, t)}
+    kept = [number for number, tensor in computed.items() if tensor.isVariable]
+    for number in (*indices(graph.outputs), *kept):
+        first.setdefault(number, 0)
+        last[number] = end
+    live = [
+        sum(
+            -(-dense_bytes(tensor) // _ALIGNMENT) * _ALIGNMENT
+            for number, tensor in computed.items()
+            if number in first and first[number] <= step <= last.get(number, first[number])
+        )
+        for step in range(end + 1)
+    ]
+    return max(live, default=0)
+
+
+@dataclass(frozen=True, eq=False)
+class MicroRun:
+    """A run of a file in TensorFlow Lite Micro.
+
+    Attributes:
+        outputs: Its answers, shape (n, ...), float32; integers are scaled back.
+        arena_bytes: Memory that it took in all on this machine. Where pointers have 32 bits, it
+            takes less for its own records.
+        activation_bytes: The part of it that holds activations and scratch buffers, which is the
+            same everywhere where the same kernels run.
+    """
+
+    outputs: np.ndarray
+    arena_bytes: int
+    activation_bytes: int
+
+
+def has_micro() -> bool:
+    """Tell whether the package with the runtime (`pip install 'tfticket[micro]'`) is installed."""
+    return importlib.util.find_spec(_PACKAGE) is not None
+
+
+def run_on_micro(
+    content: bytes, x: np.ndarray, *, source: str = "The file", timeout: float = 300.0
+) -> MicroRun:
+    """Run a file with the reference kernels of TensorFlow Lite Micro, in a process of its own.
+
+    Args:
+        content: The whole file: one input, one output, int8 throughout.
+        x: Examples as the Keras model takes them, real numbers, shape (n, ...), n >= 1.
+        source: What to call the file in an error.
+        timeout: Seconds after which the process is ended.
+
+    Returns:
+        Its answers and the memory it took.
+
+    Raises:
+        ExportError: when the package isn't installed, `check_micro` refuses the file, or the
+            runtime does, with its last words.
+    """
+    if not has_micro():
+        raise ExportError(
+            "TensorFlow Lite Micro must be installed to run a file in it. Received: no package "
+            f"{_PACKAGE}. Install it: pip install 'tfticket[micro]'"
+        )
+    return _run(content, x, source, timeout, linted=True)
+
+
+def _run(content: bytes, x: np.ndarray, source: str, timeout: float, *, linted: bool) -> MicroRun:
+    request = foreign.Request([(source, content)], {"linted": linted}, {"x": np.asarray(x)})
+    found = foreign.ask(run_in_child, request, timeout=timeout, where="TensorFlow Lite Micro")
+    arena = {part: int(size) for part, size in _ARENA.findall(found.said)}
+    return MicroRun(found.arrays["outputs"], arena["total"], arena["head"])
+
+
+def run_in_child(request: foreign.Request) -> foreign.Answer:
+    """Run a file in a child; the runtime says of its memory on standard error."""
+    from tflite_micro import runtime  # an optional extra
+
+    content, source, x = request.content, request.source, request.arrays["x"]
+    if request.options["linted"]:
+        check_micro(flatbuffer.parse(content, source=source), source)
+    session = Session(content, source=source, delegate=False)
+    if tuple(x.shape[1:]) != session.input.shape[1:] or not len(x):
+        raise ExportError(
+            f"`x` must be examples of the shape {session.input.shape[1:]}, at least one. "
+            f"Received: the shape {x.shape}."
+        )
+    outputs = []
+    try:
+        interpreter = runtime.Interpreter.from_bytes(content)
+        for stored in session.input.quantize(x):
+            interpreter.set_input(stored[None], 0)
+            interpreter.invoke()
+            outputs.append(interpreter.get_output(0)[0].copy())
+    except (RuntimeError, ValueError) as error:
+        sys.exit(str(error))  # behind what the runtime itself has written
+    interpreter.print_allocations()
+    return foreign.Answer(None, {"outputs": session.output.dequantize(np.stack(outputs))})
+
+
+def check_on_micro(content: bytes, x: np.ndarray | None, source: str) -> MicroRun | None:
+    """Check a file of ours for TensorFlow Lite Micro, and run it there where that is possible.
+
+    Args:
+        content: The whole file.
+        x: Examples as the Keras model takes them, the first 50 of which are run; None to run none.
+        source: What to call the file in an error.
+
+    Returns:
+        The run; None without examples or the runtime.
+
+    Raises:
+        ExportError: when it is no file for it, or answers otherwise there.
+    """
+    check_micro(flatbuffer.parse(content, source=source), source)
+    if x is None or not has_micro():
+        return None
+    x = np.asarray(x[:_EXAMPLES], np.float32)
+    session = Session(content, source=source, delegate=False)
+    run = run_on_micro(content, x, source=source)
+    units = np.abs(session.run(x) - run.outputs).max() / (session.output.scale or 1.0)
+    if units > _MOST_UNITS:
+        raise ExportError(
+            f"{source} must answer in TensorFlow Lite Micro as it does in LiteRT, to {_MOST_UNITS} "
+            f"units of its output. Received: answers that differ by {units:.0f}. Leave out the "
+            "layers that were added last, to find the operator that is computed otherwise there."
+        )
+    return run

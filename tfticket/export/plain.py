@@ -16,7 +16,7 @@ from tfticket.sparsity.convert import strip
 
 
 def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
-    """Writes a model as a `.keras` file to predict with, whole or not at all.
+    """Write a model as a `.keras` file to predict with, whole or not at all.
 
     It holds no wrappers, but their zeros, and no optimizer or loss; normalization layers of
     tfticket become those of Keras that predict the same (`plain_layer`). So nothing of tfticket is
@@ -29,6 +29,12 @@ def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     Raises:
         ModelError: when the name ends in something else, or for a subclassed model.
         RunError: when the file can't be written.
+
+    Example:
+        >>> from tfticket import sparsify
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> save_keras(sparsify(model), "net.keras").name
+        'net.keras'
     """
     stripped = strip(model)
     plain = clone(
@@ -42,7 +48,7 @@ def save_keras(model: keras.Model, path: str | os.PathLike[str]) -> Path:
 
 
 def _groups_heed_masks(model: keras.Model) -> bool:
-    """Whether a mask changes what a group norm gives: that of Keras counts masked positions."""
+    """Tell whether a mask changes a group norm's outputs: that of Keras counts masked positions."""
     graph = Graph(model)
     groups = [layer for layer in graph.layers if isinstance(layer, GroupNorm)]
     return any(get_keras_mask(x) is not None for layer in groups for x in graph.inputs(layer))

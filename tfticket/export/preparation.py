@@ -1,20 +1,24 @@
-"""What is done to a model before it is converted: less of it, and the same answers."""
+"""Prepare a model for the converter: fold norms, take dead units out, copy it at batch 1."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
-from tfticket.channels.shrinking import LayerChange, shrink
-from tfticket.errors import ExportError
-from tfticket.export.static import check_exportable
+from tfticket.channels.shrinking import LayerChange
+from tfticket.channels.shrinking import shrink as shrink
+from tfticket.cloning import clone, in_full_precision
+from tfticket.errors import ExportError, ModelError
+from tfticket.internals import Functional, calls_of, flat_layers, to_snake_case
 from tfticket.norms.folding import fold_batch_norm
 from tfticket.sparsity.convert import get_mask, masked_layers, strip
 from tfticket.sparsity.mask import Mask
-from tfticket.state import named_variables
+from tfticket.sparsity.wrapper import Masked
+from tfticket.state import known_class, named_variables, stable_name, unused
 from tfticket.statistics import recalibrate
 
 
@@ -42,14 +46,14 @@ class Prepared:
 
     @property
     def units_removed(self) -> int:
-        """How many units or channels went."""
+        """Number of units or channels that were removed."""
         return sum(change.before - change.after for change in self.layers)
 
 
 def prepare(
     model: keras.Model, mask: Mask | None = None, statistics: Sequence[np.ndarray] | None = None
 ) -> Prepared:
-    """Folds batch normalization and takes dead units out; see `fold_batch_norm` and `shrink`.
+    """Fold batch normalization and take dead units out; see `fold_batch_norm` and `shrink`.
 
     Folding comes before the units are looked at, and before calibration, so that weights are
     rounded as they will be used.
@@ -64,6 +68,15 @@ def prepare(
     Raises:
         ExportError: when a pruned weight isn't zero, or the model can't be exported at all.
         ModelError: for a subclassed model.
+
+    Example:
+        >>> layers = keras.layers
+        >>> model = keras.Sequential(
+        ...     [keras.Input((4,)), layers.Dense(8), layers.BatchNormalization(), layers.Dense(2)]
+        ... )
+        >>> prepared = prepare(model)
+        >>> prepared.parameters_before, prepared.parameters_after, prepared.units_removed
+        (90, 58, 0)
     """
     check_exportable(model)
     own = get_mask(model) if masked_layers(model) else mask
@@ -85,7 +98,7 @@ def prepare(
 
 
 def check_pruned(mask: Mask | None, model: keras.Model) -> None:
-    """Raises an `ExportError` when a weight that the mask prunes isn't zero."""
+    """Raise an `ExportError` when a weight that the mask prunes isn't zero."""
     if mask is None:
         return
     named = named_variables(model).items()
@@ -98,3 +111,156 @@ def check_pruned(mask: Mask | None, model: keras.Model) -> None:
                 f"{leaked:,} that are not, in `{key}`. Give the mask that the model was trained "
                 "with, or apply it first."
             )
+
+
+_MOST_STEPS = 128
+
+
+def static_copy(model: keras.Model) -> keras.Model:
+    """Copy a model as the converter needs it.
+
+    The batch is 1, since with any other the file gets dynamic shapes and operators to compute them;
+    wrappers that own masks are gone, their zeros stay; computation is in float32; automatic names
+    are counted anew, since names end up in the file and would differ from one copy to the next.
+
+    Raises:
+        ModelError: for a subclassed model, which Keras can't copy.
+        ExportError: for a model that hasn't one input and one output, or whose input has a side of
+            unknown length.
+    """
+    check_exportable(model)
+    structure = input_structure(model)
+    given = {layer.name for layer in flat_layers(model) if not _is_automatic(layer)}
+    taken = set(given)
+
+    def rename(operation: Any) -> str:
+        if operation.name in given:
+            return str(operation.name)
+        name = unused(stable_name(operation), taken)
+        taken.add(name)
+        return name
+
+    def one(tensor: keras.KerasTensor) -> keras.KerasTensor:
+        name = tensor.name if isinstance(structure, dict) else "input"
+        return keras.Input(batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name=name)
+
+    static = clone(
+        model,
+        lambda layer, copy: copy(layer.layer if isinstance(layer, Masked) else layer),
+        instead="Rebuild it with the functional API.",
+        rename=rename,
+        inputs=keras.tree.map_structure(one, structure),
+    ).model
+    in_full_precision(static).name = "model"
+    return static
+
+
+def recurrent_steps(model: keras.Model, *, unrolled: bool = False) -> int:
+    """Count the steps that recurrent layers take in an inference, over all of them.
+
+    Args:
+        model: A model whose inputs have known sides.
+        unrolled: Whether only those count that compute step after step instead of in a loop.
+    """
+    return sum(
+        int(node.input_tensors[0].shape[1])
+        for layer in flat_layers(model)
+        for node in calls_of(layer)
+        for each in _recurrent(layer)
+        if each.unroll or not unrolled
+    )
+
+
+def unroll(static: keras.Model, source: str) -> None:
+    """Make recurrent layers compute step after step instead of in a loop, with the same answers.
+
+    Args:
+        static: A copy, from `static_copy`; it is changed.
+        source: What to call the file in an error.
+
+    Raises:
+        ExportError: when there are too many steps, each of which is as many operators as a layer.
+    """
+    steps = recurrent_steps(static)
+    if steps > _MOST_STEPS:
+        raise ExportError(
+            f"{source} would have {steps:,} steps of recurrent layers one after the other, since "
+            f"loops can't be calibrated; {_MOST_STEPS} are the most. Choose dynamic (weights in 8 "
+            "bits, loops as they are), or give the layers shorter sequences."
+        )
+    for layer in flat_layers(static):
+        if isinstance(layer, keras.layers.RNN):
+            layer.unroll = True
+
+
+def _recurrent(layer: Any) -> list[keras.Layer]:
+    """The recurrent layers that a layer of a graph is, or holds for both directions."""
+    if isinstance(layer, keras.layers.Bidirectional):
+        return [layer.forward_layer, layer.backward_layer]
+    return [layer] if isinstance(layer, keras.layers.RNN) else []
+
+
+def _is_automatic(layer: keras.Layer) -> bool:
+    """Tell whether Keras made a layer's name, from its class."""
+    inner = layer.layer if isinstance(layer, Masked) else layer
+    return bool(stable_name(inner) == to_snake_case(known_class(inner).__name__))
+
+
+def check_exportable(model: keras.Model) -> None:
+    """Raise what `static_copy` would; making the copy can take long."""
+    if not isinstance(model, (keras.Sequential, Functional)) or not model.built:
+        raise ModelError(
+            "Only built Sequential and Functional models can be exported. Received: "
+            f"{model.name!r} of the class {type(model).__name__}. Rebuild it with the functional "
+            "API, or call a Sequential model on data first."
+        )
+    _check_layers(model)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ExportError(
+            "A model must have one input and one output to be exported. Received: "
+            f"{len(model.inputs)} and {len(model.outputs)} in {model.name!r}."
+        )
+    if model.inputs[0].dtype == "string":
+        raise ExportError(
+            f"The model {model.name!r} takes text. A file takes numbers: what turns text into them "
+            "(TextVectorization, StringLookup) runs before it. Export the part behind that, as a "
+            "model of its own with an input of integers or floats."
+        )
+    shape = tuple(model.inputs[0].shape)
+    if None in shape[1:]:
+        raise ExportError(
+            "A model's input must have known sides to be exported, but for the batch. Received: "
+            f"the shape {shape}. Rebuild it with keras.Input(shape=...) of the size it will be "
+            "used with."
+        )
+
+
+def _check_layers(model: keras.Model) -> None:
+    """Raise an `ExportError` for layers that no file can be made of."""
+    for layer in flat_layers(model):
+        if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
+            raise ExportError(
+                f"The layer {layer.name!r} of {model.name!r} is stateful: it goes on where the "
+                "last call ended. A file begins anew with each inference, and would answer "
+                "otherwise. Build the model with stateful=False and whole sequences, or give it "
+                "the states as inputs and outputs."
+            )
+
+
+def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """Return what the model answers to examples, shape (n, ...), float32."""
+    structure = input_structure(model)
+    batch_size = model.inputs[0].shape[0] or 256
+    answers = []
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        given = keras.tree.map_structure(lambda _, batch=batch: batch, structure)
+        # Called as it is: `predict` would trace it anew for each model, and keep that in the model.
+        (answer,) = keras.tree.flatten(model(given, training=False))
+        answers.append(keras.ops.convert_to_numpy(answer))
+    return np.concatenate(answers).astype(np.float32)
+
+
+def input_structure(model: keras.Model) -> Any:
+    """Return the input, or the list or dictionary that holds it, as the model is called."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -1,4 +1,4 @@
-"""What is known of an exported file."""
+"""The report of an exported file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tfticket.errors import ExportError
+from tfticket.export.contents import ZeroCount
 from tfticket.export.emulate import Emulated
 from tfticket.export.latency import Latency
 from tfticket.export.runtime import TensorSpec
-from tfticket.export.verify import Verification
-from tfticket.export.zeros import ZeroCount
+from tfticket.export.verification import Verification
 
 Format = Literal[
     "fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast", "sparse_conv"
@@ -25,13 +25,17 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How raw data becomes what the Keras model takes: `raw * scale + offset`.
+    """The way from raw data to what the Keras model takes: `raw * scale + offset`.
 
     It is not part of the exported file: the file takes what the model takes.
 
     Attributes:
         scale: One factor, or one a channel.
         offset: What is added after it, as many as factors.
+
+    Example:
+        >>> Preprocessing.of(1 / 255, 0.0).feeding(TensorSpec((1, 28, 28), "float32"))["formula"]
+        'input = float32(raw * scale + offset)'
     """
 
     scale: tuple[float, ...] = (1.0,)
@@ -39,7 +43,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, scale: Any, offset: Any) -> Preprocessing:
-        """From arrays or numbers, shape () or (channels,)."""
+        """Make it from arrays or numbers, shape () or (channels,)."""
         scales = tuple(float(value) for value in np.ravel(scale))
         offsets = tuple(float(value) for value in np.ravel(offset))
         if len(scales) != len(offsets):
@@ -50,7 +54,7 @@ class Preprocessing:
         return cls(scales, offsets)
 
     def feeding(self, given: TensorSpec) -> dict[str, Any]:
-        """How to get from raw data to the bytes of the file's input, in words and in numbers.
+        """Tell how raw data becomes the bytes of the file's input, in words and in numbers.
 
         Args:
             given: The input of the file.
@@ -75,7 +79,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written, and what was seen when it was run.
+    """A file that was written, and how it answered when it was run.
 
     Attributes:
         path: The file.
@@ -123,9 +127,9 @@ class ExportReport:
         return self.path.with_suffix(".json")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; of the path the name alone, since a run may be moved."""
+        """Return plain values for JSON; of the path the name alone, since a run may be moved."""
         return {**asdict(self), "path": self.path.name}
 
     def to_json(self) -> str:
-        """The text of the file beside the exported one."""
+        """Return the text of the file beside the exported one."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"

@@ -6,13 +6,14 @@ from typing import Any
 
 from tfticket.export.choice import Choice, cost_bytes, cost_time, cost_wire, pareto_front
 from tfticket.export.comparison import Attempt, Comparison
-from tfticket.export.energy import compare, count
-from tfticket.export.explain import explain
 from tfticket.export.flatbuffer import parse
+from tfticket.export.inspect.cost import count
+from tfticket.export.inspect.energy import compare
+from tfticket.export.inspect.explain import explain
 
 
 def to_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """One row an attempt, the baseline first; see the keys below.
+    """Return one row an attempt, the baseline first.
 
     Sizes are in bytes, times in microseconds on the host only, accuracies and densities in [0, 1].
     `fronts` names the Pareto fronts that a row is on: `bytes`, `gzip`, `time`.
@@ -72,7 +73,7 @@ def _row(
 
 
 def chosen(choice: Choice, comparison: Comparison) -> dict[str, Any]:
-    """The file to ship, why, and what keeps it from being smaller or faster still."""
+    """Describe the file to ship: why, and what keeps it from being smaller or faster still."""
     assert choice.attempt.draft is not None
     baseline = comparison.baseline.draft
     assert baseline is not None
@@ -84,3 +85,31 @@ def chosen(choice: Choice, comparison: Comparison) -> dict[str, Any]:
         "explanations": [said.to_dict() for said in explain(ours, theirs)],
         "energy": compare(count(theirs), count(ours)).to_dict(),
     }
+
+
+def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return a header and one row an attempt for a terminal; a file that failed has no numbers."""
+    rows = to_rows(comparison)
+    numbers = any("error" in row for row in rows)
+    right = "error" if numbers else "accuracy"
+    shown: list[tuple[str, ...]] = [
+        ("file", "bytes", "after gzip", "times smaller", "times as fast", right)
+    ]
+    for row in rows:
+        if row["failure"] is not None:
+            shown.append((row["name"], "failed", "", "", "", ""))
+            continue
+        quality = f"{row['error']:.4g}" if numbers else ""
+        if row["accuracy"] is not None:
+            quality = f"{100 * row['accuracy']:.2f} %"
+        shown.append(
+            (
+                row["name"],
+                f"{row['bytes']:,}",
+                f"{row['gzip']:,}",
+                f"{row['smaller']:.1f}",
+                f"{row['speedup']:.2f}",
+                quality,
+            )
+        )
+    return shown

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +10,14 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfticket.errors import ExportError
-from tfticket.export.quiet import quiet
+from tfticket.quiet import quiet
 
 _LONGEST = 300  # of what the runtime says
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a file takes in or gives out.
+    """An input or output of a file.
 
     Attributes:
         shape: Its shape; the first side is the batch, 1 in our files.
@@ -31,23 +31,28 @@ class TensorSpec:
     scale: float | None = None
     zero_point: int | None = None
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> TensorSpec:
+        """Make one anew from its values as JSON has them."""
+        return cls(**{**told, "shape": tuple(told["shape"])})
+
     def quantize(self, values: np.ndarray) -> np.ndarray:
-        """Real numbers as the file takes them: rounded to nearest and clipped, if it's integers."""
+        """Return real numbers as the file takes them; rounded and clipped for integers."""
         if self.scale is None or self.zero_point is None:
             return values.astype(self.dtype)
         limits = np.iinfo(self.dtype)
         stored = np.rint(values / np.float32(self.scale)) + self.zero_point
-        return np.clip(stored, limits.min, limits.max).astype(self.dtype)
+        return np.asarray(np.clip(stored, limits.min, limits.max), self.dtype)
 
     def dequantize(self, stored: np.ndarray) -> np.ndarray:
-        """What the file gave: floats, and integers with a scale, as float32; others as they are."""
+        """Return outputs as real numbers: floats and scaled integers as float32, others as is."""
         if self.scale is None or self.zero_point is None:
             return stored.astype(np.float32) if stored.dtype.kind == "f" else stored
         return (stored.astype(np.float32) - self.zero_point) * np.float32(self.scale)
 
 
 def open_interpreter(content: bytes, *, source: str, delegate: bool = False) -> Interpreter:
-    """Loads a file's bytes into LiteRT, to run on one thread.
+    """Load a file's bytes into LiteRT, to run on one thread.
 
     Args:
         content: The whole file.
@@ -107,23 +112,23 @@ class Loaded:
         self.inputs, self.outputs = tuple(map(_spec, given)), tuple(map(_spec, made))
 
     def feed(self, arrays: Sequence[np.ndarray]) -> None:
-        """Sets the inputs: real numbers, each of the shape of its input, batch included."""
+        """Set the inputs: real numbers, each of the shape of its input, batch included."""
         for place, spec, array in zip(self._places, self.inputs, arrays, strict=True):
             self._interpreter.set_tensor(place, spec.quantize(array))
 
     def invoke(self) -> None:
-        """Computes once."""
+        """Compute once."""
         self._interpreter.invoke()
 
     def answers(self) -> list[np.ndarray]:
-        """What the outputs are now; numbers with a scale and floats as float32."""
+        """Return the outputs; numbers with a scale and floats as float32."""
         return [
             spec.dequantize(self._interpreter.get_tensor(place))
             for place, spec in zip(self._results, self.outputs, strict=True)
         ]
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What it answers to the arrays that `feed` takes.
+        """Return the answers to the arrays that `feed` takes.
 
         Raises:
             ExportError: when the runtime fails.
@@ -162,15 +167,15 @@ class Session:
         (self.input,), (self.output,) = loaded.inputs, loaded.outputs
 
     def feed(self, example: np.ndarray) -> None:
-        """Sets the input to one example of real numbers, shape as `input` without the batch."""
+        """Set the input to one example of real numbers, shape as `input` without the batch."""
         self._loaded.feed([example[None]])
 
     def invoke(self) -> None:
-        """Computes once."""
+        """Compute once."""
         self._loaded.invoke()
 
     def run(self, x: np.ndarray) -> np.ndarray:
-        """The outputs for examples given as real numbers, one after the other.
+        """Run examples given as real numbers, one after the other.
 
         Args:
             x: Shape (n, ...), what the Keras model takes.
@@ -183,12 +188,6 @@ class Session:
         """
         answers = [self._loaded.run([example[None]])[0][0] for example in x]
         return np.stack(answers).astype(np.float32)
-
-
-def unknown_sides(content: bytes, *, source: str) -> tuple[str, ...]:
-    """Names of the inputs that have sides of unknown length, the batch aside."""
-    details = open_interpreter(content, source=source).get_input_details()
-    return tuple(given["name"] for given in details if -1 in tuple(given["shape_signature"][1:]))
 
 
 def _known_shape(details: dict[str, Any], side: int) -> tuple[int, ...]:

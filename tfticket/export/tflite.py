@@ -1,20 +1,44 @@
-"""`to_tflite`: one model, one format, one file."""
+"""One model, one format, one file: `to_tflite`, and the draft that it writes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
 
-from tfticket.export.dense_encoding import Encoding
-from tfticket.export.draft import draft
-from tfticket.export.reference import CheckData
-from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket import __version__
+from tfticket.errors import ExportError
+from tfticket.export import flatbuffer, latency, metadata
+from tfticket.export.contents import check_hazards, check_structure, check_types, count_zeros
+from tfticket.export.conversion import check_inside, produce
+from tfticket.export.emulate import check_without_avx, why_not
+from tfticket.export.foreign import read_file
+from tfticket.export.preparation import check_exportable, check_pruned, static_copy, unroll
+from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
+from tfticket.export.runtime import Session
+from tfticket.export.sparse.encoding import Encoding
+from tfticket.export.verification import (
+    CheckData,
+    chance_notes,
+    check_size,
+    examples_for,
+    predicted_bytes,
+    reference_of,
+    verify,
+)
+from tfticket.files import digest, write_atomic, write_text
+from tfticket.sparsity.convert import get_mask, masked_layers
 from tfticket.sparsity.mask import Mask
+from tfticket.state import kernels_of, named_variables
+
+_EMULATED_EXAMPLES = 8
 
 
 def to_tflite(
@@ -31,7 +55,7 @@ def to_tflite(
     baseline: str | os.PathLike[str] | None = None,
     encodings: Mapping[str, Encoding] | None = None,
 ) -> ExportReport:
-    """Writes a model as a `.tflite` file that was run and found right, and a `.json` beside it.
+    """Write a model as a `.tflite` file that was run and found right, and a `.json` beside it.
 
     The file takes one example at a time, of what the Keras model takes (already normalized; see
     `feeding` in the report for the way from raw data), and gives what the model gives. The bytes
@@ -39,7 +63,7 @@ def to_tflite(
     gets its name. The model is converted as it is, layer by layer: `export` takes dead units out
     and chooses a format. But for the sparse formats weights are stored densely: the zeros of a
     ticket don't make the file itself smaller, only what gzip makes of it. Exporting again gives the
-    same bytes.
+    same bytes, but for recurrent layers, which the converter itself doesn't always repeat.
 
     Args:
         model: A built Sequential or Functional model, sparsified or plain, with one input and one
@@ -56,8 +80,8 @@ def to_tflite(
             (n, ...). From training data, so that the test data says nothing about the file.
         check_on: Real examples as the model takes them, shape (n, ...), at least 200 if there are
             as many, and their labels or None: classes, yes or no, one a pixel, one-hot, or numbers
-            in the shape of the outputs. Without it the calibration
-            data is used, and without that random numbers, which say little about quantized files.
+            in the shape of the outputs. Without it the calibration data is used, and without that
+            random numbers, which say little about quantized files.
         mask: The ticket's mask, for a plain model; a sparsified one has its own.
         preprocessing: How raw data becomes what the model takes; nothing to do when None.
         provenance: What the file is to tell about its origin: recipe, seed, level. Anything JSON
@@ -77,6 +101,12 @@ def to_tflite(
             left behind, and an older one of that name is as it was.
         ModelError: for a subclassed model.
         RunError: when the file can't be written.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        >>> report = to_tflite(model, "net.tflite")
+        >>> report.operators, report.input.shape
+        ({'FULLY_CONNECTED': 1}, (1, 4))
     """
     made = draft(
         model,
@@ -92,3 +122,168 @@ def to_tflite(
         encodings=encodings,
     )
     return made.save()
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """The bytes of a file that passed its checks, and what is known of them.
+
+    Attributes:
+        content: The whole file.
+        report: What was seen; its `path` is where `save` writes.
+    """
+
+    content: bytes
+    report: ExportReport
+
+    def save(self) -> ExportReport:
+        """Write the file, whole or not at all, and its report beside it.
+
+        Raises:
+            RunError: when they can't be written.
+        """
+
+        def write(file: BinaryIO) -> None:
+            file.write(self.content)
+
+        write_atomic(self.report.path, write)
+        write_text(self.report.report_path, self.report.to_json())
+        return self.report
+
+
+def draft(
+    model: keras.Model,
+    path: Path,
+    *,
+    format: Format,
+    calibration: np.ndarray | None = None,
+    check_on: CheckData | None = None,
+    mask: Mask | None = None,
+    preprocessing: Preprocessing | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    min_agreement: float = 0.95,
+    baseline: Path | None = None,
+    facts: Mapping[str, Any] | None = None,
+    encodings: Mapping[str, Encoding] | None = None,
+) -> Draft:
+    """Convert a model and verify the result; see `to_tflite` for the arguments and errors.
+
+    `facts` are entries of the file's metadata that stand in for its own, such as the mask's hash
+    where the model was shrunk and the mask no longer fits it. `encodings` say how dense layers are
+    stored; without them what was measured for an older file of this path and these weights is used
+    again, so that exporting twice gives the same bytes.
+    """
+    source = f"The {format} file for `{path.name}`"
+    _check_arguments(model, path, format, calibration)
+    if calibration is not None:
+        calibration = examples_for(model, calibration, "calibration")
+        if format == "int8":
+            check_inside(model, calibration)
+    reference = reference_of(model, calibration, check_on)
+    static = static_copy(model)
+    if format == "int8":
+        unroll(static, source)
+    kernels = {key: kernel.numpy() for key, kernel in kernels_of(static).items()}
+    mask = get_mask(model) if masked_layers(model) else mask
+    check_pruned(mask, static)
+
+    produced = produce(
+        format,
+        static,
+        calibration=calibration,
+        example=reference.x[0],
+        encodings=_earlier_encodings(path, format, static) if encodings is None else encodings,
+        source=source,
+    )
+    parsed = flatbuffer.parse(produced.content, source=source)
+    check_structure(parsed, source)
+    check_hazards(parsed, source)
+    notes = [*chance_notes(reference), *check_types(parsed, format, source)]
+    zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
+
+    session = Session(flatbuffer.pack(parsed), source=source)
+    feeding = (preprocessing or Preprocessing()).feeding(session.input)
+    about = {
+        "made_by": f"tfticket {__version__}",
+        "format": format,
+        "feeding": dict(feeding),
+        "mask_sha256": None if mask is None else mask.sha256,
+        "density": None if mask is None else mask.density,
+        "weights_sha256": _hash(static),
+        "versions": {name: version(name) for name in ("keras", "tensorflow", "ai-edge-litert")},
+        "provenance": dict(provenance or {}),
+        **produced.facts,
+        **(facts or {}),
+    }
+    metadata.embed(parsed, about)
+    content = flatbuffer.pack(parsed)
+    sizes = flatbuffer.Sizes.of(content)
+    check_size(sizes.raw, static, format, source)
+
+    report = ExportReport(
+        path=path,
+        format=format,
+        size_bytes=sizes.raw,
+        gzip_bytes=sizes.gzip,
+        zstd_bytes=sizes.zstd,
+        predicted_bytes=predicted_bytes(static, format),
+        sha256=hashlib.sha256(content).hexdigest(),
+        input=session.input,
+        output=session.output,
+        feeding=feeding,
+        operators=flatbuffer.operators(parsed),
+        zeros=zeros,
+        verification=verify(
+            content, reference, format=format, min_agreement=min_agreement, source=source
+        ),
+        latency=None
+        if baseline is None
+        else latency.against(content, read_file(baseline), reference.x[0]),
+        provenance=about,
+        warnings=(*notes, *produced.warnings),
+        # What this machine's kernels don't show, where it can be tried and is at stake.
+        emulated=check_without_avx(content, reference.x[:_EMULATED_EXAMPLES], source=source)
+        if format == "sparse_conv" and why_not() is None
+        else None,
+    )
+    return Draft(content, report)
+
+
+def _check_arguments(
+    model: keras.Model, path: Path, format: str, calibration: np.ndarray | None
+) -> None:
+    check_exportable(model)
+    if path.suffix != ".tflite":
+        raise ExportError(f"`path` must end in .tflite. Received: {path}")
+    if format not in FORMATS:
+        raise ExportError(f"`format` must be one of {FORMATS}. Received: {format!r}")
+    if format == "int8":
+        if calibration is None:
+            raise ExportError(
+                "The format int8 needs the ranges of all values inside the network, so it must be "
+                "calibrated. Received: calibration=None. Give some hundred training examples, as "
+                "the model takes them."
+            )
+        if not keras.backend.is_float_dtype(model.inputs[0].dtype):
+            raise ExportError(
+                "Only a model that takes floats can take int8 in their place. Received: an input "
+                f"of type {model.inputs[0].dtype}. Choose the format dynamic."
+            )
+
+
+def _earlier_encodings(
+    path: Path, format: str, static: keras.Model
+) -> Mapping[str, Encoding] | None:
+    """Return how an older file of this format and these weights stores its dense layers."""
+    if not format.startswith("sparse_fc") or not path.is_file():
+        return None
+    try:
+        before = metadata.read_provenance(path)
+    except ExportError:
+        return None
+    same = before.get("format") == format and before.get("weights_sha256") == _hash(static)
+    return before.get("encodings") if same else None
+
+
+def _hash(static: keras.Model) -> str:
+    return digest({key: variable.numpy() for key, variable in named_variables(static).items()})

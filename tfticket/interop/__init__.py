@@ -1,4 +1,4 @@
-"""Models of other libraries, brought to Keras 3 with their masks.
+"""Import of models that other libraries pruned, with their masks.
 
 The names below are imported when they are first used.
 """

@@ -1,7 +1,7 @@
-"""The child that reads a model of tf_keras, and hands it on as plain data.
+"""Script of the child that reads a model with tf_keras and writes it as plain data.
 
-It is never imported, only run by `children.command`: importing tensorflow-model-optimization
-changes TensorFlow for the whole process, which then has no Keras 3.
+It is never imported, only run by `children.run`: importing tensorflow-model-optimization changes
+TensorFlow for the whole process, which then has no Keras 3.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 
 from tfticket.files import write_arrays
-from tfticket.interop.watching import watched
+from tfticket.interop.child import watched
 
 _EXAMPLES = 8
 _UNKNOWN_SIDE = 64  # of images and sequences of any length; enough for five halvings
@@ -73,7 +73,7 @@ def _layers(model: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 
 def _content(layer: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Names of a layer's weights, how it is pruned, and its arrays."""
+    """Return the names of a layer's weights with the settings of its pruning, and its arrays."""
     is_pruned = hasattr(layer, "pruning_vars")
     weights = (layer.layer if is_pruned else layer).weights
     names = [weight.name.rpartition("/")[2].partition(":")[0] for weight in weights]
@@ -94,7 +94,7 @@ def _content(layer: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _examples(tensor: Any, rng: np.random.Generator) -> np.ndarray:
-    """Random inputs: normal numbers, or indices where an embedding looks them up."""
+    """Draw random inputs: normal numbers, or indices of an embedding."""
     shape = [_UNKNOWN_SIDE if side is None else side for side in tensor.shape]
     if tensor.shape[0] is None:
         shape[0] = _EXAMPLES
@@ -106,7 +106,7 @@ def _examples(tensor: Any, rng: np.random.Generator) -> np.ndarray:
 
 
 def _embedding_rows(tensor: Any) -> int | None:
-    """The fewest rows of an embedding in the layers that read the tensor; None without any."""
+    """Return the fewest rows of an embedding that reads the tensor; None without any."""
     readers = [node.outbound_layer for node in tensor._keras_history.layer._outbound_nodes]
     inside = [layer for reader in readers for layer in reader._flatten_layers()]
     rows = [layer.input_dim for layer in inside if isinstance(layer, tf_keras.layers.Embedding)]
@@ -114,7 +114,7 @@ def _embedding_rows(tensor: Any) -> int | None:
 
 
 def _limit_memory(legacy: str) -> None:
-    """A layer that is described as enormous must not take the memory of the whole machine."""
+    """Limit memory, since a file may describe an enormous layer."""
     most = _MEMORY + _MEMORY_A_BYTE * Path(legacy).stat().st_size
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or hard > most:

@@ -1,17 +1,15 @@
-"""Runs the child that has tf_keras, and reads what it hands on."""
+"""Run tf_keras in a child process, and read what it hands over as plain data."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import os
 import shutil
-import signal
-import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,23 +19,24 @@ from tfticket.files import read_arrays
 from tfticket.interop.legacy_file import LegacyFile
 
 _NEEDED = {"tensorflow_model_optimization": "tensorflow-model-optimization", "tf_keras": "tf_keras"}
-_LONGEST_REASON = 500
+_LONGEST_SAMPLE = 4096
+
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, eq=False)
 class LegacyLayer:
-    """A layer of the legacy model, without the wrapper that prunes it.
+    """Layer of the legacy model, without the pruning wrapper.
 
     Attributes:
-        path: Names on the way from the model to the layer; of the wrapper, where there is one.
+        path: Names from the model down to the layer, or to its wrapper.
         names: Name of each weight, without the layer's.
-        weights: Their values, in the same order.
-        masks: Place of a weight to its mask, boolean, True = kept; empty for a layer that isn't
+        weights: Values of the weights, in the same order.
+        masks: Index of a weight to its mask, boolean, True = kept; empty for a layer that isn't
             wrapped.
-        step: Training steps that the wrapper has seen; None without one.
-        pruning: How the wrapper prunes: `schedule`, `block_size`, `block_pooling_type`.
-        samples: Of each of its outputs, some values; empty for a layer that is called several
-            times.
+        step: Training steps that the wrapper has counted; None without one.
+        pruning: Settings of the wrapper: `schedule`, `block_size`, `block_pooling_type`.
+        samples: Some values of each output; empty for a layer that is called several times.
     """
 
     path: tuple[str, ...]
@@ -51,14 +50,14 @@ class LegacyLayer:
 
 @dataclass(frozen=True, eq=False)
 class LegacyContent:
-    """All of a legacy model, as plain data.
+    """Content of a legacy model, as plain data.
 
     Attributes:
         model: The model as tf_keras describes it: `class_name` and `config`.
-        layers: Its layers, those of models inside it too.
-        inputs: Random inputs, one array each input of the model.
-        outputs: What the model makes of them.
-        versions: Of the libraries that read it.
+        layers: Layers, those of nested models too.
+        inputs: Random inputs, one array for each input of the model.
+        outputs: Outputs of the model for them.
+        versions: Versions of the libraries that read it.
     """
 
     model: Mapping[str, Any]
@@ -69,11 +68,11 @@ class LegacyContent:
 
 
 def read_in_child(path: Path, file: LegacyFile, *, timeout: float) -> LegacyContent:
-    """Loads a model with tf_keras, in a process of its own.
+    """Load a model with tf_keras, in a child process.
 
     Args:
         path: The legacy file.
-        file: What was found in it.
+        file: Its description.
         timeout: Seconds after which the process is ended.
 
     Raises:
@@ -94,41 +93,27 @@ def read_in_child(path: Path, file: LegacyFile, *, timeout: float) -> LegacyCont
 
 
 def _run(path: Path, arguments: list[str], folder: str, timeout: float) -> None:
-    command = children.command("tfticket.interop._legacy", *arguments)
-    # Graphics cards round otherwise, by more than what is to be told.
+    # Graphics cards round otherwise, by more than the tolerance of the comparison.
     on_processor = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
+        children.run(
+            "tfticket.interop._legacy",
+            *arguments,
             timeout=timeout,
-            env={**os.environ, **on_processor},
-            cwd=folder,
+            environment=on_processor,
+            folder=folder,
+            last_line_only=True,
         )
-    except subprocess.TimeoutExpired as error:
+    except children.ChildTimeoutError as error:
         raise ModelError(
             f"tf_keras must load a model within {timeout:g} s. `{path}` took longer. Give it more "
             "time, or a machine with less to do."
         ) from error
-    if done.returncode:
+    except children.ChildError as error:
         raise ModelError(
-            f"`{path}` can't be loaded by tf_keras: {_reason(done)} If tf_keras loads it "
-            "elsewhere, save it there again with its version of today."
-        )
-
-
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
-        return f"its process was ended by {name}, perhaps for want of memory."
-    lines = done.stderr.strip().splitlines()
-    reason = lines[-1] if lines else "it gave no reason"
-    if len(reason) > _LONGEST_REASON:
-        reason = f"{reason[:_LONGEST_REASON]} ..."
-    return reason if reason.endswith(".") else f"{reason}."
+            f"`{path}` can't be loaded by tf_keras: {error} If tf_keras loads it elsewhere, save "
+            "it there again with its version of today."
+        ) from error
 
 
 def _content(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> LegacyContent:
@@ -157,3 +142,48 @@ def _content(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Leg
         outputs=tuple(arrays[f"output:{i}"] for i in range(outputs)),
         versions=header["versions"],
     )
+
+
+@contextlib.contextmanager
+def watched(layers: Mapping[Name, Any]) -> Iterator[dict[Name, list[np.ndarray]]]:
+    """Record outputs of layers of tf_keras or Keras 3 while a model is called eagerly.
+
+    Args:
+        layers: Layers to watch, each once, by any name.
+
+    Yields:
+        Name to a sample of each output of the layer. A layer that was called several times is left
+        out, since the order of its calls isn't defined.
+    """
+    calls: dict[Name, list[list[np.ndarray]]] = {name: [] for name in layers}
+    seen: dict[Name, list[np.ndarray]] = {}
+    with contextlib.ExitStack() as stack:
+        for name, layer in layers.items():
+            stack.enter_context(_noted(layer, calls[name]))
+        yield seen
+    seen |= {name: outputs[0] for name, outputs in calls.items() if len(outputs) == 1}
+
+
+@contextlib.contextmanager
+def _noted(layer: Any, calls: list[list[np.ndarray]]) -> Iterator[None]:
+    call = layer.call
+
+    def noting(*args: Any, **kwargs: Any) -> Any:
+        outputs = call(*args, **kwargs)
+        several = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        calls.append([_sample(np.asarray(each)) for each in several])
+        return outputs
+
+    layer.call = noting
+    try:
+        yield
+    finally:
+        del layer.call
+
+
+def _sample(array: np.ndarray) -> np.ndarray:
+    """Pick at most 4,096 values from all over an array, the same ones for equal shapes."""
+    flat = array.ravel()
+    # An odd step doesn't stay in one channel or column, as a power of two would.
+    step = 1 if flat.size <= _LONGEST_SAMPLE else (flat.size // _LONGEST_SAMPLE + 1) | 1
+    return flat[::step]

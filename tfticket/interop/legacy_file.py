@@ -1,4 +1,4 @@
-"""What a file of tf_keras says about its model, read without TensorFlow."""
+"""Read the description of a model in a file of tf_keras, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SAVE_AGAIN = "Save it again with `model.save`, as .h5 or .keras."
 
 @dataclass(frozen=True)
 class LegacyFile:
-    """A model file of tf_keras, not yet loaded.
+    """Description of a model file of tf_keras.
 
     Attributes:
-        suffix: `.h5` or `.keras`, by what is in the file; tf_keras goes by the name.
+        suffix: `.h5` or `.keras` by its content; tf_keras goes by the name.
         model: The model as tf_keras describes it: `class_name` and `config`.
-        left_behind: In words, what it holds beside the model, which isn't brought.
+        left_behind: Other parts of the file, in words, which aren't imported.
     """
 
     suffix: str
@@ -33,7 +33,7 @@ class LegacyFile:
 
 
 def read_legacy_file(path: str | os.PathLike[str]) -> LegacyFile:
-    """Reads the description of the model in a file of tf_keras.
+    """Read the description of the model in a file of tf_keras.
 
     Args:
         path: A file that `model.save` of tf_keras (Keras 2) wrote, in HDF5 or in its own format.
@@ -93,7 +93,7 @@ def _read_archive(path: Path) -> LegacyFile:
     return LegacyFile(".keras", _described(file.config), _left(compiled.get("optimizer"), compiled))
 
 
-def _described(model: Any) -> Mapping[str, Any]:
+def _described(model: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(model["class_name"], str) or not isinstance(model["config"], dict):
         raise TypeError("its description names no class or has no configuration")
     return model
@@ -108,7 +108,7 @@ def _check_version(path: Path, version: str) -> None:
 
 
 def _left(optimizer: Any, compiled: Mapping[str, Any]) -> tuple[str, ...]:
-    """What of compiling the model stays behind, in words."""
+    """List the arguments of `compile` that aren't imported, in words."""
     left = []
     if optimizer:
         name = optimizer.get("class_name") if isinstance(optimizer, dict) else optimizer

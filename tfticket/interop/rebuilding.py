@@ -1,17 +1,38 @@
-"""The architecture of a legacy model, built again of layers of Keras 3."""
+"""Rebuild the architecture of a legacy model from layers of Keras 3."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.interop.catalog import MODELS
-from tfticket.interop.refusals import leaves, unwrapped
-from tfticket.interop.translation import first_line, new_layer, unknown_settings
+from tfticket.interop.compatibility import LAYERS, MODELS, leaves, unwrapped
+
+# Settings that Keras 3 has under another name.
+_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
+
+# Settings that a layer of Keras 3 may lack, and the values with which they have no effect; None for
+# any value, since it is known from elsewhere or changes only how the layer computes.
+_WITHOUT_EFFECT: dict[str, tuple[Any, ...] | None] = {
+    "activity_regularizer": (None,),
+    "batch_input_shape": None,  # the model has its inputs
+    "groups": (1,),  # depthwise and transposed convolutions
+    "implementation": None,
+    "input_length": None,
+    "kernel_constraint": (None,),  # of separable convolutions, which have two other kernels
+    "kernel_initializer": None,
+    "kernel_regularizer": (None,),
+    "key_shape": None,  # known when it is called
+    "noise_shape": (None,),
+    "query_shape": None,
+    "softmax_robust_masking": (False, None),
+    "time_major": (False,),
+    "value_shape": None,
+}
 
 _RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 
@@ -34,14 +55,14 @@ class Rebuilt:
 
 
 def rebuild(described: Mapping[str, Any]) -> Rebuilt:
-    """Builds a described model again, without tfmot's wrappers.
+    """Build a described model in Keras 3, without tfmot's wrappers.
 
-    Layers and models inside keep their names; a wrapped layer gets back its own. Keras 3 allows no
+    Layers and nested models keep their names; a wrapped layer gets back its own. Keras 3 allows no
     `/` in a name: it becomes `_`.
 
     Args:
-        described: A Sequential or Functional model as tf_keras describes it, all of whose layers
-            are in the catalog.
+        described: A Sequential or Functional model as tf_keras describes it, which passed
+            `check_importable`.
 
     Raises:
         ModelError: when a layer has settings that Keras 3 doesn't know, or can't be built.
@@ -76,7 +97,7 @@ class _Builder:
     def _names(
         self, layers: Iterable[Mapping[str, Any]], wanted: Mapping[str, str]
     ) -> dict[str, str]:
-        """Legacy name to new name; new names are unique among neighbors."""
+        """Map legacy names to new ones, which are unique among siblings."""
         names: dict[str, str] = {}
         for layer in layers:
             legacy, own = layer["config"]["name"], unwrapped(layer)["config"]["name"]
@@ -111,10 +132,10 @@ class _Builder:
 
 
 class _Graph:
-    """Calls the layers of a Functional model in the order of the legacy graph.
+    """Replay of the legacy graph of a Functional model, layer call by layer call.
 
-    The graph is replayed, since Keras 3 counts the calls of models inside models from another
-    number than Keras 2 did.
+    Keras 3 can't read the graph itself: it counts the calls of nested models from another number
+    than Keras 2 did.
 
     Args:
         config: The model's configuration.
@@ -150,7 +171,7 @@ class _Graph:
         return keras.Model(_alone(inputs), _alone(outputs), name=name)
 
     def _call_next(self, legacy: str, nodes: list[Any]) -> bool:
-        """Makes the next call of a layer, if what it reads is there."""
+        """Make the next call of a layer, if its inputs exist."""
         if not nodes or not self._is_there(nodes[0]):
             return False
         keywords: dict[str, Any] = {}
@@ -179,7 +200,7 @@ class _Graph:
         return not isinstance(nested, list) or all(self._is_there(each) for each in nested)
 
     def _tensors(self, nested: Any, keywords: dict[str, Any]) -> Any:
-        """The tensors that a legacy graph names, and the keywords noted beside the names."""
+        """Look up the tensors that a legacy graph names; collect the keywords beside the names."""
         if self._is_tensor(nested):
             legacy, number, output, *noted = nested
             for each in noted:
@@ -202,13 +223,13 @@ class _Graph:
 
 
 def _names_of_inputs(config: Mapping[str, Any]) -> dict[str, str]:
-    """Legacy name to the key of an input that is one of a dictionary; Keras 3 wants them equal."""
+    """Map legacy names of inputs to their keys in a dictionary; Keras 3 wants them equal."""
     inputs = config.get("input_layers")
     return {node[0]: key for key, node in inputs.items()} if isinstance(inputs, Mapping) else {}
 
 
 def _first_call(layer: Mapping[str, Any]) -> int:
-    """The number of a layer's first call; models count how they were made themselves as call 0."""
+    """Return the number of a layer's first call; a model counts its own construction as call 0."""
     if layer["class_name"] not in MODELS or not layer["config"]["layers"]:
         return 0
     return int(layer["config"]["layers"][0]["class_name"] == "InputLayer")
@@ -216,3 +237,97 @@ def _first_call(layer: Mapping[str, Any]) -> int:
 
 def _alone(nested: Any) -> Any:
     return nested[0] if isinstance(nested, list) and len(nested) == 1 else nested
+
+
+def unknown_settings(layer: Mapping[str, Any]) -> list[str]:
+    """List the settings of a layer that its namesake in Keras 3 doesn't have, in words.
+
+    Args:
+        layer: `class_name` and `config`, of a class that Keras 3 has.
+    """
+    kind, config = layer["class_name"], layer["config"]
+    if kind == "InputLayer":
+        return []
+    known = _known_settings(getattr(keras.layers, kind))
+    return [
+        f"`{config['name']}` ({kind}): {key}={value!r}"
+        for key, value in _renamed(kind, config).items()
+        if key not in known and not _changes_nothing(key, value)
+    ]
+
+
+def new_layer(
+    layer: Mapping[str, Any], *, name: str, inside: Callable[[Mapping[str, Any]], keras.Layer]
+) -> keras.Layer:
+    """Make the layer of Keras 3, not yet built.
+
+    Args:
+        layer: `class_name` and `config`, without unknown settings.
+        name: The layer's name.
+        inside: Makes the layer inside a wrapper such as `Bidirectional`, or a layer that is used as
+            an activation.
+
+    Raises:
+        ModelError: when Keras 3 refuses its configuration.
+    """
+    kind = layer["class_name"]
+    config = _renamed(kind, layer["config"])
+    cls = getattr(keras.layers, kind)
+    known = _known_settings(cls)
+    settings = {key: value for key, value in config.items() if key in known}
+    for key, value in settings.items():
+        # Layers inside wrappers, and layers used as activations.
+        if isinstance(value, Mapping) and value.get("class_name") in LAYERS | MODELS:
+            settings[key] = inside(value)
+    if isinstance(settings.get("axis"), list) and len(settings["axis"]) == 1:
+        settings["axis"] = settings["axis"][0]  # Keras 2 makes a list of it, which 3 may refuse
+    settings["name"] = name
+    settings["dtype"] = _precision(config.get("dtype"))
+    trainable = settings.pop("trainable", True)
+    try:
+        made = cls(**settings)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ModelError(
+            f"A layer must mean the same in Keras 3. Received: `{config['name']}` ({kind}), which "
+            f"Keras 3 refuses: {first_line(error)}"
+        ) from error
+    made.trainable = trainable
+    return made
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of Keras; the rest is for programmers."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _renamed(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    names = _RENAMED.get(kind, {})
+    return {names.get(key, key): value for key, value in config.items()}
+
+
+def _changes_nothing(key: str, value: Any) -> bool:
+    if key not in _WITHOUT_EFFECT:
+        return False
+    values = _WITHOUT_EFFECT[key]
+    return values is None or value in values
+
+
+def _known_settings(cls: type) -> set[str]:
+    """List the arguments that the class takes, or hands on to its parents."""
+    known = {"name", "dtype", "trainable"}
+    for parent in cls.__mro__:
+        if not issubclass(parent, keras.Layer):
+            break
+        if "__init__" not in vars(parent):
+            continue
+        parameters = inspect.signature(vars(parent)["__init__"]).parameters
+        known |= parameters.keys()
+        if all(each.kind is not each.VAR_KEYWORD for each in parameters.values()):
+            break
+    return known
+
+
+def _precision(dtype: Any) -> str | None:
+    """Return the name of a dtype or policy of Keras 2, which Keras 3 takes too."""
+    name: str | None = dtype["config"]["name"] if isinstance(dtype, Mapping) else dtype
+    return name

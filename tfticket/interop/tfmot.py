@@ -1,10 +1,11 @@
-"""From a model that tensorflow-model-optimization pruned to a model of Keras 3 and a ticket."""
+"""Import a model that tensorflow-model-optimization (tfmot) pruned into Keras 3."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import keras
 from tfticket import __version__
 from tfticket.errors import ModelError
 from tfticket.interop.child import LegacyContent, read_in_child
-from tfticket.interop.comparing import compare
+from tfticket.interop.compatibility import check_importable
 from tfticket.interop.legacy_file import read_legacy_file
 from tfticket.interop.rebuilding import rebuild
-from tfticket.interop.refusals import check_can_be_brought
-from tfticket.interop.report import ImportReport
-from tfticket.interop.weights import clear, give_weights, masks_of_wrappers, masks_of_zeros
+from tfticket.interop.transfer import (
+    clear,
+    compare,
+    give_weights,
+    masks_of_wrappers,
+    masks_of_zeros,
+)
 from tfticket.lottery.ticket import Ticket
 from tfticket.models import save_file
 from tfticket.sparsity.mask import Mask
@@ -29,15 +34,15 @@ _TIMEOUT_SECONDS = 300.0
 
 @dataclass(frozen=True, eq=False)
 class ImportedModel:
-    """A pruned legacy model in Keras 3.
+    """A pruned legacy model in Keras 3, as returned by `import_tfmot`.
 
     Attributes:
-        model: A plain model of Keras 3, not compiled, with zeros where it is pruned. Nothing keeps
-            them zero in further training: give `KeepMask(ticket.mask)` to `fit`.
-        ticket: Its mask and all its weights. The mask covers the kernels that were pruned, others
-            never competed. The weights are the trained ones; `rewind_step` is how many steps
-            the wrappers have seen, or 0 when that isn't known.
-        report: What was brought, and what wasn't.
+        model: A plain model of Keras 3, not compiled, with zeros where it is pruned. To keep them
+            zero in further training give `KeepMask(ticket.mask)` to `fit`.
+        ticket: Its mask and all its weights. The mask covers only the kernels that were pruned. The
+            weights are the trained ones; `rewind_step` is the number of steps that the wrappers
+            counted, or 0 if it isn't known.
+        report: The imported and the omitted parts.
     """
 
     model: keras.Model
@@ -47,19 +52,18 @@ class ImportedModel:
     def save(
         self, path: str | os.PathLike[str], ticket_path: str | os.PathLike[str] | None = None
     ) -> tuple[Path, Path]:
-        """Writes the model and the ticket, each whole or not at all.
+        """Write the model and the ticket, each whole or not at all.
 
         Args:
             path: The model file; must end in `.keras`.
-            ticket_path: The ticket file; beside the model as `.npz` when None.
+            ticket_path: The ticket file; by default beside the model, as `.npz`.
 
         Returns:
             Both paths.
 
         Raises:
-            ModelError: when the model's name ends in something else.
-            RunError: when a file can't be written. A model file that wasn't there before is then
-                not left behind.
+            ModelError: when the model's path has another suffix.
+            RunError: when a file can't be written; a new model file is removed then.
         """
         path = Path(path)
         ticket_path = path.with_suffix(".npz") if ticket_path is None else Path(ticket_path)
@@ -77,12 +81,12 @@ class ImportedModel:
 def import_tfmot(
     path: str | os.PathLike[str], *, timeout: float = _TIMEOUT_SECONDS
 ) -> ImportedModel:
-    """Brings a model that tensorflow-model-optimization pruned to Keras 3.
+    """Import a model that tensorflow-model-optimization pruned into Keras 3.
 
-    tf_keras loads it in a process of its own, since it can't be in one process with Keras 3. The
-    model is built again of layers of Keras 3, and must give the same outputs on random inputs, to
-    1e-5 (of the largest output, where that is above 1); so must its layers on the way, to 1e-4 of
-    their largest value.
+    tf_keras loads it in a child process, since it can't share a process with Keras 3. The model is
+    rebuilt from layers of Keras 3. On random inputs its outputs must be the same to 1e-5 (of the
+    largest output, where that is above 1), and those of inner layers to 1e-4 of their largest
+    value.
 
     tfmot keeps `max(1, round(n (1 - s)))` of n weights at sparsity s, counted in float32, and all
     that equal the last of them; `LayerwisePruner` prunes `round(s n)`, and of equal ones keeps the
@@ -96,14 +100,18 @@ def import_tfmot(
         timeout: Seconds that tf_keras may take.
 
     Raises:
-        ModelError: when the file is missing, damaged or foreign; when it holds what can't be
-            brought, which is named all at once; when nothing in it is pruned; when the model
-            doesn't give the same outputs in Keras 3.
+        ModelError: when the file is missing, damaged or foreign; when parts of it can't be
+            imported, all of which are listed; when nothing in it is pruned; when outputs differ in
+            Keras 3.
+
+    Example:
+        >>> imported = import_tfmot("pruned.h5")  # doctest: +SKIP
+        >>> imported.save("pruned.keras")  # doctest: +SKIP
     """
     path = Path(path)
     source = f"`{path}`"
     file = read_legacy_file(path)
-    check_can_be_brought(file.model, source=source)
+    check_importable(file.model, source=source)
     content = read_in_child(path, file, timeout=timeout)
     rebuilt = rebuild(content.model)
     give_weights(content, rebuilt)
@@ -150,7 +158,7 @@ def _origin(report: ImportReport, content: LegacyContent) -> dict[str, Any]:
 
 
 def _settings(content: LegacyContent) -> list[dict[str, Any]]:
-    """How the wrappers pruned, each setting once, with the layers that share it."""
+    """List the settings of the wrappers, each once, with the layers that share it."""
     settings: list[dict[str, Any]] = []
     for layer in content.layers:
         if not layer.masks or layer.pruning is None:
@@ -161,3 +169,68 @@ def _settings(content: LegacyContent) -> list[dict[str, Any]]:
             settings += same
         same[0]["layers"].append("/".join(layer.path))
     return settings
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """Imported and omitted parts of a legacy model.
+
+    Attributes:
+        source: The legacy file.
+        sha256: Hash of the legacy file.
+        mask_from: `wrappers` for the masks of `PruneLowMagnitude`. `zeros` if the wrappers were
+            stripped before the model was saved, so that exact zeros count as pruned.
+        kept: Key of each masked kernel to the number of kept weights.
+        total: Key to the number of its weights.
+        cleared: Number of pruned weights that weren't zero in the file and are now.
+        unmasked: Keys of pruned variables that tfticket doesn't mask (embeddings): they have their
+            zeros, but further training won't keep them.
+        left_behind: Omitted parts of the file, in words: an optimizer and its state, a loss.
+        renamed: Legacy name of a layer to its new one, where Keras 3 doesn't allow the former.
+        max_difference: Largest difference between outputs in tf_keras and in Keras 3 on random
+            inputs, as a share of the largest output where that is above 1.
+        versions: Versions of the libraries that read the file.
+
+    Example:
+        >>> counts = {"kept": {"out/kernel": 10}, "total": {"out/kernel": 100}, "cleared": 0}
+        >>> nothing = {"unmasked": (), "left_behind": (), "renamed": {}, "versions": {}}
+        >>> report = ImportReport("m.h5", "0", "wrappers", max_difference=0.0, **counts, **nothing)
+        >>> report.remarks()
+        ['Outputs differ by at most 0 on random inputs.']
+    """
+
+    source: str
+    sha256: str
+    mask_from: str
+    kept: Mapping[str, int]
+    total: Mapping[str, int]
+    cleared: int
+    unmasked: tuple[str, ...]
+    left_behind: tuple[str, ...]
+    renamed: Mapping[str, str]
+    max_difference: float
+    versions: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def remarks(self) -> list[str]:
+        """List remarks for further work with the model, as sentences."""
+        said = [f"Outputs differ by at most {self.max_difference:.1g} on random inputs."]
+        if self.mask_from == "zeros":
+            said.append(
+                "The wrappers were stripped, so every weight that is exactly zero counts as pruned."
+            )
+        if self.cleared:
+            said.append(f"{self.cleared:,} pruned weights weren't zero, and are now.")
+        if self.unmasked:
+            said.append(
+                f"Not masked: {', '.join(self.unmasked)}. Further training won't keep their zeros."
+            )
+        if self.renamed:
+            pairs = ", ".join(f"{old} is {new}" for old, new in self.renamed.items())
+            said.append(f"Renamed: {pairs}.")
+        if self.left_behind:
+            said.append(f"Not imported: {', '.join(self.left_behind)}.")
+        return said

@@ -1,4 +1,4 @@
-"""What a ticket looks like inside: where its weights are, and whether that is chance.
+"""Properties of tickets: densities, dead units, signs and overlap, compared with chance.
 
 Pure functions of masks and weight arrays. A kernel's last axis is its outputs (units or channels)
 and the axis before it its inputs, as in Keras' Dense and convolution layers.
@@ -15,17 +15,33 @@ import numpy as np
 
 from tfticket.errors import MaskError
 
+__all__ = [
+    "DeadUnits",
+    "Overlap",
+    "SignAgreement",
+    "connected",
+    "dead_units",
+    "is_chain",
+    "layer_densities",
+    "overlap",
+    "sign_agreement",
+    "surviving_inputs",
+]
+
 
 @dataclass(frozen=True)
 class DeadUnits:
-    """Units of one layer that a mask cut off.
+    """Counts of the dead units of one layer.
 
     Attributes:
         units: Outputs of the layer.
-        dead_in: How many have no incoming weight left: their output is a constant.
-        dead_out: How many have no outgoing weight left: nothing depends on them. None where the
-            next layer isn't known.
-        dead: How many are either. None where `dead_out` is.
+        dead_in: Units without an incoming weight, whose output is constant.
+        dead_out: Units without an outgoing weight. None where the next layer isn't known.
+        dead: Units that are either. None where `dead_out` is.
+
+    Example:
+        >>> dead_units({"a/kernel": np.array([[True, False]])})["a/kernel"].dead_in
+        1
     """
 
     units: int
@@ -36,11 +52,15 @@ class DeadUnits:
 
 @dataclass(frozen=True)
 class SignAgreement:
-    """How many surviving weights end training with the sign they began with.
+    """Counts of surviving weights that keep their sign in training.
 
     Attributes:
         weights: Survivors that are nonzero before and after training.
-        agreeing: How many of them kept their sign.
+        agreeing: Those that kept their sign.
+
+    Example:
+        >>> SignAgreement(weights=100, agreeing=90).share
+        0.9
     """
 
     weights: int
@@ -54,18 +74,24 @@ class SignAgreement:
 
 @dataclass(frozen=True)
 class Overlap:
-    """The weights that two masks keep in common, against masks drawn at random.
+    """Overlap of two masks, compared with masks drawn at random.
 
     Chance is two independent masks with the same number of kept weights in each layer, so that
     layers of different density don't pass for agreement.
 
     Attributes:
         common: Weights that both keep.
-        expected: How many chance would give.
+        expected: Expected number by chance.
         jaccard: |A and B| / |A or B|, in [0, 1].
         expected_jaccard: The same ratio with the expected intersection.
-        z: How many standard deviations (hypergeometric, layers independent) `common` lies above
-            `expected`; nan where chance leaves no freedom (dense or empty masks).
+        z: Distance of `common` from `expected` in standard deviations (hypergeometric, layers
+            independent); nan where chance has no variance (dense or empty masks).
+
+    Example:
+        >>> mask = {"a/kernel": np.array([[True, False], [False, False]])}
+        >>> found = overlap(mask, mask)
+        >>> found.common, found.expected, found.ratio
+        (1, 0.25, 4.0)
     """
 
     common: int
@@ -81,15 +107,30 @@ class Overlap:
 
 
 def layer_densities(mask: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Share of weights kept, by key, in [0, 1]."""
+    """Return the share of weights kept, by key, in [0, 1].
+
+    Args:
+        mask: Key to boolean array, True = kept.
+
+    Example:
+        >>> layer_densities({"a/kernel": np.array([[True, False]])})
+        {'a/kernel': 0.5}
+    """
     return {key: float(np.mean(array)) for key, array in mask.items()}
 
 
 def is_chain(shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether the shapes allow that each layer feeds the next one and nothing else does.
+    """Tell whether by their shapes each layer can feed the next one.
 
-    The order of `shapes` is that of the network. A dense layer may have a multiple of the units
-    before it as inputs (a flattened feature map). Skip connections can't be seen in shapes.
+    A dense layer may have a multiple of the units before it as inputs (a flattened feature map).
+    Skip connections can't be seen in shapes.
+
+    Args:
+        shapes: Key to the shape of the kernel, in the order of the network.
+
+    Example:
+        >>> is_chain({"a/kernel": (4, 3), "b/kernel": (3, 2)})
+        True
     """
     ordered = list(shapes.values())
     if any(len(shape) < 2 for shape in ordered):
@@ -98,18 +139,23 @@ def is_chain(shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def dead_units(mask: Mapping[str, np.ndarray], *, chain: bool = False) -> dict[str, DeadUnits]:
-    """Counts units without incoming or outgoing weights.
+    """Count units without incoming or outgoing weights.
 
     Args:
         mask: Key to boolean array, True = kept, keys in the order of the network.
-        chain: Whether each layer feeds the next one only. If so, outgoing weights are looked for
-            there; the outputs of the last layer are never dead.
+        chain: Whether each layer feeds the next one only, whose kernel then holds the outgoing
+            weights; outputs of the last layer are never dead.
 
     Returns:
         Key to counts, in the order of `mask`.
 
     Raises:
-        MaskError: `chain` is asked for, but the shapes don't follow one another.
+        MaskError: when `chain` is set and the shapes don't fit.
+
+    Example:
+        >>> mask = {"a": np.ones((2, 2), bool), "b": np.array([[True], [False]])}
+        >>> dead_units(mask, chain=True)["a"].dead_out
+        1
     """
     if chain:
         _check_chain(mask)
@@ -132,10 +178,10 @@ def dead_units(mask: Mapping[str, np.ndarray], *, chain: bool = False) -> dict[s
 
 
 def connected(mask: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The kept weights that lie on a path from an input to an output of a chain of layers.
+    """Select the kept weights that lie on a path from an input to an output.
 
-    The others can't carry the input to the output, whatever their values: the effective density
-    of a ticket (Vysogorets & Kempe 2021, arXiv:2107.02306) counts the connected ones only.
+    The others have no effect, whatever their values: the effective density of a ticket (Vysogorets
+    & Kempe 2021, arXiv:2107.02306) counts only connected weights.
 
     Args:
         mask: Key to boolean array, True = kept, keys in the order of the network, each layer
@@ -145,7 +191,12 @@ def connected(mask: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         Key to boolean array, a subset of `mask`.
 
     Raises:
-        MaskError: The shapes don't follow one another.
+        MaskError: when the shapes aren't those of a chain.
+
+    Example:
+        >>> mask = {"a": np.ones((2, 2), bool), "b": np.array([[True], [False]])}
+        >>> connected(mask)["a"].tolist()
+        [[True, False], [True, False]]
     """
     _check_chain(mask)
     result = {key: np.array(array, bool) for key, array in mask.items()}
@@ -168,10 +219,9 @@ def sign_agreement(
     initial: Mapping[str, np.ndarray],
     final: Mapping[str, np.ndarray],
 ) -> dict[str, SignAgreement]:
-    """Compares the signs of surviving weights before and after training.
+    """Compare the signs of surviving weights before and after training.
 
-    Zhou et al. (2019, arXiv:1905.01067) found that the sign is the part of the initial weights
-    that makes a ticket.
+    Zhou et al. (2019, arXiv:1905.01067) found that of the initial weights the sign matters.
 
     Args:
         mask: Key to boolean array, True = kept.
@@ -182,7 +232,13 @@ def sign_agreement(
         Key to counts.
 
     Raises:
-        MaskError: A key is missing or has another shape.
+        MaskError: when a key is missing or has another shape.
+
+    Example:
+        >>> mask = {"a": np.array([[True, True, False]])}
+        >>> initial, final = {"a": np.array([[1.0, -1.0, 1.0]])}, {"a": np.array([[2.0, 3.0, 0.0]])}
+        >>> sign_agreement(mask, initial=initial, final=final)["a"]
+        SignAgreement(weights=2, agreeing=1)
     """
     counts: dict[str, SignAgreement] = {}
     for key, kept in mask.items():
@@ -198,14 +254,19 @@ def sign_agreement(
 
 
 def overlap(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> Overlap:
-    """How much two masks have in common, against chance.
+    """Compare the overlap of two masks with chance.
 
     Args:
         first: Key to boolean array, True = kept.
-        second: The same keys and shapes.
+        second: Mask of the same keys and shapes.
 
     Raises:
-        MaskError: Keys or shapes differ.
+        MaskError: when keys or shapes differ.
+
+    Example:
+        >>> mask = {"a/kernel": np.array([[True, False], [False, False]])}
+        >>> overlap(mask, mask).jaccard
+        1.0
     """
     if {k: v.shape for k, v in first.items()} != {k: v.shape for k, v in second.items()}:
         raise MaskError(
@@ -231,29 +292,33 @@ def overlap(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -
 
 
 def surviving_inputs(kernel: np.ndarray, *, image_shape: Sequence[int] | None = None) -> np.ndarray:
-    """Which inputs a first layer still looks at, as a picture.
+    """Compute the density of a first layer by input, as an image.
 
     Args:
         kernel: Mask of the first kernel, True = kept: dense `(inputs, units)` or convolutional
             `(height, width, channels, filters)`.
-        image_shape: `(height, width)` or `(height, width, channels)` of the images that a dense
-            layer sees flattened; left out for a convolution.
+        image_shape: `(height, width)` or `(height, width, channels)` of the images, for a dense
+            layer that reads them flattened.
 
     Returns:
-        Share of kept weights, float in [0, 1]: of an input pixel over the units,
-        `image_shape`; of a place in the filter over the filters, `(height, width, channels)`.
+        Share of kept weights, in [0, 1]: of each pixel over the units, shape `image_shape`; of each
+        position in the filter over the filters, shape `(height, width, channels)`.
 
     Raises:
-        MaskError: The kernel is neither, or doesn't fit the images.
+        MaskError: when the kernel is neither, or doesn't fit the images.
+
+    Example:
+        >>> surviving_inputs(np.ones((4, 3), bool), image_shape=(2, 2)).tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
     """
     if kernel.ndim == 4 and image_shape is None:
-        return kernel.mean(axis=-1)
+        return np.asarray(kernel.mean(axis=-1))
     if kernel.ndim != 2 or image_shape is None or math.prod(image_shape) != kernel.shape[0]:
         raise MaskError(
             "A picture needs a dense kernel and the shape of its images, or a 2-D convolution's "
             f"kernel alone. Received: kernel {kernel.shape}, image_shape={image_shape}."
         )
-    return kernel.mean(axis=-1).reshape(tuple(image_shape))
+    return np.asarray(kernel.mean(axis=-1)).reshape(tuple(image_shape))
 
 
 def _feeds(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
@@ -271,15 +336,15 @@ def _check_chain(mask: Mapping[str, np.ndarray]) -> None:
 
 
 def _flat_inputs(kernel: np.ndarray) -> np.ndarray:
-    """The kernel as `(everything that comes in, units)`."""
+    """Reshape a kernel to `(inputs, units)`."""
     return kernel.reshape(-1, kernel.shape[-1])
 
 
 def _outgoing(kernel: np.ndarray, *, units: int) -> np.ndarray:
-    """Which of the `units` before this kernel it still reads, shape `(units,)`."""
+    """Tell which of the `units` before this kernel it still reads, boolean, shape `(units,)`."""
     reads = kernel.any(axis=-1)  # (..., inputs)
     # A flattened feature map repeats its channels fastest.
-    return np.any(reads.reshape(-1, units), axis=0)
+    return np.asarray(np.any(reads.reshape(-1, units), axis=0))
 
 
 def _per_input(reached: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ class TakesStandIn(Protocol):
     """A train function that can train something else in place of the model: `data.ChunkedFit`'s."""
 
     def stand_in(self, other: Any) -> None:
-        """Trains `other` from now on; None for the model itself."""
+        """Train `other` from now on; None for the model itself."""
 
 
 class CompactNetwork:
@@ -68,7 +68,7 @@ class CompactNetwork:
             )
 
     def begin(self, mask: Mask) -> bool:
-        """Takes what the whole network is at the start of a training.
+        """Begin a training from the state of the whole network.
 
         Args:
             mask: What is kept of it, with the keys of the first mask.
@@ -89,7 +89,7 @@ class CompactNetwork:
         )
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """A step as `keras.Model.train_step` makes it, of a model without regularizers."""
+        """Make a training step as `keras.Model.train_step`, of a model without regularizers."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             y_pred = self._small(x, training=True)
@@ -99,20 +99,20 @@ class CompactNetwork:
         return self._measured(x, y, y_pred, weight, loss)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """A step of evaluation, likewise."""
+        """Make a test step as `keras.Model.test_step`."""
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self._small(x, training=False)
         loss = training_loss(self._model, x, y, y_pred, weight, training=False)
         return self._measured(x, y, y_pred, weight, loss)
 
     def push(self) -> None:
-        """Writes weights, statistics and slots back into the whole network."""
+        """Write weights, statistics and slots back into the whole network."""
         for part in (*self._weights, *self._slots):
             part.push()
         self._left = [part.whole.numpy() for part in self._weights]
 
     def is_current(self) -> bool:
-        """Whether the whole has the weights that it was left with."""
+        """Tell whether the weights of the whole network are unchanged since the last call."""
         return all(
             np.array_equal(part.whole.numpy(), values)
             for part, values in zip(self._weights, self._left, strict=True)
@@ -120,7 +120,8 @@ class CompactNetwork:
 
     def _measured(self, x: Any, y: Any, y_pred: Any, weight: Any, loss: Any) -> dict[str, Any]:
         count_loss(self._model, loss, examples=tf.shape(y)[0])
-        return self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
+        metrics: dict[str, Any] = self._model.compute_metrics(x, y, y_pred, sample_weight=weight)
+        return metrics
 
 
 class Compactor:
@@ -139,7 +140,7 @@ class Compactor:
         self._last: CompactNetwork | None = None
 
     def compact(self, mask: Mask, steps: int) -> CompactNetwork | None:
-        """A smaller network, where it gives the same and saves time.
+        """Make a smaller network, if its training is equivalent and saves time.
 
         Args:
             mask: What is kept of the model, which is at the start of its training.
@@ -167,7 +168,7 @@ class Compactor:
 
 
 def _is_plain(model: keras.Model) -> bool:
-    """Whether Keras' own step trains it, with nothing in it that draws or penalizes."""
+    """Tell whether Keras' own step trains it, without random draws or penalties."""
     own = type(model)
     standard = own.train_step is keras.Model.train_step
     standard &= own.test_step is keras.Model.test_step
@@ -191,7 +192,7 @@ def _penalizes(layer: keras.Layer) -> bool:
 
 
 def _rests(optimizer: Any) -> bool:
-    """Whether it leaves a weight alone that has neither gradient nor momentum."""
+    """Tell whether the optimizer leaves a weight alone that has neither gradient nor momentum."""
     if type(optimizer).__name__ not in _RESTING:
         return False
     mixes = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.use_ema
@@ -199,7 +200,7 @@ def _rests(optimizer: Any) -> bool:
 
 
 def _is_the_mask(model: keras.Model, mask: Mask) -> bool:
-    """Whether the zeros of the kernels are the mask's, so that a dead unit can be told by them."""
+    """Tell whether the zeros of the kernels are those of the mask, so that they show dead units."""
     for key, kernel in kernels_of(model).items():
         nonzero = kernel.numpy() != 0
         if not (np.array_equal(nonzero, mask[key]) if key in mask else nonzero.all()):
@@ -210,7 +211,7 @@ def _is_the_mask(model: keras.Model, mask: Mask) -> bool:
 def _optimizer_like(
     optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]
 ) -> tuple[keras.optimizers.Optimizer, dict[int, int]]:
-    """A new optimizer of the same settings, and which trained variable each slot belongs to.
+    """Make an optimizer of the same settings; list the variable that each slot belongs to.
 
     Returns:
         The optimizer; the place in `variables`, by the `id` of the slot.
@@ -246,7 +247,7 @@ def _slots(
     owners: Mapping[int, int],
     part_of: Mapping[int, Part],
 ) -> Iterator[Part]:
-    """What the optimizers keep, the whole network's and the other's, in the same order."""
+    """Pair the slots of the two optimizers, of the whole network and of its part."""
     owned = _owned(model, optimizer, owners)
     pairs = zip(optimizer_variables(model), optimizer.variables, owned, strict=True)
     for whole, part, weight in pairs:
@@ -254,7 +255,7 @@ def _slots(
 
 
 def _is_empty_elsewhere(slot: Part, kept: np.ndarray | None) -> bool:
-    """Whether a slot holds nothing for kept weights that are left out; pruned ones don't matter."""
+    """Tell whether a slot is zero for kept weights that are left out; pruned ones don't matter."""
     values = np.array(slot.whole.numpy())
     values[slot.places] = 0
     return not (values if kept is None else values[kept]).any()

@@ -11,10 +11,9 @@ from tfticket.errors import ModelError
 
 
 def companions() -> Sequence[keras.callbacks.Callback]:
-    """All callbacks of the `fit` that is calling; empty outside of one.
+    """Return all callbacks of the running `fit`; none outside of one.
 
-    Keras gives a callback no way to ask for the others, so they are read off the list that is
-    calling it.
+    Keras offers a callback no access to the others, so they are taken from the list that calls it.
     """
     frame = inspect.currentframe()
     while frame is not None:

@@ -21,19 +21,19 @@ from tfticket.lottery.speed import LossCurve, steps_to_common_loss
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
-    """What counts as equal, and how sure to be.
+    """Margins, confidence and number of looks of a comparison.
 
     Attributes:
         margin: Loss of test accuracy that still counts as none, in [0, 1); 0.002 is 0.2 points.
         time_margin: How much later still counts as not later, at least 0; 0.1 is 10 % more steps.
         confidence: Coverage of every interval at the first look at the data, in (0, 1).
         looks: How often the verdict has been read, this time included, each time with more seeds.
-            Whoever adds seeds because a verdict is open gets another chance to be wrong, so each
-            further look spends half of the error that is left: see `interval_confidence`.
-        accuracy_resolution: Step of the accuracy scale, one over the size of the test set. It keeps
-            a handful of seeds that agree to the last digit from passing as certainty: the spread
-            over seeds is never taken below the one that rounding alone gives. The spacing of
-            evaluations does the same for steps.
+            Adding seeds because a verdict is open is another chance of an error, so each further
+            look spends half of the error that is left: see `interval_confidence`.
+        accuracy_resolution: Step of the accuracy scale, one over the size of the test set. The
+            spread over seeds is never taken below the one that rounding alone gives, so that a few
+            seeds with equal accuracies don't pass as certainty. The spacing of evaluations does the
+            same for steps.
 
     Raises:
         RunError: A value lies outside its range.
@@ -73,7 +73,7 @@ class Criteria:
     @property
     def alpha(self) -> float:
         """One-sided error of each test at this look; over all looks it sums to 1 - confidence."""
-        return (1 - self.confidence) / 2**self.looks
+        return (1 - self.confidence) / float(2**self.looks)
 
 
 USUAL = Criteria()
@@ -122,7 +122,7 @@ class Interval:
     ratio: bool = False
 
     def exp(self) -> Interval:
-        """The interval of a ratio, from that of its logarithm."""
+        """Return the interval of a ratio, from that of its logarithm."""
         return Interval(
             mean=math.exp(self.mean),
             lower=math.exp(self.lower),
@@ -134,7 +134,7 @@ class Interval:
         )
 
     def reverse(self) -> Interval:
-        """The interval of the difference, or ratio, the other way round."""
+        """Return the interval of the opposite difference, or of the reciprocal ratio."""
         if self.ratio:
             mean, lower = 1 / self.mean, 1 / self.upper
             upper = 1 / self.lower if self.lower else math.inf
@@ -143,7 +143,7 @@ class Interval:
         return replace(self, mean=mean, lower=lower, upper=upper)
 
     def at(self, confidence: float) -> Interval:
-        """The interval of the same seeds at another confidence, in (0, 1).
+        """Return the interval of the same seeds at another confidence, in (0, 1).
 
         Example:
             >>> interval = t_interval([0.1, 0.2, 0.4])
@@ -213,7 +213,7 @@ class Comparison:
     early_stop_speedup: Interval
 
     def reverse(self) -> Comparison:
-        """The second network against the first."""
+        """Return the comparison of the second network with the first."""
         return Comparison(
             self.seeds,
             self.gain.reverse(),
@@ -321,4 +321,6 @@ def _log_speedup(first: Outcome, second: Outcome) -> tuple[float, float]:
 
 def half_widths(spread: float, seeds: np.ndarray, *, confidence: float) -> np.ndarray:
     """Half the width of the t interval, for each number of seeds, shape `(n,)`, all above 1."""
-    return special.stdtrit(seeds - 1, (1 + confidence) / 2) * spread / np.sqrt(seeds)
+    quantiles = special.stdtrit(seeds - 1, (1 + confidence) / 2)
+    widths: np.ndarray = quantiles * spread / np.sqrt(seeds)
+    return widths

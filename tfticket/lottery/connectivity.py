@@ -1,8 +1,8 @@
-"""Linear mode connectivity: from which step on does data order no longer decide the outcome?
+"""Linear mode connectivity: the step from which on the outcome doesn't depend on data order.
 
-Two copies of a network are trained from step k with different data order. Where the error on the
-straight line between the two results stays flat, the network was *stable* at step k, and that is
-where late rewinding finds winning tickets.
+Two copies of a network are trained from step k with different data order. If the error on the
+straight line between the two results stays flat, the network was *stable* at step k, and rewinding
+to step k finds winning tickets.
 
 Source: Frankle et al. (2020, arXiv:1912.05671), section 2, "instability analysis".
 """
@@ -21,6 +21,16 @@ from tfticket.errors import TicketError
 from tfticket.state import Snapshot
 from tfticket.statistics.population import recalibrate as recalibrate_statistics
 
+__all__ = [
+    "Connectivity",
+    "ConnectivityScan",
+    "connectivity",
+    "error_along_line",
+    "instability",
+    "interpolate",
+    "scan",
+]
+
 POINTS = 30
 STABLE_BELOW = 0.02
 
@@ -31,15 +41,19 @@ Evaluate = Callable[[keras.Model], float]
 def interpolate(
     a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], alpha: float
 ) -> dict[str, np.ndarray]:
-    """(1 - alpha) a + alpha b, exactly a and b at the ends.
+    """Interpolate states: (1 - alpha) a + alpha b, exactly a and b at the ends.
 
     Args:
-        a: Key to array. What isn't floating-point (the states of seed generators) is taken from it.
-        b: The same keys and shapes.
-        alpha: In [0, 1].
+        a: Key to array. Arrays without floats (the states of seed generators) are taken from it.
+        b: Arrays of the same keys and shapes.
+        alpha: Position on the line, in [0, 1].
 
     Raises:
         TicketError: when keys or shapes differ.
+
+    Example:
+        >>> interpolate({"w": np.array([0.0])}, {"w": np.array([4.0])}, 0.25)["w"].tolist()
+        [1.0]
     """
     shapes = [{key: array.shape for key, array in end.items()} for end in (a, b)]
     if shapes[0] != shapes[1]:
@@ -56,14 +70,18 @@ def _between(a: np.ndarray, b: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def instability(errors: Sequence[float], error_a: float, error_b: float) -> float:
-    """How far the error rises on the line: max E(alpha) - (E(a) + E(b)) / 2.
+    """Compute the rise of the error on the line: max E(alpha) - (E(a) + E(b)) / 2.
 
     Source: Frankle et al. (2020), section 2.
 
     Args:
         errors: Error at points of the line, in [0, 1].
         error_a: Error at one end.
-        error_b: Error at the other.
+        error_b: Error at the other end.
+
+    Example:
+        >>> instability([0.25, 0.75, 0.25], 0.25, 0.25)
+        0.5
     """
     return float(max(*errors, error_a, error_b) - (error_a + error_b) / 2)
 
@@ -77,20 +95,31 @@ def error_along_line(
     points: int = POINTS,
     recalibrate: Sequence[Any] | None = None,
 ) -> np.ndarray:
-    """The error at evenly spaced points of the line between two states, ends included.
+    """Compute the error at evenly spaced points of the line between two states, ends included.
 
     Args:
-        model: Where the states fit; its own state is as before afterwards.
-        state_a: The network at alpha = 0.
-        state_b: The network at alpha = 1.
-        evaluate: Model to its error, in [0, 1].
-        points: How many, at least 2.
-        recalibrate: Batches of inputs to measure the statistics of batch normalization on, anew at
-            each point. They are interpolated like weights when None, which can raise a barrier
-            that isn't there.
+        model: A model that the states fit; its own state is restored afterwards.
+        state_a: State at alpha = 0.
+        state_b: State at alpha = 1.
+        evaluate: Function from the model to its error, in [0, 1].
+        points: Number of points, at least 2.
+        recalibrate: Batches of inputs on which the statistics of batch normalization are recomputed
+            at each point. By default they are interpolated like weights, which can show a barrier
+            where there is none.
 
     Returns:
-        float64, shape (points,).
+        Errors, float64, shape (points,).
+
+    Raises:
+        ValueError: when `points` is below 2.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, name="out")])
+        >>> ends = [Snapshot({"out/kernel": np.full((1, 1), w), "out/bias": np.zeros(1)}, None, 0)
+        ...         for w in (0.0, 1.0)]
+        >>> evaluate = lambda model: model.get_layer("out").kernel.numpy().item()
+        >>> error_along_line(model, *ends, evaluate, points=3).tolist()
+        [0.0, 0.5, 1.0]
     """
     if points < 2:
         raise ValueError(f"`points` must be at least 2, the ends. Received: points={points}")
@@ -107,12 +136,16 @@ def error_along_line(
 
 @dataclass(frozen=True)
 class Connectivity:
-    """The line between two copies trained from the same step.
+    """Errors on the line between two copies trained from the same step.
 
     Attributes:
-        k: The step that they were trained from.
+        k: Step that the copies were trained from.
         errors: Error at evenly spaced points of the line, ends included.
-        statistics: What was done with moving statistics: `interpolated` or `recalibrated`.
+        statistics: Treatment of moving statistics: `interpolated` or `recalibrated`.
+
+    Example:
+        >>> Connectivity(500, (0.25, 0.75, 0.25), "interpolated").stable
+        False
     """
 
     k: int
@@ -126,11 +159,11 @@ class Connectivity:
 
     @property
     def stable(self) -> bool:
-        """Whether the instability is below 2 %, the paper's threshold."""
+        """Whether the instability is below the paper's threshold of 2 %."""
         return self.instability < STABLE_BELOW
 
     def to_dict(self) -> dict[str, Any]:
-        """Anything JSON can hold."""
+        """Plain values for JSON."""
         return {
             "k": self.k,
             "errors": list(self.errors),
@@ -146,9 +179,13 @@ class ConnectivityScan:
 
     Attributes:
         k: Steps, ascending.
-        instability: For each of them the instability of each pair of copies.
-        points: Points on each line.
+        instability: Instability of each pair of copies, for each step.
+        points: Number of points on each line.
         statistics: `interpolated` or `recalibrated`.
+
+    Example:
+        >>> ConnectivityScan((0, 500), ((0.2,), (0.01,)), 30, "interpolated").recommended
+        500
     """
 
     k: tuple[int, ...]
@@ -163,7 +200,7 @@ class ConnectivityScan:
         return next((k for k, m in zip(self.k, means, strict=True) if m < STABLE_BELOW), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `connectivity.json` holds."""
+        """Plain values for JSON."""
         return {
             "k": list(self.k),
             "instability": [list(pairs) for pairs in self.instability],
@@ -183,20 +220,20 @@ def connectivity(
     points: int = POINTS,
     recalibrate: Sequence[Any] | None = None,
 ) -> Connectivity:
-    """Trains two copies from one snapshot and walks the line between them.
+    """Train two copies from one snapshot, and compute errors on the line between them.
 
     Args:
-        model: Where the states fit; its own state is as before afterwards.
+        model: A model that the states fit; its own state is restored afterwards.
         snapshot: The network at step k.
-        train: Snapshot and seed of the data order to the trained snapshot. It may train in `model`;
-            nothing but the data order may differ between two calls.
-        evaluate: Model to its error, in [0, 1].
+        train: Function from snapshot and seed of the data order to the trained snapshot. It may
+            train in `model`; only the data order may differ between two calls.
+        evaluate: Function from the model to its error, in [0, 1].
         order_seeds: Seeds of the two copies.
         points: As in `error_along_line`.
         recalibrate: As in `error_along_line`.
 
     Raises:
-        TicketError: when both copies came out the same, so that the order wasn't different.
+        TicketError: when both copies are equal, so that their data order can't have differed.
     """
     with _unchanged(model):
         a, b = (train(snapshot, seed) for seed in order_seeds)
@@ -220,16 +257,16 @@ def scan(
     points: int = POINTS,
     recalibrate: Sequence[Any] | None = None,
 ) -> ConnectivityScan:
-    """Measures the instability at several steps of one training run, and recommends one.
+    """Compute the instability at several steps of one training run, and recommend one.
 
     Args:
-        model: As in `connectivity`, likewise `train`, `evaluate`, `points` and `recalibrate`.
+        model: As in `connectivity`.
         snapshots: The network at the steps to try.
-        train: See `model`.
-        evaluate: See `model`.
+        train: As in `connectivity`.
+        evaluate: As in `connectivity`.
         pairs: Pairs of copies at each step, with the order seeds (0, 1), (2, 3), ...
-        points: See `model`.
-        recalibrate: See `model`.
+        points: As in `connectivity`.
+        recalibrate: As in `connectivity`.
     """
     results = {
         snapshot.step: [

@@ -1,8 +1,8 @@
-"""The controls that a ticket has to beat, each at the ticket's own density.
+"""Controls that a ticket is held against, each at the ticket's density.
 
-Each control says where its training begins: a mask, weights, and a step. The search proves that
-this differs from the ticket before it trains it; the classic mistake is a control that silently is
-the ticket.
+A control defines where its training begins: a mask, weights, and a step. The search checks that
+this differs from the ticket before it trains it, since a control that silently is the ticket is the
+classic mistake.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _INITIALIZERS = {
 
 @dataclass(frozen=True)
 class Start:
-    """Where the training of a network begins.
+    """Mask and state that the training of a network begins with.
 
     Attributes:
-        mask: Which weights are kept.
-        snapshot: The state to restore, before the mask is applied.
+        mask: The weights that are kept.
+        snapshot: The state to restore before the mask is applied.
     """
 
     mask: Mask
@@ -45,16 +45,16 @@ class Start:
 
 @dataclass(frozen=True)
 class ControlContext:
-    """What a control may look at.
+    """Inputs of a control.
 
     Attributes:
-        model: The model of the search; only its layers' initializers are read.
+        model: Model of the search; only its layers' initializers are read.
         initial: State at step 0.
-        ticket: Where the ticket of this level starts.
+        ticket: Start of the ticket of this level.
         prune_dense_like: Prunes the dense network once, to the density of a mask, and rewinds it.
-        seed: Of the search.
-        level: Of the ticket.
-        structure: Which weights live and die together, in the ticket and so in its controls.
+        seed: Seed of the search.
+        level: Level of the ticket.
+        structure: Pruning structure of the ticket, and so of its controls.
     """
 
     model: keras.Model
@@ -67,12 +67,16 @@ class ControlContext:
 
 
 class Control(ABC):
-    """A network of the ticket's density that lacks one thing the ticket has.
+    """Abstract base of networks of the ticket's density that lack one property of the ticket.
 
     Attributes:
-        name: Its branch.
+        name: Name of the branch.
         begins_at_step_zero: Whether it begins at step 0 even where the ticket begins at step k.
-        first_level: Below this level it would be the ticket itself, and isn't trained.
+        first_level: First level at which it differs from the ticket and is trained.
+
+    Example:
+        >>> isinstance(RandomMask(), Control)
+        True
     """
 
     name: str
@@ -81,24 +85,28 @@ class Control(ABC):
 
     @abstractmethod
     def start(self, context: ControlContext) -> Start:
-        """Where its training begins."""
+        """Return the mask and the state that training begins with."""
 
     def rng(self, context: ControlContext) -> np.random.Generator:
-        """Its own stream of random numbers for this level."""
+        """Make the generator of this control and level."""
         return generator(context.seed, "control", self.name, str(context.level))
 
 
 @dataclass(frozen=True)
 class RandomReinit(Control):
-    """The ticket's mask with new initial weights from the same distributions, trained from step 0.
+    """Control with the ticket's mask and new initial weights from the same distributions.
 
-    Training begins at step 0 also for a ticket rewound to step k > 0: beginning at k would cheat
-    the control of k steps.
+    Training begins at step 0 also for a ticket rewound to step k > 0; beginning at k would take k
+    steps from the control.
 
     Source: Frankle & Carbin (2019), "randomly reinitialize", figure 3.
 
     Args:
-        number: Tells several of them apart; each draws other weights.
+        number: Number of this control among several, each with weights of its own.
+
+    Example:
+        >>> RandomReinit(2).name
+        'reinit_2'
     """
 
     number: int = 1
@@ -119,12 +127,23 @@ class RandomReinit(Control):
 
 @dataclass(frozen=True)
 class ShuffledMask(Control):
-    """The ticket's weights under its mask shuffled within each layer: the same count in each.
+    """Control with the ticket's weights under its mask, shuffled within each layer.
 
-    What lives and dies together is shuffled as a whole: channels among the channels of a layer.
-    Where layers are so narrow that a shuffled mask can be the ticket's own, it is drawn again.
+    Units of a structure are shuffled as a whole: channels among the channels of a layer. Where
+    layers are so narrow that a shuffled mask equals the ticket's, it is drawn again.
 
     Source: Frankle et al. (2021, arXiv:2009.08576), "randomly shuffle".
+
+    Args:
+        name: Name of the branch.
+        attempts: How often a mask is drawn before the control gives up.
+
+    Raises:
+        MaskError: when it starts and no drawn mask differs from the ticket's.
+
+    Example:
+        >>> ShuffledMask().name
+        'shuffle'
     """
 
     name: str = "shuffle"
@@ -142,11 +161,24 @@ class ShuffledMask(Control):
 
 @dataclass(frozen=True)
 class RandomMask(Control):
-    """The ticket's weights under a random mask with the same overall count.
+    """Control with the ticket's weights under a random mask of the same overall count.
 
-    The count is of what lives and dies together: as many channels in all, from all layers.
+    The count is of units of the structure: for channels, the same number of channels in all layers
+    together.
 
     Source: Frankle et al. (2020, arXiv:1912.05671), "random pruning".
+
+    Args:
+        name: Name of the branch.
+        attempts: How often a mask is drawn before the control gives up.
+
+    Raises:
+        MaskError: when it starts and no drawn mask differs from the ticket's with a weight left in
+            each variable.
+
+    Example:
+        >>> RandomMask().name
+        'random'
     """
 
     name: str = "random"
@@ -169,11 +201,18 @@ class RandomMask(Control):
 
 @dataclass(frozen=True)
 class OneShotPruning(Control):
-    """The trained dense network pruned once to the ticket's density, then rewound likewise.
+    """Control pruned from the trained dense network in one shot, and rewound as the ticket.
 
-    It begins at level 2, for the ticket of level 1 is pruned once too.
+    It begins at level 2, since the ticket of level 1 is pruned in one shot too.
 
     Source: Frankle & Carbin (2019), appendix D, "one-shot pruning".
+
+    Args:
+        name: Name of the branch.
+
+    Example:
+        >>> OneShotPruning().first_level
+        2
     """
 
     name: str = "oneshot"
@@ -185,14 +224,14 @@ class OneShotPruning(Control):
 
 
 def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]:
-    """New initial weights from the initializers of the model's own layers.
+    """Draw new initial weights from the initializers of the model's layers.
 
-    An initializer of Keras 3 that was made without a seed draws one when it is made, and returns
-    the same weights each time it is called; so each is made anew with a seed of its own.
+    An initializer of Keras 3 that is made without a seed draws one then, and returns the same
+    weights each time it is called; so each is made anew with a seed of its own.
 
     Args:
         model: A built model.
-        seed: Other seeds give other weights, the same seed the same.
+        seed: Random seed.
 
     Returns:
         Key to weights, for kernels and embeddings.

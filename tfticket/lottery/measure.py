@@ -1,4 +1,4 @@
-"""What is measured while one network of a search is trained."""
+"""Measurements along the training of one network of a search."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TrialMeasure:
         return self._step
 
     def record(self, model: keras.Model, steps: int, logs: Mapping[str, float]) -> int:
-        """Notes the logs of an epoch of `fit` that took `steps` steps; returns the step reached."""
+        """Record the logs of an epoch of `steps` steps, and return the step reached."""
         self._step += steps
         for name, value in logs.items():
             if not name.startswith(_VALIDATION):
@@ -84,7 +84,7 @@ class TrialMeasure:
     def record_validation(
         self, model: keras.Model, step: int, metrics: Mapping[str, float]
     ) -> None:
-        """Notes an evaluation on validation data at `step`, which may lie within an epoch."""
+        """Record an evaluation on validation data at `step`, which may lie within an epoch."""
         for name, value in metrics.items():
             self._add("validation", name, value, step)
         if metrics:
@@ -101,7 +101,7 @@ class TrialMeasure:
         score_at: Literal["end", "early_stop"],
         provenance: Mapping[str, Any],
     ) -> FinishedTrial:
-        """Tests the network at its early-stop step and at its end, and sums up the trial.
+        """Test the network at its early-stop step and at its end, and summarize the trial.
 
         Args:
             model: In the state after the last step; it is left in that state.

@@ -1,4 +1,4 @@
-"""What a search does, as plain data: which networks, pruned how, rewound to where."""
+"""The trials of a search as plain data: their order, pruning and rewinding."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Rewind = Literal["weights", "learning_rate", "none"]
 
 @dataclass(frozen=True)
 class Procedure:
-    """The settings of a `TicketSearch` that decide what is trained; see there for each of them."""
+    """Settings of a `TicketSearch` that define its trials; see there for each of them."""
 
     schedule: PruningSchedule
     level_steps: int
@@ -48,11 +48,11 @@ class Procedure:
             raise ValueError(f"Each control needs a name of its own. Received: {names}")
 
     def ticket(self, level: int) -> Trial:
-        """The trial of the ticket of a level; level 0 is the dense network."""
+        """Return the trial of the ticket of a level; level 0 is the dense network."""
         return Trial(level, TICKET, self.rewind_step if level else 0, self.level_steps)
 
     def trials(self) -> list[Trial]:
-        """Every network of the search, in the order of training."""
+        """List all trials of the search, in the order of training."""
         trials = [self.ticket(0)]
         levels = range(1, self.schedule.levels + 1)
         with_controls = levels if self.control_levels is None else self.control_levels
@@ -91,7 +91,7 @@ class Procedure:
                 ) from error
 
     def check_epochs(self, steps_per_epoch: int) -> None:
-        """Raises a `ModelError` when epochs don't end where networks begin and end."""
+        """Raise a `ModelError` when epochs don't end where networks begin and end."""
         if self.level_steps % steps_per_epoch or self.rewind_step % steps_per_epoch:
             divisor = int(np.gcd(self.level_steps, self.rewind_step))
             raise ModelError(

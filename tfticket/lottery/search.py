@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.internals import has_schedule
+from tfticket.internals import given_learning_rate
 from tfticket.lottery.compact import Compactor, TakesStandIn
 from tfticket.lottery.companions import companions, refuse_unfit
 from tfticket.lottery.controls import Control
@@ -46,84 +46,87 @@ class Seekable(Protocol):
         """Steps of one pass over the data."""
 
     def seek(self, step: int) -> None:
-        """Makes the next batch the one of `step`."""
+        """Set the step of the next batch."""
 
 
 @runtime_checkable
 class Pauses(Protocol):
-    """A train function that calls back within an execution: `data.ChunkedFit`'s."""
+    """A train function that calls back between the steps of one call, as `data.ChunkedFit`'s."""
 
     def pause(self, after: Iterable[int], then: Callable[[int], None]) -> None:
-        """Calls `then` after each of so many steps from now."""
+        """Call `then` after each of these numbers of steps from now."""
 
 
 class TicketSearch(keras.callbacks.Callback):
-    """Finds lottery tickets in any model that `fit` can train.
+    """Callback that searches for lottery tickets in any model that `fit` can train.
 
     The dense network is trained (level 0); then, level by level, the lowest-scoring weights are
-    pruned, the others go back to their values at step k, and the network is trained again. Controls
-    train beside each ticket at its density. All of this happens in one `fit`, with one trace of the
-    training step; when it ends, the model is in the state of the last network trained.
+    pruned, the others are rewound to their values at step k, and the network is trained again.
+    Controls are trained beside each ticket at its density. All of this is one `fit`, with one trace
+    of the training step; when it ends, the model is in the state of the last trained network.
 
     Every network sees the same learning rates, so they must be a function of the optimizer's
     iterations (a `LearningRateSchedule`), not a callback that counts epochs. The data are the same
-    at each level; their order is the same too when `feed` can be set to a step.
+    at each level; their order is the same too with a `feed` that can seek.
 
     Source: Frankle & Carbin (2019, arXiv:1803.03635), section 2, iterative pruning with resetting;
     Frankle et al. (2019, arXiv:1903.01611) for k > 0; Renda et al. (2020, arXiv:2003.02389) for the
     other kinds of rewinding.
 
     Args:
-        schedule: How much to prune at each level.
-        level_steps: The step that each network is trained to, counted from step 0.
-        pruner: Who competes with whom, and what lives and dies together in tickets and controls;
-            by default all weights do, each for itself.
-        score: What makes a weight worth keeping: a function of its initial and final values, a
-            `SaliencyScore`, or None for random pruning.
+        schedule: Pruning rate of each level.
+        level_steps: Step that each network is trained to, counted from step 0.
+        pruner: Pruning scope and structure; by default single weights of all layers compete.
+        score: Score of weights: a function of their initial and final values, a `SaliencyScore`, or
+            None for random pruning.
         rewind_step: k; 0 is the original hypothesis.
         rewind: `weights` (and the learning rate), `learning_rate` alone, or `none`, which is
             fine-tuning from the weights and at the learning rate that training ended with.
         optimizer_state: After rewinding to k > 0, `restore` the optimizer's slots of step k, or
             begin with `fresh` ones.
         score_at: Score the weights at the `end` of training, as in the paper, or at `early_stop`.
-        controls: What to train beside each ticket.
-        control_levels: The levels with controls; all by default. One-shot pruning is trained from
+        controls: Controls to train beside each ticket.
+        control_levels: Levels with controls; all by default. One-shot pruning is trained from
             level 2 on, since at level 1 it is the ticket.
         skip: Glob patterns of keys to leave dense.
-        seed: For the random numbers of controls.
-        recalibrate: Batches of training inputs, of the size used in training, to take the moving
-            statistics of batch normalization from before each pruned network is trained: what it
-            is rewound to has statistics of the dense network. They are left so when None. The
-            same batches must be given when a search is resumed.
+        seed: Random seed of the controls.
+        recalibrate: Batches of training inputs, of the size used in training. Before each pruned
+            network is trained, the moving statistics of batch normalization are recomputed on them;
+            by default those of the dense network are kept. A resumed search needs the same batches.
         test_data: A data set, or a tuple (x, y) or (x, y, sample_weight), read only when a network
             is finished. Without it, results hold the metrics on the validation data.
         validation_data: The validation data of `fit`, as a data set or a tuple (x, y): evaluated
-            within the first epochs too, at the steps of `schedules.early_steps`. Without it, what a
-            network learns before the end of its first epoch can't be told.
-        feed: The training data, when it can be set to a step.
-        store: Where finished networks are kept; one on disk makes the search resumable.
-        listener: Hears how it goes.
-        provenance: Goes into each ticket; anything JSON can hold.
-        compact: Train late networks without their dead units, where that changes nothing but the
-            order in which floats are added and saves time; see `tfticket.lottery.compact`. It needs
-            `data.ChunkedFit` behind the search.
+            within the first epochs too, at the steps of `schedules.early_steps`. Without it, there
+            is no measurement before the end of the first epoch.
+        feed: The training data, if they can seek to a step.
+        store: Store of finished networks; one on disk makes the search resumable.
+        listener: Receiver of progress events.
+        provenance: Values for each ticket's `provenance`; any that JSON can hold.
+        compact: Whether to train late networks without their dead units, where that saves time and
+            changes nothing but the order in which floats are added; see `tfticket.lottery.compact`.
+            It needs `data.ChunkedFit` after the search.
 
     Raises:
         ValueError: when the settings contradict one another.
         ModelError: when epochs of `fit` don't end at `rewind_step` and `level_steps`; when an epoch
-            makes fewer steps than it should; when training changes what can't be set back; for
+            makes fewer steps than it should; when training changes state that can't be rewound; for
             callbacks that a search can't be combined with.
-        MaskError: when `fit` begins and the pruner couldn't follow the schedule to its end.
+        MaskError: when `fit` begins and the pruner can't follow the schedule to its end.
 
-    A search that didn't get to its end goes on when it is given to `fit` again. At the end of each
-    epoch, the model is the network whose metrics are logged, so that `ModelCheckpoint` and other
-    callbacks may stand before or behind the search.
+    An unfinished search resumes when it is passed to `fit` again. At the end of each epoch, the
+    model is the network whose metrics are logged, so that `ModelCheckpoint` and other callbacks may
+    stand before or after the search.
 
     Example:
-        >>> search = TicketSearch(IterativePruning(0.2, levels=3), level_steps=1000)
-        >>> model.fit(x, y, epochs=search.epochs(steps_per_epoch=100), callbacks=[search],
-        ...           validation_data=(x_val, y_val))
-        >>> search.tickets[3].save("ticket.npz")
+        >>> from tfticket.schedules import IterativePruning
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5)])
+        >>> model.compile("sgd", "mse")
+        >>> x, y = np.ones((8, 4)), np.ones((8, 5))
+        >>> search = TicketSearch(IterativePruning(0.5, levels=1), level_steps=2)
+        >>> epochs = search.epochs(steps_per_epoch=2)
+        >>> history = model.fit(x, y, batch_size=4, epochs=epochs, callbacks=[search], verbose=0)
+        >>> [ticket.mask.kept for ticket in search.tickets]
+        [20, 10]
     """
 
     def __init__(
@@ -183,21 +186,21 @@ class TicketSearch(keras.callbacks.Callback):
 
     @property
     def tickets(self) -> list[Ticket]:
-        """The tickets found so far, by level; level 0 is the dense network."""
+        """Finished tickets by level; level 0 is the dense network."""
         trials = [trial for trial in self.procedure.trials() if trial.branch == TICKET]
         return [self.store.ticket(TICKET, t.level) for t in trials if self.store.is_finished(t)]
 
     def pending(self) -> list[Trial]:
-        """The networks that aren't finished yet, in the order of training."""
+        """List the unfinished trials in the order of training."""
         return [t for t in self.procedure.trials() if not self.store.is_finished(t)]
 
     def epochs(self, *, steps_per_epoch: int) -> int:
-        """How many epochs `fit` needs to train all pending networks."""
+        """Return how many epochs `fit` needs for all unfinished trials."""
         self.procedure.check_epochs(steps_per_epoch)
         return sum(trial.steps for trial in self.pending()) // steps_per_epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Binds the masks; the first pending network begins with the first epoch."""
+        """Bind the masks; the first unfinished trial begins with the first epoch."""
         self._release()  # of a `fit` that was interrupted
         refuse_unfit(companions())
         require_built_optimizers(self.model)
@@ -226,7 +229,7 @@ class TicketSearch(keras.callbacks.Callback):
             self._compactor = Compactor(self.model) if self.compact else None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Begins the next network when the last one is finished, and has evaluations made early."""
+        """Begin the next trial if the last one is finished, and schedule early evaluations."""
         if self._binding is None:
             return
         with self._released_on_error():
@@ -243,13 +246,13 @@ class TicketSearch(keras.callbacks.Callback):
             train.pause(after, lambda made: self._evaluate_early(measure.step + made))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Evaluates early in training, where an execution ends at the right step, or after it."""
+        """Evaluate early in training, at the first call that ends at or after a scheduled step."""
         self._steps.executed = batch + 1
         if self._measure is not None and batch + 1 < self.params["steps"]:
             self._evaluate_early(self._measure.step + batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Measures, takes the rewind point, and finishes a network that made its steps."""
+        """Measure, take the rewind snapshot, and finish a trial that made its steps."""
         if self._measure is None or self._binding is None:
             return
         measure, trial = self._measure, self._measure.trial
@@ -268,7 +271,7 @@ class TicketSearch(keras.callbacks.Callback):
                 self.model.stop_training |= not self._queue
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Lets go of the model; warns when networks are left to train."""
+        """Release the model, and warn of unfinished trials."""
         bound = self._binding is not None
         self._release()
         pending = len(self.pending())
@@ -336,7 +339,7 @@ class TicketSearch(keras.callbacks.Callback):
         self.listener.end(finished.result)
 
     def _evaluate_early(self, step: int) -> None:
-        """Evaluates at `step`, if it is due by then; leaves no trace in the epoch's metrics."""
+        """Evaluate at `step` if an evaluation is due, without a trace in the epoch's metrics."""
         due = [early for early in self._early if early <= step]
         if not due or self._measure is None:
             return
@@ -363,9 +366,10 @@ class TicketSearch(keras.callbacks.Callback):
 
 
 def _constant_learning_rate(model: keras.Model) -> float | None:
-    """The learning rate, or None when it follows a schedule of iterations."""
+    """Return the learning rate, or None when it follows a schedule of iterations."""
     optimizer = innermost_optimizer(model)
     # Converted by Keras: under a strategy of several devices it is a variable of each.
-    if has_schedule(optimizer):
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(given_learning_rate(optimizer), schedule):
         return None
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -1,9 +1,9 @@
-"""How soon a network learns: steps to the loss that two networks both reach.
+"""Speed of learning: steps to the lowest loss that two networks both reach.
 
 The iteration of minimum validation loss, which Frankle & Carbin (2019, arXiv:1803.03635) report, is
 where a flat and noisy curve happens to be lowest: at the end of a short training for every network,
-and anywhere in a long one. It hides how much sooner a ticket learns. Time to a target (as MLPerf
-measures it) doesn't, and a pair of networks sets its own target:
+and anywhere in a long one. It hides differences in speed. Time to a target (as MLPerf measures it)
+doesn't, and a pair of networks defines the target:
 
     L    = max(min_t l(t), min_t l'(t))     the lowest validation loss that both networks reach
     s(L) = the first evaluated step with a validation loss of at most L
@@ -55,7 +55,7 @@ class LossCurve:
         return min((loss for loss in self.losses if math.isfinite(loss)), default=math.inf)
 
     def at(self, steps: Iterable[int]) -> LossCurve:
-        """The curve at those of its steps that are among `steps`."""
+        """Return the curve at those of its steps that are among `steps`."""
         kept = set(steps)
         pairs = [pair for pair in zip(self.steps, self.losses, strict=True) if pair[0] in kept]
         return LossCurve(tuple(step for step, _ in pairs), tuple(loss for _, loss in pairs))

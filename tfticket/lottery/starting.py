@@ -1,4 +1,4 @@
-"""Where the training of each network of a search begins."""
+"""Starting points: the mask and the state that each trial of a search begins with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfticket.errors import InvariantError, ModelError
-from tfticket.held import held_optimizers
+from tfticket.introspection import held_optimizers
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.procedure import Procedure
 from tfticket.lottery.trial import INITIAL, REWIND, TICKET, Trial, TrialStore
@@ -24,17 +24,17 @@ from tfticket.statistics import recalibrate
 
 
 class StartingPoints:
-    """Mask and state that each network begins from.
+    """Masks and states that the trials of a search begin with.
 
-    A function of what the store holds, never of what the model was trained on before: this is why
-    a search can be resumed anywhere with the same result.
+    They are a function of the store, never of what the model was trained on before, so that a
+    search can be resumed anywhere with the same result.
 
     Args:
-        procedure: What the search does.
-        model: Compiled, and in its initial state unless the store knows that state.
-        store: What is finished.
-        binding: The model's masks.
-        recalibrate: Batches to take the moving statistics of pruned networks from, or None.
+        procedure: Settings of the search.
+        model: Compiled model, in its initial state unless the store holds that state.
+        store: Store of finished trials.
+        binding: Masks of the model.
+        recalibrate: Batches to recompute the moving statistics of pruned networks on, or None.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class StartingPoints:
         self._numbers = _own_numbers(model)
 
     def take(self, trial: Trial) -> Start:
-        """Puts the model at the starting point of a trial; see `of`.
+        """Put the model at the starting point of a trial; see `of`.
 
         Raises:
             ModelError: when training changed what can't be set back.
@@ -80,7 +80,7 @@ class StartingPoints:
         return start if self._batches is None or trial.level == 0 else self._recalibrated(start)
 
     def of(self, trial: Trial) -> Start:
-        """The starting point of a trial whose forerunners are finished.
+        """Return the starting point of a trial whose predecessors are finished.
 
         Raises:
             InvariantError: when a mask grew, a control is the ticket, or a step doesn't fit.
@@ -115,7 +115,7 @@ class StartingPoints:
         return Start(mask, snapshot)
 
     def _rewound(self, level: int) -> Snapshot:
-        """What the last network of the search is rewound to, before the new mask is applied."""
+        """Return the state to rewind to, before the new mask is applied."""
         rewound = self._rewind_point()
         if self._procedure.rewind == "weights":
             return rewound
@@ -148,13 +148,13 @@ class StartingPoints:
         return procedure.pruner.prune(self._scores(mask, level), mask, rate)
 
     def _pruned_once(self, like: Mask) -> Start:
-        """The dense network pruned in one go to the density of `like`, and rewound."""
+        """Prune the dense network in one shot to the density of `like`, and rewind it."""
         dense = Mask.ones(like.shapes)
         pruned = self._procedure.pruner.prune_like(self._scores(dense, level=1), dense, like)
         return Start(pruned, self._rewound(1))
 
     def _scores(self, mask: Mask, level: int) -> dict[str, np.ndarray]:
-        """Scores of the weights at the end of level - 1; saliencies are of the rewind point."""
+        """Score weights at the end of level - 1, or by a saliency at the rewind point."""
         score = self._procedure.score
         if isinstance(score, SaliencyScore):
             self._put_at_rewind_point(mask)
@@ -165,7 +165,7 @@ class StartingPoints:
         return score_weights(score, self._initial.variables, {key: final[key] for key in mask})
 
     def _put_at_rewind_point(self, mask: Mask) -> None:
-        """Makes the model the subnetwork at step k, whatever it was before."""
+        """Set the model to the subnetwork at step k, whatever its state was."""
         self._rewind_point().restore(self._model)
         self._binding.set(mask)
 
@@ -218,7 +218,7 @@ def _existing(snapshot: Snapshot | None, *, step: int) -> Snapshot:
 
 
 def _check_differs(trial: Trial, control: Start, ticket: Start) -> None:
-    """Proves that a control isn't the ticket itself."""
+    """Prove that a control isn't the ticket itself."""
     if control.mask == ticket.mask:
         theirs = control.mask.apply(control.snapshot.variables)
         ours = ticket.mask.apply(ticket.snapshot.variables)

@@ -1,4 +1,4 @@
-"""Whether the steps that are reported were made."""
+"""Check that an epoch of `fit` made all of its steps."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tfticket.state import innermost_optimizer
 
 
 class StepCount:
-    """Counts the steps that an epoch of `fit` really makes."""
+    """Counter of the steps that an epoch of `fit` really makes."""
 
     def __init__(self) -> None:
-        self.executed = 0  # as Keras tells it
+        self.executed = 0  # as Keras reports them
         self._before = 0
         self._updates_a_step: float | None = None
 
     def begin_epoch(self, model: keras.Model) -> None:
-        """Notes where the optimizer stands."""
+        """Record the iterations of the optimizer."""
         self.executed = 0
         self._before = updates_made(innermost_optimizer(model))
 
     def check(self, model: keras.Model, steps: int) -> None:
-        """Raises a `ModelError` when the epoch made fewer steps than it should.
+        """Raise a `ModelError` when the epoch made fewer steps than it should.
 
         An optimizer counts its updates: one a step, unless the model has a training step of its
         own, whose number of updates must then be the same in each epoch. Loss scaling leaves

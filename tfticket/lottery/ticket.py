@@ -1,4 +1,4 @@
-"""A ticket: a mask, the weights to start from, and where both came from, in one file."""
+"""Tickets: a mask, the weights to start from, and their provenance, in one file."""
 
 from __future__ import annotations
 
@@ -20,17 +20,24 @@ _BYTES_A_WEIGHT = 5
 
 @dataclass(frozen=True, eq=False)
 class Ticket:
-    """Enough to train the subnetwork anywhere: f(x; m * theta_k).
+    """A subnetwork with its starting weights, f(x; m * theta_k): enough to train it elsewhere.
 
     Source: Frankle & Carbin (2019), section 1; with rewinding to step k, Frankle et al. (2019,
     arXiv:1903.01611).
 
     Attributes:
-        mask: m, which weights are kept.
-        weights: theta_k, every variable of the model's state by key; zero where the mask prunes.
-        level: How often the network was pruned; 0 is dense.
+        mask: m, the weights that are kept.
+        weights: theta_k, all variables of the model's state by key; zero where the mask prunes.
+        level: Number of prunings; 0 is dense.
         rewind_step: k, the optimizer step that the weights are from.
-        provenance: Where it came from: recipe, seed, versions, results. Anything JSON can hold.
+        provenance: Recipe, seed, versions, results: any values that JSON can hold.
+
+    Example:
+        >>> mask = Mask({"out/kernel": [[1], [0]]})
+        >>> ticket = Ticket(mask, {"out/kernel": np.array([[0.5], [2.0]])}, level=1, rewind_step=0)
+        >>> again = Ticket.load(ticket.save("ticket.npz"))
+        >>> again.weights["out/kernel"].tolist(), again.mask.sparsity
+        ([[0.5], [0.0]], 0.5)
     """
 
     mask: Mask
@@ -46,12 +53,12 @@ class Ticket:
 
     @property
     def sha256(self) -> str:
-        """Hash of mask, weights, level and step; provenance doesn't enter."""
+        """Hash of mask, weights, level and step, without provenance."""
         arrays = {**{f"weight:{key}": array for key, array in self.weights.items()}}
         return digest({**arrays, **self.mask.to_arrays()}, [self.level, self.rewind_step])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes one `.npz` without pickle, whole or not at all; only survivors are stored.
+        """Write one `.npz` without pickle, whole or not at all; only survivors are stored.
 
         Raises:
             RunError: when it can't be written.
@@ -72,7 +79,7 @@ class Ticket:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Ticket:
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             TicketError: when the file is missing, damaged, or not a ticket.
@@ -100,7 +107,7 @@ class Ticket:
 
     @classmethod
     def load_mask(cls, path: str | os.PathLike[str]) -> Mask:
-        """Reads the mask alone; raises `TicketError` as `load` does."""
+        """Read only the mask; raises `TicketError` as `load` does."""
         return load_arrays(path, _mask, kind=cls._KIND, holds=_HOLDS, prefix="mask:")
 
 

@@ -1,4 +1,4 @@
-"""A ticket into a model that is not the one it was found in: another head, another data set."""
+"""Transfer a ticket to another model than its own: another head, another data set."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Transfer:
-    """What became of a ticket in a model.
+    """Result of `transfer`.
 
     Attributes:
         model: A sparsified copy of the model, with the ticket's mask and weights where they fit.
-        fitted: Keys that were taken over.
+        fitted: Keys of the variables that were transferred.
         misfits: Key to its shapes in the ticket and in the model, None where it is missing; these
-            variables are as the model had them, and are not masked.
+            variables keep the values of the model, and are not masked.
     """
 
     model: keras.Model
@@ -33,7 +33,7 @@ class Transfer:
 
 
 def transfer(ticket: Ticket, model: keras.Model) -> Transfer:
-    """Puts a ticket into a copy of a model, as far as keys and shapes agree.
+    """Transfer a ticket to a copy of a model, as far as keys and shapes agree.
 
     Args:
         ticket: The mask and the weights to start from.
@@ -44,7 +44,7 @@ def transfer(ticket: Ticket, model: keras.Model) -> Transfer:
         ModelError: when the model can't be copied layer by layer.
     """
     if masked_layers(model):
-        model = strip(model)  # the ticket brings the mask; the model's own has had its day
+        model = strip(model)  # the ticket's mask replaces its own
     variables = named_variables(model)
     in_ticket = {key: array.shape for key, array in ticket.weights.items()}
     in_model = {key: tuple(variable.shape) for key, variable in variables.items()}

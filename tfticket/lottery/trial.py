@@ -1,4 +1,4 @@
-"""One training of one network in a search, its outcome, and where finished ones are kept."""
+"""Trials of a search: one trained network, its result, and the store of finished ones."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ INITIAL, REWIND = "initial", "rewind"
 
 @dataclass(frozen=True, order=True)
 class Trial:
-    """Which network is trained: the ticket of a level, or a control of that ticket.
+    """One network of a search: the ticket of a level, or a control of that ticket.
 
     Attributes:
-        level: How often the network was pruned; 0 is dense.
+        level: Number of prunings; 0 is dense.
         branch: `ticket`, or the name of the control.
-        start_step: The step that its training begins at.
-        stop_step: The step that it ends at.
+        start_step: Step that training begins at.
+        stop_step: Step that training ends at.
     """
 
     level: int
@@ -34,26 +34,31 @@ class Trial:
 
     @property
     def steps(self) -> int:
-        """How many optimizer steps it takes."""
+        """Number of optimizer steps."""
         return self.stop_step - self.start_step
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What came out of a trial.
+    """Result of a trial.
 
     Attributes:
-        trial: Which one.
+        trial: The trial.
         density: Share of the prunable weights that it kept, in (0, 1].
         early_stop_step: The step of minimum validation loss, read afterwards from the regular
             evaluations (Frankle & Carbin 2019, section 2); None without validation data.
         at_early_stop: Metrics there, such as `accuracy`; empty without validation data.
         at_end: Metrics after the last step; empty with neither test nor validation data.
-        measured_on: What they were measured on: the `test` data, or without any the `validation`
-            data, by which the early-stop step was chosen, so that they flatter it.
+        measured_on: The data of these metrics: `test`, or without test data `validation`, by which
+            the early-stop step was chosen, so that they are optimistic.
         seconds: Wall time of the trial.
-        validation_loss: Along training, as `tfticket.lottery.speed` compares it; None without
-            validation data.
+        validation_loss: Validation loss along training; None without validation data.
+
+    Example:
+        >>> trial = Trial(level=1, branch="ticket", start_step=0, stop_step=1000)
+        >>> result = TrialResult(trial, 0.8, 600, {"accuracy": 0.9}, {}, "test", 2.5, None)
+        >>> result.at_early_stop["accuracy"]
+        0.9
     """
 
     trial: Trial
@@ -68,15 +73,15 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """All that a finished trial leaves.
+    """Output of a finished trial.
 
     Attributes:
-        result: What came out.
+        result: The result.
         ticket: Mask and starting weights.
-        final: The state after the last step.
-        scored: The state whose weights are scored for the next level: `final`, or the one of the
+        final: State after the last step.
+        scored: State whose weights are scored for the next level: `final`, or that of the
             early-stop step.
-        rows: Every measurement.
+        rows: All measurements.
     """
 
     result: TrialResult
@@ -87,23 +92,23 @@ class FinishedTrial:
 
 
 class TrialStore(ABC):
-    """Keeps what a search must find again: in memory, or on disk so that it can be resumed."""
+    """Abstract store of a search, in memory, or on disk so that the search can be resumed."""
 
     @abstractmethod
     def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
-        """Keeps the state at step 0 (`initial`) or at the rewind step (`rewind`)."""
+        """Store the state at step 0 (`initial`) or at the rewind step (`rewind`)."""
 
     @abstractmethod
     def load_snapshot(self, name: str) -> Snapshot | None:
-        """The snapshot of that name, or None."""
+        """Return the snapshot of that name, or None."""
 
     @abstractmethod
     def save(self, finished: FinishedTrial) -> None:
-        """Keeps a finished trial; after this returns it is never trained again."""
+        """Store a finished trial; after this returns it is never trained again."""
 
     @abstractmethod
     def is_finished(self, trial: Trial) -> bool:
-        """Whether the trial was saved."""
+        """Tell whether the trial was saved."""
 
     @abstractmethod
     def ticket(self, branch: str, level: int) -> Ticket:
@@ -111,11 +116,11 @@ class TrialStore(ABC):
 
     @abstractmethod
     def scored(self, level: int) -> Snapshot:
-        """The state of the ticket of a finished level whose weights are scored."""
+        """Return the state of the ticket of a finished level whose weights are scored."""
 
     @abstractmethod
     def final(self, level: int) -> Snapshot:
-        """The state of the ticket of a finished level after its last step."""
+        """Return the state of the ticket of a finished level after its last step."""
 
 
 @dataclass

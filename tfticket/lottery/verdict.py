@@ -1,4 +1,4 @@
-"""Is a ticket winning? Paired intervals over seeds, and a verdict that may be "can't tell".
+"""Verdicts on tickets from paired intervals over seeds; one of them is "can't tell".
 
 Frankle & Carbin (2019, arXiv:1803.03635, section 1) call a subnetwork a winning ticket when, with
 fewer weights than the dense network, it reaches at least its test accuracy (a' >= a) in at most as
@@ -52,6 +52,18 @@ from tfticket.lottery.comparison import (
     half_widths,
 )
 
+__all__ = [
+    "Family",
+    "LevelOutcomes",
+    "LevelVerdict",
+    "Verdict",
+    "holm",
+    "judge",
+    "seeds_needed",
+    "smallest_matching",
+    "smallest_winning",
+]
+
 TWIN = "reinit"
 """The control that a winning ticket must be ahead of: its mask with new initial weights."""
 
@@ -59,7 +71,12 @@ _MOST_SEEDS = 1000
 
 
 class Verdict(enum.StrEnum):
-    """What the intervals show about a ticket."""
+    """Verdict on a ticket; see the module.
+
+    Example:
+        >>> Verdict("matching") is Verdict.MATCHING
+        True
+    """
 
     WINNING = "winning"
     MATCHING = "matching"
@@ -69,7 +86,7 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True)
 class LevelOutcomes:
-    """The results of one level, which `judge` reads.
+    """Outcomes of one level, the input of `judge`.
 
     Attributes:
         level: Pruning level, 1 or more.
@@ -87,7 +104,7 @@ class LevelOutcomes:
 
 @dataclass(frozen=True)
 class Family:
-    """A level among all levels of its study.
+    """A level among all levels of its study, with intervals and p-values for all of them.
 
     Attributes:
         gain: Interval of the gain that holds for all levels at once (Bonferroni).
@@ -148,7 +165,7 @@ class LevelVerdict:
 
     @property
     def more_seeds(self) -> int | None:
-        """How many seeds are missing until the verdict would be settled; 0 = settled."""
+        """Number of further seeds until the verdict would be settled; 0 = settled."""
         if self.seeds_needed is None:
             return None
         return max(0, self.seeds_needed - len(self.against_dense.seeds))
@@ -249,7 +266,7 @@ def judge(
 def seeds_needed(
     against_dense: Comparison, twin: Comparison | None = None, *, criteria: Criteria = USUAL
 ) -> int | None:
-    """Smallest number of seeds that would settle a verdict, at the present means and spreads.
+    """Estimate the smallest number of seeds that settles a verdict, at these means and spreads.
 
     Settled means: shown to be worse; or shown to match and to be later; or shown to match, to be no
     later and, where there is a twin, to be ahead of it.
@@ -279,13 +296,13 @@ def seeds_needed(
 
 
 def smallest_winning(verdicts: Iterable[LevelVerdict]) -> LevelVerdict | None:
-    """The ticket of lowest density that wins with all levels considered, or None."""
+    """Return the verdict of lowest density that wins with all levels considered, or None."""
     winning = (found for found in verdicts if found.family.winning)
     return min(winning, key=lambda found: found.density, default=None)
 
 
 def smallest_matching(verdicts: Iterable[LevelVerdict]) -> LevelVerdict | None:
-    """The ticket of lowest density that matches with all levels considered, or None."""
+    """Return the verdict of lowest density that matches with all levels considered, or None."""
     matching = (found for found in verdicts if found.family.matching)
     return min(matching, key=lambda found: found.density, default=None)
 
@@ -338,7 +355,7 @@ class _Tests:
         criteria: Criteria,
         rewound: bool,
     ) -> _Tests:
-        """The tests of a level."""
+        """Return the tests of a level."""
         twin = controls.get(TWIN)
         return cls(
             matching=against_dense.gain.p_value(-criteria.margin),
@@ -386,7 +403,7 @@ def _lacking(against_dense: Comparison, test: _Tests, criteria: Criteria, rewoun
 
 
 def _shown_above(interval: Interval, bound: float, seeds: np.ndarray, alpha: float) -> np.ndarray:
-    """Whether so many seeds of this mean and spread would show a mean above `bound`."""
+    """Tell for each number of seeds whether this mean and spread would show it above `bound`."""
     distance = math.log(interval.mean / bound) if interval.ratio else interval.mean - bound
     return distance - half_widths(interval.spread, seeds, confidence=1 - 2 * alpha) > 0
 

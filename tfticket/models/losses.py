@@ -1,4 +1,4 @@
-"""The losses of recipes: the cross-entropy that fits a model's output, and squared errors."""
+"""Losses of recipes: cross-entropy for logits or probabilities, and summed squares."""
 
 from __future__ import annotations
 
@@ -7,15 +7,52 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.models.traits import gives_probabilities
+
+_WITH_ACTIVATION = (
+    keras.layers.Activation,
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+)
+
+
+def gives_probabilities(model: keras.Model) -> bool:
+    """Return whether a model ends in a softmax; all networks of the zoo end in logits.
+
+    Example:
+        >>> softmax = keras.layers.Dense(3, activation="softmax")
+        >>> gives_probabilities(keras.Sequential([keras.Input((4,)), softmax]))
+        True
+    """
+    last: keras.layers.Layer = model
+    while True:
+        if isinstance(last, keras.Model):
+            last = last.layers[-1]
+        elif isinstance(last, keras.layers.Wrapper):
+            last = last.layer
+        else:
+            break
+    if isinstance(last, keras.layers.Softmax):
+        return True
+    activation = last.activation if isinstance(last, _WITH_ACTIVATION) else None
+    return activation is keras.activations.softmax
 
 
 def loss_for(model: keras.Model, *, label_smoothing: float = 0.0) -> keras.losses.Loss:
-    """The cross-entropy for integer labels, from logits unless the model ends in a softmax.
+    """Return the cross-entropy for integer labels, from logits unless the model ends in a softmax.
 
     Args:
         model: A Sequential or Functional model with one output of shape (batch, classes).
         label_smoothing: Share of the target that is spread evenly over all classes, in [0, 1).
+
+    Raises:
+        ModelError: when `label_smoothing` is out of range.
+
+    Example:
+        >>> from tfticket.models import lenet_300_100
+        >>> loss_for(lenet_300_100((4,), 3)).from_logits
+        True
     """
     if not 0 <= label_smoothing < 1:
         raise ModelError(f"`label_smoothing` must be in [0, 1). Received: {label_smoothing}.")
@@ -29,7 +66,7 @@ def loss_for(model: keras.Model, *, label_smoothing: float = 0.0) -> keras.losse
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy for integer labels with label smoothing, which Keras has for one-hot rows only.
 
-    Szegedy et al., arXiv:1512.00567, section 7.
+    Source: Szegedy et al., arXiv:1512.00567, section 7.
 
     Args:
         label_smoothing: Share of the target that is spread evenly over all classes, in [0, 1).
@@ -44,7 +81,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         self.from_logits = from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each example, shape (batch,)."""
+        """Return the loss of each example, shape (batch,)."""
         labels = keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32")
         return keras.losses.categorical_crossentropy(
             keras.ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype),
@@ -54,7 +91,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments, for saving."""
+        """Return the arguments, for saving."""
         own = {"label_smoothing": self.label_smoothing, "from_logits": self.from_logits}
         return {**super().get_config(), **own}
 
@@ -63,11 +100,15 @@ class SmoothedCrossentropy(keras.losses.Loss):
 class SummedSquares(keras.losses.Loss):
     """Squared errors, summed over the targets and over the batch.
 
-    This is the loss of the deep linear network of Santurkar et al. (arXiv:1805.11604, appendix
-    A.1.2), ||W_1 ... W_k x - A x||^2 over the whole data; its learning rate of 1e-6 is for the sum.
+    The loss of the deep linear network of Santurkar et al. (arXiv:1805.11604, appendix A.1.2),
+    ||W_1 ... W_k x - A x||^2 over the whole data; its learning rate of 1e-6 is for the sum.
 
     Args:
         **kwargs: As for `keras.losses.Loss`.
+
+    Example:
+        >>> float(SummedSquares()(keras.ops.zeros((2, 3)), keras.ops.ones((2, 3))))
+        6.0
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -76,5 +117,5 @@ class SummedSquares(keras.losses.Loss):
         super().__init__(**kwargs)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of each example, shape (batch,), from arrays of shape (batch, targets)."""
+        """Return the loss of each example, shape (batch,), from shape (batch, targets)."""
         return keras.ops.sum(keras.ops.square(y_pred - y_true), axis=-1)

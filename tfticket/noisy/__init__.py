@@ -1,5 +1,18 @@
-"""Labels that are wrong: how many, which ones, and how to train well regardless."""
+"""Old name of `tfticket.noise`: every public name of that package can be imported from here too."""
 
-import lazy_loader
+from typing import Any
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from tfticket import noise
+
+_RENAMED = {"Suspects": "LabelIssues", "find_suspects": "find_label_issues"}
+__all__ = [*noise.__all__, *_RENAMED]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(noise, _RENAMED.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return __all__

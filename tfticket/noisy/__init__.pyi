@@ -1,26 +1,5 @@
-from . import theory as theory
-from .clean_split import CleanSplit as CleanSplit
-from .corruption import corrupt as corrupt
-from .corruption import instance_dependent as instance_dependent
-from .corruption import open_set as open_set
-from .coteaching import CoTeaching as CoTeaching
-from .estimate import NoiseEstimate as NoiseEstimate
-from .estimate import estimate_noise as estimate_noise
-from .forgetting import ForgetRate as ForgetRate
-from .incv import INCV as INCV
-from .labels import read_label_file as read_label_file
-from .losses import ForwardCorrection as ForwardCorrection
-from .losses import GeneralizedCrossentropy as GeneralizedCrossentropy
-from .monitors import CollapseEvent as CollapseEvent
-from .monitors import SelectionMonitor as SelectionMonitor
-from .receipt import Corruption as Corruption
-from .receipt import given_labels as given_labels
-from .staging import fit_in_stages as fit_in_stages
-from .staging import stages as stages
-from .suspects import Suspects as Suspects
-from .suspects import find_suspects as find_suspects
-from .transition import TransitionMatrix as TransitionMatrix
-from .transition import cifar10_asymmetric as cifar10_asymmetric
-from .transition import pair as pair
-from .transition import symmetric as symmetric
-from .transition_file import read_transition_file as read_transition_file
+from tfticket.noise import *  # noqa: F403
+from tfticket.noise import LabelIssues, find_label_issues
+
+Suspects = LabelIssues
+find_suspects = find_label_issues

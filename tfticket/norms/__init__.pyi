@@ -3,9 +3,9 @@ from .catalog import Norm as Norm
 from .catalog import norm_layer as norm_layer
 from .doctor import diagnose as diagnose
 from .folding import fold_batch_norm as fold_batch_norm
+from .landscape import LandscapeTracker as LandscapeTracker
+from .landscape import ShiftRecord as ShiftRecord
+from .landscape import ShiftTracker as ShiftTracker
 from .landscape import SmoothnessRecord as SmoothnessRecord
-from .shift import ShiftRecord as ShiftRecord
-from .shift_tracker import ShiftTracker as ShiftTracker
 from .swap import swap_norm as swap_norm
 from .trace import assert_no_trace as assert_no_trace
-from .tracker import LandscapeTracker as LandscapeTracker

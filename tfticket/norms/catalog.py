@@ -1,4 +1,4 @@
-"""Normalizations by name: one call signature, and the defaults of the papers."""
+"""Normalizations by name, with the defaults of the papers; and the names of existing layers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
-from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm
+from tfticket.introspection import computes_as, overridden
+from tfticket.norms.layers.batch import FrozenBatchNorm, LpBatchNorm, NoisyBatchNorm
+from tfticket.norms.layers.channels import ChannelNorm
 from tfticket.norms.layers.fused import FusedBatchNorm
 from tfticket.norms.layers.group import GroupNorm
-from tfticket.norms.layers.noise import NoisyBatchNorm
 from tfticket.norms.layers.response import FilterResponseNorm
+from tfticket.state import named_layers
 
 # The constants of PyTorch, which the reference runs of the papers had. Keras' own epsilon of 1e-3
 # makes weak activations weaker, and its momentum of 0.99 needs some hundred steps before the moving
@@ -38,10 +40,10 @@ class _Kind:
     Attributes:
         make: The layer's class; None for no layer.
         fixed: Arguments that make it this kind.
-        defaults: Options with a default of ours.
-        options: More options; what they are when absent is the layer's business.
+        defaults: Options with a default of the catalog.
+        options: Options with a default of the layer.
         standardizes_weights: Whether the convolutions before it must standardize their weights.
-        needs_positions: Whether it says nothing of a single position, such as a dense layer's.
+        needs_positions: Whether a single position, such as a dense layer's, becomes constant.
     """
 
     make: Callable[..., keras.Layer] | None
@@ -102,15 +104,15 @@ _KINDS: dict[str, _Kind] = {
 def norm_layer(
     kind: str, channels: int, *, name: str | None = None, **options: Any
 ) -> keras.Layer | None:
-    """A normalization layer by name.
+    """Build a normalization layer by name.
 
     Args:
         kind: A key of `NORMS`.
-        channels: How many channels it will see, at least 1.
+        channels: Number of channels of its inputs, at least 1.
         name: The layer's name.
-        **options: Those of `options_of(kind)`, by the words that Keras has for them. Left out, they
-            are as in the papers: epsilon 1e-5 (1e-6 for `filter_response`), momentum 0.9, up to 32
-            groups of 4 channels or more.
+        **options: Those of `options_of(kind)`, by Keras' names for them. The defaults are those of
+            the papers: epsilon 1e-5 (1e-6 for `filter_response`), momentum 0.9, up to 32 groups of
+            4 channels or more.
 
     Returns:
         The layer, not built yet; None for the kind "none".
@@ -126,7 +128,7 @@ def norm_layer(
 
 
 def options_of(kind: str) -> tuple[str, ...]:
-    """The names of the options that a kind takes, sorted.
+    """Return the names of the options of a kind, sorted.
 
     Raises:
         ModelError: for a kind that doesn't exist.
@@ -134,20 +136,9 @@ def options_of(kind: str) -> tuple[str, ...]:
     return Norm(kind).known_options
 
 
-def standardizes_weights(kind: str) -> bool:
-    """Whether the convolutions in front of a kind must become `standardized` ones.
-
-    Raises:
-        ModelError: for a kind that doesn't exist.
-    """
-    return Norm(kind).standardizes_weights
-
-
 @dataclass(frozen=True)
 class Norm:
-    """A kind of normalization with its options, chosen once for many layers.
-
-    Networks of the zoo take it for `norm`, where a name alone isn't enough.
+    """A kind of normalization with its options, for the `norm` of many layers.
 
     Attributes:
         kind: A key of `NORMS`.
@@ -176,11 +167,11 @@ class Norm:
 
     @property
     def known_options(self) -> tuple[str, ...]:
-        """The names of the options that the kind takes, sorted."""
+        """The names of the options of the kind, sorted."""
         entry = _find(self.kind)
-        return (
-            () if entry.make is None else tuple(sorted({*entry.options, *entry.defaults, *_ALWAYS}))
-        )
+        if entry.make is None:
+            return ()
+        return tuple(sorted({*entry.options, *entry.defaults, *_ALWAYS}))
 
     @property
     def standardizes_weights(self) -> bool:
@@ -189,11 +180,11 @@ class Norm:
 
     @property
     def needs_positions(self) -> bool:
-        """Whether it needs more than one position: behind a dense layer it would be constant."""
+        """Whether it needs more than one position; behind a dense layer it is constant."""
         return _KINDS[self.kind].needs_positions
 
     def layer(self, channels: int, *, name: str | None = None) -> keras.Layer | None:
-        """A new layer for so many channels; None for the kind "none"."""
+        """Build a layer for a number of channels; None for the kind "none"."""
         if channels < 1:
             raise ModelError(f"`channels` must be at least 1. Received: channels={channels}.")
         entry = _KINDS[self.kind]
@@ -202,7 +193,7 @@ class Norm:
         return entry.make(name=name, **{**entry.fixed, **entry.defaults, **self.options})
 
     def __call__(self, name: str, channels: int) -> keras.Layer | None:
-        """As `layer`, in the order in which the zoo asks a function for its norms."""
+        """Build a layer, with the arguments of a `NormFactory`."""
         return self.layer(channels, name=name)
 
 
@@ -222,3 +213,84 @@ def _nearest(word: str, known: Any) -> str:
 
 NORMS: dict[str, Norm] = {kind: Norm(kind) for kind in _KINDS}
 """Every kind by name, with its defaults."""
+
+
+_LAYERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
+    ChannelNorm,
+)
+
+
+def is_norm(layer: keras.Layer) -> bool:
+    """Return whether a layer is a norm of Keras or of this library, or a child that computes so.
+
+    See `own_norms` for children that override what their parent computes.
+    """
+    return computes_as(layer, _LAYERS)
+
+
+def own_norms(model: keras.Model) -> dict[str, str]:
+    """Return the reason why a child of a norm isn't treated as one, by its key in a model."""
+    found = {}
+    for key, layer in named_layers(model).items():
+        names = ", ".join(f"`{name}`" for name in overridden(layer))
+        if names and isinstance(layer, _LAYERS):
+            parent = next(kind for kind in type(layer).__mro__ if kind in _LAYERS)
+            found[key] = (
+                f"its class {type(layer).__name__} overrides {names} of {parent.__name__}, so that "
+                "what it computes isn't known"
+            )
+    return found
+
+
+def kind_of(layer: keras.Layer) -> str:
+    """Return the kind of a built layer; the name of its class if the catalog has no such kind.
+
+    So Keras' LayerNormalization is `LayerNormalization`: it normalizes each position by itself,
+    while the kind `layer` normalizes over positions too. An Identity is `none`, and group
+    normalization is `group` whether or not the weights before it are standardized. A child that
+    overrides what its parent computes is called by its class.
+    """
+    if overridden(layer):
+        return type(layer).__name__
+    if isinstance(layer, keras.layers.Identity):
+        return "none"
+    if isinstance(layer, NoisyBatchNorm):
+        return "noisy_batch"
+    if isinstance(layer, keras.layers.BatchNormalization):
+        synchronized = "sync_batch" if layer.synchronized else "batch"
+        return "batch_renorm" if layer.renorm else synchronized
+    if isinstance(layer, LpBatchNorm):
+        return f"l{layer.p}_batch"
+    if isinstance(layer, (GroupNorm, keras.layers.GroupNormalization)):
+        groups = groups_of(layer)
+        if groups == 1:
+            return "layer"
+        return "instance" if groups == channels_of(layer) else "group"
+    by_class: dict[type, str] = {
+        FrozenBatchNorm: "frozen_batch",
+        FilterResponseNorm: "filter_response",
+        keras.layers.RMSNormalization: "rms",
+    }
+    return by_class.get(type(layer), type(layer).__name__)
+
+
+def axis_of(layer: keras.Layer) -> int:
+    """Return the axis of a norm's channels; the last one for a norm over several axes."""
+    axis = layer.get_config().get("axis", -1)
+    return int(axis[-1] if isinstance(axis, (list, tuple)) else axis)
+
+
+def channels_of(layer: keras.Layer) -> int:
+    """Return the number of channels of a built norm."""
+    return int(layer.get_build_config()["input_shape"][axis_of(layer)])
+
+
+def groups_of(layer: keras.Layer) -> int | None:
+    """Return the number of groups of a built group norm; None for other layers."""
+    if isinstance(layer, GroupNorm):
+        return layer.group_count
+    return int(layer.groups) if isinstance(layer, keras.layers.GroupNormalization) else None

@@ -1,4 +1,4 @@
-"""`fold_batch_norm`: batch normalization that became part of the layer before or behind it."""
+"""`fold_batch_norm`: merge batch normalization into the layer before or behind it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import keras
 import numpy as np
 
 from tfticket.cloning import Copy, clone, require_graph
-from tfticket.norms import neighbors
-from tfticket.norms.graph import LINEAR_LAYERS, Graph, unmasked
-from tfticket.norms.kinds import axis_of, is_norm, why_unknown
+from tfticket.norms.catalog import axis_of, is_norm, own_norms
+from tfticket.norms.graph import LINEAR_LAYERS, Graph, copy_masks, unmasked, with_bias
 from tfticket.norms.layers.batch import FrozenBatchNorm
 from tfticket.state import named_layers
 from tfticket.statistics import KeepsScale
@@ -33,8 +32,8 @@ class Folded(NamedTuple):
 
     Attributes:
         model: With fewer norms.
-        folded: Key of each norm that is gone, and of the layer that does its work.
-        left: Key of each norm that stayed, and why; also of children of norms that do more.
+        folded: Key of each folded norm, and of the layer that it is folded into.
+        left: Key of each norm that stayed, and the reason; see `own_norms` too.
     """
 
     model: keras.Model
@@ -44,7 +43,7 @@ class Folded(NamedTuple):
 
 @dataclass(frozen=True)
 class _Fold:
-    """A norm that goes into a layer: from behind it, or from before it."""
+    """A norm that is folded into a layer: from behind it, or from before it."""
 
     norm: keras.Layer
     layer: keras.Layer
@@ -52,17 +51,14 @@ class _Fold:
 
 
 def fold_batch_norm(model: keras.Model) -> Folded:
-    """A copy of a model whose batch normalization is part of its linear layers.
+    """Copy a model for inference, with batch normalization folded into its linear layers.
 
     At inference batch normalization is `a * x + b` by channel, with constants from its moving
-    statistics; so are frozen, synchronized, renormalized, noisy and l-p batch norms. It goes into
-    the kernel and bias of the dense, convolutional, depthwise, separable or transposed layer right
-    before it, when nobody else reads that layer's output; else into a dense layer or a convolution
-    without padding right behind it. Outputs at inference are the same up to rounding. Zeros of a
-    pruned kernel stay zeros, and masks stay.
-
-    The copy is for inference: in training it would have no batch statistics. Converters to TFLite
-    fold most of this by themselves.
+    statistics; so are frozen, synchronized, renormalized, noisy and l-p batch norms. It is folded
+    into the kernel and bias of the dense, convolutional, depthwise, separable or transposed layer
+    right before it, if no other layer reads that layer's output; else into a dense layer or a
+    convolution without padding right behind it. Outputs are the same up to rounding. Zeros of a
+    pruned kernel stay zeros, and masks stay. Converters to TFLite fold most of this by themselves.
 
     Args:
         model: A built Sequential or Functional model; it isn't changed.
@@ -71,18 +67,21 @@ def fold_batch_norm(model: keras.Model) -> Folded:
         ModelError: for a subclassed model.
 
     Example:
-        >>> small, folded, left = fold_batch_norm(model)
+        >>> from tfticket.models import conv2
+        >>> small, folded, left = fold_batch_norm(conv2((8, 8, 1), 10, width=0.1, norm="batch"))
+        >>> folded["conv1_norm"], left
+        ('conv1', {})
     """
     require_graph(model, instead=_INSTEAD)
     graph = Graph(model)
     keys = {id(layer): key for key, layer in named_layers(model).items()}
     folds: dict[int, list[_Fold]] = defaultdict(list)
     gone: dict[int, keras.Layer] = {}
-    closed = "it is inside a layer that can't be opened"
+    own, closed = own_norms(model), "it is inside a layer that can't be opened"
     left = {
-        key: why_unknown(layer) or closed
+        key: own.get(key, closed)
         for key, layer in named_layers(model).items()
-        if is_norm(layer) or why_unknown(layer)
+        if is_norm(layer) or key in own
     }
     for norm in filter(is_norm, graph.layers):
         fold = _fold_of(norm, graph)
@@ -96,11 +95,11 @@ def fold_batch_norm(model: keras.Model) -> Folded:
     def convert(layer: keras.Layer, copy: Copy) -> keras.Layer | None:
         if id(layer) in gone:
             return None
-        return neighbors.with_bias(layer) if id(layer) in folds else copy(layer)
+        return with_bias(layer) if id(layer) in folds else copy(layer)
 
     def fill(old: keras.Layer, new: keras.Layer) -> None:
         _write(unmasked(old), unmasked(new), folds[id(old)])
-        neighbors.copy_masks(old, new)
+        copy_masks(old, new)
 
     copy = clone(model, convert, instead=_INSTEAD, fill=fill)
     folded = {keys[norm]: keys[id(layer)] for norm, layer in gone.items()}
@@ -108,7 +107,7 @@ def fold_batch_norm(model: keras.Model) -> Folded:
 
 
 def _fold_of(norm: keras.Layer, graph: Graph) -> _Fold | str:
-    """Where a norm can go, or why it can't."""
+    """Return where a norm can be folded, or the reason why it can't."""
     if not isinstance(norm, (keras.layers.BatchNormalization, FrozenBatchNorm, KeepsScale)):
         return "its statistics are those of each example"
     if len(graph.before(norm)) != 1:
@@ -149,7 +148,7 @@ def _channel_axes_agree(layer: Any, norm: keras.Layer, graph: Graph) -> bool:
 
 
 def _write(theirs: Any, ours: Any, folds: list[_Fold]) -> None:
-    """Gives a layer its new kernel and bias: first for what comes before it, then behind."""
+    """Set kernel and bias of a layer for the norm before it, then for the one behind it."""
     separable = isinstance(theirs, _SEPARABLE)
     name = "pointwise_kernel" if separable else "kernel"
     kernel = _exact(getattr(theirs, name))
@@ -169,7 +168,7 @@ def _write(theirs: Any, ours: Any, folds: list[_Fold]) -> None:
 
 
 def _constants(norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The constants of the norm's `a * x + b`, float64, shape (channels,)."""
+    """Return a and b of a norm's `a * x + b`, float64, shape (channels,)."""
     if isinstance(norm, KeepsScale):
         factor = 1.0 / _exact(norm.moving_scale)
     else:
@@ -180,7 +179,7 @@ def _constants(norm: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _by_output(layer: Any, factor: np.ndarray) -> np.ndarray:
-    """Factors of the outputs, in a shape that broadcasts against the layer's kernel."""
+    """Reshape factors of the outputs to broadcast against the layer's kernel."""
     if isinstance(layer, _DEPTHWISE):
         return factor.reshape(layer.kernel.shape[-2:])
     return factor[:, None] if isinstance(layer, _TRANSPOSED) else factor

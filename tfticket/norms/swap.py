@@ -1,10 +1,10 @@
-"""`swap_norm`: another normalization in any Sequential or Functional model."""
+"""`swap_norm`: replace the normalization of any Sequential or Functional model."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import keras
@@ -12,17 +12,30 @@ import keras
 from tfticket.cloning import Copy, clone, require_graph, warn_of_plain_class
 from tfticket.errors import ModelError
 from tfticket.internals import flat_layers, to_snake_case
-from tfticket.norms import neighbors
-from tfticket.norms.catalog import Norm
-from tfticket.norms.graph import Graph, unmasked
-from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of, why_unknown
-from tfticket.norms.matching import Replacement, match_outputs
-from tfticket.norms.swap_report import SwappedLayer, SwapReport
-from tfticket.norms.transfer import carried_options, carry_weights
-from tfticket.state import known_class, named_layers, named_variables, stable_name, variable_owners
+from tfticket.norms.catalog import Norm, axis_of, groups_of, is_norm, kind_of, own_norms
+from tfticket.norms.graph import (
+    Graph,
+    can_standardize,
+    copy_masks,
+    is_standardized,
+    lacks_bias,
+    unmasked,
+    with_bias,
+    with_plain_weights,
+    with_standardized_weights,
+)
+from tfticket.norms.transfer import (
+    Carried,
+    Replacement,
+    carried_options,
+    carry_weights,
+    match_outputs,
+    variables_of,
+)
+from tfticket.state import known_class, named_layers, named_variables, stable_name
 
 Where = str | Iterable[str] | Callable[[str, keras.Layer], bool] | None
-"""Glob patterns of keys, or a function of key and layer that says which norms to swap."""
+"""The norms to swap: glob patterns of keys, or a function of key and layer; all if None."""
 
 _INSTEAD = (
     "A subclassed model has no graph to put other layers into: let its constructor take the norm, "
@@ -31,7 +44,7 @@ _INSTEAD = (
 
 
 class Swapped(NamedTuple):
-    """A model with other norms, and what became of the old ones."""
+    """A model with other norms, and a report of the swap."""
 
     model: keras.Model
     report: SwapReport
@@ -46,47 +59,49 @@ def swap_norm(
     add_bias: bool = True,
     **options: Any,
 ) -> Swapped:
-    """A copy of a model with another kind of normalization.
+    """Copy a model with another kind of normalization.
 
-    Works for Sequential and Functional models, nested ones and shared layers too, and for any norm
-    of the catalog or of Keras. Weights that mean the same in both norms are carried over (scale and
-    shift; moving statistics among kinds that have them in common), and so are settings such as
-    epsilon, momentum and `scale=False`, unless an option says otherwise. All other weights, and
-    masks, stay bit for bit. A compiled model gives a compiled copy with a fresh optimizer.
+    Works for Sequential and Functional models, with nested models and shared layers, and for any
+    norm of the catalog or of Keras. Weights that mean the same in both norms are carried over
+    (scale and shift; moving statistics among kinds that share them), and so are settings such as
+    epsilon, momentum and `scale=False`, unless an option overrides them. All other weights, and
+    masks, stay bit-identical. A compiled model gives a compiled copy with a fresh optimizer.
 
-    The copy does *not* compute what the model did, except among `batch`, `batch_renorm`,
-    `frozen_batch`, `sync_batch` and `noisy_batch` at inference: it has to be trained. With inputs
-    to `match` a trained network stays close to what it was, and has less to learn again. Without,
-    `tfticket.statistics.recalibrate` measures moving statistics where they are new.
+    Outputs change, and the copy has to be trained, except among `batch`, `batch_renorm`,
+    `frozen_batch`, `sync_batch` and `noisy_batch` at inference. With inputs to `match`, outputs of
+    a trained network change less, and there is less to learn again. Without, measure new moving
+    statistics by `tfticket.statistics.recalibrate`. From Keras' BatchNormalization to `batch` it is
+    the same norm, with faster training.
 
-    From Keras' BatchNormalization to `batch` it is the same norm, trained in less time.
-
-    With `ws_group`, convolutions right before a norm get standardized weights; when it is swapped
-    for another kind they lose them again. With `none`, an `Identity` of the same name takes the
-    norm's place, so that a norm can be put back: choose it with `where`.
+    With `ws_group`, convolutions right before a norm get standardized weights; swapped for another
+    kind, they lose them again. With `none`, an `Identity` of the same name takes the norm's place,
+    so that a norm can be put back: choose it with `where`.
 
     Args:
         model: A built model; it isn't changed.
         to: A kind of the catalog, see `tfticket.norms.NORMS`.
-        where: Which norms: glob patterns of their keys (`block1_*`, `*/bn`), or a function of key
-            and layer; all when None.
+        where: The norms to swap: glob patterns of their keys (`block1_*`, `*/bn`), or a function of
+            key and layer; all if None.
         match: Some hundred inputs of the training data, as the model takes them: scale and shift of
-            the new norms become those that give each channel the mean and the deviation that it
-            has in the model; see `tfticket.norms.matching`. Weights are only copied when None.
+            the new norms are chosen to give each channel its mean and deviation in the model, see
+            `tfticket.norms.transfer`. If None, weights are only copied.
         add_bias: With `to="none"`: give a bias, which begins as the norm's shift, to the layer
-            before the norm when it has none and nobody else reads its output. The model could not
+            before the norm if it has none and no other layer reads its output. The model could not
             shift anything otherwise.
-        **options: Of the kind, such as `groups=16`; for all swapped norms.
+        **options: Options of the kind, such as `groups=16`, for all swapped norms.
 
     Returns:
         The model, and a report by layer.
 
     Raises:
-        ModelError: for a subclassed model, an unknown kind or option, and when nothing is there to
-            be swapped.
+        ModelError: for a subclassed model, an unknown kind or option, and when there is no norm to
+            swap.
 
     Example:
-        >>> model, report = swap_norm(resnet, "group", groups=16)
+        >>> from tfticket.models import resnet20
+        >>> model, report = swap_norm(resnet20((16, 16, 3), 10), "group", groups=4)
+        >>> report.layers[0].old, report.layers[0].new, report.layers[0].groups
+        ('batch', 'group', 4)
     """
     require_graph(model, instead=_INSTEAD)
     named_variables(model)  # says so when the model isn't built
@@ -121,18 +136,20 @@ def swap_norm(
     rows = {
         keys[id(norm.old)]: _row(keys[id(norm.old)], norm, to, graph, changes) for norm in norms
     }
-    report = SwapReport(tuple(rows[key] for key in chosen), tuple(closed), _unknown(model))
+    report = SwapReport(tuple(rows[key] for key in chosen), tuple(closed), own_norms(model))
     return Swapped(copy.model, report)
 
 
 def _chosen(
     model: keras.Model, graph: Graph, where: Where
 ) -> tuple[dict[str, keras.Layer], list[str]]:
-    """The norms to swap by key, and the keys of those that no graph shows."""
+    """Return the norms to swap by key, and the keys of those that aren't in a graph."""
     in_graph = {id(layer) for layer in graph.layers}
     found, closed = {}, []
     for key, layer in named_layers(model).items():
-        if id(layer) in in_graph and (is_norm(layer) or _is_placeholder(layer, where)):
+        # An Identity may be anything; it stands for a norm only when it is asked for.
+        placeholder = where is not None and type(layer) is keras.layers.Identity
+        if id(layer) in in_graph and (is_norm(layer) or placeholder):
             found[key] = layer
         elif is_norm(layer):
             closed.append(key)
@@ -152,7 +169,7 @@ def _chosen(
             key: layer for key, layer in found.items() if key in set().union(*fitting.values())
         }
     if not chosen:
-        own = [f" `{key}` is left: {why}." for key, why in _unknown(model).items()]
+        own = [f" `{key}` is left: {why}." for key, why in own_norms(model).items()]
         raise ModelError(
             f"There must be a norm to swap. Received: {model.name!r}, where none is chosen of "
             f"{sorted(found)}; {len(closed)} more are inside layers that can't be opened."
@@ -161,19 +178,9 @@ def _chosen(
     return chosen, closed
 
 
-def _unknown(model: keras.Model) -> dict[str, str]:
-    """Key of each child of a norm that does more than its parent, and why it is left."""
-    return {key: why for key, layer in named_layers(model).items() if (why := why_unknown(layer))}
-
-
-def _is_placeholder(layer: keras.Layer, where: Where) -> bool:
-    # An Identity may be anything; it stands for a norm only when it is asked for.
-    return where is not None and type(layer) is keras.layers.Identity
-
-
 @dataclass(frozen=True)
 class _Change:
-    """What becomes of a layer before a norm: how, in a word, and the shift that it takes over."""
+    """Change of a layer before a norm, a label of it, and the shift that becomes its bias."""
 
     make: Callable[[keras.Layer], keras.Layer]
     label: str
@@ -183,7 +190,7 @@ class _Change:
 def _changes(
     norms: Iterable[keras.Layer], graph: Graph, to: str, *, add_bias: bool
 ) -> dict[int, list[_Change]]:
-    """By the id of a layer, in the order in which they are made."""
+    """Return the changes by the id of a layer, in their order."""
     changes: dict[int, list[_Change]] = {}
     standardizes = Norm(to).standardizes_weights
     for norm in norms:
@@ -191,20 +198,20 @@ def _changes(
             found = changes.setdefault(id(layer), [])
             if found:
                 continue  # it feeds several of them
-            if standardizes and neighbors.can_standardize(layer):
-                found.append(_Change(neighbors.with_standardized_weights, "standardized weights"))
-            if not standardizes and neighbors.is_standardized(layer):
-                found.append(_Change(neighbors.with_plain_weights, "plain weights"))
+            if standardizes and can_standardize(layer):
+                found.append(_Change(with_standardized_weights, "standardized weights"))
+            if not standardizes and is_standardized(layer):
+                found.append(_Change(with_plain_weights, "plain weights"))
             alone = all(reader is norm for reader in graph.after(layer))
-            if to == "none" and add_bias and alone and neighbors.lacks_bias(layer):
-                found.append(_Change(neighbors.with_bias, "bias", _variables(norm).get("beta")))
+            if to == "none" and add_bias and alone and lacks_bias(layer):
+                found.append(_Change(with_bias, "bias", variables_of(norm).get("beta")))
     return changes
 
 
 def _replacement(
     old: keras.Layer, to: str, graph: Graph, taken: set[str], options: dict[str, Any]
 ) -> keras.Layer:
-    """A new norm in place of an old one; see `carried_options`."""
+    """Build the new norm for an old one; see `carried_options`."""
     if to == "none":
         name = _free_name(old, keras.layers.Identity, taken)
         return keras.layers.Identity(name=name, dtype=old.dtype_policy.name)
@@ -215,9 +222,9 @@ def _replacement(
 
 
 def _free_name(old: keras.Layer, new_class: type, taken: set[str]) -> str:
-    """The old name; with the class in it replaced when Keras made it up."""
+    """Return the old name; an automatic one gets the name of the new class."""
     before, after = (to_snake_case(kind.__name__) for kind in (known_class(old), new_class))
-    name = old.name
+    name: str = old.name
     if stable_name(old) == before != after:
         name = after + old.name.removeprefix(before)
         while name in taken:
@@ -227,18 +234,14 @@ def _free_name(old: keras.Layer, new_class: type, taken: set[str]) -> str:
 
 
 def _copy_weights(old: keras.Layer, new: keras.Layer, changes: Sequence[_Change]) -> None:
-    theirs = _variables(old)
-    for key, variable in _variables(new).items():
+    theirs = variables_of(old)
+    for key, variable in variables_of(new).items():
         if key in theirs:
             variable.assign(theirs[key].value)
     for change in changes:
         if change.shift is not None and unmasked(new).bias.shape == change.shift.shape:
             unmasked(new).bias.assign(change.shift.value)
-    neighbors.copy_masks(old, new)
-
-
-def _variables(layer: keras.Layer) -> dict[str, keras.Variable]:
-    return {key: variable for key, (_, variable) in variable_owners(layer).items()}
+    copy_masks(old, new)
 
 
 def _row(
@@ -246,7 +249,7 @@ def _row(
 ) -> SwappedLayer:
     old = norm.old
     before = {layer.name: layer for layer in graph.before(old)}
-    standardized = any(neighbors.is_standardized(layer) for layer in before.values())
+    standardized = any(is_standardized(layer) for layer in before.values())
     return SwappedLayer(
         key=key,
         old="ws_group" if standardized and groups_of(old) is not None else kind_of(old),
@@ -266,3 +269,69 @@ def _channels(norm: keras.Layer, graph: Graph) -> int:
     channels = graph.input_shape(norm)[axis_of(norm)]
     assert channels is not None  # the norm was built for it
     return channels
+
+
+@dataclass(frozen=True)
+class SwappedLayer:
+    """One norm that was swapped.
+
+    Attributes:
+        key: Its key in the model.
+        old: Its kind; the name of its class if the catalog doesn't have it.
+        new: The kind of the new norm.
+        channels: Number of channels.
+        groups: Number of groups of the new norm; None if it has no groups.
+        weights: Variables that were kept, dropped, and added.
+        before: Changes of the layers before it: `conv1: bias`.
+    """
+
+    key: str
+    old: str
+    new: str
+    channels: int
+    groups: int | None
+    weights: Carried
+    before: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SwapReport:
+    """Report of `swap_norm`.
+
+    Attributes:
+        layers: The norms that were swapped, in the order of the model.
+        closed: Keys of norms inside layers that can't be opened, such as `TimeDistributed` or a
+            custom layer; they are unchanged.
+        left: See `own_norms`; they are unchanged.
+    """
+
+    layers: tuple[SwappedLayer, ...]
+    closed: tuple[str, ...]
+    left: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needs_statistics(self) -> bool:
+        """Whether moving statistics are new: measure them by `tfticket.statistics.recalibrate`."""
+        return any(
+            name.startswith("moving_") for layer in self.layers for name in layer.weights.new
+        )
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return a row of texts a norm: key, kinds, channels, groups, weights, changes before."""
+        return [
+            (
+                layer.key,
+                f"{layer.old} -> {layer.new}",
+                f"{layer.channels} channels",
+                "" if layer.groups is None else f"{layer.groups} groups",
+                *(
+                    f"{word} {', '.join(names)}" if names else ""
+                    for word, names in layer.weights._asdict().items()
+                ),
+                "; ".join(layer.before),
+            )
+            for layer in self.layers
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join("  ".join(filter(None, row)) for row in self.rows())

@@ -39,7 +39,9 @@ def assert_no_trace(
     fit_options = {"verbose": 0, **fit_options}
     others = list(fit_options.pop("callbacks", None) or [])
 
-    def train(*more: keras.callbacks.Callback) -> tuple[dict[str, np.ndarray], dict[str, list]]:
+    def train(
+        *more: keras.callbacks.Callback,
+    ) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
         keras.utils.set_random_seed(seed)
         model = build()
         history = model.fit(*fit_arguments, callbacks=[*others, *more], **fit_options)

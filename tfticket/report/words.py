@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
+from tfticket import wording
 from tfticket.lottery.comparison import Interval
+from tfticket.wording import ranges as ranges
 
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
@@ -89,14 +92,7 @@ def plural(count: int, noun: str) -> str:
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
-def duration(seconds: float) -> str:
-    """`48 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 90:
-        return f"{number(seconds)}{THIN}s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{number(minutes)}{THIN}min"
-    return f"{number(minutes // 60)}{THIN}h {minutes % 60}{THIN}min"
+duration = functools.partial(wording.duration, space=THIN)
 
 
 def size(count: float) -> str:
@@ -112,16 +108,3 @@ def microseconds(time: float) -> str:
     if time < 1000:
         return f"{number(time, 1 if time < 100 else 0)}{THIN}\N{MICRO SIGN}s"
     return f"{number(time / 1000, 1)}{THIN}ms"
-
-
-def ranges(values: list[int]) -> str:
-    """Whole numbers in short: `1, 3 to 5`."""
-    parts: list[list[int]] = []
-    for value in sorted(set(values)):
-        if parts and value == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], value]
-        else:
-            parts.append([value])
-    return ", ".join(
-        f"{part[0]} to {part[-1]}" if part[-1] > part[0] else str(part[0]) for part in parts
-    )

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tfticket import children
-from tfticket.data.sharing import share
+from tfticket.data.storage import share
 from tfticket.errors import RunError
 from tfticket.machine import available_memory, only_cpus, usable_cores
 from tfticket.recipe.rates import forget_graphs

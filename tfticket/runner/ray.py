@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tfticket.data.sharing import share
+from tfticket.data.storage import share
 from tfticket.errors import RunError
 from tfticket.files import TEMPORARY_SUFFIX
 from tfticket.machine import usable_cores

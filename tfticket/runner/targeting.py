@@ -10,9 +10,9 @@ from typing import Any
 from tfticket import data
 from tfticket.data import DataSet
 from tfticket.errors import RunError
+from tfticket.export.choice import TargetName
 from tfticket.export.facade import Exported, export
 from tfticket.export.result import Format, Preprocessing
-from tfticket.export.targets import TargetName
 from tfticket.lottery.ticket import Ticket
 from tfticket.models import load_file
 from tfticket.recipe.rates import check_model, example_shape

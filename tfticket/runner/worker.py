@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from tfticket.data.sharing import Layout
+from tfticket.data.storage import Layout
 from tfticket.errors import RunError, TFTicketError
-from tfticket.lean import import_keras
+from tfticket.machine import import_keras
 from tfticket.recipe.schema import Recipe
 from tfticket.runner.workers import Hook
 from tfticket.runs.plan import Task
@@ -95,7 +95,7 @@ class TaskRunner:
         # Before anything asks for a device: from then on the threads are there.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-        from tfticket.data.sharing import shared
+        from tfticket.data.storage import shared
         from tfticket.recipe.rates import be_deterministic
         from tfticket.studies.study import make_study
 

@@ -34,7 +34,7 @@ _BINDINGS: weakref.WeakKeyDictionary[keras.Model, MaskBinding] = weakref.WeakKey
 
 
 class MaskBinding:
-    """The mask variables of one model, whoever owns them.
+    """Mask variables of one model, lent to it or owned by its `Masked` layers.
 
     For a sparsified model these are the masks of its `Masked` layers. A plain or subclassed model
     gets mask variables and constraints that are taken away again by `release`. Either way `set`
@@ -43,8 +43,8 @@ class MaskBinding:
     Where an update mixes weights (clipping by norm, factored or layerwise optimizers), gradients of
     pruned weights would leak into the others' updates; there, gradients are masked too.
 
-    A model has one binding at a time. One that is left of a `fit` that was interrupted, which Keras
-    tells no callback, is released by the next.
+    A model has one binding at a time. Keras tells no callback of an interrupted `fit`, so a binding
+    that is left of one is released by the next.
 
     Args:
         model: A compiled and built model.
@@ -74,15 +74,15 @@ class MaskBinding:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Key to shape of what is masked."""
+        """Shapes of the masked variables, by key."""
         return {key: tuple(mask.shape) for key, mask in self._masks.items()}
 
     def get(self) -> Mask:
-        """The mask as it is."""
+        """Return the current mask."""
         return Mask({key: mask.numpy() for key, mask in self._masks.items()})
 
     def set(self, mask: Mask) -> None:
-        """Sets the mask, and zeroes what it prunes.
+        """Set the mask, and set pruned weights to zero.
 
         Raises:
             MaskError: when it doesn't fit; nothing is changed then.
@@ -93,7 +93,7 @@ class MaskBinding:
             self._kernels[key].assign(masked(self._kernels[key], variable))
 
     def check(self) -> None:
-        """Raises an `InvariantError` when a pruned weight isn't exactly zero."""
+        """Raise an `InvariantError` when a pruned weight isn't exactly zero."""
         for key, kernel in self._kernels.items():
             pruned = keras.ops.logical_not(self._masks[key])
             leaked = keras.ops.logical_and(keras.ops.not_equal(kernel, 0), pruned)
@@ -106,7 +106,7 @@ class MaskBinding:
                 )
 
     def release(self) -> None:
-        """Takes away what a plain model was lent; its weights stay as they are."""
+        """Remove masks and constraints from a plain model; its weights stay as they are."""
         for key, constraint in self._constraints.items():
             self._kernels[key].constraint = constraint
         if self._hooked is not None:
@@ -119,18 +119,27 @@ class MaskBinding:
 
 
 class KeepMask(keras.callbacks.Callback):
-    """Keeps a mask during one `fit`, for any model that Keras can train.
+    """Callback that keeps a mask during one `fit`, for any model that Keras can train.
 
-    A plain or subclassed model gets the mask for that `fit` only. A sparsified model holds its own
-    mask anyway; this callback adds that gradients are masked where updates mix weights, as under
+    A plain or subclassed model has the mask for that `fit` only. A sparsified model keeps its own
+    mask anyway; for it this callback also masks gradients where updates mix weights, as under
     `global_clipnorm`.
 
     Args:
-        mask: What to keep. None for a sparsified model means the mask it has. It may cover weights
-            that aren't called `kernel`, of rank 2 or more.
+        mask: Weights to keep; may cover weights of rank 2 or more that aren't called `kernel`. By
+            default the mask that a sparsified model has.
 
     Raises:
         MaskError: when `fit` begins and the mask doesn't fit the model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="out")])
+        >>> model.compile("sgd", "mse")
+        >>> keep = KeepMask(Mask({"out/kernel": np.eye(4, 3)}))
+        >>> x, y = np.ones((8, 4)), np.ones((8, 3))
+        >>> history = model.fit(x, y, callbacks=[keep], verbose=0)
+        >>> int(np.count_nonzero(model.get_layer("out").kernel))
+        3
     """
 
     def __init__(self, mask: Mask | None = None) -> None:
@@ -139,14 +148,14 @@ class KeepMask(keras.callbacks.Callback):
         self._binding: MaskBinding | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Attaches the mask."""
+        """Attach the mask."""
         self._release()  # of a `fit` that was interrupted
         self._binding = MaskBinding(self.model, self._left_dense(), self._covered)
         if self.mask is not None:
             self._binding.set(self.mask)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Checks the zeros and lets go."""
+        """Check the zeros and detach the mask."""
         try:
             if self._binding is not None:
                 self._binding.check()
@@ -154,7 +163,7 @@ class KeepMask(keras.callbacks.Callback):
             self._release()
 
     def _left_dense(self) -> list[str]:
-        """The kernels that the mask leaves out, after a look at whether it fits the others."""
+        """List the kernels that the mask doesn't cover; raise when it doesn't fit the others."""
         weights = prunable_variables(self.model, also=self._covered)
         shapes = {key: tuple(v.shape) for key, v in weights.items()}
         owned = mask_variables(self.model)
@@ -187,7 +196,7 @@ def _hook_gradients(
     kernels: dict[str, keras.Variable],
     masks: dict[str, keras.Variable],
 ) -> Any:
-    """Masks gradients before `apply` where updates mix weights; returns the hooked optimizer."""
+    """Mask gradients before `apply` where updates mix weights, and return the hooked optimizer."""
     if not _mixes_weights(optimizer):
         return None
     mask_of = {id(kernel): masks[key] for key, kernel in kernels.items()}

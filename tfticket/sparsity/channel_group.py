@@ -1,4 +1,4 @@
-"""A channel, everywhere it exists in the kernels of a network, as plain data."""
+"""A channel with all its slices in the kernels of a network, as plain data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from tfticket.errors import MaskError
 
 @dataclass(frozen=True)
 class Slot:
-    """A slice of one kernel: all entries whose place on `axis` is among `indices`.
+    """Slice of one kernel: all entries whose index on `axis` is among `indices`.
 
     Attributes:
-        key: Of the kernel.
-        axis: Counted from the front, at least 0.
-        indices: Places on that axis, each once, at least one; several where a channel is flattened.
+        key: Key of the kernel.
+        axis: Axis counted from the front, at least 0.
+        indices: Distinct indices on that axis, at least one; several for a flattened channel.
 
     Raises:
-        MaskError: when axis or indices are none of this.
+        MaskError: when axis or indices are out of range.
+
+    Example:
+        >>> Slot("conv/kernel", axis=3, indices=(0,)).axis
+        3
     """
 
     key: str
@@ -35,15 +39,20 @@ class Slot:
 
 @dataclass(frozen=True)
 class ChannelGroup:
-    """One channel: it lives everywhere or nowhere.
+    """One channel: all of its slices are kept, or none.
 
     Attributes:
-        name: Of the channel, for messages.
-        produced: The slices of the kernels that make it; several where branches are added up.
-        consumed: The slices of the kernels that read it.
+        name: Name of the channel, for messages.
+        produced: Slices of the kernels that make it; several where branches are added.
+        consumed: Slices of the kernels that read it.
 
     Raises:
         MaskError: when no kernel makes it.
+
+    Example:
+        >>> made, read = Slot("a/kernel", 1, (0,)), Slot("b/kernel", 0, (0,))
+        >>> ChannelGroup("a, channel 0", produced=(made,), consumed=(read,)).home
+        'a/kernel'
     """
 
     name: str
@@ -56,10 +65,10 @@ class ChannelGroup:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """All slices that live and die with it."""
+        """All slices of the channel."""
         return (*self.produced, *self.consumed)
 
     @property
     def home(self) -> str:
-        """The key whose channels it is counted with: that of its first produced slice."""
+        """Key of its first produced slice, with whose channels it is counted."""
         return self.produced[0].key

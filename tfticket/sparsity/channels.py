@@ -1,4 +1,4 @@
-"""Whole channels as what lives and dies together, over all kernels that they are in."""
+"""The structure of whole channels, each over all kernels that it is in."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tfticket.sparsity.structure import Scores, Structure
 
 
 class Channels(Structure):
-    """One unit a channel: the slices that make it and the slices that read it.
+    """Structure of whole channels: the slices that make a channel and those that read it.
 
-    A weight between two channels survives while both do. Channels are counted with the key of
-    their first produced slice, their *home*; a rate is a share of the surviving channels, and at
-    least one of each home stays.
+    A weight between two channels survives while both do. Channels are counted with the key of their
+    first produced slice, their *home*; a rate is a share of the surviving channels, and at least
+    one of each home stays.
 
     A channel scores the mean of the scores of the surviving weights that make it, divided by the
     root mean square of that over the surviving channels of its home, so that layers compare fairly
@@ -31,13 +31,19 @@ class Channels(Structure):
     divide by the norm over a layer, under which each channel of a wide layer counts for less.
 
     Args:
-        groups: The channels; `tfticket.channels.channel_groups(model)` finds them.
+        groups: The channels, as found by `tfticket.channels.channel_groups(model)`.
 
     Attributes:
         groups: The channels, in the order given.
 
     Raises:
         MaskError: when there is none, or two claim the same slice.
+
+    Example:
+        >>> groups = [ChannelGroup(f"a, {n}", (Slot("a/kernel", 1, (n,)),), ()) for n in (0, 1)]
+        >>> pruned = Mask({"a/kernel": [[1, 0], [1, 0]]})
+        >>> Channels(groups).units(pruned)["a/kernel"].tolist()
+        [True, False]
     """
 
     name = "channel"
@@ -107,7 +113,7 @@ class Channels(Structure):
         return {home: values[numbers] for home, numbers in self._homes.items()}
 
     def _gathered(self, slots_of: Callable[[ChannelGroup], tuple[Slot, ...]]) -> list[_Slices]:
-        """The slots of all groups by key and axis."""
+        """Gather the slots of all groups by key and axis."""
         found: dict[tuple[str, int], dict[int, int]] = defaultdict(dict)
         for number, group in enumerate(self.groups):
             for slot in slots_of(group):
@@ -133,7 +139,7 @@ class Channels(Structure):
 
 @dataclass(frozen=True, eq=False)
 class _Slices:
-    """Places on one axis of one kernel, and the number of the group that owns each."""
+    """Indices on one axis of one kernel, and the group that owns each."""
 
     key: str
     axis: int
@@ -145,9 +151,10 @@ class _Slices:
         return self.axis < len(shape) and int(self.indices.max()) < shape[self.axis]
 
     def reduced(self, array: np.ndarray, reduce: Callable[..., np.ndarray]) -> np.ndarray:
-        """One number for each of `indices`."""
+        """Reduce an array to one number for each of `indices`."""
         others = tuple(axis for axis in range(array.ndim) if axis != self.axis)
-        return reduce(array, axis=others)[self.indices]
+        reduced: np.ndarray = reduce(array, axis=others)[self.indices]
+        return reduced
 
 
 def _columns(owners: dict[int, int]) -> Iterator[np.ndarray]:

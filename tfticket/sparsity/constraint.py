@@ -14,9 +14,9 @@ from tfticket.internals import global_state, moving_average
 
 
 class MaskConstraint(keras.constraints.Constraint):
-    """Sets pruned weights to exactly zero, after the constraint that was there before, if any.
+    """Constraint that sets pruned weights to exactly zero, after the weight's former constraint.
 
-    Never multiplies: `NaN * 0` is NaN and `-1 * 0` is a negative zero.
+    It doesn't multiply, since `NaN * 0` is NaN and `-1 * 0` is a negative zero.
 
     Args:
         mask: Boolean variable of the weight's shape, True = kept.
@@ -28,7 +28,7 @@ class MaskConstraint(keras.constraints.Constraint):
         self.inner = inner
 
     def __call__(self, w: Any) -> Any:
-        """Returns `w` with its pruned entries at zero."""
+        """Return `w` with its pruned entries at zero."""
         optimizer = _calling_optimizer()
         if optimizer is not None and isinstance(w, keras.Variable):
             self._mask_average(optimizer, w)
@@ -38,7 +38,7 @@ class MaskConstraint(keras.constraints.Constraint):
         return masked(value, self.mask)
 
     def _mask_average(self, optimizer: keras.optimizers.Optimizer, weight: keras.Variable) -> None:
-        """Masks the moving average that `use_ema` keeps of the weight.
+        """Mask the moving average that `use_ema` keeps of the weight.
 
         Keras averages before it applies constraints, and writes the average over the weight when
         `fit` ends, past any constraint: without this all pruned weights come back then.
@@ -48,18 +48,18 @@ class MaskConstraint(keras.constraints.Constraint):
             average.assign(masked(average, self.mask))
 
     def get_config(self) -> dict[str, Any]:
-        """Empty: the mask belongs to whoever made it, and is saved there."""
+        """Return nothing: the mask is saved by the layer that owns it."""
         return {}
 
 
 def masked(value: Any, mask: Any) -> Any:
-    """`value` where the mask is True, else exactly (positive) zero."""
+    """Return `value` where the mask is True, else exactly (positive) zero."""
     value = keras.ops.convert_to_tensor(value)
     return keras.ops.where(mask, value, keras.ops.zeros((), value.dtype))
 
 
 def _calling_optimizer() -> keras.optimizers.Optimizer | None:
-    """The optimizer in whose `apply` we are, read off the name scope that it opens; else None."""
+    """Return the optimizer whose `apply` is running, found by the name scope it opens, or None."""
     scopes = global_state.get_global_attribute("name_scope_stack") or []
     callers = (scope.caller for scope in reversed(scopes))
     return next((c for c in callers if isinstance(c, keras.optimizers.Optimizer)), None)

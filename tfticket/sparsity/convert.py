@@ -1,4 +1,4 @@
-"""Whole models: wrap the layers that have kernels, unwrap them, read and set the mask."""
+"""Sparsify whole models: wrap their layers in `Masked`, unwrap them, read and set the mask."""
 
 from __future__ import annotations
 
@@ -36,33 +36,34 @@ def sparsify(
     skip: Iterable[str] = (),
     also: Also = (),
 ) -> keras.Model:
-    """Copies a model into one whose layers own masks.
+    """Copy a model with `Masked` layers, which keep pruned weights at zero.
 
-    Works for Sequential and Functional models, nested ones and shared layers too. Names, outputs
-    and weights stay; a compiled model gives a compiled copy with a fresh optimizer.
+    Sequential and Functional models can be copied, with nested models and shared layers. Names,
+    outputs and weights stay; the copy of a compiled model is compiled with a fresh optimizer.
 
-    What is pruned is every kernel. A layer of your own may call its weights otherwise: these stay
-    dense, and a warning names them, until they are asked for by `also`, by the mask, or left by
-    `skip`.
+    Every kernel gets a mask. A layer of your own may use another name for its weights: these stay
+    dense, with a warning, unless `also` or the mask names them; `skip` silences the warning.
 
     Args:
         model: A built model; it isn't changed.
-        mask: What to keep. When None, everything, or what masks keep that the model has already.
+        mask: Weights to keep. By default all, or those that existing masks of the model keep.
         skip: Glob patterns of keys to leave without a mask (`output/*`).
-        also: Weights that aren't called `kernel`, of rank 2 or more: glob patterns of their keys
-            (`own/weights`), or a rule, called with key and variable.
+        also: Weights of rank 2 or more that aren't called `kernel`: glob patterns of their keys
+            (`own/weights`), or a predicate of key and variable.
 
     Returns:
         A model of the same architecture with `Masked` layers.
 
     Raises:
-        ModelError: for a subclassed model, which Keras can't clone: use the callback `KeepMask` for
-            it instead. For a layer that can't be copied, or that is quantized or has LoRA.
+        ModelError: for a subclassed model, which Keras can't clone (use the callback `KeepMask`);
+            for a layer that can't be copied, is quantized, or has LoRA.
         MaskError: when the mask doesn't fit.
 
     Example:
-        >>> sparse = sparsify(model, also=["own/weights"])
-        >>> sparse = sparsify(model, also=lambda key, variable: variable.name == "weights")
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="out")])
+        >>> sparse = sparsify(model, Mask({"out/kernel": np.eye(4, 3)}))
+        >>> int(np.count_nonzero(sparse.get_layer("out").kernel))
+        3
     """
     asked = asked_for(model, also).union(mask or ())
     skip = list(skip)
@@ -88,10 +89,17 @@ def sparsify(
 
 
 def strip(model: keras.Model) -> keras.Model:
-    """A copy of a sparsified model as plain Keras: no wrappers, the zeros in place.
+    """Copy a sparsified model without its `Masked` wrappers, the zeros in place.
 
-    The copy needs nothing of tfticket to be loaded. Without its masks it does not stay sparse in
-    further training.
+    The copy can be loaded without tfticket. It doesn't stay sparse in further training.
+
+    Args:
+        model: A model that `sparsify` made; it isn't changed.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> type(strip(sparsify(model)).layers[0]).__name__
+        'Dense'
     """
     return _clone(
         model, lambda layer, copy: copy(layer.layer if isinstance(layer, Masked) else layer)
@@ -99,12 +107,12 @@ def strip(model: keras.Model) -> keras.Model:
 
 
 def masked_layers(model: keras.Model) -> list[Masked]:
-    """The `Masked` layers of the model, also those of nested models, each once."""
+    """List the `Masked` layers of a model and of nested models, each once."""
     return [layer for layer in flat_layers(model) if isinstance(layer, Masked)]
 
 
 def mask_variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """The mask variables that the model's `Masked` layers own, by the key of the weight."""
+    """Map the keys of weights to the mask variables of `Masked` layers."""
     key_of = {id(variable): key for key, variable in named_variables(model).items()}
     found = {}
     for layer in masked_layers(model):
@@ -115,10 +123,15 @@ def mask_variables(model: keras.Model) -> dict[str, keras.Variable]:
 
 
 def get_mask(model: keras.Model) -> Mask:
-    """The mask of a sparsified model.
+    """Return the mask of a sparsified model.
 
     Raises:
         MaskError: when the model has no `Masked` layer.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        >>> get_mask(sparsify(model))
+        Mask(1 variables, 12 of 12 weights kept)
     """
     variables = mask_variables(model)
     if not variables:
@@ -130,10 +143,21 @@ def get_mask(model: keras.Model) -> Mask:
 
 
 def set_mask(model: keras.Model, mask: Mask) -> None:
-    """Gives a sparsified model a new mask and zeroes what it prunes.
+    """Replace the mask of a sparsified model, and set pruned weights to zero.
+
+    Args:
+        model: A model that `sparsify` made; it is changed.
+        mask: The new mask.
 
     Raises:
         MaskError: when the mask doesn't cover the same variables; nothing is changed then.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="out")])
+        >>> sparse = sparsify(model)
+        >>> set_mask(sparse, Mask({"out/kernel": np.eye(4, 3)}))
+        >>> get_mask(sparse).kept
+        3
     """
     variables = mask_variables(model)
     check_mask(mask, {key: tuple(variable.shape) for key, variable in variables.items()})
@@ -144,7 +168,7 @@ def set_mask(model: keras.Model, mask: Mask) -> None:
 
 
 def check_mask(mask: Mask, shapes: dict[str, tuple[int, ...]]) -> None:
-    """Raises a `MaskError` that lists every key or shape in which mask and model differ."""
+    """Raise a `MaskError` that lists every key or shape in which mask and model differ."""
     problems = [f"`{key}` is not in the model" for key in mask if key not in shapes]
     problems += [f"`{key}` is not in the mask" for key in shapes if key not in mask]
     problems += [
@@ -161,7 +185,7 @@ def _clone(model: keras.Model, convert: Convert) -> keras.Model:
 
 
 def _warn_of_dense(model: keras.Model, chosen: Container[str], skip: Iterable[str]) -> None:
-    """Names the weights of the user's own layers that are left dense and weren't skipped."""
+    """Warn of weights of the user's own layers that are left dense and weren't skipped."""
     left = {
         key: found
         for key, found in left_dense(model).items()

@@ -126,7 +126,7 @@ def _without_output_activations(model: keras.Model) -> Iterator[None]:
 
 
 def _output_layers(layer: Any) -> Iterator[Any]:
-    """The layers whose results leave a Sequential or Functional model, through any nesting."""
+    """List the output layers of a Sequential or Functional model, inside nested models too."""
     if isinstance(layer, MaskOwner):
         yield from _output_layers(layer.layer)
     elif isinstance(layer, keras.Sequential):

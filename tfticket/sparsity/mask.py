@@ -1,4 +1,4 @@
-"""Which weights are kept."""
+"""Masks: which weights of a network are kept, as immutable plain data."""
 
 from __future__ import annotations
 
@@ -13,14 +13,24 @@ from tfticket.files import digest
 
 
 class Mask(Mapping[str, np.ndarray]):
-    """Variable key to boolean array, True = kept. Immutable.
+    """Immutable mapping from the key of a variable to a boolean array, True = kept.
 
-    Equal masks compare equal; `total`, `kept`, `density` and `sparsity` count prunable weights
+    Equal masks compare equal. `total`, `kept`, `density` and `sparsity` count prunable weights
     only, as the papers do.
 
     Args:
-        arrays: Key (`conv1/kernel`) to an array of the variable's shape; any type that is
-            unambiguous as a boolean (bool, or numbers that are 0 and 1).
+        arrays: Key (`conv1/kernel`) to an array of the variable's shape, of booleans or of numbers
+            that are 0 or 1.
+
+    Raises:
+        MaskError: when an array holds other values.
+
+    Example:
+        >>> mask = Mask({"dense/kernel": [[1, 0], [0, 0]]})
+        >>> mask.kept, mask.sparsity
+        (1, 0.75)
+        >>> mask.apply({"dense/kernel": np.full((2, 2), -3.0)})["dense/kernel"].tolist()
+        [[-3.0, 0.0], [0.0, 0.0]]
     """
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
@@ -28,7 +38,7 @@ class Mask(Mapping[str, np.ndarray]):
 
     @classmethod
     def ones(cls, shapes: Mapping[str, tuple[int, ...]]) -> Mask:
-        """The dense mask, from key to shape."""
+        """Make the dense mask, from key to shape."""
         return cls({key: np.ones(shape, bool) for key, shape in shapes.items()})
 
     def __getitem__(self, key: str) -> np.ndarray:
@@ -55,12 +65,12 @@ class Mask(Mapping[str, np.ndarray]):
 
     @cached_property
     def total(self) -> int:
-        """How many weights the mask covers."""
+        """Number of weights that the mask covers."""
         return sum(array.size for array in self._arrays.values())
 
     @cached_property
     def kept(self) -> int:
-        """How many of them are kept."""
+        """Number of weights that are kept."""
         return sum(self.counts().values())
 
     @property
@@ -84,23 +94,23 @@ class Mask(Mapping[str, np.ndarray]):
         return {key: array.shape for key, array in self._arrays.items()}
 
     def counts(self) -> dict[str, int]:
-        """Key to the number of kept weights."""
+        """Count the kept weights of each key."""
         return {key: int(np.count_nonzero(array)) for key, array in self._arrays.items()}
 
     def is_subset_of(self, other: Mask) -> bool:
-        """Whether everything kept here is kept in `other`."""
+        """Tell whether all weights kept here are kept in `other`."""
         self._check_same_shapes(other)
         return all(not np.any(self[key] & ~other[key]) for key in self)
 
     def overlap(self, other: Mask) -> float:
-        """Jaccard index of the kept sets: |A and B| / |A or B|, in [0, 1]; 1 for two empty ones."""
+        """Return the Jaccard index of the kept sets, |A and B| / |A or B|; 1 for two empty ones."""
         self._check_same_shapes(other)
         both = sum(int(np.count_nonzero(self[key] & other[key])) for key in self)
         either = self.kept + other.kept - both
         return both / either if either else 1.0
 
     def shuffled(self, rng: np.random.Generator) -> Mask:
-        """The same count in each layer, at places drawn anew."""
+        """Draw a mask with the same count in each layer, at random places."""
         return Mask(
             {
                 key: rng.permuted(array.ravel()).reshape(array.shape)
@@ -109,7 +119,7 @@ class Mask(Mapping[str, np.ndarray]):
         )
 
     def random(self, rng: np.random.Generator) -> Mask:
-        """The same overall count, at places drawn anew from all layers together."""
+        """Draw a mask with the same overall count, at random places of all layers together."""
         flat = rng.permuted(np.concatenate([array.ravel() for array in self._arrays.values()]))
         parts = np.split(flat, np.cumsum([array.size for array in self._arrays.values()])[:-1])
         return Mask(
@@ -117,9 +127,9 @@ class Mask(Mapping[str, np.ndarray]):
         )
 
     def apply(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A copy of `weights` with exact (positive) zeros where the mask prunes.
+        """Copy `weights` with exact (positive) zeros where the mask prunes.
 
-        Keys that the mask doesn't have are passed on as they are.
+        Keys that the mask doesn't have are passed on unchanged.
 
         Raises:
             MaskError: when a key of the mask is missing or has another shape.
@@ -135,7 +145,7 @@ class Mask(Mapping[str, np.ndarray]):
         }
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Eight weights a byte, and the shape beside it; what `from_arrays` reads."""
+        """Pack eight weights into a byte, with the shape beside it; `from_arrays` reads it."""
         packed: dict[str, np.ndarray] = {}
         for key, array in self._arrays.items():
             packed[f"{key}:bits"] = np.packbits(array.ravel())
@@ -144,7 +154,7 @@ class Mask(Mapping[str, np.ndarray]):
 
     @classmethod
     def from_arrays(cls, packed: Mapping[str, np.ndarray]) -> Mask:
-        """Reverses `to_arrays`."""
+        """Unpack what `to_arrays` returned."""
         arrays = {}
         for name, bits in packed.items():
             if name.endswith(":bits"):

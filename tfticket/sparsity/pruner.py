@@ -1,8 +1,8 @@
-"""From scores to a mask: who competes with whom, and how many survive.
+"""Pruners turn scores into a mask: the scope of the competition, and how many weights survive.
 
 Only survivors compete, so the new mask is always a subset of the old one. Counts are exact: of n
 survivors and a rate p, `round(p n)` go (Python's rounding), and ties are settled by the flat index:
-of two equal scores the earlier weight stays. A threshold comparison would keep or drop all of them.
+of two equal scores the earlier weight stays. A threshold would keep or drop all of them.
 """
 
 from __future__ import annotations
@@ -18,34 +18,39 @@ from tfticket.sparsity.ranking import keep_highest_of_all
 from tfticket.sparsity.structure import UNSTRUCTURED, Scores, Structure
 
 Quotas = Mapping[tuple[str, ...], int]
-"""Keys whose units compete with one another, to how many of these survive."""
+"""Keys whose units compete with one another, to how many of the units survive."""
 
 
 def prune_count(rate: float, survivors: int) -> int:
-    """How many of `survivors` go at `rate`: Python's `round`, free of the float noise of p n."""
+    """Return how many of `survivors` go at `rate`: Python's `round`, without float noise of p n."""
     return round(round(rate * survivors, 6))
 
 
 class Pruner(ABC):
-    """Decides which of the surviving weights go.
+    """Abstract base of rules for which of the surviving weights are pruned.
 
     Attributes:
-        structure: Which weights live and die together. Rates and counts are of its units.
+        structure: Pruning structure; rates and counts are of its units.
+
+    Example:
+        >>> from tfticket.sparsity import LayerwisePruner
+        >>> isinstance(LayerwisePruner(), Pruner)
+        True
     """
 
     structure: Structure = UNSTRUCTURED
 
     @abstractmethod
     def prune(self, scores: Scores, mask: Mask, rate: float, *, since: Mask | None = None) -> Mask:
-        """Prunes the lowest-scoring survivors.
+        """Prune the lowest-scoring survivors.
 
         Args:
-            scores: Key to score, of the variables' shapes; higher = keep. NaN is refused.
-            mask: The mask so far.
+            scores: Key to scores of the variable's shape; higher = keep. NaN is refused.
+            mask: The current mask.
             rate: Share of the survivors to prune, in [0, 1).
-            since: The mask whose survivors `rate` is a share of, when one step is taken in rounds:
-                with growing rates since the same mask, the last round ends at the count of one
-                step, whatever the roundings on the way. `mask` itself when None.
+            since: For one step that is taken in rounds, the mask that the step began with: `rate`
+                is a share of its survivors, so that the last round ends at the exact count of one
+                step. By default `mask`.
 
         Returns:
             A mask that is a subset of `mask`, with the exact count, and at least one survivor in
@@ -58,17 +63,17 @@ class Pruner(ABC):
 
     @abstractmethod
     def prune_like(self, scores: Scores, mask: Mask, like: Mask) -> Mask:
-        """Prunes at once as much as `like` lacks: the one-shot control of an iterative ticket.
+        """Prune to the density of `like` in one shot, as a control of an iterative ticket.
 
         `GlobalPruner` matches the overall count, the others the count of each variable.
         """
 
 
 class QuotaPruner(Pruner):
-    """Keeps the highest-scoring units, as many as its quotas say. Abstract: who competes is open.
+    """Abstract pruner that keeps the highest-scoring units, as many as its quotas say.
 
     Args:
-        structure: Which weights live and die together; each for itself when None.
+        structure: Pruning structure; single weights by default.
     """
 
     def __init__(self, *, structure: Structure | None = None) -> None:
@@ -83,7 +88,7 @@ class QuotaPruner(Pruner):
         return self._keep(scores, mask, self._quotas_like(like))
 
     def quotas(self, mask: Mask, rate: float) -> Quotas:
-        """How many units survive a step of `rate`, in each group of keys that compete.
+        """Return how many units survive a step of `rate`, for each group of competing keys.
 
         Raises:
             MaskError: when the rate is out of range, or the structure can't get as sparse.
@@ -95,14 +100,14 @@ class QuotaPruner(Pruner):
 
     @abstractmethod
     def _quotas(self, mask: Mask, units: Mask, rate: float) -> Quotas:
-        """The same, of the mask whose units these are, whatever is protected."""
+        """Return the quotas without regard to protected units."""
 
     @abstractmethod
     def _quotas_like(self, like: Mask) -> Quotas:
-        """How many units `like` has, in each group of keys that compete."""
+        """Count the units of `like`, for each group of competing keys."""
 
     def _granted(self, quotas: Quotas, units: Mask) -> Quotas:
-        """The quotas, rounded to what is protected where they are near it."""
+        """Round quotas to the protected count where they are near it."""
         protected = self.structure.least(units)
         least = {keys: sum(protected[key] for key in keys) for keys in quotas}
         near = {keys: self.structure.rounding(_size(units, keys)) for keys in quotas}

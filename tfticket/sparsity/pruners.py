@@ -1,4 +1,4 @@
-"""Who competes with whom: all weights, or those of one variable, at which density."""
+"""Pruning scope: global, layerwise, or layerwise with Erdős-Rényi-Kernel densities."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ from tfticket.sparsity.structure import Structure
 
 
 class GlobalPruner(QuotaPruner):
-    """All weights compete with one another.
+    """Global pruning: all weights compete with one another.
 
     Source: Frankle & Carbin (2019), section 4, used there for VGG-19 and ResNet.
 
     Args:
-        structure: See `QuotaPruner`.
+        structure: Pruning structure; single weights by default.
+
+    Example:
+        >>> scores = {"a": np.array([[1.0, 2.0]]), "b": np.array([[3.0, 4.0]])}
+        >>> mask = Mask.ones({"a": (1, 2), "b": (1, 2)})
+        >>> GlobalPruner().prune(scores, mask, rate=0.25)["a"].tolist()
+        [[False, True]]
     """
 
     def _quotas(self, mask: Mask, units: Mask, rate: float) -> Quotas:
@@ -34,15 +40,24 @@ class GlobalPruner(QuotaPruner):
 
 
 class LayerwisePruner(QuotaPruner):
-    """Each variable for itself, at its own rate.
+    """Layerwise pruning: weights compete within their variable, each variable at its own rate.
 
     Args:
         factors: Pattern to factor on the rate. A pattern is a glob over keys (`output/*`), or one
             of the words `conv` and `dense`, by the rank of the kernel (above 2, and 2). The first
-            that fits counts, so name the particular before the general. In Frankle & Carbin's
-            small networks 20 % goes from dense layers a level, and 10 % from convolutions and from
-            the output layer: `{"output/*": 0.5, "conv": 0.5}`.
-        structure: See `QuotaPruner`.
+            match counts. In Frankle & Carbin's small networks 20 % of the weights go from dense
+            layers at each level, and 10 % from convolutions and from the output layer:
+            `{"output/*": 0.5, "conv": 0.5}`.
+        structure: Pruning structure; single weights by default.
+
+    Raises:
+        MaskError: when a factor is negative or infinite.
+
+    Example:
+        >>> scores = {"a": np.array([[1.0, 2.0]]), "out": np.array([[3.0, 4.0]])}
+        >>> mask = Mask.ones({"a": (1, 2), "out": (1, 2)})
+        >>> LayerwisePruner({"out": 0.0}).prune(scores, mask, rate=0.5).counts()
+        {'a': 1, 'out': 2}
     """
 
     def __init__(
@@ -77,7 +92,7 @@ class LayerwisePruner(QuotaPruner):
 
 
 class ERKPruner(QuotaPruner):
-    """Each variable for itself, with densities by the Erdős-Rényi-Kernel rule.
+    """Layerwise pruning with densities by the Erdős-Rényi-Kernel rule.
 
     The density of a variable is proportional to (sum of its sides) / (their product), scaled to
     meet the overall count, with 1 (here: what still survives) as the limit.
@@ -85,11 +100,17 @@ class ERKPruner(QuotaPruner):
     Source: Evci et al. (2020, arXiv:1911.11134), section 3, "Erdős-Rényi-Kernel".
 
     Args:
-        structure: See `QuotaPruner`. Not channels: the density of a kernel is a product of the
-            shares of its input and of its output channels, which the rule says nothing of.
+        structure: Pruning structure; single weights by default. Channels are refused: they make
+            the density of a kernel a product of two shares, for which there is no such rule.
 
     Raises:
-        MaskError: when the structure is one of channels.
+        MaskError: when the structure is `Channels`.
+
+    Example:
+        >>> scores = {"wide": np.ones((10, 10)), "small": np.ones((2, 5))}
+        >>> mask = Mask.ones({"wide": (10, 10), "small": (2, 5)})
+        >>> ERKPruner().prune(scores, mask, rate=0.5).counts()
+        {'wide': 45, 'small': 10}
     """
 
     def __init__(self, *, structure: Structure | None = None) -> None:
@@ -111,11 +132,11 @@ class ERKPruner(QuotaPruner):
 def erk_counts(
     units: Mask, keep: int, shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> dict[str, int]:
-    """Splits `keep` survivors over the variables by the ERK rule; the sum is exact.
+    """Divide `keep` survivors among the variables by the ERK rule; the sum is exact.
 
     Args:
-        units: Who survives so far: weights, or units of several weights.
-        keep: How many are to survive, in all.
+        units: Current survivors: weights, or units of several weights.
+        keep: How many are to survive in all variables together.
         shapes: Key to the shape of the variable, where units aren't weights.
     """
     if not 0 <= keep <= units.kept:
@@ -130,26 +151,25 @@ def erk_counts(
 
 @dataclass(frozen=True)
 class _Dues:
-    """When the weights of a variable are due: (j + 1/2) / share for j = 0, 1, ..., rising.
+    """Apportionment of one variable by Webster's method: weight j is due at (j + 1/2) / share.
 
-    This is Webster's method. Unlike rounding by the largest remainder it never takes a weight back
-    when more of them are kept.
+    Unlike rounding by the largest remainder it never takes a weight back when more are kept.
     """
 
     count: int
     share: float
 
     def due(self, number: int) -> float:
-        """When the weight of that number is due."""
+        """Return when the weight of that number is due."""
         return (number + 0.5) / self.share
 
     def until(self, time: float) -> int:
-        """How many are due by then."""
+        """Count the weights that are due by then."""
         return bisect.bisect_right(range(self.count), time, key=self.due)
 
 
 def _soonest(dues: Sequence[_Dues], keep: int) -> list[int]:
-    """How many of each are among the `keep` that are due first; ties go by their order."""
+    """Count how many of each variable are among the `keep` that are due first; ties by order."""
     early, late = 0.0, max((each.due(each.count) for each in dues if each.count), default=0.0)
     while (middle := (early + late) / 2) not in (early, late):
         enough = sum(each.until(middle) for each in dues) > keep

@@ -1,4 +1,4 @@
-"""The best of those that survive: an exact count, whatever the scores."""
+"""Rank survivors by score and keep an exact count of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Arrays = Sequence[np.ndarray]
 def keep_highest(
     scores: np.ndarray, mask: np.ndarray, keep: int, protected: np.ndarray | None = None
 ) -> np.ndarray:
-    """The `keep` highest-scoring survivors, ties by flat index.
+    """Keep the `keep` highest-scoring survivors, ties by flat index.
 
     Args:
         scores: Any shape.
@@ -35,7 +35,7 @@ def keep_highest(
 def keep_highest_of_all(
     scores: Arrays, masks: Arrays, keep: int, protected: Arrays
 ) -> list[np.ndarray]:
-    """The same of several arrays that compete, ties by their order, then by flat index.
+    """Do the same for several competing arrays, ties by their order, then by flat index.
 
     Args:
         scores: One array or more, of any shapes.
@@ -66,7 +66,7 @@ def keep_highest_of_all(
 
 
 def _highest(scores: Arrays, free: Arrays, keep: int, total: int) -> Arrays:
-    """The best of `total` that are free, all flat."""
+    """Return the highest-scoring of those that are free, all flat."""
     if keep in (0, total):
         return [mask.copy() if keep else np.zeros(mask.shape, bool) for mask in free]
     values = np.concatenate([array[mask] for array, mask in zip(scores, free, strict=True)])

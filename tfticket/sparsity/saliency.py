@@ -1,9 +1,9 @@
-"""Scores of gradients, from one batch, before any training: SNIP, GraSP, SynFlow.
+"""Saliencies: scores from gradients of one batch, before training. SNIP, GraSP, SynFlow.
 
-Each function takes a built model and returns key to score, higher = keep, of the shapes of the
-prunable variables. All of them look without touching: they compute on values that are handed to the
-model for one pass (`keras.StatelessScope`), so that weights, moving statistics, seed generators and
-metrics are bitwise as before. Weights that are pruned already take no part.
+Each function takes a built model and returns key to scores, higher = keep, of the shapes of the
+prunable variables. The model isn't changed: values are passed to it for one pass
+(`keras.StatelessScope`), and weights, moving statistics, seed generators and metrics stay bitwise
+as they are. Weights that are pruned already take no part.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CROSSENTROPIES_OF_PROBABILITIES = (
 
 
 def snip(model: keras.Model, x: Any, y: Any, *, skip: Iterable[str] = ()) -> dict[str, np.ndarray]:
-    """|g θ|, with g = ∂L/∂θ: how much the loss would notice the weight's absence.
+    """Score weights by |g θ|, with g = ∂L/∂θ: the effect of removing a weight on the loss.
 
     Source: Lee et al. (2019, arXiv:1810.02340), section 4.1, without the division by the sum, which
     changes no order. As in the authors' code the network runs in inference mode (moving statistics,
@@ -50,8 +50,17 @@ def snip(model: keras.Model, x: Any, y: Any, *, skip: Iterable[str] = ()) -> dic
         y: Their targets, as the loss takes them.
         skip: Glob patterns of keys to leave out.
 
+    Returns:
+        Key to scores, of the shapes of the kernels.
+
     Raises:
         ModelError: when the model isn't compiled or has nothing to prune.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="out")])
+        >>> model.compile(loss="mse")
+        >>> snip(model, np.ones((2, 4)), np.ones((2, 3)))["out/kernel"].shape
+        (4, 3)
     """
     kernels = prunable_variables(model, skip)
     values = {key: tf.identity(kernel.value) for key, kernel in kernels.items()}
@@ -65,24 +74,34 @@ def snip(model: keras.Model, x: Any, y: Any, *, skip: Iterable[str] = ()) -> dic
 def grasp(
     model: keras.Model, x: Any, y: Any, *, temperature: float = 200.0, skip: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
-    """θ H g: how much the gradient flow through the network would lose with the weight.
+    """Score weights by θ H g: the gradient flow that the network would lose without the weight.
 
     Source: Wang et al. (2020, arXiv:2002.07376), section 4.1. The paper scores -θ H g and prunes
-    the highest; ours is the negative of it, for higher = keep. As in the authors' code g and H are
-    of all kernels, also of those in `skip`, and the network runs in training mode (statistics of
-    the batch, dropout).
+    the highest; this is the negative, so that higher = keep. As in the authors' code g and H are of
+    all kernels, also of those in `skip`, and the network runs in training mode (statistics of the
+    batch, dropout).
 
     Args:
         model: A built and compiled model, with a cross-entropy as its loss.
         x: One batch of inputs.
         y: Their targets.
-        temperature: T, by which logits are divided, so that the softmax of a network that knows
-            nothing yet is smooth. 1 for losses without logits.
+        temperature: T, by which logits are divided, so that the softmax of an untrained network is
+            smooth. 1 for losses without logits.
         skip: Glob patterns of keys to leave out of the result.
 
+    Returns:
+        Key to scores, of the shapes of the kernels.
+
     Raises:
-        ModelError: when the model isn't compiled, has nothing to prune, or has a loss that a
-            temperature makes no sense for.
+        ModelError: when the model isn't compiled, has nothing to prune, or has another loss than a
+            cross-entropy and `temperature` isn't 1.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="out")])
+        >>> model.compile(loss="mse")
+        >>> scores = grasp(model, np.ones((2, 4)), np.ones((2, 3)), temperature=1.0)
+        >>> scores["out/kernel"].shape
+        (4, 3)
     """
     kernels = prunable_variables(model)
     values = {key: tf.identity(kernel.value) for key, kernel in kernels.items()}
@@ -105,7 +124,7 @@ def grasp(
 def synflow(
     model: keras.Model, x: Any = None, y: Any = None, *, skip: Iterable[str] = ()
 ) -> dict[str, np.ndarray]:
-    """θ ∂R/∂θ on |θ|: the weight's share in all paths through the network, without any data.
+    """Score weights by θ ∂R/∂θ on |θ|: the share in all paths through the network, without data.
 
     R is the sum of the outputs of the network with all parameters and statistics replaced by their
     magnitudes, in inference mode, on one input of ones. Computed in float64: R is a product over
@@ -119,13 +138,22 @@ def synflow(
 
     Args:
         model: A built model.
-        x: Read for its shape only, and only where a subclassed model doesn't know its own.
+        x: A batch whose shape is used where a subclassed model doesn't know its own.
         y: Not used.
         skip: Glob patterns of keys to leave out.
 
+    Returns:
+        Key to scores, of the shapes of the kernels.
+
     Raises:
         ModelError: when the model has nothing to prune, the shape of its input isn't known, its
-            output doesn't depend on the weights, or R is too large even so.
+            output doesn't depend on the weights, or R exceeds float64.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="out")])
+        >>> scores = synflow(model)["out/kernel"]
+        >>> bool(np.allclose(scores, np.abs(model.layers[0].kernel)))
+        True
     """
     return linearized_flow(model, prunable_variables(model, skip), x)
 
@@ -135,21 +163,25 @@ SALIENCIES: dict[str, tuple[Saliency, int]] = {
     "grasp": (grasp, 1),
     "synflow": (synflow, 100),
 }
-"""Name to function and the number of rounds that its paper prunes in."""
+"""Name to function and number of pruning rounds in its paper."""
 
 
 @dataclass(frozen=True, eq=False)
 class SaliencyScore:
-    """Which score, on which batch, in how many rounds.
+    """A saliency with its batch and its number of rounds.
 
     Attributes:
         name: `snip`, `grasp` or `synflow`.
-        x: One batch of inputs; None will do for `synflow`.
+        x: One batch of inputs; not needed for `synflow`.
         y: Their targets, likewise.
-        iterations: Rounds of scoring and pruning, at least 1; the paper's number when None.
+        iterations: Rounds of scoring and pruning, at least 1; by default those of the paper.
 
     Raises:
         MaskError: when the name isn't known or `iterations` is below 1.
+
+    Example:
+        >>> SaliencyScore("synflow").iterations
+        100
     """
 
     name: str
@@ -168,7 +200,7 @@ class SaliencyScore:
             raise MaskError(f"`iterations` must be at least 1. Received: {self.iterations}")
 
     def __call__(self, model: keras.Model) -> dict[str, np.ndarray]:
-        """The scores of the model as it is."""
+        """Return the scores of a model."""
         return SALIENCIES[self.name][0](model, self.x, self.y)
 
 
@@ -180,20 +212,28 @@ def prune_by_saliency(
     rate: float,
     apply: Callable[[Mask], None],
 ) -> Mask:
-    """Scores and prunes in rounds, to a density of d^(t/n) after round t of n.
+    """Score and prune in rounds, to a density of d^(t/n) after round t of n.
 
     Source: Tanaka et al. (2020), algorithm 1; with one round, SNIP's and GraSP's single shot.
 
     Args:
         model: A built model that has the mask; compiled for `snip` and `grasp`.
-        score: What to score by, and n.
-        pruner: Who competes with whom.
-        mask: The mask so far.
+        score: The saliency, with n as its `iterations`.
+        pruner: Rule that turns scores into a mask.
+        mask: The current mask.
         rate: Share of the survivors of `mask` to prune in all rounds together, in [0, 1).
-        apply: Called with each new mask; sets it on the model and zeroes what it prunes.
+        apply: Called with each new mask; sets it on the model and zeroes pruned weights.
 
     Returns:
         The last mask: a subset of `mask` with the count that one step at `rate` would leave.
+
+    Example:
+        >>> from tfticket.sparsity import GlobalPruner, get_mask, set_mask, sparsify
+        >>> model = sparsify(keras.Sequential([keras.Input((4,)), keras.layers.Dense(5)]))
+        >>> score, mask = SaliencyScore("synflow", iterations=2), get_mask(model)
+        >>> apply = lambda mask: set_mask(model, mask)
+        >>> prune_by_saliency(model, score, GlobalPruner(), mask, 0.5, apply).kept
+        10
     """
     pruned = mask
     rounds = score.iterations or 1
@@ -212,7 +252,7 @@ def _loss(
     training: bool,
     temperature: float,
 ) -> Any:
-    """L of a batch with these values of the kernels; what the pass would update is dropped."""
+    """Return L of a batch with these values of the kernels; no state is updated."""
     if not model.compiled:
         raise ModelError(
             "The scores of gradients need a loss. Received: the model "
@@ -229,7 +269,7 @@ def _loss(
 
 
 def _cooled(outputs: Any, loss: Any, temperature: float) -> Any:
-    """The outputs for logits divided by `temperature`, of the kind that the loss takes."""
+    """Divide logits by `temperature`, and return outputs of the kind that the loss takes."""
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     if isinstance(loss, _CROSSENTROPIES):
         from_logits, binary = loss.from_logits, isinstance(loss, keras.losses.BinaryCrossentropy)
@@ -250,6 +290,6 @@ def _cooled(outputs: Any, loss: Any, temperature: float) -> Any:
 
 
 def _of_survivors(gradient: Any, kernel: keras.Variable) -> Any:
-    """The gradient, zero where the kernel is pruned: there is no weight that could follow it."""
+    """Set the gradient to zero where the kernel is pruned."""
     is_masked = isinstance(kernel.constraint, MaskConstraint)
     return masked(gradient, kernel.constraint.mask) if is_masked else gradient

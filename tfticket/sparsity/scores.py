@@ -1,7 +1,7 @@
-"""How much a weight matters: pure functions to an array, higher = keep.
+"""Scores of weights, as pure functions to an array: higher scores are kept.
 
-The scores of weights take the weights at the start and at the end of training. The scores of
-gradients (SNIP, GraSP, SynFlow) look at one batch, and are in `saliency`.
+They take the weights at the start and at the end of training. The scores that need gradients of a
+batch (SNIP, GraSP, SynFlow) are in `saliency`.
 """
 
 from __future__ import annotations
@@ -16,25 +16,43 @@ WeightScore = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def magnitude(initial: np.ndarray, final: np.ndarray) -> np.ndarray:
-    """|w_f|, the score of the lottery ticket hypothesis.
+    """Score weights by |w_f|, as the lottery ticket hypothesis does.
 
     Source: Frankle & Carbin (2019); "large final" in Zhou et al. (2019, arXiv:1905.01067), table 1.
 
     Args:
         initial: w_i, any shape; not used.
         final: w_f, of the same shape.
+
+    Example:
+        >>> magnitude(np.array([1.0, 2.0]), np.array([-3.0, 2.0])).tolist()
+        [3.0, 2.0]
     """
-    return np.abs(final)
+    return np.asarray(np.abs(final))
 
 
 def magnitude_increase(initial: np.ndarray, final: np.ndarray) -> np.ndarray:
-    """|w_f| - |w_i|. Source: Zhou et al. (2019), table 1, "magnitude increase"."""
-    return np.abs(final) - np.abs(initial)
+    """Score weights by |w_f| - |w_i|; arguments as for `magnitude`.
+
+    Source: Zhou et al. (2019), table 1, "magnitude increase".
+
+    Example:
+        >>> magnitude_increase(np.array([1.0, 2.0]), np.array([-3.0, 2.0])).tolist()
+        [2.0, 0.0]
+    """
+    return np.asarray(np.abs(final) - np.abs(initial))
 
 
 def movement(initial: np.ndarray, final: np.ndarray) -> np.ndarray:
-    """|w_f - w_i|. Source: Zhou et al. (2019), table 1, "movement"."""
-    return np.abs(final - initial)
+    """Score weights by |w_f - w_i|; arguments as for `magnitude`.
+
+    Source: Zhou et al. (2019), table 1, "movement".
+
+    Example:
+        >>> movement(np.array([1.0, 2.0]), np.array([-3.0, 2.0])).tolist()
+        [4.0, 0.0]
+    """
+    return np.asarray(np.abs(final - initial))
 
 
 WEIGHT_SCORES: dict[str, WeightScore] = {
@@ -47,7 +65,7 @@ WEIGHT_SCORES: dict[str, WeightScore] = {
 def score_weights(
     score: WeightScore, initial: Mapping[str, np.ndarray], final: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """Scores each variable.
+    """Score the weights of each variable.
 
     Args:
         score: Function of the initial and the final weights of one variable.
@@ -71,10 +89,10 @@ def score_weights(
 def random_scores(
     shapes: Mapping[str, tuple[int, ...]], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Uniform in [0, 1): the control that knows nothing.
+    """Draw scores uniformly from [0, 1), for the control that is pruned at random.
 
     Args:
         shapes: Key to shape.
-        rng: Where the numbers come from.
+        rng: Generator of the scores.
     """
     return {key: rng.random(shape) for key, shape in shapes.items()}

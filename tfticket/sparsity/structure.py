@@ -1,4 +1,4 @@
-"""Which weights live and die together.
+"""Structures: which weights are pruned together (single weights, blocks, n of m).
 
 A structure divides the weights into *units*. A pruner chooses among units, and its counts and rates
 are of units; the weights of a unit that goes all go. Inputs of a kernel are its axis -2 and outputs
@@ -23,23 +23,27 @@ Scores = Mapping[str, np.ndarray]
 
 
 class Structure(ABC):
-    """What a pruner chooses among.
+    """Abstract base of the structures that a pruner keeps.
 
     Attributes:
-        name: As in recipes.
-        rule: A sentence that says what is protected; empty where nothing is.
+        name: Name in recipes.
+        rule: Sentence about the units that must stay; empty where none must.
+
+    Example:
+        >>> isinstance(Blocks(4), Structure)
+        True
     """
 
     name: ClassVar[str]
 
     @property
     def rule(self) -> str:
-        """See above."""
+        """Sentence about the units that must stay."""
         return ""
 
     @abstractmethod
     def units(self, mask: Mask) -> Mask:
-        """The units that have a surviving weight: key to boolean array, one entry a unit.
+        """Map keys to which units have a surviving weight: boolean, one entry for each unit.
 
         Raises:
             MaskError: when the structure doesn't fit the mask.
@@ -47,36 +51,42 @@ class Structure(ABC):
 
     @abstractmethod
     def unit_scores(self, scores: Scores, mask: Mask) -> dict[str, np.ndarray]:
-        """One score a unit from those of its surviving weights; of the shapes of `units`."""
+        """Pool the scores of surviving weights to one for each unit, of the shapes of `units`."""
 
     @abstractmethod
     def expand(self, units: Mask, mask: Mask) -> Mask:
-        """`mask` without the weights of units that aren't in `units`."""
+        """Remove from `mask` the weights of units that aren't in `units`."""
 
     def protected(self, scores: Scores, units: Mask) -> Mask:
-        """The units that stay, whatever the others score; as many as `least` says."""
+        """Return the units that stay whatever their scores; their number is `least`."""
         return Mask({key: np.zeros(shape, bool) for key, shape in units.shapes.items()})
 
     def least(self, units: Mask) -> dict[str, int]:
-        """Key to the number of its units that stay."""
+        """Count the units of each key that must stay."""
         return dict.fromkeys(units, 0)
 
     def rounding(self, total: int) -> int:
-        """How far from what is protected, of `total` units, a count is still rounded to it."""
+        """Return within which distance of the protected count a count is rounded to it."""
         return 0
 
     def shuffled(self, mask: Mask, rng: np.random.Generator) -> Mask:
-        """A mask with the same number of units in each variable, at places drawn anew."""
+        """Draw a mask with the same number of units in each variable, at random places."""
         return self.expand(self.units(mask).shuffled(rng), Mask.ones(mask.shapes))
 
     def random(self, mask: Mask, rng: np.random.Generator) -> Mask:
-        """A mask with as many units in all, drawn anew from all variables together."""
+        """Draw a mask with the same number of units overall, from all variables together."""
         return self.expand(self.units(mask).random(rng), Mask.ones(mask.shapes))
 
 
 @dataclass(frozen=True)
 class Unstructured(Structure):
-    """Each weight for itself."""
+    """Structure of single weights.
+
+    Example:
+        >>> mask = Mask({"a": [[1, 0]]})
+        >>> Unstructured().units(mask) == mask
+        True
+    """
 
     name = "unstructured"
 
@@ -98,7 +108,7 @@ UNSTRUCTURED = Unstructured()
 
 @dataclass(frozen=True)
 class Blocks(Structure):
-    """Consecutive inputs of one output; the last block of a kernel may be shorter.
+    """Structure of blocks: consecutive inputs of one output; the last block may be shorter.
 
     TFLite stores the kernel of a dense layer as (outputs, inputs), so that blocks of 4 are the 1x4
     blocks of its sparse FULLY_CONNECTED. A block scores the mean of its surviving weights' scores.
@@ -107,7 +117,13 @@ class Blocks(Structure):
     weights' magnitudes; the mean is fair to shorter blocks.
 
     Args:
-        size: How many inputs make a block, at least 1.
+        size: Inputs in a block, at least 1.
+
+    Example:
+        >>> scores = {"a": np.array([[1.0], [1.0], [3.0], [4.0]])}
+        >>> mask = Mask.ones({"a": (4, 1)})
+        >>> Blocks(2).unit_scores(scores, mask)["a"].tolist()
+        [[1.0], [3.5]]
     """
 
     size: int = 4
@@ -138,27 +154,31 @@ class Blocks(Structure):
         return _both({key: repeated[key][..., : mask[key].shape[-2], :] for key in mask}, mask)
 
     def _split(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-        """What `ufunc.reduceat` takes to reduce each block."""
+        """Return the arguments of `ufunc.reduceat` that reduce each block."""
         return array, np.arange(0, array.shape[-2], self.size), -2
 
 
 @dataclass(frozen=True)
 class NOfM(Structure):
-    """Of each `m` consecutive inputs of an output at least the `n` best stay.
+    """Structure n of m: of each `m` consecutive inputs of an output the `n` best stay.
 
-    Each weight is a unit. At every step the lowest go among those that aren't protected, so the
-    pattern is complete when each block has no more than its `n`: at the density n / m. A last block
-    that is shorter keeps `n` too, or all where it has no more, since runtimes fill it up with
-    zeros. So kernels with few inputs (of images) can't get as sparse; leave them dense by `skip`.
+    Each weight is a unit. At every step the lowest of those that aren't protected go, so the
+    pattern is complete at the density n / m, when each block has its `n` left. A shorter last block
+    keeps `n` too, or all that it has, since runtimes pad it with zeros. So kernels with few inputs
+    (of images) can't get as sparse; leave them dense by `skip`.
 
-    A count that is as near to the pattern as rounding makes it, a thousandth of the weights or 3 of
-    them, is rounded to it, so that the pattern gets complete. Below that the pruner refuses.
+    A count within rounding of the complete pattern (a thousandth of the weights, or 3) is rounded
+    to it. Below that the pruner refuses.
 
     Source: Mishra et al. (2021, arXiv:2104.08378), 2 of 4 by magnitude; here in several steps.
 
     Args:
-        n: At least 1.
-        m: Greater than `n`.
+        n: Weights to keep of each block, at least 1.
+        m: Length of a block, greater than `n`.
+
+    Example:
+        >>> NOfM(2, 4).least(Mask.ones({"a": (8, 3)}))
+        {'a': 12}
     """
 
     n: int = 2
@@ -205,7 +225,7 @@ class NOfM(Structure):
         return max(3, total // 1000)
 
     def shuffled(self, mask: Mask, rng: np.random.Generator) -> Mask:
-        """See `Structure`; the `n` that a block must have are drawn first."""
+        """See `Structure`; the `n` protected weights of each block are drawn first."""
         return Mask(
             {
                 key: self._drawn([array.shape], int(np.count_nonzero(array)), rng)[0]
@@ -214,7 +234,7 @@ class NOfM(Structure):
         )
 
     def random(self, mask: Mask, rng: np.random.Generator) -> Mask:
-        """See `Structure`; the `n` that a block must have are drawn first."""
+        """See `Structure`; the `n` protected weights of each block are drawn first."""
         drawn = self._drawn(list(mask.shapes.values()), mask.kept, rng)
         return Mask(dict(zip(mask, drawn, strict=True)))
 
@@ -230,7 +250,7 @@ class NOfM(Structure):
         return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def _best(self, scores: np.ndarray, alive: np.ndarray) -> np.ndarray:
-        """The `n` highest-scoring survivors of each block, ties by place."""
+        """Return the `n` highest-scoring survivors of each block, ties by index."""
         inputs, outputs = alive.shape[-2:]
         blocks = -(-inputs // self.m)
         padding = [(0, 0)] * (alive.ndim - 2) + [(0, blocks * self.m - inputs), (0, 0)]

@@ -1,4 +1,4 @@
-"""`Masked(layer)`: a layer that owns its mask, and saves it with the model."""
+"""`Masked(layer)`: a wrapper that owns the mask of a layer and is saved with it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tfticket.internals import copy_call, flat_layers
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.state import MaskOwner, named_variables, prunable_variables, variable_owners
 
+# Keras calls these on each layer itself, so the wrapper mustn't pass on its layer's.
 _OF_THE_WRAPPER = {"save_assets", "load_assets"}
-"""What Keras asks each layer for by itself, so that the wrapper mustn't answer for its layer."""
 
 
 @keras.saving.register_keras_serializable(package="tfticket")
 class Masked(MaskOwner):
-    """Wraps any layer with kernels so that its pruned weights are exactly zero, always.
+    """Wrapper that keeps the pruned weights of any layer with kernels at exactly zero.
 
-    The masks are non-trainable boolean weights: they are saved in the `.keras` file, and hold in
-    `fit`, in any loop that uses a Keras optimizer, after reloading, and in another model that
-    reuses the layer. The wrapped layer computes as it did before; nothing is multiplied in the
-    forward pass. A new wrapper keeps everything.
+    Masks are non-trainable boolean weights. They are saved in the `.keras` file, and hold in `fit`,
+    in any loop that uses a Keras optimizer, after reloading, and in another model that reuses the
+    layer. The wrapped layer computes as before, without a multiplication in the forward pass. A new
+    wrapper keeps all weights.
 
     Attributes of the layer (`units`, `kernel`, `activation`, ...) can be read and set on the
-    wrapper; whether it is trained is one thing for both.
+    wrapper; `trainable` is shared.
 
     Args:
         layer: The layer to wrap, built or not. The wrapper takes over its name.
@@ -36,8 +36,7 @@ class Masked(MaskOwner):
         also: Glob patterns of weights to prune that aren't called `kernel`, likewise.
 
     Raises:
-        ModelError: when it is built and the layer has no kernel to prune; when the layer is
-            quantized, or has LoRA.
+        ModelError: when it is built, and the layer has no kernel, is quantized, or has LoRA.
 
     Example:
         >>> layer = Masked(keras.layers.Dense(10))
@@ -71,7 +70,7 @@ class Masked(MaskOwner):
 
     @property
     def trainable(self) -> bool:
-        """Whether the layer is trained; masks never are."""
+        """Whether the layer is trained; masks aren't."""
         return bool(self.layer.trainable) if "layer" in vars(self) else True
 
     @trainable.setter
@@ -79,13 +78,13 @@ class Masked(MaskOwner):
         self.layer.trainable = value
 
     def __getattr__(self, name: str) -> Any:
-        """Reads an attribute of the layer."""
+        """Read an attribute of the layer."""
         if name.startswith("_") or name in _OF_THE_WRAPPER or "layer" not in vars(self):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self.layer, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Sets an attribute, of the layer if it is the layer's."""
+        """Set an attribute of the layer, if it has it, or of the wrapper."""
         ours = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
         if not ours and hasattr(vars(self).get("layer"), name):
             setattr(self.layer, name, value)
@@ -94,17 +93,17 @@ class Masked(MaskOwner):
 
     @property
     def masks(self) -> dict[str, keras.Variable]:
-        """Mask variables by the kernel's key inside the layer; empty until the layer is built."""
+        """Mask variables by the key of the kernel inside the layer; empty until it is built."""
         return dict(self._mask_variables)
 
     @property
     def kernels(self) -> dict[str, keras.Variable]:
-        """The kernels that the masks cover, by the same keys."""
+        """Kernels that the masks cover, by the same keys."""
         named = named_variables(self.layer) if self._mask_variables else {}
         return {key: named[key] for key in self._mask_variables}
 
     def set_masks(self, masks: dict[str, np.ndarray]) -> None:
-        """Replaces masks and zeroes what they prune.
+        """Replace masks, and set pruned weights to zero.
 
         Args:
             masks: Kernel key inside the layer to boolean array of the kernel's shape, True = kept.
@@ -128,18 +127,18 @@ class Masked(MaskOwner):
         self.enforce()
 
     def enforce(self) -> None:
-        """Zeroes the pruned weights now; needed only after weights were written by hand."""
+        """Set pruned weights to zero; needed only after weights were assigned by hand."""
         for key, kernel in self.kernels.items():
             kernel.assign(masked(kernel, self._mask_variables[key]))
 
     def build(self, input_shape: Any = None) -> None:
-        """Builds the layer where it isn't built, and the masks."""
+        """Build the layer, if it isn't built, and the masks."""
         super().build(input_shape)
         self._make_masks()
         self.built = True
 
     def _maybe_build(self, call_spec: Any) -> None:
-        # Layers such as attention are built from several shapes: each builds itself its own way.
+        # Layers such as attention are built from several shapes, each in its own way.
         if not self.built:
             self.layer._maybe_build(call_spec)
             self.build()
@@ -170,30 +169,30 @@ class Masked(MaskOwner):
                 layer.enable_lora = self.enable_lora
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Calls the wrapped layer."""
+        """Call the wrapped layer."""
         return self.layer(*args, **kwargs)
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """As the wrapped layer's."""
+        """See the wrapped layer."""
         return self.layer.compute_output_spec(*args, **kwargs)
 
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
-        """As the wrapped layer's."""
+        """See the wrapped layer."""
         return self.layer.compute_output_shape(*args, **kwargs)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """As the wrapped layer's."""
+        """See the wrapped layer."""
         return self.layer.compute_mask(inputs, previous_mask)
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
-        """Refused: Keras would put an integer kernel in place of the one that the mask is for."""
+        """Refuse: Keras would replace the masked kernel with an integer one."""
         raise self._refusal(
             "has a mask and can't be quantized",
             "Quantize the model that `strip` returns: its zeros stay zero",
         )
 
     def enable_lora(self, *args: Any, **kwargs: Any) -> None:
-        """Refused: a product of two matrices would be added to the kernel, where it is zero too."""
+        """Refuse: LoRA would add a product of matrices to pruned weights, too."""
         raise self._refusal(
             "has a mask and can't be given LoRA",
             "Train its own weights, whose zeros stay zero, or leave it dense (`skip`)",
@@ -206,11 +205,11 @@ class Masked(MaskOwner):
         )
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """The wrapped layer's, since that is what has to be built."""
+        """Return the build config of the wrapped layer."""
         return {"layer": self.layer.get_build_config()} if self.built else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Builds the wrapped layer from its own config, then the masks."""
+        """Build the wrapped layer from its own config, then the masks."""
         if not self.layer.built and config["layer"]:
             self.layer.build_from_config(config["layer"])
         if not self.built:

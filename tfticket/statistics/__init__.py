@@ -1,9 +1,9 @@
-"""Batch statistics after the fact: taken again, corrected, or those of the batch at hand.
+"""Batch statistics after training: recomputed, corrected, or those of the current batch.
 
 Training normalizes by the statistics of its batches, evaluation by moving averages of them. The
-averages are wrong for weights that no training led to (pruned, rewound, interpolated), for weights
-that moved faster than they did, and mean something else when batches were small. What is here
-changes moving statistics, or for a while the way that layers normalize; no other bit of a model.
+averages are wrong for weights that no training led to (pruned, rewound, interpolated), lag behind
+weights that move fast, and mean something else for small batches. These functions change moving
+statistics, or temporarily how layers normalize, and nothing else of a model.
 """
 
 import lazy_loader

@@ -1,10 +1,13 @@
-"""Is an accuracy better than chance? The one check of a model that needs nothing to compare with.
+"""Chance level: whether an accuracy is better than that of the most common class.
 
-A model that is fed in another way than it was trained answers alike in Keras and in every file that
-is made of it: each relative check passes. Only its labels tell.
+It is the one check of a model that needs no other model: a network that gets its inputs in another
+scale than in training has the same outputs in Keras and in every exported file, so that each
+relative check passes. Only labels can tell.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import special
@@ -14,15 +17,48 @@ _LEAST_GAIN = 0.15  # of the way from chance to 1
 _MOST_TIMES = 3.0  # with many classes that way is long: three times chance is enough
 
 
-def at_chance(accuracy: float, shares: np.ndarray, count: int) -> bool:
-    """Tell whether an accuracy is no better, or hardly better, than answering without looking.
+ACCURACIES = ("accuracy_at_early_stop", "accuracy_at_end")
+"""Names of the test accuracies of a finished trial."""
 
-    The best answer that doesn't depend on the inputs is the most common class; chance is its share.
-    An accuracy is at chance when it isn't significantly higher (exact binomial test, one-sided, at
-    0.01), or goes less than 0.15 of the way from chance to 1 and is below three times chance.
+
+def best_accuracy(results: Mapping[str, float]) -> float | None:
+    """Return the higher test accuracy of a finished trial; None without any.
 
     Args:
-        accuracy: Share of right answers, in [0, 1].
+        results: Name to value, such as the summary of a level.
+
+    Example:
+        >>> best_accuracy({"accuracy_at_early_stop": 0.8, "accuracy_at_end": 0.7, "loss": 1.2})
+        0.8
+    """
+    return max((results[name] for name in ACCURACIES if name in results), default=None)
+
+
+def network_name(branch: str, level: int) -> str:
+    """Name a network of a search in a sentence.
+
+    Args:
+        branch: `ticket`, or the name of the control.
+        level: Number of prunings.
+
+    Example:
+        >>> network_name("ticket", 0), network_name("shuffle", 3)
+        ('the dense network', '`shuffle` at level 3')
+    """
+    if (branch, level) == ("ticket", 0):
+        return "the dense network"
+    return f"`{branch}` at level {level}" if level else f"`{branch}`"
+
+
+def at_chance(accuracy: float, shares: np.ndarray, count: int) -> bool:
+    """Tell whether an accuracy is no better, or hardly better, than a constant prediction.
+
+    The best constant prediction is the most common class; chance is its share. An accuracy is at
+    chance when it isn't significantly higher (exact binomial test, one-sided, at 0.01), or is less
+    than 0.15 of the way from chance to 1 and below three times chance.
+
+    Args:
+        accuracy: Share of correct predictions, in [0, 1].
         shares: Share of each class among the labels, shape (classes,), in [0, 1].
         count: Number of examples, at least 1.
 
@@ -41,12 +77,12 @@ def at_chance(accuracy: float, shares: np.ndarray, count: int) -> bool:
 
 
 def chance_warning(accuracy: float, labels: np.ndarray, *, of: str) -> str | None:
-    """Say that a model is at chance level on the data that it was given; None when it isn't.
+    """Return a warning that a model is at chance level; None if it isn't.
 
     Args:
-        accuracy: Share of the labels that it gets right, in [0, 1].
+        accuracy: Share of correct predictions, in [0, 1].
         labels: The labels, integers, shape (n,).
-        of: What has the accuracy, with the beginning of the sentence: `The dense network`.
+        of: Name of the model at the beginning of the sentence: `The dense network`.
 
     Example:
         >>> chance_warning(0.11, np.arange(1000) % 10, of="The model")[:50]

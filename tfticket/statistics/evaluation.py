@@ -25,12 +25,22 @@ from tfticket.statistics.moments import (
 
 @contextlib.contextmanager
 def batch_statistics(model: keras.Model) -> Iterator[None]:
-    """For a while the model normalizes each batch by the batch's own statistics.
+    """Let a model normalize each batch by the batch's own statistics, inside a `with` block.
 
-    As in training, but without dropout or noise, and nothing is averaged or written. The difference
-    to an ordinary evaluation is what moving statistics cost or gain. Frozen layers stay as they
-    are. Functions that were traced before know nothing of it, among them those of `model.evaluate`
-    and `model.predict`: call the model, or use `predict` of this module.
+    This is as in training, but without dropout or noise, and no average is updated. The difference
+    to an ordinary evaluation is the effect of moving statistics. Frozen layers are left alone.
+    Functions that were traced before aren't affected, among them those of `model.evaluate` and
+    `model.predict`: call the model, or use `predict` of this module.
+
+    Args:
+        model: A built model.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()])
+        >>> with batch_statistics(model):
+        ...     outputs = predict(model, np.array([[0.0, 5.0], [2.0, 9.0]]), batch_size=2)
+        >>> outputs.round(2).tolist()
+        [[-1.0, -1.0], [1.0, 1.0]]
     """
 
     def normalize(layer: keras.Layer, x: Any, mask: Any) -> Any:
@@ -44,10 +54,10 @@ def batch_statistics(model: keras.Model) -> Iterator[None]:
 def eval_norm(
     model: keras.Model, batch_size: int, *, weight: float | None = None
 ) -> Iterator[None]:
-    """For a while the model normalizes each example as training in small batches would on average.
+    """Let a model normalize as training in small batches does on average, inside a `with` block.
 
-    In a batch of n examples each one makes up a part of the statistics that it is normalized by;
-    at evaluation it makes up none. EvalNorm puts that part back:
+    In a batch of n examples each one contributes to the statistics that it is normalized by; at
+    evaluation it doesn't. EvalNorm restores the contribution:
 
         mean = a * mean_i + (1 - a) * moving_mean
         variance = a * var_i + (1 - a) * moving_variance + a * (1 - a) * (mean_i - moving_mean)^2
@@ -58,11 +68,10 @@ def eval_norm(
     training leaves, not the population's from `recalibrate`.
 
     The paper also learns a, and another weight for the variance, layer by layer so that outputs
-    come close to those in training; this is its form with one fixed weight. Which fixed weight the
-    paper uses as its rule of thumb could not be checked against its text: one public implementation
-    takes 1/n^2. For l-p scales, which the paper doesn't have, p-th powers are mixed, and at p = inf
-    the larger one counts. Functions that were traced before know nothing of all this; see
-    `batch_statistics`.
+    come close to those in training; this is its form with one fixed weight. The paper's own fixed
+    weight could not be checked against its text: one public implementation takes 1/n^2. For l-p
+    scales, which the paper doesn't have, p-th powers are mixed, and at p = inf the larger one
+    counts. Functions that were traced before aren't affected; see `batch_statistics`.
 
     Source: Singh & Shrivastava (2019, arXiv:1904.06031).
 
@@ -70,6 +79,16 @@ def eval_norm(
         model: A built model, with the moving statistics of its training.
         batch_size: n, the number of examples in a batch of training, at least 1.
         weight: a, in [0, 1]; 1/n by default, and 0 is an ordinary evaluation.
+
+    Raises:
+        ValueError: when `batch_size` or `weight` is out of range.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()])
+        >>> with eval_norm(model, batch_size=4):
+        ...     outputs = predict(model, np.array([[0.0, 8.0], [4.0, 2.0]]), batch_size=2)
+        >>> outputs.shape
+        (2, 2)
     """
     if batch_size < 1 or not (weight is None or 0 <= weight <= 1):
         raise ValueError(
@@ -86,18 +105,23 @@ def eval_norm(
 
 
 def predict(model: keras.Model, x: Any, *, batch_size: int) -> Any:
-    """Predictions in batches that are all full, inside `batch_statistics` or `eval_norm` too.
+    """Predict in full batches, for `batch_statistics` and `eval_norm`.
 
-    The last batch is filled up with examples from before it, so that each example is normalized
-    among as many others.
+    The last batch is filled with earlier examples, so that every example is normalized among
+    equally many.
 
     Args:
         model: A built model.
         x: Inputs as the model takes them, arrays of one length.
-        batch_size: Examples in a batch, at least 1; all of them where there are fewer.
+        batch_size: Examples in a batch, at least 1; all examples where there are fewer.
 
     Returns:
         The model's outputs for all examples, as NumPy arrays.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(2.0)])
+        >>> predict(model, np.ones((5, 2)), batch_size=4).shape
+        (5, 2)
     """
     call = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
     length = len(keras.tree.flatten(x)[0])
@@ -112,7 +136,7 @@ def predict(model: keras.Model, x: Any, *, batch_size: int) -> Any:
 
 
 def _mixed(layer: keras.Layer, x: Any, mask: Any, share: float) -> Moments:
-    """Statistics of each example joined to the moving ones."""
+    """Mix the statistics of each example with the moving ones."""
     own, moving = moments_of(layer, x, mask, each_example=True), moving_moments(layer, x)
     distance = own.mean - moving.mean
     shares = ops.reshape(ops.cast([share, 1.0 - share], x.dtype), (2, *[1] * len(x.shape)))

@@ -1,4 +1,4 @@
-"""What layers normalize by: moments of their inputs, how to take them and how to use them."""
+"""Moments that layers normalize by: compute them and apply them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from tfticket.classes import computes_as, overridden
 from tfticket.internals import flat_layers
+from tfticket.introspection import computes_as, overridden
 
 
 class KeepsScale(keras.layers.Layer):
     """Abstract base of layers that normalize by a batch's mean and l-p scale and average both.
 
-    It is defined this low so that statistics can be taken without knowing these layers.
+    It is defined here so that statistics can be recomputed without an import of these layers.
 
     Attributes:
-        axis: Of the channels.
+        axis: Axis of the channels.
         order: p of the scale `(mean of |x|^p)^(1/p)`, in [1, inf].
         moving_mean: Moving average of the mean, shape (channels,).
         moving_scale: Moving average of the scale, shape (channels,).
+
+    Example:
+        >>> issubclass(KeepsScale, keras.layers.Layer)
+        True
     """
 
     axis: int
@@ -35,24 +39,24 @@ class KeepsScale(keras.layers.Layer):
 
     @abstractmethod
     def scale_of(self, x: Any, axes: tuple[int, ...], present: Any) -> Any:
-        """The scale of inputs over some axes, which stay with length 1.
+        """Compute the scale of inputs over axes, which stay with length 1.
 
         Args:
             x: Floats of any shape.
-            axes: What to take it over.
-            present: Booleans that broadcast against `x`, or None: what counts.
+            axes: Axes to reduce.
+            present: Positions that count, booleans that broadcast against `x`; all if None.
         """
 
     @abstractmethod
     def normalize(self, x: Any, mean: Any, scale: Any) -> Any:
-        """The layer's output for statistics that broadcast against the inputs."""
+        """Compute the layer's output for statistics that broadcast against the inputs."""
 
 
 class Moments(NamedTuple):
-    """What a layer normalizes by, of one batch or averaged over many.
+    """Moments of one batch, or averaged over many.
 
     Attributes:
-        count: How many numbers of each channel they are of.
+        count: Number of values of each channel.
         mean: Mean of each channel.
         spread: Variance of each channel; the l-p scale in a layer that keeps one.
     """
@@ -66,18 +70,29 @@ BATCH_NORMS = (keras.layers.BatchNormalization, KeepsScale)
 
 
 def normalizes_by_batch(layer: keras.Layer) -> bool:
-    """Whether training makes the layer use statistics of the batch, as it is set now.
+    """Tell whether a layer normalizes by statistics of the batch in training.
 
-    A frozen one (`trainable = False`) uses its moving statistics in training too. What a child does
-    that overrides what its parent computes isn't known.
+    A frozen layer (`trainable = False`) uses its moving statistics in training too. A subclass that
+    overrides what its parent computes is unknown, so the answer is False.
+
+    Args:
+        layer: Any layer.
+
+    Example:
+        >>> norm = keras.layers.BatchNormalization()
+        >>> normalizes_by_batch(norm)
+        True
+        >>> norm.trainable = False
+        >>> normalizes_by_batch(norm)
+        False
     """
     return computes_as(layer, BATCH_NORMS) and bool(layer.trainable)
 
 
 def batch_layers(model: keras.Model) -> list[keras.Layer]:
-    """The layers of a model, nested ones too, that normalize by the batch in training.
+    """List the layers of a model, nested ones too, that normalize by the batch in training.
 
-    A warning names those that may, of classes that override what such layers compute.
+    Subclasses that override what such layers compute are left out with a warning.
     """
     layers = flat_layers(model)
     for layer in layers:
@@ -96,9 +111,9 @@ def batch_layers(model: keras.Model) -> list[keras.Layer]:
 def normalizing(
     layers: Sequence[keras.Layer], normalize: Callable[[keras.Layer, Any, Any], Any]
 ) -> Iterator[None]:
-    """For a while each layer calls `normalize(layer, inputs, mask)` in place of its own method.
+    """Replace `call` of layers by `normalize(layer, inputs, mask)`, inside a `with` block.
 
-    Inputs come in float32 or better, as such layers compute; outputs go out in the layer's type.
+    Inputs are cast to float32 or better, as these layers compute, and outputs to the layer's dtype.
     """
     before = [vars(layer).get("call") for layer in layers]
     try:
@@ -124,13 +139,13 @@ def _caller(
 
 
 def moments_of(layer: Any, x: Any, mask: Any, *, each_example: bool = False) -> Moments:
-    """Moments of a layer's inputs, in a shape that broadcasts against them.
+    """Compute the moments of a layer's inputs, in a shape that broadcasts against them.
 
     Args:
-        layer: One that `normalizes_by_batch`.
+        layer: A layer that `normalizes_by_batch`.
         x: Its inputs, shape (batch, ..., channels, ...).
-        mask: Booleans of that shape without the channels: positions that count, or None.
-        each_example: Of each example by itself, not of the batch.
+        mask: Positions that count, booleans of that shape without the channels; all if None.
+        each_example: Compute them for each example, not for the batch.
     """
     channels = layer.axis % len(x.shape)
     axes = tuple(a for a in range(int(each_example), len(x.shape)) if a != channels)
@@ -149,13 +164,13 @@ def moments_of(layer: Any, x: Any, mask: Any, *, each_example: bool = False) -> 
 
 
 def moving_moments(layer: Any, x: Any) -> Moments:
-    """The layer's moving statistics, in a shape that broadcasts against its inputs."""
+    """Return the moving statistics of a layer, in a shape that broadcasts against its inputs."""
     spread = layer.moving_scale if isinstance(layer, KeepsScale) else layer.moving_variance
     return Moments(None, _by_channel(layer, layer.moving_mean, x), _by_channel(layer, spread, x))
 
 
 def normalized(layer: Any, x: Any, moments: Moments) -> Any:
-    """The layer's output by moments that broadcast against its inputs."""
+    """Compute the output of a layer by moments that broadcast against its inputs."""
     if isinstance(layer, KeepsScale):
         return layer.normalize(x, moments.mean, moments.spread)
     factor = ops.rsqrt(moments.spread + layer.epsilon)
@@ -166,16 +181,15 @@ def normalized(layer: Any, x: Any, moments: Moments) -> Any:
 
 
 def mean_of_spreads(layer: Any, shares: Any, spreads: Any, *, axis: int) -> Any:
-    """Spreads of parts joined to that of the whole, as far as they add up.
+    """Join the spreads of parts to that of the whole, without the variance between means.
 
-    Variances do when all parts have one mean; powers of l-p scales always do, and of maxima the
-    largest remains.
+    Variances are averaged, and so are p-th powers of l-p scales; of maxima the largest remains.
 
     Args:
-        layer: Whose spreads they are.
-        shares: Parts of the whole that add up to 1; those of 0 don't count.
-        spreads: Of the parts.
-        axis: The axis of the parts.
+        layer: Layer of the spreads.
+        shares: Share of each part, which add up to 1; parts with a share of 0 don't count.
+        spreads: Spreads of the parts.
+        axis: Axis of the parts.
     """
     if not isinstance(layer, KeepsScale):
         return ops.sum(shares * spreads, axis)

@@ -1,4 +1,4 @@
-"""The statistics of a population, taken for a network as it is."""
+"""Recompute moving statistics as those of a population."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfticket.errors import DataError, ModelError
+from tfticket.internals import build_shapes
 from tfticket.statistics.moments import (
     KeepsScale,
     Moments,
@@ -25,40 +26,44 @@ _WORTH_A_TRACE = 16
 
 
 def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
-    """Sets moving statistics to those of a population: precise batch normalization.
+    """Set moving statistics to those of a population: precise batch normalization.
 
-    Each batch goes through the model once, normalized by its own statistics as in training but
-    without dropout and noise, since what follows is inference. The moments of the batches are then
-    joined to those of all examples. For variances that is the law of total variance,
-    `E[var_B] + Var[mean_B]`, weighted by the batches' sizes: the variance of the population, which
-    inference normalizes. A mean of the batches' variances, which is what moving averages estimate,
-    lacks the variance between batches and is too small by a factor of about 1 - 1/n for batches of
-    n numbers a channel. L-p scales are joined by their p-th powers, or by their maximum.
+    Each batch passes through the model once, normalized by its own statistics as in training but
+    without dropout and noise, as for inference. The moments of the batches are then joined to those
+    of all examples. For variances that is the law of total variance, `E[var_B] + Var[mean_B]`,
+    weighted by batch size. A mean of the batches' variances, which moving averages estimate, lacks
+    the variance between batches and is too small by a factor of about 1 - 1/n for batches of n
+    values per channel. L-p scales are joined by their p-th powers, or by their maximum.
 
     Frozen layers keep their statistics. So do layers of a class of yours that overrides `call`,
-    with a warning: what they do beside normalizing isn't known.
+    with a warning, since what they do beside normalizing isn't known.
 
     Source: Wu & Johnson (2021, arXiv:2105.07576), section 3.
 
     Args:
         model: A built model; only moving statistics change.
-        batches: Batches of inputs, each as the model takes it and of the size used in training:
-            later layers see what earlier ones make of a batch of that size. Some thousand examples
-            are enough. Nothing changes when there are none. Of tuples (x, y) and (x, y,
-            sample_weight), as data sets for `fit` have them, only x is looked at.
+        batches: Batches of inputs as the model takes them, of the size used in training, since
+            later layers depend on it. Some thousand examples are enough; without batches nothing
+            changes. Of tuples (x, y) and (x, y, sample_weight) only x is used.
 
     Raises:
         DataError: when a batch isn't what the model takes, or holds NaN or infinity.
         ModelError: when statistics of finite inputs aren't finite.
 
-    Nothing changes in the model where an error is raised.
+    After an error the model is unchanged.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization()])
+        >>> recalibrate(model, [np.array([[1.0], [3.0]]), np.array([[5.0], [7.0]])])
+        >>> float(model.layers[0].moving_mean[0]), float(model.layers[0].moving_variance[0])
+        (4.0, 5.0)
     """
     layers = batch_layers(model)
     found: dict[int, list[Moments]] = {id(layer): [] for layer in layers}
     called: list[keras.Layer] = []
 
     def take(batch: Any) -> list[Moments]:
-        """The moments of all calls, in the order of `called`."""
+        """Return the moments of all calls, in the order of `called`."""
         moments: list[Moments] = []
         called.clear()
 
@@ -87,12 +92,12 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> None:
 
 
 def inputs_of(model: keras.Model, batch: Any, *, number: int) -> Any:
-    """The inputs in a batch, without labels and weights.
+    """Return the inputs of a batch, without labels and weights.
 
     Args:
-        model: What takes them.
-        batch: Inputs, or a tuple as data sets for `fit` give it.
-        number: Of the batch, from 0, for the message.
+        model: The model that takes them.
+        batch: Inputs, or a tuple as data sets for `fit` yield it.
+        number: Number of the batch, from 0, for the message.
 
     Raises:
         DataError: when it holds another number of arrays than the model takes.
@@ -115,11 +120,11 @@ def inputs_of(model: keras.Model, batch: Any, *, number: int) -> Any:
 
 
 def _input_count(model: keras.Model) -> int | None:
-    """How many arrays a model takes; None where that can't be seen."""
+    """Return the number of arrays that a model takes; None where it isn't known."""
     inputs = getattr(model, "inputs", None)
     if inputs:
         return len(inputs)
-    shapes = getattr(model, "_build_shapes_dict", None) or {}
+    shapes = build_shapes(model)
     sizes = next(iter(shapes.values()), None) if len(shapes) == 1 else None
     is_shape = isinstance(sizes, (tuple, list)) and all(
         n is None or isinstance(n, int) for n in sizes
@@ -132,24 +137,24 @@ def _array_count(values: Any) -> int:
 
 
 def _refuse(layer: keras.Layer, inputs: Any, number: int) -> None:
-    """Raises for statistics that aren't finite, whose inputs may be to blame."""
+    """Raise for statistics that aren't finite, because of the inputs or of the model."""
     for part in keras.tree.flatten(inputs):
         values = np.asarray(part)
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             example = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1)))
             raise DataError(
                 f"Batches must be finite numbers. Received: NaN or infinity in batch {number}, "
-                f"example {example}. Remove or mend such examples; the model is as it was."
+                f"example {example}. Remove or repair such examples; the model is unchanged."
             )
     raise ModelError(
-        f"The statistics of `{layer.name}` aren't finite in batch {number}, whose numbers are: "
-        "weights of the model aren't, or its numbers grow beyond what float32 holds. The model is "
-        "as it was."
+        f"The statistics of `{layer.name}` aren't finite in batch {number}, whose inputs are. "
+        "Weights of the model aren't finite, or its activations exceed float32. The model is "
+        "unchanged."
     )
 
 
 def _joined(layer: keras.Layer, parts: list[Moments]) -> Moments:
-    """The moments of all that the parts are of."""
+    """Join the moments of parts to those of the whole."""
     counts, means, spreads = (np.stack([part[i] for part in parts]) for i in range(3))
     count = counts.sum(0)
     shares = counts / np.maximum(count, 1.0)
@@ -161,11 +166,11 @@ def _joined(layer: keras.Layer, parts: list[Moments]) -> Moments:
 
 
 def set_moments(layer: Any, moments: Moments) -> None:
-    """Makes moments the moving statistics of a layer.
+    """Set the moving statistics of a layer.
 
     Args:
-        layer: One with a `moving_mean`, and a `moving_variance` or a `moving_scale`.
-        moments: Each of shape (channels,).
+        layer: A layer with a `moving_mean`, and a `moving_variance` or a `moving_scale`.
+        moments: Moments of shape (channels,) each.
     """
     layer.moving_mean.assign(moments.mean)
     if isinstance(layer, KeepsScale):

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tfticket import noisy
+from tfticket import noise as noisy
 from tfticket.data import DataSet, Split, load_whole
 from tfticket.errors import DataError
-from tfticket.noisy import Corruption, TransitionMatrix
+from tfticket.noise import Corruption, TransitionMatrix
 from tfticket.recipe.noise import Noise
 from tfticket.seeds import generator, sub_seed
 

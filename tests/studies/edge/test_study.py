@@ -12,13 +12,13 @@ from tfticket.errors import RunError
 from tfticket.export import check_file, latency, read_provenance
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
-from tfticket.recipe.publish import publish
 from tfticket.runner import runner
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
+from tools.publish import publish
 
 
 class Told(Silence):
@@ -266,7 +266,7 @@ def test_searches_of_an_edge_run_are_exported_as_runs(run, capsys):
 
 def test_claims_are_met_when_every_seed_meets_them(run, table):
     from tfticket.report.reading import read_run
-    from tfticket.studies.edge.page import check_claims, read_study
+    from tfticket.studies.edge.summary import check_claims, read_study
 
     files = read_run(run.path)
     worst = min(found["smaller"] for found in table["replicates"])

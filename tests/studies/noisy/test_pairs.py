@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from tiny_noisy import SELECTION, recipe
 
-from tfticket.noisy import ForwardCorrection, GeneralizedCrossentropy, estimate_noise
-from tfticket.noisy.clean_split import CleanSplit
+from tfticket.noise import ForwardCorrection, GeneralizedCrossentropy, estimate_noise
+from tfticket.noise.incv.clean_split import CleanSplit
 from tfticket.studies.noisy.schema import conditions
 from tfticket.studies.noisy.study import NoisyStudy
 from tfticket.studies.noisy.training import make_pair, stages
@@ -56,7 +56,7 @@ def test_the_rate_to_forget_is_given_estimated_or_a_number(study):
 def test_incv_trains_on_the_selected_then_with_candidates(study):
     experiment, cells, corruption, split = study
     first, second = stages(experiment, cells["incv"], corruption, split)
-    assert (first.intervals, second.intervals) == (1, 1)
+    assert (first.epochs, second.epochs) == (1, 1)
     np.testing.assert_array_equal(first.ids, split.clean)
     assert len(second.ids) == 200
     # As many of a batch are kept as there should be right labels among its selected ones.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic_norms
 
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.reading import Curve
 from tfticket.studies.norms.measures import (
     MEASURES,

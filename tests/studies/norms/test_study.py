@@ -7,7 +7,7 @@ from tiny_norms import recipe
 from tfticket.files import read_arrays
 from tfticket.metrics import read_metrics
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.runner import runner
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir

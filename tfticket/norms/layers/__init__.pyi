@@ -1,5 +1,7 @@
 from .batch import FrozenBatchNorm as FrozenBatchNorm
 from .batch import LpBatchNorm as LpBatchNorm
+from .batch import NoisyBatchNorm as NoisyBatchNorm
+from .batch import covariate_noise as covariate_noise
 from .channels import ChannelNorm as ChannelNorm
 from .convolution import StandardizedConv as StandardizedConv
 from .convolution import StandardizedConv1D as StandardizedConv1D
@@ -9,7 +11,5 @@ from .convolution import standardized as standardized
 from .fused import FusedBatchNorm as FusedBatchNorm
 from .group import GroupNorm as GroupNorm
 from .group import group_count as group_count
-from .noise import NoisyBatchNorm as NoisyBatchNorm
-from .noise import covariate_noise as covariate_noise
 from .plain import plain_layer as plain_layer
 from .response import FilterResponseNorm as FilterResponseNorm

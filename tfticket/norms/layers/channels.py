@@ -1,4 +1,4 @@
-"""What the normalizations have in common: statistics by channel, then a scale and a shift."""
+"""Base of the normalizations: statistics by channel, then a scale and a shift."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from tfticket.errors import ModelError
 
@@ -24,12 +26,12 @@ class ChannelNorm(keras.layers.Layer):
     """Abstract base of the layers that end in `gamma * normalized + beta`, by channel.
 
     It owns the arguments, the two weights, and the types: statistics are computed in float32 or
-    better whatever the dtype policy says, and the result is cast to the policy's compute type.
+    float64 under any dtype policy, and the result is cast to the policy's compute type.
 
     Args:
         axis: The axis of the channels; not the batch axis, 0.
-        epsilon: Keeps a division from one by zero; greater than 0. What it is added to is said by
-            each layer. The default is that of the papers and of PyTorch; Keras has 1e-3.
+        epsilon: Prevents division by zero; greater than 0. Each layer documents what it is added
+            to. The default is that of the papers and of PyTorch; Keras has 1e-3.
         center: Whether to add `beta`.
         scale: Whether to multiply by `gamma`.
         beta_initializer: Initializer of `beta`.
@@ -89,7 +91,7 @@ class ChannelNorm(keras.layers.Layer):
         self.beta: keras.Variable | None = None
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes `gamma` and `beta`."""
+        """Create `gamma` and `beta`."""
         self._affine(input_shape)
 
     def _affine(self, input_shape: Sequence[int | None], *, trainable: bool = True) -> None:
@@ -123,23 +125,23 @@ class ChannelNorm(keras.layers.Layer):
         )
 
     def _spatial_axes(self, rank: int) -> tuple[int, ...]:
-        """All axes but those of the batch and of the channels; none for rank 2."""
+        """Return all axes but those of the batch and the channels; none for rank 2."""
         return tuple(axis for axis in range(1, rank) if axis != self.axis % rank)
 
     def _precise(self, inputs: Any) -> Any:
-        """The inputs in the type that statistics are computed in: float32, or float64."""
+        """Cast the inputs to the type that statistics are computed in: float32 or float64."""
         return ops.cast(
             inputs, keras.backend.result_type(inputs.dtype, self.compute_dtype, "float32")
         )
 
     def _by_channel(self, values: Any, like: Any) -> Any:
-        """Values of shape (channels,) in a shape that broadcasts against `like`, in its type."""
+        """Reshape values of shape (channels,) to broadcast against `like`, and cast to its type."""
         shape = [1] * len(like.shape)
         shape[self.axis] = -1
         return ops.cast(ops.reshape(values, shape), like.dtype)
 
     def _present(self, mask: Any, inputs: Any) -> Any:
-        """Where the inputs count, with an axis of length 1 for the channels; None for everywhere.
+        """Return the mask with an axis of length 1 for the channels; None for no mask.
 
         Raises:
             ModelError: for a mask of another shape than the inputs without their channels.
@@ -155,11 +157,10 @@ class ChannelNorm(keras.layers.Layer):
         return ops.expand_dims(ops.cast(mask, "bool"), self.axis)
 
     def _finish(self, x: Any, factor: Any, offset: Any = None) -> Any:
-        """`gamma * (x * factor + offset) + beta` in the compute type.
+        """Return `gamma * (x * factor + offset) + beta` in the compute type.
 
-        Small tensors are combined first, so that the large one is read once; and what is constant
-        at inference becomes one multiplication and one addition, which converters fold into the
-        layer before.
+        Small tensors are combined first, so that the large one is read once; constants at inference
+        become one multiplication and one addition, which converters fold into the layer before.
         """
         if self.gamma is not None:
             gamma = self._by_channel(self.gamma, x)
@@ -172,7 +173,7 @@ class ChannelNorm(keras.layers.Layer):
         return ops.cast(outputs, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the inputs."""
+        """Return the shape of the inputs."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
@@ -189,12 +190,12 @@ class ChannelNorm(keras.layers.Layer):
 
 
 def mean(x: Any, axes: tuple[int, ...], present: Any = None) -> Any:
-    """Mean over some axes, which stay with length 1.
+    """Return the mean over some axes, which stay with length 1.
 
     Args:
         x: Floats of any shape.
-        axes: What to average over; nothing when empty.
-        present: Booleans that broadcast against `x`: what counts. The mean of nothing is 0.
+        axes: The axes; returns `x` if empty.
+        present: Booleans that broadcast against `x`: the values that count. The mean of none is 0.
     """
     if not axes:
         return x
@@ -202,5 +203,13 @@ def mean(x: Any, axes: tuple[int, ...], present: Any = None) -> Any:
         return ops.mean(x, axis=axes, keepdims=True)
     counted = ops.cast(ops.broadcast_to(present, ops.shape(x)), x.dtype)
     count = ops.maximum(ops.sum(counted, axis=axes, keepdims=True), 1.0)
-    # `where`, since a masked position may hold anything, even what isn't a number.
+    # `where`, since a masked position may hold anything, even NaN.
     return ops.sum(ops.where(present, x, 0.0), axis=axes, keepdims=True) / count
+
+
+def compiled_by_xla() -> bool:
+    """Return whether operations are being traced into a function with `jit_compile=True`.
+
+    Some kernels of TensorFlow aren't for XLA.
+    """
+    return bool(GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()))

@@ -11,15 +11,15 @@ from tfticket.errors import ModelError
 
 
 class StandardizedConv(keras.layers.Layer):
-    """Abstract: what makes a convolution of Keras one with standardized weights.
+    """Abstract mixin for a convolution of Keras with standardized weights.
 
     Each filter w of n weights (height, width and input channels) is used as
 
         (w - mean(w)) / sqrt(mean((w - mean(w))^2) + epsilon)
 
-    where the means are over its weights that aren't zero, and zeros stay zeros: a pruned weight has
-    no say in what the others become, and none in the output. A filter needs two weights, for the
-    deviation of a single one from itself is 0. The kernel that is trained, saved and pruned is w.
+    where the means are over its nonzero weights, and zeros stay zeros: pruned weights affect
+    neither the others nor the output. A filter needs two weights, since the deviation of a single
+    one is 0. The kernel that is trained, saved and pruned is w.
 
     Args:
         epsilon: Added to the variance; greater than 0. 1e-10 is the square of the 1e-5 that the
@@ -38,13 +38,13 @@ class StandardizedConv(keras.layers.Layer):
         self.epsilon = epsilon
 
     def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
-        """As Keras does, but the kernel keeps its precision until it is standardized."""
+        """See `keras.Layer.add_weight`; the kernel keeps its precision until it is standardized."""
         if kwargs.get("name") == "kernel":
             kwargs["autocast"] = False
         return super().add_weight(*args, **kwargs)
 
     def standardize(self, kernel: Any) -> Any:
-        """The weights that the convolution is done with.
+        """Standardize a kernel.
 
         Args:
             kernel: Shape (..., input channels, filters), float.
@@ -61,7 +61,7 @@ class StandardizedConv(keras.layers.Layer):
         return centered * ops.rsqrt(variance + self.epsilon)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """The convolution with the standardized kernel."""
+        """Convolve with the standardized kernel."""
         return super().convolution_op(inputs, ops.cast(self.standardize(kernel), inputs.dtype))
 
     def get_config(self) -> dict[str, Any]:
@@ -71,14 +71,14 @@ class StandardizedConv(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfticket")
 class StandardizedConv1D(StandardizedConv, keras.layers.Conv1D):
-    """`keras.layers.Conv1D` with standardized weights; `StandardizedConv` says how."""
+    """`keras.layers.Conv1D` with standardized weights, see `StandardizedConv`."""
 
     def call(self, inputs: Any) -> Any:
-        """As for the other ranks; Keras' Conv1D doesn't go by its own `convolution_op`."""
+        """Convolve as the other ranks do; Keras' Conv1D doesn't use its own `convolution_op`."""
         return super(keras.layers.Conv1D, self).call(inputs)
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """The convolution with the standardized kernel, padded on the left if it is causal."""
+        """Convolve with the standardized kernel, padded on the left if causal."""
         padding = self.padding
         if padding == "causal":
             inputs, padding = ops.pad(inputs, self._compute_causal_padding()), "valid"
@@ -94,12 +94,12 @@ class StandardizedConv1D(StandardizedConv, keras.layers.Conv1D):
 
 @keras.saving.register_keras_serializable(package="tfticket")
 class StandardizedConv2D(StandardizedConv, keras.layers.Conv2D):
-    """`keras.layers.Conv2D` with standardized weights; `StandardizedConv` says how."""
+    """`keras.layers.Conv2D` with standardized weights, see `StandardizedConv`."""
 
 
 @keras.saving.register_keras_serializable(package="tfticket")
 class StandardizedConv3D(StandardizedConv, keras.layers.Conv3D):
-    """`keras.layers.Conv3D` with standardized weights; `StandardizedConv` says how."""
+    """`keras.layers.Conv3D` with standardized weights, see `StandardizedConv`."""
 
 
 _STANDARDIZED: dict[type[keras.layers.Layer], type[StandardizedConv]] = {
@@ -110,7 +110,7 @@ _STANDARDIZED: dict[type[keras.layers.Layer], type[StandardizedConv]] = {
 
 
 def standardized(conv: keras.layers.Layer) -> StandardizedConv:
-    """A new layer like `conv`, of the same name and config, that standardizes its weights.
+    """Return a layer of the same name and config as `conv` that standardizes its weights.
 
     It isn't built yet: `kernel` and `bias` have the same shapes, and can be set to those of `conv`.
 
@@ -118,8 +118,12 @@ def standardized(conv: keras.layers.Layer) -> StandardizedConv:
         conv: A Conv1D, Conv2D or Conv3D, or one that has standardized weights already.
 
     Raises:
-        ModelError: for any other layer. Depthwise and transposed convolutions have kernels of
-            another meaning, and a subclass may do anything.
+        ModelError: for any other layer, also for depthwise and transposed convolutions, whose
+            kernels have another layout, and for subclasses.
+
+    Example:
+        >>> standardized(keras.layers.Conv2D(8, 3, name="conv1")).name
+        'conv1'
     """
     kind = type(conv) if isinstance(conv, StandardizedConv) else _STANDARDIZED.get(type(conv))
     if kind is None:
@@ -127,4 +131,5 @@ def standardized(conv: keras.layers.Layer) -> StandardizedConv:
             "Only Conv1D, Conv2D and Conv3D have weights to standardize. Received: "
             f"{conv.name!r} of the class {type(conv).__name__}."
         )
-    return kind.from_config(conv.get_config())
+    made: StandardizedConv = kind.from_config(conv.get_config())
+    return made

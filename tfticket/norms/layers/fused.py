@@ -1,4 +1,4 @@
-"""Keras' batch normalization by TensorFlow's fused kernel: the same numbers in less time."""
+"""Keras' batch normalization by TensorFlow's fused kernel: equal up to rounding, and faster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfticket.internals import auto_name, to_snake_case
-from tfticket.norms.layers.compiler import compiled_by_xla
+from tfticket.norms.layers.channels import compiled_by_xla
 from tfticket.state import StandIn, known_class
 
 _KERNEL_TYPES = ("float32", "float16", "bfloat16")
@@ -21,10 +21,10 @@ _AT_INFERENCE: contextvars.ContextVar[bool] = contextvars.ContextVar("at_inferen
 
 @contextlib.contextmanager
 def fused_inference() -> Iterator[None]:
-    """Lets `FusedBatchNorm` use the kernel at inference too, where a graph is traced meanwhile.
+    """Let `FusedBatchNorm` use the kernel at inference too, in graphs that are traced meanwhile.
 
-    TensorFlow fuses that kernel with the convolution before it and the ReLU after it, so that next
-    to nothing is left of what normalization takes. For graphs that aren't exported.
+    TensorFlow fuses the kernel with the convolution before it and the ReLU after it, which leaves
+    almost no cost of normalization. For graphs that aren't exported.
     """
     before = _AT_INFERENCE.set(True)
     try:
@@ -35,20 +35,20 @@ def fused_inference() -> Iterator[None]:
 
 @keras.saving.register_keras_serializable(package="tfticket")
 class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
-    """Keras' BatchNormalization, faster at training.
+    """Keras' BatchNormalization, faster in training.
 
-    Keras takes moments, normalizes and goes back by many operations, each of which goes through the
-    whole tensor; here it is one kernel forward and one back. Weights, their names and order, the
-    config, automatic names and all results are those of Keras up to rounding, also the biased
-    variance in the moving average: that of the kernel is n / (n - 1) times as large.
-    Gradients of gradients are *not* Keras', which lack a term, since `tf.nn.moments` stops the
-    gradient of the mean inside the variance: these are right.
+    Keras needs many operations for moments, normalization and gradient, each of which reads the
+    whole tensor; here it is one kernel forward and one backward. Weights, their names and order,
+    the config, automatic names and all results are those of Keras up to rounding, also the biased
+    variance in the moving average: that of the kernel is n / (n - 1) times as large. Gradients of
+    gradients differ: Keras' lack a term, since `tf.nn.moments` stops the gradient of the mean
+    inside the variance; these are right.
 
-    The kernel is used at training for channels in the last axis. Anything else is Keras' own code:
-    inference (so exported files stay the same) but inside `fused_inference`, other axes, masks,
-    `renorm`, `synchronized`, float64, and what XLA compiles: there this kernel takes the variance
-    as E[x^2] - E[x]^2, which is 1 % off for a mean of 100 deviations, and XLA fuses Keras'
-    operations itself.
+    The kernel is used in training for channels in the last axis. Everything else is Keras' own
+    code: inference (so exported files stay the same) except inside `fused_inference`, other axes,
+    masks, `renorm`, `synchronized`, float64, and XLA: there this kernel takes the variance as
+    E[x^2] - E[x]^2, which is 1 % off for a mean of 100 deviations, and XLA fuses Keras' operations
+    itself.
 
     A `.keras` file that holds this layer needs tfticket to be loaded; `tfticket.export.save_keras`
     writes Keras' own in its place.
@@ -65,7 +65,7 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
 
     Example:
         >>> layer = FusedBatchNorm(momentum=0.9)
-        >>> layer(np.ones((2, 4, 4, 3)), training=True).shape
+        >>> layer(ops.ones((2, 4, 4, 3)), training=True).shape
         TensorShape([2, 4, 4, 3])
     """
 
@@ -76,7 +76,7 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
         super().__init__(*args, name=name, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalizes, by the kernel where it can."""
+        """Normalize, by the kernel if it fits."""
         learns = bool(training and self.trainable)
         wanted = learns or _AT_INFERENCE.get()
         if not (wanted and mask is None and self._fits_kernel(inputs)):
@@ -103,14 +103,14 @@ class FusedBatchNorm(keras.layers.BatchNormalization, StandIn):
         )
 
     def _fused(self, x: Any) -> tuple[Any, Any, Any]:
-        """Outputs in the type of `x`; mean and biased variance of each channel, float32."""
+        """Return outputs in the type of `x`; mean and biased variance by channel, float32."""
         outputs, mean, variance = self._kernel(x)
         count = tf.cast(tf.size(x, tf.int64) // x.shape[-1], tf.float32)
         # The kernel divides by n - 1, or by 1 where n is 1.
         return outputs, mean, variance * (tf.maximum(count - 1.0, 1.0) / count)
 
     def _kernel(self, x: Any, mean: Any = None, variance: Any = None) -> tuple[Any, Any, Any]:
-        """Outputs, mean and variance of each channel; those of the batch where none are given."""
+        """Return outputs, mean and variance by channel; of the batch if none are given."""
         channels = x.shape[-1]
         images = x if len(x.shape) == 4 else tf.reshape(x, (-1, 1, 1, channels))
         # Not `tf.compat.v1.nn.fused_batch_norm`, which raises an epsilon of 1e-5 to 1.001e-5.

@@ -13,18 +13,18 @@ from tfticket.norms.layers.channels import ChannelNorm, mean
 
 @keras.saving.register_keras_serializable(package="tfticket")
 class FilterResponseNorm(ChannelNorm):
-    """Divides each channel of each example by its root mean square; then a learned threshold.
+    """Filter response normalization: division by the root mean square, then a learned threshold.
 
         y = gamma * x / sqrt(nu2 + epsilon) + beta,    nu2 = mean of x^2 over the positions
         z = max(y, tau)                                the thresholded linear unit (TLU)
 
-    No mean is taken away, and neither other examples nor other channels are looked at. `tau` makes
-    up for the mean: it begins at 0, where it is a ReLU, and is learned for each channel. It
-    *replaces* the activation. In front of a ReLU that stays, a `tau` below 0 would have no effect
-    and get no gradient, so choose `threshold=False` there, as the catalog does.
+    Each channel of each example is normalized by itself, without subtracting a mean. `tau` makes up
+    for the mean: it begins at 0, which is a ReLU, and is learned for each channel. It *replaces*
+    the activation. In front of a ReLU that stays, a `tau` below 0 has no effect and no gradient, so
+    choose `threshold=False` there, as the catalog does.
 
     Over a single position (after a dense layer, or on 1x1 maps) this is little more than the sign
-    of `x`, with almost no gradient; the paper has `learn_epsilon=True` for that case.
+    of `x`, with almost no gradient; the paper uses `learn_epsilon=True` for that case.
 
     Args:
         epsilon: Added to nu2. The paper's is 1e-6.
@@ -36,6 +36,12 @@ class FilterResponseNorm(ChannelNorm):
     Call arguments:
         inputs: Floats of shape (batch, ..., channels, ...), of rank 2 to 5.
         mask: Booleans of the inputs' shape without the channels: positions that count, or None.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = FilterResponseNorm(threshold=False)
+        >>> layer(np.full((1, 2, 2, 3), 5.0, "float32")).numpy().max().round(4)
+        np.float32(1.0)
     """
 
     def __init__(
@@ -53,7 +59,7 @@ class FilterResponseNorm(ChannelNorm):
         self.learned_epsilon: keras.Variable | None = None
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Makes the weights."""
+        """Create the weights."""
         super().build(input_shape)
         shape = (input_shape[self.axis],)
         if self.threshold:
@@ -67,7 +73,7 @@ class FilterResponseNorm(ChannelNorm):
             )
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
-        """Normalizes; the same at training and inference."""
+        """Normalize; the same in training and inference."""
         x = self._precise(inputs)
         axes = self._spatial_axes(len(x.shape))
         nu2 = mean(ops.square(x), axes, self._present(mask, x))

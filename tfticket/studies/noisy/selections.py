@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfticket.audit.diagnosis import diagnose
-from tfticket.noisy import CleanSplit, Corruption, theory
-from tfticket.noisy.incv_store import fold_file
+from tfticket.noise import CleanSplit, Corruption, theory
+from tfticket.noise.comparison import diagnose
+from tfticket.noise.incv.selection import fold_file
 from tfticket.recipe.noise import Noise
 from tfticket.runs.plan import Task
 from tfticket.runs.progress import Progress

@@ -16,7 +16,7 @@ from tfticket import models
 from tfticket.data import DataSet, Feed, Split
 from tfticket.errors import DataError
 from tfticket.metrics import Row
-from tfticket.noisy import INCV, Corruption, GeneralizedCrossentropy
+from tfticket.noise import INCV, Corruption, GeneralizedCrossentropy
 from tfticket.recipe.noise import Noise
 from tfticket.recipe.rates import compile_model, forget_graphs, precision
 from tfticket.recipe.training import LearningRate, largest

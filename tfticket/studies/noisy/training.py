@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,8 +14,9 @@ from tfticket import models
 from tfticket.data import ChunkedFit
 from tfticket.errors import RunError
 from tfticket.metrics import Row
-from tfticket.noisy import (
+from tfticket.noise import (
     CleanSplit,
+    CollapseEvent,
     Corruption,
     CoTeaching,
     ForgetRate,
@@ -23,8 +24,9 @@ from tfticket.noisy import (
     GeneralizedCrossentropy,
     SelectionMonitor,
 )
-from tfticket.noisy.staging import stages as staged
-from tfticket.noisy.updates import Update
+from tfticket.noise.coteaching.selection import Update
+from tfticket.noise.coteaching.stages import Stage, fit_stages
+from tfticket.noise.coteaching.stages import stages as staged
 from tfticket.state import innermost_optimizer
 from tfticket.studies.noisy.schema import Condition, Method
 from tfticket.studies.training import Hook, Watch, rows_of
@@ -116,26 +118,22 @@ def train(
         study, condition, seed, forget_rate=largest, corruption=corruption, split=split
     )
     watch = _Watch(study, hook)
-    monitor, events, done = SelectionMonitor(per_class=False), 0, 0
-    for stage in planned:
-        if largest:
-            pair.relief.assign(stage.forget_rate / largest)
+    events: list[CollapseEvent] = []
+    monitor = SelectionMonitor(per_class=False, on_event=events.append)
+
+    def arguments(stage: Stage, done: int) -> dict[str, Any]:
         feed = study.feed(seed, condition.noise, corruption, stage.ids)
         feed.seek(done * feed.chunk_steps)
-        pair.fit(
+        return {
             **feed.fit_arguments(),
-            initial_epoch=done,
-            epochs=done + stage.intervals,
-            validation_data=study.validation(seed, condition.noise),
-            callbacks=[monitor, watch, ChunkedFit(feed)],
-            verbose=0,
-        )
-        done += stage.intervals
-        events += len(monitor.events)
-        if watch.diverged_step is not None:
-            break
+            "validation_data": study.validation(seed, condition.noise),
+            "callbacks": [monitor, watch, ChunkedFit(feed)],
+            "verbose": 0,
+        }
+
+    fit_stages(pair, planned, arguments)
     summary = {"noise_rate": corruption.realized_rate, "forget_rate": planned[-1].forget_rate}
-    summary |= {"events": float(events), "seconds": time.perf_counter() - began}
+    summary |= {"events": float(len(events)), "seconds": time.perf_counter() - began}
     summary |= _quality(watch, study.recipe.last) | watch.divergence
     per_epoch = len(study.data.train) / study.recipe.data.batch_size
     rows = tuple(
@@ -188,39 +186,21 @@ _UPDATES: dict[str, Update] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """A part of a training.
-
-    Attributes:
-        intervals: How long, in `train.evaluate_every` steps.
-        forget_rate: Share of a batch to drop when the ramp has ended, in [0, 1).
-        ids: The examples; None for all.
-    """
-
-    intervals: int
-    forget_rate: float
-    ids: np.ndarray | None = None
-
-
 def stages(
     study: NoisyStudy, condition: Condition, corruption: Corruption, split: CleanSplit | None
 ) -> tuple[Stage, ...]:
     """Return what a network pair is trained on, one after the other.
 
-    For `incv` what was selected, then the candidates with it: see `tfticket.noisy.staging`.
+    An epoch of theirs is an interval of `train.evaluate_every` steps. For `incv` what was selected,
+    then the candidates with it: see `tfticket.noise.coteaching.stages`.
     """
     method = condition.method
     intervals = condition.steps // study.recipe.train.evaluate_every
     if method.name != "incv":
-        return (Stage(intervals, _forget_rate(method, corruption, split)),)
+        return (Stage(None, _forget_rate(method, corruption, split), intervals),)
     assert split is not None  # the rules ask for it
-    first = min(method.warmup, intervals)
-    planned = (
-        Stage(length, part.forget_rate, part.ids)
-        for length, part in zip((first, intervals - first), staged(split), strict=True)
-    )
-    return tuple(stage for stage in planned if stage.intervals)
+    planned = staged(split, warmup_epochs=min(method.warmup, intervals), epochs=intervals)
+    return tuple(stage for stage in planned if stage.epochs)
 
 
 def _forget_rate(method: Method, corruption: Corruption, split: CleanSplit | None) -> float:

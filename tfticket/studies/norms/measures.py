@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.canvas import LIGHT
 from tfticket.studies.norms.networks import Branch, Network
 

@@ -13,7 +13,7 @@ import numpy as np
 from tfticket.errors import RunError, TicketError
 from tfticket.files import checked_name, read_arrays, read_table
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift import ShiftRecord
+from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.reading import Curve, RunFiles
 from tfticket.studies.norms.names import label
 

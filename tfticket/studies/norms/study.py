@@ -15,11 +15,10 @@ import tensorflow as tf
 
 from tfticket import models
 from tfticket.data import DataSet, Feed
-from tfticket.noisy import Corruption
+from tfticket.noise import Corruption
 from tfticket.norms.catalog import Norm
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.norms.shift_tracker import ShiftTracker
-from tfticket.norms.tracker import LandscapeTracker
+from tfticket.norms.landscape.trackers import LandscapeTracker, ShiftTracker
 from tfticket.recipe.rates import compile_model, forget_graphs, precision
 from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
 from tfticket.runs.progress import Progress

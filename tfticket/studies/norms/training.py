@@ -19,8 +19,8 @@ import tensorflow as tf
 from tfticket.data import ChunkedFit
 from tfticket.internals import flat_layers
 from tfticket.metrics import Row
-from tfticket.noisy import Corruption
-from tfticket.noisy.memorization import Memorization, memorization
+from tfticket.noise import Corruption
+from tfticket.noise.theory import Memorization, memorization
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.sparsity.binding import KeepMask
 from tfticket.state import Snapshot, innermost_optimizer

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from tiny_labels import write_images
+
+from tfticket.errors import DataError
+from tfticket.noise import LabeledData, RowAudit, symmetric
+
+
+def rows(path, *, classes=4, each=60, spread=1.0, seed=0):
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.repeat(np.arange(classes), each))
+    x = 4 * np.eye(classes, 8)[y] + spread * rng.normal(size=(len(y), 8))
+    np.savez(path, x=np.column_stack([x, rng.lognormal(11, 0.5, len(y))]), y=y)
+    return LabeledData.load(f"npz:{path}")
+
+
+def test_wrong_labels_of_rows_are_found(tmp_path):
+    labeled = rows(tmp_path / "rows.npz").corrupted(symmetric(4, 0.1), seed=0, exact=True)
+    audit = RowAudit(labeled, iterations=2)
+    split = audit.run()
+    assert audit.learner in ("logistic regression", "nearest neighbors", "the mean of both")
+    issues = split.label_issues()
+    wrong = labeled.corruption.changed
+    assert wrong[issues.ids].mean() > 0.9
+    assert wrong[issues.ids].sum() > 0.9 * wrong.sum()
+    assert split.estimate.low <= 0.1 <= split.estimate.high
+    again = RowAudit(labeled, iterations=2).run()
+    np.testing.assert_array_equal(again.probabilities, split.probabilities)
+
+
+def test_nobody_is_accused_where_nothing_is_wrong(tmp_path):
+    # A network of some hundred steps accused hundreds in data of many small classes.
+    labeled = rows(tmp_path / "rows.npz", classes=8, each=12, spread=0.5)
+    split = RowAudit(labeled).run()
+    assert split.estimate.kind == "clean"
+    assert len(split.label_issues()) == 0
+
+
+def test_where_nothing_was_learned_nobody_is_accused(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "lots.npz", x=rng.normal(size=(300, 5)), y=rng.integers(0, 3, 300))
+    split = RowAudit(LabeledData.load(f"npz:{tmp_path / 'lots.npz'}")).run()
+    assert not split.estimate.learned
+    assert "nothing was learned" in split.estimate.reason
+    assert len(split.label_issues()) == 0
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 0, 1], [0, 1, 1, 1], [0, 1, 2, 0, 0, 0, 0]])
+def test_few_rows_and_classes_of_one(tmp_path, labels):
+    x = np.random.default_rng(0).normal(size=(len(labels), 3))
+    np.savez(tmp_path / "few.npz", x=x, y=labels)
+    audit = RowAudit(LabeledData.load(f"npz:{tmp_path / 'few.npz'}"), iterations=2)
+    try:
+        split = audit.run()
+    except Exception as error:
+        assert "no network predicted the given label" in str(error)  # noqa: PT017
+    else:
+        assert len(split) == len(labels)
+
+
+def test_images_and_settings_out_of_range_are_refused(tmp_path):
+    images = LabeledData.load(write_images(tmp_path / "images.npz"))
+    assert not images.has_rows
+    with pytest.raises(DataError, match=r"rows of floats.*Received.*uint8"):
+        RowAudit(images)
+    labeled = rows(tmp_path / "rows.npz")
+    with pytest.raises(DataError, match="folds=1"):
+        RowAudit(labeled, folds=1)
+    with pytest.raises(DataError, match="at least 600 examples for 300 folds"):
+        RowAudit(labeled, folds=300).run()

@@ -1,1 +1,0 @@
-"""Paired benchmarks that anyone can run: ours and the other, in turns, in one process."""

@@ -1,0 +1,1 @@
+"""Sparsely stored weights: how a tensor is stored, which layers gain, and what goes wrong."""

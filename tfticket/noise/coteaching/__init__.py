@@ -1,0 +1,1 @@
+"""Co-teaching: two networks that select each other's samples."""

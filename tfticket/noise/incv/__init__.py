@@ -1,0 +1,1 @@
+"""Iterative noisy cross-validation: which examples have the right label."""

@@ -1,0 +1,202 @@
+"""Checks of labels, probabilities and inputs, in one place, and label files."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tfticket.errors import DataError
+from tfticket.reading import names_in, open_archive, read_array, read_npy
+
+_SUM_TOLERANCE = 1e-3  # what float16 probabilities of 1000 classes may be off by
+NO_CLASS = -1
+"""The true label of an example that belongs to none of the classes."""
+_CHECKED_AT_ONCE = 4096  # examples
+_LABEL_COLUMNS = ("given", "label", "labels", "y")
+
+
+def checked_labels(
+    labels: ArrayLike,
+    num_classes: int | None = None,
+    *,
+    name: str = "labels",
+    least: int = 0,
+) -> np.ndarray:
+    """Check labels and return them as a new array of shape (n,), int64.
+
+    Args:
+        labels: Integers of shape (n,) or (n, 1), n at least 1.
+        num_classes: How many classes there are, at least 2; None leaves the upper end open. It is
+            never guessed from the largest label, which may be missing in a subset.
+        name: What the error calls them.
+        least: The smallest label: 0, or `NO_CLASS` where examples may be of no class.
+
+    Raises:
+        DataError: when they are no labels, or out of [least, num_classes).
+    """
+    array = _regular(labels, name)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "iu":
+        raise DataError(
+            f"`{name}` must be integers of shape (n,), with n at least 1. Received: shape "
+            f"{array.shape}, {array.dtype}. Turn one-hot rows into labels with argmax(axis=1)."
+        )
+    if num_classes is not None and (not isinstance(num_classes, Integral) or num_classes < 2):
+        raise DataError(
+            "There must be at least 2 classes, a whole number. Received: "
+            f"num_classes={num_classes!r}."
+        )
+    smallest, largest = int(array.min()), int(array.max())
+    if smallest < least or (num_classes is not None and largest >= num_classes):
+        end = "infinity" if num_classes is None else num_classes
+        raise DataError(
+            f"`{name}` must lie in [{least}, {end}). Received: labels from {smallest} to {largest}."
+        )
+    return array.astype(np.int64)
+
+
+def checked_probabilities(probabilities: ArrayLike, count: int | None = None) -> np.ndarray:
+    """Check probabilities and return them as float64, shape (n, k), each row summing to 1.
+
+    Args:
+        probabilities: Predictions, shape (n, k) with k at least 2.
+        count: The n that is expected; None takes any.
+
+    Raises:
+        DataError: when the shape is wrong, or the rows are no distributions. Logits are refused,
+            since a second softmax over probabilities would go unnoticed.
+    """
+    array = _regular(probabilities, "probabilities")
+    if array.ndim != 2 or array.shape[1] < 2 or (count is not None and len(array) != count):
+        rows = "n" if count is None else count
+        raise DataError(
+            f"`probabilities` must have the shape ({rows}, classes), with 2 classes or more. "
+            f"Received: {array.shape}."
+        )
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"`probabilities` must be numbers. Received: {array.dtype}.")
+    array = array.astype(np.float64)
+    sums = array.sum(axis=1)
+    if not (np.isfinite(array).all() and (array >= 0).all()):
+        raise DataError(
+            "`probabilities` must be finite and not negative. Received: values from "
+            f"{array.min()} to {array.max()}. Logits go through a softmax first."
+        )
+    if len(array) and np.abs(sums - 1).max() > _SUM_TOLERANCE:
+        raise DataError(
+            "Each row of `probabilities` must sum to 1. Received: sums from "
+            f"{sums.min():.4g} to {sums.max():.4g}."
+        )
+    normalized: np.ndarray = array / sums[:, None]
+    return normalized
+
+
+def check_finite(x: np.ndarray) -> None:
+    """Raise a `DataError` when an input isn't finite, and says which one."""
+    for start in range(0, len(x), _CHECKED_AT_ONCE):
+        part = x[start : start + _CHECKED_AT_ONCE].reshape(-1, max(x[0].size, 1))
+        finite = np.isfinite(part).all(axis=1)
+        if not finite.all():
+            raise DataError(
+                "`x` must be finite: one NaN makes NaN of all weights. Received: NaN or infinity "
+                f"in example {start + int(np.argmin(finite))}. Remove or mend such examples."
+            )
+
+
+def _regular(values: ArrayLike, name: str) -> np.ndarray:
+    """An array of them; a `DataError` for rows that differ in length."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise DataError(
+            f"`{name}` must be an array, with rows of one length. Received: {error}"
+        ) from error
+
+
+def read_label_file(
+    path: str | os.PathLike[str], *, num_classes: int | None = None, count: int | None = None
+) -> np.ndarray:
+    """Read labels from a file.
+
+    Formats: `.npy`; `.npz` with an array called given, label, labels or y, or with one array only;
+    `.csv` with a header and a column of one of these names, and, if there is one, a column `id`
+    that says which example each row is about; `.txt` with one label a line.
+
+    Args:
+        path: The file.
+        num_classes: The labels must lie in [0, num_classes); None leaves the upper end open.
+        count: How many there must be; None takes any number.
+
+    Returns:
+        Labels, shape (n,), int64, in the order of the examples.
+
+    Raises:
+        DataError: when the file can't be read, or doesn't hold such labels.
+    """
+    path = Path(path)
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise DataError(
+            f"A label file must be one of {', '.join(_READERS)}. Received: {path}. Save other "
+            "formats as an array with numpy.save."
+        )
+    try:
+        labels = checked_labels(read(path), num_classes, name=str(path))
+    except DataError:
+        raise
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        raise DataError(f"`{path}` can't be read as labels: {error}.") from error
+    if count is not None and len(labels) != count:
+        raise DataError(
+            f"`{path}` must hold a label for each of the {count} examples. Received: {len(labels)}."
+        )
+    return labels
+
+
+def read_npz(path: Path, known: Sequence[str], what: str) -> np.ndarray:
+    """Read the array of an archive that has one of the known names, or the only array."""
+    with open_archive(path) as archive:
+        return read_array(archive, _pick(path, names_in(archive), known, what))
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        column = _pick(path, list(table.fieldnames or ()), _LABEL_COLUMNS, "labels")
+        rows = list(table)
+    labels = np.array([int(row[column]) for row in rows], np.int64)
+    if "id" not in (table.fieldnames or ()):
+        return labels
+    ids = np.array([int(row["id"]) for row in rows], np.int64)
+    if not np.array_equal(np.sort(ids), np.arange(len(ids))):
+        raise DataError(
+            f"The ids in `{path}` must be 0 to {len(ids) - 1}, each of them once. A file about "
+            "some of the examples leaves open what the labels of the others are."
+        )
+    ordered = np.empty_like(labels)
+    ordered[ids] = labels
+    return ordered
+
+
+def _pick(path: Path, names: list[str], known: Sequence[str], what: str) -> str:
+    found = [name for name in known if name in names] or (names if len(names) == 1 else [])
+    if not found:
+        raise DataError(
+            f"`{path}` must call its {what} one of {', '.join(known)}. Received: {names}."
+        )
+    return found[0]
+
+
+_READERS: dict[str, Callable[[Path], np.ndarray]] = {
+    ".npy": read_npy,
+    ".npz": lambda path: read_npz(path, _LABEL_COLUMNS, "labels"),
+    ".csv": _read_csv,
+    ".txt": lambda path: np.loadtxt(path, dtype=np.int64, ndmin=1),
+}

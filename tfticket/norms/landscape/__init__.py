@@ -1,0 +1,5 @@
+"""What the loss and its gradient do along the steps of a training: trackers and their records."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
