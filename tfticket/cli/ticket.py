@@ -170,12 +170,12 @@ def import_tfmot(
     ticket_file = ticket_file or output.with_suffix(".npz")
     check_output(output, overwrite=overwrite)
     check_output(ticket_file, "--ticket", overwrite=overwrite)
-    from tfticket.interop.compatibility import check_can_be_brought
+    from tfticket.interop.compatibility import check_importable
     from tfticket.interop.legacy_file import read_legacy_file
     from tfticket.quiet import start_tensorflow
 
     # A model that can't be imported is refused before TensorFlow starts.
-    check_can_be_brought(read_legacy_file(legacy).model, source=f"`{legacy}`")
+    check_importable(read_legacy_file(legacy).model, source=f"`{legacy}`")
     start_tensorflow()
     from tfticket.interop.tfmot import import_tfmot
 
