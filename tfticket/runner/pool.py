@@ -31,7 +31,6 @@ from tfticket.studies.study import Study
 # Below so many steps a run ends before processes, which take seconds to start, have caught up.
 _FEWEST_STEPS = 20_000
 _BYTES_PER_PROCESS = 1.5 * 2**30
-_SECONDS_TO_END = 5.0
 
 
 def suited(study: Study, run: RunDir) -> Executor:
@@ -140,10 +139,13 @@ class ProcessWorker:
             env={**os.environ, **SINGLE_THREADED},
         )
         theirs.close()
-        self._send(setup)
+        self._setup: Setup | None = setup  # sent with the first task, since sending may block
 
     def run(self, task: Task, hook: Hook) -> None:
         """See `Worker`."""
+        if self._setup is not None:
+            self._send(self._setup)
+            self._setup = None
         self._send(task)
         while isinstance(message := self._receive(), tuple):
             hook(*message)
@@ -152,15 +154,11 @@ class ProcessWorker:
 
     def kill(self) -> None:
         """See `Worker`."""
-        self.process.terminate()
+        self.process.kill()
 
     def close(self) -> None:
         """See `Worker`."""
-        try:
-            self.process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self.process.wait()
         self._connection.close()
         self._output.close()
 
