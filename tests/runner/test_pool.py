@@ -158,8 +158,8 @@ def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
 
 def say_more_jobs_than_processors_or_tasks(told):
     assert Processes(1000).jobs == len(os.sched_getaffinity(0))
-    assert told.messages[1].startswith("1000 jobs are more than the processors")
-    assert told.messages[2].startswith("What is left to do goes step by step")
+    assert told.messages[1].startswith("1000 jobs are more than the usable cores")
+    assert told.messages[2].startswith("Each task that is left waits for the one before")
     assert [part.name for part in told.parts] == ["seed 1", "seed 1, reinit"]
     assert told.plans[0].seconds is None
 

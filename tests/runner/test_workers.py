@@ -135,7 +135,7 @@ def test_a_task_whose_worker_dies_is_given_to_a_new_one_without_its_rows(tmp_pat
     script = Script(a=[[WorkerLostError("by chance")], []])
     listens = run_tasks(script, [task], tmp_path)
     assert script.run == [(0, "a"), (1, "a")]
-    assert listens.heard[0].startswith("The process of a ended by chance. Another one begins")
+    assert listens.heard[0].startswith("The process of a ended by chance. Another one runs")
     assert read_metrics(run.metrics) == rows[1:]
 
 

@@ -101,18 +101,18 @@ class Processes:
     def _report_size(self, busy: int, progress: Progress) -> None:
         if self._asked > self.jobs:
             progress.message(
-                f"{self._asked} jobs are more than the processors that may be used: {self.jobs} "
-                "it is."
+                f"{self._asked} jobs are more than the usable cores: at most {self.jobs} worker "
+                "processes run."
             )
         if 1 < busy < self.jobs:
             progress.message(
-                f"What is left to do are {busy} tasks that don't need one another: {busy} of "
-                f"{self.jobs} processes have something to do."
+                f"Only {busy} tasks can run at the same time: {busy} of {self.jobs} worker "
+                "processes have work."
             )
         if busy == 1 < self.jobs:
             progress.message(
-                f"What is left to do goes step by step: 1 of {self.jobs} processes has something "
-                "to do. Without --jobs it has all processors to itself."
+                f"Each task that is left waits for the one before: 1 of {self.jobs} worker "
+                "processes has work. Without --jobs it would use all cores."
             )
 
 

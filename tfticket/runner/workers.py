@@ -166,8 +166,8 @@ class WorkerPool:
                 if tried == _TRIES:
                     raise RunError(f"Its process ended {tried} times, at last {error}.") from error
                 text = (
-                    f"The process of {task.name} ended {error}. Another one begins the task again; "
-                    "networks that were finished are kept."
+                    f"The process of {task.name} ended {error}. Another one runs the task again; "
+                    "finished networks are kept."
                 )
                 self._calls.put(functools.partial(self._progress.message, text))
                 # Measurements of a network whose ticket wasn't written any more.
