@@ -4,7 +4,14 @@ import itertools
 import pytest
 
 from tfticket.cli.progress import Lines, StepClock, measurements
-from tfticket.recipe.progress import NormsPlan, Plan, PlannedCell, PlannedLevel, Progress, Silence
+from tfticket.recipe.progress import (
+    NormsPlan,
+    Plan,
+    PlannedCell,
+    PlannedLevel,
+    Progress,
+    Silence,
+)
 
 PLAN = Plan(
     title="Tiny",

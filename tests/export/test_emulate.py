@@ -4,7 +4,14 @@ import sys
 
 import numpy as np
 import pytest
-from sparse_networks import layers, mobile, narrow_head, sparsely_stored, with_between, with_ending
+from sparse_networks import (
+    layers,
+    mobile,
+    narrow_head,
+    sparsely_stored,
+    with_between,
+    with_ending,
+)
 from tflite_files import answers, dense_net, file_of, inputs_for
 
 from tfticket.errors import ExportError

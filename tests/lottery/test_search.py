@@ -26,7 +26,13 @@ from small_search import (
 
 from tfticket.data import ChunkedFit
 from tfticket.errors import MaskError, ModelError
-from tfticket.lottery import OneShotPruning, RandomMask, RandomReinit, ShuffledMask, TicketSearch
+from tfticket.lottery import (
+    OneShotPruning,
+    RandomMask,
+    RandomReinit,
+    ShuffledMask,
+    TicketSearch,
+)
 from tfticket.lottery.trial import INITIAL, REWIND, MemoryStore
 from tfticket.schedules import IterativePruning
 from tfticket.sparsity import get_mask, sparsify

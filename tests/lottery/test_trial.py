@@ -1,7 +1,13 @@
 import numpy as np
 
 from tfticket.lottery.ticket import Ticket
-from tfticket.lottery.trial import FinishedTrial, MemoryStore, Trial, TrialListener, TrialResult
+from tfticket.lottery.trial import (
+    FinishedTrial,
+    MemoryStore,
+    Trial,
+    TrialListener,
+    TrialResult,
+)
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from tfticket.cli.common import ListByDefault, json_option, print_columns, print_json, runs_option
+from tfticket.cli.common import (
+    ListByDefault,
+    json_option,
+    print_columns,
+    print_json,
+    runs_option,
+)
 
 
 @click.group(cls=ListByDefault)

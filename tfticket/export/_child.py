@@ -14,7 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfticket.errors import ExportError
-from tfticket.export.foreign import Answer, Request, Task, load_request, memory_limit, save_answer
+from tfticket.export.foreign import (
+    Answer,
+    Request,
+    Task,
+    load_request,
+    memory_limit,
+    save_answer,
+)
 
 _LONGEST = 200
 

@@ -9,7 +9,14 @@ from typing import Any
 from tfticket.errors import ExportError
 from tfticket.export import micro_operators as micro
 from tfticket.export.flatbuffer import dynamic_tensors, name_of, operator_name, operators, type_name
-from tfticket.export.tensors import activations, dense_bytes, indices, read_by, shape_of, written_by
+from tfticket.export.tensors import (
+    activations,
+    dense_bytes,
+    indices,
+    read_by,
+    shape_of,
+    written_by,
+)
 
 _ALIGNMENT = 16  # `MicroArenaBufferAlignment` of TensorFlow Lite Micro
 _SHOWN = 4

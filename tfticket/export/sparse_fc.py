@@ -17,7 +17,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency
-from tfticket.export.dense_encoding import DenseLayer, Encoding, dense_layers, encode_dense_layers
+from tfticket.export.dense_encoding import (
+    DenseLayer,
+    Encoding,
+    dense_layers,
+    encode_dense_layers,
+)
 from tfticket.export.latency import Latency
 
 Objective = Literal["fastest", "smallest"]

@@ -19,7 +19,13 @@ from tfticket.norms.kinds import axis_of, groups_of, is_norm, kind_of, why_unkno
 from tfticket.norms.matching import Replacement, match_outputs
 from tfticket.norms.swap_report import SwappedLayer, SwapReport
 from tfticket.norms.transfer import carried_options, carry_weights
-from tfticket.state import known_class, named_layers, named_variables, stable_name, variable_owners
+from tfticket.state import (
+    known_class,
+    named_layers,
+    named_variables,
+    stable_name,
+    variable_owners,
+)
 
 Where = str | Iterable[str] | Callable[[str, keras.Layer], bool] | None
 """Glob patterns of keys, or a function of key and layer that says which norms to swap."""

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfticket.recipe.schema import Recipe
-from tfticket.recipe.training import Cosine, LearningRate, Piecewise, RmsProp, Sgd, WarmupPiecewise
+from tfticket.recipe.training import (
+    Cosine,
+    LearningRate,
+    Piecewise,
+    RmsProp,
+    Sgd,
+    WarmupPiecewise,
+)
 
 
 @dataclass(frozen=True)

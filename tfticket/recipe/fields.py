@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 Text = Annotated[str, Field(min_length=1, description="a text that isn't empty")]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"

@@ -13,7 +13,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tfticket.errors import RunError, TFTicketError
-from tfticket.files import TEMPORARY_SUFFIX, remove_leftovers, understood, write_json, write_text
+from tfticket.files import (
+    TEMPORARY_SUFFIX,
+    remove_leftovers,
+    understood,
+    write_json,
+    write_text,
+)
 from tfticket.recipe import parsing
 from tfticket.recipe.kind import KINDS
 from tfticket.recipe.rundir import RunDir

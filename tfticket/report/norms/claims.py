@@ -12,7 +12,12 @@ from tfticket.report import words
 from tfticket.report.judging import Reading, beside_paper, judge
 from tfticket.report.norms.batches import batch_losses
 from tfticket.report.norms.cells import Branch, Study
-from tfticket.report.norms.comparisons import cut, paired, sides, summarize_branches
+from tfticket.report.norms.comparisons import (
+    cut,
+    paired,
+    sides,
+    summarize_branches,
+)
 from tfticket.report.norms.measures import MEASURES
 
 

@@ -17,7 +17,12 @@ from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, step_axis
 from tfticket.report.norms.cells import Branch, Study, tracked
 from tfticket.report.norms.comparisons import BASELINES
 from tfticket.report.norms.paper import figure_of
-from tfticket.report.norms.series import is_wide, labels, line_style, over_seeds
+from tfticket.report.norms.series import (
+    is_wide,
+    labels,
+    line_style,
+    over_seeds,
+)
 
 PANELS = ("loss_band", "predictiveness", "beta")
 _TITLES = {
