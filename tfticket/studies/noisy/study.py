@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +90,11 @@ class NoisyStudy(Study):
                 tasks[task] = (seed, condition)
         return tasks
 
-    @contextlib.contextmanager
-    def opened(self, run: RunDir) -> Iterator[None]:
+    def opened(self, run: RunDir) -> AbstractContextManager[None]:
         """See `Study`."""
         conditions = [condition.to_dict() for condition in self._conditions]
         write_conditions(run, conditions, self.recipe.noise, foreign=self.foreign)
-        yield
+        return super().opened(run)
 
     def finished(self, task: Task, run: RunDir) -> bool:
         """See `Study`; a fold that nothing waits for any more needs no training."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,13 +67,12 @@ class NormsStudy(Study):
         """See `Study`."""
         return self.model(self.recipe.seeds[0], self._conditions[0])
 
-    @contextlib.contextmanager
-    def opened(self, run: RunDir) -> Iterator[None]:
+    def opened(self, run: RunDir) -> AbstractContextManager[None]:
         """See `Study`."""
         noise = self.recipe.noise
         conditions = [condition.to_dict() for condition in self._conditions]
         write_conditions(run, conditions, [] if noise is None else [noise])
-        yield
+        return super().opened(run)
 
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
         """See `Study`."""
