@@ -33,9 +33,9 @@ from tfticket.recipe.parsing import parse
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
-from tfticket.studies.lottery.experiment import Experiment
 from tfticket.studies.lottery.schema import LotteryRecipe
-from tfticket.studies.lottery.study import search_tickets
+from tfticket.studies.lottery.study import LotteryStudy
+from tfticket.studies.lottery.training import search_tickets
 
 _CHUNK = 100
 _PART = 1000  # images drawn at a time
@@ -114,7 +114,7 @@ def search(levels: int) -> Task:
             tempfile.TemporaryDirectory() as folder,
             writing(RunDir(Path(folder) / "run"), recipe, toml=b"") as opened,
         ):
-            search_tickets(Experiment.load(recipe), opened, Silence(), 0)
+            search_tickets(LotteryStudy.load(recipe), opened, Silence(), 0)
 
     return run
 

@@ -24,6 +24,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "tfticket.studies.study",
         "tfticket.studies.labels",
+        "tfticket.studies.store",
+        "tfticket.studies.training",
         "tfticket.recipe.chance",
         "tfticket.noise.report",
         "tfticket.noisy",
@@ -81,6 +83,7 @@ QUICK = (
     "tfticket.recipe.table",
     "tfticket.recipe.training",
     "tfticket.runs",
+    "tfticket.runs.plan",
     "tfticket.runs.progress",
     "tfticket.studies",
     "tfticket.studies.edge.schema",

@@ -10,8 +10,9 @@ from tfticket.recipe.parsing import load, parse, resolve
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.edge.schema import EdgeRecipe
 from tfticket.studies.lottery.schema import LotteryRecipe
-from tfticket.studies.noisy.schema import NoisyRecipe, noisy_cells
-from tfticket.studies.norms.conditions import cells
+from tfticket.studies.noisy.schema import NoisyRecipe
+from tfticket.studies.noisy.schema import conditions as noisy_conditions
+from tfticket.studies.norms.conditions import conditions
 
 ENTRIES = catalog.list_recipes()
 BOTH_FORMS = pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])
@@ -54,12 +55,12 @@ def test_its_smoke_form_needs_no_network_and_takes_seconds(entry):
         assert recipe.train.steps * networks * len(recipe.seeds) <= 200
         assert recipe.edge.margin >= 0.5  # it ships something, however little was learned
     elif isinstance(recipe, NoisyRecipe):
-        assert sum(cell.steps for cell in noisy_cells(recipe)) * len(recipe.seeds) <= 400
+        assert sum(cell.steps for cell in noisy_conditions(recipe)) * len(recipe.seeds) <= 400
         assert recipe.data.limit
         assert recipe.data.limit <= 200
         assert recipe.selection is None or recipe.selection.epochs <= 30
     else:
-        assert sum(cell.steps * len(cell.seeds) for cell in cells(recipe)) <= 400
+        assert sum(cell.steps * len(cell.seeds) for cell in conditions(recipe)) <= 400
 
 
 @EACH

@@ -1,8 +1,10 @@
 import io
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from plans import network, search
 
 from tfticket.cli.progress import (
     Lines,
@@ -11,19 +13,10 @@ from tfticket.cli.progress import (
     measurements,
     plan_lines,
 )
-from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel, Progress, Silence
+from tfticket.runs.plan import Plan, Survivors
+from tfticket.runs.progress import Progress, Silence
 
-PLAN = Plan(
-    title="Tiny",
-    seeds=(0,),
-    levels=(PlannedLevel(0, {"a/kernel": 100}, 100),),
-    branches={"ticket": (0,)},
-    steps_per_level=100,
-    steps_total=200,
-    steps_left=200,
-    seconds=None,
-    size_bytes=0,
-)
+PLAN = search([Survivors({"a/kernel": 100}, 100)] * 2, {"ticket": (0, 1)}, seeds=(0,))
 
 MEASURED = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.6, "val_accuracy": 0.7}
 
@@ -140,16 +133,7 @@ def test_silence_says_nothing(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-NORMS = NormsPlan(
-    title="Tiny",
-    seeds=(0,),
-    cells=(PlannedCell("batch-lr0.1", 1, 100),),
-    probes=4,
-    steps_total=100,
-    steps_left=100,
-    seconds=None,
-    size_bytes=0,
-)
+NORMS = Plan("Tiny", (0,), (network("batch-lr0.1", 1, 100),), 100, None, 0, probes=4)
 
 
 def told_of_norms(measured, summary):
@@ -223,20 +207,12 @@ def test_a_search_of_several_at_the_same_time_says_its_structure():
     assert plain.startswith("seed 3  ticket")
 
 
-WHOLE_PLAN = Plan(
-    title="Tiny",
-    seeds=(0, 1),
-    levels=(
-        PlannedLevel(0, {"a/kernel": 100, "output/kernel": 10}, 110),
-        PlannedLevel(1, {"a/kernel": 80, "output/kernel": 9}, 110),
-    ),
-    branches={"ticket": (0, 1), "reinit": (1,)},
-    steps_per_level=1000,
-    steps_total=6000,
-    steps_left=6000,
-    seconds=90.0,
-    size_bytes=12_345_678,
+LEVELS = (
+    Survivors({"a/kernel": 100, "output/kernel": 10}, 110),
+    Survivors({"a/kernel": 80, "output/kernel": 9}, 110),
 )
+BRANCHES = {"ticket": (0, 1), "reinit": (1,)}
+WHOLE_PLAN = search(LEVELS, BRANCHES, steps=1000, seconds=90.0, size_bytes=12_345_678)
 
 
 def test_a_plan_says_levels_steps_time_and_space():
@@ -255,24 +231,21 @@ def test_a_plan_says_levels_steps_time_and_space():
 
 
 def test_a_plan_says_the_structure_and_what_is_only_expected():
-    levels = (
-        WHOLE_PLAN.levels[0],
-        PlannedLevel(1, {"a/kernel": 80, "output/kernel": 9}, 110, False),
-    )
-    lines = plan_lines(Plan(**{**vars(WHOLE_PLAN), "levels": levels, "structure": "channel"}))
+    levels = (LEVELS[0], replace(LEVELS[1], exact=False))
+    lines = plan_lines(search(levels, BRANCHES, steps=1000, structure="channel"))
     assert lines[0] == "Seeds 0, 1; 1,000 steps a level; structure channel."
     assert lines[5] == "  These counts are expected; the exact ones depend on the scores."
 
 
 def test_a_resumed_plan_says_what_is_left():
-    left = Plan(**{**vars(WHOLE_PLAN), "steps_left": 2000, "seconds": None})
+    left = replace(WHOLE_PLAN, steps_left=2000, seconds=None)
     assert plan_lines(left)[-1] == "2,000 of 6,000 steps left, about 12 MB on disk."
 
 
 def test_what_is_done_is_said_of_the_run_that_would_go_on():
     run = Path("runs/tiny/default")
     assert done_line(WHOLE_PLAN, run, 0) == "Nothing is done yet in runs/tiny/default."
-    left = Plan(**{**vars(WHOLE_PLAN), "steps_left": 2000})
+    left = replace(WHOLE_PLAN, steps_left=2000)
     assert done_line(left, run, 4) == (
         "Done in runs/tiny/default: 4 of 6 networks, 4,000 of 6,000 steps."
     )
@@ -280,16 +253,15 @@ def test_what_is_done_is_said_of_the_run_that_would_go_on():
 
 def test_many_kernels_are_not_listed():
     counts = {f"layer{n}/kernel": 10 for n in range(20)}
-    plan = Plan(**{**vars(WHOLE_PLAN), "levels": (PlannedLevel(0, counts, 200),)})
+    plan = search([Survivors(counts, 200)], {"ticket": (0,)})
     assert plan_lines(plan)[2] == "  level  density   weights"
 
 
-NORMS_PLAN = NormsPlan(
+NORMS_PLAN = Plan(
     title="Tiny",
     seeds=(0, 1),
-    cells=(PlannedCell("batch-lr0.1", 2, 1200), PlannedCell("group-lr0.1", 1, 600)),
+    conditions=(network("batch-lr0.1", 2, 1200), network("group-lr0.1", 1, 600)),
     probes=30,
-    steps_total=3000,
     steps_left=3000,
     seconds=90.0,
     size_bytes=3_000_000,
@@ -309,8 +281,8 @@ def test_a_plan_of_norms_says_networks_steps_time_and_space():
 
 
 def test_a_search_for_tickets_is_part_of_the_plan():
-    cells = (PlannedCell("batch-dense", 1, 600), PlannedCell("batch-ticket", 1, 600, 1200))
-    lines = plan_lines(NormsPlan(**{**vars(NORMS_PLAN), "cells": cells, "probes": 0}))
+    conditions = (network("batch-dense", 1, 600), network("batch-ticket", 1, 600, 1200))
+    lines = plan_lines(replace(NORMS_PLAN, conditions=conditions, probes=0))
     assert lines[0] == "Seeds 0, 1; 2 networks."
     assert lines[2:5] == [
         "  network       seeds  steps  steps of its search",

@@ -1,22 +1,21 @@
 import io
 import itertools
+from dataclasses import replace
 
 import pytest
+from plans import network as condition
+from plans import search
 from rich.console import Console
 from rich.live import Live
 
 from tfticket.cli.progress import Lines
 from tfticket.cli.screen import Board, Screen
-from tfticket.runs.progress import NormsPlan, Plan, PlannedCell, PlannedLevel
+from tfticket.runs.plan import Plan, Survivors
 from tfticket.runs.runs import FinishedNetwork
 
-PLAN = Plan(
-    title="Tiny",
-    seeds=(0, 1),
-    levels=tuple(PlannedLevel(level, {"kernel": 100 - 20 * level}, 100) for level in (0, 1)),
-    branches={"ticket": (0, 1), "reinit": (1,)},
-    steps_per_level=100,
-    steps_total=600,
+PLAN = search(
+    [Survivors({"kernel": 100 - 20 * level}, 100) for level in (0, 1)],
+    {"ticket": (0, 1), "reinit": (1,)},
     steps_left=400,
     seconds=40.0,
     size_bytes=1_000_000,
@@ -130,11 +129,10 @@ def test_where_there_is_no_plan_nothing_stays(terminal):
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (50, 16), (30, 10)])
 def test_it_fits_the_terminal(width, height):
-    levels = tuple(PlannedLevel(level, {"kernel": 50_000}, 266_200) for level in range(25))
+    levels = [Survivors({"kernel": 50_000}, 266_200)] * 25
     branches = {name: tuple(range(1, 25)) for name in ("reinit", "reinit_2", "reinit_3", "shuffle")}
     terminal = Terminal(width, height)
-    changed = {"levels": levels, "branches": {"ticket": range(25), **branches}}
-    terminal.screen.plan(Plan(**{**vars(PLAN), **changed, "steps_left": 10**6}))
+    terminal.screen.plan(search(levels, {"ticket": range(25), **branches}, steps_left=10**6))
     for seed in (0, 1):
         part = terminal.screen.part(f"seed {seed}")
         part.begin(seed, "ticket", 12 + 6 * seed, 50_000, 0.1)
@@ -148,8 +146,8 @@ def test_it_fits_the_terminal(width, height):
 
 def test_a_study_of_another_kind_shows_its_networks():
     terminal = Terminal()
-    cells = (PlannedCell("batch", 1, 100), PlannedCell("none", 1, 100))
-    terminal.screen.plan(NormsPlan("Tiny", (0,), cells, 4, 200, 200, None, 0))
+    conditions = (condition("batch", 1, 100), condition("none", 1, 100))
+    terminal.screen.plan(Plan("Tiny", (0,), conditions, 200, None, 0, probes=4))
     terminal.screen.begin(0, "batch", 0, 100, 1.0)
     terminal.screen.update(50, {**MEASURED, "beta": 12.0})
     assert terminal.bottom()[1:] == [
@@ -163,27 +161,15 @@ def test_a_study_of_another_kind_shows_its_networks():
 
 
 def lottery(levels, seeds=(0, 1), controls=("reinit",)):
-    return Plan(
-        title="Tiny",
-        seeds=seeds,
-        levels=tuple(
-            PlannedLevel(level, {"kernel": round(10_000 * 0.8**level)}, 10_000)
-            for level in range(levels + 1)
-        ),
-        branches={
-            "ticket": tuple(range(levels + 1)),
-            **{name: tuple(range(1, levels + 1)) for name in controls},
-        },
-        steps_per_level=100,
-        steps_total=10_000,
-        steps_left=10_000,
-        seconds=None,
-        size_bytes=0,
-    )
+    survivors = [
+        Survivors({"kernel": round(10_000 * 0.8**level)}, 10_000) for level in range(levels + 1)
+    ]
+    branches = {"ticket": range(levels + 1), **dict.fromkeys(controls, range(1, levels + 1))}
+    return search(survivors, branches, seeds=tuple(seeds))
 
 
-def study(*cells, searches=False):
-    return NormsPlan("Tiny", (0, 1), cells, 0, 1000, 1000, None, 0, searches)
+def study(*conditions, rows="networks"):
+    return Plan("Tiny", (0, 1), conditions, 1000, None, 0, rows)
 
 
 def network(seed, branch, level, structure="", **summary):
@@ -221,7 +207,7 @@ def test_a_search_has_a_row_a_level():
 
 def test_a_study_has_a_row_a_network():
     board = Board(
-        study(PlannedCell("batch-lr0.1", 2, 100), PlannedCell("none-lr0.1", 2, 100)),
+        study(condition("batch-lr0.1", 2, 100), condition("none-lr0.1", 2, 100)),
         [
             network(0, "batch-lr0.1", 0, loss_at_end=1234.5),
             network(0, "none-lr0.1", 0, diverged_step=5.0),
@@ -237,8 +223,10 @@ def test_a_study_has_a_row_a_network():
 
 
 def test_searches_of_structures_have_a_row_each():
-    cells = [PlannedCell(f"search {name}", 2, 100, networks=3) for name in ("channel", "n_of_m")]
-    board = Board(study(*cells, searches=True), [network(0, "ticket", 1, "channel")])
+    searches = [
+        replace(condition(f"search {name}", 2, 100), networks=3) for name in ("channel", "n_of_m")
+    ]
+    board = Board(study(*searches, rows="searches"), [network(0, "ticket", 1, "channel")])
     running = part(board, 0, "ticket", 2, name="structure n_of_m, seed 0")
     assert board.lines(80)[1:] == ["channel  1/6", "n_of_m   0/6       training"]
     board.end(running, {})
@@ -246,18 +234,18 @@ def test_searches_of_structures_have_a_row_each():
 
 
 WIDE = [lottery(24, range(12), controls) for controls in ((), ("reinit", "shuffle", "random"))]
-STUDY = study(*(PlannedCell(f"symmetric0.{n}-cross_entropy", 2, 100) for n in range(40)))
+STUDY = study(*(condition(f"symmetric0.{n}-cross_entropy", 2, 100) for n in range(40)))
 
 
 @pytest.mark.parametrize("plan", [*WIDE, STUDY], ids=["tickets", "controls", "study"])
 @pytest.mark.parametrize("width", [80, 60, 40])
 def test_nothing_is_cut_however_narrow_and_low_the_terminal_is(plan, width):
     board = Board(plan)
-    is_search = isinstance(plan, Plan)
+    is_search = plan.rows == "levels"
     rows = 25 if is_search else 40
     layouts = set()
     for number in range(rows):
-        name = ("ticket", number) if is_search else (plan.cells[number].branch, 0)
+        name = ("ticket", number) if is_search else (plan.conditions[number].branch, 0)
         board.end(part(board, 0, *name), {"accuracy_at_end": 1.0})
         running = part(board, 1, *name)
         for room in (4, 10, 20):

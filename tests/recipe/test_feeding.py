@@ -12,7 +12,7 @@ from tfticket.recipe import parsing
 from tfticket.recipe.rates import load_data
 from tfticket.runner.targeting import export_file
 from tfticket.studies.edge.schema import EdgeRecipe
-from tfticket.studies.lottery.experiment import Experiment
+from tfticket.studies.lottery.study import LotteryStudy
 
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(1, 40, (120, 6))
@@ -68,7 +68,7 @@ def changes(tmp_path):
     ],
 )
 def test_a_model_from_a_file_gets_the_numbers_of_the_data(changes, model, x):
-    experiment = Experiment.load(recipe(*changes(model, x)))
+    experiment = LotteryStudy.load(recipe(*changes(model, x)))
     data = experiment.data
     assert (data.normalize, data.as_it_is) == ("none", True)
     feed = experiment.feed(0)
@@ -88,19 +88,19 @@ def test_a_model_from_a_file_gets_the_numbers_of_the_data(changes, model, x):
 @pytest.mark.parametrize("model", ["ids", "ids_as_floats"])
 def test_fractions_are_no_ids(changes, model):
     needs = "an input of type int32" if model == "ids" else "the layer embedding.*, Embedding"
-    scaled = Experiment.load(recipe(*changes(model, TOKENS, "data.normalize='unit'")))
+    scaled = LotteryStudy.load(recipe(*changes(model, TOKENS, "data.normalize='unit'")))
     with pytest.raises(ModelError, match=rf"fractions, such as 0\.\d+.*{needs}.*\"none\" takes"):
         scaled.model(0)
-    halves = Experiment.load(recipe(*changes(model, TOKENS / 2)))
+    halves = LotteryStudy.load(recipe(*changes(model, TOKENS / 2)))
     with pytest.raises(ModelError, match=r"fractions, such as \d+\.5.*data that are whole"):
         halves.model(0)
 
 
 def test_a_recipe_may_scale_for_a_model_from_a_file(changes):
     asked = changes("features", SERIES[..., 0], "data.normalize='standard'")
-    assert Experiment.load(recipe(*asked)).data.normalize == "standard"
+    assert LotteryStudy.load(recipe(*asked)).data.normalize == "standard"
     asked = changes("scales_itself", PIXELS, "data.normalize='unit'")
-    assert float(Experiment.load(recipe(*asked)).data.scale) == np.float32(1 / 255)
+    assert float(LotteryStudy.load(recipe(*asked)).data.scale) == np.float32(1 / 255)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import tiny_recipe
 import traps
 
 from tfticket.errors import RunError
-from tfticket.runner import Processes, choosing, runner, suited
-from tfticket.runner.pool import ProcessCrew
+from tfticket.runner import Processes, pool, runner, suited
+from tfticket.runner.pool import ProcessWorker
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
@@ -106,8 +106,8 @@ def test_two_processes_leave_what_one_does(name, serial, tmp_path, monkeypatch):
     snapped = traps.lay(tmp_path / "traps")
     monkeypatch.chdir(tmp_path / "traps")
     if name == "lottery" and executor.jobs == 2:  # they are chosen where nobody is named
-        monkeypatch.setattr(choosing, "_STEPS", 1)
-        monkeypatch.setattr(choosing, "available_memory", lambda: math.inf)
+        monkeypatch.setattr(pool, "_FEWEST_STEPS", 1)
+        monkeypatch.setattr(pool, "available_memory", lambda: math.inf)
         executor = suited
     run, told = run_in(tmp_path / "run", ALL[name], executor)
     assert not snapped.exists()
@@ -127,13 +127,13 @@ def test_two_processes_leave_what_one_does(name, serial, tmp_path, monkeypatch):
     assert networks == run.finished_levels()
 
 
-def test_runs_go_on_whoever_stopped_them(crews, serial, tmp_path):
+def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
     class Stops(Told):
         """When seed 1 has begun its second network."""
 
         def begin(self, seed, branch, level, steps, density):
             if (seed, level) == (1, 1):
-                pids.extend(crews[0].pids.values() if crews else ())
+                pids.extend(worker.process.pid for worker in workers.values())
                 raise KeyboardInterrupt
 
         def part(self, name):
@@ -151,31 +151,31 @@ def test_runs_go_on_whoever_stopped_them(crews, serial, tmp_path):
         _, told[name] = run_in(run.path, LOTTERY, then)
         assert content(run) == content(serial("lottery"))
         assert table(run) == table(serial("lottery"))
-        crews.clear()
+        workers.clear()
     assert pids
     say_more_jobs_than_processors_or_tasks(told["here"])
 
 
 def say_more_jobs_than_processors_or_tasks(told):
     assert Processes(1000).jobs == len(os.sched_getaffinity(0))
-    assert told.messages[1].startswith("1000 jobs are more than the processors")
-    assert told.messages[2].startswith("What is left to do goes step by step")
+    assert told.messages[1].startswith("1000 jobs are more than the usable cores")
+    assert told.messages[2].startswith("Each task that is left waits for the one before")
     assert [part.name for part in told.parts] == ["seed 1", "seed 1, reinit"]
     assert told.plans[0].seconds is None
 
 
 @pytest.fixture
-def crews(monkeypatch):
-    """The crews that were made."""
-    made = []
-    begin = ProcessCrew.__init__
+def workers(monkeypatch):
+    """The workers that were given a task, by its name: the last one it was given to."""
+    given = {}
+    run = ProcessWorker.run
 
-    def watched(self, *args):
-        begin(self, *args)
-        made.append(self)
+    def watched(self, task, hook):
+        given[task.name] = self
+        run(self, task, hook)
 
-    monkeypatch.setattr(ProcessCrew, "__init__", watched)
-    return made
+    monkeypatch.setattr(ProcessWorker, "run", watched)
+    return given
 
 
 def alive(pid):
@@ -189,21 +189,29 @@ def alive(pid):
 class Kills(Told):
     """The process of the first network, when it was evaluated."""
 
-    def __init__(self, crews):
+    def __init__(self, workers):
         super().__init__()
-        self.crews = crews
+        self.workers = workers
+        self.killed = False
 
     def part(self, name):
         told = super().part(name)
-        if name == "seed 0, none" and len(self.parts) <= 2:
-            told.update = lambda step, measured: os.kill(self.crews[0].pids[0], signal.SIGKILL)
+        if name == "seed 0, none":
+            told.update = lambda step, measured: self.kill(name)
         return told
 
+    def kill(self, name):
+        if not self.killed:
+            self.killed = True
+            pid = self.workers[name].process.pid
+            assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)  # tied to no core
+            os.kill(pid, signal.SIGKILL)
 
-def test_convolutions_are_the_same_with_any_number_of_processes_also_killed_ones(crews, tmp_path):
+
+def test_convolutions_are_the_same_with_any_number_of_processes_also_killed_ones(workers, tmp_path):
     one, _ = run_in(tmp_path / "one", CONVOLUTIONS, Processes(1))
-    crews.clear()
-    two, told = run_in(tmp_path / "two", CONVOLUTIONS, Processes(2), Kills(crews))
+    workers.clear()
+    two, told = run_in(tmp_path / "two", CONVOLUTIONS, Processes(2), Kills(workers))
     assert "The process of seed 0, none ended by SIGKILL" in told.messages[-1]
     assert content(one) == content(two)
     assert table(one) == table(two)

@@ -6,7 +6,7 @@ import traps
 
 from tfticket.errors import RunError
 from tfticket.runner import RayCluster, runner
-from tfticket.runner.ray import RayCrew
+from tfticket.runner.ray import RayWorker
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
@@ -35,18 +35,20 @@ class Told(Silence):
 class Kills(Told):
     """The actor of seed 1, when its second network has begun."""
 
-    def __init__(self, crews):
+    def __init__(self, workers):
         super().__init__()
-        self.crews = crews
+        self.workers = workers
+        self.killed = False
 
     def begin(self, seed, branch, level, steps, density):
         import ray
 
-        if seed == level == 1:
-            ray.kill(self.crews[0]._actors[1])
+        if seed == level == 1 and not self.killed:
+            self.killed = True
+            ray.kill(self.workers["seed 1"].actor)
 
     def part(self, name):
-        return self if name == "seed 1" and len(self.messages) < 3 else Told()
+        return self if name == "seed 1" else Told()
 
 
 def run_in(path, executor=None, progress=None):
@@ -62,15 +64,15 @@ def content(run):
 
 
 def test_a_cluster_leaves_what_one_process_does_also_when_it_loses_an_actor(tmp_path, monkeypatch):
-    crews = []
-    begin = RayCrew.__init__
+    workers = {}
+    run_task = RayWorker.run
 
-    def watched(self, setup):
-        begin(self, setup)
-        crews.append(self)
+    def watched(self, task, hook):
+        workers[task.name] = self
+        run_task(self, task, hook)
 
-    monkeypatch.setattr(RayCrew, "__init__", watched)
-    told = Kills(crews)
+    monkeypatch.setattr(RayWorker, "run", watched)
+    told = Kills(workers)
     here, there = run_in(tmp_path / "here"), RunDir(tmp_path / "there")
     snapped = traps.lay(tmp_path / "traps")
     monkeypatch.chdir(tmp_path / "traps")

@@ -130,8 +130,8 @@ def test_a_plan_of_a_run_leaves_out_what_is_done(undisturbed, file):
 
 def test_what_was_planned_is_what_survived(undisturbed):
     run, told = undisturbed
-    for planned in dict(told.calls)["plan"].levels:
-        mask = Ticket.load_mask(run.ticket(1, "ticket", planned.level))
+    for level, planned in enumerate(dict(told.calls)["plan"].levels):
+        mask = Ticket.load_mask(run.ticket(1, "ticket", level))
         assert mask.counts() == planned.counts
 
 

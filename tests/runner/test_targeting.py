@@ -10,12 +10,12 @@ from tfticket.errors import ModelError, RunError
 from tfticket.export import read_provenance, save_keras
 from tfticket.lottery.ticket import Ticket
 from tfticket.runner.targeting import export_file, export_run_for, place_of
-from tfticket.studies.lottery.experiment import Experiment
+from tfticket.studies.lottery.study import LotteryStudy
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("run") / "tiny", Experiment.load(recipe(*CHANGES)))
+    return write_run(tmp_path_factory.mktemp("run") / "tiny", LotteryStudy.load(recipe(*CHANGES)))
 
 
 def test_the_best_file_of_a_ticket_is_written_into_its_run(run):
@@ -29,7 +29,7 @@ def test_the_best_file_of_a_ticket_is_written_into_its_run(run):
 
 
 def test_formats_are_chosen_by_validation_data(run):
-    experiment = Experiment.load(recipe(*CHANGES))
+    experiment = LotteryStudy.load(recipe(*CHANGES))
     made = export_run_for(run.path, "smallest", level=1, formats=["fp32"], margin=0.9)
     model = experiment.model(0)
     for key, array in Ticket.load(run.ticket(0, "ticket", 1)).weights.items():
@@ -63,7 +63,7 @@ def test_a_model_file_is_exported_without_data_too(tmp_path):
 
 
 def test_a_model_of_a_run_is_fed_as_in_the_run(run, tmp_path):
-    experiment = Experiment.load(recipe(*CHANGES))
+    experiment = LotteryStudy.load(recipe(*CHANGES))
     path = save_keras(experiment.model(0), run.model(0, 1))
     name = experiment.data.name
     options = {"data_name": name, "formats": ["fp32"], "margin": 0.9}

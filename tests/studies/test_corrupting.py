@@ -6,12 +6,12 @@ from tfticket.errors import DataError, RunError
 from tfticket.recipe.noise import Noise
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.labels import (
-    listed,
     relabeled,
     training_labels,
     transition,
     validation_labels,
 )
+from tfticket.studies.store import write_conditions
 
 SYMMETRIC = Noise(kind="symmetric", rate=0.3, exact=True)
 
@@ -93,10 +93,10 @@ def test_a_file_must_be_about_all_examples_and_stay_as_it_was(digits, tmp_path):
     run = RunDir(tmp_path / "run")
     run.path.mkdir()
     for _ in range(2):
-        listed(run, [{"branch": "a"}], [noise])
+        write_conditions(run, [{"branch": "a"}], [noise])
     np.save(path, digits.train.y + 1)
-    with pytest.raises(RunError, match=r"must stay what it was .*labels\.npy"):
-        listed(run, [], [noise])
+    with pytest.raises(RunError, match=r"labels\.npy` has changed since the run began"):
+        write_conditions(run, [], [noise])
     path.unlink()
-    with pytest.raises(DataError, match="must be there"):
-        listed(run, [], [noise])
+    with pytest.raises(DataError, match="can't be read: No such file"):
+        write_conditions(run, [], [noise])

@@ -10,7 +10,7 @@ from tfticket.runner import runner
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.studies.labels import foreign_data, open_training, open_validation
-from tfticket.studies.noisy.experiment import NoisyExperiment
+from tfticket.studies.noisy.study import NoisyStudy
 
 
 def write_foreign(path, *, count=300, shape=(8, 8, 1), dtype=np.uint8, first=0):
@@ -83,7 +83,7 @@ def test_what_can_not_take_their_place(digits, tmp_path, options, message):
 
 def test_networks_are_trained_on_what_the_labels_are_of(noise):
     given = recipe("methods=['incv']", SELECTION)
-    experiment = NoisyExperiment.load(given.model_copy(update={"noise": (noise,)}))
+    experiment = NoisyStudy.load(given.model_copy(update={"noise": (noise,)}))
     corruption = experiment.corruption(0, noise)
     feed = experiment.feed(0, noise, corruption)
     scale = float(experiment.data.scale)
@@ -109,5 +109,5 @@ def test_a_run_ends_and_counts_foreign_labels_as_wrong(noise, tmp_path):
     write_foreign(tmp_path / "foreign.npz", first=1)
     with writing(place, given, toml=b"") as run:
         run.ticket(0, "incv", 0).unlink()
-        with pytest.raises(RunError, match=r"must stay what it was .*foreign.npz"):
+        with pytest.raises(RunError, match=r"foreign.npz` has changed since the run began"):
             runner.run(given, run)

@@ -10,7 +10,7 @@ from tfticket.metrics import Row
 from tfticket.recipe import parsing
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
-from tfticket.studies.norms.conditions import cells
+from tfticket.studies.norms.conditions import conditions
 from tools.publish import CARD, publish
 
 CHANGES = ("seeds=[0, 1]", "landscape={every=2}")
@@ -22,7 +22,7 @@ def run(tmp_path):
     """A complete run of two norms and two seeds, with numbers made up and a report."""
     given = recipe(*CHANGES)
     with writing(RunDir(tmp_path / "runs" / "tiny_norms" / "default"), given, toml=b"") as run:
-        planned = cells(given)
+        planned = conditions(given)
         write_json(run.cells, {"cells": [cell.to_dict() for cell in planned]})
         for seed in given.seeds:
             for cell in planned:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tfticket.cli.common import columns
-from tfticket.runs.progress import NormsPlan, Plan
+from tfticket.runs.plan import Plan
 from tfticket.wording import duration, ranges
 
 if TYPE_CHECKING:
@@ -23,26 +23,27 @@ _LEAST_SECONDS, _MOST_SECONDS = 3.0, 60.0
 _SLOW_SECONDS = 30.0
 
 
-def plan_lines(plan: Plan | NormsPlan) -> list[str]:
+def plan_lines(plan: Plan) -> list[str]:
     """Return a run's plan, without its title: networks, steps, time and disk space."""
-    table = _level_lines(plan) if isinstance(plan, Plan) else _cell_lines(plan)
+    table = _level_lines(plan) if plan.rows == "levels" else _condition_lines(plan)
     return [seeds_line(plan), "", *table, "", cost_line(plan)]
 
 
-def seeds_line(plan: Plan | NormsPlan) -> str:
+def seeds_line(plan: Plan) -> str:
     """Return the seeds, and what each trains."""
     noun = "Seed" if len(plan.seeds) == 1 else "Seeds"
     seeds = f"{noun} {', '.join(str(seed) for seed in plan.seeds)}"
-    if isinstance(plan, Plan):
+    if plan.rows == "levels":
+        steps = plan.conditions[0].steps
         whole = "" if plan.structure == "unstructured" else f"; structure {plan.structure}"
-        return f"{seeds}; {plan.steps_per_level:,} steps a level{whole}."
+        return f"{seeds}; {steps:,} steps a level{whole}."
     count = plan.networks
     nouns = "1 network" if count == 1 else f"{count} networks"
     tracked = f", the landscape measured {plan.probes} times in each" if plan.probes else ""
     return f"{seeds}; {nouns}{tracked}."
 
 
-def cost_line(plan: Plan | NormsPlan) -> str:
+def cost_line(plan: Plan) -> str:
     """Return steps, time and disk space of what is left to do."""
     resumed = plan.steps_left < plan.steps_total
     left = f"{plan.steps_left:,} of {plan.steps_total:,}" if resumed else f"{plan.steps_total:,}"
@@ -51,7 +52,7 @@ def cost_line(plan: Plan | NormsPlan) -> str:
     return f"{', '.join([steps, *time])}, about {plan.size_bytes / 1e6:,.0f} MB on disk."
 
 
-def done_line(plan: Plan | NormsPlan, run: Path, networks: int) -> str:
+def done_line(plan: Plan, run: Path, networks: int) -> str:
     """Return what is done of a run before it is resumed.
 
     Args:
@@ -68,12 +69,12 @@ def done_line(plan: Plan | NormsPlan, run: Path, networks: int) -> str:
     )
 
 
-def _cell_lines(plan: NormsPlan) -> list[str]:
+def _condition_lines(plan: Plan) -> list[str]:
     header = ("network", "seeds", "steps", "steps of its search")
-    searched = any(cell.searched for cell in plan.cells)
+    searched = any(each.searched for each in plan.conditions)
     rows = [
-        (cell.branch, str(cell.seeds), f"{cell.steps:,}", f"{cell.searched:,}")
-        for cell in plan.cells
+        (each.branch, str(len(each.seeds)), f"{each.steps:,}", f"{each.searched:,}")
+        for each in plan.conditions
     ]
     shown = [row if searched else row[:3] for row in (header, *rows)]
     return [f"  {line}" for line in columns(shown)]
@@ -84,12 +85,12 @@ def _level_lines(plan: Plan) -> list[str]:
     shown = keys if len(keys) <= _MOST_KEYS else []
     rows = [
         (
-            str(level.level),
+            str(number),
             percent(level.density),
             f"{level.remaining:,}",
             *(f"{level.counts[key]:,}" for key in shown),
         )
-        for level in plan.levels
+        for number, level in enumerate(plan.levels)
     ]
     lines = columns([("level", "density", "weights", *shown), *rows])
     if not all(level.exact for level in plan.levels):
@@ -215,7 +216,7 @@ class Part:
         self.seed, self.branch, self.level, self.density = 0, "", 0, 1.0
         self.steps = self.step = 0
 
-    def plan(self, plan: Plan | NormsPlan) -> None:
+    def plan(self, plan: Plan) -> None:
         """See `Progress`; there is one plan for all parts."""
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
@@ -268,13 +269,12 @@ class Lines(Part):
         self.levels, self.width = True, 8
         self._began = self._printed = now()
 
-    def plan(self, plan: Plan | NormsPlan) -> None:
+    def plan(self, plan: Plan) -> None:
         """Show the plan; its title was printed before."""
         self.clock = StepClock(plan.steps_left, self._now, plan.seconds)
-        if isinstance(plan, NormsPlan):
-            self.levels = plan.searches
-            if not plan.searches:
-                self.width = max(len(cell.branch) for cell in plan.cells)
+        self.levels = plan.rows != "networks"
+        if not self.levels:
+            self.width = max(len(each.branch) for each in plan.conditions)
         self.say_plan(plan)
 
     def part(self, name: str) -> Part:
@@ -292,7 +292,7 @@ class Lines(Part):
         print(line, file=self._stream, flush=True)
         self._printed = self._now()
 
-    def say_plan(self, plan: Plan | NormsPlan) -> None:
+    def say_plan(self, plan: Plan) -> None:
         """Print the plan."""
         for line in plan_lines(plan):
             self.say(line)

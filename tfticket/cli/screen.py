@@ -18,11 +18,10 @@ from rich.text import Text
 
 from tfticket.cli.common import columns
 from tfticket.cli.progress import Lines, Part, cost_line, outcome, percent, seeds_line, written
-from tfticket.runs.progress import NormsPlan, Plan
+from tfticket.runs.plan import Plan, Trial
 
 if TYPE_CHECKING:
     from tfticket.runs.runs import FinishedNetwork
-    from tfticket.runs.tasks import Place
 
 _TICKET = "ticket"
 _Column = tuple[str, Callable[["_Row"], str]]
@@ -78,7 +77,7 @@ class Screen(Lines):
         """See `Lines`."""
         self._live.console.print(Text(line))
 
-    def say_plan(self, plan: Plan | NormsPlan) -> None:
+    def say_plan(self, plan: Plan) -> None:
         """See `Lines`; the table shows the rest."""
         self.say(seeds_line(plan))
         self.say(cost_line(plan))
@@ -176,9 +175,9 @@ class _Row:
 
     name: str
     planned: Mapping[str, int]
-    ended: dict[str, dict[Place, tuple[str, float] | None]] = field(default_factory=dict)
+    ended: dict[str, dict[Trial, tuple[str, float] | None]] = field(default_factory=dict)
     density: float = 1.0
-    diverged: set[Place] = field(default_factory=set)
+    diverged: set[Trial] = field(default_factory=set)
 
     def count(self, column: str) -> int:
         return len(self.ended.get(column, {}))
@@ -214,22 +213,22 @@ class Board:
         finished: The networks that it has finished before.
     """
 
-    def __init__(self, plan: Plan | NormsPlan, finished: Iterable[FinishedNetwork] = ()) -> None:
+    def __init__(self, plan: Plan, finished: Iterable[FinishedNetwork] = ()) -> None:
         self._plan = plan
         seeds = len(plan.seeds)
-        if isinstance(plan, Plan):
+        if plan.rows == "levels":
             self._rows = [
                 _Row(
-                    str(each.level),
-                    {name: seeds for name, at in plan.branches.items() if each.level in at},
-                    density=each.density,
+                    str(level),
+                    {name: seeds for name, at in plan.branches.items() if level in at},
+                    density=survivors.density,
                 )
-                for each in plan.levels
+                for level, survivors in enumerate(plan.levels)
             ]
         else:
             self._rows = [
-                _Row(cell.branch.removeprefix("search "), {"": cell.seeds * cell.networks})
-                for cell in plan.cells
+                _Row(each.branch.removeprefix("search "), {"": len(each.seeds) * each.networks})
+                for each in plan.conditions
             ]
         self._training: dict[Part, _Row] = {}
         for each in finished:
@@ -270,28 +269,27 @@ class Board:
         return [header, *kept, *gaps.get(len(rows), [])]
 
     def _row(self, structure: str, branch: str, level: int) -> _Row | None:
-        if isinstance(self._plan, Plan):
-            name = str(level)
-        else:
-            name = structure.rpartition(" ")[2] if self._plan.searches else branch
+        names = {"levels": str(level), "searches": structure.rpartition(" ")[2], "networks": branch}
+        name = names[self._plan.rows]
         return next((row for row in self._rows if row.name == name), None)
 
     def _record(
         self, structure: str, seed: int, branch: str, level: int, summary: Mapping[str, float]
     ) -> None:
-        row = self._row(structure, branch, level)
+        row, trial = self._row(structure, branch, level), Trial(seed, branch, level)
         if row is not None:
-            column = branch if isinstance(self._plan, Plan) else ""
-            row.ended.setdefault(column, {})[seed, branch, level] = outcome(summary)
+            column = branch if self._plan.rows == "levels" else ""
+            row.ended.setdefault(column, {})[trial] = outcome(summary)
             if "diverged_step" in summary:
-                row.diverged.add((seed, branch, level))
+                row.diverged.add(trial)
 
     def _layouts(self) -> Iterable[Sequence[_Column]]:
         """Choices of columns, ever fewer; headers are as wide as any cell, so that none moves."""
         state: _Column = ("state     ", self._state)
-        if isinstance(self._plan, NormsPlan):
-            name: _Column = ("search" if self._plan.searches else "network", lambda row: row.name)
-            if self._plan.searches:
+        if self._plan.rows != "levels":
+            searches = self._plan.rows == "searches"
+            name: _Column = ("search" if searches else "network", lambda row: row.name)
+            if searches:
                 yield name, ("networks", lambda row: row.seeds("")), state
             else:
                 seeds: _Column = ("seeds", lambda row: row.seeds(""))

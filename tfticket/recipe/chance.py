@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfticket.data import DataSet
-from tfticket.runs.progress import NormsPlan, Plan, Progress
+from tfticket.runs.plan import Plan
+from tfticket.runs.progress import Progress
 from tfticket.statistics.chance import chance_warning
 
 _ACCURACIES = ("accuracy_at_early_stop", "accuracy_at_end")
@@ -27,7 +28,7 @@ class ChanceWatch:
         self._data = data
         self._told: set[tuple[int, str]] = set()
 
-    def plan(self, plan: Plan | NormsPlan) -> None:
+    def plan(self, plan: Plan) -> None:
         """See `Progress`."""
         self._progress.plan(plan)
 

@@ -1,4 +1,4 @@
-"""Who does the tasks of a run: this process, others beside it, or a cluster."""
+"""Executors of a run: this process, worker processes, or a Ray cluster."""
 
 import lazy_loader
 

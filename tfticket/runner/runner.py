@@ -1,4 +1,4 @@
-"""Runs a recipe of any kind from its data to the last file of its run."""
+"""Run a recipe of any kind, from its data to the last file of its run."""
 
 from __future__ import annotations
 
@@ -13,29 +13,27 @@ import tensorflow as tf
 from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.recipe.chance import ChanceWatch
-from tfticket.recipe.rates import be_deterministic, load_data
+from tfticket.recipe.rates import be_deterministic
 from tfticket.recipe.schema import Recipe
 from tfticket.runner import Choice, Executor, Processes, Serial
-from tfticket.runs.progress import NormsPlan, Plan, Progress, Silence
+from tfticket.runs.plan import Plan, Task, Trial
+from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Place, Task
-from tfticket.studies.study import Study, make_study
+from tfticket.studies.study import Study, load_study
 
 
-def plan(
-    recipe: Recipe, data_dir: Path | None = None, run: RunDir | None = None
-) -> Plan | NormsPlan:
+def plan(recipe: Recipe, data_dir: Path | None = None, run: RunDir | None = None) -> Plan:
     """Plan a run of the recipe.
 
     Args:
         recipe: The recipe.
-        data_dir: Where data sets lie.
-        run: What is finished there isn't to be done; a run from the beginning if None.
+        data_dir: The directory of data sets.
+        run: The run to resume; what is finished there is left out. A new run if None.
 
     Raises:
         TFTicketError: for data or a model that can't be had.
     """
-    return _study(recipe, data_dir).plan(run or RunDir(os.devnull), timed=True)
+    return load_study(recipe, data_dir).plan(run or RunDir(os.devnull), timed=True)
 
 
 def run(
@@ -46,16 +44,16 @@ def run(
     progress: Progress | None = None,
     executor: Executor | Choice | None = None,
 ) -> None:
-    """Runs a recipe, or goes on with it, in a run directory that is open for writing.
+    """Run or resume a recipe in a run directory that is open for writing.
 
-    The result doesn't depend on how often it was interrupted.
+    The result doesn't depend on how often the run was interrupted.
 
     Args:
         recipe: The recipe; the run directory holds the same one.
-        run: Where to; see `session.writing`.
-        data_dir: Where data sets lie.
-        progress: Hears how it goes.
-        executor: Does the tasks, or chooses who does, as `executors.suited`; this process if None.
+        run: The run directory; see `session.writing`.
+        data_dir: The directory of data sets.
+        progress: The listener; none if None.
+        executor: Runs the tasks, or chooses an executor, as `runner.suited` does; `Serial` if None.
 
     Raises:
         TFTicketError: for whatever can't be done; what was finished is kept.
@@ -69,7 +67,7 @@ def run(
             "out."
         )
     be_deterministic()
-    study = _study(recipe, data_dir)
+    study = load_study(recipe, data_dir)
     progress = ChanceWatch(progress or Silence(), study.data)
     progress.message(study.data.description)
     if callable(executor):
@@ -100,12 +98,6 @@ def run(
     run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
 
 
-def _study(recipe: Recipe, data_dir: Path | None) -> Study:
-    file = getattr(recipe.model, "file", None)  # not all kinds have models from files
-    data = load_data(recipe.data, data_dir, model_file=file)
-    return make_study(recipe, data, data_dir)
-
-
 def _check_kept(study: Study, run: RunDir, tasks: Sequence[Task]) -> None:
     """Raises `RunError` when something of the run was removed while it was done."""
     run.check_there()
@@ -119,15 +111,15 @@ def _check_kept(study: Study, run: RunDir, tasks: Sequence[Task]) -> None:
 
 def _sort_rows(run: RunDir, tasks: Sequence[Task]) -> None:
     """Brings each table into the order of a single process, whoever wrote first."""
-    order: dict[str, list[Place]] = {}
+    order: dict[str, list[Trial]] = {}
     for task in tasks:
-        order.setdefault(task.folder, []).extend(task.places)
-    for folder, places in order.items():
-        RunDir(run.path / folder).rows.sort(places)
+        order.setdefault(task.folder, []).extend(task.trials)
+    for folder, trials in order.items():
+        RunDir(run.path / folder).rows.sort(trials)
 
 
 def facts(data: DataSet) -> dict[str, Any]:
-    """What `environment.json` says of the data and the devices."""
+    """Return what `environment.json` holds of the data and the devices."""
     return {
         "devices": [device.device_type for device in tf.config.list_logical_devices()],
         "data": {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfticket import data
+from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.export.choice import TargetName
 from tfticket.export.facade import Exported, export
@@ -17,7 +18,7 @@ from tfticket.models import load_file
 from tfticket.recipe.rates import check_model, example_shape
 from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.studies.lottery.exporting import CALIBRATION_EXAMPLES, CHECK_EXAMPLES, opened
+from tfticket.studies.lottery.exporting import CALIBRATION_EXAMPLES, CHECK_EXAMPLES, open_exporter
 
 _MODEL = re.compile(r"seed_(\d+)_level_(\d+)\.keras")
 _TICKET = re.compile(r"seed_(?P<seed>\d+)/(?P<branch>[^/]+)/level_(?P<level>\d+)\.npz$")
@@ -34,22 +35,22 @@ def export_run_for(
     data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Writes the file of a run's ticket that is best for a target.
+    """Write the file of a run's ticket that is best for a target.
 
     The weights are those at the end of the level's training. Formats are chosen by validation data.
 
     Args:
         run: The run directory; the run needn't be complete.
-        target: What the file is for; see `tfticket.export.export`.
-        level: Which level. None for the smallest that is as good as dense, as far as is shown.
+        target: The purpose of the file; see `tfticket.export.export`.
+        level: The level. None for the smallest that is as good as dense, as far as is shown.
         seed: Which seed. None for the first of the recipe that has the level.
-        formats: What to try instead of all that the target allows.
+        formats: The formats to try; all that the target allows if None.
         margin: Accuracy that a format may cost.
-        data_dir: Where data sets lie.
-        progress: Is told about each file.
+        data_dir: The directory of data sets.
+        progress: The listener.
 
     Returns:
-        What was written to `export/seed_S_level_LL.TARGET.tflite`, and what was tried.
+        The report of `export/seed_S_level_LL.TARGET.tflite`, and all that was tried.
 
     Raises:
         RunError: when it isn't a run, or the level isn't finished.
@@ -57,22 +58,16 @@ def export_run_for(
         ExportError: when no file passed.
     """
     progress = progress or Silence()
-    exporter = opened(run, data_dir, progress)
+    exporter = open_exporter(run, data_dir, progress)
     seed, level = exporter.place(level, seed)
     ticket, model = exporter.network(seed, level)
-    found = exporter.experiment.data
     return export(
         model,
         exporter.run.exported(seed, level, f".{target}.tflite"),
         target=target,
         formats=formats,
-        calibration=found.inputs(found.train, CALIBRATION_EXAMPLES),
-        check_on=(
-            found.inputs(found.validation, CHECK_EXAMPLES),
-            found.validation.y[:CHECK_EXAMPLES],
-        ),
         mask=ticket.mask,
-        preprocessing=Preprocessing.of(found.scale, found.offset),
+        **_data_options(exporter.study.data),
         provenance=exporter.provenance(ticket, seed),
         margin=margin,
         tell=progress.message,
@@ -80,7 +75,7 @@ def export_run_for(
 
 
 def place_of(ticket: Path) -> tuple[Path, int, int]:
-    """The run, seed and level that a ticket file belongs to, by its path.
+    """Return the run, seed and level that a ticket file belongs to, by its path.
 
     Raises:
         RunError: when it doesn't lie in a run, or is a control.
@@ -113,22 +108,22 @@ def export_file(
     data_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> Exported:
-    """Writes the file of a trained `.keras` model that is best for a target.
+    """Write the file of a trained `.keras` model that is best for a target.
 
     Args:
         model_path: The model.
         output: Where to; must end in `.tflite`.
-        target: What the file is for.
+        target: The purpose of the file.
         ticket_path: The ticket that it was trained with, whose zeros it must have.
         data_name: A data set to calibrate and to check with, as for recipes. Without one nothing is
             int8, and files are checked on random numbers.
         normalize: How the model was fed in training: `none` (with the numbers of the data set),
             `unit` or `standard`. None for `none`, unless the model lies among the `models` of a
             run, whose recipe says it then.
-        formats: What to try instead of all that the target allows.
+        formats: The formats to try; all that the target allows if None.
         margin: Accuracy that a format may cost.
-        data_dir: Where data sets lie.
-        progress: Is told about each file.
+        data_dir: The directory of data sets.
+        progress: The listener.
 
     Raises:
         ModelError: when the model can't be loaded, doesn't fit the data, or takes whole numbers
@@ -138,7 +133,7 @@ def export_file(
         ExportError: when no file passed.
     """
     progress = progress or Silence()
-    calibration = check_on = preprocessing = None
+    options: dict[str, Any] = {}
     provenance: dict[str, Any] = {"model": model_path.name, "data": data_name}
     model = load_file(model_path)
     if data_name is not None:
@@ -151,10 +146,7 @@ def export_file(
         check_model(model_path, model, found)
         progress.message(found.description)
         provenance["inputs"] = found.feeding
-        calibration = found.inputs(found.train, CALIBRATION_EXAMPLES)
-        few = found.validation.y[:CHECK_EXAMPLES]
-        check_on = (found.inputs(found.validation, CHECK_EXAMPLES), few)
-        preprocessing = Preprocessing.of(found.scale, found.offset)
+        options = _data_options(found)
     ticket = None if ticket_path is None else Ticket.load(ticket_path)
     return export(
         model if ticket is None else ticket,
@@ -162,13 +154,21 @@ def export_file(
         target=target,
         formats=formats,
         model=None if ticket is None else model,
-        calibration=calibration,
-        check_on=check_on,
-        preprocessing=preprocessing,
+        **options,
         provenance=provenance,
         margin=margin,
         tell=progress.message,
     )
+
+
+def _data_options(found: DataSet) -> dict[str, Any]:
+    """What `export` takes of a data set: formats are chosen by its validation data."""
+    few = found.inputs(found.validation, CHECK_EXAMPLES), found.validation.y[:CHECK_EXAMPLES]
+    return {
+        "calibration": found.inputs(found.train, CALIBRATION_EXAMPLES),
+        "check_on": few,
+        "preprocessing": Preprocessing.of(found.scale, found.offset),
+    }
 
 
 def _trained_with(model_path: Path) -> str:

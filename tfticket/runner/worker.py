@@ -1,4 +1,4 @@
-"""A task in a process that was started for tasks."""
+"""The inside of a worker: a process that runs tasks of one study."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import os
 import pickle
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from tfticket.data.storage import Layout
-from tfticket.errors import RunError
+from tfticket.errors import RunError, TFTicketError
 from tfticket.machine import import_keras
 from tfticket.recipe.schema import Recipe
-from tfticket.runner.crew import Done, Event, Failed, Told
-from tfticket.runs.progress import NormsPlan, Plan, Progress
+from tfticket.runner.workers import Hook
+from tfticket.runs.plan import Task
+from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 
 if TYPE_CHECKING:
     from tfticket.studies.study import Study
@@ -31,21 +31,20 @@ SINGLE_THREADED: Mapping[str, str] = {
     "TF_CPP_MIN_LOG_LEVEL": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
-"""The environment of such a process, set before it imports anything."""
+"""The environment of a worker, set before it imports anything."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a process must know once for all tasks.
+    """What a worker needs once, before its first task.
 
     Attributes:
         recipe: The recipe.
         run: The run directory, an absolute path.
         data: What is where in `file`.
         file: The data set: a descriptor that the process inherits, or a path.
-        data_dir: Where data sets lie, for those that take the place of examples.
+        data_dir: The directory of data sets, for those that take the place of examples.
         folder: The working directory, which paths in the recipe start from.
-        cpu: The processor to stay on; None for any.
     """
 
     recipe: Recipe
@@ -54,39 +53,42 @@ class Setup:
     file: int | Path
     data_dir: Path | None
     folder: Path
-    cpu: int | None
+
+    @classmethod
+    def of(cls, study: Study, run: Path, data: Layout, file: int | Path) -> Setup:
+        """Return the setup of a study's workers, started by this process."""
+        data_dir = None if study.data_dir is None else study.data_dir.resolve()
+        return cls(study.recipe, run, data, file, data_dir, Path.cwd())
 
 
-class TaskDoer:
-    """Does tasks of a run with one thread, with TensorFlow and the data kept between them.
+class TaskRunner:
+    """Runs tasks with one thread; TensorFlow and the data stay in memory between them.
 
     Args:
-        setup: What to know.
-        send: Sends to the process that gives the tasks.
+        setup: The study and its run.
+        hook: Sends a report to the process that handed out the task.
     """
 
-    def __init__(self, setup: Setup, send: Callable[[Told], None]) -> None:
+    def __init__(self, setup: Setup, hook: Hook) -> None:
         self._setup = setup
-        self._progress = Teller(send)
+        self._progress = RemoteProgress(hook)
         self._study: Study | None = None
 
-    def do(self, task: Task) -> Event:
-        """Does a task; returns `Done` or `Failed`."""
+    def run(self, task: Task) -> BaseException | None:
+        """Run a task; returns the error that it raised, which can be pickled."""
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = self._tell_warning
+                warnings.showwarning = self._report_warning
                 if self._study is None:
                     self._study = self._begin()
                 self._study.do(task, RunDir(self._setup.run), self._progress)
         except Exception as error:
-            return Failed(_sendable(error), traceback.format_exc())
-        return Done()
+            return _picklable(error, task)
+        return None
 
     def _begin(self) -> Study:
         setup = self._setup
         os.chdir(setup.folder)
-        if setup.cpu is not None:
-            os.sched_setaffinity(0, {setup.cpu})
         import_keras()
         import tensorflow as tf
 
@@ -98,15 +100,14 @@ class TaskDoer:
         from tfticket.studies.study import make_study
 
         be_deterministic()
-        file = setup.file
-        if isinstance(file, int):
-            with os.fdopen(file, "rb", closefd=False) as opened:
-                data = shared(setup.data, opened)
+        if isinstance(setup.file, Path):
+            data = shared(setup.data, setup.file)
         else:
-            data = shared(setup.data, file)
+            with os.fdopen(setup.file, "rb", closefd=False) as opened:
+                data = shared(setup.data, opened)
         return make_study(setup.recipe, data, setup.data_dir)
 
-    def _tell_warning(
+    def _report_warning(
         self,
         message: Warning | str,
         category: type[Warning],
@@ -118,43 +119,40 @@ class TaskDoer:
         self._progress.message(f"{filename}:{lineno}: {category.__name__}: {message}")
 
 
-def _sendable(error: Exception) -> Exception:
-    """The error, or its text where it can't be pickled."""
+def _picklable(error: Exception, task: Task) -> Exception:
+    """The error with its traceback as a note, or its text where it can't be pickled."""
+    if not isinstance(error, TFTicketError):
+        trace = traceback.format_exc()
+        error.add_note(f"In the task {task.name!r}, in another process:\n{trace}")
     try:
-        return pickle.loads(pickle.dumps(error))
+        sent: Exception = pickle.loads(pickle.dumps(error))
+        return sent
     except Exception:
         return RunError(f"{type(error).__name__}: {error}")
 
 
-class Teller:
-    """`Progress` that sends what it hears.
+class RemoteProgress(Silence):
+    """A listener in a worker, which sends each event on; a task has no plan of its own.
 
     Args:
-        send: Sends a message to the process that shows it.
+        hook: Sends the event to the process that shows it.
     """
 
-    def __init__(self, send: Callable[[Told], None]) -> None:
-        self._send = send
-
-    def plan(self, plan: Plan | NormsPlan) -> None:
-        """See `Progress`; a task has no plan of its own."""
+    def __init__(self, hook: Hook) -> None:
+        self._hook = hook
 
     def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
         """See `Progress`."""
-        self._send(Told("begin", (seed, branch, level, steps, density)))
+        self._hook("begin", (seed, branch, level, steps, density))
 
     def update(self, step: int, measured: Mapping[str, float]) -> None:
         """See `Progress`."""
-        self._send(Told("update", (step, {key: float(value) for key, value in measured.items()})))
+        self._hook("update", (step, {key: float(value) for key, value in measured.items()}))
 
     def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
         """See `Progress`."""
-        self._send(Told("end", (seed, branch, level, dict(summary))))
+        self._hook("end", (seed, branch, level, dict(summary)))
 
     def message(self, text: str) -> None:
         """See `Progress`."""
-        self._send(Told("message", (text,)))
-
-    def part(self, name: str) -> Progress:
-        """See `Progress`."""
-        return self
+        self._hook("message", (text,))

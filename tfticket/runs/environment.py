@@ -1,4 +1,4 @@
-"""Where and with what a run is made."""
+"""The environment of a run: versions, machine and command line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKAGES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "ai-edge-l
 
 
 def record_start(run: RunDir, *, command: Sequence[str]) -> None:
-    """Notes the start of a run in its `environment.json`; a later start stands under `resumed`.
+    """Note the start of a run in its `environment.json`; a later start stands under `resumed`.
 
     Args:
         run: A run that is open for writing.
@@ -35,7 +35,7 @@ def record_start(run: RunDir, *, command: Sequence[str]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """Versions, commit, platform, and the number of processors that may be used."""
+    """Return versions, commit, platform, and the number of processors that may be used."""
     return {
         "versions": {"tfticket": __version__, "python": platform.python_version(), **_versions()},
         "git_commit": _git_commit(Path(str(files("tfticket"))).parent),

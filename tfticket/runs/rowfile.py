@@ -11,7 +11,7 @@ from filelock import FileLock
 from tfticket.errors import RunError
 from tfticket.files import free_space, write_text
 from tfticket.metrics import Row, read_table_text, to_csv
-from tfticket.runs.tasks import Place
+from tfticket.runs.plan import Trial
 
 
 class RowFile:
@@ -29,7 +29,7 @@ class RowFile:
         self.lock_file = path.with_suffix(".lock")
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Appends in one write, synced: all of the rows or none.
+        """Append rows in one write, synced: all of the rows or none.
 
         A line that a killed process didn't get to the end of is dropped before.
 
@@ -55,23 +55,23 @@ class RowFile:
                 "kept; make room, and run the command again."
             ) from error
 
-    def keep(self, wanted: Callable[[Place], bool]) -> None:
-        """Removes the rows of places that aren't wanted, and a line that was cut off.
+    def keep(self, wanted: Callable[[Trial], bool]) -> None:
+        """Remove the rows of trials that aren't wanted, and a line that was cut off.
 
         Raises:
-            RunError: when a line doesn't say which place it belongs to.
+            RunError: when a line doesn't say which trial it belongs to.
         """
-        self._rewrite(lambda lines: [line for line in lines if wanted(self._place(line))])
+        self._rewrite(lambda lines: [line for line in lines if wanted(self._trial(line))])
 
-    def sort(self, order: Sequence[Place]) -> None:
-        """Brings the rows into the order of their places; those of one place stay as they are.
+    def sort(self, order: Sequence[Trial]) -> None:
+        """Sort the rows by their trials; those of one trial stay in their order.
 
         Args:
-            order: Places from the first on. Rows of other places follow.
+            order: The trials from the first on. Rows of other trials follow.
         """
-        rank = {place: number for number, place in enumerate(order)}
+        rank = {trial: number for number, trial in enumerate(order)}
         self._rewrite(
-            lambda lines: sorted(lines, key=lambda line: rank.get(self._place(line), len(rank)))
+            lambda lines: sorted(lines, key=lambda line: rank.get(self._trial(line), len(rank)))
         )
 
     def _rewrite(self, change: Callable[[list[str]], list[str]]) -> None:
@@ -87,10 +87,10 @@ class RowFile:
             if "".join(changed) != text:
                 write_text(self.path, "".join(changed))
 
-    def _place(self, line: str) -> Place:
+    def _trial(self, line: str) -> Trial:
         try:
             seed, branch, level, _ = line.split(",", maxsplit=3)
-            return int(seed), branch, int(level)
+            return Trial(int(seed), branch, int(level))
         except ValueError as error:
             raise RunError(
                 f"Each line of `{self.path}` must begin with seed, branch and level. Received: "

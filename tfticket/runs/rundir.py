@@ -42,8 +42,8 @@ from tfticket.files import checked_name, read_table, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
 from tfticket.recipe.schema import Recipe
+from tfticket.runs.plan import Trial
 from tfticket.runs.rowfile import RowFile
-from tfticket.runs.tasks import Place
 
 _REMEDY = "Restore it, or begin anew with --fresh."
 _LEVEL = re.compile(r"seeds/seed_(\d+)/([^/]+)/level_(\d+)\.npz")
@@ -54,97 +54,70 @@ class RunDir:
 
     Args:
         path: The directory, `RUNS/<recipe>/<run>`.
+
+    Attributes:
+        path: The directory.
+        recipe_toml: The recipe, bytes as given.
+        recipe_json: The recipe with every default filled; a directory that holds it is a run.
+        environment: Where and with what the run was made.
+        metrics: All measurements, one long table.
+        connectivity: Linear mode connectivity by rewind step.
+        cells: The conditions of a run of the kind `norms` or `noisy`.
+        edge: The table of files of a run of the kind `edge`.
+        report: The folder of the report.
+        complete_file: The last file that a run writes.
+        lock_file: Locked while a process writes the run; holds the id of the last one that did.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.recipe_toml = self.path / "recipe.toml"
+        self.recipe_json = self.path / "recipe.json"
+        self.environment = self.path / "environment.json"
+        self.metrics = self.path / "metrics.csv"
+        self.connectivity = self.path / "connectivity.json"
+        self.cells = self.path / "cells.json"
+        self.edge = self.path / "edge.json"
+        self.report = self.path / "report"
+        self.complete_file = self.path / "COMPLETE"
+        self.lock_file = self.path / "LOCK"
 
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
 
-    @property
-    def recipe_toml(self) -> Path:
-        """The recipe, bytes as given."""
-        return self.path / "recipe.toml"
-
-    @property
-    def recipe_json(self) -> Path:
-        """The recipe with every default filled; a directory that holds it is a run."""
-        return self.path / "recipe.json"
-
-    @property
-    def environment(self) -> Path:
-        """Where and with what the run was made."""
-        return self.path / "environment.json"
-
-    @property
-    def metrics(self) -> Path:
-        """All measurements, one long table."""
-        return self.path / "metrics.csv"
-
-    @property
-    def connectivity(self) -> Path:
-        """Linear mode connectivity by rewind step."""
-        return self.path / "connectivity.json"
-
-    @property
-    def cells(self) -> Path:
-        """What the branches of a run of the kind `norms` are."""
-        return self.path / "cells.json"
-
-    @property
-    def edge(self) -> Path:
-        """The table of files of a run of the kind `edge`."""
-        return self.path / "edge.json"
-
     def search(self, structure: str) -> RunDir:
-        """The search of one structure in a run of the kind `edge`: a run of its own."""
+        """Return the search of one structure in a run of the kind `edge`: a run of its own."""
         return RunDir(self.path / "searches" / checked_name(structure, self.path))
 
-    @property
-    def report(self) -> Path:
-        """The folder of the report."""
-        return self.path / "report"
-
-    @property
-    def complete_file(self) -> Path:
-        """The last file that a run writes."""
-        return self.path / "COMPLETE"
-
-    @property
-    def lock_file(self) -> Path:
-        """Locked while a process writes the run; holds the id of the last one that did."""
-        return self.path / "LOCK"
-
     def initial(self, seed: int) -> Path:
-        """Snapshot at step 0."""
+        """Return the path of the snapshot at step 0."""
         return self.path / f"seeds/seed_{seed}/initial.npz"
 
     def rewind(self, seed: int) -> Path:
-        """Snapshot at `rewind_step`."""
+        """Return the path of the snapshot at `rewind_step`."""
         return self.path / f"seeds/seed_{seed}/rewind.npz"
 
     def ticket(self, seed: int, branch: str, level: int) -> Path:
-        """Mask and starting weights of a level: the file that makes the level finished."""
+        """Return the path of mask and starting weights: the file that makes a level finished."""
         return self._branch(seed, branch) / f"level_{level:02d}.npz"
 
     def final(self, seed: int, branch: str, level: int) -> Path:
-        """Snapshot of the trained state at the end of a level."""
+        """Return the path of the trained state at the end of a level."""
         return self._branch(seed, branch) / f"level_{level:02d}.final.npz"
 
     def _branch(self, seed: int, branch: str) -> Path:
         return self.path / f"seeds/seed_{seed}" / checked_name(branch, self.path)
 
     def model(self, seed: int, level: int) -> Path:
-        """A chosen ticket, trained, as a plain Keras model."""
+        """Return the path of a chosen ticket, trained, as a plain Keras model."""
         return self.path / f"models/seed_{seed}_level_{level:02d}.keras"
 
     def shipped(self, name: str) -> Path:
-        """A file of a run of the kind `edge`, by the name of its row."""
+        """Return the path of a file of the kind `edge`, by the name of its row."""
         return self.path / f"export/{checked_name(name, self.edge)}.tflite"
 
     def exported(self, seed: int, level: int, suffix: str = ".tflite") -> Path:
-        """A chosen ticket for the device; with `.json`, what is known of it."""
+        """Return the path of a chosen ticket for the device; `.json` of its report."""
         return self.path / f"export/seed_{seed}_level_{level:02d}{suffix}"
 
     @property
@@ -153,26 +126,26 @@ class RunDir:
         return self.complete_file.is_file()
 
     def finished(self, seed: int, branch: str, level: int) -> bool:
-        """Whether a level is there whole."""
+        """Whether a level is finished."""
         return self.ticket(seed, branch, level).is_file()
 
-    def all_finished(self, places: Iterable[Place]) -> bool:
-        """Whether all of these levels are there."""
-        return all(self.finished(*place) for place in places)
+    def all_finished(self, trials: Iterable[Trial]) -> bool:
+        """Whether all trials are finished."""
+        return all(self.finished(*trial) for trial in trials)
 
-    def finished_levels(self) -> set[Place]:
-        """Seed, branch and level of all that are finished."""
+    def finished_levels(self) -> set[Trial]:
+        """Return all trials that are finished."""
         paths = (p.relative_to(self.path).as_posix() for p in self.path.glob("seeds/*/*/level_*"))
         matches = (_LEVEL.fullmatch(path) for path in paths)
-        return {(int(m[1]), m[2], int(m[3])) for m in matches if m}
+        return {Trial(int(m[1]), m[2], int(m[3])) for m in matches if m}
 
     def networks(self) -> int:
-        """How many networks are trained, those of the searches inside too."""
+        """Return the number of trained networks, those of the searches inside too."""
         inside = [RunDir(path) for path in sorted(self.path.glob("searches/*"))]
         return len(self.finished_levels()) + sum(search.networks() for search in inside)
 
     def resolved(self) -> dict[str, Any]:
-        """The content of `recipe.json`.
+        """Return the content of `recipe.json`.
 
         Raises:
             RunError: when this isn't the directory of a run, or the file is damaged.
@@ -185,7 +158,7 @@ class RunDir:
         return read_table(self.recipe_json, remedy=_REMEDY)
 
     def recipe(self) -> Recipe:
-        """The recipe of the run, checked again."""
+        """Return the recipe of the run, validated again."""
         return parsing.parse(self.resolved(), source=str(self.recipe_json))
 
     @property
@@ -197,22 +170,22 @@ class RunDir:
         """See `RowFile.append`."""
         self.rows.append(rows)
 
-    def drop_unfinished_rows(self, places: Collection[Place] | None = None) -> None:
-        """Removes the rows of levels that aren't finished, and a line that was cut off.
+    def drop_unfinished_rows(self, trials: Collection[Trial] | None = None) -> None:
+        """Remove the rows of levels that aren't finished, and a line that was cut off.
 
         Args:
-            places: Look at these only, since others may be at work; None for all.
+            trials: Look at these only, since others may be at work; None for all.
 
         Raises:
             RunError: when a line doesn't say which level it belongs to.
         """
         finished = self.finished_levels()
         self.rows.keep(
-            lambda place: place in finished or (places is not None and place not in places)
+            lambda trial: trial in finished or (trials is not None and trial not in trials)
         )
 
     def environment_facts(self) -> dict[str, Any]:
-        """The content of `environment.json`; empty when the run hasn't begun."""
+        """Return the content of `environment.json`; empty when the run hasn't begun."""
         if not self.environment.is_file():
             return {}
         facts = read_table(self.environment, remedy=_REMEDY)
@@ -222,11 +195,11 @@ class RunDir:
         return facts
 
     def update_environment(self, facts: Mapping[str, Any]) -> None:
-        """Adds facts to `environment.json`; a fact that is there already is replaced."""
+        """Add facts to `environment.json`; a fact that is there already is replaced."""
         write_json(self.environment, {**self.environment_facts(), **facts})
 
     def note_look(self, seeds: Sequence[int]) -> None:
-        """Notes in `environment.json` that the results of all `seeds` can be looked at now.
+        """Note in `environment.json` that the results of all `seeds` can be looked at now.
 
         Whoever adds seeds to a finished run has seen its verdict, which the next one must pay for:
         see `lottery.comparison.Criteria.looks`. One seed gives no verdict and costs nothing.
@@ -236,7 +209,7 @@ class RunDir:
             self.update_environment({"looks": [*looks, sorted(seeds)]})
 
     def check_there(self) -> None:
-        """Raises `RunError` when the directory was removed while this process writes it.
+        """Raise `RunError` when the directory was removed while this process writes it.
 
         What is written later makes it anew, without what was there before.
         """
@@ -247,5 +220,5 @@ class RunDir:
             )
 
     def mark_complete(self, summary: Mapping[str, Any]) -> None:
-        """Writes the last file of the run."""
+        """Write the last file of the run."""
         write_json(self.complete_file, dict(summary))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tfticket.errors import RunError
 from tfticket.metrics import read_metrics
+from tfticket.runs.plan import Trial
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import is_written
-from tfticket.runs.tasks import Place
 from tfticket.studies.registry import kind_of
 
 
@@ -69,7 +69,7 @@ class FinishedNetwork:
 
 
 def finished_networks(run: RunDir) -> list[FinishedNetwork]:
-    """The networks that a run has finished; none where nothing has begun.
+    """Return the networks that a run has finished; none where nothing has begun.
 
     The dense network that searches of one run share is among those of one of them only.
     """
@@ -77,26 +77,25 @@ def finished_networks(run: RunDir) -> list[FinishedNetwork]:
     found: dict[tuple[str, int, str, int], FinishedNetwork] = {}
     for search, structure in searches:
         measured = _summaries(search)
-        for seed, branch, level in sorted(search.finished_levels()):
-            key = (structure if level else "", seed, branch, level)
-            summary = measured.get((seed, branch, level), {})
-            found.setdefault(key, FinishedNetwork(structure, seed, branch, level, summary))
+        for trial in sorted(search.finished_levels()):
+            key = (structure if trial.level else "", *trial)
+            found.setdefault(key, FinishedNetwork(structure, *trial, measured.get(trial, {})))
     return list(found.values())
 
 
-def _summaries(run: RunDir) -> dict[Place, dict[str, float]]:
-    measured: dict[Place, dict[str, float]] = {}
+def _summaries(run: RunDir) -> dict[Trial, dict[str, float]]:
+    measured: dict[Trial, dict[str, float]] = {}
     # A table may be missing, or end in half a line that a writer is at or was killed at.
     with contextlib.suppress(OSError, RunError):
         for row in read_metrics(run.metrics):
             if row.split in ("test", "summary"):
-                place = (row.seed, row.branch, row.level)
-                measured.setdefault(place, {})[row.name] = row.value
+                trial = Trial(row.seed, row.branch, row.level)
+                measured.setdefault(trial, {})[row.name] = row.value
     return measured
 
 
 def list_runs(root: Path) -> list[RunEntry]:
-    """The runs below a folder, by recipe and name; none when there is no such folder."""
+    """List the runs below a folder, by recipe and name; none when there is no such folder."""
     found = [RunDir(path.parent) for path in sorted(root.glob("*/*/recipe.json"))]
     return [
         RunEntry(

@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 0.2
 
 @contextlib.contextmanager
 def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) -> Iterator[RunDir]:
-    """Creates or resumes a run, and holds its lock meanwhile.
+    """Create or resume a run, and hold its lock meanwhile.
 
     A new run is removed again when an error that tfticket raises ends the block before anything
     was finished, and a run that was moved aside for it gets its name back.
@@ -40,9 +40,9 @@ def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) ->
 
     Args:
         run: The run; its directory is made when it is missing.
-        recipe: What will run.
+        recipe: The recipe.
         toml: The bytes of its file.
-        fresh: Begin anew. What is there is moved to `<run>.old-<time>`, nothing is deleted.
+        fresh: Whether to begin anew: an older run is moved to `<run>.old-<time>`, not deleted.
 
     Raises:
         RunError: when another process writes the run, its recipe differs, the directory holds
@@ -83,7 +83,7 @@ def _remove_unused(run: RunDir, made: Iterable[Path]) -> None:
 
 
 def is_written(run: RunDir) -> bool:
-    """Whether a living process holds the lock of a run; looking makes no file."""
+    """Return whether a living process holds the lock of a run, without making a file."""
     try:
         descriptor = os.open(run.lock_file, os.O_RDONLY)
     except OSError:
@@ -99,7 +99,7 @@ def is_written(run: RunDir) -> bool:
 
 @contextlib.contextmanager
 def locked(run: RunDir) -> Iterator[None]:
-    """Holds the lock of a run.
+    """Hold the lock of a run.
 
     Raises:
         RunError: when another process holds it, or the directory can't be used.
@@ -147,7 +147,7 @@ def _move_aside(run: RunDir) -> Path:
 
 
 def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
-    """Makes a locked directory a run of the recipe, or one that goes on with it; see `writing`."""
+    """Make a locked directory a run of the recipe, new or resumed; see `writing`."""
     new = parsing.resolve(recipe)
     if run.recipe_json.is_file():
         old = run.resolved()
@@ -166,7 +166,7 @@ def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
 
 
 def extends(run: RunDir, recipe: Recipe) -> bool:
-    """Whether there is more to do by a recipe than by the one that the run was begun with.
+    """Return whether a recipe asks for more than the one that the run was begun with.
 
     Raises:
         RunError: when the recipes differ in another way.

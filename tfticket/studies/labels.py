@@ -1,9 +1,8 @@
-"""From a noise in a recipe to wrong labels: the same ones for all that is trained with a seed."""
+"""From the noise of a recipe to wrong labels: the same ones for all trials of a seed."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,14 @@ import numpy as np
 
 from tfticket import noise as noisy
 from tfticket.data import DataSet, Split, load_whole
-from tfticket.errors import DataError, RunError
-from tfticket.files import read_table, write_json
+from tfticket.errors import DataError
 from tfticket.noise import Corruption, TransitionMatrix
 from tfticket.recipe.noise import Noise
-from tfticket.runs.rundir import RunDir
 from tfticket.seeds import generator, sub_seed
-
-_REMEDY = "Restore it, or begin anew with --fresh."
 
 
 def training_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
-    """The labels of the training data, before and after.
+    """Return the labels of the training data, before and after.
 
     Args:
         data: The data set, with the labels that it came with.
@@ -37,13 +32,13 @@ def training_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
 
 
 def validation_labels(data: DataSet, noise: Noise, seed: int) -> Corruption:
-    """The labels of the validation data, made wrong in the same way; see `training_labels`."""
+    """Return the labels of the validation data, made wrong in the same way."""
     own = sub_seed(seed, "validation noise")
     return _corrupted(data, data.validation, data.validation_ids, noise, own)
 
 
 def relabeled(split: Split, given: np.ndarray) -> Split:
-    """The same examples under other labels.
+    """Return the same examples under other labels.
 
     Args:
         split: Examples.
@@ -53,13 +48,13 @@ def relabeled(split: Split, given: np.ndarray) -> Split:
 
 
 def receipt(corruption: Corruption) -> dict[str, Any]:
-    """What was asked for and what came out, without the matrices: they'd be long as text."""
+    """Return what was asked for and what came out; the matrices would be long as text."""
     facts = corruption.to_dict()
     return {name: facts[name] for name in facts if name not in ("nominal", "realized")}
 
 
 def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
-    """The matrix of a noise that has one.
+    """Return the transition matrix of a noise that has one.
 
     Raises:
         DataError: when there is none for so many classes.
@@ -78,63 +73,6 @@ def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
             f"of {num_classes}. Choose another noise."
         )
     return matrix
-
-
-def listed(
-    run: RunDir,
-    cells: Sequence[Mapping[str, Any]],
-    noises: Iterable[Noise],
-    *,
-    foreign: Mapping[str, DataSet] | None = None,
-) -> None:
-    """Writes what the branches of a run are, and what their noise was made from.
-
-    Args:
-        run: Where to.
-        cells: What each branch is.
-        noises: All noises of the recipe.
-        foreign: Name to data set of what takes the place of examples.
-
-    Raises:
-        DataError: when a file of labels isn't there.
-        RunError: when a file or a data set isn't what it was when the run began.
-    """
-    others = {name: data.fingerprint for name, data in (foreign or {}).items()}
-    made_from = {"label_files": label_files(noises), "foreign_data": others}
-    before: dict[str, Any] = {}
-    if run.cells.is_file():
-        before = read_table(run.cells, remedy=_REMEDY)
-    for key, hashes in made_from.items():
-        old = before.get(key, {})
-        if not isinstance(old, dict):
-            raise RunError(f"`{key}` in `{run.cells}` must be a table. {_REMEDY}")
-        changed = [name for name in hashes if old.get(name, hashes[name]) != hashes[name]]
-        if changed:
-            raise RunError(
-                "What wrong labels are made from must stay what it was when the run began. "
-                f"Received: `{changed[0]}` with other content. Restore it, or begin anew with "
-                "--fresh."
-            )
-    told = {key: hashes for key, hashes in made_from.items() if hashes}
-    write_json(run.cells, {"cells": list(cells), **told})
-
-
-def label_files(noises: Iterable[Noise]) -> dict[str, str]:
-    """Path to hash of each file of labels.
-
-    Raises:
-        DataError: when there is no such file.
-    """
-    paths = sorted({noise.path for noise in noises if noise.path is not None})
-    found = {}
-    for path in paths:
-        try:
-            found[path] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        except OSError as error:
-            raise DataError(
-                f"A file of labels must be there. Received: `{path}`: {error.strerror}."
-            ) from error
-    return found
 
 
 def _corrupted(data: DataSet, split: Split, ids: np.ndarray, noise: Noise, seed: int) -> Corruption:
@@ -159,12 +97,12 @@ def _corrupted(data: DataSet, split: Split, ids: np.ndarray, noise: Noise, seed:
 def foreign_data(
     noises: Iterable[Noise], data: DataSet, data_dir: Path | None
 ) -> dict[str, DataSet]:
-    """Name to data set of all that takes the place of examples.
+    """Return name to data set of all that takes the place of examples.
 
     Args:
         noises: Those of a recipe.
         data: The data set whose examples give way.
-        data_dir: Where data sets lie.
+        data_dir: The directory of data sets.
 
     Raises:
         DataError: when one can't be had, its examples have another form, or there are too few.
@@ -195,7 +133,7 @@ def foreign_data(
 def open_training(
     data: DataSet, noise: Noise, seed: int, foreign: Mapping[str, DataSet]
 ) -> tuple[np.ndarray, Corruption]:
-    """The training inputs, some of them foreign, and their labels.
+    """Return the training inputs, some of them foreign, and their labels.
 
     Args:
         data: The data set.
@@ -214,7 +152,7 @@ def open_training(
 def open_validation(
     data: DataSet, noise: Noise, seed: int, foreign: Mapping[str, DataSet]
 ) -> tuple[np.ndarray, Corruption]:
-    """The same of the validation data; no foreign example is in both. See `open_training`."""
+    """Return the same of the validation data; no foreign example is in both."""
     before, count = _counts(data, noise)
     chosen = _order(noise, seed, foreign)[before : before + count]
     own = sub_seed(seed, "validation noise")

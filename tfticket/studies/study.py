@@ -1,23 +1,26 @@
-"""What every kind of study can do with its data in memory."""
+"""A study: a recipe with its data in memory, whatever its kind."""
 
 from __future__ import annotations
 
 import abc
+import contextlib
 import pkgutil
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from tfticket import data as data_sets
+from tfticket.data import DataSet, Feed, Split
+from tfticket.recipe.rates import load_data
 from tfticket.recipe.schema import Recipe
-from tfticket.runs.progress import NormsPlan, Plan, Progress
+from tfticket.runs.plan import Plan, Task
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
 from tfticket.studies.registry import KINDS
 
 if TYPE_CHECKING:
     import keras
-
-    from tfticket.data import DataSet
+    import tensorflow as tf
 
 
 class Study(abc.ABC):
@@ -27,7 +30,7 @@ class Study(abc.ABC):
 
     Args:
         recipe: The recipe.
-        data: Its data.
+        data: Its data set, with the labels that it came with.
         data_dir: The directory of data sets, for those that take the place of examples.
     """
 
@@ -36,47 +39,88 @@ class Study(abc.ABC):
         self.data = data
         self.data_dir = data_dir
 
+    @classmethod
+    def load(cls, recipe: Any, data_dir: Path | None = None) -> Self:
+        """Load the data of a recipe; the split doesn't depend on the recipe's seeds.
+
+        Raises:
+            DataError: when the data can't be found or used.
+        """
+        file = getattr(recipe.model, "file", None)  # not all kinds have models from files
+        return cls(recipe, load_data(recipe.data, data_dir, model_file=file), data_dir)
+
     @abc.abstractmethod
-    def plan(self, run: RunDir, *, timed: bool) -> Plan | NormsPlan:
-        """What is to be done, less what is finished in `run`.
+    def plan(self, run: RunDir, *, timed: bool) -> Plan:
+        """Plan what isn't finished in `run`.
 
         Args:
-            run: The run.
-            timed: Whether to estimate how long it takes, where that takes less than doing it.
+            run: The run directory.
+            timed: Whether to estimate time, where that takes less than the run.
         """
 
     @abc.abstractmethod
     def tasks(self) -> tuple[Task, ...]:
-        """All that a run consists of, in the order of a single process."""
+        """Return all tasks of a run, in the order of a serial one."""
 
     @abc.abstractmethod
     def network(self) -> keras.Model:
-        """One of the networks that are trained, compiled."""
+        """Return one of the networks that are trained, compiled."""
 
-    @abc.abstractmethod
     def opened(self, run: RunDir) -> AbstractContextManager[None]:
-        """Makes ready what all tasks need in `run`, and holds it while they are done."""
+        """Prepare what all tasks need in `run`, and hold it while they are done."""
+        return contextlib.nullcontext()
 
-    @abc.abstractmethod
     def finished(self, task: Task, run: RunDir) -> bool:
         """Whether a task needs not be done any more."""
+        return RunDir(run.path / task.folder).all_finished(task.trials)
 
     @abc.abstractmethod
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
-        """Does a task; what it leaves is whole or absent. What it had finished before is kept."""
+        """Do a task; what it leaves is whole or absent. What it had finished before is kept."""
 
-    @abc.abstractmethod
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """Does what comes after all tasks; returns what the run's last file says of it."""
+        """Do what comes after all tasks; returns what the run's last file says of it."""
+        return {}
+
+    def batches(self, split: Split) -> tf.data.Dataset:
+        """Return examples as a network sees them, in large batches and in their order."""
+        return data_sets.batches(split, scale=self.data.scale, offset=self.data.offset)
+
+    def test(self) -> tf.data.Dataset:
+        """Return the test data with its true labels, in large batches."""
+        return self.batches(self.data.test)
+
+    def make_feed(self, split: Split, seed: int, chunk_steps: int, **options: Any) -> Feed:
+        """Return training batches in an order, and with an augmentation, that belong to a seed.
+
+        Args:
+            split: The examples.
+            seed: The seed.
+            chunk_steps: Steps between two evaluations.
+            **options: Of `Feed`; by default batches are as large as the recipe says.
+        """
+        return Feed(
+            split,
+            seed=seed,
+            chunk_steps=chunk_steps,
+            scale=self.data.scale,
+            offset=self.data.offset,
+            augment=self.recipe.data.augment,
+            **{"batch_size": self.recipe.data.batch_size, **options},
+        )
 
 
 def make_study(recipe: Recipe, data: DataSet, data_dir: Path | None = None) -> Study:
-    """Makes the study of a recipe, whatever its kind.
-
-    Args:
-        recipe: The recipe.
-        data: Its data.
-        data_dir: The directory of data sets.
-    """
-    made: Study = pkgutil.resolve_name(KINDS[recipe.kind].study)(recipe, data, data_dir)
+    """Make the study of a recipe of any kind from its data; see `Study`."""
+    made: Study = _class(recipe)(recipe, data, data_dir)
     return made
+
+
+def load_study(recipe: Recipe, data_dir: Path | None = None) -> Study:
+    """Load the data of a recipe of any kind; see `Study.load`."""
+    return _class(recipe).load(recipe, data_dir)
+
+
+def _class(recipe: Recipe) -> type[Study]:
+    found: type[Study] = pkgutil.resolve_name(KINDS[recipe.kind].study)
+    return found

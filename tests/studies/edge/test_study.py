@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_the_run_to_be_gone_on_with(tmp_path, monkeypatch):
     def full(*_, **__):
         raise RunError("The disk is full.")
 
-    monkeypatch.setattr("tfticket.studies.edge.study.write_json", full)
+    monkeypatch.setattr("tfticket.studies.edge.exporting.write_json", full)
     with pytest.raises(RunError, match="full"):
         run_recipe(tmp_path / "run", hopeless())
     assert not RunDir(tmp_path / "run").complete

@@ -12,20 +12,21 @@ from tfticket.sparsity.pruners import ERKPruner, GlobalPruner, LayerwisePruner
 from tfticket.sparsity.saliency import SaliencyScore
 from tfticket.sparsity.scores import magnitude_increase
 from tfticket.state import Snapshot, innermost_optimizer, prunable_variables
-from tfticket.studies.lottery.experiment import Experiment, controls, pruner, schedule
+from tfticket.studies.lottery.search import controls, pruner, schedule
+from tfticket.studies.lottery.study import LotteryStudy
 
 SMALL = ("model.width=0.1", "data.limit=200", "data.validation=60", "train.jit=false")
 
 
 @pytest.fixture(scope="module")
 def data():
-    return Experiment.load(recipe(*SMALL)).data
+    return LotteryStudy.load(recipe(*SMALL)).data
 
 
 @pytest.fixture
 def experiment(data):
     """Makes an experiment of the tiny recipe with some changes, on data that are loaded once."""
-    return lambda *changes: Experiment(recipe(*SMALL, *changes), data)
+    return lambda *changes: LotteryStudy(recipe(*SMALL, *changes), data)
 
 
 def table(name, **settings):
@@ -162,7 +163,7 @@ def test_held_out_data_are_whole_and_scaled_like_the_training_data(experiment, s
 
 def test_data_that_cannot_be_had_are_told():
     with pytest.raises(DataError, match="nowhere"):
-        Experiment.load(recipe("data.name=npz:nowhere.npz"))
+        LotteryStudy.load(recipe("data.name=npz:nowhere.npz"))
 
 
 @pytest.mark.parametrize(

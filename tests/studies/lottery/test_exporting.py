@@ -16,8 +16,8 @@ from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.sparsity import Mask
 from tfticket.state import Snapshot, prunable_variables
-from tfticket.studies.lottery.experiment import Experiment
 from tfticket.studies.lottery.exporting import Exporter, choose, export_run
+from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.summary import summarize
 
 
@@ -85,7 +85,7 @@ def test_without_tickets_the_dense_network_and_without_it_nothing(tmp_path):
 
 @pytest.fixture
 def experiment(seeded):
-    return Experiment.load(recipe(*CHANGES))
+    return LotteryStudy.load(recipe(*CHANGES))
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_the_file_tells_where_it_is_from(run):
 
 
 def test_the_recipe_says_which_levels(run, experiment):
-    asked = Experiment(recipe(*CHANGES, "export.levels=[1, 2]"), experiment.data)
+    asked = LotteryStudy(recipe(*CHANGES, "export.levels=[1, 2]"), experiment.data)
     exporter = Exporter(asked, run, Silence())
     names = [r.path.name for r in exporter.export(formats=["fp32"])]
     assert names == [
@@ -226,5 +226,5 @@ def test_levels_that_are_not_finished_are_refused_with_those_that_are(run):
 
 def test_other_data_are_refused(run, experiment):
     finish(run, experiment, 0, 2, 0.5, data_fingerprint="0123456789abcdef")
-    with pytest.raises(DataError, match=r"the ticket has 0123456789ab\.\.\."):
+    with pytest.raises(DataError, match=r"other data than 'digits': .* 0123456789ab\.\.\."):
         export_run(run.path, level=2, seed=0, formats=["fp32"])

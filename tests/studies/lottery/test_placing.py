@@ -15,7 +15,8 @@ from tfticket.recipe.parsing import resolve
 from tfticket.runner import Processes, runner
 from tfticket.runs.rundir import RunDir
 from tfticket.state import Snapshot
-from tfticket.studies.lottery.experiment import Experiment, placed_model
+from tfticket.studies.lottery.study import LotteryStudy
+from tfticket.studies.lottery.training import placed_model
 
 TESTS = Path(__file__).parents[2] / "support"
 SMALL = (
@@ -41,18 +42,18 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from tiny_recipe import recipe
 from tfticket.errors import ModelError
-from tfticket.studies.lottery.experiment import Experiment
-from tfticket.studies.lottery.study import search_tickets
-from tfticket.studies.lottery.experiment import placed_model
+from tfticket.studies.lottery.study import LotteryStudy
+from tfticket.studies.lottery.training import search_tickets
+from tfticket.studies.lottery.training import placed_model
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 folder, *changes = sys.argv[1:]
-made = Experiment.load(recipe(*changes))
+made = LotteryStudy.load(recipe(*changes))
 print(placed_model(made, 0).distribute_strategy.num_replicas_in_sync)
 run = RunDir(folder)
 search_tickets(made, run, Silence(), 0)
 try:
-    placed_model(Experiment.load(recipe(*changes, "data.limit=199")), 0)
+    placed_model(LotteryStudy.load(recipe(*changes, "data.limit=199")), 0)
 except ModelError as error:
     print(error)
 """
@@ -95,7 +96,7 @@ def test_batches_that_two_devices_can_not_share_are_refused(searched):
 
 def test_there_must_be_two_devices():
     with pytest.raises(ModelError, match=r"two devices or more. Received: .*CPU:0. Leave it out"):
-        placed_model(Experiment.load(tiny_recipe.recipe(*MIRRORED)), 0)
+        placed_model(LotteryStudy.load(tiny_recipe.recipe(*MIRRORED)), 0)
 
 
 def test_networks_on_all_devices_are_trained_one_after_the_other(tmp_path):

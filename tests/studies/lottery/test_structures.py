@@ -10,9 +10,10 @@ from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.sparsity.mask import Mask
-from tfticket.studies.lottery.experiment import Experiment, pruner, schedule
 from tfticket.studies.lottery.plan import planned_levels
-from tfticket.studies.lottery.study import search_tickets
+from tfticket.studies.lottery.search import pruner, schedule
+from tfticket.studies.lottery.study import LotteryStudy
+from tfticket.studies.lottery.training import search_tickets
 from tfticket.studies.report import render
 
 SMALL = (
@@ -58,7 +59,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data():
-    return Experiment.load(recipe(*SMALL)).data
+    return LotteryStudy.load(recipe(*SMALL)).data
 
 
 class PulledPlugError(Exception):
@@ -87,7 +88,7 @@ def searched(request, network, data, tmp_path_factory):
     name = request.param
     changes = [f"lottery.structure={name}", f"model={{file='{network}'}}", *STRUCTURES[name]]
     tiny = recipe(*SMALL, *changes)
-    experiment = Experiment(tiny, data)
+    experiment = LotteryStudy(tiny, data)
     whole, cut = (RunDir(tmp_path_factory.mktemp(name) / end) for end in ("whole", "cut"))
 
     def search(run, progress):

@@ -14,9 +14,10 @@ from tfticket.runs.session import writing
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.saliency import SALIENCIES
 from tfticket.state import Snapshot, prunable_variables
-from tfticket.studies.lottery.experiment import Experiment, pruner, schedule
 from tfticket.studies.lottery.plan import planned_levels
-from tfticket.studies.lottery.study import LotteryStudy, search_tickets
+from tfticket.studies.lottery.search import pruner, schedule
+from tfticket.studies.lottery.study import LotteryStudy
+from tfticket.studies.lottery.training import search_tickets
 
 SMALL = (
     "data.limit=200",
@@ -62,7 +63,7 @@ def network(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data():
-    return Experiment.load(recipe(*SMALL)).data
+    return LotteryStudy.load(recipe(*SMALL)).data
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def search(network, data):
 
     def run_in(path, *changes, progress=None):
         tiny = recipe(*SMALL, f"model={{file='{network}'}}", *changes)
-        run, experiment = RunDir(path), Experiment(tiny, data)
+        run, experiment = RunDir(path), LotteryStudy(tiny, data)
         with writing(run, tiny, toml=b""):
             for seed in tiny.seeds:
                 search_tickets(experiment, run, progress or Silence(), seed)
@@ -216,14 +217,14 @@ def test_tickets_and_controls_can_be_trained_apart(search, late, data, tmp_path)
     (task,) = work.tasks()
     assert [part.name for part in task.parts] == ["seed 0", "seed 0, reinit", "seed 0, shuffle"]
     assert [part.after for part in task.parts] == [(), ("seed 0",), ("seed 0",)]
-    assert sorted(place for part in task.parts for place in part.places) == sorted(task.places)
+    assert sorted(trial for part in task.parts for trial in part.trials) == sorted(task.trials)
     with writing(run, experiment.recipe, toml=b""):
         for part in (task.parts[0], task.parts[2], task.parts[1]):
             assert not work.finished(part, run)
             work.do(part, run, Silence())
             assert work.finished(part, run)
         assert work.finished(task, run)
-        run.rows.sort(task.places)
+        run.rows.sort(task.trials)
     assert content(run) == content(whole)
     assert measured(run) == measured(whole)
 

@@ -7,7 +7,7 @@ from tiny_noisy import SELECTION, recipe
 
 from tfticket.recipe import parsing
 from tfticket.recipe.noise import Noise
-from tfticket.studies.noisy.experiment import NoisyExperiment
+from tfticket.studies.noisy.study import NoisyStudy
 
 ROOT = Path(__file__).parents[3]
 SYMMETRIC = Noise(kind="symmetric", rate=0.3, exact=True)
@@ -15,7 +15,7 @@ SYMMETRIC = Noise(kind="symmetric", rate=0.3, exact=True)
 
 @pytest.fixture(scope="module")
 def experiment():
-    return NoisyExperiment.load(recipe("methods=['incv']", SELECTION))
+    return NoisyStudy.load(recipe("methods=['incv']", SELECTION))
 
 
 def test_wrong_labels_belong_to_the_seed(experiment):
@@ -46,7 +46,7 @@ def test_a_batch_has_both_labels_of_its_examples(experiment):
 
 def test_networks_of_a_seed_differ_by_name(experiment):
     kernels = [
-        experiment.network(0, name).get_layer("dense1").kernel.numpy()
+        experiment.model(0, name).get_layer("dense1").kernel.numpy()
         for name in ("first", "first", "second")
     ]
     assert (kernels[0] == kernels[1]).all()
@@ -56,13 +56,13 @@ def test_networks_of_a_seed_differ_by_name(experiment):
 def test_networks_that_look_at_labels_may_have_a_schedule_of_their_own(experiment):
     assert float(experiment.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.1)
     own = 'selection={epochs=6, learning_rate={schedule="linear", initial=0.2, decay_steps=9}}'
-    given = NoisyExperiment.load(recipe("methods=['incv']", own))
+    given = NoisyStudy.load(recipe("methods=['incv']", own))
     assert float(given.incv(0).build(0).optimizer.learning_rate) == pytest.approx(0.2)
 
 
 def test_networks_that_look_at_labels_may_have_a_loss_of_their_own(experiment):
     assert type(experiment.incv(0).build(0).loss).__name__ == "SparseCategoricalCrossentropy"
-    given = NoisyExperiment.load(recipe("methods=['incv']", "selection={epochs=6, q=0.5}"))
+    given = NoisyStudy.load(recipe("methods=['incv']", "selection={epochs=6, q=0.5}"))
     assert given.incv(0).build(0).loss.get_config()["q"] == 0.5
 
 

@@ -5,8 +5,9 @@ from tiny_noisy import SELECTION, recipe
 
 from tfticket.noise import ForwardCorrection, GeneralizedCrossentropy, estimate_noise
 from tfticket.noise.incv.clean_split import CleanSplit
-from tfticket.studies.noisy.experiment import NoisyExperiment, make_pair, stages
-from tfticket.studies.noisy.schema import noisy_cells
+from tfticket.studies.noisy.schema import conditions
+from tfticket.studies.noisy.study import NoisyStudy
+from tfticket.studies.noisy.training import make_pair, stages
 
 METHODS = (
     "methods=['cross_entropy', 'gce', 'coteaching', {name='jocor', forget_rate='given'}, "
@@ -18,8 +19,8 @@ METHODS = (
 @pytest.fixture(scope="module")
 def study():
     """An experiment, its cells by branch, its labels, and what sure networks leave of them."""
-    experiment = NoisyExperiment.load(recipe(METHODS, SELECTION))
-    cells = {cell.branch: cell for cell in noisy_cells(experiment.recipe)}
+    experiment = NoisyStudy.load(recipe(METHODS, SELECTION))
+    cells = {cell.branch: cell for cell in conditions(experiment.recipe)}
     corruption = experiment.corruption(0, cells["gce"].noise)
     given, true = corruption.given, corruption.true
     probabilities = np.full((len(true), 10), 0.01)
@@ -91,11 +92,11 @@ def test_each_method_has_its_loss_and_its_update(study, branch, update, loss):
 
 def test_batches_are_reduced_where_it_is_asked_for_and_then_without_xla():
     methods = "methods=['decoupling', {name='decoupling', label='reduced', batch='reduced'}]"
-    experiment = NoisyExperiment.load(recipe(methods, "train.jit='auto'"))
+    experiment = NoisyStudy.load(recipe(methods, "train.jit='auto'"))
     corruption = experiment.corruption(0, experiment.recipe.noise[0])
     made = [
         make_pair(experiment, cell, 0, forget_rate=0.0, corruption=corruption, split=None)
-        for cell in noisy_cells(experiment.recipe)
+        for cell in conditions(experiment.recipe)
     ]
     assert [(pair.batch, pair.jit_compile) for pair in made] == [
         ("whole", True),

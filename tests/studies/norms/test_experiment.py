@@ -6,21 +6,21 @@ from tiny_norms import recipe
 from tfticket.errors import ModelError
 from tfticket.models import SummedSquares
 from tfticket.state import prunable_variables
-from tfticket.studies.norms.conditions import cells
-from tfticket.studies.norms.experiment import NormsExperiment, multipliers
+from tfticket.studies.norms.conditions import conditions
 from tfticket.studies.norms.schema import Multipliers
+from tfticket.studies.norms.study import NormsStudy, multipliers
 
 ALL = '["none", "batch", "group", "ws_group", "l1_batch", "noisy_batch", "filter_response"]'
 
 
 def experiment(*changes):
-    return NormsExperiment.load(recipe(*changes))
+    return NormsStudy.load(recipe(*changes))
 
 
 def test_all_norms_of_a_seed_begin_with_the_same_kernels():
     made = experiment(f"arms=[{{norms={ALL}}}]")
     kernels = []
-    for cell in cells(made.recipe):
+    for cell in conditions(made.recipe):
         model = made.model(3, cell)
         kernels.append({key: v.numpy() for key, v in prunable_variables(model).items()})
     for other in kernels[1:]:
@@ -32,7 +32,8 @@ def test_all_norms_of_a_seed_begin_with_the_same_kernels():
 def test_all_batch_sizes_of_a_seed_see_the_examples_in_the_same_order():
     made = experiment('arms=[{norms=["batch"], batch_sizes=[16, 8, 2]}]')
     orders = [
-        made.feed(1, cell).indices(0, 160 // cell.batch_size).ravel() for cell in cells(made.recipe)
+        made.feed(1, cell).indices(0, 160 // cell.batch_size).ravel()
+        for cell in conditions(made.recipe)
     ]
     for order in orders[1:]:
         np.testing.assert_array_equal(order, orders[0])
@@ -44,31 +45,31 @@ def test_options_of_norm_and_network_reach_them():
         "model={name='vgg', depth=13, width=0.125, initializer='glorot_uniform'}",
         "data.name=digits",
     )
-    (cell,) = cells(made.recipe)
+    (cell,) = conditions(made.recipe)
     with pytest.raises(ModelError, match="at least 16x16"):
         made.model(0, cell)
     other = experiment('arms=[{norms=[{name="batch", groups=4}]}]')
     with pytest.raises(ModelError, match="Received: 'groups'"):
-        other.model(0, *cells(other.recipe))
+        other.model(0, *conditions(other.recipe))
 
 
 def test_executions_end_where_something_is_measured():
     made = experiment(
         "train.steps=24", "train.evaluate_every=12", "landscape={every=8}", "shift={every=6}"
     )
-    assert made.steps_per_execution(cells(made.recipe)[0]) == 2
+    assert made.steps_per_execution(conditions(made.recipe)[0]) == 2
 
 
 def test_what_is_not_asked_for_is_not_measured():
     made = experiment()
-    (cell, _) = cells(made.recipe)
+    (cell, _) = conditions(made.recipe)
     assert made.landscape(0, cell) is None
     assert made.shift(cell) is None
 
 
 def test_a_fixed_batch_is_the_first_one():
     made = experiment("landscape={every=2, batch='fixed', direction='update'}")
-    (cell, _) = cells(made.recipe)
+    (cell, _) = conditions(made.recipe)
     tracker = made.landscape(0, cell)
     assert tracker.direction == "update"
     x, y = next(iter(made.feed(0, cell).dataset()))
@@ -82,7 +83,7 @@ def test_all_that_is_trained_with_a_seed_is_given_the_same_wrong_labels():
     made = experiment("noise={kind='symmetric', rate=0.4, exact=true}", "last=1")
     corruption = made.corruption(1)
     assert corruption.realized_rate == pytest.approx(0.4, abs=0.01)
-    for cell in cells(made.recipe):
+    for cell in conditions(made.recipe):
         feed = made.feed(1, cell)
         order = feed.indices(0, 1)[0]
         _, labels = next(iter(feed.dataset()))
@@ -110,7 +111,7 @@ def test_without_noise_the_data_is_given_as_it_is():
 
 def test_a_regression_is_compiled_with_summed_squares():
     made = experiment("data={name='linear', batch_size=20, limit=20}", "model.name=dln")
-    model = made.model(0, cells(made.recipe)[1])
+    model = made.model(0, conditions(made.recipe)[1])
     assert isinstance(model.loss, SummedSquares)
     assert model.output_shape == (None, 10)
     assert isinstance(model.optimizer, keras.optimizers.SGD)

@@ -8,11 +8,10 @@ from tfticket.metrics import read_metrics
 from tfticket.runner import runner
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
-from tfticket.studies.norms import study
-from tfticket.studies.norms.conditions import cells
-from tfticket.studies.norms.experiment import NormsExperiment
+from tfticket.studies.norms.conditions import conditions
+from tfticket.studies.norms.study import NormsStudy
 from tfticket.studies.norms.tickets import Tickets
-from tfticket.studies.norms.training import memorization_probe, outcome
+from tfticket.studies.norms.training import MemorizationProbe, outcome
 
 NOISE = ("noise={kind='symmetric', rate=0.4, exact=true}", "last=2")
 TICKETS = (
@@ -77,12 +76,14 @@ def test_a_network_that_is_trained_for_long_memorizes(tmp_path):
 
 
 def test_measuring_memorization_changes_no_bit_of_training():
-    experiment = NormsExperiment.load(recipe(*CHANGES, 'arms=[{norms=["batch"]}]'))
-    (cell,) = cells(experiment.recipe)
+    experiment = NormsStudy.load(recipe(*CHANGES, 'arms=[{norms=["batch"]}]'))
+    (cell,) = conditions(experiment.recipe)
     histories, kernels = [], []
     for probed in (False, True):
         model, feed = experiment.model(0, cell), experiment.feed(0, cell)
-        probe = memorization_probe(experiment, 0, first_step=0, feed=feed)
+        probe = MemorizationProbe(
+            experiment, experiment.corruption(0), first_step=0, chunk_steps=20
+        )
         history = model.fit(
             **feed.fit_arguments(),
             epochs=2,
@@ -99,10 +100,10 @@ def test_measuring_memorization_changes_no_bit_of_training():
 
 
 def test_what_is_measured_is_what_the_network_predicts():
-    experiment = NormsExperiment.load(recipe(*CHANGES, 'arms=[{norms=["batch"]}]'))
-    (cell,) = cells(experiment.recipe)
+    experiment = NormsStudy.load(recipe(*CHANGES, 'arms=[{norms=["batch"]}]'))
+    (cell,) = conditions(experiment.recipe)
     model, feed = experiment.model(0, cell), experiment.feed(0, cell)
-    probe = memorization_probe(experiment, 0, first_step=20, feed=feed)
+    probe = MemorizationProbe(experiment, experiment.corruption(0), first_step=20, chunk_steps=20)
     model.fit(**feed.fit_arguments(), epochs=1, callbacks=[probe], verbose=0)
     ((step, found),) = probe.measured.items()
     assert step == 40
@@ -122,12 +123,12 @@ class SearchedOn(TrialListener):
 
 def test_a_search_sees_only_the_labels_it_is_given():
     """The ticket is the one that a recipe without noise finds in data whose labels are wrong."""
-    noisy = NormsExperiment.load(recipe(*NOISE, LENET, *TICKETS))
-    relabeled = NormsExperiment(recipe(LENET, *TICKETS), noisy.given(0))
-    clean = NormsExperiment(recipe(LENET, *TICKETS), noisy.data)
+    noisy = NormsStudy.load(recipe(*NOISE, LENET, *TICKETS))
+    relabeled = NormsStudy(recipe(LENET, *TICKETS), noisy.given(0))
+    clean = NormsStudy(recipe(LENET, *TICKETS), noisy.data)
     masks = []
     for experiment in (noisy, relabeled, clean):
-        (_, cell, _) = cells(experiment.recipe)
+        (_, cell, _) = conditions(experiment.recipe)
         masks.append(Tickets(experiment).start(0, cell, SearchedOn()).mask)
     assert masks[0] == masks[1]
     assert masks[0] != masks[2]
@@ -159,7 +160,7 @@ def test_the_outcome_is_never_chosen_by_the_clean_accuracy():
 
 
 def test_a_plan_counts_what_predicting_takes():
-    made = [NormsExperiment.load(recipe(*noise, LENET)) for noise in ((), NOISE)]
-    counted = [study.predicting(each, cells(each.recipe)[0]) for each in made]
+    made = [NormsStudy.load(recipe(*noise, LENET)) for noise in ((), NOISE)]
+    counted = [each.predicting(conditions(each.recipe)[0]) for each in made]
     examples = len(made[0].data.train) + len(made[0].data.test)
     assert counted == [0, pytest.approx(2 * examples / 16 / 3)]

@@ -9,7 +9,7 @@ from tfticket.metrics import read_metrics
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.runner import runner
-from tfticket.runs.progress import NormsPlan, Silence
+from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 
@@ -126,8 +126,7 @@ def test_the_table_holds_every_measurement(whole):
 def test_progress_hears_of_the_landscape_too(whole):
     _, told = whole
     (plan,) = told.plans
-    assert isinstance(plan, NormsPlan)
-    assert {cell.branch: cell.steps for cell in plan.cells} == {
+    assert {each.branch: each.steps for each in plan.conditions} == {
         "none-b16": 4,
         "batch-b16": 4,
         "batch-b8": 8,

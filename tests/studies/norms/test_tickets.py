@@ -8,10 +8,9 @@ from tfticket.metrics import read_metrics
 from tfticket.runner import runner
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
-from tfticket.studies.norms import training
-from tfticket.studies.norms.conditions import cells
-from tfticket.studies.norms.experiment import NormsExperiment
-from tfticket.studies.norms.study import in_order
+from tfticket.studies.norms import tickets as tickets_module
+from tfticket.studies.norms.conditions import conditions
+from tfticket.studies.norms.study import NormsStudy, in_order
 from tfticket.studies.norms.tickets import Tickets
 
 CHANGES = (
@@ -23,14 +22,14 @@ CHANGES = (
 
 @pytest.fixture(scope="module")
 def experiment():
-    return NormsExperiment.load(recipe(*CHANGES))
+    return NormsStudy.load(recipe(*CHANGES))
 
 
 def test_tickets_of_whole_channels_have_random_controls_of_whole_channels(experiment):
     table = "tickets={levels=1, rate=0.5, rewind_step=2, structure='channel'}"
-    structured = NormsExperiment(recipe(*CHANGES, table), experiment.given(0))
+    structured = NormsStudy(recipe(*CHANGES, table), experiment.given(0))
     tickets = Tickets(structured)
-    starts = {c.subnetwork: tickets.start(0, c, Counts()) for c in cells(structured.recipe)}
+    starts = {c.subnetwork: tickets.start(0, c, Counts()) for c in conditions(structured.recipe)}
     assert starts["random"].mask != starts["ticket"].mask
     for name in ("ticket", "random"):
         for array in starts[name].mask.values():
@@ -48,7 +47,9 @@ class Counts(TrialListener):
 
 def test_all_three_begin_at_the_same_state_from_one_search(experiment):
     counts, tickets = Counts(), Tickets(experiment)
-    starts = {cell.subnetwork: tickets.start(0, cell, counts) for cell in cells(experiment.recipe)}
+    starts = {
+        cell.subnetwork: tickets.start(0, cell, counts) for cell in conditions(experiment.recipe)
+    }
     assert counts.trained == 2  # the dense network and the ticket, once
     dense, ticket, random = (starts[name] for name in ("dense", "ticket", "random"))
     assert dense.mask is None
@@ -69,16 +70,16 @@ def test_statistics_are_taken_again_before_each_level(experiment, monkeypatch):
             given.append(recalibrate)
             super().__init__(*args, recalibrate=recalibrate, **kwargs)
 
-    monkeypatch.setattr(training, "TicketSearch", Watched)
-    Tickets(experiment).start(0, cells(experiment.recipe)[0], Counts())
+    monkeypatch.setattr(tickets_module, "TicketSearch", Watched)
+    Tickets(experiment).start(0, conditions(experiment.recipe)[0], Counts())
     (batches,) = given
     (size,) = {len(batch) for batch in batches}
-    assert size == cells(experiment.recipe)[0].batch_size
+    assert size == conditions(experiment.recipe)[0].batch_size
     assert 2_000 <= size * len(batches) < 2_000 + size
-    without = NormsExperiment.load(
+    without = NormsStudy.load(
         recipe('arms=[{norms=["none"], subnetworks=["ticket"]}]', *CHANGES[1:])
     )
-    Tickets(without).start(0, cells(without.recipe)[0], Counts())
+    Tickets(without).start(0, conditions(without.recipe)[0], Counts())
     assert given[1] is None
 
 
@@ -95,7 +96,7 @@ def test_a_run_compares_them(experiment, tmp_path):
 
 def test_networks_that_share_a_search_are_trained_together():
     arm = 'arms=[{norms=["none", "batch"], subnetworks=["dense", "ticket"]}]'
-    planned = cells(recipe(arm, "tickets={levels=1}"))
+    planned = conditions(recipe(arm, "tickets={levels=1}"))
     assert [cell.branch for _, cell in in_order((0,), planned)] == [
         "none-dense",
         "none-ticket",
@@ -106,5 +107,5 @@ def test_networks_that_share_a_search_are_trained_together():
 
 def test_the_seeds_come_one_after_the_other():
     given = recipe("seeds=[3, 1]", 'arms=[{norms=["none"]}, {norms=["batch"], seeds=[1]}]')
-    order = [(seed, cell.branch) for seed, cell in in_order(given.seeds, cells(given))]
+    order = [(seed, cell.branch) for seed, cell in in_order(given.seeds, conditions(given))]
     assert order == [(3, "none"), (1, "none"), (1, "batch")]

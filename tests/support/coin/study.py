@@ -1,14 +1,12 @@
 """Throws the coins."""
 
-import contextlib
 import json
 
 import numpy as np
 
 from tfticket import models
 from tfticket.files import write_json
-from tfticket.runs.progress import NormsPlan, PlannedCell
-from tfticket.runs.tasks import Task
+from tfticket.runs.plan import Plan, PlannedCondition, Task
 from tfticket.studies.study import Study
 
 
@@ -18,12 +16,10 @@ class CoinStudy(Study):
     def plan(self, run, *, timed):
         """See `Study`."""
         left = [task for task in self.tasks() if not self.finished(task, run)]
-        return NormsPlan(
+        return Plan(
             title=self.recipe.title,
             seeds=self.recipe.seeds,
-            cells=(PlannedCell("coin", len(self.recipe.seeds), self.recipe.throws, networks=1),),
-            probes=0,
-            steps_total=self.recipe.throws * len(self.recipe.seeds),
+            conditions=(PlannedCondition("coin", self.recipe.seeds, self.recipe.throws),),
             steps_left=self.recipe.throws * len(left),
             seconds=None,
             size_bytes=100,
@@ -36,10 +32,6 @@ class CoinStudy(Study):
     def network(self):
         """See `Study`."""
         return models.build("lenet_300_100", self.data.input_shape, self.data.num_classes)
-
-    def opened(self, run):
-        """See `Study`."""
-        return contextlib.nullcontext()
 
     def finished(self, task, run):
         """See `Study`."""

@@ -1,12 +1,13 @@
-"""From the networks of a run to the files that run on a device."""
+"""Export the networks of a run to files that run on a device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -21,9 +22,12 @@ from tfticket.lottery.verdict import smallest_matching
 from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.state import Snapshot
-from tfticket.studies.lottery.experiment import Experiment
 from tfticket.studies.lottery.schema import LotteryRecipe
 from tfticket.studies.lottery.summary import Summary, summarize
+from tfticket.studies.study import load_study
+
+if TYPE_CHECKING:
+    from tfticket.studies.lottery.study import LotteryStudy
 
 CALIBRATION_EXAMPLES = 500
 CHECK_EXAMPLES = 10_000
@@ -33,15 +37,15 @@ _NOT_THE_FILES_FAULT = (DataError, RunError, OSError)  # to be put right, and go
 
 
 def failure(error: Exception, what: str) -> ExportError:
-    """What to note of a file that could not be made, whatever kept it from it.
+    """Return the error to report of a file that could not be made.
 
     Exporting comes after hours of training, which must not be lost to a network that no file can be
     made of. So nothing that the libraries below raise ends a run, but what the run itself lacks:
     its data, or a disk that can be written.
 
     Args:
-        error: What was raised.
-        what: What was to be made.
+        error: The error that was raised.
+        what: Names the file.
 
     Raises:
         DataError, RunError, OSError: when that is what was given.
@@ -68,7 +72,7 @@ class Choice:
 
 
 def choose(summary: Summary) -> Choice:
-    """The smallest ticket that a run has shown, or at least suggests, to be as good as dense.
+    """Choose the smallest ticket that is as good as dense, as far as a run shows it.
 
     Raises:
         RunError: when no network is finished.
@@ -112,21 +116,21 @@ def export_run(
 
     Args:
         run: The run directory; the run needn't be complete.
-        level: Which level. None for those that the recipe asks for, which may mean to `choose`.
-        seed: Which seed. None for the first of the recipe that has the level.
-        formats: Which formats. None for those of the recipe.
-        data_dir: Where data sets lie.
-        progress: Is told about each file.
+        level: The level; those that the recipe asks for if None, which may mean to `choose`.
+        seed: The seed; the first of the recipe that has the level if None.
+        formats: The formats; those of the recipe if None.
+        data_dir: The directory of data sets.
+        progress: The listener.
 
     Returns:
-        A report a file; those of the dense network first.
+        A report for each file; those of the dense network first.
 
     Raises:
         RunError: when it isn't a run, or the level isn't finished.
         DataError: when the data can't be had, or isn't what the run was made with.
         ExportError: when a file could not be made or failed its checks; the others are there.
     """
-    exporter = opened(run, data_dir, progress or Silence())
+    exporter = open_exporter(run, data_dir, progress or Silence())
     reports = exporter.export(level=level, seed=seed, formats=formats)
     if exporter.failures:
         raise ExportError(
@@ -136,8 +140,8 @@ def export_run(
     return reports
 
 
-def opened(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
-    """An exporter for a run on disk.
+def open_exporter(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
+    """Open a run on disk for exporting.
 
     Raises:
         RunError: when it isn't a run of the kind lottery.
@@ -151,7 +155,7 @@ def opened(run: str | Path, data_dir: Path | None, progress: Progress) -> Export
             f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
             f"kind {recipe.kind}.{also}"
         )
-    return Exporter(Experiment.load(recipe, data_dir), directory, progress)
+    return Exporter(cast("LotteryStudy", load_study(recipe, data_dir)), directory, progress)
 
 
 @dataclass(eq=False)
@@ -159,15 +163,15 @@ class Exporter:
     """Exports networks of one run; a file that fails doesn't keep the others from being made.
 
     Args:
-        experiment: The recipe of the run with its data in memory.
+        study: The study of the run.
         run: The run directory.
-        progress: Is told about each file, and each failure.
+        progress: The listener.
 
     Attributes:
-        failures: What went wrong so far, an error a file.
+        failures: An error for each file that failed so far.
     """
 
-    experiment: Experiment
+    study: LotteryStudy
     run: RunDir
     progress: Progress
     failures: list[ExportError] = field(default_factory=list)
@@ -179,9 +183,9 @@ class Exporter:
         seed: int | None = None,
         formats: Sequence[Format] | None = None,
     ) -> list[ExportReport]:
-        """Exports what was asked for, as `export_run` says, but keeps failures to itself."""
+        """Export networks as `export_run` does, but keep failures instead of raising them."""
         levels = self._levels() if level is None else [level]
-        chosen: Sequence[Format] = formats or self.experiment.recipe.export.formats
+        chosen: Sequence[Format] = formats or self.study.recipe.export.formats
         by_seed: dict[int, list[int]] = {}
         for wanted in levels:
             by_seed.setdefault(self._seed_of(wanted, seed), []).append(wanted)
@@ -200,7 +204,7 @@ class Exporter:
         return reports
 
     def _levels(self) -> list[int]:
-        asked = self.experiment.recipe.export.levels
+        asked = self.study.recipe.export.levels
         if asked != "smallest_winning":
             return list(asked)
         choice = choose(summarize(self.run.path))
@@ -208,7 +212,7 @@ class Exporter:
         return [choice.level]
 
     def _seed_of(self, level: int, seed: int | None) -> int:
-        wanted = self.experiment.recipe.seeds if seed is None else (seed,)
+        wanted = self.study.recipe.seeds if seed is None else (seed,)
         finished = self.run.finished_levels()
         for candidate in wanted:
             if {(candidate, TICKET, level), (candidate, TICKET, _DENSE)} <= finished:
@@ -221,76 +225,66 @@ class Exporter:
         )
 
     def place(self, level: int | None, seed: int | None) -> tuple[int, int]:
-        """The seed and level to export when one network is asked for; see `export_run`."""
+        """Return the seed and level to export when one network is asked for; see `export_run`."""
         wanted = self._levels()[0] if level is None else level
         return self._seed_of(wanted, seed), wanted
 
     def network(self, seed: int, level: int) -> tuple[Ticket, keras.Model]:
-        """A ticket, and the network at the end of its training.
+        """Return a ticket, and the network at the end of its training.
 
         Raises:
             DataError: when the data isn't what the ticket was found with.
         """
         ticket = Ticket.load(self.run.ticket(seed, TICKET, level))
-        self._check_data(ticket)
-        return ticket, self._trained(seed, level)
+        found, data = ticket.provenance.get("data_fingerprint"), self.study.data
+        if found not in (None, data.fingerprint):
+            raise DataError(
+                f"The ticket was found with other data than {data.name!r}: its fingerprint is "
+                f"{str(found)[:12]}..., that of the data {data.fingerprint[:12]}... Its accuracy "
+                "would mean nothing. Give the folder of the original data."
+            )
+        model = self.study.model(seed)
+        snapshot = Snapshot.load(self.run.final(seed, TICKET, level))
+        replace(snapshot, optimizer=None).restore(model)
+        return ticket, model
 
     def provenance(self, ticket: Ticket, seed: int) -> dict[str, Any]:
-        """What a file of the ticket tells of its origin."""
+        """Return the origin of a ticket, to be noted in its files."""
         return {
             **ticket.provenance,
             "run": self.run.path.resolve().name,
             "seed": seed,
             "level": ticket.level,
             "ticket_sha256": ticket.sha256,
-            "classes": list(self.experiment.data.class_names),
+            "classes": list(self.study.data.class_names),
         }
 
     def _network(self, seed: int, level: int, formats: Iterable[Format]) -> list[ExportReport]:
         ticket, model = self.network(seed, level)
         if level != _DENSE:
             path = self.run.model(seed, level)
-            try:
+            with self._noting_failures(f"`{path.name}`"):
                 save_keras(model, path)
-            except Exception as error:
-                self._failed(error, f"`{path.name}`")
         reports = []
         for format in formats:
-            try:
-                reports.append(self._file(model, ticket, seed, format))
-            except Exception as error:
-                self._failed(error, f"The {format} file of level {level}")
-            else:
-                self.progress.message(_line(reports[-1]))
-                for warning in reports[-1].warnings:
-                    self.progress.message(f"{reports[-1].path.name}: {warning}")
+            with self._noting_failures(f"The {format} file of level {level}"):
+                report = self._file(model, ticket, seed, format)
+                reports.append(report)
+                self.progress.message(_line(report))
+                for warning in report.warnings:
+                    self.progress.message(f"{report.path.name}: {warning}")
         return reports
 
-    def _failed(self, error: Exception, what: str) -> None:
-        self.failures.append(failure(error, what))
-        self.progress.message(str(self.failures[-1]))
-
-    def _trained(self, seed: int, level: int) -> keras.Model:
-        model = self.experiment.model(seed)
-        snapshot = Snapshot.load(self.run.final(seed, TICKET, level))
-        replace(snapshot, optimizer=None).restore(model)
-        return model
-
-    def _check_data(self, ticket: Ticket) -> None:
-        found, expected = (
-            self.experiment.data.fingerprint,
-            ticket.provenance.get("data_fingerprint"),
-        )
-        if expected not in (None, found):
-            raise DataError(
-                "A ticket must be exported with the data that it was found with, or its accuracy "
-                f"would mean nothing. Received: {self.experiment.data.name!r} with the fingerprint "
-                f"{found[:12]}..., the ticket has {str(expected)[:12]}... Give the folder of the "
-                "original data."
-            )
+    @contextlib.contextmanager
+    def _noting_failures(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.failures.append(failure(error, what))
+            self.progress.message(str(self.failures[-1]))
 
     def _file(self, model: keras.Model, ticket: Ticket, seed: int, format: Format) -> ExportReport:
-        data = self.experiment.data
+        data = self.study.data
         baseline = self.run.exported(seed, _DENSE, ".fp32.tflite")
         path = self.run.exported(seed, ticket.level, f".{format}.tflite")
         return to_tflite(
@@ -307,12 +301,12 @@ class Exporter:
 
     @cached_property
     def _calibration(self) -> np.ndarray:
-        return self.experiment.data.inputs(self.experiment.data.train, CALIBRATION_EXAMPLES)
+        return self.study.data.inputs(self.study.data.train, CALIBRATION_EXAMPLES)
 
     @cached_property
     def _test(self) -> tuple[np.ndarray, np.ndarray]:
-        test = self.experiment.data.test
-        return self.experiment.data.inputs(test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
+        test = self.study.data.test
+        return self.study.data.inputs(test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
 
 
 def _line(report: ExportReport) -> str:

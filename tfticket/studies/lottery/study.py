@@ -1,172 +1,143 @@
-"""Runs a recipe of the kind `lottery`: one search per seed, each network kept on disk."""
+"""A recipe of the kind `lottery` with its data: one search per seed, each network kept on disk."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from tfticket.data import ChunkedFit, DataSet
+from tfticket import models
+from tfticket.data import DataSet, Feed
 from tfticket.files import write_json
-from tfticket.internals import flat_layers
-from tfticket.lottery.connectivity import ConnectivityScan, scan
-from tfticket.lottery.ticket import Ticket
-from tfticket.lottery.trial import (
-    TICKET,
-    FinishedTrial,
-    MemoryStore,
-    Trial,
-    TrialListener,
-    TrialResult,
-    TrialStore,
-)
-from tfticket.recipe.rates import forget_graphs
-from tfticket.runs.progress import Plan, Progress
+from tfticket.lottery import TicketSearch
+from tfticket.lottery.trial import TICKET, MemoryStore, TrialListener, TrialStore
+from tfticket.lottery.trial import Trial as SearchTrial
+from tfticket.recipe.rates import compile_model, forget_graphs, load_model, precision
+from tfticket.runs.plan import Plan, Task, Trial
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Place, Task
 from tfticket.seeds import sub_seed
-from tfticket.state import Snapshot
-from tfticket.statistics import normalizes_by_batch
-from tfticket.studies.lottery.experiment import (
-    Experiment,
-    placed_data,
-    placed_model,
-)
 from tfticket.studies.lottery.exporting import Exporter
 from tfticket.studies.lottery.plan import plan
-from tfticket.studies.lottery.schema import LotteryRecipe
+from tfticket.studies.lottery.schema import LotteryRecipe, control_levels
+from tfticket.studies.lottery.search import controls, schedule, search_options
+from tfticket.studies.lottery.training import scan_connectivity, search_tickets
 from tfticket.studies.study import Study
 
-_SNAPSHOTS = {"initial": RunDir.initial, "rewind": RunDir.rewind}
 _CONNECTIVITY = "connectivity"
 
 
-class RunStore(TrialStore):
-    """Keeps the trials of one seed in a run directory.
-
-    A trial's end state and rows are written before its ticket, whose name in the directory is what
-    makes the trial finished.
-
-    Args:
-        run: Open for writing.
-        experiment: Says what has to be kept.
-        seed: Whose trials.
-        branches: Which of them; those of other branches count as finished, since somebody else
-            trains them. All if None.
-    """
-
-    def __init__(
-        self,
-        run: RunDir,
-        experiment: Experiment,
-        seed: int,
-        branches: Collection[str] | None = None,
-    ) -> None:
-        self._run = run
-        self._lottery = experiment.recipe.lottery
-        self._seed = seed
-        self._branches = branches
-
-    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
-        """See `TrialStore`."""
-        snapshot.save(_SNAPSHOTS[name](self._run, self._seed))
-
-    def load_snapshot(self, name: str) -> Snapshot | None:
-        """See `TrialStore`."""
-        path = _SNAPSHOTS[name](self._run, self._seed)
-        return Snapshot.load(path) if path.exists() else None
-
-    def save(self, finished: FinishedTrial) -> None:
-        """See `TrialStore`."""
-        trial = finished.result.trial
-        if trial.branch == TICKET:
-            final = finished.final
-            if self._lottery.rewind != "none":  # only fine-tuning goes on with the slots
-                final = replace(final, optimizer=None)
-            final.save(self._run.final(self._seed, trial.branch, trial.level))
-            if finished.scored is not finished.final:
-                finished.scored.save(self._scored(trial.level))
-        self._run.append_rows(finished.rows)
-        finished.ticket.save(self._run.ticket(self._seed, trial.branch, trial.level))
-
-    def is_finished(self, trial: Trial) -> bool:
-        """See `TrialStore`."""
-        if self._branches is not None and trial.branch not in (TICKET, *self._branches):
-            return True
-        return self._run.finished(self._seed, trial.branch, trial.level)
-
-    def ticket(self, branch: str, level: int) -> Ticket:
-        """See `TrialStore`."""
-        return Ticket.load(self._run.ticket(self._seed, branch, level))
-
-    def scored(self, level: int) -> Snapshot:
-        """See `TrialStore`."""
-        path = self._scored(level)
-        return Snapshot.load(path) if path.exists() else self.final(level)
-
-    def final(self, level: int) -> Snapshot:
-        """See `TrialStore`."""
-        return Snapshot.load(self._run.final(self._seed, TICKET, level))
-
-    def _scored(self, level: int) -> Any:
-        final = self._run.final(self._seed, TICKET, level)
-        return final.with_name(final.name.replace(".final.", ".early_stop."))
-
-
-class _Reporter(TrialListener):
-    """Passes on what a search tells, in the words of a run."""
-
-    def __init__(self, progress: Progress, seed: int) -> None:
-        self._progress = progress
-        self._seed = seed
-
-    def begin(self, trial: Trial, density: float) -> None:
-        """See `TrialListener`."""
-        self._progress.begin(self._seed, trial.branch, trial.level, trial.steps, density)
-
-    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
-        """See `TrialListener`."""
-        self._progress.update(step - trial.start_step, logs)
-
-    def end(self, result: TrialResult) -> None:
-        """See `TrialListener`."""
-        summary = {
-            "density": result.density,
-            "early_stop_step": float(result.early_stop_step or 0),
-            "seconds": result.seconds,
-            **{f"{name}_at_early_stop": value for name, value in result.at_early_stop.items()},
-            **{f"{name}_at_end": value for name, value in result.at_end.items()},
-        }
-        self._progress.end(self._seed, result.trial.branch, result.trial.level, summary)
-
-
 class LotteryStudy(Study):
-    """What a recipe of the kind `lottery` does in a run directory.
+    """A recipe of the kind `lottery` with its data in memory.
 
     A task is a seed: its levels follow from one another. Its parts are the tickets, and each of
-    their controls, which begins where the tickets are known. How the rewind step is connected is
-    one more task.
+    their controls, which begins where the tickets are known. Linear mode connectivity at the rewind
+    step is one more task.
 
     Args:
         recipe: The recipe.
         data: Its data.
-        data_dir: Where data sets lie.
+        data_dir: The directory of data sets.
     """
+
+    recipe: LotteryRecipe
 
     def __init__(self, recipe: LotteryRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         super().__init__(recipe, data, data_dir)
-        self._experiment = Experiment(recipe, data)
+
+    def model(self, seed: int) -> keras.Model:
+        """Return a compiled network in the initial state that belongs to the seed.
+
+        A `.keras` file begins with the weights that are in it, whatever the seed; then seeds differ
+        in the order of the data and in the controls.
+
+        Raises:
+            ModelError: when it can't be built or doesn't fit the data.
+        """
+        table, train = self.recipe.model, self.recipe.train
+        keras.utils.set_random_seed(sub_seed(seed, "init"))
+        with precision(mixed=train.mixed_precision):
+            if table.file is not None:
+                model = load_model(table.file, self.data)
+            else:
+                model = models.build(
+                    str(table.name),
+                    self.data.input_shape,
+                    self.data.num_classes,
+                    width=table.width,
+                    norm=table.norm,
+                    dropout=table.dropout,
+                    seed=seed,
+                )
+        compile_model(
+            model, train, rate=train.learning_rate, steps_per_execution=train.evaluate_every
+        )
+        return model
+
+    def feed(self, seed: int) -> Feed:
+        """Return the training data, whose order and augmentation belong to the seed."""
+        return self.make_feed(self.data.train, seed, self.recipe.train.evaluate_every)
+
+    def validation(self) -> tf.data.Dataset:
+        """Return the validation data in large batches."""
+        return self.batches(self.data.validation)
+
+    def search(
+        self,
+        seed: int,
+        model: keras.Model,
+        *,
+        feed: Feed,
+        store: TrialStore,
+        listener: TrialListener,
+        provenance: Mapping[str, Any],
+    ) -> TicketSearch:
+        """Return the search of one seed; see `TicketSearch`."""
+        lottery = self.recipe.lottery
+        return TicketSearch(
+            schedule(lottery),
+            self.recipe.train.steps,
+            controls=controls(self.recipe.controls),
+            control_levels=control_levels(self.recipe.controls.levels, lottery.levels),
+            seed=seed,
+            test_data=self.test(),
+            validation_data=self.validation(),
+            feed=feed,
+            store=store,
+            listener=listener,
+            provenance=provenance,
+            compact=self.recipe.train.distribute == "none",
+            **search_options(lottery, model, self.data),
+        )
+
+    def trials(self, model: keras.Model) -> list[SearchTrial]:
+        """Return the networks of one seed, in the order of training.
+
+        Args:
+            model: A network of the recipe.
+        """
+        search = self.search(
+            self.recipe.seeds[0],
+            model,
+            feed=self.feed(0),
+            store=MemoryStore(),
+            listener=TrialListener.SILENT,
+            provenance={},
+        )
+        return search.procedure.trials()
+
+    def network(self) -> keras.Model:
+        """See `Study`."""
+        return self.model(self.recipe.seeds[0])
 
     def plan(self, run: RunDir, *, timed: bool) -> Plan:
         """See `Study`."""
-        experiment = self._experiment
         model = self.network()
-        made = plan(experiment, run, planned_trials(experiment, model), model, timed=timed)
+        made = plan(self, run, self.trials(model), model, timed=timed)
         forget_graphs()
         return made
 
@@ -174,188 +145,52 @@ class LotteryStudy(Study):
         """See `Study`."""
         return self._tasks
 
-    def network(self) -> keras.Model:
-        """See `Study`."""
-        return self._experiment.model(self._experiment.recipe.seeds[0])
-
-    def opened(self, run: RunDir) -> contextlib.AbstractContextManager[None]:
-        """See `Study`."""
-        return contextlib.nullcontext()
+    @functools.cached_property
+    def _tasks(self) -> tuple[Task, ...]:
+        trials = self.trials(self.network())
+        forget_graphs()
+        searches = tuple(_search_task(seed, trials) for seed in self.recipe.seeds)
+        return (*searches, Task(_CONNECTIVITY)) if self.recipe.connectivity else searches
 
     def finished(self, task: Task, run: RunDir) -> bool:
         """See `Study`."""
         if task.name == _CONNECTIVITY:
             return run.connectivity.exists()
-        return run.all_finished(task.places)
+        return super().finished(task, run)
 
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
         """See `Study`."""
         if task.name == _CONNECTIVITY:
-            write_json(run.connectivity, scan_connectivity(self._experiment, progress).to_dict())
+            write_json(run.connectivity, scan_connectivity(self, progress).to_dict())
         else:
-            (seed,) = {seed for seed, _, _ in task.places}
-            branches = {branch for _, branch, _ in task.places}
-            search_tickets(self._experiment, run, progress, seed, branches)
+            (seed,) = {trial.seed for trial in task.trials}
+            branches = {trial.branch for trial in task.trials}
+            search_tickets(self, run, progress, seed, branches)
 
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """Exports what the recipe asks for; see `Study`.
+        """Export what the recipe asks for; see `Study`.
 
-        A file that can't be exported is told of; it doesn't make the networks worth less.
+        A file that can't be exported is reported; it doesn't make the networks worth less.
         """
-        exporter = Exporter(self._experiment, run, progress)
+        exporter = Exporter(self, run, progress)
         reports = exporter.export()
         return {
             "exported": [report.path.name for report in reports],
             "failed_exports": [str(failure) for failure in exporter.failures],
         }
 
-    @functools.cached_property
-    def _tasks(self) -> tuple[Task, ...]:
-        experiment = self._experiment
-        trials = planned_trials(experiment, self.network())
-        forget_graphs()
-        searches = tuple(_search(seed, trials) for seed in experiment.recipe.seeds)
-        connected = experiment.recipe.connectivity is not None
-        return (*searches, Task(_CONNECTIVITY)) if connected else searches
 
-
-def _search(seed: int, trials: Sequence[Trial]) -> Task:
+def _search_task(seed: int, planned: Sequence[SearchTrial]) -> Task:
     """The task of a seed."""
     name = f"seed {seed}"
-    places: dict[str, list[Place]] = {}
-    for trial in trials:
-        places.setdefault(trial.branch, []).append((seed, trial.branch, trial.level))
-    parts = (
-        Task(name, tuple(own))
-        if branch == TICKET
-        else Task(f"{name}, {branch}", tuple(own), after=(name,))
-        for branch, own in places.items()
-    )
-    every = tuple((seed, trial.branch, trial.level) for trial in trials)
-    return Task(name, every, parts=tuple(parts) if len(places) > 1 else ())
-
-
-def planned_trials(experiment: Experiment, model: keras.Model) -> list[Trial]:
-    """The networks of one seed of a search, in the order of training."""
-    search = experiment.search(
-        experiment.recipe.seeds[0],
-        model,
-        feed=experiment.feed(0),
-        store=MemoryStore(),
-        listener=TrialListener.SILENT,
-        provenance={},
-    )
-    return search.procedure.trials()
-
-
-def search_tickets(
-    experiment: Experiment,
-    run: RunDir,
-    progress: Progress,
-    seed: int,
-    branches: Collection[str] | None = None,
-) -> None:
-    """Trains what isn't finished yet of one seed.
-
-    Args:
-        experiment: The recipe with its data.
-        run: Open for writing.
-        progress: Hears of each network.
-        seed: The seed.
-        branches: Tickets, or the controls to train; those need finished tickets. All if None.
-    """
-    model = placed_model(experiment, seed)
-    feed = experiment.feed(seed)
-    search = experiment.search(
-        seed,
-        model,
-        feed=feed,
-        store=RunStore(run, experiment, seed, branches),
-        listener=_Reporter(progress, seed),
-        provenance={
-            "recipe": experiment.recipe.name,
-            "data": experiment.data.description,
-            "data_fingerprint": experiment.data.fingerprint,
-        },
-    )
-    if search.pending():
-        model.fit(
-            **placed_data(model, feed),
-            epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
-            validation_data=experiment.validation(),
-            callbacks=[search, ChunkedFit(feed)],
-            verbose=0,
+    trials = tuple(Trial(seed, trial.branch, trial.level) for trial in planned)
+    branches = dict.fromkeys(trial.branch for trial in trials)
+    parts = tuple(
+        Task(
+            name if branch == TICKET else f"{name}, {branch}",
+            tuple(trial for trial in trials if trial.branch == branch),
+            after=() if branch == TICKET else (name,),
         )
-    forget_graphs()
-
-
-_RECALIBRATION_BATCHES = 20
-
-
-def scan_connectivity(experiment: Experiment, progress: Progress) -> ConnectivityScan:
-    """Trains pairs of copies of the first seed's network from each step that the recipe names.
-
-    The copies share everything but the order of the data. Errors are those of the validation data,
-    so that the recommended step owes nothing to the test data. The statistics of batch
-    normalization are measured anew at each point of a line.
-
-    Args:
-        experiment: A recipe with a `connectivity` table.
-        progress: Hears which step is at work.
-    """
-    table = experiment.recipe.connectivity
-    assert table is not None  # the caller asks only when there is one
-    seed = experiment.recipe.seeds[0]
-    model = experiment.model(seed)
-    validation = experiment.validation()
-
-    def train(snapshot: Snapshot, order_seed: int) -> Snapshot:
-        progress.message(f"Connectivity: from step {snapshot.step:,}, data order {order_seed}.")
-        snapshot.restore(model)
-        own_order = sub_seed(seed, "connectivity", str(order_seed))
-        return _train_to(experiment, model, own_order, snapshot.step, experiment.recipe.train.steps)
-
-    def error(model: keras.Model) -> float:
-        return 1.0 - model.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
-
-    return scan(
-        model,
-        _states_at(experiment, model, seed, sorted(set(table.steps))),
-        train=train,
-        evaluate=error,
-        pairs=table.pairs,
-        points=table.points,
-        recalibrate=_recalibration_batches(experiment, model, seed),
+        for branch in branches
     )
-
-
-def _states_at(
-    experiment: Experiment, model: keras.Model, seed: int, steps: Sequence[int]
-) -> list[Snapshot]:
-    """The network at each of the steps of one training run."""
-    state = Snapshot.capture(model, step=0)
-    states = []
-    for step in steps:
-        state = _train_to(experiment, model, seed, state.step, step)
-        states.append(state)
-    return states
-
-
-def _train_to(
-    experiment: Experiment, model: keras.Model, order_seed: int, begin: int, end: int
-) -> Snapshot:
-    feed = experiment.feed(order_seed)
-    feed.seek(begin)
-    chunks = (end - begin) // feed.chunk_steps
-    if chunks:
-        model.fit(**feed.fit_arguments(), epochs=chunks, callbacks=[ChunkedFit(feed)], verbose=0)
-    return Snapshot.capture(model, step=end)
-
-
-def _recalibration_batches(
-    experiment: Experiment, model: keras.Model, seed: int
-) -> list[Any] | None:
-    if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
-        return None
-    batches = experiment.feed(seed).dataset(endless=True).take(_RECALIBRATION_BATCHES)
-    return [x for x, _ in batches]
+    return Task(name, trials, parts=parts if len(parts) > 1 else ())

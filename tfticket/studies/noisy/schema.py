@@ -220,7 +220,7 @@ class NoisyRecipe(Recipe):
 
     def _unique_problems(self) -> Iterator[Problem]:
         yield from twice({"seeds": self.seeds})
-        counts = Counter(cell.branch for cell in noisy_cells(self))
+        counts = Counter(condition.branch for condition in conditions(self))
         several = [name for name, count in counts.items() if count > 1]
         if several:
             yield Problem(
@@ -305,7 +305,7 @@ class NoisyRecipe(Recipe):
 
 
 @dataclass(frozen=True)
-class NoisyCell:
+class Condition:
     """One method under one noise, trained once for each seed.
 
     Attributes:
@@ -333,14 +333,14 @@ class NoisyCell:
         }
 
 
-def noisy_cells(recipe: NoisyRecipe) -> tuple[NoisyCell, ...]:
-    """All cells of a recipe: noise by noise, the methods in their order.
+def conditions(recipe: NoisyRecipe) -> tuple[Condition, ...]:
+    """All conditions of a recipe: noise by noise, the methods in their order.
 
     A branch is called after its method, and after its noise where there are several.
     """
     several = len(recipe.noise) > 1
     return tuple(
-        NoisyCell(
+        Condition(
             branch=f"{noise.label}-{name}" if several else name,
             noise=noise,
             method=method,

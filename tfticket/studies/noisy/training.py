@@ -1,32 +1,38 @@
-"""Trains one method of a recipe of the kind `noisy`, and measures it meanwhile."""
+"""Train one method of a recipe of the kind `noisy`, and measure it meanwhile."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from tfticket import models
 from tfticket.data import ChunkedFit
+from tfticket.errors import RunError
 from tfticket.metrics import Row
-from tfticket.noise import CleanSplit, CollapseEvent, Corruption, SelectionMonitor, theory
-from tfticket.noise.comparison import diagnose
+from tfticket.noise import (
+    CleanSplit,
+    CollapseEvent,
+    Corruption,
+    CoTeaching,
+    ForgetRate,
+    ForwardCorrection,
+    GeneralizedCrossentropy,
+    SelectionMonitor,
+)
+from tfticket.noise.coteaching.selection import Update
 from tfticket.noise.coteaching.stages import Stage, fit_stages
-from tfticket.noise.incv.selection import fold_file
-from tfticket.recipe.noise import Noise
-from tfticket.runs.progress import Progress
-from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
-from tfticket.studies.noisy.experiment import NoisyExperiment, make_pair, stages
-from tfticket.studies.noisy.schema import NoisyCell
+from tfticket.noise.coteaching.stages import stages as staged
+from tfticket.state import innermost_optimizer
+from tfticket.studies.noisy.schema import Condition, Method
+from tfticket.studies.training import Hook, Watch, rows_of
 
-Tell = Callable[[int, Mapping[str, float]], None]
+if TYPE_CHECKING:
+    from tfticket.studies.noisy.study import NoisyStudy
 
 _TRAIN = (
     "loss",
@@ -41,7 +47,7 @@ _TRAIN = (
 
 @dataclass(frozen=True)
 class Trained:
-    """What the training of one cell with one seed leaves.
+    """What a finished training leaves.
 
     Attributes:
         rows: Every measurement along training.
@@ -54,81 +60,73 @@ class Trained:
     summary: Mapping[str, float]
 
 
-@dataclass
-class _Watch(keras.callbacks.Callback):
-    """Measures on the clean test data; nothing in training depends on what it finds.
+class _Watch(Watch):
+    """Measures the clean test data too; nothing in training depends on it, and it isn't reported.
 
     Attributes:
-        test: Clean test data.
-        chunk_steps: Steps of an interval.
-        tell: Is told the steps made so far and what was measured, but of the test.
-        measured: Step to split to measurements by name.
-        diverged_step: Where the loss of training was found not to be finite.
+        test: Clean test data in batches.
+        clean: Step to accuracies on it by name.
     """
 
-    test: tf.data.Dataset
-    chunk_steps: int
-    tell: Tell
-    measured: dict[int, dict[str, dict[str, float]]] = field(default_factory=dict)
-    diverged_step: int | None = None
+    def __init__(self, study: NoisyStudy, hook: Hook) -> None:
+        super().__init__(study.recipe.train.evaluate_every, hook)
+        self.test = study.test()
+        self.clean: dict[int, dict[str, float]] = {}
 
-    def __post_init__(self) -> None:
-        super().__init__()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """An epoch of Keras is an interval."""
-        step = (epoch + 1) * self.chunk_steps
-        found = {name: float(value) for name, value in (logs or {}).items()}
-        clean = self.model.evaluate(self.test, verbose=0, return_dict=True)
-        self.measured[step] = {
-            "train": {name: found[name] for name in _TRAIN if name in found},
-            "validation": {name: found[f"val_{name}"] for name in ("loss", "accuracy")},
-            "clean": {
-                "accuracy": (clean["first_accuracy"] + clean["second_accuracy"]) / 2,
-                "ensemble_accuracy": clean["accuracy"],
-            },
+    def also_measured(self, step: int) -> Mapping[str, float]:
+        """See `Watch`."""
+        found = self.model.evaluate(self.test, verbose=0, return_dict=True)
+        self.clean[step] = {
+            "accuracy": (found["first_accuracy"] + found["second_accuracy"]) / 2,
+            "ensemble_accuracy": found["accuracy"],
         }
-        self.tell(step, found)
-        if not math.isfinite(found["loss"]):
-            self.diverged_step = step
-            self.model.stop_training = True
+        return {}
+
+    def by_split(self, step: int) -> dict[str, dict[str, float]]:
+        """Return split to measurements by name."""
+        logs = self.measured[step]
+        return {
+            "train": {name: logs[name] for name in _TRAIN if name in logs},
+            "validation": {name: logs[f"val_{name}"] for name in ("loss", "accuracy")},
+            "clean": self.clean[step],
+        }
 
 
 def train(
-    experiment: NoisyExperiment,
-    cell: NoisyCell,
+    study: NoisyStudy,
+    condition: Condition,
     seed: int,
     *,
     corruption: Corruption,
     split: CleanSplit | None,
-    tell: Tell,
+    hook: Hook,
 ) -> Trained:
-    """Trains a cell from its beginning to its end.
+    """Train a network pair from its beginning to its end.
 
     Args:
-        experiment: The recipe with its data.
-        cell: Which training.
+        study: The study.
+        condition: The condition.
         seed: Of the initial weights, the order of the data and the noise.
         corruption: The labels.
         split: The selection, where the method needs one.
-        tell: Is told the steps made so far and what was measured.
+        hook: Takes the steps made so far and what was measured.
     """
     began = time.perf_counter()
-    planned = stages(experiment, cell, corruption, split)
+    planned = stages(study, condition, corruption, split)
     largest = max(stage.forget_rate for stage in planned)
     pair = make_pair(
-        experiment, cell, seed, forget_rate=largest, corruption=corruption, split=split
+        study, condition, seed, forget_rate=largest, corruption=corruption, split=split
     )
-    watch = _Watch(experiment.test(), experiment.recipe.train.evaluate_every, tell)
+    watch = _Watch(study, hook)
     events: list[CollapseEvent] = []
     monitor = SelectionMonitor(per_class=False, on_event=events.append)
 
     def arguments(stage: Stage, done: int) -> dict[str, Any]:
-        feed = experiment.feed(seed, cell.noise, corruption, stage.ids)
+        feed = study.feed(seed, condition.noise, corruption, stage.ids)
         feed.seek(done * feed.chunk_steps)
         return {
             **feed.fit_arguments(),
-            "validation_data": experiment.validation(seed, cell.noise),
+            "validation_data": study.validation(seed, condition.noise),
             "callbacks": [monitor, watch, ChunkedFit(feed)],
             "verbose": 0,
         }
@@ -136,12 +134,15 @@ def train(
     fit_stages(pair, planned, arguments)
     summary = {"noise_rate": corruption.realized_rate, "forget_rate": planned[-1].forget_rate}
     summary |= {"events": float(len(events)), "seconds": time.perf_counter() - began}
-    summary |= _quality(watch, experiment.recipe.last)
-    if watch.diverged_step is not None:
-        summary |= {"diverged": 1.0, "diverged_step": float(watch.diverged_step)}
-    per_epoch = len(experiment.data.train) / experiment.recipe.data.batch_size
-    rows = tuple(_rows(watch, seed, cell.branch, per_epoch))
-    return Trained(rows, _accuracies(watch, experiment.recipe.last), summary)
+    summary |= _quality(watch, study.recipe.last) | watch.divergence
+    per_epoch = len(study.data.train) / study.recipe.data.batch_size
+    rows = tuple(
+        row
+        for step in watch.measured
+        for split, found in watch.by_split(step).items()
+        for row in rows_of(seed, condition.branch, step, step / per_epoch, split, found)
+    )
+    return Trained(rows, _accuracies(watch, study.recipe.last), summary)
 
 
 def _accuracies(watch: _Watch, last: int) -> dict[str, float]:
@@ -151,10 +152,10 @@ def _accuracies(watch: _Watch, last: int) -> dict[str, float]:
     """
     steps = sorted(watch.measured)
     clean = {
-        name: np.array([watch.measured[step]["clean"][name] for step in steps])
+        name: np.array([watch.clean[step][name] for step in steps])
         for name in ("accuracy", "ensemble_accuracy")
     }
-    validation = [watch.measured[step]["validation"]["accuracy"] for step in steps]
+    validation = [watch.measured[step]["val_accuracy"] for step in steps]
     stop = int(np.argmax(validation))
     return {
         "accuracy_last": float(clean["accuracy"][-last:].mean()),
@@ -166,183 +167,113 @@ def _accuracies(watch: _Watch, last: int) -> dict[str, float]:
 
 def _quality(watch: _Watch, last: int) -> dict[str, float]:
     """Label precision and recall of what was trained on, mean of the last intervals."""
-    found = [watch.measured[step]["train"] for step in sorted(watch.measured)[-last:]]
+    found = [watch.measured[step] for step in sorted(watch.measured)[-last:]]
     return {
         f"{name}_last": float(np.mean([each[name] for each in found]))
         for name in ("label_precision", "label_recall")
     }
 
 
-def _rows(watch: _Watch, seed: int, branch: str, steps_per_epoch: float) -> Iterator[Row]:
-    for step, splits in watch.measured.items():
-        for split, found in splits.items():
-            yield from rows_of(seed, branch, step, step / steps_per_epoch, split, found)
+_UPDATES: dict[str, Update] = {
+    "cross_entropy": "plain",
+    "gce": "plain",
+    "forward": "plain",
+    "coteaching": "coteaching",
+    "coteaching_plus": "coteaching_plus",
+    "jocor": "jocor",
+    "decoupling": "decoupling",
+    "incv": "coteaching",
+}
 
 
-def rows_of(
-    seed: int, branch: str, step: int, epoch: float, split: str, found: Mapping[str, float]
-) -> list[Row]:
-    """A row for each finite number."""
-    return [
-        Row(seed, branch, 0, step, epoch, split, name, float(value))
-        for name, value in found.items()
-        if math.isfinite(value)
-    ]
+def stages(
+    study: NoisyStudy, condition: Condition, corruption: Corruption, split: CleanSplit | None
+) -> tuple[Stage, ...]:
+    """Return what a network pair is trained on, one after the other.
 
-
-@dataclass(frozen=True)
-class Fold:
-    """One network of a selection: it predicts the examples that it wasn't trained on.
-
-    Attributes:
-        seed: Of the run.
-        noise: Which noise.
-        iteration: From 0.
-        number: Of the fold, from 0.
+    An epoch of theirs is an interval of `train.evaluate_every` steps. For `incv` what was selected,
+    then the candidates with it: see `tfticket.noise.coteaching.stages`.
     """
-
-    seed: int
-    noise: Noise
-    iteration: int
-    number: int
-
-    def path(self, run: RunDir) -> Path:
-        """Its file in a run."""
-        return fold_file(folder(run, self.seed, self.noise), self.iteration, self.number)
+    method = condition.method
+    intervals = condition.steps // study.recipe.train.evaluate_every
+    if method.name != "incv":
+        return (Stage(None, _forget_rate(method, corruption, split), intervals),)
+    assert split is not None  # the rules ask for it
+    planned = staged(split, warmup_epochs=min(method.warmup, intervals), epochs=intervals)
+    return tuple(stage for stage in planned if stage.epochs)
 
 
-def folder(run: RunDir, seed: int, noise: Noise) -> Path:
-    """Where the folds of a selection are kept, so that what was stopped goes on."""
-    return run.path / f"seeds/seed_{seed}/folds/{noise.label}"
+def _forget_rate(method: Method, corruption: Corruption, split: CleanSplit | None) -> float:
+    if not method.selects_batches:
+        return 0.0
+    if method.forget_rate == "given":
+        return corruption.realized_rate
+    if method.forget_rate == "estimated":
+        return _estimate(method, split).estimate.rate
+    return float(method.forget_rate)
 
 
-class Selections:
-    """The selections of a recipe: all methods of a seed and a noise share one.
+def make_pair(
+    study: NoisyStudy,
+    condition: Condition,
+    seed: int,
+    *,
+    forget_rate: float,
+    corruption: Corruption,
+    split: CleanSplit | None,
+) -> CoTeaching:
+    """Return a compiled pair of networks; all methods of a seed begin with the same weights.
 
     Args:
-        experiment: A recipe with its data.
+        study: The study.
+        condition: The condition.
+        seed: Of the run.
+        forget_rate: The largest of its stages, in [0, 1).
+        corruption: The labels.
+        split: The selection, where the method needs one.
+
+    Raises:
+        ModelError: when the networks don't fit the data or each other.
     """
-
-    def __init__(self, experiment: NoisyExperiment) -> None:
-        self._experiment = experiment
-        self._found: dict[tuple[int, str], CleanSplit] = {}
-
-    def folds(self, seed: int, noise: Noise) -> dict[Task, Fold]:
-        """A task for each fold; those of an iteration wait for all of the one before."""
-        incv = self._experiment.incv(seed)
-        tasks: dict[Task, Fold] = {}
-        before: tuple[str, ...] = ()
-        for iteration in range(incv.iterations):
-            start = f"seed {seed}, {noise.label}, network"
-            names = [
-                f"{start} {iteration * incv.folds + fold + 1} that selects"
-                for fold in range(incv.folds)
-            ]
-            for fold, name in enumerate(names):
-                tasks[Task(name, after=before)] = Fold(seed, noise, iteration, fold)
-            before = tuple(names)
-        return tasks
-
-    def train_fold(self, fold: Fold, run: RunDir, progress: Progress) -> None:
-        """Trains the network of a fold, unless the selection was stable before.
-
-        Args:
-            fold: Which one; those of the iterations before are finished.
-            run: Where it is kept.
-            progress: Is told of it, as of a training of its share of the selection's steps.
-
-        Raises:
-            TFTicketError: when nothing can be selected.
-        """
-        incv = self._experiment.incv(fold.seed)
-        corruption = self._experiment.corruption(fold.seed, fold.noise)
-        number, networks = fold.iteration * incv.folds + fold.number + 1, incv.cost(0).fits
-        all_steps = incv.cost(len(corruption.given)).steps
-        steps = all_steps // networks
-        if number == networks:
-            steps = all_steps - steps * (networks - 1)
-        told = False
-
-        def tell(number: int, of: int) -> None:
-            nonlocal told
-            told = True
-            what = f"{fold.noise.label}, selecting by network {number} of {of}"
-            progress.begin(fold.seed, what, 0, steps, 1.0)
-
-        incv.train_fold(
-            self._experiment.inputs(fold.seed, fold.noise),
-            corruption.given,
-            folder=folder(run, fold.seed, fold.noise),
-            iteration=fold.iteration,
-            fold=fold.number,
-            tell=tell,
-        )
-        if not told:  # a selection that is stable sooner has done all of its steps
-            progress.begin(fold.seed, f"{fold.noise.label}, selected", 0, steps, 1.0)
-        progress.update(steps, {})
-
-    def split(self, seed: int, noise: Noise, corruption: Corruption, run: RunDir) -> CleanSplit:
-        """The selection of a seed and a noise.
-
-        Args:
-            seed: Of the run.
-            noise: Which noise.
-            corruption: Its labels.
-            run: Where its folds are kept.
-
-        Raises:
-            TFTicketError: when nothing can be selected.
-        """
-        key = (seed, noise.label)
-        if key not in self._found:
-            found = self._experiment.incv(seed).select(
-                self._experiment.inputs(seed, noise),
-                corruption.given,
-                folder=folder(run, seed, noise),
-            )
-            self._found = {key: found}  # one at a time
-        return self._found[key]
-
-
-def told(split: CleanSplit, corruption: Corruption) -> dict[str, float]:
-    """What a selection came to: the estimate, and what was selected against the truth."""
-    estimate = split.estimate
-    precision, recall = theory.label_quality(
-        corruption.true, corruption.given, selected=split.clean
+    train, method = study.recipe.train, condition.method
+    first, second = (study.model(seed, name) for name in ("first", "second"))
+    pair = CoTeaching(
+        first,
+        second,
+        forget_rate=ForgetRate(forget_rate, method.gradual, method.exponent, method.formula),
+        update=_UPDATES[method.name],
+        warmup_epochs=0 if method.name == "incv" else method.warmup,
+        agreement=method.agreement,
+        class_floor=method.class_floor,
+        batch=method.batch,
     )
-    return {
-        "estimated_rate": estimate.rate,
-        "estimated_low": estimate.low,
-        "estimated_high": estimate.high,
-        "identifiable": float(estimate.identifiable),
-        "selected": len(split.clean) / len(split),
-        "candidates": len(split.candidate) / len(split),
-        "removed": len(split.removed) / len(split),
-        "selected_precision": precision,
-        "selected_recall": recall,
-    }
+    pair.compile(
+        innermost_optimizer(first),
+        _loss(method, first, corruption, split),
+        second_optimizer=innermost_optimizer(second),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        steps_per_execution=train.evaluate_every,
+        jit_compile=pair.supports_jit and first.jit_compile,
+    )
+    return pair
 
 
-def compared(split: CleanSplit, corruption: Corruption) -> dict[str, float]:
-    """Theory against what the networks did, as far as both are numbers."""
-    found = diagnose(split, corruption)
-    values = {
-        f"{name}_{measure}": getattr(each, measure)
-        for name, each in (("predicted", found.predicted), ("observed", found.observed))
-        for measure in ("accuracy", "precision", "recall")
-    }
-    values |= {"suspect_precision": found.suspect_precision, "suspect_recall": found.suspect_recall}
-    return {name: value for name, value in values.items() if math.isfinite(value)}
+def _loss(
+    method: Method, network: keras.Model, corruption: Corruption, split: CleanSplit | None
+) -> keras.losses.Loss:
+    if method.name == "gce":
+        return GeneralizedCrossentropy(method.q, from_logits=True)
+    if method.name != "forward":
+        return models.loss_for(network)
+    if method.matrix == "estimated":
+        return ForwardCorrection(_estimate(method, split).estimate.matrix, from_logits=True)
+    realized = corruption.realized
+    absent = np.isnan(realized).any(axis=1)
+    realized[absent] = np.eye(len(realized))[absent]
+    return ForwardCorrection(realized, from_logits=True)
 
 
-def matrices(split: CleanSplit, corruption: Corruption) -> dict[str, np.ndarray]:
-    """Realized and estimated transition matrix, and the confusion of true class and prediction."""
-    known = corruption.true >= 0  # the others are of no class
-    predicted = split.probabilities.argmax(axis=1)
-    counts = np.zeros((corruption.num_classes, corruption.num_classes), np.int64)
-    np.add.at(counts, (corruption.true[known], predicted[known]), 1)
-    return {
-        "realized": corruption.realized,
-        "estimated": split.estimate.matrix,
-        "confusion": counts,
-    }
+def _estimate(method: Method, split: CleanSplit | None) -> CleanSplit:
+    if split is None:
+        raise RunError(f"{method.name} needs an estimate of the noise. Received: no selection.")
+    return split

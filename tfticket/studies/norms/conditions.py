@@ -130,7 +130,7 @@ class Arms(Protocol):
 
 
 @dataclass(frozen=True)
-class Cell:
+class Condition:
     """One network of a recipe, trained once for each of its seeds.
 
     Attributes:
@@ -183,7 +183,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class _Choice:
-    """What an arm says of one cell, before it is named and scaled."""
+    """What an arm says of one condition, before it is named and scaled."""
 
     arm: Arm
     norm: Norm
@@ -192,8 +192,8 @@ class _Choice:
     subnetwork: Subnetwork
 
 
-def cells(recipe: Arms) -> tuple[Cell, ...]:
-    """All cells of a recipe, in the order of its arms.
+def conditions(recipe: Arms) -> tuple[Condition, ...]:
+    """All conditions of a recipe, in the order of its arms.
 
     A branch is called after its norm and its options, then after what varies in the recipe:
     `batch`, `batch-lr0.1`, `group-lr0.1-b8`, `batch-ticket`. A learning rate is the one before it
@@ -205,7 +205,7 @@ def cells(recipe: Arms) -> tuple[Cell, ...]:
         "size": len({choice.batch_size for choice in choices}) > 1,
         "subnetwork": len({choice.subnetwork for choice in choices}) > 1,
     }
-    return tuple(_cell(recipe, choice, _branch(choice, **vary)) for choice in choices)
+    return tuple(_condition(recipe, choice, _branch(choice, **vary)) for choice in choices)
 
 
 def _choices(recipe: Arms, arm: Arm) -> Iterator[_Choice]:
@@ -226,11 +226,11 @@ def _branch(choice: _Choice, *, rate: bool, size: bool, subnetwork: bool) -> str
     return "-".join(parts)
 
 
-def _cell(recipe: Arms, choice: _Choice, branch: str) -> Cell:
+def _condition(recipe: Arms, choice: _Choice, branch: str) -> Condition:
     seeds = choice.arm.seeds or recipe.seeds
     linear = choice.arm.learning_rate_rule == "linear"
     stretch = recipe.data.batch_size / choice.batch_size if linear else 1.0
-    return Cell(
+    return Condition(
         branch=branch,
         norm=choice.norm,
         rate=scaled(choice.rate, stretch),

@@ -27,7 +27,7 @@ from tfticket.recipe.table import (
 )
 from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.schema import Lottery
-from tfticket.studies.norms.conditions import Arm, NormName, cells
+from tfticket.studies.norms.conditions import Arm, NormName, conditions
 
 _WITH_DEPTH = {"vgg": (11, 13, 16, 19)}
 
@@ -197,14 +197,14 @@ class NormsRecipe(Recipe):
         yield from self._claim_problems()
 
     def _network_problems(self) -> Iterator[Problem]:
-        planned = cells(self)
-        several = [name for name, n in Counter(cell.branch for cell in planned).items() if n > 1]
+        planned = conditions(self)
+        several = [name for name, n in Counter(each.branch for each in planned).items() if n > 1]
         if several:
             yield Problem(
                 "arms",
                 f"must name each network once. Received twice: {listed(several)}.",
             )
-        if not any(cell.seeds for cell in planned):
+        if not any(each.seeds for each in planned):
             yield Problem(
                 "arms",
                 f"must leave something to train. Received: no arm with a seed out of {self.seeds}.",

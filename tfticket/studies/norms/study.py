@@ -1,59 +1,63 @@
-"""Runs a recipe of the kind `norms`: each network kept on disk when it has ended."""
+"""A recipe of the kind `norms` with its data: each network kept on disk when it has ended."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import time
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from tfticket.data import ChunkedFit, DataSet
-from tfticket.files import write_arrays
-from tfticket.lottery.trial import Trial, TrialListener, TrialResult
-from tfticket.recipe.rates import forget_graphs
-from tfticket.runs.progress import NormsPlan, PlannedCell, Progress, worth_timing
+from tfticket import models
+from tfticket.data import DataSet, Feed
+from tfticket.noise import Corruption
+from tfticket.norms.catalog import Norm
+from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.landscape.trackers import LandscapeTracker, ShiftTracker
+from tfticket.recipe.rates import compile_model, forget_graphs, precision
+from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.runs.tasks import Task
-from tfticket.studies.labels import listed
-from tfticket.studies.norms.conditions import Cell, cells
-from tfticket.studies.norms.experiment import NormsExperiment
-from tfticket.studies.norms.schema import NormsRecipe
-from tfticket.studies.norms.tickets import Tickets
-from tfticket.studies.norms.training import TrainedCell, train
+from tfticket.seeds import sub_seed
+from tfticket.studies.labels import relabeled, training_labels, validation_labels
+from tfticket.studies.norms.conditions import Condition, conditions
+from tfticket.studies.norms.schema import Multipliers, NormsRecipe
+from tfticket.studies.norms.tickets import Listener, Tickets
+from tfticket.studies.norms.training import train
+from tfticket.studies.store import write_conditions, write_trial
 from tfticket.studies.study import Study
+from tfticket.studies.training import seconds_per_step
 
-CELL = "cell"
-"""The kind of file that holds what one network left."""
+_BYTES_A_TRIAL = 20_000
+_BYTES_A_PROBE = 2_500  # rows, and the arrays of the points
+_OTHER_BYTES = 3 * 2**20  # the report
+_FORWARD = 1 / 3  # of a step: the way back takes twice as long
+_TRACING_SECONDS = 8.0  # of a network's step, its measurements and its evaluation
 
 
 class NormsStudy(Study):
-    """What a recipe of the kind `norms` does in a run directory.
+    """A recipe of the kind `norms` with its data in memory.
 
     A task is a network; those whose beginnings come from one search for a ticket are one task.
 
     Args:
         recipe: The recipe.
-        data: Its data.
-        data_dir: Where data sets lie.
+        data: Its data, with the labels that it came with.
+        data_dir: The directory of data sets.
     """
+
+    recipe: NormsRecipe
 
     def __init__(self, recipe: NormsRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         super().__init__(recipe, data, data_dir)
-        self._experiment = NormsExperiment(recipe, data)
-        self._cells = cells(recipe)
-        self._tickets = Tickets(self._experiment)
-        self._tasks = dict(_tasks(recipe, self._cells))
-
-    def plan(self, run: RunDir, *, timed: bool) -> NormsPlan:
-        """See `Study`."""
-        made = plan_cells(self._experiment, run, self._cells, timed=timed)
-        forget_graphs()
-        return made
+        self._conditions = conditions(recipe)
+        self._tickets = Tickets(self)
+        self._tasks = dict(_tasks(recipe, self._conditions))
 
     def tasks(self) -> tuple[Task, ...]:
         """See `Study`."""
@@ -61,198 +65,240 @@ class NormsStudy(Study):
 
     def network(self) -> keras.Model:
         """See `Study`."""
-        return self._experiment.model(self._experiment.recipe.seeds[0], self._cells[0])
+        return self.model(self.recipe.seeds[0], self._conditions[0])
 
-    @contextlib.contextmanager
-    def opened(self, run: RunDir) -> Iterator[None]:
+    def opened(self, run: RunDir) -> AbstractContextManager[None]:
         """See `Study`."""
-        noise = self._experiment.recipe.noise
-        listed(run, [cell.to_dict() for cell in self._cells], [] if noise is None else [noise])
-        yield
-
-    def finished(self, task: Task, run: RunDir) -> bool:
-        """See `Study`."""
-        return run.all_finished(task.places)
+        noise = self.recipe.noise
+        conditions = [condition.to_dict() for condition in self._conditions]
+        write_conditions(run, conditions, [] if noise is None else [noise])
+        return super().opened(run)
 
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
         """See `Study`."""
-        for seed, cell in self._tasks[task]:
-            if run.finished(seed, cell.branch, 0):
+        for seed, condition in self._tasks[task]:
+            if run.finished(seed, condition.branch, 0):
                 continue
-            trained = self._train(seed, cell, self._tickets, progress)
-            _save(run, seed, cell, trained)
-            progress.end(seed, cell.branch, 0, trained.summary)
+            start = self._tickets.start(
+                seed, condition, Listener(progress, seed, condition.norm.name)
+            )
+            density = 1.0 if start is None or start.mask is None else start.mask.density
+            first_step = 0 if start is None else start.snapshot.step
+            progress.begin(seed, condition.branch, 0, condition.steps - first_step, density)
+            left = train(self, condition, seed, start=start, hook=progress.update)
+            write_trial(
+                run,
+                "cell",
+                seed,
+                condition.to_dict(),
+                left.rows,
+                header=left.header,
+                arrays=left.arrays,
+            )
+            progress.end(seed, condition.branch, 0, left.summary)
             forget_graphs()
 
-    def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
-        """See `Study`; nothing is left to do."""
-        return {}
+    def plan(self, run: RunDir, *, timed: bool) -> Plan:
+        """See `Study`."""
+        landscape = self.recipe.landscape
+        probes = -(-self.recipe.train.steps // landscape.every) if landscape else 0
+        networks = sum(len(condition.seeds) for condition in self._conditions)
+        made = Plan.of(
+            self.recipe,
+            run,
+            [
+                PlannedCondition(
+                    condition.branch,
+                    condition.seeds,
+                    condition.steps,
+                    searched=self._searched(condition),
+                )
+                for condition in self._conditions
+            ],
+            seconds=self._seconds,
+            timed=timed,
+            probes=probes,
+            size_bytes=networks * (_BYTES_A_TRIAL + probes * _BYTES_A_PROBE) + _OTHER_BYTES,
+        )
+        forget_graphs()
+        return made
 
-    def _train(self, seed: int, cell: Cell, tickets: Tickets, progress: Progress) -> TrainedCell:
-        start = tickets.start(seed, cell, _SearchReporter(progress, seed, cell))
-        density = 1.0 if start is None or start.mask is None else start.mask.density
-        first_step = 0 if start is None else start.snapshot.step
-        progress.begin(seed, cell.branch, 0, cell.steps - first_step, density)
-        return train(self._experiment, cell, seed, start=start, tell=progress.update)
+    def _searched(self, condition: Condition) -> int:
+        """Steps of the search for a ticket; its cost is put down to the ticket itself."""
+        lottery = self.recipe.tickets
+        if lottery is None or condition.subnetwork != "ticket":
+            return 0
+        return condition.steps + lottery.levels * (condition.steps - lottery.rewind_step)
+
+    def _seconds(self, left: Sequence[PlannedCondition]) -> float:
+        """Times a step at the smallest and at the largest batch, a line in between."""
+        by_branch = {condition.branch: condition for condition in self._conditions}
+        trained = [by_branch[condition.branch] for condition in left]
+        normalized = [
+            condition for condition in trained if condition.norm.name != "none"
+        ] or trained
+        timed = {condition.batch_size: condition for condition in normalized}
+        sizes = sorted({min(timed), max(timed)})
+        times = [
+            seconds_per_step(self.model(0, timed[size]), self.feed(0, timed[size]))
+            for size in sizes
+        ]
+        total = 0.0
+        for condition in trained:
+            step = float(np.interp(condition.batch_size, sizes, times))
+            measuring = self._measuring(condition) + self.predicting(condition)
+            total += step * (condition.steps + self._searched(condition) + measuring)
+        return total + _TRACING_SECONDS * len(trained)
+
+    def _measuring(self, condition: Condition) -> float:
+        """What the trackers take of one training, in steps."""
+        landscape, shift = self.recipe.landscape, self.recipe.shift
+        steps = 0.0
+        if landscape is not None:
+            points = landscape.multipliers.points + 1
+            steps += condition.steps / condition.interval(landscape.every) * points
+        if shift is not None:
+            steps += (
+                condition.steps / condition.interval(shift.every) * (2 + max(1, len(shift.layers)))
+            )
+        return steps
+
+    def predicting(self, condition: Condition) -> float:
+        """Return what predicting training and test data for memorization takes, in steps."""
+        if self.recipe.noise is None:
+            return 0.0
+        examples = len(self.data.train) + len(self.data.test)
+        evaluations = condition.steps / condition.interval(self.recipe.train.evaluate_every)
+        return evaluations * examples / condition.batch_size * _FORWARD
+
+    def model(self, seed: int, condition: Condition) -> keras.Model:
+        """Return a compiled network in the initial state that belongs to the seed.
+
+        All networks of a seed begin with the same kernels, whatever their norm: each layer draws
+        its own from the seed and the layer's name.
+
+        Raises:
+            ModelError: when it can't be built or doesn't fit the data.
+        """
+        table, train = self.recipe.model, self.recipe.train
+        keras.utils.set_random_seed(sub_seed(seed, "init"))
+        given = {"depth": table.depth, "initializer": table.initializer}
+        with precision(mixed=train.mixed_precision):
+            model = models.build(
+                table.name,
+                self.data.input_shape,
+                self.data.outputs,
+                width=table.width,
+                norm=Norm(condition.norm.name, condition.norm.options),
+                dropout=table.dropout,
+                seed=seed,
+                **{name: value for name, value in given.items() if value is not None},
+            )
+        compile_model(
+            model,
+            train,
+            rate=condition.rate,
+            steps_per_execution=self.steps_per_execution(condition),
+            regression=self.data.regression,
+        )
+        return model
+
+    def steps_per_execution(self, condition: Condition) -> int:
+        """Return the steps between measurements: trackers see the first one of an execution."""
+        tables = [table for table in (self.recipe.landscape, self.recipe.shift) if table]
+        every = [self.recipe.train.evaluate_every, *(table.every for table in tables)]
+        return math.gcd(*(condition.interval(steps) for steps in every))
+
+    def corruption(self, seed: int) -> Corruption | None:
+        """Return the training labels of a seed; None where the recipe has no noise."""
+        noise = self.recipe.noise
+        return None if noise is None else training_labels(self.data, noise, seed)
+
+    def given(self, seed: int) -> DataSet:
+        """Return the data as all see it that is trained with a seed, the search for tickets too.
+
+        Training and validation labels are as wrong as the recipe says; the test data is as it was.
+        """
+        noise, corruption = self.recipe.noise, self.corruption(seed)
+        if noise is None or corruption is None:
+            return self.data
+        held_out = validation_labels(self.data, noise, seed)
+        return replace(
+            self.data,
+            train=relabeled(self.data.train, corruption.given),
+            validation=relabeled(self.data.validation, held_out.given),
+        )
+
+    def feed(self, seed: int, condition: Condition) -> Feed:
+        """Return the training data, in an order that belongs to the seed alone."""
+        return self.make_feed(
+            self.given(seed).train,
+            seed,
+            condition.interval(self.recipe.train.evaluate_every),
+            batch_size=condition.batch_size,
+        )
+
+    def validation(self, seed: int) -> tf.data.Dataset:
+        """Return the validation data of a seed in large batches."""
+        return self.batches(self.given(seed).validation)
+
+    def landscape(
+        self,
+        seed: int,
+        condition: Condition,
+        on_record: Callable[[SmoothnessRecord], None] | None = None,
+    ) -> LandscapeTracker | None:
+        """Return what measures the landscape of a condition, if the recipe asks for it."""
+        table = self.recipe.landscape
+        if table is None:
+            return None
+        return LandscapeTracker(
+            condition.interval(table.every),
+            multipliers=tuple(multipliers(table.multipliers)),
+            direction=table.direction,
+            batch=next(iter(self.feed(seed, condition).dataset()))
+            if table.batch == "fixed"
+            else "train",
+            on_record=on_record,
+            verbose=0,
+        )
+
+    def shift(self, condition: Condition) -> ShiftTracker | None:
+        """Return what measures covariate shift in a condition, if the recipe asks for it."""
+        table = self.recipe.shift
+        if table is None:
+            return None
+        return ShiftTracker(condition.interval(table.every), layers=table.layers or None, verbose=0)
 
 
-class _SearchReporter(TrialListener):
-    """Passes on how the search for a ticket goes."""
-
-    def __init__(self, progress: Progress, seed: int, cell: Cell) -> None:
-        self._progress = progress
-        self._seed = seed
-        self._cell = cell
-
-    def begin(self, trial: Trial, density: float) -> None:
-        """See `TrialListener`."""
-        name = f"{self._cell.norm.name}, searching at level {trial.level}"
-        self._progress.begin(self._seed, name, trial.level, trial.steps, density)
-
-    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
-        """See `TrialListener`."""
-        self._progress.update(step - trial.start_step, logs)
-
-    def end(self, result: TrialResult) -> None:
-        """See `TrialListener`."""
+def multipliers(grid: Multipliers) -> np.ndarray:
+    """Return the points of a grid, rising, shape (points,)."""
+    space = np.geomspace if grid.spacing == "log" else np.linspace
+    return space(grid.low, grid.high, grid.points)
 
 
-def in_order(seeds: tuple[int, ...], planned: tuple[Cell, ...]) -> Iterator[tuple[int, Cell]]:
-    """All networks: seed by seed, and the subnetworks of one norm together.
+def in_order(
+    seeds: tuple[int, ...], planned: tuple[Condition, ...]
+) -> Iterator[tuple[int, Condition]]:
+    """Yield all networks: seed by seed, and the subnetworks of one norm together.
 
     The whole picture of one seed is there first, and no ticket is searched twice.
     """
     for seed in seeds:
-        mine = [cell for cell in planned if seed in cell.seeds]
-        if any(cell.subnetwork != "dense" for cell in mine):
-            searches = list(dict.fromkeys(cell.search for cell in mine))
-            mine.sort(key=lambda cell: searches.index(cell.search))
-        yield from ((seed, cell) for cell in mine)
+        mine = [condition for condition in planned if seed in condition.seeds]
+        if any(condition.subnetwork != "dense" for condition in mine):
+            searches = list(dict.fromkeys(condition.search for condition in mine))
+            mine.sort(key=lambda condition: searches.index(condition.search))
+        yield from ((seed, condition) for condition in mine)
 
 
 def _tasks(
-    recipe: NormsRecipe, planned: tuple[Cell, ...]
-) -> Iterator[tuple[Task, list[tuple[int, Cell]]]]:
+    recipe: NormsRecipe, planned: tuple[Condition, ...]
+) -> Iterator[tuple[Task, list[tuple[int, Condition]]]]:
     """Each task with its networks."""
     together = (lambda x: (x[0], x[1].search)) if recipe.tickets else (lambda x: x)
     for _, group in itertools.groupby(in_order(recipe.seeds, planned), together):
         networks = list(group)
-        seed, branches = networks[0][0], [cell.branch for _, cell in networks]
-        places = tuple((seed, branch, 0) for branch in branches)
-        yield Task(f"seed {seed}, {' and '.join(branches)}", places), networks
-
-
-def _save(run: RunDir, seed: int, cell: Cell, trained: TrainedCell) -> None:
-    """The rows, then the file whose name makes the network finished."""
-    run.append_rows(trained.rows)
-    header = {**cell.to_dict(), "seed": seed, "diverged": "diverged" in trained.summary}
-    header |= {} if trained.noise is None else {"noise": dict(trained.noise)}
-    path = run.ticket(seed, cell.branch, 0)
-    write_arrays(path, kind=CELL, header=header, arrays=trained.arrays)
-
-
-_BYTES_A_CELL = 20_000
-_BYTES_A_PROBE = 2_500  # rows, and the arrays of the points
-_OTHER_BYTES = 3 * 2**20  # the report
-_MOST_TIMED_STEPS = 20
-_FORWARD = 1 / 3  # of a step: the way back takes twice as long
-_TRACING_SECONDS = 8.0  # of a network's step, its measurements and its evaluation
-
-
-def plan_cells(
-    experiment: NormsExperiment, run: RunDir, planned: tuple[Cell, ...], *, timed: bool
-) -> NormsPlan:
-    """Counts networks and steps, and estimates time and disk.
-
-    Args:
-        experiment: The recipe with its data.
-        run: Where it runs; what is finished there isn't to be done.
-        planned: The cells of the recipe.
-        timed: Whether to estimate time, where that takes less than doing it.
-    """
-    recipe = experiment.recipe
-    left = [
-        (seed, cell)
-        for cell in planned
-        for seed in cell.seeds
-        if not run.finished(seed, cell.branch, 0)
-    ]
-    searched = {cell: _searched(experiment, cell) for cell in planned}
-    steps_left = sum(cell.steps + searched[cell] for _, cell in left)
-    landscape = recipe.landscape
-    probes = -(-recipe.train.steps // landscape.every) if landscape else 0
-    networks = sum(len(cell.seeds) for cell in planned)
-    return NormsPlan(
-        title=recipe.title,
-        seeds=recipe.seeds,
-        cells=tuple(
-            PlannedCell(cell.branch, len(cell.seeds), cell.steps, searched[cell])
-            for cell in planned
-        ),
-        probes=probes,
-        steps_total=sum((cell.steps + searched[cell]) * len(cell.seeds) for cell in planned),
-        steps_left=steps_left,
-        seconds=_seconds(experiment, [cell for _, cell in left], searched)
-        if timed and worth_timing(steps_left)
-        else None,
-        size_bytes=networks * (_BYTES_A_CELL + probes * _BYTES_A_PROBE) + _OTHER_BYTES,
-    )
-
-
-def _searched(experiment: NormsExperiment, cell: Cell) -> int:
-    """Steps of the search for a ticket; its cost is put down to the ticket itself."""
-    lottery = experiment.recipe.tickets
-    if lottery is None or cell.subnetwork != "ticket":
-        return 0
-    return cell.steps + lottery.levels * (cell.steps - lottery.rewind_step)
-
-
-def _seconds(experiment: NormsExperiment, left: list[Cell], searched: dict[Cell, int]) -> float:
-    """Times a step at the smallest and at the largest batch, a line in between."""
-    normalized = [cell for cell in left if cell.norm.name != "none"] or left
-    timed = {cell.batch_size: cell for cell in normalized}
-    sizes = sorted({min(timed), max(timed)})
-    times = [_seconds_a_step(experiment, timed[size]) for size in sizes]
-    total = 0.0
-    for cell in left:
-        step = float(np.interp(cell.batch_size, sizes, times))
-        measuring = _measuring(experiment, cell) + predicting(experiment, cell)
-        total += step * (cell.steps + searched[cell] + measuring)
-    return total + _TRACING_SECONDS * len(left)
-
-
-def _measuring(experiment: NormsExperiment, cell: Cell) -> float:
-    """What the trackers take of one training, in steps."""
-    landscape, shift = experiment.recipe.landscape, experiment.recipe.shift
-    steps = 0.0
-    if landscape is not None:
-        points = landscape.multipliers.points + 1
-        steps += cell.steps / cell.interval(landscape.every) * points
-    if shift is not None:
-        steps += cell.steps / cell.interval(shift.every) * (2 + max(1, len(shift.layers)))
-    return steps
-
-
-def predicting(experiment: NormsExperiment, cell: Cell) -> float:
-    """What it takes to predict training and test data for memorization, in steps."""
-    if experiment.recipe.noise is None:
-        return 0.0
-    examples = len(experiment.data.train) + len(experiment.data.test)
-    evaluations = cell.steps / cell.interval(experiment.recipe.train.evaluate_every)
-    return evaluations * examples / cell.batch_size * _FORWARD
-
-
-def _seconds_a_step(experiment: NormsExperiment, cell: Cell) -> float:
-    """Trains two chunks and times the second, which has nothing left to compile."""
-    model = experiment.model(0, cell)
-    steps = min(_MOST_TIMED_STEPS, cell.steps)
-    model.steps_per_execution = steps
-    feed = experiment.feed(0, cell)
-    feed.chunk_steps = steps
-    ends: list[float] = []
-    clock = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
-    )
-    callbacks = [clock, ChunkedFit(feed)]
-    model.fit(**feed.fit_arguments(), epochs=2, callbacks=callbacks, verbose=0)
-    return (ends[1] - ends[0]) / steps
+        seed, branches = networks[0][0], [condition.branch for _, condition in networks]
+        trials = tuple(Trial(seed, branch) for branch in branches)
+        yield Task(f"seed {seed}, {' and '.join(branches)}", trials), networks

@@ -1,9 +1,9 @@
-"""The subnetworks that trainings begin from, each found by a search."""
+"""Find the subnetworks that trainings begin from, each by a search."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -12,22 +12,32 @@ from tfticket.data import ChunkedFit
 from tfticket.internals import flat_layers
 from tfticket.lottery import RandomMask, TicketSearch
 from tfticket.lottery.controls import ControlContext, Start
-from tfticket.lottery.trial import INITIAL, REWIND, TICKET, MemoryStore, TrialListener
+from tfticket.lottery.trial import (
+    INITIAL,
+    REWIND,
+    TICKET,
+    MemoryStore,
+    Trial,
+    TrialListener,
+    TrialResult,
+)
+from tfticket.runs.progress import Progress
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot
-from tfticket.statistics import (
-    normalizes_by_batch,
-)
-from tfticket.studies.lottery.experiment import pruner, schedule, score
-from tfticket.studies.norms.conditions import Cell, Subnetwork
-from tfticket.studies.norms.experiment import NormsExperiment
+from tfticket.statistics import normalizes_by_batch
+from tfticket.studies.lottery.search import pruner, schedule, search_options
+from tfticket.studies.norms.conditions import Condition, Subnetwork
+from tfticket.studies.training import SearchListener
+
+if TYPE_CHECKING:
+    from tfticket.studies.norms.study import NormsStudy
 
 _STATISTICS_EXAMPLES = 2_000
 
 
 @dataclass(frozen=True)
-class CellStart:
-    """Where the training of a cell begins.
+class Beginning:
+    """Where a trial begins.
 
     Attributes:
         snapshot: The state at step 0, or at the rewind step.
@@ -38,82 +48,98 @@ class CellStart:
     mask: Mask | None
 
 
+class Listener(SearchListener):
+    """Passes on how the search for a ticket goes; its networks aren't those of the run.
+
+    Args:
+        progress: The listener of the run.
+        seed: The seed of the search.
+        norm: Normalization of its networks.
+    """
+
+    def __init__(self, progress: Progress, seed: int, norm: str) -> None:
+        super().__init__(progress, seed)
+        self._norm = norm
+
+    def name(self, trial: Trial) -> str:
+        """See `SearchListener`."""
+        return f"{self._norm}, searching at level {trial.level}"
+
+    def end(self, result: TrialResult) -> None:
+        """See `TrialListener`."""
+
+
 class Tickets:
     """Finds the ticket of a seed and a norm when it is first asked for, and keeps it in memory.
 
-    Statistics of batch normalization are taken again before each level's network is trained.
-
-    Dense network, ticket and random control of a seed and a norm begin at the same state.
+    Statistics of batch normalization are taken again before each level's network is trained. Dense
+    network, ticket and random control of a seed and a norm begin at the same state.
 
     Args:
-        experiment: A recipe with a table [tickets].
+        study: Of a recipe with a table [tickets].
     """
 
-    def __init__(self, experiment: NormsExperiment) -> None:
-        self._experiment = experiment
-        self._found: dict[tuple[int, Any], dict[Subnetwork, CellStart]] = {}
+    def __init__(self, study: NormsStudy) -> None:
+        self._study = study
+        self._found: dict[tuple[int, Any], dict[Subnetwork, Beginning]] = {}
 
-    def start(self, seed: int, cell: Cell, listener: TrialListener) -> CellStart | None:
-        """Where a cell begins; None where the recipe compares no tickets.
+    def start(self, seed: int, condition: Condition, listener: TrialListener) -> Beginning | None:
+        """Return where a trial begins; None where the recipe compares no tickets.
 
         Args:
-            seed: Of the cell.
-            cell: Which network.
-            listener: Hears of the search, if there must be one.
+            seed: Of the trial.
+            condition: Of the trial.
+            listener: The listener of the search, if there must be one.
         """
-        if self._experiment.recipe.tickets is None:
+        if self._study.recipe.tickets is None:
             return None
-        key = (seed, cell.search)
+        key = (seed, condition.search)
         if key not in self._found:
-            self._found = {key: self._search(seed, cell, listener)}  # one at a time
-        return self._found[key][cell.subnetwork]
+            self._found = {key: self._search(seed, condition, listener)}  # one at a time
+        return self._found[key][condition.subnetwork]
 
     def _search(
-        self, seed: int, cell: Cell, listener: TrialListener
-    ) -> dict[Subnetwork, CellStart]:
-        lottery = self._experiment.recipe.tickets
+        self, seed: int, condition: Condition, listener: TrialListener
+    ) -> dict[Subnetwork, Beginning]:
+        lottery = self._study.recipe.tickets
         assert lottery is not None  # the caller asks only when there is one
-        model = self._experiment.model(seed, cell)
-        feed = self._experiment.feed(seed, cell)
+        model = self._study.model(seed, condition)
+        feed = self._study.feed(seed, condition)
         store = MemoryStore()
         search = TicketSearch(
             schedule(lottery),
-            cell.steps,
-            pruner=pruner(lottery, model),
-            score=score(lottery.score, self._experiment.given(seed)),
-            rewind_step=lottery.rewind_step,
-            rewind=lottery.rewind,
-            optimizer_state=lottery.optimizer_state,
-            score_at=lottery.score_at,
-            skip=lottery.skip,
+            condition.steps,
             seed=seed,
-            recalibrate=self._batches(seed, cell, model),
+            recalibrate=self._batches(seed, condition, model),
             feed=feed,
             store=store,
             listener=listener,
+            **search_options(lottery, model, self._study.given(seed)),
         )
         model.fit(
             **feed.fit_arguments(),
             epochs=search.epochs(steps_per_epoch=feed.chunk_steps),
-            validation_data=self._experiment.validation(seed),
+            validation_data=self._study.validation(seed),
             callbacks=[search, ChunkedFit(feed)],
             verbose=0,
         )
         return self._starts(seed, model, store)
 
-    def _batches(self, seed: int, cell: Cell, model: keras.Model) -> list[tf.Tensor] | None:
+    def _batches(
+        self, seed: int, condition: Condition, model: keras.Model
+    ) -> list[tf.Tensor] | None:
         """What each level's statistics are taken from again: the first examples of the feed."""
         if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
             return None
-        feed = self._experiment.feed(seed, cell)
-        count = -(-_STATISTICS_EXAMPLES // cell.batch_size)
+        feed = self._study.feed(seed, condition)
+        count = -(-_STATISTICS_EXAMPLES // condition.batch_size)
         return [x for x, _ in feed.dataset(endless=True).take(count)]
 
     def _starts(
         self, seed: int, model: keras.Model, store: MemoryStore
-    ) -> dict[Subnetwork, CellStart]:
+    ) -> dict[Subnetwork, Beginning]:
         """Of a finished search: its last ticket, with all that begins where the ticket does."""
-        lottery = self._experiment.recipe.tickets
+        lottery = self._study.recipe.tickets
         assert lottery is not None
         initial = store.snapshots[INITIAL]
         begin = store.snapshots[REWIND] if lottery.rewind_step else initial
@@ -128,7 +154,7 @@ class Tickets:
             structure=pruner(lottery, model).structure,
         )
         return {
-            "dense": CellStart(begin, None),
-            "ticket": CellStart(begin, mask),
-            "random": CellStart(begin, RandomMask().start(context).mask),
+            "dense": Beginning(begin, None),
+            "ticket": Beginning(begin, mask),
+            "random": Beginning(begin, RandomMask().start(context).mask),
         }

@@ -3,13 +3,13 @@ import json
 from tiny_noisy import SELECTION, recipe
 
 from tfticket.recipe.parsing import parse, resolve
-from tfticket.studies.noisy.schema import iterations, noisy_cells
+from tfticket.studies.noisy.schema import conditions, iterations
 
 NOISE = "noise=[{kind='none'}, {kind='pair', rate=0.4}]"
 
 
 def branches(*changes):
-    return [cell.branch for cell in noisy_cells(recipe(*changes))]
+    return [cell.branch for cell in conditions(recipe(*changes))]
 
 
 def test_a_branch_is_called_after_what_varies():
@@ -20,7 +20,7 @@ def test_a_branch_is_called_after_what_varies():
 
 
 def test_held_out_predictions_train_no_network_of_their_own():
-    cells = noisy_cells(recipe("methods=['held_out', 'gce']", SELECTION))
+    cells = conditions(recipe("methods=['held_out', 'gce']", SELECTION))
     assert [cell.steps for cell in cells] == [0, 20]
     assert cells[1].to_dict() == {
         "branch": "gce",

@@ -2,11 +2,11 @@ import pytest
 from tiny_norms import recipe
 
 from tfticket.recipe.training import Cosine, Linear, Piecewise, WarmupPiecewise, largest, scaled
-from tfticket.studies.norms.conditions import cells
+from tfticket.studies.norms.conditions import conditions
 
 
 def branches(*changes):
-    return [cell.branch for cell in cells(recipe(*changes))]
+    return [cell.branch for cell in conditions(recipe(*changes))]
 
 
 @pytest.mark.parametrize(
@@ -40,20 +40,20 @@ def test_subnetworks_are_told_apart():
 
 def test_the_linear_rule_shows_each_network_the_same_examples_at_the_same_rate_an_example():
     arm = 'arms=[{norms=["batch"], batch_sizes=[32, 16, 4], learning_rate_rule="linear"}]'
-    planned = cells(recipe(arm))
+    planned = conditions(recipe(arm))
     assert {cell.steps * cell.batch_size for cell in planned} == {4 * 16}
     assert [cell.learning_rate for cell in planned] == pytest.approx([0.2, 0.1, 0.025])
     assert [cell.interval(2) for cell in planned] == [1, 2, 8]
 
 
 def test_without_the_rule_only_the_batch_changes():
-    (small,) = cells(recipe('arms=[{norms=["batch"], batch_sizes=[4], steps=2}]'))
+    (small,) = conditions(recipe('arms=[{norms=["batch"], batch_sizes=[4], steps=2}]'))
     assert (small.steps, small.learning_rate, small.interval(2)) == (2, 0.1, 2)
 
 
 def test_an_arm_keeps_to_the_seeds_of_the_recipe():
     arms = 'arms=[{norms=["none"]}, {norms=["batch"], seeds=[1, 5]}]'
-    assert [cell.seeds for cell in cells(recipe("seeds=[0, 1]", arms))] == [(0, 1), (1,)]
+    assert [cell.seeds for cell in conditions(recipe("seeds=[0, 1]", arms))] == [(0, 1), (1,)]
 
 
 def test_a_schedule_is_stretched_with_the_training():
@@ -69,7 +69,7 @@ def test_a_schedule_is_stretched_with_the_training():
 
 
 def test_a_cell_says_what_it_is():
-    (cell,) = cells(recipe('arms=[{norms=[{name="group", groups=2}], steps=2}]'))
+    (cell,) = conditions(recipe('arms=[{norms=[{name="group", groups=2}], steps=2}]'))
     assert cell.to_dict() == {
         "branch": "group-groups2",
         "norm": "group",

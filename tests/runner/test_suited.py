@@ -1,4 +1,4 @@
-"""Who does a run when nobody was named."""
+"""The default executor of a run."""
 
 import functools
 import os
@@ -10,7 +10,7 @@ import tiny_recipe
 
 from tfticket.machine import available_memory
 from tfticket.recipe.rates import load_data
-from tfticket.runner import Processes, Serial, choosing, suited
+from tfticket.runner import Processes, Serial, pool, suited
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.study import make_study
 
@@ -29,9 +29,9 @@ small_data = functools.cache(load_data)
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch):
-    monkeypatch.setattr(choosing, "usable_cores", lambda: 4)
-    monkeypatch.setattr(choosing, "available_memory", lambda: float("inf"))
-    monkeypatch.setattr(choosing, "only_cpus", lambda: True)
+    monkeypatch.setattr(pool, "usable_cores", lambda: 4)
+    monkeypatch.setattr(pool, "available_memory", lambda: float("inf"))
+    monkeypatch.setattr(pool, "only_cpus", lambda: True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)))
 
 
@@ -77,7 +77,7 @@ def test_other_kinds_do_too(chosen, tiny):
 
 def test_memory_rules_how_many_there_are(chosen, monkeypatch):
     for gigabytes, expected in ((4, 2), (2, Serial)):
-        monkeypatch.setattr(choosing, "available_memory", lambda size=gigabytes: size * 2.0**30)
+        monkeypatch.setattr(pool, "available_memory", lambda size=gigabytes: size * 2.0**30)
         assert jobs(chosen(tiny_recipe.recipe(*LONG))) == expected
 
 
@@ -87,7 +87,7 @@ def test_a_system_without_affinities_has_one_process(chosen, monkeypatch):
 
 
 def test_other_devices_than_processors_are_for_one_process(chosen, monkeypatch):
-    monkeypatch.setattr(choosing, "only_cpus", lambda: False)
+    monkeypatch.setattr(pool, "only_cpus", lambda: False)
     assert jobs(chosen(tiny_recipe.recipe(*LONG))) is Serial
 
 

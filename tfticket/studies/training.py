@@ -1,0 +1,154 @@
+"""What trainings of all kinds share: the watch over evaluations, rows, and timing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from tfticket.data import ChunkedFit, Feed
+from tfticket.lottery.trial import Trial, TrialListener, TrialResult
+from tfticket.metrics import Row
+from tfticket.runs.progress import Progress
+
+Hook = Callable[[int, Mapping[str, float]], None]
+"""Takes the steps that a training has made, and what was measured then."""
+
+_MOST_TIMED_STEPS = 20  # a chunk of a large network can take minutes
+
+
+class Watch(keras.callbacks.Callback):
+    """Keeps the evaluations of a training, reports them, and ends what has diverged.
+
+    Args:
+        chunk_steps: Steps between two evaluations.
+        hook: Takes the steps made so far and what was measured.
+        first_step: The step that training begins at.
+
+    Attributes:
+        measured: Step to the logs of Keras.
+        diverged_step: Where the loss of training was found not to be finite.
+    """
+
+    def __init__(self, chunk_steps: int, hook: Hook, first_step: int = 0) -> None:
+        super().__init__()
+        self.measured: dict[int, dict[str, float]] = {}
+        self.diverged_step: int | None = None
+        self._chunk_steps = chunk_steps
+        self._hook = hook
+        self._first_step = first_step
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """An epoch of Keras is a chunk of steps."""
+        made = (epoch + 1) * self._chunk_steps
+        step = self._first_step + made
+        found = {name: float(value) for name, value in (logs or {}).items()}
+        self.measured[step] = found
+        self._hook(made, {**found, **self.also_measured(step)})
+        if not math.isfinite(found["loss"]):
+            self.diverged_step = step
+            self.model.stop_training = True
+
+    def also_measured(self, step: int) -> Mapping[str, float]:
+        """Measure at an evaluation; returns what is reported beside the logs."""
+        return {}
+
+    @property
+    def divergence(self) -> dict[str, float]:
+        """`diverged` and `diverged_step` of a training that diverged, else nothing."""
+        if self.diverged_step is None:
+            return {}
+        return {"diverged": 1.0, "diverged_step": float(self.diverged_step)}
+
+
+def rows_of(
+    seed: int, branch: str, step: int, epoch: float, split: str, found: Mapping[str, float]
+) -> list[Row]:
+    """Return a row for each finite number; others are no measurement, but of what diverged."""
+    return [
+        Row(seed, branch, 0, step, epoch, split, name, float(value))
+        for name, value in found.items()
+        if math.isfinite(value)
+    ]
+
+
+class SearchListener(TrialListener):
+    """Passes the events of a search for tickets on to the listener of a run.
+
+    Args:
+        progress: The listener of the run.
+        seed: The seed of the search.
+    """
+
+    def __init__(self, progress: Progress, seed: int) -> None:
+        self._progress = progress
+        self._seed = seed
+
+    def begin(self, trial: Trial, density: float) -> None:
+        """See `TrialListener`."""
+        self._progress.begin(self._seed, self.name(trial), trial.level, trial.steps, density)
+
+    def name(self, trial: Trial) -> str:
+        """Return the name of a network."""
+        return trial.branch
+
+    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
+        """See `TrialListener`."""
+        self._progress.update(step - trial.start_step, logs)
+
+    def end(self, result: TrialResult) -> None:
+        """See `TrialListener`."""
+        summary = {
+            "density": result.density,
+            "early_stop_step": float(result.early_stop_step or 0),
+            "seconds": result.seconds,
+            **{f"{name}_at_early_stop": value for name, value in result.at_early_stop.items()},
+            **{f"{name}_at_end": value for name, value in result.at_end.items()},
+        }
+        self._progress.end(self._seed, result.trial.branch, result.trial.level, summary)
+
+
+class _Stopwatch(keras.callbacks.Callback):
+    """Times the last epoch: its one execution, and what else it takes, such as validation."""
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self._began = time.perf_counter()
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self._execution_began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self.execution = time.perf_counter() - self._execution_began
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """See `Callback`."""
+        self.rest = time.perf_counter() - self._began - self.execution
+
+
+def seconds_per_step(model: keras.Model, feed: Feed, validation_data: Any = None) -> float:
+    """Time the second of two short chunks, which has nothing left to compile.
+
+    What comes once a chunk, such as validation, counts as often as it will come.
+
+    Args:
+        model: A compiled network, which must not be used afterwards.
+        feed: Its training data, which must not be used afterwards.
+        validation_data: As of `fit`.
+    """
+    chunk = feed.chunk_steps
+    feed.chunk_steps = model.steps_per_execution = steps = min(chunk, _MOST_TIMED_STEPS)
+    watch = _Stopwatch()
+    model.fit(
+        **feed.fit_arguments(),
+        epochs=2,
+        validation_data=validation_data,
+        callbacks=[watch, ChunkedFit(feed)],
+        verbose=0,
+    )
+    return watch.execution / steps + watch.rest / chunk
