@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from tfticket.lottery.comparison import Interval
 
@@ -65,6 +66,11 @@ def factor(ratio: float) -> str:
     return f"{number(ratio, 2 if ratio < 10 else 0)}{TIMES}"
 
 
+def size_in_points(difference: float) -> str:
+    """The size of a difference of rates, without its sign: `0.31 points`."""
+    return f"{points(abs(difference)).lstrip('+')} points"
+
+
 def points_interval(interval: Interval) -> str:
     """The bounds of a difference, in percentage points; nothing for a single seed."""
     if interval.seeds < 2:
@@ -87,6 +93,16 @@ def p_value(p: float) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def joined(*parts: str, by: str = ", ") -> str:
+    """The parts that aren't empty, with commas between them."""
+    return by.join(part for part in parts if part)
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return joined(", ".join(items[:-1]), items[-1], by=" and ")
 
 
 def duration(seconds: float) -> str:

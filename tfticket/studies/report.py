@@ -13,8 +13,9 @@ from markupsafe import Markup
 from tfticket import __version__
 from tfticket.files import write_bytes, write_json, write_text
 from tfticket.report import canvas
-from tfticket.report.chance import chance_note
 from tfticket.report.contents import Contents
+from tfticket.report.expectation import expectation_table
+from tfticket.report.facts import chance_note
 from tfticket.report.reading import RunFiles, read_run, read_together
 from tfticket.studies.summaries import kind_of_run
 
@@ -62,7 +63,7 @@ def render(run: str | Path) -> Path:
             _environment(kind.templates)
             .get_template("page.html.j2")
             .render(
-                **_common(files), **contents.values, summary=contents.summary, drawings=drawings
+                **_common(files, contents), **contents.values, drawings=drawings
             )
         )
         summary = contents.summary.to_dict()
@@ -88,9 +89,12 @@ def _environment(folder: Path) -> jinja2.Environment:
     )
 
 
-def _common(files: RunFiles) -> dict[str, Any]:
-    command = files.environment.get("command")
+def _common(files: RunFiles, contents: Contents) -> dict[str, Any]:
+    command, summary = files.environment.get("command"), contents.summary
     return {
+        "summary": summary,
+        "confidence": f"{100 * summary.confidence:.6g}",
+        "expectations": expectation_table(summary.expectations),
         "paper": files.recipe.get("paper"),
         "deviations": files.recipe.get("deviations") or (),
         "chance": chance_note(files),

@@ -27,7 +27,7 @@ from tfticket.report.canvas import (
     percent_axis,
     spread_out,
 )
-from tfticket.report.judging import Spread
+from tfticket.report.estimate import Estimate
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import number, percent
 from tfticket.studies.lottery.summary import LevelSummary, Summary
@@ -158,7 +158,7 @@ def _against_dense(summary: Summary, branch: str) -> list[tuple[float, Compariso
     return [
         (level.density, comparison)
         for level in summary.branch(branch)
-        if level.level > 0 and (comparison := summary.against_dense(level)) is not None
+        if level.level > 0 and (comparison := summary.compare(level)) is not None
     ]
 
 
@@ -186,7 +186,7 @@ def _ratio_axis(axes: Axes) -> None:
 
 
 def _branch(
-    axes: Axes, summary: Summary, branch: str, measure: Callable[[LevelSummary], Spread]
+    axes: Axes, summary: Summary, branch: str, measure: Callable[[LevelSummary], Estimate]
 ) -> None:
     levels = summary.branch(branch)
     if branch != "ticket" and summary.dense is not None:
@@ -202,16 +202,16 @@ def _branch(
     axes.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
     axes.plot(x, [s.mean for s in spreads], label=branch, **style)
     known = [(at, s) for at, s, level in zip(x, spreads, levels, strict=True)
-             if s.interval.seeds > 1 and (level.level > 0 or branch == "ticket")]  # fmt: skip
+             if s.seeds > 1 and (level.level > 0 or branch == "ticket")]  # fmt: skip
     if known:
-        half = [s.interval.upper - s.mean for _, s in known]
+        half = [s.upper - s.mean for _, s in known]
         axes.errorbar(
             [at * dodge for at, _ in known], [s.mean for _, s in known], half, fmt="none",
             ecolor=color, elinewidth=0.9, capsize=1.8, alpha=0.8,
         )  # fmt: skip
 
 
-def _dense_line(axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]) -> None:
+def _dense_line(axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Estimate]) -> None:
     if summary.dense is not None:
         axes.axhline(
             measure(summary.dense).mean,
@@ -271,7 +271,7 @@ def _plane_window(axes: Axes, points: np.ndarray, summary: Summary) -> None:
 
 
 def _accuracy_window(
-    axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]
+    axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Estimate]
 ) -> None:
     """Keeps a control that collapses, or an interval of two seeds, from flattening the rest."""
     spreads = [(level, measure(level)) for level in summary.levels]

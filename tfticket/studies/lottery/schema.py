@@ -174,7 +174,7 @@ class Verdict(Table):
 
 
 class Claim(Table):
-    """One number of the paper, to stand beside ours in the report. Never used while training.
+    """What a paper says of its tickets, to stand beside what came out. Never used while training.
 
     Attributes:
         claim: What the paper says, in short.
@@ -185,15 +185,21 @@ class Claim(Table):
             steps to the loss that both reach, `smallest_density` the lowest density at which
             `branch` is still as accurate as `against`.
         value: The paper's number.
+        at_least: Least value that meets it.
+        at_most: Largest value that meets it.
         branch: Whose number it is; `dense` is level 0 of the search.
         against: What all measures but `accuracy` are relative to.
         density: Where it is read, at the level that is nearest.
     """
 
+    LATER = frozenset({"at_least", "at_most"})
+
     claim: Text
     source: str = ""
     measure: Literal["accuracy", "gain", "speedup", "early_stop_speedup", "smallest_density"]
-    value: Annotated[float, Field(allow_inf_nan=False, description="a number")]
+    value: Annotated[float, Field(allow_inf_nan=False, description="a number")] | None = None
+    at_least: float | None = None
+    at_most: float | None = None
     branch: Text = "ticket"
     against: Text = "dense"
     density: (

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, new_axes, percent_axis, step_axis
-from tfticket.report.judging import Spread
+from tfticket.report.estimate import Estimate
 from tfticket.report.reading import Curve, over_seeds
 from tfticket.report.tables import Cell, Table
 from tfticket.studies.norms.entries import accuracy, percent, points, varied, varying
@@ -201,12 +201,12 @@ def _whiskers(
     for at, spread in known:
         values = [turn(value) for value in spread.values.values()]
         axes.plot([at] * len(values), values, ".", color=color, alpha=0.35, markersize=3.5)
-        if spread.interval.seeds > 1:
+        if spread.seeds > 1:
             axes.plot([at, at], _bounds(spread, turn), color=color, linewidth=0.9, alpha=0.8)
 
 
-def _bounds(spread: Spread, turn: Callable[[float], float]) -> list[float]:
-    return [turn(spread.interval.lower), turn(spread.interval.upper)]
+def _bounds(spread: Estimate, turn: Callable[[float], float]) -> list[float]:
+    return [turn(spread.lower), turn(spread.upper)]
 
 
 def _diverged(axes: Axes, found: Sequence[BranchSummary], names: Sequence[str]) -> None:
