@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfticket.report import words
@@ -26,7 +26,7 @@ class Summary(abc.ABC):
         files: The run.
     """
 
-    files: RunFiles
+    files: RunFiles = field(repr=False)
 
     @property
     def name(self) -> str:

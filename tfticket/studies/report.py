@@ -62,9 +62,7 @@ def render(run: str | Path) -> Path:
         page = (
             _environment(kind.templates)
             .get_template("page.html.j2")
-            .render(
-                **_common(files, contents), **contents.values, drawings=drawings
-            )
+            .render(**_common(files, contents), **contents.values, drawings=drawings)
         )
         summary = contents.summary.to_dict()
     folder = files.path / "report"

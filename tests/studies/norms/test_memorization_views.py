@@ -3,6 +3,7 @@ import pytest
 
 from tfticket.report import canvas
 from tfticket.studies.norms import curves as views
+from tfticket.studies.norms import tables
 from tfticket.studies.norms.memorization import summarize_memorization
 from tfticket.studies.norms.results import summarize_branches
 
@@ -13,7 +14,7 @@ def summary(noise_study):
 
 
 def test_every_network_has_a_row_with_what_it_knows(summary):
-    table = views.values_table(summary)
+    table = tables.memorized_table(summary)
     assert table.columns[:3] == ("<norm", "<network", "weights left")
     assert [row[1].text for row in table.rows[:3]] == [
         "dense",
@@ -28,7 +29,7 @@ def test_every_network_has_a_row_with_what_it_knows(summary):
 
 
 def test_differences_are_in_points_with_their_intervals(summary):
-    table = views.differences_table(summary)
+    table = tables.differences_table(summary)
     assert [cell.text for cell in table.rows[2][:3]] == [
         "batch",
         "ticket",

@@ -40,7 +40,7 @@ class Summary(BaseSummary):
         study: The table of files.
     """
 
-    study: Study
+    study: Study = field(repr=False)
 
     @property
     def missing(self) -> tuple[str, ...]:

@@ -30,7 +30,8 @@ from tfticket.report.canvas import (
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import number, percent
-from tfticket.studies.lottery.summary import LevelSummary, Summary
+from tfticket.studies.lottery.levels import LevelSummary
+from tfticket.studies.lottery.summary import Summary
 
 _COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
 _FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)

@@ -30,9 +30,8 @@ def compose(files: RunFiles) -> Contents:
     """
     summary = summarize_files(files)
     densities = {level.level: level.density for level in summary.branch("ticket")}
-    winning = summary.smallest_winning.level if summary.smallest_winning else None
-    opened = set(canvas.spread_out(list(densities), _LOOKED_AT)) | ({winning} - {None})
-    anatomy = dissect(files, sorted(opened))
+    winning = [summary.smallest_winning.level] if summary.smallest_winning else []
+    anatomy = dissect(files, sorted({*canvas.spread_out(list(densities), _LOOKED_AT), *winning}))
     focus = _focus(anatomy, winning)
     return Contents(
         summary=summary,
@@ -56,11 +55,11 @@ def compose(files: RunFiles) -> Contents:
     )
 
 
-def _focus(anatomy: Anatomy | None, winning: int | None) -> LevelAnatomy | None:
+def _focus(anatomy: Anatomy | None, winning: list[int]) -> LevelAnatomy | None:
     """The level to show layer by layer: the smallest winning ticket, or the sparsest there is."""
     if anatomy is None or not anatomy.levels:
         return None
-    return next((x for x in anatomy.levels if x.level == winning), anatomy.levels[-1])
+    return next((x for x in anatomy.levels if x.level in winning), anatomy.levels[-1])
 
 
 def _results(files: RunFiles, summary: Summary) -> dict[str, tuple[str, Figure | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +33,7 @@ class Summary(BaseSummary):
         selections: What held-out predictions told, noise by noise and seed by seed.
     """
 
-    study: Study
+    study: Study = field(repr=False)
     trainings: tuple[Training, ...]
     selections: tuple[Selection, ...]
 

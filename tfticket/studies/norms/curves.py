@@ -16,8 +16,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, new_axes, percent_axis, step_axis
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import Curve, over_seeds
-from tfticket.report.tables import Cell, Table
-from tfticket.studies.norms.entries import accuracy, percent, points, varied, varying
 from tfticket.studies.norms.figures import running_median
 from tfticket.studies.norms.measures import (
     MOVING,
@@ -28,7 +26,6 @@ from tfticket.studies.norms.measures import (
     line_style,
     norm_style,
 )
-from tfticket.studies.norms.memorization import MemorizationSummary
 from tfticket.studies.norms.networks import Branch, Study, usual_batch_size
 from tfticket.studies.norms.results import BranchSummary, by_batch_size
 from tfticket.studies.norms.summary import Summary
@@ -330,69 +327,10 @@ def _scale(axes: list[Axes], values: np.ndarray, name: str) -> None:
         here.set_ylabel("validation loss" if here is axes[0] else "")
 
 
-_VALUES = {
-    "memorized_last": "wrong labels memorized",
-    "recovered_last": "true labels recovered",
-    "right_accuracy_last": "right labels learned",
-    "accuracy_last": "clean test accuracy",
-    "accuracy_by_validation": "stopped by validation",
-}
-_DIFFERENCES = {
-    "memorized_last": "memorized",
-    "memorized_at_end": "at the end",
-    "memorized_mean": "over all of training",
-    "recovered_last": "recovered",
-    "right_accuracy_last": "right labels learned",
-    "accuracy_last": "clean test accuracy",
-    "accuracy": "at the end",
-    "accuracy_by_validation": "stopped by validation",
-}
 _SUBNETWORKS = {"dense": "dense", "ticket": "ticket", "random": "random subnetwork"}
 _LINES = {"dense": "-", "ticket": "-", "random": "--"}
 _MEMORIZED, _RIGHT = ("memorization", "memorized"), ("memorization", "right_accuracy")
 _CLEAN = ("clean", "accuracy")
-
-
-def values_table(summary: MemorizationSummary) -> Table:
-    """Each network at the end of training: what it memorized, and what it knows all the same."""
-    conditions = varying([each.branch for each in summary.branches], subnetwork=False)
-    columns = ("<norm", "<network", *conditions, "weights left", *_VALUES.values(), "seeds")
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(each.branch.label),
-                Cell(_SUBNETWORKS[each.branch.subnetwork]),
-                *varied(each.branch, conditions),
-                percent(each.measures.get("density")),
-                *(accuracy(each.measures.get(name)) for name in _VALUES),
-                Cell(str(len(each.values("memorized_last")))),
-            )
-            for each in summary.branches
-        ),
-    )
-
-
-def differences_table(summary: MemorizationSummary) -> Table | None:
-    """Each subnetwork minus another network, in points, paired by seed."""
-    if not summary.contrasts:
-        return None
-    conditions = varying([each.branch for each in summary.contrasts], subnetwork=False)
-    columns = ("<norm", "<network", "<minus", *conditions, *_DIFFERENCES.values(), "seeds")
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(each.branch.label),
-                Cell(_SUBNETWORKS[each.branch.subnetwork]),
-                Cell(_SUBNETWORKS[each.against.subnetwork]),
-                *varied(each.branch, conditions),
-                *(points(each.measures.get(name)) for name in _DIFFERENCES),
-                Cell(str(each.measures["memorized_last"].seeds)),
-            )
-            for each in summary.contrasts
-        ),
-    )
 
 
 def memorization(study: Study) -> Figure | None:

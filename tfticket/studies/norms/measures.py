@@ -12,6 +12,8 @@ import numpy as np
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift import ShiftRecord
 from tfticket.report.canvas import LIGHT
+from tfticket.report.expectation import POINTS, POINTS_LOST, TIMES, Unit
+from tfticket.studies.norms.names import quantity
 from tfticket.studies.norms.networks import Branch, Network
 
 
@@ -21,29 +23,30 @@ class Measure:
 
     Attributes:
         title: What it is, in a few words.
-        ratio: Whether they are compared by a ratio, the other over this one, so that above 1 speaks
-            for this one; else by a difference, this one minus the other.
-        shown_as: `times`, `points` (of a rate) or `number`.
+        unit: `TIMES`: by a ratio, the other over this one, so that above 1 speaks for this one;
+            else by a difference, this one minus the other.
     """
 
     title: str
-    ratio: bool
-    shown_as: str
+    unit: Unit
+
+    @property
+    def ratio(self) -> bool:
+        """Whether networks are compared by a ratio."""
+        return self.unit is TIMES
 
 
 MEASURES = MappingProxyType(
     {
-        "loss_band": Measure("loss band", ratio=True, shown_as="times"),
-        "loss_width": Measure("loss band in units of the loss", ratio=True, shown_as="times"),
-        "predictiveness": Measure("gradient-predictiveness band", ratio=True, shown_as="times"),
-        "predictiveness_median": Measure(
-            "typical gradient-predictiveness band", ratio=True, shown_as="times"
-        ),
-        "beta": Measure("effective beta", ratio=True, shown_as="times"),
-        "relative_beta": Measure("relative beta", ratio=True, shown_as="times"),
-        "accuracy": Measure("test accuracy", ratio=False, shown_as="points"),
-        "accuracy_drop": Measure("accuracy lost by small batches", ratio=False, shown_as="points"),
-        "shift_cosine": Measure("cosine of the shift", ratio=False, shown_as="number"),
+        "loss_band": Measure("loss band", TIMES),
+        "loss_width": Measure("loss band in units of the loss", TIMES),
+        "predictiveness": Measure("gradient-predictiveness band", TIMES),
+        "predictiveness_median": Measure("typical gradient-predictiveness band", TIMES),
+        "beta": Measure("effective beta", TIMES),
+        "relative_beta": Measure("relative beta", TIMES),
+        "accuracy": Measure("test accuracy", POINTS),
+        "accuracy_drop": Measure("change of test accuracy in small batches", POINTS_LOST),
+        "shift_cosine": Measure("cosine of the shift", Unit(quantity, neutral=0.0)),
     }
 )
 """What networks are compared by, and what a claim may be about."""
@@ -84,7 +87,7 @@ _RESULTS = {"accuracy_at_end": "accuracy", "loss_at_end": "loss"} | {
 
 
 def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
-    """What a record of smoothness comes to.
+    """Summarize a record of smoothness.
 
     Moments at which a loss or gradient isn't finite are left out of the means.
 
@@ -121,7 +124,7 @@ def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
 
 
 def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
-    """What a record of shift comes to: medians over moments and layers.
+    """Summarize a record of shift: medians over moments and layers.
 
     Args:
         record: The record.
@@ -135,7 +138,7 @@ def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
 
 
 def measure(network: Network, *, until: float) -> Mapping[str, float]:
-    """All that one training came to, by name; what wasn't measured or isn't finite is absent.
+    """Take all measures of one training, by name; what wasn't measured or isn't finite is absent.
 
     A network that diverged has no accuracy, no loss and no memory at its end.
 
@@ -167,7 +170,8 @@ def accuracy_after(network: Network, step: int) -> float:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    return values[np.isfinite(values)]
+    finite: np.ndarray = values[np.isfinite(values)]
+    return finite
 
 
 def _mean(values: np.ndarray) -> float:
