@@ -10,7 +10,7 @@ from tfticket.studies.norms import names
 
 
 def test_every_norm_of_a_recipe_has_a_name():
-    from tfticket.studies.norms.schema import NormName
+    from tfticket.studies.norms.conditions import NormName
 
     assert set(names.NORMS) == set(get_args(NormName))
 
