@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from tfticket.recipe.schema import Data, Recipe, Train
+from tfticket.recipe.schema import Data, Expect, Recipe, Train
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -292,20 +292,15 @@ class Verdict(Table):
     confidence: Share = 0.95
 
 
-class Claim(Table):
-    """What a paper says of its tickets, to stand beside what came out. Never used while training.
+class Claim(Expect):
+    """What is expected of tickets.
 
     Attributes:
-        claim: What the paper says, in short.
-        source: Where it says so (`section 2`, `figure 3`).
         measure: What is compared. `accuracy` is the mean test accuracy at the early-stop step,
             `gain` its difference from `against`, `early_stop_speedup` the early-stop step of
             `against` divided by that of `branch` (the papers' measure), `speedup` the same of the
             steps to the loss that both reach, `smallest_density` the lowest density at which
             `branch` is still as accurate as `against`.
-        value: The paper's number.
-        at_least: Least value that meets it.
-        at_most: Largest value that meets it.
         branch: Whose number it is; `dense` is level 0 of the search.
         against: What all measures but `accuracy` are relative to.
         density: Where it is read, at the level that is nearest.
@@ -313,17 +308,17 @@ class Claim(Table):
 
     LATER = frozenset({"at_least", "at_most"})
 
-    claim: Text
-    source: str = ""
     measure: Literal["accuracy", "gain", "speedup", "early_stop_speedup", "smallest_density"]
-    value: Annotated[float, Field(allow_inf_nan=False, description="a number")] | None = None
-    at_least: float | None = None
-    at_most: float | None = None
     branch: Text = "ticket"
     against: Text = "dense"
     density: (
         Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")] | None
     ) = None
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if self.value is None and self.at_least is None and self.at_most is None:
+            yield Problem("", "must have a `value`, the paper's, or a bound: at_least, at_most.")
 
 
 class LotteryRecipe(Recipe):
