@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tfticket.lottery.comparison import Comparison, Interval
+from tfticket.lottery.comparison import Comparison
 from tfticket.lottery.verdict import LevelVerdict
 from tfticket.report import canvas, words
 from tfticket.report import facts as common
@@ -20,6 +20,8 @@ from tfticket.studies.lottery.anatomy import Anatomy, LevelAnatomy, dissect
 from tfticket.studies.lottery.summary import Summary, summarize_files
 
 _LOOKED_AT = 7
+_Of = Callable[[LevelVerdict], Comparison | None]
+_Column = tuple[str, Callable[[LevelVerdict], Cell]]
 
 
 def compose(files: RunFiles) -> Contents:
@@ -97,60 +99,40 @@ def _insides(
 
 def verdict_table(summary: Summary) -> Table | None:
     """The verdict on each level, with its intervals and the seeds that would settle it."""
-    strips = _strips([v.against_dense.gain for v in summary.verdicts], summary.criteria.margin)
+    strips, remaining = _strips(summary), {x.level: x.remaining for x in summary.branch("ticket")}
+
+    # The control against its ticket: signs and ratios are those of the control.
+    def twin(found: LevelVerdict) -> Comparison | None:
+        return found.twin.reverse() if found.twin else None
+
     return table(
-        list(zip(summary.verdicts, strips, strict=True)),
-        ("level", lambda row: str(row[0].level)),
-        ("weights left", lambda row: _weights_left(summary, row[0])),
-        ("<verdict", lambda row: _verdict(row[0])),
+        summary.verdicts,
+        ("level", lambda found: str(found.level)),
         (
-            "accuracy against dense, points",
-            lambda row: interval_cell(row[0].against_dense.gain, points),
+            "weights left",
+            lambda found: Cell(percent(found.density), number(remaining[found.level])),
         ),
-        ("<", lambda row: Cell("", strip=row[1])),
-        ("times as fast", lambda row: interval_cell(row[0].against_dense.speedup, factor)),
-        # The control against its ticket: signs and ratios are those of the control.
-        (
-            "reinitialized, points",
-            lambda row: interval_cell(_gain(row[0].twin and row[0].twin.reverse()), points),
-        ),
-        (
-            "times as fast",
-            lambda row: interval_cell(_speedup(row[0].twin and row[0].twin.reverse()), factor),
-        ),
+        ("<verdict", _verdict),
+        _gains("accuracy against dense, points", lambda found: found.against_dense),
+        ("<", lambda found: Cell("", strip=strips.get(found.level))),
+        _speeds(lambda found: found.against_dense),
+        _gains("reinitialized, points", twin),
+        _speeds(twin),
         (
             "early stop, times",
-            lambda row: interval_cell(row[0].against_dense.early_stop_speedup, factor),
+            lambda found: interval_cell(found.against_dense.early_stop_speedup, factor),
         ),
-        ("seeds", lambda row: str(len(row[0].against_dense.seeds))),
-        ("more needed", lambda row: _more_seeds(row[0])),
+        ("seeds", lambda found: str(len(found.against_dense.seeds))),
+        ("more needed", _more_seeds),
     )
-
-
-def _weights_left(summary: Summary, verdict: LevelVerdict) -> Cell:
-    level = summary.level("ticket", verdict.level)
-    return Cell(percent(verdict.density), number(level.remaining) if level else "")
-
-
-def _verdict(found: LevelVerdict) -> Cell:
-    said = joined("faster" if found.faster else "", "more accurate" if found.more_accurate else "")
-    return Cell(
-        str(found.verdict),
-        joined(said, found.lacking, by="; "),
-        tag=found.verdict.name.lower(),
-    )
-
-
-def _gain(found: Comparison | None) -> Interval | None:
-    return found.gain if found else None
-
-
-def _speedup(found: Comparison | None) -> Interval | None:
-    return found.speedup if found else None
 
 
 def family_table(summary: Summary) -> Table | None:
     """All levels together: simultaneous intervals and adjusted p-values; None with one seed."""
+
+    def winning(found: LevelVerdict) -> str:
+        return words.p_value(found.family.p_winning) if found.twin else words.NONE
+
     return table(
         [found for found in summary.verdicts if found.against_dense.gain.seeds > 1],
         ("level", lambda found: str(found.level)),
@@ -162,34 +144,24 @@ def family_table(summary: Summary) -> Table | None:
         ),
         ("times as fast", lambda found: words.factor_interval(found.family.speedup)),
         ("p, not matching", lambda found: words.p_value(found.family.p_matching)),
-        (
-            "p, not winning",
-            lambda found: words.p_value(found.family.p_winning) if found.twin else words.NONE,
-        ),
+        ("p, not winning", winning),
     )
 
 
 def control_table(summary: Summary) -> Table | None:
     """The ticket against each control of its level; None without controls."""
 
-    def against(name: str) -> list[tuple[str, Callable[[LevelVerdict], Cell]]]:
-        return [
-            (
-                f"against {name}, points",
-                lambda found: interval_cell(_gain(found.against_controls.get(name)), points),
-            ),
-            (
-                "times as fast",
-                lambda found: interval_cell(_speedup(found.against_controls.get(name)), factor),
-            ),
-        ]
+    def against(name: str) -> tuple[_Column, _Column]:
+        def of(found: LevelVerdict) -> Comparison | None:
+            return found.against_controls.get(name)
 
-    controls = [name for name in summary.branches if name != "ticket"]
+        return _gains(f"against {name}, points", of), _speeds(of)
+
     return table(
         [found for found in summary.verdicts if found.against_controls],
         ("level", lambda found: str(found.level)),
         ("weights left", lambda found: percent(found.density)),
-        *(column for name in controls for column in against(name)),
+        *(column for name in summary.branches if name != "ticket" for column in against(name)),
     )
 
 
@@ -209,6 +181,32 @@ def results_table(summary: Summary) -> Table | None:
     )
 
 
+def _gains(heading: str, of: _Of) -> _Column:
+    """How much more accurate, in points."""
+
+    def cell(found: LevelVerdict) -> Cell:
+        compared = of(found)
+        return interval_cell(compared.gain if compared else None, points)
+
+    return heading, cell
+
+
+def _speeds(of: _Of) -> _Column:
+    """How many times as fast."""
+
+    def cell(found: LevelVerdict) -> Cell:
+        compared = of(found)
+        return interval_cell(compared.speedup if compared else None, factor)
+
+    return "times as fast", cell
+
+
+def _verdict(found: LevelVerdict) -> Cell:
+    said = joined("faster" if found.faster else "", "more accurate" if found.more_accurate else "")
+    tag = found.verdict.name.lower()
+    return Cell(str(found.verdict), joined(said, found.lacking, by="; "), tag=tag)
+
+
 def _family_cell(verdict: LevelVerdict) -> Cell:
     if verdict.family.winning:
         return Cell("winning", tag="winning")
@@ -221,24 +219,21 @@ def _more_seeds(verdict: LevelVerdict) -> str:
     return "at least 2" if len(verdict.against_dense.seeds) < 2 else "over 1000"
 
 
-def _strips(gains: Sequence[Interval], margin: float) -> list[Strip | None]:
-    """All intervals on one scale, which no single wide one may stretch."""
-    known = [gain for gain in gains if gain.seeds > 1]
-    if not known:
-        return [None] * len(gains)
-    means = [gain.mean for gain in known]
-    low, high = min(-1.5 * margin, *means), max(margin, 1e-4, *means)
+def _strips(summary: Summary) -> dict[int, Strip]:
+    """All intervals on one scale, which no single wide one may stretch; by level."""
+    found = {v.level: v.against_dense.gain for v in summary.verdicts}
+    known = {level: gain for level, gain in found.items() if gain.seeds > 1}
+    means, margin = [gain.mean for gain in known.values()], summary.criteria.margin
+    low, high = min([-1.5 * margin, *means]), max([margin, 1e-4, *means])
     room = 0.25 * (high - low)
 
     def place(value: float) -> float:
         return min(1.0, max(0.0, (value - low + room) / (high - low + 2 * room)))
 
-    return [
-        Strip(place(g.lower), place(g.mean), place(g.upper), place(0.0), place(-margin))
-        if g.seeds > 1
-        else None
-        for g in gains
-    ]
+    return {
+        level: Strip(place(g.lower), place(g.mean), place(g.upper), place(0.0), place(-margin))
+        for level, g in known.items()
+    }
 
 
 def anatomy_table(anatomy: Anatomy, densities: Mapping[int, float]) -> Table | None:

@@ -6,7 +6,7 @@ The page, `publish` and the command line all say what stands here, so that they 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -124,12 +124,42 @@ class Summary(BaseSummary):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the verdicts should know, a sentence each."""
-        return (
-            *_looks(self.criteria),
-            *_without_twin(self.verdicts),
-            *_unfinished_learning(self.levels),
-            *_isolated(self.verdicts),
-        )
+        return tuple(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        if self.criteria.looks > 1:
+            yield (
+                f"This is look {self.criteria.looks} at the data: seeds were added to a finished "
+                "run. Each further look spends half of the error that is left, so the intervals "
+                f"are {100 * self.confidence:.6g} % intervals."
+            )
+        alone = [v for v in self.verdicts if v.twin is None and v.verdict is Verdict.MATCHING]
+        if alone:
+            noun = "Level" if len(alone) == 1 else "Levels"
+            yield (
+                f"{noun} {words.ranges([v.level for v in alone])}: the reinitialized control was "
+                "not trained, so these tickets can match but not win. `controls.levels` says where "
+                f"{TWIN} is trained."
+            )
+        falling = sum(level.still_falling for level in self.levels)
+        if falling:
+            networks = words.plural(sum(level.networks for level in self.levels), "network")
+            yield (
+                f"In {falling} of {networks} the validation loss was lowest at the last "
+                "evaluation, so their early-stop iteration is where training ended."
+            )
+        winning = self.smallest_winning
+        worse = [
+            found.level
+            for found in self.verdicts
+            if winning and found.verdict is Verdict.WORSE and found.density > winning.density
+        ]
+        if worse:
+            yield (
+                f"Level {words.ranges(worse)} is worse than the dense network although it has more "
+                "weights than the smallest winning ticket. More seeds would tell whether that win "
+                "is luck."
+            )
 
     def branch(self, name: str) -> list[LevelSummary]:
         """The levels of a branch, rising; those of a control begin at 1."""
@@ -278,50 +308,3 @@ def _verdicts(
         if branch == DENSE[0] and number > 0 and set(level.outcomes) & set(dense.outcomes)
     ]
     return judge(outcomes, dense.outcomes, criteria=criteria, rewound=rewound)
-
-
-def _looks(criteria: Criteria) -> list[str]:
-    if criteria.looks == 1:
-        return []
-    return [
-        f"This is look {criteria.looks} at the data: seeds were added to a finished run. Each "
-        "further look spends half of the error that is left, so the intervals are "
-        f"{100 * criteria.interval_confidence:.6g} % intervals."
-    ]
-
-
-def _without_twin(verdicts: tuple[LevelVerdict, ...]) -> list[str]:
-    missing = [v.level for v in verdicts if v.twin is None and v.verdict is Verdict.MATCHING]
-    if not missing:
-        return []
-    noun = "Level" if len(missing) == 1 else "Levels"
-    return [
-        f"{noun} {words.ranges(missing)}: the reinitialized control was not trained, so these "
-        f"tickets can match but not win. `controls.levels` says where {TWIN} is trained."
-    ]
-
-
-def _unfinished_learning(levels: tuple[LevelSummary, ...]) -> list[str]:
-    falling = sum(level.still_falling for level in levels)
-    if not falling:
-        return []
-    networks = sum(level.networks for level in levels)
-    return [
-        f"In {falling} of {words.plural(networks, 'network')} the validation loss was lowest at "
-        "the last evaluation, so their early-stop iteration is where training ended."
-    ]
-
-
-def _isolated(verdicts: tuple[LevelVerdict, ...]) -> list[str]:
-    winning = smallest_winning(verdicts)
-    worse = [
-        verdict.level
-        for verdict in verdicts
-        if winning and verdict.verdict is Verdict.WORSE and verdict.density > winning.density
-    ]
-    if not worse:
-        return []
-    return [
-        f"Level {words.ranges(worse)} is worse than the dense network although it has more weights "
-        "than the smallest winning ticket. More seeds would tell whether that win is luck."
-    ]
