@@ -1,4 +1,4 @@
-"""What every kind of study hands over: a summary of its run, and the contents of its page."""
+"""The summary of a run and the contents of its page, which every kind of study makes."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Summary(abc.ABC):
     @property
     @abc.abstractmethod
     def missing(self) -> tuple[str, ...]:
-        """What an unfinished run lacks, in sentences; empty for a complete run."""
+        """Sentences about what an unfinished run lacks; empty for a complete run."""
 
     @property
     @abc.abstractmethod

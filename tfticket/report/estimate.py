@@ -101,7 +101,7 @@ class Estimate(Interval):
         return replace(self, **(vars(super().reverse()) | {"values": values}))
 
     def includes(self, value: float) -> bool:
-        """Whether several seeds don't tell the mean from `value`."""
+        """Whether the interval of several seeds contains `value`: no significant difference."""
         return self.seeds > 1 and self.lower <= value <= self.upper
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a recipe expects of its run (`[[expect]]`), checked against what came out."""
+"""The expectations of a recipe (`[[expect]]`), checked against its run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tfticket.report.tables import Cell, Table, interval_cell, table
 
 
 class Verdict(enum.StrEnum):
-    """Whether a bound is met.
+    """Result of checking an expectation.
 
     `MET`: the whole interval satisfies it; `NOT_MET`: no part of it does; `NOT_SIGNIFICANT`:
     anything else, and always with one seed, which has no interval. `NOTED` is without a bound.
@@ -43,7 +43,7 @@ TAGS: Mapping[Verdict, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Unit:
-    """How numbers of a measure are shown.
+    """Presentation of the numbers of a measure.
 
     Attributes:
         say: Number to text.
@@ -71,7 +71,7 @@ RATE = Unit(words.percent2)
 
 @dataclass(frozen=True)
 class Measured:
-    """What a run has to say to one expectation.
+    """The measurement of a run that an expectation is about.
 
     Attributes:
         estimate: The number over seeds; None where it wasn't measured.
@@ -147,7 +147,7 @@ class Expectation:
 
     @property
     def remark(self) -> str:
-        """What there is to say beside the verdict."""
+        """A few words beside the verdict."""
         found, said = self.estimate, ""
         if found is not None and self.verdict is Verdict.NOT_SIGNIFICANT and self.bounds:
             met = self.bounds[0] <= found.mean <= self.bounds[1]

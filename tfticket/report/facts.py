@@ -1,4 +1,4 @@
-"""What the head of a page says of a run: data, network, training, machine, chance level."""
+"""The head of a page: data, network, training, machine, networks at chance level."""
 
 from __future__ import annotations
 

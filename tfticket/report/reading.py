@@ -1,4 +1,4 @@
-"""Reads a run directory, finished or not, without changing it."""
+"""Read a run directory, finished or not, without changing it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What the files of a run say.
+    """The content of the files of a run.
 
     Attributes:
         path: The run directory.
@@ -65,7 +65,7 @@ class RunFiles:
 
     @property
     def expect(self) -> list[Mapping[str, Any]]:
-        """What the recipe expects: its `[[expect]]`."""
+        """The expectations of the recipe, its `[[expect]]`."""
         return list(self.recipe.get("expect") or ())
 
     @property
@@ -74,10 +74,10 @@ class RunFiles:
         return tuple(int(seed) for seed in self.recipe.get("seeds") or ())
 
     def cells(self, make: Callable[[Sequence[Mapping[str, Any]]], Iterable[T]]) -> tuple[T, ...]:
-        """What `cells.json` lists; empty when it is missing.
+        """The entries of `cells.json`; empty when it is missing.
 
         Args:
-            make: From its entries to what they describe.
+            make: Makes objects of the entries.
 
         Raises:
             RunError: The file is damaged.
@@ -113,7 +113,7 @@ class RunFiles:
 
 
 def read_run(path: str | Path) -> RunFiles:
-    """Reads a run directory; what isn't there yet is left empty.
+    """Read a run directory; what isn't there yet is left empty.
 
     Raises:
         RunError: The directory doesn't exist, holds neither recipe nor metrics, or a file in it

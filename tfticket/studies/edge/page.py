@@ -1,4 +1,4 @@
-"""What the page of a run of the kind `edge` shows."""
+"""The page of a run of the kind `edge`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _shape(row: Row) -> str:
 
 
 def replicate_table(study: Study) -> Table | None:
-    """What the chosen network and format come to with each seed."""
+    """The chosen network and format, made with each seed."""
 
     def made(say: Callable[[Row], str]) -> Callable[[Row], str]:
         return lambda found: say(found) if found["failure"] is None else ""
@@ -113,7 +113,7 @@ def replicate_table(study: Study) -> Table | None:
 
 
 def energy_table(study: Study) -> Table | None:
-    """What an inference of the file to ship computes and moves, beside the dense fp32 file."""
+    """Cost of an inference of the file to ship, beside the dense fp32 file."""
     return table(
         study.choice.get("energy", {}).get("rows", ()),
         ("<Of one inference", lambda found: str(found["name"])),

@@ -29,12 +29,12 @@ _MEASURES = {
     "faster": ("times as fast as dense fp32", _TIMES),
     "loss": ("change of test accuracy, points", POINTS_LOST),
 }
-"""What an expectation may be about, in words, and how it is shown."""
+"""Measure of an expectation to its words and its unit."""
 
 
 @dataclass(frozen=True)
 class Summary(BaseSummary):
-    """What a run came to, as far as it is finished.
+    """The files of a run and the one to ship, as far as the run is finished.
 
     Attributes:
         study: The table of files.
@@ -44,7 +44,7 @@ class Summary(BaseSummary):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What isn't there yet, a sentence each."""
+        """See `report.contents.Summary`."""
         if self.complete:
             return ()
         searches = (str(search["structure"]) for search in self.study.searches)
@@ -152,7 +152,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Study:
-    """What `edge.json` says.
+    """The content of `edge.json`.
 
     Attributes:
         files: The run.
@@ -217,7 +217,7 @@ class Study:
 
 
 def read_study(files: RunFiles) -> Study:
-    """Reads the table of a run.
+    """Read the table of a run.
 
     Raises:
         RunError: when it is damaged.

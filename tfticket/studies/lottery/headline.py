@@ -99,7 +99,7 @@ def _numbers(verdict: LevelVerdict) -> str:
 
 
 def _against(twin: Comparison) -> str:
-    """What the twin loses, from the comparison of the ticket with it."""
+    """Say how the twin falls behind, from the comparison of the ticket with it."""
     verb = "loses" if twin.gain.mean >= 0 else "gains"
     slower = twin.speedup.mean
     times = factor(max(slower, 1 / slower)).removesuffix(TIMES)

@@ -22,7 +22,7 @@ _DRAW = re.compile(r"_\d+$")
 
 @dataclass(frozen=True)
 class _Network:
-    """What the files of a run say of one finished network."""
+    """One finished network."""
 
     results: Mapping[str, tuple[int, float]]
     curve: LossCurve

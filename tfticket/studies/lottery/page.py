@@ -1,4 +1,4 @@
-"""What the page of a search shows."""
+"""The page of a search for tickets."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def results_table(summary: Summary) -> Table | None:
 
 
 def _gains(heading: str, of: _Of) -> _Column:
-    """How much more accurate, in points."""
+    """Column of differences of accuracy, in points."""
 
     def cell(found: LevelVerdict) -> Cell:
         compared = of(found)
@@ -192,7 +192,7 @@ def _gains(heading: str, of: _Of) -> _Column:
 
 
 def _speeds(of: _Of) -> _Column:
-    """How many times as fast."""
+    """Column of ratios of speed."""
 
     def cell(found: LevelVerdict) -> Cell:
         compared = of(found)
@@ -314,7 +314,7 @@ MEANINGS = {
     "random": "a random mask with as many weights in all",
     "oneshot": "pruned once from the trained dense network to the same density",
 }
-"""What the usual controls are, by branch name."""
+"""Name of a usual control to its meaning."""
 
 
 def facts(summary: Summary) -> common.Facts:
@@ -358,7 +358,7 @@ def _pruning(lottery: Mapping[str, Any]) -> str:
 
 
 def structure(lottery: Mapping[str, Any]) -> str:
-    """What lives and dies together in the tickets; empty where each weight is for itself.
+    """Name what is pruned as one piece; empty where that is a single weight.
 
     Args:
         lottery: The table of the recipe.

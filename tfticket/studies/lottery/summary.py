@@ -48,14 +48,14 @@ _MEASURES = {
     "early_stop_speedup": ("early stop, times as soon as {against}", TIMES),
     "smallest_density": ("smallest density as accurate as {against}", Unit(words.percent)),
 }
-"""What an expectation may be about, in words, and how it is shown."""
+"""Measure of an expectation to its words and its unit."""
 # A level whose density differs from the claim's by more than this factor measures something else.
 _NEAR = 1.3
 
 
 @dataclass(frozen=True)
 class Summary(BaseSummary):
-    """What a run came to, as far as it is finished.
+    """The levels and verdicts of a run, as far as it is finished.
 
     Attributes:
         criteria: Margins, confidence and number of looks of the verdicts.
@@ -94,7 +94,7 @@ class Summary(BaseSummary):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What isn't there yet, a sentence each."""
+        """See `report.contents.Summary`."""
         last = int(self.files.table("lottery").get("levels", 0))
         controls = dict(self.files.table("controls"))
         asked = {DENSE[0]: set(range(last + 1))} if last else {}
@@ -118,12 +118,12 @@ class Summary(BaseSummary):
 
     @property
     def hypothesis(self) -> str:
-        """How fast tickets learn along the levels, in a sentence; empty with a single seed."""
+        """A sentence about the speed of tickets along the levels; empty with a single seed."""
         return hypothesis(self.verdicts)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the verdicts should know, a sentence each."""
+        """Caveats of the verdicts, a sentence each."""
         return tuple(self._notes())
 
     def _notes(self) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _accuracy(found: Training) -> str:
 
 
 def _early(best: Training, gain: Estimate, baseline: Training) -> list[str]:
-    """That stopping cross-entropy in time does as well, where it does."""
+    """Say that stopping cross-entropy in time does as well, where it does."""
     common = best.values(ACCURACY).keys() & baseline.values(STOPPED).keys()
     if not common or gain.mean <= 0:
         return []

@@ -88,7 +88,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the file of one training holds beside its measurements.
+    """Receipt and selection in the file of one training.
 
     Attributes:
         header: Receipt of the noise, and the selection where there was one.

@@ -1,4 +1,4 @@
-"""What the page of a run of the kind `noisy` shows."""
+"""The page of a run of the kind `noisy`."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _interval(found: Selection) -> Cell:
 
 
 def round_table(summary: Summary) -> Table | None:
-    """What each iteration of each selection did; None where no file tells."""
+    """The iterations of each selection; None where no file holds them."""
     rounds = [
         (found, number, each)
         for found in summary.selections
@@ -199,7 +199,7 @@ def theory_table(summary: Summary) -> Table | None:
 
 
 def receipt_table(study: Study) -> Table | None:
-    """What the noise was, a row a seed: asked for, realized, and the hash of the labels."""
+    """The noise of each seed: asked for, realized, and the hash of the labels."""
     found = {
         (cell.noise, seed): (cell, seed, kept.header["receipt"])
         for cell in reversed(study.cells)

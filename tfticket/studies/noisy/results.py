@@ -44,7 +44,7 @@ class Training:
 
 
 def summarize_trainings(study: Study) -> tuple[Training, ...]:
-    """Those with a finished seed, in the order of the recipe."""
+    """Summarize the trainings with a finished seed, in the order of the recipe."""
     found = {cell.branch: study.measures(cell.branch) for cell in study.cells}
     baselines = {
         cell.noise: found[cell.branch].get(ACCURACY, {})

@@ -25,7 +25,7 @@ from tfticket.studies.noisy.results import (
 
 @dataclass(frozen=True)
 class Summary(BaseSummary):
-    """What a run came to, as far as it is finished.
+    """The trainings and selections of a run, as far as it is finished.
 
     Attributes:
         study: The run, its files opened.
@@ -46,7 +46,7 @@ class Summary(BaseSummary):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What isn't there yet, a sentence each."""
+        """See `report.contents.Summary`."""
         done = {(seed, branch) for seed, branch, _ in self.files.results}
         lacking = {
             cell.branch: [seed for seed in self.files.seeds if (seed, cell.branch) not in done]
@@ -56,7 +56,7 @@ class Summary(BaseSummary):
 
     @property
     def headline(self) -> str:
-        """Which method is best under each noise, and whether cross-entropy is."""
+        """The best method under each noise, and by how much it beats cross-entropy."""
         return headline(self.trainings, self.selections, self.expectations)
 
     @cached_property

@@ -133,7 +133,7 @@ def _accuracy(norms: Sequence[Contrast]) -> list[str]:
 
 
 def _batches(losses: Sequence[BatchLoss]) -> list[str]:
-    """How the accuracy of each norm changes from its largest to its smallest batch."""
+    """Say how the accuracy of each norm changes from its largest to its smallest batch."""
     smallest = {loss.label: loss for loss in losses}
     if not smallest:
         return []

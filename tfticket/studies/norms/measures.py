@@ -19,7 +19,7 @@ from tfticket.studies.norms.networks import Branch, Network
 
 @dataclass(frozen=True)
 class Measure:
-    """How two networks are compared by a measure.
+    """Comparison of two networks by a measure.
 
     Attributes:
         title: What it is, in a few words.
@@ -49,7 +49,7 @@ MEASURES = MappingProxyType(
         "shift_cosine": Measure("cosine of the shift", Unit(quantity, neutral=0.0)),
     }
 )
-"""What networks are compared by, and what a claim may be about."""
+"""Name to measure: networks are compared by these, and expectations are about them."""
 
 SMOOTHNESS = tuple(name for name, measure in MEASURES.items() if measure.ratio)
 """Those about the landscape."""
@@ -74,7 +74,7 @@ MEMORIZATION = (
     "accuracy",
     *(f"accuracy_{when}" for when in ("last", "mean", "by_validation")),
 )  # fmt: skip
-"""What training on wrong labels leaves: shares of training examples, accuracy on clean test data.
+"""Memory of wrong labels: shares of training examples, accuracy on clean test data.
 
 `last` is the mean of the last evaluations, `mean` that of all, `by_validation` where the accuracy
 on validation data with wrong labels would have stopped.

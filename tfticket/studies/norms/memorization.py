@@ -1,4 +1,4 @@
-"""What networks, tickets and random controls memorize of wrong labels."""
+"""Memorization of wrong labels by networks, tickets and random controls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAIRS = (("ticket", "dense"), ("random", "dense"), ("ticket", "random"))
 
 @dataclass(frozen=True)
 class MemorizationSummary:
-    """What came out of training on wrong labels.
+    """Memorized shares of wrong labels.
 
     Attributes:
         noise: The noise in a sentence: `symmetric noise of 40 %`.
@@ -40,7 +40,7 @@ class MemorizationSummary:
 
     @property
     def sentences(self) -> list[str]:
-        """Whether a ticket memorizes less, for each normalization."""
+        """Answer for each normalization to the question whether a ticket memorizes less."""
         tickets = [c for c in self.contrasts if c.branch.subnetwork == "ticket"]
         against_dense = [c for c in tickets if c.against.subnetwork == "dense"]
         if not against_dense:
@@ -84,7 +84,7 @@ class MemorizationSummary:
             yield f"The ticket's accuracy on clean test data is {clean}."
 
     def _control(self, contrast: Contrast) -> str:
-        """What a random subnetwork memorizes, if there is one: is it sparsity alone?"""
+        """Say how much a random subnetwork memorizes, if there is one: is it sparsity alone?"""
         for other in self.contrasts:
             alike = _condition(other.branch) == _condition(contrast.branch)
             if alike and other.branch.subnetwork == "random":

@@ -49,7 +49,7 @@ class Branch:
 
     @property
     def condition(self) -> tuple[float, int, str]:
-        """What must agree for two norms to be compared."""
+        """Learning rate, batch size and subnetwork; norms are compared where they agree."""
         return (self.learning_rate, self.batch_size, self.subnetwork)
 
 
@@ -113,7 +113,7 @@ class Study:
 
 
 def read_study(files: RunFiles) -> Study:
-    """Reads `cells.json` and the cell files that are there.
+    """Read `cells.json` and the cell files that are there.
 
     Args:
         files: The run.

@@ -1,4 +1,4 @@
-"""What the page of a study of normalization shows."""
+"""The page of a study of normalization."""
 
 from __future__ import annotations
 

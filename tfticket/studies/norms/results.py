@@ -19,7 +19,7 @@ from tfticket.studies.norms.measures import (
 from tfticket.studies.norms.networks import Branch, Study
 
 BASELINES = ("none", "batch")
-"""What a normalization is held against: the first of these that was trained the same way."""
+"""Baselines of a normalization: the first of these that was trained the same way."""
 
 _COMPARED = (*SMOOTHNESS, "accuracy", "shift_cosine")
 

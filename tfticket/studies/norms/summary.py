@@ -35,7 +35,7 @@ from tfticket.studies.norms.results import (
 
 @dataclass(frozen=True)
 class Summary(BaseSummary):
-    """What a run came to, as far as it is finished.
+    """The branches of a run and their contrasts, as far as it is finished.
 
     Attributes:
         study: The cells of the run.
@@ -65,7 +65,7 @@ class Summary(BaseSummary):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What isn't there yet, a sentence each."""
+        """See `report.contents.Summary`."""
         lacking = {
             branch.name: [seed for seed in branch.seeds if seed not in self.study.of(branch)]
             for branch in self.study.branches

@@ -122,7 +122,7 @@ def accuracy_table(summary: Summary) -> Table | None:
 
 
 def batch_table(losses: Iterable[BatchLoss]) -> Table | None:
-    """How accuracy changes with the batch, a row a norm; beneath, with statistics taken again."""
+    """Change of accuracy with the batch, a row a norm; beneath, by statistics taken again."""
     found = {(loss.label, loss.batch_size): loss for loss in losses}
     rows: list[tuple[str, str, dict[int, Estimate | None]]] = []
     for label in dict.fromkeys(label for label, _ in found):
@@ -151,7 +151,7 @@ def batch_table(losses: Iterable[BatchLoss]) -> Table | None:
 
 
 def cost_table(summary: Summary) -> Table | None:
-    """What measuring cost, by branch."""
+    """Time that measuring took, by branch."""
 
     def measuring(each: BranchSummary) -> float:
         return sum(sum(each.values(name).values()) for name in _TRACKERS)
