@@ -7,6 +7,7 @@ from tfticket.report.expectation import expectation_table
 from tfticket.report.reading import read_run
 from tfticket.studies.norms import tables
 from tfticket.studies.norms.networks import read_study
+from tfticket.studies.norms.results import BatchLoss
 from tfticket.studies.norms.summary import summarize_study
 
 
@@ -91,6 +92,18 @@ def test_batches_have_a_row_a_norm_and_one_for_what_is_won_back(batches_run):
     assert table.columns == ("<norm", "<points of accuracy", "batch of 8", "batch of 2", "seeds")
     assert [row[0].text for row in table.rows] == ["batch", "", "group"]
     assert tables.batch_table([]) is None
+
+
+def test_a_batch_size_counts_the_seeds_that_it_has_most_of():
+    losses = [
+        BatchLoss("batch", 8, 64, estimate(0.01, 0.02, 0.03, seeds=3), None),
+        BatchLoss("batch", 2, 64, estimate(0.09, 0.12, 0.15, seeds=2), None),
+    ]
+    (row,) = tables.batch_table(losses).rows
+    assert [cell.text for cell in row] == [
+        "batch", "change from batches of 64", f"{words.MINUS}2.00", f"{words.MINUS}12.00", "3",
+    ]  # fmt: skip
+    assert row[3].detail == f"{words.MINUS}15.00 to {words.MINUS}9.00"
 
 
 def test_measuring_has_a_price(summary):
