@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from tfticket.report.charts import Figure
 
 
 class Summary(Protocol):
@@ -48,7 +48,7 @@ class Contents:
     Attributes:
         summary: The numbers; they become `summary.json`.
         values: What the template needs beside them: `facts`, pairs of name and value, and tables.
-        figures: Name to title and drawing, in the order of their files; None where the run doesn't
+        figures: Name to title and chart, in the order of their files; None where the run doesn't
             hold the figure.
     """
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from tfticket.lottery.comparison import Comparison, Interval
 from tfticket.lottery.verdict import LevelVerdict
-from tfticket.report import canvas, words
 from tfticket.report import reading as common
+from tfticket.report import words
+from tfticket.report.charts import Figure, spread_out
 from tfticket.report.contents import Contents
 from tfticket.report.judging import Spread
 from tfticket.report.reading import RunFiles
@@ -24,7 +23,7 @@ _LOOKED_AT = 7
 
 
 def compose(files: RunFiles) -> Contents:
-    """Summarizes, opens the tickets, and draws; to be called inside `canvas.settings()`.
+    """Summarizes, opens the tickets, and draws.
 
     Args:
         files: The run.
@@ -41,7 +40,7 @@ def compose(files: RunFiles) -> Contents:
 
 def _levels_to_open(summary: Summary, levels: list[int]) -> list[int]:
     """An even choice of levels, the smallest winning ticket's among them."""
-    chosen = set(canvas.spread_out(levels, _LOOKED_AT))
+    chosen = set(spread_out(levels, _LOOKED_AT))
     if summary.smallest_winning is not None:
         chosen.add(summary.smallest_winning.level)
     return sorted(chosen)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from tfticket.lottery.comparison import Interval
 from tfticket.report import reading as common
 from tfticket.report import words
+from tfticket.report.charts import Figure
 from tfticket.report.contents import Contents
 from tfticket.report.judging import TAGS, Reading
 from tfticket.report.reading import RunFiles
@@ -24,7 +23,7 @@ from tfticket.studies.noisy.summary import Summary, summarize_study
 
 
 def compose(files: RunFiles) -> Contents:
-    """Opens the trainings, summarizes and draws; to be called inside `canvas.settings()`.
+    """Opens the trainings, summarizes and draws.
 
     Args:
         files: The run.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from tfticket.report import reading as common
 from tfticket.report import words
+from tfticket.report.charts import Figure
 from tfticket.report.contents import Contents
 from tfticket.report.judging import TAGS, Reading
 from tfticket.report.reading import RunFiles
@@ -25,7 +24,7 @@ from tfticket.studies.norms.summary import Summary, summarize_study
 
 
 def compose(files: RunFiles) -> Contents:
-    """Opens the cells, summarizes and draws; to be called inside `canvas.settings()`.
+    """Opens the cells, summarizes and draws.
 
     Args:
         files: The run.
@@ -107,7 +106,7 @@ def _landscape(study: Study) -> dict[str, tuple[str, Figure | None]]:
     return {
         "figure4": ("The landscape along the step", figures.figure4(study)),
         "paper": ("This run over the paper", figures.over_paper(study)),
-        "norms": ("All normalizations", figures.rows(study)),
+        "norms": ("All normalizations", figures.rows_by_norm(study)),
         "beta_curves": ("Beta at every step size", figures.beta_curves(study)),
         "relative": ("Changes without units", figures.relative_change(study)),
         "gauge": ("The learning-rate gauge", figures.gauge(study)),
