@@ -30,7 +30,7 @@ class SeedList(click.ParamType):
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """See `click.ParamType`."""
-        from tfticket.recipe.training import MOST_REPEATS
+        from tfticket.recipe.table import MOST_REPEATS
 
         seeds: list[int] = []
         for part in value.split(","):
@@ -162,7 +162,7 @@ def run(
 
 
 def _checked_name(name: str) -> str:
-    from tfticket.recipe.training import NAME
+    from tfticket.recipe.table import NAME
 
     if not re.fullmatch(NAME, name):
         raise click.BadParameter(

@@ -11,18 +11,28 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 from pydantic.fields import FieldInfo
 
-from tfticket.recipe.consistency import Problem
 from tfticket.recipe.schema import Recipe
+from tfticket.recipe.table import Problem
 
 
 def problems(error: ValidationError, root: type[Recipe]) -> list[Problem]:
-    """One problem a key, in the order of the schema of `root`."""
+    """Returns one problem a key in the order of the schema, then the conflicts between keys."""
     found: dict[str, Problem] = {}
+    conflicts: list[Problem] = []
     for details in error.errors(include_url=False):
-        problem = _problem(details, root)
-        found.setdefault(problem.key, problem)
+        if details["type"] == "conflict":
+            table = dotted(_locate(details["loc"], root)[0])
+            conflicts += [
+                Problem(".".join(filter(None, (table, key))), message)
+                for key, message in details["ctx"]["problems"]
+            ]
+        else:
+            problem = _problem(details, root)
+            found.setdefault(problem.key, problem)
     # A list with a wrong item is also too short for pydantic, which leaves the item out.
-    return [p for p in found.values() if not any(k.startswith(f"{p.key}[") for k in found)]
+    keys = [*found, *(problem.key for problem in conflicts)]
+    wrong = [p for p in found.values() if not any(k.startswith(f"{p.key}[") for k in keys)]
+    return wrong + conflicts
 
 
 def _problem(details: Mapping[str, Any], root: type[Recipe]) -> Problem:

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tfticket.recipe.consistency import Problem
-from tfticket.recipe.training import DataName, Table, Text
+from tfticket.recipe.table import DataName, Problem, Table, Text
 
 Rate = Annotated[float, Field(ge=0, le=1, description="a share in [0, 1], not a percentage")]
 
@@ -73,37 +72,28 @@ class Noise(Table):
         name = "" if source is None else f"-{_NOT_IN_NAMES.sub('_', PurePath(source).stem)}"
         return f"{self.kind}{rate}{name}"
 
-
-def noise_problems(noise: Noise, key: str) -> Iterator[Problem]:
-    """What doesn't fit together in one noise.
-
-    Args:
-        noise: The table.
-        key: Its dotted key: `noise[0]`.
-    """
-    if (noise.kind in _WITHOUT_RATE) != (noise.rate == 0):
-        yield Problem(
-            f"{key}.rate",
-            "must be greater than 0, and 0 for the kinds none, matrix and file alone. Received: "
-            f"{noise.rate:g} for {noise.kind!r}.",
-            (f"{key}.kind",),
-        )
-    for name, kind in _KIND_OF.items():
-        if (getattr(noise, name) is not None) != (noise.kind == kind):
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if (self.kind in _WITHOUT_RATE) != (self.rate == 0):
             yield Problem(
-                f"{key}.{name}",
-                f"is for kind = {kind!r}, which needs it. Received: {noise.kind!r}.",
-                (f"{key}.kind",),
+                "rate",
+                "must be greater than 0, and 0 for the kinds none, matrix and file alone. "
+                f"Received: {self.rate:g} for {self.kind!r}.",
             )
-    if noise.matrix is not None and (
-        {len(row) for row in noise.matrix} != {len(noise.matrix)}
-        or any(abs(sum(row) - 1) > _ROUNDING for row in noise.matrix)
-    ):
-        yield Problem(
-            f"{key}.matrix",
-            "must have as many columns as rows, and rows that sum to 1: a row holds the "
-            "probabilities of the given labels of one true class. Received: sums of "
-            f"{[round(sum(row), 6) for row in noise.matrix]}.",
-        )
-    if noise.kind in ("none", "instance", "file", "open_set") and noise.exact:
-        yield Problem(f"{key}.exact", f"isn't for {noise.kind!r}. Remove it.", (f"{key}.kind",))
+        for name, kind in _KIND_OF.items():
+            if (getattr(self, name) is not None) != (self.kind == kind):
+                yield Problem(
+                    name, f"is for kind = {kind!r}, which needs it. Received: {self.kind!r}."
+                )
+        if self.matrix is not None and (
+            {len(row) for row in self.matrix} != {len(self.matrix)}
+            or any(abs(sum(row) - 1) > _ROUNDING for row in self.matrix)
+        ):
+            yield Problem(
+                "matrix",
+                "must have as many columns as rows, and rows that sum to 1: a row holds the "
+                "probabilities of the given labels of one true class. Received: sums of "
+                f"{[round(sum(row), 6) for row in self.matrix]}.",
+            )
+        if self.kind in ("none", "instance", "file", "open_set") and self.exact:
+            yield Problem("exact", f"isn't for {self.kind!r}. Remove it.")

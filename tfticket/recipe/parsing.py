@@ -1,7 +1,7 @@
 """From the text of a recipe to a checked `Recipe`, and back to plain data.
 
-All mistakes are found and told in one `RecipeError`: wrong keys and values first, then conflicts
-between keys, for which wrong values are left out and stand-ins take the place of what is required.
+All wrong keys and values are told in one `RecipeError`, with the conflicts between the keys of each
+table whose own values are right; those between tables are told when all tables are right.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -21,14 +20,13 @@ from tfticket.errors import RecipeError
 from tfticket.reading import UnreadableError, check_plain, parse_toml
 from tfticket.recipe import mistakes
 from tfticket.recipe.catalog import read_toml
-from tfticket.recipe.consistency import Problem
 from tfticket.recipe.schema import Recipe
+from tfticket.recipe.table import Problem
 from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.schema import DEFAULT_RATE
 from tfticket.studies.registry import KINDS, kind_of
 
 _MOST_TOLD = 40
-_ROUNDS = 3  # what was left out can leave a table incomplete, which then goes too
 
 
 def load(
@@ -94,16 +92,10 @@ def _check(raw: dict[str, Any]) -> tuple[Recipe | None, list[Problem]]:
     _fill_rate(raw, kind)
     _fill_normalize(raw)
     try:
-        recipe = kind.recipe.model_validate(raw)
+        return kind.recipe.model_validate(raw), []
     except ValidationError as error:
-        found = [_with_all_kinds(p, raw) for p in mistakes.problems(error, kind.recipe)]
-        wrong = [problem.key for problem in found]
-        return None, found + [p for p in _conflicts(raw, error, kind) if not _touches(p, wrong)]
-    return recipe, _problems(recipe, kind)
-
-
-def _problems(recipe: Recipe, kind: Kind) -> list[Problem]:
-    return [problem for rule in kind.rules for problem in rule(recipe)]
+        found = mistakes.problems(error, kind.recipe)
+        return None, [_with_all_kinds(problem, raw) for problem in found]
 
 
 def _with_all_kinds(problem: Problem, raw: Mapping[str, Any]) -> Problem:
@@ -131,54 +123,6 @@ def _fill_normalize(raw: dict[str, Any]) -> None:
         data["normalize"] = "none"
     elif not str(data.get("name")).startswith("npz:"):
         data["normalize"] = "unit"
-
-
-def _conflicts(raw: dict[str, Any], error: ValidationError, kind: Kind) -> list[Problem]:
-    """The conflicts of a recipe with wrong values, as far as the right ones go."""
-    rest = raw
-    for _ in range(_ROUNDS):
-        rest = _without(rest, error, kind)
-        try:
-            return _problems(kind.recipe.model_validate(rest), kind)
-        except ValidationError as another:
-            error = another
-    return []
-
-
-def _without(raw: dict[str, Any], error: ValidationError, kind: Kind) -> dict[str, Any]:
-    """The recipe without its wrong values, and with stand-ins for those it can't be without."""
-    rest = copy.deepcopy(raw)
-    for details in error.errors(include_url=False, include_context=False):
-        location = details["loc"]
-        # A table that lacks a key goes as a whole, unless a stand-in completes it.
-        gone = location[:-1] if details["type"] == "missing" else location
-        _remove(rest, gone, kind.completed)
-    needed = copy.deepcopy(dict(kind.stand_ins))
-    if isinstance(rest.get("model"), dict):
-        del needed["model"]
-    return merge(needed, rest)
-
-
-def _remove(rest: dict[str, Any], location: Sequence[str | int], completed: Sequence[str]) -> None:
-    """Removes a wrong value; one in a list goes with the list."""
-    table: Any = rest
-    trail: list[tuple[dict[str, Any], str]] = []
-    for part in location:
-        if isinstance(table, dict) and isinstance(part, str) and part in table:
-            trail.append((table, part))
-            table = table[part]
-    if trail and not (isinstance(table, dict) and len(trail) == 1 and trail[0][1] in completed):
-        holder, key = trail[-1]
-        del holder[key]
-
-
-def _touches(problem: Problem, wrong: Iterable[str]) -> bool:
-    keys = (problem.key, *problem.others)
-    return any(_within(key, bad) or _within(bad, key) for key in keys for bad in wrong)
-
-
-def _within(key: str, table: str) -> bool:
-    return re.fullmatch(rf"{re.escape(table)}([.\[].*)?", key) is not None
 
 
 def resolve(recipe: Recipe) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from tfticket.errors import RunError
 from tfticket.files import read_table, understood, write_bytes, write_json
 from tfticket.recipe import parsing, publish_edge, publish_lottery, publish_noisy, publish_norms
-from tfticket.recipe.training import NAME
+from tfticket.recipe.table import NAME
 from tfticket.runs.published import MOST_BYTES, Published, too_large
 from tfticket.runs.rundir import RunDir
 

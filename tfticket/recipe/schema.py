@@ -7,26 +7,24 @@ is in the kind's rules. `parsing.parse` and `parsing.load` apply both and are th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tfticket.recipe.training import (
+from tfticket.recipe.table import (
     MOST_REPEATS,
     NAME,
-    Adam,
-    AdamW,
     Count,
     DataName,
-    LearningRate,
-    RmsProp,
+    Problem,
     Seed,
-    Sgd,
     ShareOrNone,
     Table,
     Text,
     Texts,
 )
+from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
 
 class Data(Table):
@@ -113,3 +111,13 @@ class Recipe(Table):
     model: Table
     train: Train
     smoke: dict[str, Any] = Field(default={}, description="a table of changes to the recipe")
+
+
+def on_one_device(train: Train) -> Iterator[Problem]:
+    """Yields a problem unless networks are trained on one device each."""
+    if train.distribute != "none":
+        yield Problem(
+            "train.distribute",
+            "is for recipes of the kind lottery. Leave it out; --jobs trains several networks of "
+            "a study at a time.",
+        )

@@ -2,79 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    SerializerFunctionWrapHandler,
-    Tag,
-    model_serializer,
+from pydantic import Discriminator, Field, Tag
+
+from tfticket.recipe.table import (
+    Boundaries,
+    Count,
+    Decay,
+    NotNegative,
+    Positive,
+    Problem,
+    Rates,
+    ShareOrNone,
+    Step,
+    Table,
+    listed,
 )
-
-Text = Annotated[str, Field(min_length=1, description="a text that isn't empty")]
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
-"""What names a folder: at most 100 characters, which all file systems take."""
-MOST_STEPS = 10**9
-"""Of a training, or of examples: years of computing."""
-MOST_REPEATS = 1_000
-"""Of what is a training, a network or a result each: levels, seeds, reinitializations."""
-
-Count = Annotated[int, Field(ge=1, le=MOST_STEPS, description="a whole number of at least 1")]
-Step = Annotated[int, Field(ge=0, le=MOST_STEPS, description="a whole number of at least 0")]
-Repeats = Annotated[int, Field(ge=1, le=MOST_REPEATS, description="a whole number of at least 1")]
-Seed = Annotated[int, Field(ge=0, lt=2**63, description="a whole number of at least 0")]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number greater than 0")]
-Width = Annotated[float, Field(gt=0, le=100, description="a number greater than 0 and at most 100")]
-NotNegative = Annotated[
-    float, Field(ge=0, allow_inf_nan=False, description="a number of at least 0")
-]
-Share = Annotated[float, Field(gt=0, lt=1, description="a share between 0 and 1, not a percentage")]
-ShareOrNone = Annotated[
-    float, Field(ge=0, lt=1, description="a share of at least 0 and below 1, not a percentage")
-]
-Decay = Annotated[float, Field(ge=0, lt=1, description="a number of at least 0 and below 1")]
-Texts = Annotated[tuple[Text, ...], Field(strict=False, description="a list of texts")]
-DataName = Annotated[
-    str,
-    Field(
-        pattern=r"^(digits|mnist1d|mnist|fashion_mnist|cifar10|cifar100|linear|(tfds|folder|npz):.+)$",
-        description="one of digits, mnist1d, mnist, fashion_mnist, cifar10, cifar100, "
-        "linear, tfds:NAME, folder:PATH, npz:PATH",
-    ),
-]
-Boundaries = Annotated[
-    tuple[Count, ...],
-    Field(strict=False, min_length=1, description="a list of steps, one or more, each at least 1"),
-]
-Rates = Annotated[
-    tuple[NotNegative, ...],
-    Field(strict=False, min_length=1, description="a list of learning rates, each at least 0"),
-]
-
-
-class Table(BaseModel):
-    """A table of a recipe: immutable, no coercion, no unknown keys.
-
-    Attributes:
-        LATER: Keys that came when there were recipes already. Where they have their default they
-            are left out of what is written, so that older runs go on with the recipe that they
-            began with, and published hashes hold.
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-    LATER: ClassVar[frozenset[str]] = frozenset()
-
-    @model_serializer(mode="wrap")
-    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        written: dict[str, Any] = handler(self)
-        unused = {key for key in self.LATER if self._has_default(key)}
-        return {key: value for key, value in written.items() if key not in unused}
-
-    def _has_default(self, key: str) -> bool:
-        return bool(getattr(self, key) == type(self).model_fields[key].default)
 
 
 class _Optimizer(Table):
@@ -89,6 +35,13 @@ class _Optimizer(Table):
     clipnorm: Positive | None = None
     global_clipnorm: Positive | None = None
 
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if self.clipnorm is not None and self.global_clipnorm is not None:
+            yield Problem(
+                "clipnorm", "can't be combined with `global_clipnorm`. Remove one of them."
+            )
+
 
 class Sgd(_Optimizer):
     """Stochastic gradient descent; Keras applies `weight_decay` apart from the momentum."""
@@ -96,6 +49,14 @@ class Sgd(_Optimizer):
     name: Literal["sgd"] = "sgd"
     momentum: Decay = 0.0
     nesterov: bool = False
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from super().problems()
+        if self.nesterov and not self.momentum:
+            yield Problem(
+                "nesterov", "needs a `momentum` greater than 0. Received: momentum = 0.0."
+            )
 
 
 class Adam(_Optimizer):
@@ -128,6 +89,12 @@ class RmsProp(_Optimizer):
     epsilon: Positive = 1e-7
     centered: bool = False
 
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from super().problems()
+        if self.centered and not self.rho:
+            yield Problem("centered", "needs a `rho` greater than 0.")
+
 
 class Piecewise(Table):
     """`values[i]` up to and including step `boundaries[i]`, the last value after that."""
@@ -135,6 +102,10 @@ class Piecewise(Table):
     schedule: Literal["piecewise"] = "piecewise"
     boundaries: Boundaries
     values: Rates
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        return _boundary_problems(self.boundaries, self.values)
 
 
 class Cosine(Table):
@@ -145,6 +116,15 @@ class Cosine(Table):
     decay_steps: Count
     alpha: ShareOrNone = 0.0
     warmup_steps: Step = 0
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if self.warmup_steps >= self.decay_steps:
+            yield Problem(
+                "warmup_steps",
+                f"must be below `decay_steps`. Received: {self.warmup_steps}, with decay_steps = "
+                f"{self.decay_steps}.",
+            )
 
 
 class Linear(Table):
@@ -163,6 +143,27 @@ class WarmupPiecewise(Table):
     warmup_steps: Count
     boundaries: Boundaries
     values: Rates
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from _boundary_problems(self.boundaries, self.values)
+        if self.warmup_steps > self.boundaries[0]:
+            yield Problem(
+                "warmup_steps",
+                "must not be after the first boundary. Received: "
+                f"{self.warmup_steps}, with boundaries = {listed(self.boundaries)}.",
+            )
+
+
+def _boundary_problems(boundaries: Boundaries, values: Rates) -> Iterator[Problem]:
+    if len(values) != len(boundaries) + 1:
+        yield Problem(
+            "values",
+            "must have one value more than there are boundaries. Received: "
+            f"{len(values)} for {len(boundaries)} boundaries.",
+        )
+    if any(a >= b for a, b in pairwise(boundaries)):
+        yield Problem("boundaries", f"must increase. Received: {listed(boundaries)}.")
 
 
 def _rate_kind(value: Any) -> str | None:
@@ -195,11 +196,12 @@ def largest(rate: LearningRate) -> float:
 def scaled(rate: LearningRate, stretch: float) -> LearningRate:
     """A learning rate for a training that is `stretch` times as long, and as much lower."""
     if isinstance(rate, Cosine):
+        steps = max(1, round(rate.decay_steps * stretch))
         return Cosine(
             initial=rate.initial / stretch,
-            decay_steps=max(1, round(rate.decay_steps * stretch)),
+            decay_steps=steps,
             alpha=rate.alpha,
-            warmup_steps=round(rate.warmup_steps * stretch),
+            warmup_steps=min(round(rate.warmup_steps * stretch), steps - 1),
         )
     if isinstance(rate, Linear):
         return Linear(

@@ -10,21 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tfticket.recipe.consistency import Rule
 from tfticket.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from tfticket.report.contents import Contents, Summary
     from tfticket.report.reading import RunFiles
-
-COMMON: Mapping[str, Any] = {
-    "name": "recipe",
-    "title": "title",
-    "data": {"name": "digits"},
-    "model": {"name": "lenet_300_100"},
-    "train": {"optimizer": {"name": "sgd"}, "learning_rate": 1.0, "steps": 1},
-}
-"""Stand-ins for what all recipes require."""
 
 
 class Grow(Protocol):
@@ -52,9 +42,6 @@ class Kind:
     Attributes:
         name: The `kind` of its recipes.
         recipe: The schema.
-        rules: How its keys depend on one another.
-        stand_ins: What takes the place of a required key that is wrong, while the other keys are
-            checked.
         table: Where the search for tickets is described, or several are in a list; empty if the
             kind has none.
         unit: What a run is made of, as a listing calls it.
@@ -66,19 +53,12 @@ class Kind:
 
     name: str
     recipe: type[Recipe]
-    rules: tuple[Rule, ...]
-    stand_ins: Mapping[str, Any]
     table: str
     unit: str
     study: str
     summary: str
     page: str
     grow: Grow = more_seeds
-
-    @property
-    def completed(self) -> tuple[str, ...]:
-        """The tables that `stand_ins` completes when they lack something."""
-        return ("data", "train", self.table)
 
     def summarize(self, files: RunFiles) -> Summary:
         """Computes the numbers of a run."""

@@ -9,7 +9,7 @@ from tfticket.studies.edge.schema import KIND as EDGE
 from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.schema import KIND as LOTTERY
 from tfticket.studies.noisy.schema import KIND as NOISY
-from tfticket.studies.norms.rules import KIND as NORMS
+from tfticket.studies.norms.schema import KIND as NORMS
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (LOTTERY, NORMS, NOISY, EDGE)}
 """By the `kind` of a recipe."""

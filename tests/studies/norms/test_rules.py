@@ -9,7 +9,8 @@ from tfticket.errors import RecipeError
 from tfticket.norms.catalog import NORMS
 from tfticket.recipe import parsing
 from tfticket.recipe.parsing import parse
-from tfticket.studies.norms.schema import Network, NormName
+from tfticket.studies.norms.conditions import NormName
+from tfticket.studies.norms.schema import Network
 
 SAVED = Path(__file__).parents[3] / "saved_models"
 CLAIM = 'expect=[{claim="a", measure="%s", norm="%s"%s}]'
@@ -92,17 +93,16 @@ def test_all_mistakes_are_told_at_once_with_the_places_in_lists():
         'arms=[{norms=["none"]}, {norms=["bacth", {name="group", grups=2}], learning_rate=[1]}]',
         "landscape={every=0}",
         "lottery={levels=1}",
-        "train.evaluate_every=3",
     )
     with pytest.raises(RecipeError) as caught:
         parse(raw, source="bad.toml")
     first, *lines = str(caught.value).splitlines()
     told = dict(line.strip().split(": ", maxsplit=1) for line in lines)
-    assert first == "bad.toml has 6 mistakes:"
+    assert first == "bad.toml has 5 mistakes:"
     assert "Did you mean `batch`?" in told["arms[1].norms[0].name"]
     assert "Did you mean `groups`?" in told["arms[1].norms[1].grups"]
     assert "Did you mean `learning_rates`?" in told["arms[1].learning_rate"]
-    assert {"landscape.every", "lottery", "train.evaluate_every"} <= told.keys()
+    assert {"landscape.every", "lottery"} <= told.keys()
 
 
 def test_the_names_of_the_schema_are_those_of_the_catalog_and_the_zoo():

@@ -9,7 +9,7 @@ from tfticket.studies.norms import measures
 
 
 def test_every_norm_of_a_recipe_has_a_name():
-    from tfticket.studies.norms.schema import NormName
+    from tfticket.studies.norms.conditions import NormName
 
     assert set(measures.NORMS) == set(get_args(NormName))
 

@@ -3,8 +3,8 @@
 from typing import Literal
 
 from tfticket.recipe.schema import Recipe
-from tfticket.recipe.training import Count
-from tfticket.studies.kind import COMMON, Kind
+from tfticket.recipe.table import Count
+from tfticket.studies.kind import Kind
 
 
 class CoinRecipe(Recipe):
@@ -17,8 +17,6 @@ class CoinRecipe(Recipe):
 KIND = Kind(
     name="coin",
     recipe=CoinRecipe,
-    rules=(),
-    stand_ins={**COMMON, "kind": "coin", "throws": 1},
     table="",
     unit="coin",
     study="coin.study:CoinStudy",

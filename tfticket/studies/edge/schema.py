@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from tfticket.recipe.consistency import Problem, Rule, listed, on_one_device, twice
-from tfticket.recipe.schema import Recipe
-from tfticket.recipe.training import Positive, ShareOrNone, Step, Table, Text
-from tfticket.studies.kind import COMMON, Kind
+from tfticket.recipe.schema import Recipe, on_one_device
+from tfticket.recipe.table import Positive, Problem, ShareOrNone, Step, Table, Text, listed, twice
+from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.schema import (
-    DEFAULT_RATE,
     Controls,
     FormatName,
     Lottery,
     LotteryRecipe,
     Model,
     Verdict,
+    step_problems,
+    task_problems,
 )
-from tfticket.studies.lottery.schema import RULES as LOTTERY_RULES
 
 
 class Edge(Table):
@@ -66,6 +64,15 @@ class EdgeClaim(Table):
     at_most: float | None = None
     network: Text | None = None
 
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if (self.at_least is None) == (self.at_most is None):
+            yield Problem(
+                "",
+                "must have either `at_least` or `at_most`. Received: "
+                f"{'neither' if self.at_least is None else 'both'}.",
+            )
+
 
 class EdgeRecipe(Recipe):
     """Searches with several structures, and their tickets as files, in one table.
@@ -84,6 +91,33 @@ class EdgeRecipe(Recipe):
     expect: Annotated[
         tuple[EdgeClaim, ...], Field(strict=False, description="a list of tables")
     ] = ()
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from twice({"edge.formats": self.edge.formats})
+        structures = [search.structure for search in self.search]
+        for index, structure in enumerate(structures):
+            if structure in structures[:index]:
+                yield Problem(
+                    f"search[{index}].structure",
+                    f"must be another in each search. Received again: {structure!r}.",
+                )
+        yield from on_one_device(self.train)
+        yield from task_problems(self.data)
+        found = [
+            problem
+            for index, search in enumerate(self.search)
+            for problem in step_problems(self.train, search, f"search[{index}]")
+        ]
+        yield from dict.fromkeys(found)  # what all searches have in common is told once
+        for key in ("rewind_step", "rewind", "score_at"):
+            values = [getattr(search, key) for search in self.search]
+            if len(set(values)) > 1:
+                yield Problem(
+                    f"search.{key}",
+                    "must be the same in all searches, which share their dense network. Received: "
+                    f"{listed(values)}.",
+                )
 
     def searches(self) -> dict[str, LotteryRecipe]:
         """A recipe of the kind `lottery` for each search, by its structure."""
@@ -106,70 +140,9 @@ class EdgeRecipe(Recipe):
         )
 
 
-def _unique(recipe: EdgeRecipe) -> Iterator[Problem]:
-    yield from twice({"edge.formats": recipe.edge.formats})
-    structures = [search.structure for search in recipe.search]
-    for index, structure in enumerate(structures):
-        if structure in structures[:index]:
-            yield Problem(
-                f"search[{index}].structure",
-                f"must be another in each search. Received again: {structure!r}.",
-            )
-
-
-def _searches(recipe: EdgeRecipe) -> Iterator[Problem]:
-    """What holds for a search on its own; what all have in common is told once."""
-    told: set[tuple[str, str]] = set()
-    for index, search in enumerate(recipe.searches().values()):
-        for rule in LOTTERY_RULES:
-            for problem in rule(search):
-                found = _renamed(problem, index)
-                if (found.key, found.message) not in told:
-                    told.add((found.key, found.message))
-                    yield found
-
-
-def _renamed(problem: Problem, index: int) -> Problem:
-    def rename(key: str) -> str:
-        return f"search[{index}]{key.removeprefix('lottery')}" if key.startswith("lottery") else key
-
-    return replace(
-        problem,
-        key=rename(problem.key),
-        message=problem.message.replace("lottery.", f"search[{index}]."),
-        others=tuple(rename(key) for key in problem.others),
-    )
-
-
-def _one_dense_network(recipe: EdgeRecipe) -> Iterator[Problem]:
-    for key in ("rewind_step", "rewind", "score_at"):
-        values = [getattr(search, key) for search in recipe.search]
-        if len(set(values)) > 1:
-            yield Problem(
-                f"search.{key}",
-                "must be the same in all searches, which share their dense network. Received: "
-                f"{listed(values)}.",
-            )
-
-
-def _claims(recipe: EdgeRecipe) -> Iterator[Problem]:
-    for index, claim in enumerate(recipe.expect):
-        if (claim.at_least is None) == (claim.at_most is None):
-            yield Problem(
-                f"expect[{index}]",
-                "must have either `at_least` or `at_most`. Received: "
-                f"{'neither' if claim.at_least is None else 'both'}.",
-            )
-
-
-RULES: tuple[Rule, ...] = (_unique, on_one_device, _searches, _one_dense_network, _claims)
-
-
 KIND = Kind(
     name="edge",
     recipe=EdgeRecipe,
-    rules=RULES,
-    stand_ins={**COMMON, "kind": "edge", "search": [{"levels": 1, "rate": DEFAULT_RATE}]},
     table="search",
     unit="network",
     study="tfticket.studies.edge.study:EdgeStudy",

@@ -8,21 +8,13 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from tfticket.recipe.consistency import (
-    Problem,
-    Rule,
-    learning_rate,
-    listed,
-    nearest_divisor,
-    optimizer,
-    twice,
-)
-from tfticket.recipe.schema import Recipe
-from tfticket.recipe.training import (
+from tfticket.recipe.schema import Data, Recipe, Train
+from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
     Decay,
     NotNegative,
+    Problem,
     Repeats,
     Share,
     ShareOrNone,
@@ -31,12 +23,20 @@ from tfticket.recipe.training import (
     Text,
     Texts,
     Width,
+    listed,
+    nearest_divisor,
+    twice,
 )
-from tfticket.studies.kind import COMMON, Kind, more_seeds
+from tfticket.studies.kind import Kind, more_seeds
 
 FormatName = Literal["fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast"]
 
 
+_ROUNDING = 1e-3  # what a pruner of n of m rounds to its pattern
+_NOT_ERK = {
+    "n_of_m": "ERK gives each layer a density of its own, and n of m all of them the same",
+    "channel": "ERK is about the weights of one kernel, and a channel goes through several",
+}
 DEFAULT_RATE = 0.2
 """Share of the weights that a level prunes."""
 
@@ -54,6 +54,24 @@ class Model(Table):
     norm: Literal["none", "batch", "group", "layer"] | None = None
     width: Width = 1.0
     dropout: Decay = 0.0
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if (self.name is None) == (self.file is None):
+            received = "neither" if self.name is None else "both"
+            yield Problem(
+                "",
+                "must have either `name`, a network of the zoo, or `file`, a .keras file. "
+                f"Received: {received}.",
+            )
+        elif self.file is not None:
+            for key in sorted({"norm", "width", "dropout"} & self.model_fields_set):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    yield Problem(
+                        key,
+                        "belongs to the networks of the zoo; a .keras file is taken as it is. "
+                        "Remove it, or use `name`.",
+                    )
 
 
 class Lottery(Table):
@@ -94,6 +112,107 @@ class Lottery(Table):
     rewind: Literal["weights", "learning_rate", "none"] = "weights"
     optimizer_state: Literal["restore", "fresh"] = "restore"
     score_at: Literal["end", "early_stop"] = "end"
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from self._schedule_problems()
+        yield from self._structure_problems()
+        if self.rates and self.pruner != "layerwise":
+            yield Problem(
+                "rates",
+                "gives layers their own rates, which only pruner = 'layerwise' can do. Received: "
+                f"pruner = {self.pruner!r}.",
+            )
+        if self.rewind == "none" and self.rewind_step:
+            yield Problem(
+                "rewind_step",
+                "must be 0 when rewind = 'none', which goes on with the trained weights. Received: "
+                f"{self.rewind_step}.",
+            )
+
+    def _schedule_problems(self) -> Iterator[Problem]:
+        iterative = self.schedule == "iterative"
+        if iterative and self.final_sparsity is not None:
+            yield Problem(
+                "final_sparsity",
+                "belongs to the schedules one_shot and polynomial; the iterative one prunes `rate` "
+                "of the surviving weights at each of `levels`. Remove it, or change `schedule`.",
+            )
+        if not iterative and self.final_sparsity is None:
+            yield Problem(
+                "final_sparsity",
+                f"must be given for the schedule {self.schedule}: the share of the prunable "
+                "weights that is pruned at the last level.",
+            )
+        for key in ("rate", "rates") if not iterative else ():
+            if getattr(self, key):
+                yield Problem(
+                    key,
+                    f"belongs to the iterative schedule. Received: schedule = {self.schedule!r}, "
+                    "which goes by `final_sparsity`.",
+                )
+        if self.schedule == "one_shot" and self.levels != 1:
+            yield Problem(
+                "levels",
+                f"must be 1 for the schedule one_shot, which prunes once. Received: {self.levels}.",
+            )
+
+    def _structure_problems(self) -> Iterator[Problem]:
+        yield from self._pattern_problems()
+        if self.pruner == "erk" and self.structure in _NOT_ERK:
+            yield Problem(
+                "pruner",
+                f"must be global or layerwise for structure = {self.structure!r}: "
+                f"{_NOT_ERK[self.structure]}. Received: 'erk'.",
+            )
+        if self.structure != "channel":
+            return
+        if "output" in self.rates:
+            yield Problem(
+                "rates",
+                "gives layers whose channels are pruned their own rates; those of the output layer "
+                "are the classes, which stay. Remove `output`.",
+            )
+        if self.score == "random" and self.pruner == "global":
+            yield Problem(
+                "pruner",
+                "must be layerwise for random channels: a channel scores the mean of its weights, "
+                "and means of few random numbers differ more than those of many, so that nearly "
+                "all would go from the narrow layers. Received: 'global'.",
+            )
+
+    def _pattern_problems(self) -> Iterator[Problem]:
+        if (self.pattern is None) == (self.structure == "n_of_m"):
+            yield Problem(
+                "pattern",
+                "is for structure = 'n_of_m', which needs it, as [2, 4]. Received: structure = "
+                f"{self.structure!r}.",
+            )
+            return
+        if self.pattern is None:
+            return
+        n, m = self.pattern
+        if n >= m:
+            yield Problem(
+                "pattern",
+                f"must be [n, m] with n below m: of each m inputs n stay. Received: [{n}, {m}].",
+            )
+            return
+        density = self._final_density()
+        if density < n / m - _ROUNDING:
+            key = "levels" if self.schedule == "iterative" else "final_sparsity"
+            yield Problem(
+                key,
+                f"must not lead below a density of {n}/{m} = {n / m:g}, since of each {m} inputs "
+                f"{n} stay. Received: {density:.4g} at the last level. Prune less, or try schedule "
+                f"= 'polynomial' with final_sparsity = {1 - n / m:g}, which ends at the pattern.",
+            )
+
+    def _final_density(self) -> float:
+        """The lowest density of a layer at the last level."""
+        if self.schedule != "iterative":
+            return 1.0 - (self.final_sparsity or 0.0)
+        return (1.0 - max(self.rate or 0.0, *self.rates.values(), 0.0)) ** self.levels
 
 
 class Controls(Table):
@@ -213,254 +332,80 @@ class LotteryRecipe(Recipe):
     verdict: Verdict = Verdict()
     expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
 
-
-def _unique(recipe: LotteryRecipe) -> Iterator[Problem]:
-    lists: dict[str, Sequence[Any] | None] = {
-        "seeds": recipe.seeds,
-        "controls.levels": recipe.controls.levels,
-        "connectivity.steps": recipe.connectivity.steps if recipe.connectivity else None,
-        "export.levels": recipe.export.levels,
-        "export.formats": recipe.export.formats,
-    }
-    yield from twice(lists)
-
-
-def _one_model(recipe: LotteryRecipe) -> Iterator[Problem]:
-    model = recipe.model
-    if (model.name is None) == (model.file is None):
-        received = "neither" if model.name is None else "both"
-        yield Problem(
-            "model",
-            "must have either `name`, a network of the zoo, or `file`, a .keras file. "
-            f"Received: {received}.",
-            ("model.name", "model.file"),
-        )
-    elif model.file is not None:
-        for key in sorted({"norm", "width", "dropout"} & model.model_fields_set):
-            if getattr(model, key) != type(model).model_fields[key].default:
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        lists: dict[str, Sequence[Any] | None] = {
+            "seeds": self.seeds,
+            "controls.levels": self.controls.levels,
+            "connectivity.steps": self.connectivity.steps if self.connectivity else None,
+            "export.levels": self.export.levels,
+            "export.formats": self.export.formats,
+        }
+        yield from twice(lists)
+        yield from step_problems(self.train, self.lottery, "lottery")
+        for step in self.connectivity.steps if self.connectivity else ():
+            if step % self.train.evaluate_every or step >= self.train.steps:
                 yield Problem(
-                    f"model.{key}",
-                    "belongs to the networks of the zoo; a .keras file is taken as it is. Remove "
-                    "it, or use `name`.",
-                    ("model.file",),
+                    "connectivity.steps",
+                    f"must be multiples of train.evaluate_every = {self.train.evaluate_every} "
+                    f"below train.steps = {self.train.steps}. Received: {step}.",
                 )
+        last = self.lottery.levels
+        for key, levels in {
+            "controls.levels": self.controls.levels,
+            "export.levels": self.export.levels,
+        }.items():
+            beyond = [n for n in levels if n > last] if isinstance(levels, tuple) else []
+            if beyond:
+                yield Problem(
+                    key,
+                    f"must not go beyond lottery.levels = {last}. Received: {listed(beyond)}.",
+                )
+        yield from task_problems(self.data)
+        if self.train.distribute != "none" and self.train.jit in (True, "measure"):
+            yield Problem(
+                "train.distribute",
+                f"can't be combined with jit = {str(self.train.jit).lower()}: XLA doesn't find "
+                "what lies on another device. Remove one of them.",
+            )
 
 
-def _steps(recipe: LotteryRecipe) -> Iterator[Problem]:
-    train, rewind_step = recipe.train, recipe.lottery.rewind_step
+def step_problems(train: Train, lottery: Lottery, table: str) -> Iterator[Problem]:
+    """Yields the steps of a search that don't fit together.
+
+    Args:
+        train: How a network is trained.
+        lottery: How tickets are searched.
+        table: The key of that table.
+    """
+    rewind_step = lottery.rewind_step
     every = train.evaluate_every
-    keys = ("train.steps", "lottery.rewind_step")
     if rewind_step >= train.steps:
         yield Problem(
-            "lottery.rewind_step",
+            f"{table}.rewind_step",
             f"must be below train.steps = {train.steps}, since nothing would be left to train. "
             f"Received: {rewind_step}.",
-            ("train.steps",),
         )
         rewind_step = 0
     common = math.gcd(train.steps, rewind_step)
     if common % every:
         divided = f"train.steps = {train.steps}"
-        divided += f" and lottery.rewind_step = {rewind_step}" if rewind_step else ""
+        divided += f" and {table}.rewind_step = {rewind_step}" if rewind_step else ""
         yield Problem(
             "train.evaluate_every",
             f"must divide {divided}, so that each level ends, and rewinds, at an evaluation. "
             f"Received: {every}. Try {nearest_divisor(every, common)}.",
-            keys,
-        )
-    for step in recipe.connectivity.steps if recipe.connectivity else ():
-        if step % every or step >= train.steps:
-            yield Problem(
-                "connectivity.steps",
-                f"must be multiples of train.evaluate_every = {every} below train.steps = "
-                f"{train.steps}. Received: {step}.",
-                ("train.steps", "train.evaluate_every"),
-            )
-
-
-def _schedule(recipe: LotteryRecipe) -> Iterator[Problem]:
-    lottery = recipe.lottery
-    iterative = lottery.schedule == "iterative"
-    if iterative and lottery.final_sparsity is not None:
-        yield Problem(
-            "lottery.final_sparsity",
-            "belongs to the schedules one_shot and polynomial; the iterative one prunes `rate` of "
-            "the surviving weights at each of `levels`. Remove it, or change `schedule`.",
-            ("lottery.schedule",),
-        )
-    if not iterative and lottery.final_sparsity is None:
-        yield Problem(
-            "lottery.final_sparsity",
-            f"must be given for the schedule {lottery.schedule}: the share of the prunable "
-            "weights that is pruned at the last level.",
-            ("lottery.schedule",),
-        )
-    for key in ("rate", "rates") if not iterative else ():
-        if getattr(lottery, key):
-            yield Problem(
-                f"lottery.{key}",
-                f"belongs to the iterative schedule. Received: schedule = {lottery.schedule!r}, "
-                "which goes by `final_sparsity`.",
-                ("lottery.schedule",),
-            )
-    if lottery.schedule == "one_shot" and lottery.levels != 1:
-        yield Problem(
-            "lottery.levels",
-            f"must be 1 for the schedule one_shot, which prunes once. Received: {lottery.levels}.",
-            ("lottery.schedule",),
         )
 
 
-def _lottery(recipe: LotteryRecipe) -> Iterator[Problem]:
-    lottery = recipe.lottery
-    if lottery.rates and lottery.pruner != "layerwise":
-        yield Problem(
-            "lottery.rates",
-            "gives layers their own rates, which only pruner = 'layerwise' can do. Received: "
-            f"pruner = {lottery.pruner!r}.",
-            ("lottery.pruner",),
-        )
-    if lottery.rewind == "none" and lottery.rewind_step:
-        yield Problem(
-            "lottery.rewind_step",
-            "must be 0 when rewind = 'none', which goes on with the trained weights. Received: "
-            f"{lottery.rewind_step}.",
-            ("lottery.rewind",),
-        )
-
-
-def _structure(recipe: LotteryRecipe) -> Iterator[Problem]:
-    yield from structure_problems(recipe.lottery, "lottery")
-
-
-def _levels(recipe: LotteryRecipe) -> Iterator[Problem]:
-    last = recipe.lottery.levels
-    for key, levels in {
-        "controls.levels": recipe.controls.levels,
-        "export.levels": recipe.export.levels,
-    }.items():
-        beyond = [n for n in levels if n > last] if isinstance(levels, tuple) else []
-        if beyond:
-            yield Problem(
-                key,
-                f"must not go beyond lottery.levels = {last}. Received: {listed(beyond)}.",
-                ("lottery.levels",),
-            )
-
-
-def _task(recipe: LotteryRecipe) -> Iterator[Problem]:
-    if recipe.data.name == "linear":
+def task_problems(data: Data) -> Iterator[Problem]:
+    """Yields what is wrong with data that tickets can't be judged on."""
+    if data.name == "linear":
         yield Problem(
             "data.name",
             "must have classes, since tickets are judged by their accuracy. Received: linear, "
             "which has numbers to be predicted.",
         )
-
-
-def _distribute(recipe: LotteryRecipe) -> Iterator[Problem]:
-    if recipe.train.distribute != "none" and recipe.train.jit in (True, "measure"):
-        yield Problem(
-            "train.distribute",
-            f"can't be combined with jit = {str(recipe.train.jit).lower()}: XLA doesn't find what "
-            "lies on another device. Remove one of them.",
-            ("train.jit",),
-        )
-
-
-RULES: tuple[Rule, ...] = (
-    _unique,
-    _one_model,
-    optimizer,
-    _distribute,
-    learning_rate,
-    _steps,
-    _schedule,
-    _lottery,
-    _structure,
-    _levels,
-    _task,
-)
-
-
-_ROUNDING = 1e-3  # what a pruner of n of m rounds to its pattern
-
-
-def structure_problems(lottery: Lottery, table: str) -> Iterator[Problem]:
-    """What doesn't go together with the structure.
-
-    Args:
-        lottery: How tickets are searched.
-        table: The key of that table: `lottery`, or `tickets`.
-    """
-    yield from _pattern(lottery, table)
-    if lottery.pruner == "erk" and lottery.structure in _NOT_ERK:
-        yield Problem(
-            f"{table}.pruner",
-            f"must be global or layerwise for structure = {lottery.structure!r}: "
-            f"{_NOT_ERK[lottery.structure]}. Received: 'erk'.",
-            (f"{table}.structure",),
-        )
-    if lottery.structure != "channel":
-        return
-    if "output" in lottery.rates:
-        yield Problem(
-            f"{table}.rates",
-            "gives layers whose channels are pruned their own rates; those of the output layer are "
-            "the classes, which stay. Remove `output`.",
-            (f"{table}.structure",),
-        )
-    if lottery.score == "random" and lottery.pruner == "global":
-        yield Problem(
-            f"{table}.pruner",
-            "must be layerwise for random channels: a channel scores the mean of its weights, and "
-            "means of few random numbers differ more than those of many, so that nearly all would "
-            "go from the narrow layers. Received: 'global'.",
-            (f"{table}.structure", f"{table}.score"),
-        )
-
-
-_NOT_ERK = {
-    "n_of_m": "ERK gives each layer a density of its own, and n of m all of them the same",
-    "channel": "ERK is about the weights of one kernel, and a channel goes through several",
-}
-
-
-def _pattern(lottery: Lottery, table: str) -> Iterator[Problem]:
-    others = (f"{table}.structure",)
-    if (lottery.pattern is None) == (lottery.structure == "n_of_m"):
-        yield Problem(
-            f"{table}.pattern",
-            "is for structure = 'n_of_m', which needs it, as [2, 4]. Received: structure = "
-            f"{lottery.structure!r}.",
-            others,
-        )
-        return
-    if lottery.pattern is None:
-        return
-    n, m = lottery.pattern
-    if n >= m:
-        yield Problem(
-            f"{table}.pattern",
-            f"must be [n, m] with n below m: of each m inputs n stay. Received: [{n}, {m}].",
-        )
-        return
-    density = _final_density(lottery)
-    if density < n / m - _ROUNDING:
-        key = "levels" if lottery.schedule == "iterative" else "final_sparsity"
-        yield Problem(
-            f"{table}.{key}",
-            f"must not lead below a density of {n}/{m} = {n / m:g}, since of each {m} inputs {n} "
-            f"stay. Received: {density:.4g} at the last level. Prune less, or try schedule = "
-            f"'polynomial' with final_sparsity = {1 - n / m:g}, which ends at the pattern.",
-            tuple(f"{table}.{name}" for name in ("pattern", "schedule", "rate", "rates")),
-        )
-
-
-def _final_density(lottery: Lottery) -> float:
-    """The lowest density of a layer at the last level."""
-    if lottery.schedule != "iterative":
-        return 1.0 - (lottery.final_sparsity or 0.0)
-    return (1.0 - max(lottery.rate or 0.0, *lottery.rates.values(), 0.0)) ** lottery.levels
 
 
 def _more_levels(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -474,8 +419,6 @@ def _more_levels(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[st
 KIND = Kind(
     name="lottery",
     recipe=LotteryRecipe,
-    rules=RULES,
-    stand_ins={**COMMON, "kind": "lottery", "lottery": {"levels": 1}},
     table="lottery",
     unit="level",
     grow=_more_levels,

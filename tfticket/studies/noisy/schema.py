@@ -9,33 +9,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from tfticket.recipe.consistency import (
-    Problem,
-    Rule,
-    learning_rate,
-    listed,
-    nearest_divisor,
-    on_one_device,
-    optimizer,
-    schedule_problems,
-    twice,
-)
-from tfticket.recipe.noise import Noise, Rate, noise_problems
-from tfticket.recipe.schema import Recipe
-from tfticket.recipe.training import (
+from tfticket.recipe.noise import Noise, Rate
+from tfticket.recipe.schema import Recipe, on_one_device
+from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
     Decay,
-    LearningRate,
     Positive,
+    Problem,
     Repeats,
     ShareOrNone,
     Step,
     Table,
     Text,
     Width,
+    listed,
+    nearest_divisor,
+    twice,
 )
-from tfticket.studies.kind import COMMON, Kind
+from tfticket.recipe.training import LearningRate
+from tfticket.studies.kind import Kind
 
 MethodName = Literal[
     "cross_entropy",
@@ -50,6 +43,20 @@ MethodName = Literal[
 ]
 Knowledge = Literal["given", "estimated"]
 Robustness = Annotated[float, Field(gt=0, le=1, description="a number above 0 and up to 1")]
+
+
+_RAMP = frozenset({"forget_rate", "gradual", "exponent", "formula", "class_floor", "batch"})
+_OPTIONS: Mapping[str, frozenset[str]] = {
+    "cross_entropy": frozenset(),
+    "gce": frozenset({"q"}),
+    "forward": frozenset({"matrix"}),
+    "coteaching": _RAMP,
+    "coteaching_plus": _RAMP | {"warmup"},
+    "jocor": _RAMP | {"agreement"},
+    "decoupling": frozenset({"warmup", "batch"}),
+    "incv": _RAMP - {"forget_rate"} | {"warmup"},
+    "held_out": frozenset(),
+}
 
 
 class PlainModel(Table):
@@ -120,6 +127,12 @@ class Method(Table):
     @classmethod
     def _named(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        for name in type(self).model_fields.keys() - {"name", "label"} - _OPTIONS[self.name]:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                yield Problem(name, f"isn't an option of {self.name}. Remove it.")
 
     @property
     def selects_batches(self) -> bool:
@@ -192,155 +205,103 @@ class NoisyRecipe(Recipe):
         tuple[NoisyClaim, ...], Field(strict=False, description="a list of tables")
     ] = ()
 
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from self._unique_problems()
+        yield from on_one_device(self.train)
+        yield from self._method_problems()
+        yield from self._selection_problems()
+        yield from self._step_problems()
+        yield from self._claim_problems()
+        if self.data.name == "linear":
+            yield Problem("data.name", "must have classes, since labels are made wrong.")
+        if self.train.label_smoothing:
+            yield Problem("train.label_smoothing", "isn't for this kind. Remove it.")
 
-_RAMP = frozenset({"forget_rate", "gradual", "exponent", "formula", "class_floor", "batch"})
-_OPTIONS: Mapping[str, frozenset[str]] = {
-    "cross_entropy": frozenset(),
-    "gce": frozenset({"q"}),
-    "forward": frozenset({"matrix"}),
-    "coteaching": _RAMP,
-    "coteaching_plus": _RAMP | {"warmup"},
-    "jocor": _RAMP | {"agreement"},
-    "decoupling": frozenset({"warmup", "batch"}),
-    "incv": _RAMP - {"forget_rate"} | {"warmup"},
-    "held_out": frozenset(),
-}
-
-
-def _unique(recipe: NoisyRecipe) -> Iterator[Problem]:
-    yield from twice({"seeds": recipe.seeds})
-    counts = Counter(cell.branch for cell in noisy_cells(recipe))
-    several = [name for name, count in counts.items() if count > 1]
-    if several:
-        yield Problem(
-            "methods",
-            f"must name each training once. Received twice: {listed(several)}. Give one of them a "
-            "`label`.",
-            ("noise",),
-        )
-
-
-def _rates(recipe: NoisyRecipe) -> Iterator[Problem]:
-    for number, noise in enumerate(recipe.noise):
-        yield from noise_problems(noise, f"noise[{number}]")
-        if noise.foreign == recipe.data.name:
+    def _unique_problems(self) -> Iterator[Problem]:
+        yield from twice({"seeds": self.seeds})
+        counts = Counter(cell.branch for cell in noisy_cells(self))
+        several = [name for name, count in counts.items() if count > 1]
+        if several:
             yield Problem(
-                f"noise[{number}].foreign",
-                f"must be another data set than data.name. Received: {noise.foreign!r} for both.",
-                ("data.name",),
+                "methods",
+                f"must name each training once. Received twice: {listed(several)}. Give one of "
+                "them a `label`.",
             )
 
-
-def _options(recipe: NoisyRecipe) -> Iterator[Problem]:
-    for number, method in enumerate(recipe.methods):
-        for name in Method.model_fields.keys() - {"name", "label"} - _OPTIONS[method.name]:
-            if getattr(method, name) != Method.model_fields[name].default:
+    def _method_problems(self) -> Iterator[Problem]:
+        for number, noise in enumerate(self.noise):
+            if noise.foreign == self.data.name:
                 yield Problem(
-                    f"methods[{number}].{name}",
-                    f"isn't an option of {method.name}. Remove it.",
-                    (f"methods[{number}].name",),
+                    f"noise[{number}].foreign",
+                    f"must be another data set than data.name. Received: {noise.foreign!r} for "
+                    "both.",
+                )
+        for number, method in enumerate(self.methods):
+            if method.batch == "reduced" and self.train.jit is True:
+                yield Problem(
+                    f"methods[{number}].batch",
+                    'can\'t be "reduced" where train.jit is true: XLA needs shapes that are known.',
                 )
 
-
-def _batches(recipe: NoisyRecipe) -> Iterator[Problem]:
-    for number, method in enumerate(recipe.methods):
-        if method.batch == "reduced" and recipe.train.jit is True:
+    def _selection_problems(self) -> Iterator[Problem]:
+        needing = [method.name for method in self.methods if method.needs_selection]
+        if needing and self.selection is None:
             yield Problem(
-                f"methods[{number}].batch",
-                'can\'t be "reduced" where train.jit is true: XLA needs shapes that are known.',
-                ("train.jit",),
+                "selection",
+                f"must say how examples are held out, for {listed(needing)}. Add the table, or "
+                "give "
+                'rates as "given" or as numbers.',
+            )
+        if self.selection is not None and not needing:
+            yield Problem("selection", "is of use only where a method asks for it.")
+        names = {method.name for method in self.methods}
+        if {"incv", "held_out"} <= names:
+            yield Problem(
+                "methods",
+                "can't hold both incv and held_out: theory is about networks that were trained on "
+                "everything, and incv trains on what it selected. Make two recipes.",
+            )
+        if "held_out" in names and any(noise.kind == "open_set" for noise in self.noise):
+            yield Problem(
+                "methods",
+                "can't hold held_out beside a noise of the kind open_set: theory is about examples "
+                "that have a class. Make two recipes.",
             )
 
-
-def _selection(recipe: NoisyRecipe) -> Iterator[Problem]:
-    needing = [method.name for method in recipe.methods if method.needs_selection]
-    if needing and recipe.selection is None:
-        yield Problem(
-            "selection",
-            f"must say how examples are held out, for {listed(needing)}. Add the table, or give "
-            'rates as "given" or as numbers.',
-            ("methods",),
-        )
-    if recipe.selection is not None and not needing:
-        yield Problem("selection", "is of use only where a method asks for it.", ("methods",))
-    if recipe.selection is not None and recipe.selection.learning_rate is not None:
-        yield from schedule_problems(recipe.selection.learning_rate, "selection.learning_rate")
-    names = {method.name for method in recipe.methods}
-    if {"incv", "held_out"} <= names:
-        yield Problem(
-            "methods",
-            "can't hold both incv and held_out: theory is about networks that were trained on "
-            "everything, and incv trains on what it selected. Make two recipes.",
-        )
-    if "held_out" in names and any(noise.kind == "open_set" for noise in recipe.noise):
-        yield Problem(
-            "methods",
-            "can't hold held_out beside a noise of the kind open_set: theory is about examples "
-            "that have a class. Make two recipes.",
-            ("noise",),
-        )
-
-
-def _steps(recipe: NoisyRecipe) -> Iterator[Problem]:
-    steps, every = recipe.train.steps, recipe.train.evaluate_every
-    if steps % every:
-        yield Problem(
-            "train.evaluate_every",
-            f"must divide train.steps = {steps}, so that training ends at an evaluation. Received: "
-            f"{every}. Try {nearest_divisor(every, steps)}.",
-            ("train.steps",),
-        )
-    elif recipe.last > steps // every:
-        yield Problem(
-            "last",
-            f"must not be more than the {steps // every} evaluations there are. Received: "
-            f"{recipe.last}.",
-            ("train.steps", "train.evaluate_every"),
-        )
-    for number, method in enumerate(recipe.methods):
-        if method.warmup * every > steps:
+    def _step_problems(self) -> Iterator[Problem]:
+        steps, every = self.train.steps, self.train.evaluate_every
+        if steps % every:
             yield Problem(
-                f"methods[{number}].warmup",
-                f"must not be longer than the training, {steps // every} intervals. Received: "
-                f"{method.warmup}.",
-                ("train.steps", "train.evaluate_every"),
+                "train.evaluate_every",
+                f"must divide train.steps = {steps}, so that training ends at an evaluation. "
+                f"Received: {every}. Try {nearest_divisor(every, steps)}.",
             )
-
-
-def _task(recipe: NoisyRecipe) -> Iterator[Problem]:
-    if recipe.data.name == "linear":
-        yield Problem("data.name", "must have classes, since labels are made wrong.")
-    if recipe.train.label_smoothing:
-        yield Problem("train.label_smoothing", "isn't for this kind. Remove it.")
-
-
-def _expect(recipe: NoisyRecipe) -> Iterator[Problem]:
-    methods = {method.label or method.name for method in recipe.methods}
-    known = {"method": methods, "against": methods, "noise": {n.label for n in recipe.noise}}
-    for number, claim in enumerate(recipe.expect):
-        for name, values in known.items():
-            value = getattr(claim, name)
-            if value is not None and value not in values:
+        elif self.last > steps // every:
+            yield Problem(
+                "last",
+                f"must not be more than the {steps // every} evaluations there are. Received: "
+                f"{self.last}.",
+            )
+        for number, method in enumerate(self.methods):
+            if method.warmup * every > steps:
                 yield Problem(
-                    f"expect[{number}].{name}",
-                    f"must be one of {listed(sorted(values))}. Received: {value!r}.",
-                    ("noise" if name == "noise" else "methods",),
+                    f"methods[{number}].warmup",
+                    f"must not be longer than the training, {steps // every} intervals. Received: "
+                    f"{method.warmup}.",
                 )
 
-
-RULES: tuple[Rule, ...] = (
-    _unique,
-    _rates,
-    _options,
-    _batches,
-    _selection,
-    optimizer,
-    on_one_device,
-    learning_rate,
-    _steps,
-    _task,
-    _expect,
-)
+    def _claim_problems(self) -> Iterator[Problem]:
+        methods = {method.label or method.name for method in self.methods}
+        known = {"method": methods, "against": methods, "noise": {n.label for n in self.noise}}
+        for number, claim in enumerate(self.expect):
+            for name, values in known.items():
+                value = getattr(claim, name)
+                if value is not None and value not in values:
+                    yield Problem(
+                        f"expect[{number}].{name}",
+                        f"must be one of {listed(sorted(values))}. Received: {value!r}.",
+                    )
 
 
 @dataclass(frozen=True)
@@ -400,13 +361,6 @@ def iterations(recipe: NoisyRecipe) -> int:
 KIND = Kind(
     name="noisy",
     recipe=NoisyRecipe,
-    rules=RULES,
-    stand_ins={
-        **COMMON,
-        "kind": "noisy",
-        "noise": [{"kind": "none"}],
-        "methods": ["cross_entropy"],
-    },
     table="",
     unit="training",
     study="tfticket.studies.noisy.study:NoisyStudy",

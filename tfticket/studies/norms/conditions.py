@@ -1,19 +1,132 @@
-"""The networks that a recipe asks for."""
+"""Arms of a recipe, and the networks that they ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, Protocol
 
-from tfticket.recipe.training import (
-    LearningRate,
-    largest,
-    scaled,
-)
-from tfticket.studies.norms.schema import Arm, Norm, NormsRecipe, Subnetwork
+from pydantic import Field, model_validator
 
-Rate = LearningRate
+from tfticket.recipe.schema import Data, Train
+from tfticket.recipe.table import Count, Decay, Positive, Problem, Step, Table, twice
+from tfticket.recipe.training import LearningRate, largest, scaled
+
+NormName = Literal[
+    "none",
+    "batch",
+    "batch_renorm",
+    "frozen_batch",
+    "sync_batch",
+    "group",
+    "layer",
+    "instance",
+    "rms",
+    "filter_response",
+    "ws_group",
+    "l1_batch",
+    "l2_batch",
+    "linf_batch",
+    "noisy_batch",
+]
+Subnetwork = Literal["dense", "ticket", "random"]
+
+
+class Norm(Table):
+    """One normalization: a name, or a table with its name and options.
+
+    Which options a normalization has is said by `tfticket.norms.catalog`.
+    """
+
+    name: NormName
+    momentum: Decay | None = None
+    epsilon: Positive | None = None
+    groups: Count | None = None
+    channels_per_group: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was given beside the name."""
+        return self.model_dump(exclude={"name"}, exclude_none=True)
+
+
+class Arm(Table):
+    """A group of networks: each norm at each learning rate, batch size and subnetwork.
+
+    What is left out is as the recipe has it. With the rule `linear` the learning rate grows with
+    the batch size, from that of `data.batch_size`, and the number of steps shrinks with it, so that
+    each network sees the same examples (Goyal et al., arXiv:1706.02677; Wu & He,
+    arXiv:1803.08494). A ticket and its random control have a part of the weights of `dense`, as
+    [tickets] says.
+    """
+
+    norms: Annotated[
+        tuple[Norm, ...],
+        Field(strict=False, min_length=1, description="a list of names, or tables with a `name`"),
+    ]
+    learning_rates: (
+        Annotated[
+            tuple[Positive, ...],
+            Field(strict=False, min_length=1, description="a list of numbers greater than 0"),
+        ]
+        | None
+    ) = None
+    batch_sizes: (
+        Annotated[
+            tuple[Count, ...],
+            Field(strict=False, min_length=1, description="a list of whole numbers, from 1 on"),
+        ]
+        | None
+    ) = None
+    learning_rate_rule: Literal["none", "linear"] = "none"
+    seeds: (
+        Annotated[
+            tuple[Step, ...],
+            Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),
+        ]
+        | None
+    ) = None
+    steps: Count | None = None
+    subnetworks: Annotated[
+        tuple[Subnetwork, ...],
+        Field(strict=False, min_length=1, description="a list out of dense, ticket, random"),
+    ] = ("dense",)
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        return twice(
+            {
+                "learning_rates": self.learning_rates,
+                "batch_sizes": self.batch_sizes,
+                "seeds": self.seeds,
+                "subnetworks": self.subnetworks,
+            }
+        )
+
+
+class Arms(Protocol):
+    """What of a recipe says which networks there are."""
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """Groups of networks."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds."""
+
+    @property
+    def data(self) -> Data:
+        """The data."""
+
+    @property
+    def train(self) -> Train:
+        """How a network is trained."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +146,7 @@ class Cell:
 
     branch: str
     norm: Norm
-    rate: Rate
+    rate: LearningRate
     batch_size: int
     subnetwork: Subnetwork
     steps: int
@@ -74,12 +187,12 @@ class _Choice:
 
     arm: Arm
     norm: Norm
-    rate: Rate
+    rate: LearningRate
     batch_size: int
     subnetwork: Subnetwork
 
 
-def cells(recipe: NormsRecipe) -> tuple[Cell, ...]:
+def cells(recipe: Arms) -> tuple[Cell, ...]:
     """All cells of a recipe, in the order of its arms.
 
     A branch is called after its norm and its options, then after what varies in the recipe:
@@ -95,8 +208,8 @@ def cells(recipe: NormsRecipe) -> tuple[Cell, ...]:
     return tuple(_cell(recipe, choice, _branch(choice, **vary)) for choice in choices)
 
 
-def _choices(recipe: NormsRecipe, arm: Arm) -> Iterator[_Choice]:
-    rates: tuple[Rate, ...] = arm.learning_rates or (recipe.train.learning_rate,)
+def _choices(recipe: Arms, arm: Arm) -> Iterator[_Choice]:
+    rates: tuple[LearningRate, ...] = arm.learning_rates or (recipe.train.learning_rate,)
     for subnetwork in arm.subnetworks:
         for rate in rates:
             for size in arm.batch_sizes or (recipe.data.batch_size,):
@@ -113,7 +226,7 @@ def _branch(choice: _Choice, *, rate: bool, size: bool, subnetwork: bool) -> str
     return "-".join(parts)
 
 
-def _cell(recipe: NormsRecipe, choice: _Choice, branch: str) -> Cell:
+def _cell(recipe: Arms, choice: _Choice, branch: str) -> Cell:
     seeds = choice.arm.seeds or recipe.seeds
     linear = choice.arm.learning_rate_rule == "linear"
     stretch = recipe.data.batch_size / choice.batch_size if linear else 1.0

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tfticket.recipe.noise import Noise
-from tfticket.recipe.schema import Recipe
-from tfticket.recipe.training import (
+from tfticket.recipe.schema import Recipe, on_one_device
+from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
     Decay,
     NotNegative,
     Positive,
-    Step,
+    Problem,
     Table,
     Text,
     Texts,
     Width,
+    listed,
+    nearest_divisor,
+    twice,
 )
+from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.schema import Lottery
+from tfticket.studies.norms.conditions import Arm, NormName, cells
 
-NormName = Literal[
-    "none",
-    "batch",
-    "batch_renorm",
-    "frozen_batch",
-    "sync_batch",
-    "group",
-    "layer",
-    "instance",
-    "rms",
-    "filter_response",
-    "ws_group",
-    "l1_batch",
-    "l2_batch",
-    "linf_batch",
-    "noisy_batch",
-]
-Subnetwork = Literal["dense", "ticket", "random"]
+_WITH_DEPTH = {"vgg": (11, 13, 16, 19)}
 
 
 class Network(Table):
@@ -56,71 +46,21 @@ class Network(Table):
     dropout: Decay = 0.0
     initializer: Literal["glorot_normal", "glorot_uniform", "he_normal", "he_uniform"] | None = None
 
-
-class Norm(Table):
-    """One normalization: a name, or a table with its name and options.
-
-    Which options a normalization has is said by `tfticket.norms.catalog`.
-    """
-
-    name: NormName
-    momentum: Decay | None = None
-    epsilon: Positive | None = None
-    groups: Count | None = None
-    channels_per_group: Count | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What was given beside the name."""
-        return self.model_dump(exclude={"name"}, exclude_none=True)
-
-
-class Arm(Table):
-    """A group of networks: each norm at each learning rate, batch size and subnetwork.
-
-    What is left out is as the recipe has it. With the rule `linear` the learning rate grows with
-    the batch size, from that of `data.batch_size`, and the number of steps shrinks with it, so that
-    each network sees the same examples (Goyal et al., arXiv:1706.02677; Wu & He,
-    arXiv:1803.08494). A ticket and its random control have a part of the weights of `dense`, as
-    [tickets] says.
-    """
-
-    norms: Annotated[
-        tuple[Norm, ...],
-        Field(strict=False, min_length=1, description="a list of names, or tables with a `name`"),
-    ]
-    learning_rates: (
-        Annotated[
-            tuple[Positive, ...],
-            Field(strict=False, min_length=1, description="a list of numbers greater than 0"),
-        ]
-        | None
-    ) = None
-    batch_sizes: (
-        Annotated[
-            tuple[Count, ...],
-            Field(strict=False, min_length=1, description="a list of whole numbers, from 1 on"),
-        ]
-        | None
-    ) = None
-    learning_rate_rule: Literal["none", "linear"] = "none"
-    seeds: (
-        Annotated[
-            tuple[Step, ...],
-            Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),
-        ]
-        | None
-    ) = None
-    steps: Count | None = None
-    subnetworks: Annotated[
-        tuple[Subnetwork, ...],
-        Field(strict=False, min_length=1, description="a list out of dense, ticket, random"),
-    ] = ("dense",)
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if self.depth is None:
+            return
+        if self.name not in ("vgg", "dln"):
+            yield Problem(
+                "depth",
+                f"belongs to vgg and dln; {self.name} has its own. Remove it.",
+            )
+        elif self.depth not in _WITH_DEPTH.get(self.name, (self.depth,)):
+            yield Problem(
+                "depth",
+                f"must be one of {listed(_WITH_DEPTH[self.name])} for {self.name}. Received: "
+                f"{self.depth}.",
+            )
 
 
 class Multipliers(Table):
@@ -132,6 +72,13 @@ class Multipliers(Table):
         int, Field(ge=2, le=MOST_REPEATS, description="a whole number of at least 2")
     ] = 8
     spacing: Literal["linear", "log"] = "linear"
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if self.low >= self.high:
+            yield Problem(
+                "low", f"must be below `high`. Received: {self.low:g}, with high = {self.high:g}."
+            )
 
 
 class Landscape(Table):
@@ -208,6 +155,14 @@ class Claim(Table):
     batch_size: Count | None = None
     first: Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")] = 1.0
 
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if (self.against is None) != (self.measure == "accuracy_drop"):
+            yield Problem(
+                "against",
+                "must say what `norm` is compared with; only `accuracy_drop` is of one norm alone.",
+            )
+
 
 class NormsRecipe(Recipe):
     """Trains one network with several normalizations and measures the landscape of each.
@@ -230,9 +185,140 @@ class NormsRecipe(Recipe):
     last: Count = 10
     expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
 
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from twice({"seeds": self.seeds})
+        yield from on_one_device(self.train)
+        yield from self._network_problems()
+        yield from self._step_problems()
+        yield from self._task_problems()
+        yield from self._ticket_problems()
+        yield from self._noise_problems()
+        yield from self._claim_problems()
+
+    def _network_problems(self) -> Iterator[Problem]:
+        planned = cells(self)
+        several = [name for name, n in Counter(cell.branch for cell in planned).items() if n > 1]
+        if several:
+            yield Problem(
+                "arms",
+                f"must name each network once. Received twice: {listed(several)}.",
+            )
+        if not any(cell.seeds for cell in planned):
+            yield Problem(
+                "arms",
+                f"must leave something to train. Received: no arm with a seed out of {self.seeds}.",
+            )
+
+    def _step_problems(self) -> Iterator[Problem]:
+        every = self.train.evaluate_every
+        lengths = {"train.steps": self.train.steps}
+        lengths |= {f"arms[{n}].steps": a.steps for n, a in enumerate(self.arms) if a.steps}
+        for key, steps in lengths.items():
+            if steps % every:
+                yield Problem(
+                    "train.evaluate_every",
+                    f"must divide {key} = {steps}, so that training ends at an evaluation. "
+                    f"Received: {every}. Try {nearest_divisor(every, steps)}.",
+                )
+        for number, arm in enumerate(self.arms):
+            yield from self._size_problems(arm, f"arms[{number}]")
+
+    def _size_problems(self, arm: Arm, key: str) -> Iterator[Problem]:
+        examples = self.data.batch_size * self.train.evaluate_every
+        uneven = [size for size in arm.batch_sizes or () if examples % size]
+        if uneven and arm.learning_rate_rule == "linear":
+            yield Problem(
+                f"{key}.batch_sizes",
+                "must divide the examples between two evaluations, data.batch_size * "
+                f"train.evaluate_every = {examples:,}, so that all networks see the same. "
+                f"Received: {listed(uneven)}.",
+            )
+
+    def _task_problems(self) -> Iterator[Problem]:
+        if self.data.name != "linear":
+            return
+        about_classes = ("statistics", "tickets", "noise")
+        for key in about_classes:
+            if getattr(self, key):
+                yield Problem(
+                    key,
+                    "needs data with classes. Received: data.name = 'linear'. Remove it.",
+                )
+        if self.train.label_smoothing:
+            yield Problem("train.label_smoothing", "needs data with classes. Remove it.")
+
+    def _ticket_problems(self) -> Iterator[Problem]:
+        asked = [
+            f"arms[{number}].subnetworks"
+            for number, arm in enumerate(self.arms)
+            if set(arm.subnetworks) != {"dense"}
+        ]
+        if asked and self.tickets is None:
+            yield Problem(asked[0], "asks for tickets, so there must be a table [tickets].")
+        if self.tickets is not None and not asked:
+            yield Problem("tickets", "is of use only where an arm has `subnetworks`.")
+        if self.tickets is not None and self.tickets.rewind_step % self.train.evaluate_every:
+            yield Problem(
+                "tickets.rewind_step",
+                f"must be a multiple of train.evaluate_every = {self.train.evaluate_every}. "
+                f"Received: {self.tickets.rewind_step}.",
+            )
+
+    def _noise_problems(self) -> Iterator[Problem]:
+        if self.noise is None:
+            if self.last != type(self).model_fields["last"].default:
+                yield Problem("last", "is of use only with a table [noise].")
+            return
+        if self.noise.kind == "none":
+            yield Problem(
+                "noise.kind",
+                'must be another one than "none". Remove [noise] to train on true labels.',
+            )
+        if self.noise.kind == "open_set":
+            yield Problem(
+                "noise.kind",
+                "must be a noise of labels: what a network memorizes is told by wrong labels of "
+                "examples that have a class. Received: 'open_set', which is for the kind noisy.",
+            )
+        yield from self._last_problems()
+
+    def _last_problems(self) -> Iterator[Problem]:
+        begin = self.tickets.rewind_step if self.tickets else 0
+        steps = min(arm.steps or self.train.steps for arm in self.arms)
+        evaluations = (steps - begin) // self.train.evaluate_every
+        if evaluations < self.last:
+            yield Problem(
+                "last",
+                f"must not be more than the {evaluations} evaluations of each network. Received: "
+                f"{self.last}.",
+            )
+
+    def _claim_problems(self) -> Iterator[Problem]:
+        known = {norm.name for arm in self.arms for norm in arm.norms}
+        for number, claim in enumerate(self.expect):
+            for name in ("norm", "against"):
+                value = getattr(claim, name)
+                if value is not None and value not in known:
+                    yield Problem(
+                        f"expect[{number}].{name}",
+                        f"must be a norm of an arm: {listed(sorted(known))}. Received: {value!r}.",
+                    )
+
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """As `LATER` says, but `last` is there, whatever it is, where `noise` is."""
         tables: dict[str, Any] = handler(self)
         unused = () if self.noise else ("noise", "last")
         return {key: value for key, value in tables.items() if key not in unused}
+
+
+KIND = Kind(
+    name="norms",
+    recipe=NormsRecipe,
+    table="tickets",
+    unit="network",
+    study="tfticket.studies.norms.study:NormsStudy",
+    summary="tfticket.studies.norms.summary:summarize_files",
+    page="tfticket.studies.norms.page:compose",
+)

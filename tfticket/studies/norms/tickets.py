@@ -19,9 +19,8 @@ from tfticket.statistics import (
     normalizes_by_batch,
 )
 from tfticket.studies.lottery.experiment import pruner, schedule, score
-from tfticket.studies.norms.conditions import Cell
+from tfticket.studies.norms.conditions import Cell, Subnetwork
 from tfticket.studies.norms.experiment import NormsExperiment
-from tfticket.studies.norms.schema import Subnetwork
 
 _STATISTICS_EXAMPLES = 2_000
 

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from tiny_recipe import recipe, tables
 
 from tfticket.errors import RecipeError
-from tfticket.recipe.consistency import nearest_divisor
 from tfticket.recipe.parsing import parse
+from tfticket.recipe.table import nearest_divisor
 
 PIECEWISE = "train.learning_rate={schedule='piecewise', boundaries=%s, values=%s}"
 
