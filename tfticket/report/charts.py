@@ -21,6 +21,7 @@ import vl_convert
 from PIL import Image
 
 from tfticket.report.palette import BAR, BROKEN, Look, css, light
+from tfticket.report.reading import Curve, over_seeds
 from tfticket.report.words import MINUS, NONE, THIN, number, percent, superscript
 
 T = TypeVar("T")
@@ -138,11 +139,8 @@ class Axis:
             labels = json.dumps(list(self.ticks.values()), ensure_ascii=False)
             axis |= {"values": list(self.ticks), "labelOverlap": "parity",
                      "labelExpr": f"{labels}[indexof({places}, datum.value)]"}  # fmt: skip
-        scale: dict[str, Any] = {
-            "type": "log" if self.log else "linear",
-            "zero": False,
-            "nice": False,
-        }
+        scale: dict[str, Any] = {"type": "log" if self.log else "linear"}
+        scale |= {"zero": False, "nice": False}
         if self.domain is not None:
             scale["domain"] = [float(end) for end in self.domain]
         return {"type": "quantitative", "title": self.title, "scale": scale, "axis": axis}
@@ -225,9 +223,24 @@ class Panel:
         """Rectangles from `left` to `right` and `low` to `high`, as opaque as their `share`."""
         opacity = {"field": "share", "type": "quantitative", "scale": None, "legend": None}
         mark = {"type": "rect", "color": css(color)}
-        return self._layer(
-            mark, data, {"opacity": opacity}, x="left", x2="right", y="low", y2="high"
-        )
+        ends = {"x": "left", "x2": "right", "y": "low", "y2": "high"}
+        return self._layer(mark, data, {"opacity": opacity}, **ends)
+
+    def curves(self, found: Iterable[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
+               ) -> list[Figure]:  # fmt: skip
+        """Of each name steps, values and smoothed values: thin and pale beneath, thick above."""
+        thin: Rows = []
+        thick: Rows = []
+        for name, steps, values, smooth in found:
+            thick += rows(x=steps, y=smooth, name=name)
+            thin += [] if smooth is values else rows(x=steps, y=values, name=name)
+        return [self.line(thin, width=0.5, opacity=0.3), self.line(thick)]
+
+    def means(self, data: Rows) -> list[Figure]:
+        """Rows of `seed_means`: a line, a band, and dots where there is only one evaluation."""
+        single = len({row["x"] for row in data}) == 1
+        dots = [self.points(data, dots=True)] if single else []
+        return [self.band(data, opacity=0.18), self.line(data), *dots]
 
     def marks(self, data: Rows, mark: Mapping[str, Any], **encoding: Any) -> Figure:
         """Other marks of Vega-Lite on the same axes."""
@@ -285,14 +298,18 @@ class Panel:
                 "columns": max(1, int((NARROW if self.width == NARROW else WIDE) // room)),
                 "values": names,
             }
-        found = {
-            "field": "name",
-            "type": "nominal",
-            "title": None,
-            "scale": scale,
-            "legend": legend,
-        }
-        return {channel: found}
+        found = {"field": "name", "type": "nominal", "scale": scale, "legend": legend}
+        return {channel: {**found, "title": None}}
+
+
+def seed_means(name: str, curves: Sequence[Curve]) -> Rows:
+    """Mean over seeds at each step, lowest and highest seed: of shares, in percent."""
+    steps, values = over_seeds(curves)
+    values = 100 * values
+    return rows(
+        x=steps, y=np.nanmean(values, axis=0), low=np.nanmin(values, axis=0),
+        high=np.nanmax(values, axis=0), name=name,
+    )  # fmt: skip
 
 
 def beside(*figures: Figure) -> Figure:

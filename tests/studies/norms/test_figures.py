@@ -63,8 +63,7 @@ def test_every_norm_has_a_row_when_there_are_more_than_two(panels_study, tmp_pat
 def test_ranges_of_many_orders_are_logarithmic():
     low, high = np.array([[1.0, 2.0]] * 20), np.array([[1.0, 5000.0]] * 20)
     for drawn, expected in (([low, low], False), ([low, high], True)):
-        _, logarithmic, _ = figures.scale("predictiveness", drawn)
-        assert logarithmic == expected
+        assert figures.scale("predictiveness", drawn).log == expected
 
 
 def test_beta_is_drawn_at_every_step_size_at_five_moments(panels_study):

@@ -300,8 +300,7 @@ def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure |
     colors = ["ink", *LEVELS] if shown[0].level == 0 else list(LEVELS)
     scale = 1 if name == "loss" else 100
     used: dict[str, Look] = {}
-    thin: Rows = []
-    thick: Rows = []
+    drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
     dots: Rows = []
     for level, color in zip(shown, colors, strict=False):
         curves = _curves(files, level, name)
@@ -310,16 +309,12 @@ def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure |
         label = "dense" if level.level == 0 else percent(level.density)
         used[label] = Look(color, "circle")
         smooth = _running_mean(values)
-        if smooth is not values:
-            thin += rows(x=steps, y=values, name=label)
-        thick += rows(x=steps, y=smooth, name=label)
+        drawn.append((label, steps, values, smooth))
         stop = level.early_stop_step.mean
         dots += rows(x=[stop], y=np.interp(stop, steps, smooth), name=label)
-    axis = _curve_axis(np.array([row["y"] for row in thick], float), name)
-    panel = Panel(charts.step_axis(max(row["x"] for row in thick)), axis, used)
-    return panel.draw(
-        panel.line(thin, width=0.6, opacity=0.3), panel.line(thick, width=1.4), panel.points(dots)
-    )
+    axis = _curve_axis(np.concatenate([smooth for *_, smooth in drawn]), name)
+    panel = Panel(charts.step_axis(max(steps[-1] for _, steps, *_ in drawn)), axis, used)
+    return panel.draw(*panel.curves(drawn), panel.points(dots))
 
 
 def _curve_axis(values: np.ndarray, name: str) -> Axis:

@@ -24,7 +24,6 @@ from tfticket.report.palette import (
     Look,
     css,
 )  # fmt: skip
-from tfticket.report.reading import over_seeds
 from tfticket.report.words import number
 from tfticket.studies.noisy.networks import Cell, Study
 from tfticket.studies.noisy.results import ACCURACY, Selection, Training
@@ -238,21 +237,15 @@ def _along(
     """
     found: Rows = []
     for cell in cells:
-        steps, values = over_seeds(list(study.curves(cell.branch, split, name).values()))
-        values = 100 * values
-        found += rows(
-            x=steps, y=np.nanmean(values, axis=0), low=np.nanmin(values, axis=0),
-            high=np.nanmax(values, axis=0), name=cell.method_name,
-        )  # fmt: skip
+        curves = list(study.curves(cell.branch, split, name).values())
+        found += charts.seed_means(cell.method_name, curves)
     last = max(1, *(row["x"] for row in found))
     panel = Panel(
         charts.step_axis(last),
         Axis(y, charts.around([[row["low"], row["high"]] for row in found])),
         looks, width=width, height=155, title=title,
     )  # fmt: skip
-    layers = [panel.band(found, opacity=0.18), panel.line(found)]
-    if len({row["x"] for row in found}) == 1:
-        layers.append(panel.points(found, dots=True))
+    layers = panel.means(found)
     steps = next(iter(study.curves(cells[0].branch, split, name).values())).steps
     if shaded > 1 and len(steps) > shaded:
         shade = {"type": "rect", "color": css("line"), "opacity": 0.5}

@@ -5,7 +5,8 @@ As in `figures`, None when the run doesn't hold it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,6 @@ _BANDS = {
 }
 
 Turn = Callable[[float], float]
-Places = list[tuple[float, Spread, str]]
-"""Places on the horizontal axis, what was measured there over seeds, and the series."""
 
 
 def learning_rates(summary: Summary) -> Figure | None:
@@ -60,26 +59,23 @@ def learning_rates(summary: Summary) -> Figure | None:
     names = labels([each.branch for each in found])
     # Whiskers of several norms at one learning rate would hide one another.
     aside = {name: _DODGE ** (place - (len(names) - 1) / 2) for place, name in enumerate(names)}
-    places = [
+    drawn = _estimates(
         (
-            each.branch.learning_rate * aside[each.branch.label],
-            each.measures[measure],
-            each.branch.label,
-        )
-        for each in sorted(found, key=lambda each: each.branch.learning_rate)
-        if each.values(measure)
-    ]
-    turn: Turn
-    if measure == "accuracy":
-        y, turn = Axis("test accuracy (%)", _room(places, _share)), _share
-    else:
-        low, high = charts.around([_extent(places, _as_is)], log=True)
-        y, turn = charts.log_axis("test loss", low, high), _as_is
-    x = charts.around([rates, [at for at, _, _ in places]], log=True, margin=0.1)
-    looks = norm_looks(names)
-    panel = Panel(
-        Axis("learning rate, logarithmic", x, log=True, ticks=charts.plain(rates)), y, looks
+            (rate * aside[each.branch.label], each.measures[measure], each.branch.label)
+            for rate in rates
+            for each in found
+            if each.branch.learning_rate == rate and each.values(measure)
+        ),
+        _share if measure == "accuracy" else float,
     )
+    x = charts.around([rates, [row["x"] for row in drawn]], log=True, margin=0.1)
+    if measure == "accuracy":
+        y = Axis("test accuracy (%)", _room(drawn))
+    else:
+        y = charts.log_axis("test loss", *_room(drawn, log=True))
+    looks = norm_looks(names)
+    axis = Axis("learning rate, logarithmic", x, log=True, ticks=charts.plain(rates))
+    panel = Panel(axis, y, looks)
     crosses = [
         panel.marks(
             rows(x=[each.branch.learning_rate]),
@@ -90,7 +86,7 @@ def learning_rates(summary: Summary) -> Figure | None:
         for each in found
         if each.diverged
     ]  # fmt: skip
-    return panel.draw(*_whiskers(panel, places, turn), *crosses)
+    return _draw(panel, drawn, *crosses)
 
 
 def batch_sizes(summary: Summary) -> Figure | None:
@@ -98,16 +94,25 @@ def batch_sizes(summary: Summary) -> Figure | None:
     norms = by_batch_size(summary.branches)
     if not norms:
         return None
-    places = [
-        (float(size), of_norm[size].measures["accuracy"], name)
-        for name, of_norm in norms.items()
-        for size in sorted(of_norm, reverse=True)
-        if of_norm[size].values("accuracy")
+    found = [
+        each for name, of_norm in norms.items() for each in _errors(of_norm, {"accuracy": name})
     ]
     x = _batch_axis({size for of_norm in norms.values() for size in of_norm})
-    y = Axis("test error (%)", _room(places, _error))
-    panel = Panel(x, y, norm_looks(list(norms)))
-    return panel.draw(*_whiskers(panel, places, _error))
+    panel = Panel(x, Axis("test error (%)", _room(found)), norm_looks(list(norms)))
+    return _draw(panel, found)
+
+
+def _errors(of_norm: Mapping[int, BranchSummary], series: Mapping[str, str]) -> Rows:
+    """Test errors from the largest batch to the smallest, for measures and what they are called."""
+    return _estimates(
+        (
+            (float(size), of_norm[size].measures[measure], name)
+            for measure, name in series.items()
+            for size in sorted(of_norm, reverse=True)
+            if of_norm[size].values(measure)
+        ),
+        _error,
+    )
 
 
 def statistics(summary: Summary) -> Figure | None:
@@ -118,26 +123,13 @@ def statistics(summary: Summary) -> Figure | None:
     norms = with_statistics(summary)
     if not norms:
         return None
-    found = {
-        name: [
-            (float(size), of_norm[size].measures[measure], said)
-            for measure, said in STATISTICS.items()
-            for size in sorted(of_norm, reverse=True)
-            if of_norm[size].values(measure)
-        ]
-        for name, of_norm in norms.items()
-    }
-    y = Axis(
-        "test error (%)", _room([each for places in found.values() for each in places], _error)
-    )
-    panels = []
-    for name, places in found.items():
-        panel = Panel(
-            _batch_axis(norms[name]), y, _STATISTICS_LOOKS, title=name,
-            width=WIDE / len(norms) if len(norms) > 1 else NARROW,
-        )  # fmt: skip
-        panels.append(panel.draw(*_whiskers(panel, places, _error)))
-    return charts.beside(*panels)
+    found = {name: _errors(of_norm, STATISTICS) for name, of_norm in norms.items()}
+    y = Axis("test error (%)", _room([row for errors in found.values() for row in errors]))
+    width = WIDE / len(norms) if len(norms) > 1 else NARROW
+    return charts.beside(*(
+        _draw(Panel(_batch_axis(norms[name]), y, _STATISTICS_LOOKS, width, title=name), errors)
+        for name, errors in found.items()
+    ))  # fmt: skip
 
 
 def with_statistics(summary: Summary) -> dict[str, dict[int, BranchSummary]]:
@@ -166,23 +158,19 @@ def subnetworks(summary: Summary) -> Figure | None:
     names = labels([e.branch for e in found])
     panels = []
     for measure, title in _BANDS.items():
-        places = [
+        drawn = _estimates(
             (names.index(each.branch.label) + _ASIDE[kind], each.measures[measure], kind)
             for kind in _SUBNETWORK_LOOKS
             for each in found
             if each.branch.subnetwork == kind and each.values(measure)
-        ]
+        )
         panel = Panel(
             Axis("", (-0.6, len(names) - 0.4), ticks=dict(enumerate(names))),
-            Axis("", (0, 1.05 * max(_extent(places, _as_is), default=1.0))),
+            Axis("", (0, _room(drawn)[1])),
             _SUBNETWORK_LOOKS, width=WIDE / 3, height=170, title=title,
         )  # fmt: skip
-        panels.append(panel.draw(*_whiskers(panel, places, _as_is)[1:]))
+        panels.append(_draw(panel, drawn, joined=False))
     return charts.beside(*panels)
-
-
-def _as_is(value: float) -> float:
-    return value
 
 
 def _share(accuracy: float) -> float:
@@ -193,37 +181,30 @@ def _error(accuracy: float) -> float:
     return 100 * (1 - accuracy)
 
 
-def _whiskers(panel: Panel, places: Places, turn: Turn) -> list[Figure]:
-    """A line through the means, seeds as pale dots, whiskers for the interval, the means."""
-    means: Rows = []
-    seeds: Rows = []
-    intervals: Rows = []
-    for at, spread, name in places:
-        means += rows(x=[at], y=turn(spread.mean), name=name)
-        seeds += rows(x=at, y=[turn(value) for value in spread.values.values()], name=name)
-        if spread.interval.seeds > 1:
-            low, high = sorted((turn(spread.interval.lower), turn(spread.interval.upper)))
-            intervals += rows(x=[at], low=low, high=high, name=name)
-    return [
-        panel.line(means), panel.points(seeds, size=10, opacity=0.35, dots=True),
-        panel.whiskers(intervals), panel.points(means),
-    ]  # fmt: skip
+def _estimates(found: Iterable[tuple[float, Spread, str]], turn: Turn = float) -> Rows:
+    """Places, what was measured there and series: means, intervals (of one seed none), seeds."""
+    estimates = []
+    for at, spread, name in found:
+        interval = spread.interval
+        ends = (interval.lower, interval.upper) if interval.seeds > 1 else (spread.mean,)
+        low, high = min(map(turn, ends)), max(map(turn, ends))
+        seeds = [turn(value) for value in spread.values.values()]
+        row = {"x": at, "y": turn(spread.mean), "low": low, "high": high, "name": name}
+        estimates.append({**row, "seeds": seeds})
+    return estimates
 
 
-def _extent(places: Places, turn: Turn) -> list[float]:
-    """All that is drawn of some measurements: seeds and intervals."""
-    return [
-        turn(value)
-        for _, spread, _ in places
-        for value in (
-            *spread.values.values(),
-            *((spread.interval.lower, spread.interval.upper) if spread.interval.seeds > 1 else ()),
-        )
-    ]
+def _room(found: Rows, *, log: bool = False) -> tuple[float, float]:
+    return charts.around([[row["low"], row["high"], *row["seeds"]] for row in found], log=log)
 
 
-def _room(places: Places, turn: Turn) -> tuple[float, float]:
-    return charts.around([_extent(places, turn)])
+def _draw(panel: Panel, found: Rows, *others: Figure, joined: bool = True) -> Figure:
+    """Means, joined by a line, over whiskers for the interval and pale dots for the seeds."""
+    seeds = [row | {"y": value} for row in found for value in row["seeds"]]
+    return panel.draw(
+        *([panel.line(found)] if joined else []), panel.whiskers(found),
+        panel.points(seeds, size=10, opacity=0.35, dots=True), panel.points(found), *others,
+    )  # fmt: skip
 
 
 def _batch_axis(found: Iterable[int]) -> Axis:
@@ -254,19 +235,13 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
     for place, rate in enumerate(rates):
         panel = Panel(
             charts.step_axis(max(branch.steps for branch in branches)),
-            axis if place == 0 else Axis("", axis.domain, axis.log, axis.ticks),
+            replace(axis, title="" if place else axis.title),
             line_looks(labels(branches)),
             width=WIDE / len(rates) if several else NARROW,
             title=f"learning rate {rate:g}" if several else "",
         )
-        thin: Rows = []
-        thick: Rows = []
-        for branch, (steps, values, smooth) in drawn.items():
-            if branch.learning_rate == rate:
-                thick += rows(x=steps, y=smooth, name=branch.label)
-                if smooth is not values:
-                    thin += rows(x=steps, y=values, name=branch.label)
-        panels.append(panel.draw(panel.line(thin, width=0.5, opacity=0.3), panel.line(thick)))
+        own = ((b.label, *curve) for b, curve in drawn.items() if b.learning_rate == rate)
+        panels.append(panel.draw(*panel.curves(own)))
     return charts.beside(*panels)
 
 
@@ -425,25 +400,14 @@ def _along(
 ) -> Figure:
     found: Rows = []
     for branch in branches:
-        curves = _of_seeds(study, branch, of)
-        if curves:
-            steps, values = over_seeds(curves)
-            values = 100 * values
-            found += rows(
-                x=steps, y=np.nanmean(values, axis=0), low=np.nanmin(values, axis=0),
-                high=np.nanmax(values, axis=0), name=_SUBNETWORKS[branch.subnetwork],
-            )  # fmt: skip
+        if curves := _of_seeds(study, branch, of):
+            found += charts.seed_means(_SUBNETWORKS[branch.subnetwork], curves)
     panel = Panel(
         charts.step_axis(max(branch.steps for branch in branches)),
         Axis(y, charts.around([[row["low"], row["high"]] for row in found])),
         _NETWORK_LOOKS, width=WIDE / 3, height=140, title=title,
     )  # fmt: skip
-    return panel.draw(panel.band(found, opacity=0.18), panel.line(found), *_alone(panel, found))
-
-
-def _alone(panel: Panel, found: Rows) -> list[Figure]:
-    """A dot where there is a single evaluation, of which a line shows nothing."""
-    return [panel.points(found, dots=True)] if len({row["x"] for row in found}) == 1 else []
+    return panel.draw(*panel.means(found))
 
 
 def _against(study: Study, branches: Sequence[Branch]) -> Figure:

@@ -7,25 +7,14 @@ the run doesn't hold it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.report import charts
+from tfticket.report import charts, palette
 from tfticket.report.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
-from tfticket.report.palette import (
-    DASHED,
-    DOTTED,
-    HEXAGON,
-    LEVELS,
-    PENTAGON,
-    PLUS,
-    SAW,
-    STAR,
-    Look,
-    css,
-    looks,
-)  # fmt: skip
+from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.report.words import TIMES, percent
 from tfticket.studies.norms.measures import is_wide, labels, over_seeds
 from tfticket.studies.norms.networks import Branch, Study, tracked, usual_batch_size
@@ -44,8 +33,9 @@ _USUAL = {
     "layer": Look("purple", "triangle-down"),
 }
 _OTHERS = (
-    Look("amber", "diamond"), Look("sky", PLUS), Look("level1", SAW), Look("muted", STAR, DASHED),
-    Look("level5", PENTAGON), Look("ink", HEXAGON, DOTTED), Look("level3", "triangle-left", DASHED),
+    Look("amber", "diamond"), Look("sky", palette.PLUS), Look("level1", palette.SAW),
+    Look("muted", palette.STAR, DASHED), Look("level5", palette.PENTAGON),
+    Look("ink", palette.HEXAGON, DOTTED), Look("level3", "triangle-left", DASHED),
     Look("level2", "triangle-right", DASHED),
 )  # fmt: skip
 _MOST_ROWS = 6
@@ -60,7 +50,7 @@ Edges = tuple[np.ndarray, np.ndarray]
 
 def norm_looks(names: Sequence[str]) -> dict[str, Look]:
     """The looks of normalizations: fixed for the usual, the same within a run else."""
-    return looks(names, _USUAL, _OTHERS)
+    return palette.looks(names, _USUAL, _OTHERS)
 
 
 def line_looks(names: Sequence[str]) -> dict[str, Look]:
@@ -171,7 +161,7 @@ def _panels(
         for measure, title in PANELS.items():
             panel = Panel(
                 Axis("iteration" if bottom else "", (0, last), labels=bottom),
-                Axis(name if measure == "loss_band" else "", *scales[measure]),
+                replace(scales[measure], title=name if measure == "loss_band" else ""),
                 line_looks(labels(among or shown)),
                 named=() if name else None,
                 width=WIDE / 3, height=height, title=title if place == 0 else "",
@@ -196,19 +186,14 @@ def _beta_line(
     _, saturated = over_seeds(study.landscapes(branch), lambda r: r.saturated.astype(float))
     bound = saturated >= 0.5
     size = 11 if len(steps) <= _MANY else 4
-    hollow = {
-        "type": "point",
-        "fill": css("paper"),
-        "stroke": css("muted"),
-        "strokeWidth": 0.7,
-        "size": size,
-    }
+    all_, known, hidden = (
+        rows(x=steps[at], y=beta[at], name=branch.label) for at in (slice(None), ~bound, bound)
+    )
+    hollow = {"type": "point", "fill": css("paper"), "stroke": css("muted"), "strokeWidth": 0.7}
     return [
-        panel.line(rows(x=steps, y=beta, name=branch.label), width=0.8, opacity=0.5),
-        panel.points(
-            rows(x=steps[~bound], y=beta[~bound], name=branch.label), size=size, dots=True
-        ),
-        panel.marks(rows(x=steps[bound], y=beta[bound], name=branch.label), hollow),
+        panel.line(all_, width=0.8, opacity=0.5),
+        panel.points(known, size=size, dots=True),
+        panel.marks(hidden, {**hollow, "size": size}),
     ]
 
 
@@ -220,10 +205,8 @@ def _gray(panel: Panel, measure: str, steps: np.ndarray, edges: np.ndarray) -> l
     return [panel.band(band, opacity=0.3, color="muted")]
 
 
-def scale(
-    measure: str, drawn: Sequence[np.ndarray]
-) -> tuple[tuple[float, float] | None, bool, dict[float, str] | None]:
-    """Domain, whether logarithmic, and ticks: logarithmic for losses and wide ranges."""
+def scale(measure: str, drawn: Sequence[np.ndarray]) -> Axis:
+    """One axis for all: logarithmic for losses and wide ranges, else from zero."""
     highs = np.concatenate([found[:, 1] for found in drawn])
     highs = highs[np.isfinite(highs)]
     values = np.concatenate([found.ravel() for found in drawn])
@@ -236,11 +219,8 @@ def scale(
         or float(highs.max()) > _PEAK * float(np.median(highs))
     ):
         low, high = np.quantile(positive, [1 - _TRIMMED, _TRIMMED])
-        axis = charts.log_axis("", float(low) / 1.15, float(high) * 1.15)
-        return axis.domain, True, dict(axis.ticks or {})
-    if not highs.size:
-        return None, False, None
-    return (0.0, 1.08 * float(np.quantile(highs, _TRIMMED)) or 1.0), False, None
+        return charts.log_axis("", float(low) / 1.15, float(high) * 1.15)
+    return Axis("", (0, 1.08 * float(np.quantile(highs, _TRIMMED)) or 1) if highs.size else None)
 
 
 MOMENTS = (0.0, 0.1, 0.33, 0.66, 1.0)
@@ -359,14 +339,12 @@ def _along(
     branches = tracked(study)
     if not branches:
         return None
-    thin: Rows = []
-    thick: Rows = []
-    smooth = []
-    for branch in branches:
-        steps, found = over_seeds(study.landscapes(branch), value)
-        smooth.append(running_median(found))
-        thin += rows(x=steps, y=found, name=branch.label)
-        thick += rows(x=steps, y=smooth[-1], name=branch.label)
+    curves = [
+        (branch.label, steps, found, running_median(found))
+        for branch in branches
+        for steps, found in [over_seeds(study.landscapes(branch), value)]
+    ]
+    smooth = [curve[-1] for curve in curves]
     if is_wide(smooth):
         axis = charts.log_axis(title, *charts.around(smooth, log=True))
     else:
@@ -380,7 +358,7 @@ def _along(
         line_looks(labels(branches)),
     )
     limits = [] if limit is None else [panel.rule(y=limit, color="ink", dash=DASHED)]
-    return panel.draw(panel.line(thin, width=0.5, opacity=0.3), panel.line(thick), *limits)
+    return panel.draw(*panel.curves(curves), *limits)
 
 
 def running_median(values: np.ndarray) -> np.ndarray:
@@ -461,15 +439,15 @@ def _shift_panel(
         )
     places = np.linspace(0, len(LEVELS) - 1, len(layers)).round().astype(int)
     used = {layer: Look(LEVELS[place]) for layer, place in zip(layers, places, strict=True)}
-    thin: Rows = []
-    thick: Rows = []
-    for layer, own in zip(layers, values.T, strict=True):
-        thin += rows(x=steps, y=own, name=layer)
-        thick += rows(x=steps, y=running_median(own), name=layer)
-    y = Axis(axis.title if first else "", axis.domain, axis.log, axis.ticks)
-    panel = Panel(x, y, used, width=width, height=115, title=title)
+    curves = [
+        (layer, steps, own, running_median(own))
+        for layer, own in zip(layers, values.T, strict=True)
+    ]
+    panel = Panel(
+        x, axis if first else replace(axis, title=""), used, width=width, height=115, title=title
+    )
     limits = [panel.rule(y=1)] if measure == "cosine" else []
-    return panel.draw(panel.line(thin, width=0.5, opacity=0.3), panel.line(thick), *limits)
+    return panel.draw(*panel.curves(curves), *limits)
 
 
 def _shades(values: np.ndarray, measure: str) -> np.ndarray:
