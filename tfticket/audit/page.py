@@ -13,7 +13,7 @@ from PIL import Image
 from tfticket import __version__
 from tfticket.audit.subject import Subject
 from tfticket.noisy import CleanSplit, Suspects
-from tfticket.report.canvas import PALETTE
+from tfticket.report.palette import PALETTE
 
 _SHOWN = 120
 _CHANNELS = (1, 3)

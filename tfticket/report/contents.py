@@ -13,7 +13,7 @@ from tfticket.report.expectation import Expectation, all_met
 from tfticket.report.reading import RunFiles
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from tfticket.report.charts import Figure
 
 _MOST_SENTENCES = 12
 
@@ -124,7 +124,7 @@ class Contents:
     Attributes:
         summary: The numbers; they become `summary.json`.
         values: What the template needs beside them: `facts`, pairs of name and value, and tables.
-        figures: Name to title and drawing, in the order of their files; None where the run doesn't
+        figures: Name to title and chart, in the order of their files; None where the run doesn't
             hold the figure.
     """
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from tfticket.lottery.comparison import Comparison
 from tfticket.lottery.verdict import LevelVerdict
-from tfticket.report import canvas, words
 from tfticket.report import facts as common
+from tfticket.report import words
+from tfticket.report.charts import Figure, spread_out
 from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Strip, Table, interval_cell, range_cell, table
@@ -25,7 +24,7 @@ _Column = tuple[str, Callable[[LevelVerdict], Cell]]
 
 
 def compose(files: RunFiles) -> Contents:
-    """Summarize, open the tickets, and draw; to be called inside `canvas.settings()`.
+    """Summarize, open the tickets, and draw.
 
     Args:
         files: The run.
@@ -33,7 +32,7 @@ def compose(files: RunFiles) -> Contents:
     summary = summarize_files(files)
     densities = {level.level: level.density for level in summary.branch("ticket")}
     winning = [summary.smallest_winning.level] if summary.smallest_winning else []
-    anatomy = dissect(files, sorted({*canvas.spread_out(list(densities), _LOOKED_AT), *winning}))
+    anatomy = dissect(files, sorted({*spread_out(list(densities), _LOOKED_AT), *winning}))
     focus = _focus(anatomy, winning)
     return Contents(
         summary=summary,

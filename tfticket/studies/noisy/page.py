@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from matplotlib.figure import Figure
-
 from tfticket.report import facts, words
+from tfticket.report.charts import Figure
 from tfticket.report.contents import Contents
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import RunFiles
@@ -21,7 +20,7 @@ from tfticket.studies.noisy.summary import Summary, summarize_files
 
 
 def compose(files: RunFiles) -> Contents:
-    """Open the trainings, summarize and draw; to be called inside `canvas.settings()`.
+    """Open the trainings, summarize and draw.
 
     Args:
         files: The run.

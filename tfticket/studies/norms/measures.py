@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.shift import ShiftRecord
-from tfticket.report.canvas import LIGHT
 from tfticket.report.expectation import POINTS, POINTS_LOST, TIMES, Unit
 from tfticket.studies.norms.names import quantity
 from tfticket.studies.norms.networks import Branch, Network
@@ -185,44 +184,7 @@ def _median(values: np.ndarray) -> float:
 
 R = TypeVar("R", SmoothnessRecord, ShiftRecord)
 
-_STYLES: Mapping[str, tuple[str, str, Any]] = {
-    "none": ("orange", "s", "-"),
-    "batch": ("blue", "o", "-"),
-    "group": ("green", "^", "-"),
-    "layer": ("purple", "v", "-"),
-}
-_OTHERS: tuple[tuple[str, str, Any], ...] = (
-    ("amber", "D", "-"),
-    ("sky", "P", "-"),
-    ("level1", "X", "-"),
-    ("muted", "*", "--"),
-    ("level5", "p", "-"),
-    ("ink", "h", ":"),
-    ("level3", "<", "--"),
-    ("level2", ">", "--"),
-)
-SUBNETWORKS: Mapping[str, tuple[str, str, float]] = {
-    "dense": ("ink", "o", -0.2),
-    "ticket": ("blue", "s", 0.0),
-    "random": ("purple", "v", 0.2),
-}
-"""Subnetwork to its color, its marker, and its place beside a tick."""
 _WIDE = 300.0  # a range that a linear axis can't show
-
-
-def norm_style(label: str, labels: Sequence[str]) -> dict[str, Any]:
-    """Color, marker and line of a normalization: fixed for the usual, the same within a run."""
-    if label in _STYLES:
-        color, marker, line = _STYLES[label]
-    else:
-        unusual = [name for name in labels if name not in _STYLES]
-        color, marker, line = _OTHERS[unusual.index(label) % len(_OTHERS)]
-    return {"color": LIGHT[color], "marker": marker, "linestyle": line}
-
-
-def line_style(label: str, labels: Sequence[str]) -> dict[str, Any]:
-    """The same without a marker, for long curves."""
-    return norm_style(label, labels) | {"marker": ""}
 
 
 def labels(branches: Sequence[Branch]) -> list[str]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from tfticket.report import facts as common
 from tfticket.report import words
+from tfticket.report.charts import Figure
 from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import joined, percent2
@@ -19,7 +18,7 @@ from tfticket.studies.norms.summary import Summary, summarize_files
 
 
 def compose(files: RunFiles) -> Contents:
-    """Open the cells, summarize and draw; to be called inside `canvas.settings()`.
+    """Open the cells, summarize and draw.
 
     Args:
         files: The run.
@@ -88,7 +87,7 @@ def _landscape(study: Study) -> dict[str, tuple[str, Figure | None]]:
     return {
         "figure4": ("The landscape along the step", figures.figure4(study)),
         "paper": ("This run over the paper", figures.over_paper(study)),
-        "norms": ("All normalizations", figures.rows(study)),
+        "norms": ("All normalizations", figures.rows_by_norm(study)),
         "beta_curves": ("Beta at every step size", figures.beta_curves(study)),
         "relative": ("Changes without units", figures.relative_change(study)),
         "gauge": ("The learning-rate gauge", figures.gauge(study)),
