@@ -95,7 +95,7 @@ QUICK = (
     "tfticket.studies.registry",
     "tfticket.wording",
 )
-SLOW = {"tensorflow", "keras", "numpy", "matplotlib", "scipy", "sklearn", "rich", "jinja2"}
+SLOW = {"tensorflow", "keras", "numpy", "scipy", "sklearn", "rich", "jinja2", "vl_convert"}
 NO_TENSORFLOW = (
     "tfticket.runs",
     "tfticket.report",

@@ -184,13 +184,17 @@ def claims(name: str) -> str:
         # A loss is negative, also where the recipe bounds how large it may be.
         show = _gain if lost else _ratio
         bound = claim["at_most"] if lost else claim["at_least"]
+        ours, worst, seeds = claim["ours"], claim.get("worst"), claim.get("seeds")
+        if isinstance(ours, Mapping):  # as runs are summarized now
+            worst, seeds = ours["max" if lost else "min"], ours["seeds"]
+            ours = ours["mean"]
         rows.append(
             [
                 claim["claim"],
                 f"at least {show(bound)}",
-                show(claim["ours"]),
-                show(claim["worst"]),
-                str(claim["seeds"]),
+                show(ours),
+                show(worst),
+                str(seeds),
                 result(claim["reading"]),
             ]
         )

@@ -107,13 +107,14 @@ def value(show: str, name: str, path: str, digits: str | None = None) -> str:
 
 def result(reading: str) -> str:
     """What came of an expectation, in the words of the documentation."""
-    words = {
+    earlier = {
         "pass": "met",
         "fail": "not met",
         "can't tell": "not significant",
         "no criterion": "no bound",
+        "noted": "no bound",
     }
-    return words[reading]
+    return earlier.get(reading, reading)
 
 
 def _size(name: str) -> str:

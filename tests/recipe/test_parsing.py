@@ -49,6 +49,14 @@ def test_a_file_name_that_is_no_folder_name_is_a_mistake(tmp_path):
         parsing.load(write(tmp_path, TOML, "my recipe.toml"))
 
 
+def test_bounds_of_expectations_are_written_where_they_are_given():
+    claim = {"claim": "it wins", "measure": "gain"}
+    given = {**tables(), "expect": [claim | {"value": 0.003}, claim | {"at_least": 0.0}]}
+    noted, bounded = parsing.resolve(parsing.parse(given))["expect"]
+    assert "at_least" not in noted
+    assert (bounded["at_least"], bounded["value"], "at_most" in bounded) == (0.0, None, False)
+
+
 def test_all_mistakes_are_told_at_once():
     raw = tables(
         "train.stepps=10",
@@ -83,7 +91,7 @@ def test_all_mistakes_are_told_at_once():
         "lottery.rates.conv": "must be a share of at least 0 and below 1, not a percentage. "
         "Received: 20.",
         "export": "must be a table. Received: 3.",
-        "expect[0].value": "must be given: a number.",
+        "expect[0]": "must have a `value`, the paper's, or a bound: at_least, at_most.",
     }
 
 

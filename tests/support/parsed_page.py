@@ -26,7 +26,7 @@ class Page(html.parser.HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
 
     def figures(self):
@@ -36,7 +36,7 @@ class Page(html.parser.HTMLParser):
 
     def outside(self):
         """What the page would load from elsewhere."""
-        loaded = [tag for tag, _ in self.elements if tag in ("script", "link", "iframe", "img")]
+        loaded = [tag for tag, _ in self.elements if tag in ("link", "iframe", "img")]
         for tag, found in self.elements:
             address = found.get("src") or found.get("xlink:href") or found.get("href") or "#"
             if tag != "a" and not address.startswith(("#", "data:")):

@@ -18,7 +18,7 @@ from tfticket import __version__
 from tfticket.files import table_cell, write_atomic, write_json, write_text
 from tfticket.noise import CleanSplit, LabelIssues
 from tfticket.noise.audit import LabeledData
-from tfticket.report.canvas import PALETTE
+from tfticket.report.palette import PALETTE
 
 _SHOWN = 120  # label issues on the page
 

@@ -17,6 +17,7 @@ from tfticket.recipe.table import (
     NAME,
     Count,
     DataName,
+    Number,
     Problem,
     Seed,
     ShareOrNone,
@@ -73,6 +74,26 @@ class Train(Table):
         Literal["none", "mirrored"],
         Field(description='"none", or "mirrored": over all devices of this machine'),
     ] = "none"
+
+
+class Expect(Table):
+    """A claim about a run, to stand beside what came out. Never used while training.
+
+    Each kind of study adds what is measured. Abstract.
+
+    Attributes:
+        claim: What is claimed, in short.
+        source: Where a paper says so (`section 2`, `figure 4(b)`).
+        value: The paper's number.
+        at_least: Least number that meets the expectation.
+        at_most: Largest number that meets it.
+    """
+
+    claim: Text
+    source: str = ""
+    value: Number | None = None
+    at_least: Number | None = None
+    at_most: Number | None = None
 
 
 class Recipe(Table):

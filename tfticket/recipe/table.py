@@ -30,6 +30,7 @@ Repeats = Annotated[int, Field(ge=1, le=MOST_REPEATS, description="a whole numbe
 Seed = Annotated[int, Field(ge=0, lt=2**63, description="a whole number of at least 0")]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, description="a number greater than 0")]
 Width = Annotated[float, Field(gt=0, le=100, description="a number greater than 0 and at most 100")]
+Number = Annotated[float, Field(allow_inf_nan=False, description="a number")]
 NotNegative = Annotated[
     float, Field(ge=0, allow_inf_nan=False, description="a number of at least 0")
 ]

@@ -1,6 +1,6 @@
 """What the pages of all kinds of studies share: reading a run, words, tables, drawing.
 
-Nothing here imports Keras or TensorFlow, and only `canvas` imports matplotlib.
+Nothing here imports Keras or TensorFlow.
 """
 
 import importlib

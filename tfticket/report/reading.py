@@ -1,22 +1,23 @@
-"""Reads a run directory, finished or not, without changing it."""
+"""Read a run directory, finished or not, without changing it."""
 
 from __future__ import annotations
 
 import glob
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tfticket.errors import RunError
 from tfticket.files import checked_name, read_table, understood
 from tfticket.metrics import Row, read_metrics
-from tfticket.report import words
+
+T = TypeVar("T")
 
 DENSE = ("ticket", 0)
 """Branch and level of the dense network: what the search trains before it prunes."""
@@ -40,7 +41,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """What the files of a run say.
+    """The content of the files of a run.
 
     Attributes:
         path: The run directory.
@@ -62,6 +63,36 @@ class RunFiles:
     exports: tuple[Mapping[str, Any], ...]
     connectivity: Mapping[str, Any] | None
 
+    @property
+    def expect(self) -> list[Mapping[str, Any]]:
+        """The expectations of the recipe, its `[[expect]]`."""
+        return list(self.recipe.get("expect") or ())
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds that the recipe asks for."""
+        return tuple(int(seed) for seed in self.recipe.get("seeds") or ())
+
+    def cells(self, make: Callable[[Sequence[Mapping[str, Any]]], Iterable[T]]) -> tuple[T, ...]:
+        """The entries of `cells.json`; empty when it is missing.
+
+        Args:
+            make: Makes objects of the entries.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        path, remedy = self.path / "cells.json", "Running the recipe again writes it anew."
+        if not path.is_file():
+            return ()
+        table = read_table(path, remedy=remedy)
+        try:
+            return tuple(make(table["cells"]))
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                f"`{path}` must list the trainings of the run. Received: {error!r}. {remedy}"
+            ) from error
+
     def table(self, *keys: str) -> Mapping[str, Any]:
         """A nested table of the recipe; empty when it is missing."""
         found: Any = self.recipe
@@ -82,7 +113,7 @@ class RunFiles:
 
 
 def read_run(path: str | Path) -> RunFiles:
-    """Reads a run directory; what isn't there yet is left empty.
+    """Read a run directory; what isn't there yet is left empty.
 
     Raises:
         RunError: The directory doesn't exist, holds neither recipe nor metrics, or a file in it
@@ -159,77 +190,3 @@ def _by_network(
 def _curve(points: list[tuple[int, float]]) -> Curve:
     steps, values = np.array(sorted(points)).T
     return Curve(steps=steps, values=values)
-
-
-Facts = list[tuple[str, str]]
-"""Names and values, in the order of a page."""
-
-_VERSIONS = ("tfticket", "keras", "tensorflow", "numpy", "python")
-
-
-def known(found: Facts) -> Facts:
-    """The same without what isn't known."""
-    return [(name, value) for name, value in found if value]
-
-
-def data(files: RunFiles) -> str:
-    """Name, numbers of examples, description."""
-    table, found = files.table("data"), files.environment.get("data") or {}
-    counts = [
-        f"{words.number(found[name])} {name}"
-        for name in ("train", "validation", "test")
-        if found.get(name)
-    ]
-    return ". ".join(
-        part
-        for part in (
-            ", ".join([str(table.get("name", "")), *counts]),
-            str(found.get("description", "")).rstrip("."),
-        )
-        if part
-    )
-
-
-def network(files: RunFiles) -> str:
-    """Name or file of the model, and its width."""
-    model = files.table("model")
-    parts = [str(model.get("name") or model.get("file") or "")]
-    if model.get("width", 1.0) != 1.0:
-        parts.append(f"width {words.factor(model['width'])}")
-    return ", ".join(part for part in parts if part)
-
-
-def optimizer(files: RunFiles) -> str:
-    """The optimizer and its learning rate."""
-    train = files.table("train")
-    rate = train.get("learning_rate")
-    if isinstance(rate, Mapping):
-        rate = f"{rate.get('schedule')} from {rate.get('initial', (rate.get('values') or [''])[0])}"
-    return f"{files.table('train', 'optimizer').get('name', '')} at {rate}"
-
-
-def time(files: RunFiles, seconds: float) -> str:
-    """How long it trained, and when it began.
-
-    Args:
-        files: The run.
-        seconds: All its training together.
-    """
-    started = str(files.environment.get("started", ""))[:16].replace("T", " ")
-    trained = f"{words.duration(seconds)} of training" if seconds else ""
-    return ", ".join(part for part in (trained, f"begun {started}" if started else "") if part)
-
-
-def origin(environment: Mapping[str, Any]) -> Facts:
-    """Machine, versions and commit."""
-    cpus, versions = environment.get("cpus"), environment.get("versions") or {}
-    machine = [
-        str(environment.get("processor", "")),
-        words.plural(cpus, "CPU") if cpus else "",
-        str(environment.get("platform", "")),
-    ]
-    return [
-        ("Machine", ", ".join(part for part in machine if part)),
-        ("Versions", ", ".join(f"{n} {versions[n]}" for n in _VERSIONS if n in versions)),
-        ("Commit", str(environment.get("git_commit") or "")[:12]),
-    ]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
+
+from tfticket.lottery.comparison import Interval
+from tfticket.report import words
+from tfticket.report.estimate import Estimate
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,3 +60,56 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+
+
+def table(
+    items: Iterable[T],
+    *columns: tuple[str, Callable[[T], Cell | str]],
+    keep_empty: bool = True,
+) -> Table | None:
+    """Set a row for each item.
+
+    Args:
+        items: What the rows are about.
+        columns: Heading, and the cell of an item; a text is a cell without a second line.
+        keep_empty: Whether columns stay in which no cell says anything.
+
+    Returns:
+        The table, or None without items.
+
+    Example:
+        >>> table([0.5, 0.25], ("share", lambda share: f"{share:.0%}")).rows[1][0].text
+        '25%'
+    """
+    found = [[say(item) for _, say in columns] for item in items]
+    rows = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in found]
+    if not rows:
+        return None
+    said = [
+        keep_empty or any(row[place] not in (Cell(""), Cell(words.NONE)) for row in rows)
+        for place in range(len(columns))
+    ]
+    return Table(
+        columns=tuple(name for (name, _), keep in zip(columns, said, strict=True) if keep),
+        rows=tuple(
+            tuple(cell for cell, keep in zip(row, said, strict=True) if keep) for row in rows
+        ),
+    )
+
+
+def interval_cell(
+    found: Interval | None, say: Callable[[float], str], *, absent: str = words.NONE
+) -> Cell:
+    """A mean, and beneath it its interval, which a single seed doesn't have."""
+    if found is None:
+        return Cell(absent)
+    bounds = f"{say(found.lower)} to {say(found.upper)}" if found.seeds > 1 else ""
+    return Cell(say(found.mean), bounds)
+
+
+def range_cell(found: Estimate | None, say: Callable[[float], str]) -> Cell:
+    """A mean, and beneath it the lowest and highest seed where they differ."""
+    if found is None:
+        return Cell(words.NONE)
+    low, high = say(found.smallest), say(found.largest)
+    return Cell(say(found.mean), f"{low} to {high}" if low != high else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 
 from tfticket import wording
 from tfticket.lottery.comparison import Interval
@@ -68,6 +69,11 @@ def factor(ratio: float) -> str:
     return f"{number(ratio, 2 if ratio < 10 else 0)}{TIMES}"
 
 
+def size_in_points(difference: float) -> str:
+    """The size of a difference of rates, without its sign: `0.31 points`."""
+    return f"{points(abs(difference)).lstrip('+')} points"
+
+
 def points_interval(interval: Interval) -> str:
     """The bounds of a difference, in percentage points; nothing for a single seed."""
     if interval.seeds < 2:
@@ -93,6 +99,16 @@ def plural(count: int, noun: str) -> str:
 
 
 duration = functools.partial(wording.duration, space=THIN)
+
+
+def joined(*parts: str, by: str = ", ") -> str:
+    """The parts that aren't empty, with commas between them."""
+    return by.join(part for part in parts if part)
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return joined(", ".join(items[:-1]), items[-1], by=" and ")
 
 
 def size(count: float) -> str:

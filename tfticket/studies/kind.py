@@ -71,6 +71,6 @@ class Kind:
         return Path(sys.modules[pkgutil.resolve_name(self.page).__module__].__file__ or "").parent
 
     def compose(self, files: RunFiles) -> Contents:
-        """Fills the page of a run; to be called inside `canvas.settings()`."""
+        """Fills the page of a run."""
         made: Contents = pkgutil.resolve_name(self.page)(files)
         return made

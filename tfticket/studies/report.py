@@ -12,9 +12,11 @@ from markupsafe import Markup
 
 from tfticket import __version__
 from tfticket.files import write_bytes, write_json, write_text
-from tfticket.report import canvas
-from tfticket.report.chance import chance_note
+from tfticket.report import charts
 from tfticket.report.contents import Contents
+from tfticket.report.expectation import expectation_table
+from tfticket.report.facts import chance_note
+from tfticket.report.palette import PALETTE
 from tfticket.report.reading import RunFiles, read_run, read_together
 from tfticket.studies.summaries import kind_of_run
 
@@ -55,15 +57,13 @@ def render(run: str | Path) -> Path:
     """
     files = read_run(run)
     kind = kind_of_run(files)
-    with read_together(files), canvas.settings():
+    with read_together(files):
         contents = kind.compose(files)
         drawings = _draw(contents)
         page = (
             _environment(kind.templates)
             .get_template("page.html.j2")
-            .render(
-                **_common(files), **contents.values, summary=contents.summary, drawings=drawings
-            )
+            .render(**_common(files, contents), **contents.values, drawings=drawings)
         )
         summary = contents.summary.to_dict()
     folder = files.path / "report"
@@ -88,28 +88,32 @@ def _environment(folder: Path) -> jinja2.Environment:
     )
 
 
-def _common(files: RunFiles) -> dict[str, Any]:
-    command = files.environment.get("command")
+def _common(files: RunFiles, contents: Contents) -> dict[str, Any]:
+    command, summary = files.environment.get("command"), contents.summary
     return {
+        "summary": summary,
+        "confidence": f"{100 * summary.confidence:.6g}",
+        "expectations": expectation_table(summary.expectations),
         "paper": files.recipe.get("paper"),
         "deviations": files.recipe.get("deviations") or (),
         "chance": chance_note(files),
         "command": shlex.join(command) if isinstance(command, list) else command,
-        "palette": canvas.PALETTE,
+        "palette": PALETTE,
         "version": __version__,
     }
 
 
 def _draw(contents: Contents) -> dict[str, Drawing]:
     """Each figure as PNG and SVG, by name."""
-    return {
-        name: Drawing(
-            name=name,
-            file=f"{number:02d}_{name}.png",
-            png=canvas.to_png(figure),
-            svg=Markup(canvas.to_svg(figure, name=name)),
-            title=title,
-        )
-        for number, (name, (title, figure)) in enumerate(contents.figures.items(), start=1)
-        if figure is not None
-    }
+    drawn = {}
+    for place, (name, (title, figure)) in enumerate(contents.figures.items(), start=1):
+        if figure is not None:
+            svg = charts.to_svg(figure, name=name)
+            drawn[name] = Drawing(
+                name=name,
+                file=f"{place:02d}_{name}.png",
+                png=charts.to_png(svg),
+                svg=Markup(svg),
+                title=title,
+            )
+    return drawn

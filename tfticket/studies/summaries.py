@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfticket.errors import RunError
-from tfticket.report.contents import Summary
+from tfticket.report.contents import Summary as Summary
 from tfticket.report.reading import RunFiles, read_run, read_together
 from tfticket.studies.kind import Kind
 from tfticket.studies.registry import KINDS
 
 
 def summarize(run: str | Path) -> Summary:
-    """Summarizes a run directory, finished or not.
+    """Summarize a run directory, finished or not.
 
     Args:
         run: The run directory.

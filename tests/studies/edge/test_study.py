@@ -266,7 +266,7 @@ def test_searches_of_an_edge_run_are_exported_as_runs(run, capsys):
 
 def test_claims_are_met_when_every_seed_meets_them(run, table):
     from tfticket.report.reading import read_run
-    from tfticket.studies.edge.summary import check_claims, read_study
+    from tfticket.studies.edge.summary import summarize_files
 
     files = read_run(run.path)
     worst = min(found["smaller"] for found in table["replicates"])
@@ -278,7 +278,7 @@ def test_claims_are_met_when_every_seed_meets_them(run, table):
         {"claim": "d", "measure": "faster", "at_least": 1.0, "network": "nobody.int8"},
     ]
     object.__setattr__(files, "recipe", {**files.recipe, "expect": expect})
-    found = check_claims(read_study(files))
-    assert [str(claim.reading) for claim in found] == ["pass", "fail", "pass", "can't tell"]
-    assert found[0].seeds == 2
-    assert found[0].worst == worst
+    found = summarize_files(files).expectations
+    assert [str(each.verdict) for each in found] == ["met", "not met", "met", "not measured"]
+    assert found[0].estimate.seeds == 2
+    assert found[0].estimate.lower == worst

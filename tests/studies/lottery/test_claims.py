@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from tfticket.lottery.comparison import compare
-from tfticket.studies.lottery.claims import check_claims
+from tfticket.report import words
+from tfticket.report.estimate import RATIO, Estimate
+from tfticket.report.expectation import Verdict
 from tfticket.studies.lottery.summary import summarize
 
 
@@ -16,7 +18,8 @@ def summary(run):
 def check(summary, **claim):
     full = {"claim": "it is so", "source": "figure 1", "value": 1.0, "branch": "ticket",
             "against": "dense", "density": None}  # fmt: skip
-    (checked,) = check_claims([full | claim], summary)
+    recipe = {**summary.files.recipe, "expect": [full | claim]}
+    (checked,) = replace(summary, files=replace(summary.files, recipe=recipe)).expectations
     return checked
 
 
@@ -24,40 +27,43 @@ def test_a_gain_is_read_at_the_nearest_level(summary):
     checked = check(summary, measure="gain", value=0.003, density=0.34)
     level = min(summary.branch("ticket"), key=lambda level: abs(np.log(level.density / 0.34)))
     verdict = next(v for v in summary.verdicts if v.level == level.level)
-    assert checked.density == level.density
-    assert checked.ours == verdict.against_dense.gain
-    assert (checked.claim, checked.source) == ("it is so", "figure 1")
+    assert checked.measured.detail == f"at {words.percent(level.density)} of the weights"
+    assert checked.estimate == Estimate.of_comparison(verdict.against_dense.gain)
+    assert checked.to_dict()["source"] == "figure 1"
 
 
 def test_a_speedup_may_be_against_a_control(summary):
     checked = check(summary, measure="speedup", value=2.5, against="reinit", density=0.34)
-    verdict = next(v for v in summary.verdicts if v.density == checked.density)
-    assert checked.ours == verdict.against_controls["reinit"].speedup
+    verdict = min(summary.verdicts, key=lambda v: abs(np.log(v.density / 0.34)))
+    speedup = verdict.against_controls["reinit"].speedup
+    assert checked.estimate == Estimate.of_comparison(speedup)
+    assert checked.estimate.how == RATIO
 
 
 def test_a_control_may_be_held_against_dense(summary):
     checked = check(summary, measure="gain", value=-0.002, branch="reinit", density=0.34)
-    level = next(x for x in summary.branch("reinit") if x.density == checked.density)
+    level = min(summary.branch("reinit"), key=lambda level: abs(np.log(level.density / 0.34)))
     expected = compare(level.outcomes, summary.dense.outcomes, criteria=summary.criteria).gain
-    assert checked.ours == expected
+    assert checked.estimate == Estimate.of_comparison(expected)
+    assert checked.measured.measure == "reinit: test accuracy against dense, points"
 
 
 def test_the_accuracy_of_the_dense_network(summary):
     checked = check(summary, measure="accuracy", value=0.979, branch="dense")
-    assert checked.ours == summary.dense.accuracy.interval
-    assert checked.density == 1.0
+    assert checked.estimate == summary.dense.accuracy
+    assert checked.measured.detail == f"at 100{words.THIN}% of the weights"
 
 
 def test_the_smallest_density_is_the_last_that_is_as_accurate(summary):
     checked = check(summary, measure="smallest_density", value=0.036)
     as_accurate = [v.density for v in summary.verdicts if v.against_dense.gain.mean >= 0]
-    assert checked.ours.mean == min(as_accurate)
-    assert checked.reading == "as far as this run went"
-    assert checked.ours.mean == summary.verdicts[-1].density
-    assert check(summary, measure="smallest_density", value=0.9).reading == "as sparse or sparser"
+    assert checked.estimate.mean == min(as_accurate)
+    assert checked.remark == "as far as this run went"
+    assert checked.estimate.mean == summary.verdicts[-1].density
+    assert check(summary, measure="smallest_density", value=0.9).remark == "as sparse or sparser"
     none = check(summary, measure="smallest_density", value=0.5, branch="random")
-    assert none.ours is None
-    assert none.reading == "no random network is as accurate"
+    assert none.estimate.mean == 1.0
+    assert none.remark == "not as sparse; no random network is as accurate"
 
 
 def test_a_density_that_was_passed_without_accuracy_is_not_as_sparse(summary):
@@ -65,8 +71,8 @@ def test_a_density_that_was_passed_without_accuracy_is_not_as_sparse(summary):
         summary, levels=tuple(fallen(x) if x.level > 3 else x for x in summary.levels)
     )
     checked = check(worse_later, measure="smallest_density", value=0.27)
-    assert checked.ours.mean == summary.verdicts[2].density
-    assert checked.reading == "not as sparse"
+    assert checked.estimate.mean == summary.verdicts[2].density
+    assert checked.remark == "not as sparse"
 
 
 def fallen(level):
@@ -76,21 +82,23 @@ def fallen(level):
 
 
 def test_how_numbers_agree(summary):
-    ours = check(summary, measure="gain", value=0.0, density=0.34).ours
+    ours = check(summary, measure="gain", value=0.0, density=0.34).estimate
     assert ours.mean > 0
 
     def reading(value):
-        return check(summary, measure="gain", value=value, density=0.34).reading
+        return check(summary, measure="gain", value=value, density=0.34).remark
 
-    assert reading(ours.mean) == "inside our interval"
-    assert reading(ours.upper + 0.001) == "same direction, less"
-    assert reading(ours.lower / 10) == "same direction, more"
-    assert reading(-0.5) == "not seen"
+    assert reading(ours.mean) == "the paper's number is inside our interval"
+    assert reading(ours.upper + 0.001) == "same direction as the paper, less"
+    assert reading(ours.lower / 10) == "same direction as the paper, more"
+    assert reading(-0.5) == "not the paper's direction"
 
 
 def test_the_direction_of_an_accuracy_is_high_or_low(summary):
-    assert check(summary, measure="accuracy", value=0.5, branch="dense").reading == "higher"
-    assert check(summary, measure="accuracy", value=0.999, branch="dense").reading == "lower"
+    above, below = (
+        check(summary, measure="accuracy", value=value, branch="dense") for value in (0.5, 0.999)
+    )
+    assert (above.remark, below.remark) == ("above the paper", "below the paper")
 
 
 @pytest.mark.parametrize(
@@ -104,6 +112,25 @@ def test_the_direction_of_an_accuracy_is_high_or_low(summary):
 )
 def test_what_was_not_measured_says_so(summary, claim, reading):
     checked = check(summary, **claim)
-    assert checked.ours is None
-    assert checked.reading.startswith("not measured: ")
-    assert reading in checked.reading
+    assert checked.estimate is None
+    assert checked.verdict is Verdict.NOT_MEASURED
+    assert reading in checked.remark
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        ({"measure": "gain", "at_least": 0.0}, Verdict.MET),
+        ({"measure": "gain", "at_most": 0.0}, Verdict.NOT_MET),
+        ({"measure": "smallest_density", "at_most": 0.3}, Verdict.MET),
+        ({"measure": "smallest_density", "at_most": 0.1}, Verdict.NOT_MET),
+        ({"measure": "smallest_density", "branch": "random", "at_most": 0.9}, Verdict.NOT_MET),
+    ],
+)
+def test_a_bound_is_met_or_not(summary, claim, verdict):
+    full = {"claim": "it is so", "branch": "ticket", "density": 0.34}
+    recipe = {**summary.files.recipe, "expect": [full | claim]}
+    bounded = replace(summary, files=replace(summary.files, recipe=recipe))
+    assert bounded.expectations[0].verdict is verdict
+    assert bounded.headline.endswith(f"Of 1 expectation: 1 {verdict}.")
+    assert bounded.met is (verdict is Verdict.MET)

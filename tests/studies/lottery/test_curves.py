@@ -1,32 +1,21 @@
 import numpy as np
 import pytest
 import synthetic_run
+from drawn import layers, rows, series
 
-from tfticket.report import canvas
 from tfticket.report.reading import read_run
 from tfticket.studies.lottery import figures
 from tfticket.studies.lottery.summary import summarize
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with canvas.settings():
-        yield
-
-
-def labeled(figure):
-    lines = figure.axes[0].get_lines()
-    return {line.get_label(): line for line in lines if not line.get_label().startswith("_")}
-
-
 @pytest.mark.parametrize("name", ["loss", "accuracy"])
 def test_learning_curves_from_dense_to_sparsest(run, name):
     files, summary = read_run(run), summarize(run)
-    drawn = labeled(figures.learning_curves(files, summary, name=name))
+    drawn = series(figures.learning_curves(files, summary, name=name))
     assert next(iter(drawn)) == "dense"
     assert len(drawn) == 7
     by_seed = [files.curves[seed, "ticket", 0]["validation", name].values for seed in range(3)]
-    assert drawn["dense"].get_ydata() == pytest.approx(sum(by_seed) / 3)
+    assert drawn["dense"]["y"] == pytest.approx((1 if name == "loss" else 100) * sum(by_seed) / 3)
 
 
 def test_many_evaluations_are_smoothed_over_what_was_measured(tmp_path):
@@ -34,12 +23,13 @@ def test_many_evaluations_are_smoothed_over_what_was_measured(tmp_path):
     files = read_run(run)
     figure = figures.learning_curves(files, summarize(run), name="loss")
     measured = files.curves[0, "ticket", 0]["validation", "loss"].values
-    thin, thick, dot = figure.axes[0].get_lines()
-    np.testing.assert_array_equal(thin.get_ydata(), measured)
-    assert thick.get_ydata()[10] == pytest.approx(measured[8:13].mean())
-    assert thick.get_ydata()[0] == pytest.approx(measured[:3].mean())
-    assert thin.get_linewidth() < thick.get_linewidth()
-    assert dot.get_xdata()[0] == summarize(run).dense.early_stop_step.mean
+    thin, thick = (series(figure, place=place)["dense"]["y"] for place in (0, 1))
+    np.testing.assert_array_equal(thin, measured)
+    assert thick[10] == pytest.approx(measured[8:13].mean())
+    assert thick[0] == pytest.approx(measured[:3].mean())
+    faint, clear = layers(figure, "line")
+    assert faint["mark"]["strokeWidth"] < clear["mark"]["strokeWidth"]
+    assert rows(figure, "point")[0]["x"] == summarize(run).dense.early_stop_step.mean
 
 
 def test_curves_that_were_not_recorded_are_not_drawn(run):

@@ -2,7 +2,6 @@ import json
 
 import pytest
 
-from tfticket.report.reading import read_run
 from tfticket.studies.lottery.page import MEANINGS, facts, structure
 from tfticket.studies.lottery.summary import summarize
 
@@ -10,7 +9,7 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 
 
 def facts_of(path):
-    return dict(facts(read_run(path), summarize(path)))
+    return dict(facts(summarize(path)))
 
 
 def test_the_facts_of_a_run(run):

@@ -13,7 +13,7 @@ def test_means_and_bounds_over_seeds(tmp_path):
     assert (dense.accuracy.smallest, dense.accuracy.largest) == (0.90, 0.92)
     assert dense.accuracy.values == {0: 0.90, 1: 0.92}
     # The 0.975 quantile of Student's t with one degree of freedom is 12.706.
-    assert dense.accuracy.interval.upper == pytest.approx(0.91 + 12.7062 * 0.01, abs=1e-5)
+    assert dense.accuracy.upper == pytest.approx(0.91 + 12.7062 * 0.01, abs=1e-5)
     assert dense.accuracy_at_end.mean == pytest.approx(0.90)
     assert dense.early_stop_step.mean == 200
     assert (dense.remaining, dense.prunable, dense.seconds) == (1000, 1000, 5.0)

@@ -1,20 +1,12 @@
-import numpy as np
 import pytest
 import synthetic_run
+from drawn import domain, layers, legend, panels, remarks, rows, series, ticks
 
-from tfticket.report import canvas
+from tfticket.report import charts
 from tfticket.studies.lottery import figures
 from tfticket.studies.lottery.summary import summarize
 
 SCAN = {"k": [0, 100, 500], "instability": [[0.09, 0.11], [0.03, 0.02], [0.001, 0.0]]}
-
-
-def lines(figure, place=0):
-    return {
-        line.get_label(): line
-        for line in figure.axes[place].get_lines()
-        if not line.get_label().startswith("_")
-    }
 
 
 @pytest.fixture(scope="module")
@@ -22,77 +14,97 @@ def summary(run):
     return summarize(run)
 
 
-@pytest.fixture(autouse=True)
-def settings():
-    with canvas.settings():
-        yield
+def lines(panel):
+    """All lines of a panel: that of the dense network is a layer of its own."""
+    return series(panel, place=None)
+
+
+def in_percent(values):
+    return pytest.approx([100 * value for value in values])
 
 
 def test_the_hypothesis_joins_the_means_of_each_branch(summary):
-    figure = figures.hypothesis(summary)
-    speed, accuracy = lines(figure, 0), lines(figure, 1)
-    assert list(speed) == list(accuracy) == ["ticket", "random", "reinit", "dense"]
-    assert speed["ticket"].get_ydata().tolist() == [
+    speed, accuracy = panels(figures.hypothesis(summary))
+    assert legend(speed) == legend(accuracy) == ["ticket", "random", "reinit", "dense"]
+    assert lines(speed)["ticket"]["y"] == [
         1.0,
         *(verdict.against_dense.speedup.mean for verdict in summary.verdicts),
     ]
-    assert accuracy["ticket"].get_ydata().tolist() == [
+    assert lines(accuracy)["ticket"]["y"] == in_percent(
         level.accuracy.mean for level in summary.branch("ticket")
-    ]
+    )
     # A control begins at the dense network, where there is nothing to control yet.
     for drawn in (speed, accuracy):
-        assert drawn["reinit"].get_xdata().tolist() == [
-            1.0,
-            *(level.density for level in summary.branch("reinit")),
-        ]
-    assert set(np.ravel(speed["dense"].get_ydata())) == {1.0}
-    assert set(np.ravel(accuracy["dense"].get_ydata())) == {summary.dense.accuracy.mean}
+        assert lines(drawn)["reinit"]["x"] == in_percent(
+            [1.0, *(level.density for level in summary.branch("reinit"))]
+        )
+    assert set(lines(speed)["dense"]["y"]) == {1.0}
+    assert lines(accuracy)["dense"]["y"] == in_percent([summary.dense.accuracy.mean] * 2)
+
+
+def test_intervals_are_bands_and_whiskers(summary):
+    speed, accuracy = panels(figures.hypothesis(summary))
+    found = [verdict.against_dense.speedup for verdict in summary.verdicts]
+    assert series(speed, "area")["ticket"]["low"] == [1.0, *(each.lower for each in found)]
+    assert series(speed, "area")["ticket"]["high"] == [1.0, *(each.upper for each in found)]
+    levels = [level.accuracy for level in summary.branch("ticket")]
+    assert series(accuracy, "area")["ticket"]["low"] == in_percent(s.smallest for s in levels)
+    assert series(accuracy, "area")["ticket"]["high"] == in_percent(s.largest for s in levels)
+    whiskers = series(accuracy, "rule", 0)["ticket"]
+    assert whiskers["low"] == in_percent(spread.interval.lower for spread in levels)
+    assert whiskers["high"] == in_percent(spread.interval.upper for spread in levels)
 
 
 def test_the_accuracy_at_the_end_is_that_of_the_end(summary):
-    at_end = lines(figures.accuracy_at_end(summary))["ticket"]
-    assert at_end.get_ydata()[0] == summary.dense.accuracy_at_end.mean
+    (panel,) = panels(figures.accuracy_at_end(summary))
+    assert lines(panel)["ticket"]["y"][0] == 100 * summary.dense.accuracy_at_end.mean
 
 
 def test_the_smallest_winning_ticket_is_marked(summary):
-    for axes in figures.hypothesis(summary).axes:
-        assert [text.get_text() for text in axes.texts] == ["smallest winning ticket"]
+    for panel in panels(figures.hypothesis(summary)):
+        assert remarks(panel) == ["smallest winning ticket"]
+        assert layers(panel, "rule")[-1]["data"]["values"][0]["x"] == pytest.approx(
+            100 * summary.smallest_winning.density
+        )
 
 
 def test_no_ticket_leaves_the_figure(summary):
-    speed, accuracy = figures.hypothesis(summary).axes
+    speed, accuracy = panels(figures.hypothesis(summary))
     for level in summary.branch("ticket"):
-        low, high = accuracy.get_ylim()
-        assert low < level.accuracy.smallest <= level.accuracy.largest < high
+        low, high = domain(accuracy, "y")
+        assert low < 100 * level.accuracy.smallest <= 100 * level.accuracy.largest < high
     for verdict in summary.verdicts:
-        low, high = speed.get_ylim()
+        low, high = domain(speed, "y")
         assert low < verdict.against_dense.speedup.mean < high
 
 
 def test_early_stops_begin_at_zero(summary):
-    figure = figures.early_stop(summary)
-    assert figure.axes[0].get_ylim()[0] == 0
-    assert lines(figure)["ticket"].get_ydata()[0] == summary.dense.early_stop_step.mean
+    (panel,) = panels(figures.early_stop(summary))
+    assert domain(panel, "y")[0] == 0
+    assert lines(panel)["ticket"]["y"][0] == summary.dense.early_stop_step.mean
 
 
 def test_the_plane_holds_the_means_against_dense(summary):
-    drawn = lines(figures.plane(summary))
-    assert list(drawn) == ["ticket", "random", "reinit", "dense"]
-    assert drawn["ticket"].get_xdata().tolist() == [
-        1.0,
-        *(verdict.against_dense.speedup.mean for verdict in summary.verdicts),
-    ]
-    assert drawn["ticket"].get_ydata().tolist() == [
-        0.0,
-        *(verdict.against_dense.gain.mean for verdict in summary.verdicts),
-    ]
+    (panel,) = panels(figures.plane(summary))
+    assert legend(panel) == ["ticket", "random", "reinit", "dense"]
+    ticket = lines(panel)["ticket"]
+    speeds = [verdict.against_dense.speedup.mean for verdict in summary.verdicts]
+    assert ticket["x"] == [1.0, *speeds]
+    assert ticket["y"] == in_percent(
+        [0.0, *(verdict.against_dense.gain.mean for verdict in summary.verdicts)]
+    )
+    # The path is drawn from level to level, not from left to right.
+    assert layers(panel, "line")[0]["encoding"]["order"] == {"value": None}
+    crosses = [row for row in rows(panel, "rule") if row.get("name") == "ticket"]
+    assert len(crosses) == 2 * len(speeds)
 
 
 def test_connectivity_marks_the_recommended_step():
-    plain = figures.connectivity(SCAN | {"recommended": None})
-    marked = figures.connectivity(SCAN | {"recommended": 500})
-    assert len(marked.axes[0].get_lines()) == len(plain.axes[0].get_lines()) + 1
-    assert [label.get_text() for label in marked.axes[0].get_xticklabels()] == ["0", "100", "500"]
+    (plain,) = panels(figures.connectivity(SCAN | {"recommended": None}))
+    (marked,) = panels(figures.connectivity(SCAN | {"recommended": 500}))
+    assert len(rows(marked, "rule")) == len(rows(plain, "rule")) + 1
+    assert ticks(marked, "x")[1].startswith('["0", "100", "500"]')
+    assert len(rows(marked, "point")) == 6
 
 
 @pytest.mark.parametrize("scan", [None, {}, {"k": [], "instability": []}, {"k": [0]}])
@@ -111,8 +123,8 @@ def test_little_is_drawn_too(tmp_path, options):
         figures.early_stop(summary),
         figures.plane(summary),
     ):
-        assert "ticket" in lines(figure)
-        assert canvas.to_svg(figure, name="little").startswith("<svg")
+        assert "ticket" in lines(panels(figure)[0])
+        assert charts.to_svg(figure, name="little").startswith("<svg")
 
 
 def test_a_dense_network_alone_is_no_figure(tmp_path):
@@ -120,3 +132,10 @@ def test_a_dense_network_alone_is_no_figure(tmp_path):
     assert figures.hypothesis(summary) is None
     assert figures.early_stop(summary) is None
     assert figures.plane(summary) is None
+
+
+def test_branches_keep_their_looks():
+    looks = figures.branch_looks(("ticket", "reinit", "mine", "yours"))
+    assert len(set(looks.values())) == 4
+    assert looks["ticket"] == figures.branch_looks(("ticket",))["ticket"]
+    assert len({(look.color, look.shape) for look in looks.values()}) == 4

@@ -2,9 +2,8 @@ import pytest
 import synthetic_run
 
 from tfticket.report import words
-from tfticket.report.reading import read_run
+from tfticket.report.expectation import expectation_table
 from tfticket.studies.lottery import page
-from tfticket.studies.lottery.claims import check_claims
 from tfticket.studies.lottery.summary import summarize
 
 
@@ -19,11 +18,11 @@ def column(table, name):
 
 
 def all_tables(run):
-    files, summary = read_run(run), summarize(run)
+    summary = summarize(run)
     return [
         page.verdict_table(summary),
         page.control_table(summary),
-        page.claim_table(check_claims(files.recipe["expect"], summary)),
+        expectation_table(summary.expectations),
         page.results_table(summary),
     ]
 
@@ -101,13 +100,13 @@ def test_all_networks_are_listed(summary):
     )
 
 
-def test_claims_are_in_the_unit_of_their_measure(run, summary):
-    table = page.claim_table(check_claims(read_run(run).recipe["expect"], summary))
+def test_claims_are_in_the_unit_of_their_measure(summary):
+    table = expectation_table(summary.expectations)
     assert [cell.text for cell in column(table, "paper")] == [
         f"1.61{words.TIMES}",
         "+0.30",
         f"2.51{words.TIMES}",
         f"3.6{words.THIN}%",
-        f"98.0{words.THIN}%",
+        f"98.00{words.THIN}%",
     ]
-    assert " to " in column(table, "ours")[-1].detail
+    assert " to " in column(table, "here")[-1].detail

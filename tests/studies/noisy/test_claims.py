@@ -10,29 +10,30 @@ def checked(path, **claim):
     given = {"claim": "It helps", "method": "jocor", **claim}
     run = write_run(path, METHODS, unfinished=claim.pop("unfinished", ()),
                     recipe={"expect": [given]})  # fmt: skip
-    (found,) = summarize(run).claims
+    (found,) = summarize(run).expectations
     return found
 
 
 @pytest.mark.parametrize(
-    ("claim", "reading", "mean", "why"),
+    ("claim", "verdict", "mean", "remark"),
     [
-        ({"against": "cross_entropy", "at_least": 0.0}, "pass", 0.1, ""),
-        ({"against": "cross_entropy", "at_least": 0.1}, "can't tell", 0.1, "the mean meets it"),
-        ({"against": "cross_entropy", "at_most": 0.0}, "fail", 0.1, ""),
-        ({"against": "cross_entropy", "value": 0.2}, "no criterion", 0.1,
+        ({"against": "cross_entropy", "at_least": 0.0}, "met", 0.1, ""),
+        ({"against": "cross_entropy", "at_least": 0.1}, "not significant", 0.1,
+         "the mean meets it"),
+        ({"against": "cross_entropy", "at_most": 0.0}, "not met", 0.1, ""),
+        ({"against": "cross_entropy", "value": 0.2}, "noted", 0.1,
          "same direction as the paper, less"),
-        ({"value": 0.9}, "no criterion", 0.81, "below the paper"),
-        ({"value": 0.812}, "no criterion", 0.81, "the paper's number is inside our interval"),
-        ({"method": "gce", "at_least": 0.1}, "can't tell", None,
-         "not measured: no finished training of gce"),
+        ({"value": 0.9}, "noted", 0.81, "below the paper"),
+        ({"value": 0.812}, "noted", 0.81, "the paper's number is inside our interval"),
+        ({"method": "gce", "at_least": 0.1}, "not measured", None,
+         "no finished training of gce"),
     ],
 )  # fmt: skip
-def test_claims_are_read_off_the_interval(tmp_path, claim, reading, mean, why):
+def test_claims_are_read_off_the_interval(tmp_path, claim, verdict, mean, remark):
     found = checked(tmp_path, **claim)
-    assert str(found.reading) == reading
-    assert found.why == why
-    assert (found.ours.mean if found.ours else None) == pytest.approx(mean)
+    assert str(found.verdict) == verdict
+    assert found.remark == remark
+    assert (found.estimate.mean if found.estimate else None) == pytest.approx(mean)
 
 
 def test_a_claim_without_a_noise_is_about_each(tmp_path):
@@ -40,7 +41,7 @@ def test_a_claim_without_a_noise_is_about_each(tmp_path):
     run = write_run(tmp_path, METHODS, noises={"symmetric": 0.5, "pair": 0.4},
                     recipe={"expect": [claim]})  # fmt: skip
     found = summarize(run)
-    assert [one.measure for one in found.claims] == [
+    assert [one.measured.measure for one in found.expectations] == [
         "jocor minus cross_entropy, symmetric0.5",
         "jocor minus cross_entropy, pair0.4",
     ]

@@ -20,7 +20,7 @@ def test_a_clear_winner_stands_with_its_gain_and_interval(tmp_path):
 def test_what_seeds_cant_tell_is_said(tmp_path):
     said = headline(tmp_path, {"cross_entropy": (0.7, 0.78), "jocor": (0.8, 0.79)})
     assert "5.50 points above plain cross-entropy" in said
-    assert said.endswith("but the seeds can't tell that from no difference.")
+    assert said.endswith("which is not significant.")
 
 
 def test_cross_entropy_wins_plainly(tmp_path):
@@ -52,11 +52,11 @@ def test_that_stopping_in_time_does_as_well_is_said(tmp_path):
 def test_estimates_and_theory_are_told(tmp_path):
     measures = {"held_out": {**SELECTION, **THEORY}}
     said = headline(tmp_path / "sure", {"held_out": (0, 0)}, measures=measures)
-    assert "estimated to within 0.7 points; 2 of 2 intervals hold the truth." in said
+    assert "estimated to within 0.7 points; 2 of 2 intervals contain it." in said
     assert "is 1.1 points from what theory predicts, in the only noise." in said
     measures = {"held_out": {**SELECTION, "identifiable": 0.0}}
     said = headline(tmp_path / "unsure", {"held_out": (0, 0)}, measures=measures)
-    assert said == "The share of wrong labels was called not identifiable 2 times of 2."
+    assert said == "The noise rate was not identifiable in 2 of 2 estimates."
 
 
 def test_many_noises_are_left_to_the_table(tmp_path):

@@ -66,7 +66,7 @@ def test_the_page_says_what_the_summary_says(full_run, page):
         "+14.00",
         "49.3\N{NARROW NO-BREAK SPACE}%",
         "91.2\N{NARROW NO-BREAK SPACE}%",
-        "holds the truth",
+        "contains the truth",
         "misses the truth",
         "Smaller.",
         "the last 3 evaluations",

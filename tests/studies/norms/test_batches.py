@@ -1,4 +1,5 @@
 import pytest
+from estimates import interval
 from synthetic_norms import cell, write_run
 
 from tfticket.lottery.comparison import t_interval
@@ -21,7 +22,7 @@ def test_each_smaller_batch_is_held_against_the_largest(batches_run):
         ("group", 2, 64),
     ]
     large, small = branches[0].values("accuracy"), branches[2].values("accuracy")
-    assert losses[1].drop == t_interval([large[seed] - small[seed] for seed in large])
+    assert interval(losses[1].drop) == t_interval([large[seed] - small[seed] for seed in large])
 
 
 def test_what_other_statistics_win_back_is_no_matter_of_training(batches_run):

@@ -2,9 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from estimates import interval
 from synthetic_norms import cell, write_run
 
 from tfticket.lottery.comparison import t_interval
+from tfticket.report.estimate import Estimate
 from tfticket.report.reading import read_run
 from tfticket.studies.norms.networks import Branch, read_study
 from tfticket.studies.norms.results import (
@@ -14,7 +16,6 @@ from tfticket.studies.norms.results import (
     contrast_subnetworks,
     cut,
     paired,
-    spread,
     summarize_branches,
 )
 
@@ -24,7 +25,7 @@ def branch(norm="none", *, steps=100):
 
 
 def summary(norm, **measures):
-    found = {name: spread(dict(enumerate(values))) for name, values in measures.items()}
+    found = {name: Estimate.of(dict(enumerate(values))) for name, values in measures.items()}
     return BranchSummary(branch(norm), (0, 1, 2), (), found)
 
 
@@ -33,14 +34,16 @@ def test_a_ratio_is_the_other_over_one_s_own_seed_by_seed():
     other = summary("none", predictiveness=[3.0, 8.0, 20.0])
     found = paired("predictiveness", own, other)
     expected = t_interval(np.log([3.0, 4.0, 5.0])).exp()
-    assert found == expected
+    assert interval(found) == expected
     assert found.mean == pytest.approx(60 ** (1 / 3))
     assert found.lower < found.mean < found.upper
 
 
 def test_a_difference_is_one_s_own_minus_the_other_seed_by_seed():
     own, other = summary("batch", accuracy=[0.8, 0.9]), summary("none", accuracy=[0.7, 0.7])
-    assert paired("accuracy", own, other) == t_interval([0.8 - 0.7, 0.9 - 0.7])
+    found = paired("accuracy", own, other)
+    assert interval(found) == t_interval([0.8 - 0.7, 0.9 - 0.7])
+    assert found.values == {0: 0.8 - 0.7, 1: 0.9 - 0.7}
 
 
 def test_only_common_seeds_count_and_zeros_have_no_ratio():

@@ -2,14 +2,12 @@ from synthetic_norms import cell, write_run
 
 from tfticket.report.reading import read_run
 from tfticket.report.words import THIN
-from tfticket.studies.norms.networks import read_study
 from tfticket.studies.norms.page import facts
-from tfticket.studies.norms.summary import summarize_study
+from tfticket.studies.norms.summary import summarize_files
 
 
 def facts_of(run):
-    study = read_study(read_run(run))
-    return dict(facts(study, summarize_study(study)))
+    return dict(facts(summarize_files(read_run(run))))
 
 
 def test_the_facts_of_a_run(panels_run):

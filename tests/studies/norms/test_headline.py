@@ -1,28 +1,18 @@
-import math
+from estimates import estimate as interval
 
-from tfticket.lottery.comparison import Interval, t_interval
-from tfticket.report.judging import Reading
+from tfticket.report.estimate import Estimate
 from tfticket.report.words import MINUS
-from tfticket.studies.norms.claims import CheckedClaim
 from tfticket.studies.norms.headline import band, difference, headline
 from tfticket.studies.norms.networks import Branch
 from tfticket.studies.norms.results import BatchLoss, Contrast
-
-
-def interval(lower, mean, upper, seeds=3):
-    return Interval(mean, lower, upper, 0.1, seeds, 0.95)
 
 
 def branch(norm, subnetwork="dense"):
     return Branch(norm, norm, norm, 0.1, 128, subnetwork, 100, (0,))
 
 
-def claim(reading):
-    return CheckedClaim("c", "s", "beta", None, 1.0, None, 1.0, None, reading, "")
-
-
-def say(*contrasts, subnetworks=(), losses=(), claims=(), first=1.0, trained=True):
-    return headline(contrasts, subnetworks, losses, claims, first=first, trained=trained)
+def say(*contrasts, subnetworks=(), losses=(), expectations=(), first=1.0, trained=True):
+    return headline(contrasts, subnetworks, losses, expectations, first=first, trained=trained)
 
 
 def test_a_band_is_narrower_wider_or_cant_be_told():
@@ -33,9 +23,9 @@ def test_a_band_is_narrower_wider_or_cant_be_told():
         "the loss band is 2.5 times wider (2.0 to 4.0)"
     )
     assert band("loss band", interval(0.7, 1.3, 2.4)) == (
-        "whether the loss band is narrower or wider can't be told (1.30 times, 0.70 to 2.4)"
+        "the loss band is not significantly narrower or wider (1.30 times, 0.70 to 2.4)"
     )
-    assert band("loss band", t_interval([math.log(3)]).exp()) == (
+    assert band("loss band", Estimate.of_ratio({0: 3.0}, {0: 1.0})) == (
         "the loss band is 3.0 times narrower"
     )
 
@@ -48,7 +38,7 @@ def test_the_bands_are_told_with_their_seeds_and_their_part_of_training():
     )
     assert say(contrast, first=0.667) == (
         "With batch norm instead of none, the gradient-predictiveness band is 5.1 times narrower "
-        "(3.9 to 6.6) and whether the loss band is narrower or wider can't be told (1.30 times, "
+        "(3.9 to 6.6) and the loss band is not significantly narrower or wider (1.30 times, "
         "0.70 to 2.4) over the first two thirds of training (3 seeds)."
     )
 
@@ -74,7 +64,7 @@ def test_accuracy_alone_names_its_sides():
 
 
 def test_one_seed_is_called_luck():
-    measures = {"loss_band": t_interval([math.log(4.0)]).exp()}
+    measures = {"loss_band": Estimate.of_ratio({0: 4.0}, {0: 1.0})}
     assert "One seed can't tell that from luck." in say(
         Contrast(branch("batch"), branch("none"), measures)
     )
@@ -103,9 +93,9 @@ def test_a_difference_of_accuracy():
         f"3.10 points lower ({MINUS}5.00 to {MINUS}1.00)"
     )
     assert difference(interval(-0.01, 0.001, 0.012)) == (
-        f"the same as far as these seeds tell (difference +0.10 points, {MINUS}1.00 to +1.20)"
+        f"not significantly different (+0.10 points, {MINUS}1.00 to +1.20)"
     )
-    assert difference(t_interval([0.02])) == "2.00 points higher in the only seed"
+    assert difference(Estimate.of({0: 0.02})) == "2.00 points higher in the only seed"
 
 
 def test_a_norm_with_another_largest_batch_says_so():
@@ -114,8 +104,11 @@ def test_a_norm_with_another_largest_batch_says_so():
         BatchLoss("batch", 2, 64, interval(0.09, 0.12, 0.15), None),
     ]
     said = say(losses=losses)
-    assert said.startswith("From batches of 64 to batches of 2, group norm, from 32, loses 2.00")
-    assert "batch norm loses 12.00" in said
+    assert said.startswith(
+        "From batches of 64 to batches of 2, test accuracy changes by "
+        f"{MINUS}2.00 points ({MINUS}3.00 to {MINUS}1.00) with group norm from 32; "
+    )
+    assert f"by {MINUS}12.00 points ({MINUS}15.00 to {MINUS}9.00) with batch norm" in said
 
 
 def test_small_batches_are_told_norm_by_norm():
@@ -126,10 +119,10 @@ def test_small_batches_are_told_norm_by_norm():
         BatchLoss("layer", 2, 64, interval(-0.03, -0.02, -0.01), None),
     ]
     assert say(losses=losses) == (
-        "From batches of 64 to batches of 2, batch norm loses 12.00 points of test accuracy (9.00 "
-        "to 15.00); layer norm gains 2.00 points of test accuracy (1.00 to 3.00); for group norm "
-        "no change of accuracy can be told (3 seeds). With statistics taken again, batch norm's "
-        "accuracy changes by +7.00 points."
+        f"From batches of 64 to batches of 2, test accuracy changes by {MINUS}12.00 points "
+        f"({MINUS}15.00 to {MINUS}9.00) with batch norm; by +2.00 points (+1.00 to +3.00) with "
+        "layer norm; not significantly with group norm (3 seeds). With statistics taken again, "
+        "batch norm's accuracy changes by +7.00 points."
     )
 
 
@@ -140,15 +133,11 @@ def test_tickets_are_told_by_norm():
     ]
     assert say(subnetworks=found) == (
         "Against its dense network, the ticket's gradient-predictiveness band is 1.40 times "
-        "narrower (1.10 to 1.80) with batch norm and not told apart (1.00 times, 0.80 to 1.20) "
-        "with group norm, over all of training."
+        "narrower (1.10 to 1.80) with batch norm and not significantly narrower or wider "
+        "(1.00 times, 0.80 to 1.20) with group norm, over all of training."
     )
 
 
-def test_expectations_are_counted():
-    readings = [Reading.PASS, Reading.PASS, Reading.FAIL, Reading.CANT_TELL, Reading.NOTED]
-    assert say(claims=[claim(reading) for reading in readings]) == (
-        "Of 4 expectations: 2 met, 1 not met, 1 can't be told."
-    )
+def test_nothing_to_tell_is_said():
     assert say(trained=False) == "No network is trained yet: there is nothing to tell."
     assert say() == "Nothing that could be compared is finished yet."

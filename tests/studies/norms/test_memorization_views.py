@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from drawn import panels, series, title
 
-from tfticket.report import canvas
 from tfticket.studies.norms import curves as views
+from tfticket.studies.norms import tables
 from tfticket.studies.norms.memorization import summarize_memorization
 from tfticket.studies.norms.results import summarize_branches
 
@@ -13,7 +14,7 @@ def summary(noise_study):
 
 
 def test_every_network_has_a_row_with_what_it_knows(summary):
-    table = views.values_table(summary)
+    table = tables.memorized_table(summary)
     assert table.columns[:3] == ("<norm", "<network", "weights left")
     assert [row[1].text for row in table.rows[:3]] == [
         "dense",
@@ -28,7 +29,7 @@ def test_every_network_has_a_row_with_what_it_knows(summary):
 
 
 def test_differences_are_in_points_with_their_intervals(summary):
-    table = views.differences_table(summary)
+    table = tables.differences_table(summary)
     assert [cell.text for cell in table.rows[2][:3]] == [
         "batch",
         "ticket",
@@ -40,23 +41,22 @@ def test_differences_are_in_points_with_their_intervals(summary):
 
 
 def test_the_figure_draws_the_means_over_seeds(noise_study):
-    with canvas.settings():
-        figure = views.memorization(noise_study)
-    assert len(figure.axes) == 6
-    memorized, clean, learned = figure.axes[:3]
-    lines = {line.get_label(): line for line in memorized.get_lines()}
+    found = panels(views.memorization(noise_study))
+    assert len(found) == 6
+    memorized, clean, learned = found[:3]
+    lines = series(memorized)
     assert set(lines) == {"dense", "ticket", "random subnetwork"}
     values = [
         network.curves["memorization", "memorized"].values
         for network in noise_study.of(noise_study.branches[1]).values()
     ]
-    np.testing.assert_allclose(lines["ticket"].get_ydata(), np.mean(values, axis=0))
-    assert clean.get_ylabel() == "clean test accuracy (%)"
-    x, y = learned.get_lines()[0].get_data()
-    assert (np.diff(x) > 0).all()
-    assert len(y) == 10
+    np.testing.assert_allclose(lines["ticket"]["y"], 100 * np.mean(values, axis=0))
+    np.testing.assert_allclose(lines["ticket"]["low"], 100 * np.min(values, axis=0))
+    assert title(clean, "y") == "clean test accuracy (%)"
+    drawn = series(learned)["dense"]
+    assert (np.diff(drawn["x"]) > 0).all()
+    assert len(drawn["y"]) == 10
 
 
 def test_a_run_without_noise_has_no_figure(panels_study):
-    with canvas.settings():
-        assert views.memorization(panels_study) is None
+    assert views.memorization(panels_study) is None

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from tfticket.report.reading import RunFiles
-from tfticket.studies.norms.figures import figure4
-from tfticket.studies.norms.paper import PAPER, figure_of
+from tfticket.studies.norms.paper import PAPER, figure_of, paper_figure4
 
 
 def files(tmp_path, **recipe):
@@ -11,7 +10,7 @@ def files(tmp_path, **recipe):
 
 
 def test_the_digitized_figure_has_the_widths_it_is_quoted_with():
-    panels = figure4()
+    panels = paper_figure4()
     assert set(panels) == {"loss_band", "predictiveness", "beta"}
     for curves in panels.values():
         assert set(curves) == {"none", "batch"}

@@ -1,7 +1,8 @@
 import numpy as np
 from synthetic_norms import cell, smoothness
 
-from tfticket.studies.norms.measures import is_wide, labels, line_style, norm_style, over_seeds
+from tfticket.studies.norms.figures import line_looks, norm_looks
+from tfticket.studies.norms.measures import is_wide, labels, over_seeds
 
 
 def test_seeds_are_joined_by_their_median_as_far_as_they_go():
@@ -28,10 +29,10 @@ def test_what_no_seed_has_is_a_gap():
 
 def test_norms_are_told_apart_and_keep_their_colors():
     names = ["none", "batch", "group", "layer", "l1_batch", "rms", "instance"]
-    styles = [norm_style(name, names) for name in names]
-    assert len({(s["color"], s["marker"]) for s in styles}) == len(names)
-    assert norm_style("batch", []) == styles[1]
-    assert line_style("batch", names)["marker"] == ""
+    looks = norm_looks(names)
+    assert len({(look.color, look.shape) for look in looks.values()}) == len(names)
+    assert norm_looks(["batch"])["batch"] == looks["batch"]
+    assert line_looks(names)["batch"].shape is None
 
 
 def test_a_range_is_wide_beyond_its_outliers():

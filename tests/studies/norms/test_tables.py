@@ -1,11 +1,13 @@
 import pytest
+from estimates import estimate
 from synthetic_norms import cell, write_run
 
-from tfticket.lottery.comparison import Interval
 from tfticket.report import words
+from tfticket.report.expectation import expectation_table
 from tfticket.report.reading import read_run
-from tfticket.studies.norms import entries, outcomes, page
+from tfticket.studies.norms import tables
 from tfticket.studies.norms.networks import read_study
+from tfticket.studies.norms.results import BatchLoss
 from tfticket.studies.norms.summary import summarize_study
 
 
@@ -27,13 +29,13 @@ def test_each_row_has_a_cell_for_each_column(summary, batches_run, tickets_run):
     found = []
     for each in (summary, summary_of(batches_run), summary_of(tickets_run)):
         found += [
-            page.claim_table(each.claims),
-            page.smoothness_table(each.norms, each),
-            page.smoothness_table(each.subnetworks, each),
-            page.raw_table(each),
-            outcomes.accuracy_table(each),
-            outcomes.batch_table(each.batch_losses),
-            outcomes.cost_table(each),
+            expectation_table(each.expectations),
+            tables.smoothness_table(each.norms, each),
+            tables.smoothness_table(each.subnetworks, each),
+            tables.raw_table(each),
+            tables.accuracy_table(each),
+            tables.batch_table(each.batch_losses),
+            tables.cost_table(each),
         ]
     there = [table for table in found if table is not None]
     assert len(there) == 15
@@ -43,7 +45,7 @@ def test_each_row_has_a_cell_for_each_column(summary, batches_run, tickets_run):
 
 
 def test_ratios_stand_over_their_intervals(summary):
-    table = page.smoothness_table(summary.norms, summary)
+    table = tables.smoothness_table(summary.norms, summary)
     ratio = summary.norms[0].measures["beta"]
     assert column(table, "effective beta")[0].text == words.factor(ratio.mean)
     assert " to " in column(table, "effective beta")[0].detail
@@ -55,23 +57,23 @@ def test_ratios_stand_over_their_intervals(summary):
 
 
 def test_small_ratios_keep_their_digits():
-    assert entries.ratio(Interval(0.0042, 0.001, 0.01, 1, 3, 0.95)).text == f"0.0042{words.TIMES}"
-    assert entries.ratio(Interval(0.42, 0.1, 0.9, 1, 3, 0.95)).text == f"0.42{words.TIMES}"
-    assert entries.ratio(None).text == words.NONE
+    assert tables.ratio_cell(estimate(0.001, 0.0042, 0.01)).text == f"0.0042{words.TIMES}"
+    assert tables.ratio_cell(estimate(0.1, 0.42, 0.9)).text == f"0.42{words.TIMES}"
+    assert tables.ratio_cell(None).text == words.NONE
 
 
 def test_claims_are_read_in_the_unit_of_their_measure(summary):
-    table = page.claim_table(summary.claims)
+    table = expectation_table(summary.expectations)
     assert [c.text for c in column(table, "paper")] == [
         f"5.50{words.TIMES}", f"3.60{words.TIMES}", "+3.00",
     ]  # fmt: skip
     assert column(table, "asked for")[0].text == f"≥ 3.00{words.TIMES}"
     assert column(table, "<measure")[0].detail == f"first 67{words.THIN}% of training"
-    assert column(table, "<reading")[2].text == "noted"
+    assert column(table, "<verdict")[2].text == "noted"
 
 
 def test_accuracies_say_what_diverged_and_what_was_gained(summary):
-    table = outcomes.accuracy_table(summary)
+    table = tables.accuracy_table(summary)
     assert [c.text for c in column(table, "diverged")] == ["", "1 of 3", "", "", "", ""]
     gain = summary.norms[0].measures["accuracy"]
     assert column(table, "against baseline, points")[2].text == words.points(gain.mean)
@@ -79,31 +81,43 @@ def test_accuracies_say_what_diverged_and_what_was_gained(summary):
 
 
 def test_statistics_have_columns_of_their_own(batches_run):
-    table = outcomes.accuracy_table(summary_of(batches_run))
+    table = tables.accuracy_table(summary_of(batches_run))
     assert "accuracy, EvalNorm" in table.columns
     assert "test accuracy" not in table.columns
     assert "batch size" in table.columns
 
 
 def test_batches_have_a_row_a_norm_and_one_for_what_is_won_back(batches_run):
-    table = outcomes.batch_table(summary_of(batches_run).batch_losses)
+    table = tables.batch_table(summary_of(batches_run).batch_losses)
     assert table.columns == ("<norm", "<points of accuracy", "batch of 8", "batch of 2", "seeds")
     assert [row[0].text for row in table.rows] == ["batch", "", "group"]
-    assert outcomes.batch_table([]) is None
+    assert tables.batch_table([]) is None
+
+
+def test_a_batch_size_counts_the_seeds_that_it_has_most_of():
+    losses = [
+        BatchLoss("batch", 8, 64, estimate(0.01, 0.02, 0.03, seeds=3), None),
+        BatchLoss("batch", 2, 64, estimate(0.09, 0.12, 0.15, seeds=2), None),
+    ]
+    (row,) = tables.batch_table(losses).rows
+    assert [cell.text for cell in row] == [
+        "batch", "change from batches of 64", f"{words.MINUS}2.00", f"{words.MINUS}12.00", "3",
+    ]  # fmt: skip
+    assert row[3].detail == f"{words.MINUS}15.00 to {words.MINUS}9.00"
 
 
 def test_measuring_has_a_price(summary):
-    table = outcomes.cost_table(summary)
+    table = tables.cost_table(summary)
     assert column(table, "share")[0].text == words.percent(2.4 / 60)
 
 
 def test_trainings_of_different_length_are_marked(tmp_path):
     run = write_run(tmp_path, [cell("none", steps=1500), cell("batch", steps=600)])
     summary = summary_of(run)
-    table = page.smoothness_table(summary.norms, summary)
+    table = tables.smoothness_table(summary.norms, summary)
     assert column(table, "<against")[0].detail == "both to iteration 600"
-    gains = column(outcomes.accuracy_table(summary), "against baseline, points")
+    gains = column(tables.accuracy_table(summary), "against baseline, points")
     assert gains[1].detail.endswith("after 600")
-    assert [c.text for c in column(outcomes.accuracy_table(summary), "iterations")] == [
+    assert [c.text for c in column(tables.accuracy_table(summary), "iterations")] == [
         f"1{words.THIN}500", "600",
     ]  # fmt: skip

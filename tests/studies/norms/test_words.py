@@ -2,16 +2,17 @@ import math
 from typing import get_args
 
 import pytest
+from estimates import estimate
 
-from tfticket.lottery.comparison import Interval
+from tfticket.report import words
 from tfticket.report.words import MINUS, THIN
-from tfticket.studies.norms import measures
+from tfticket.studies.norms import names
 
 
 def test_every_norm_of_a_recipe_has_a_name():
     from tfticket.studies.norms.conditions import NormName
 
-    assert set(measures.NORMS) == set(get_args(NormName))
+    assert set(names.NORMS) == set(get_args(NormName))
 
 
 @pytest.mark.parametrize(
@@ -32,15 +33,15 @@ def test_every_norm_of_a_recipe_has_a_name():
     ],
 )
 def test_quantities_of_any_size(value, text):
-    assert measures.quantity(value) == text
+    assert names.quantity(value) == text
 
 
 def test_options_are_part_of_a_name():
-    assert measures.label("group", {}) == "group"
-    label = measures.label("group", {"channels_per_group": 4, "epsilon": 1e-5})
+    assert names.label("group", {}) == "group"
+    label = names.label("group", {"channels_per_group": 4, "epsilon": 1e-5})
     assert label == "group (channels per group 4, epsilon 1e-05)"
-    assert measures.norm(label).startswith("group norm (channels")
-    assert measures.norm("ws_group") == "group norm with standardized weights"
+    assert names.norm(label).startswith("group norm (channels")
+    assert names.norm("ws_group") == "group norm with standardized weights"
 
 
 @pytest.mark.parametrize(
@@ -53,18 +54,18 @@ def test_options_are_part_of_a_name():
     ],
 )
 def test_parts_of_training(share, text):
-    assert measures.during(share) == text
+    assert names.during(share) == text
 
 
 def test_ratios_have_a_size_and_bounds():
-    assert measures.times(5.12) == measures.times(1 / 5.12) == "5.1 times"
-    ratio = Interval(0.5, 0.25, 0.8, 0.1, 3, 0.95)
-    assert measures.bounds(ratio) == "0.25 to 0.80"
-    assert measures.bounds(ratio, inverse=True) == "1.25 to 4.0"
-    assert measures.bounds(Interval(1, 1e-5, 2e7, 1, 3, 0.95)) == "10⁻⁵ to 2·10⁷"
+    assert names.times(5.12) == names.times(1 / 5.12) == "5.1 times"
+    ratio = estimate(0.25, 0.5, 0.8)
+    assert names.bounds(ratio) == "0.25 to 0.80"
+    assert names.bounds(ratio, inverse=True) == "1.25 to 4.0"
+    assert names.bounds(estimate(1e-5, 1, 2e7)) == "10⁻⁵ to 2·10⁷"
 
 
 def test_lists():
-    assert [measures.listed(items) for items in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+    assert [words.listed(items) for items in (["a"], ["a", "b"], ["a", "b", "c"])] == [
         "a", "a and b", "a, b and c",
     ]  # fmt: skip

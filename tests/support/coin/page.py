@@ -1,7 +1,5 @@
 """The page of a run."""
 
-from matplotlib.figure import Figure
-
 from coin.summary import summarize
 from tfticket.report.contents import Contents
 
@@ -9,8 +7,18 @@ from tfticket.report.contents import Contents
 def compose(files):
     """Fills the page and draws the count."""
     summary = summarize(files)
-    figure = Figure()
-    figure.add_subplot().bar(["heads", "tails"], [summary.heads, summary.throws - summary.heads])
+    sides = [
+        {"side": "heads", "times": summary.heads},
+        {"side": "tails", "times": summary.throws - summary.heads},
+    ]
+    figure = {
+        "data": {"values": sides},
+        "mark": "bar",
+        "encoding": {
+            "x": {"field": "side", "type": "nominal"},
+            "y": {"field": "times", "type": "quantitative"},
+        },
+    }
     return Contents(
         summary=summary,
         values={"facts": [("Coins", len(files.recipe["seeds"]))]},

@@ -1,37 +1,35 @@
 """Counts heads, from the files alone."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+from tfticket.report.contents import Summary
 
 
 @dataclass(frozen=True)
-class CoinSummary:
+class CoinSummary(Summary):
     """How often heads were up."""
 
-    name: str
-    run: str
-    title: str
     heads: int
     throws: int
-    complete: bool
-    missing: tuple[str, ...] = ()
+
+    @property
+    def missing(self):
+        """See `report.contents.Summary`."""
+        return ()
 
     @property
     def headline(self):
         """See `report.contents.Summary`."""
         return f"{self.heads} heads of {self.throws} throws."
 
-    def to_dict(self):
+    def results(self):
         """See `report.contents.Summary`."""
-        return {"kind": "coin", "headline": self.headline, **asdict(self)}
+        return {"heads": self.heads, "throws": self.throws}
 
 
 def summarize(files):
     """Reads the coins of a run."""
     coins = [json.loads(file.read_text()) for file in (files.path / "coins").glob("*.json")]
     heads = sum(coin["heads"] for coin in coins)
-    recipe = files.recipe
-    throws = recipe["throws"] * len(coins)
-    return CoinSummary(
-        recipe["name"], files.path.name, recipe["title"], heads, throws, files.complete
-    )
+    return CoinSummary(files, heads, throws=files.recipe["throws"] * len(coins))

@@ -1,288 +1,127 @@
-"""What the page of a run of the kind `edge` shows."""
+"""The page of a run of the kind `edge`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from tfticket.report import reading as common
-from tfticket.report import words
-from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, percent_axis
+from tfticket.report import facts, words
 from tfticket.report.contents import Contents
-from tfticket.report.judging import TAGS, Reading
 from tfticket.report.reading import RunFiles
-from tfticket.report.tables import Cell, Table
-from tfticket.report.words import number, percent
-from tfticket.studies.edge.summary import (
-    CheckedClaim,
-    Row,
-    Study,
-    Summary,
-    read_study,
-    summarize_study,
-)
+from tfticket.report.tables import Cell, Table, table
+from tfticket.report.words import number
+from tfticket.studies.edge.figures import plane
+from tfticket.studies.edge.summary import Row, Study, summarize_files
 
 
 def compose(files: RunFiles) -> Contents:
-    """Reads the table of files and draws it; to be called inside `canvas.settings()`.
+    """Read the table of files and draw it.
 
     Args:
         files: The run.
     """
-    study = read_study(files)
-    summary = summarize_study(study)
-    readings = {claim.reading for claim in summary.claims}
+    summary = summarize_files(files)
+    study, structures = summary.study, [str(found["structure"]) for found in summary.study.searches]
     return Contents(
         summary=summary,
         values={
-            "facts": _facts(study, summary),
-            "met": readings == {Reading.PASS},
+            "facts": facts.facts(
+                files,
+                ("Network", facts.network(files)),
+                ("Structures", ", ".join(structures)),
+                ("Training", f"{number(files.table('train').get('steps', 0))} iterations a level"),
+                ("Times measured on", study.host),
+                seeds=files.seeds,
+            ),
             "reason": study.choice.get("reason", ""),
             "explanations": study.choice.get("explanations", ()),
             "energy": energy_table(study),
             "assumptions": study.choice.get("energy", {}).get("assumptions", ()),
             "host": study.host,
             "margin": f"{100 * study.margin:g}",
-            "claims": claim_table(summary.claims),
-            "files": file_table(study.passed),
-            "failures": failure_table(study.failed),
-            "replicates": replicate_table(study),
-            "searches": [
-                (str(search["structure"]), f"../searches/{search['structure']}/report/index.html")
-                for search in study.searches
-            ],
+            "files": file_table(study),
+            "failures": table(
+                study.failed,
+                ("<File", lambda row: str(row["name"])),
+                ("<Why there is none", lambda row: str(row["failure"])),
+            ),
+            "replicates": replicate_table(study) if len(study.replicates) > 1 else None,
+            "searches": [(name, f"../searches/{name}/report/index.html") for name in structures],
             "chosen": study.choice.get("name"),
         },
         figures={"plane": ("Accuracy against bytes and time", plane(study))},
     )
 
 
-def _facts(study: Study, summary: Summary) -> common.Facts:
-    files = study.files
-    seeds = files.recipe.get("seeds") or ()
-    return common.known(
-        [
-            ("Recipe", f"{summary.name} ({summary.run})"),
-            ("Data", common.data(files)),
-            ("Network", common.network(files)),
-            ("Structures", ", ".join(str(search["structure"]) for search in study.searches)),
-            (
-                "Training",
-                f"{words.number(files.table('train').get('steps', 0))} iterations a level",
-            ),
-            ("Seeds", words.ranges(list(seeds))),
-            ("Times measured on", study.host),
-            *common.origin(files.environment),
-        ]
-    )
-
-
-_MEASURES = {
-    "smaller": "times smaller than dense fp32",
-    "smaller_gzip": "times smaller after gzip than the dense fp32 file",
-    "faster": "times as fast as dense fp32",
-    "loss": "points of test accuracy lost",
-}
-
-
-def file_table(rows: Sequence[Row]) -> Table:
+def file_table(study: Study) -> Table | None:
     """Every file that passed its checks."""
-    columns = (
-        "<File", "Weights left", "Bytes", "After gzip", "After zstd", "Smaller", "Microseconds",
-        "As fast", "Validation accuracy", "Test accuracy", "<On the front of",
-    )  # fmt: skip
-    return Table(columns, tuple(_row(row) for row in rows))
-
-
-def _row(row: Row) -> tuple[Cell, ...]:
-    tuned = row["tuned_from"]
-    return (
-        Cell(row["name"], _shape(row)),
-        Cell("" if row["density"] is None else percent(row["density"])),
-        Cell(number(row["bytes"])),
-        Cell(number(row["gzip"])),
-        Cell(number(row["zstd"])),
-        Cell(f"{row['smaller']:.1f} x"),
-        Cell(number(row["microseconds"], 1)),
-        Cell(f"{row['speedup']:.2f} x"),
-        Cell(_share(row["accuracy"]), "" if tuned is None else f"{_share(tuned)} before tuning"),
-        Cell(_share(row["test_accuracy"])),
-        Cell(", ".join(row["fronts"])),
+    return table(
+        study.passed,
+        ("<File", lambda row: Cell(row["name"], _shape(row))),
+        (
+            "Weights left",
+            lambda row: "" if row["density"] is None else words.percent(row["density"]),
+        ),
+        ("Bytes", lambda row: number(row["bytes"])),
+        ("After gzip", lambda row: number(row["gzip"])),
+        ("After zstd", lambda row: number(row["zstd"])),
+        ("Smaller", lambda row: f"{row['smaller']:.1f} x"),
+        ("Microseconds", lambda row: number(row["microseconds"], 1)),
+        ("As fast", lambda row: f"{row['speedup']:.2f} x"),
+        (
+            "Validation accuracy",
+            lambda row: Cell(
+                _share(row["accuracy"]),
+                "" if row["tuned_from"] is None else f"{_share(row['tuned_from'])} before tuning",
+            ),
+        ),
+        ("Test accuracy", lambda row: _share(row["test_accuracy"])),
+        ("<On the front of", lambda row: ", ".join(row["fronts"])),
     )
 
 
 def _shape(row: Row) -> str:
-    removed = row["units_removed"]
-    parts = [f"{number(removed)} units cut out"] if removed else []
-    if row["encodings"]:
-        parts.append(", ".join(dict.fromkeys(row["encodings"].values())))
-    return "; ".join(parts)
-
-
-def failure_table(rows: Sequence[Row]) -> Table | None:
-    """What was tried and gave no file."""
-    found = tuple((Cell(row["name"]), Cell(row["failure"])) for row in rows)
-    return Table(("<File", "<Why there is none"), found) if found else None
-
-
-def claim_table(claims: Sequence[CheckedClaim]) -> Table | None:
-    """The recipe's expectations."""
-    rows = tuple(
-        (
-            Cell(claim.claim, claim.network),
-            Cell(_MEASURES[claim.measure]),
-            Cell(_bound(claim)),
-            Cell(_number(claim.ours, claim)),
-            Cell(
-                "" if claim.seeds < 2 else _number(claim.worst, claim),
-                f"of {claim.seeds} seeds" if claim.seeds > 1 else "",
-            ),
-            Cell(str(claim.reading), tag=TAGS[claim.reading]),
-        )
-        for claim in claims
+    removed, encodings = row["units_removed"], row["encodings"] or {}
+    return words.joined(
+        f"{number(removed)} units cut out" if removed else "",
+        ", ".join(dict.fromkeys(encodings.values())),
+        by="; ",
     )
-    header = ("<Expectation", "<Measure", "Asked", "Here", "Worst seed", "<Met")
-    return Table(header, rows) if rows else None
-
-
-def _bound(claim: CheckedClaim) -> str:
-    if claim.at_least is not None:
-        return f"≥ {_number(claim.at_least, claim)}"
-    return f"≤ {_number(claim.at_most, claim)}"
-
-
-def _number(value: float | None, claim: CheckedClaim) -> str:
-    if value is None:
-        return "not there"
-    return f"{100 * value:.2f}" if claim.measure == "loss" else f"{value:.1f}"
 
 
 def replicate_table(study: Study) -> Table | None:
-    """What the chosen network and format come to with each seed."""
-    header = ("Seed", "Bytes", "Smaller", "As fast", "Test accuracy", "Dense test accuracy")
-    rows = tuple(
+    """The chosen network and format, made with each seed."""
+
+    def made(say: Callable[[Row], str]) -> Callable[[Row], str]:
+        return lambda found: say(found) if found["failure"] is None else ""
+
+    return table(
+        study.replicates,
+        ("Seed", lambda found: str(found["seed"])),
+        ("Bytes", made(lambda found: number(found["bytes"]))),
+        ("Smaller", made(lambda found: f"{found['smaller']:.1f} x")),
+        ("As fast", made(lambda found: f"{found['speedup']:.2f} x")),
+        ("Test accuracy", made(lambda found: _share(found["test_accuracy"]))),
         (
-            Cell(str(found["seed"])),
-            *(Cell("") for _ in range(4)),
-            Cell(found["failure"]),
-        )
-        if found["failure"] is not None
-        else (
-            Cell(str(found["seed"])),
-            Cell(number(found["bytes"])),
-            Cell(f"{found['smaller']:.1f} x"),
-            Cell(f"{found['speedup']:.2f} x"),
-            Cell(_share(found["test_accuracy"])),
-            Cell(_share(found["dense_test_accuracy"])),
-        )
-        for found in study.replicates
+            "Dense test accuracy",
+            lambda found: found["failure"] or _share(found["dense_test_accuracy"]),
+        ),
     )
-    return Table(header, rows) if len(rows) > 1 else None
 
 
 def energy_table(study: Study) -> Table | None:
-    """What an inference of the file to ship computes and moves, beside the dense fp32 file."""
-    rows = tuple(
-        (
-            Cell(found["name"]),
-            Cell(_quantity(found["dense"], found["unit"])),
-            Cell(_quantity(found["ticket"], found["unit"])),
-            Cell("" if found["ratio"] is None else f"{found['ratio']:.1f} x"),
-        )
-        for found in study.choice.get("energy", {}).get("rows", ())
+    """Cost of an inference of the file to ship, beside the dense fp32 file."""
+    return table(
+        study.choice.get("energy", {}).get("rows", ()),
+        ("<Of one inference", lambda found: str(found["name"])),
+        ("Dense fp32", lambda found: _quantity(found["dense"], found["unit"])),
+        ("To ship", lambda found: _quantity(found["ticket"], found["unit"])),
+        ("Less by", lambda found: "" if found["ratio"] is None else f"{found['ratio']:.1f} x"),
     )
-    return Table(("<Of one inference", "Dense fp32", "To ship", "Less by"), rows) if rows else None
 
 
 def _quantity(value: float, unit: str) -> str:
-    if unit == "J":
-        return f"{1e6 * value:.3g} µJ"
-    return f"{number(value)} {unit}".strip()
+    return f"{1e6 * value:.3g} µJ" if unit == "J" else f"{number(value)} {unit}".strip()
 
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f} %"
-
-
-_COLORS = {
-    "dense": "ink",
-    "unstructured": "blue",
-    "channel": "orange",
-    "block_1x4": "green",
-    "n_of_m": "purple",
-}
-_MARKERS = {
-    "fp32": "o",
-    "fp16": "h",
-    "dynamic": "^",
-    "int8": "s",
-    "int4": "D",
-    "sparse_fc": "P",
-    "sparse_fc_fast": "X",
-}
-_BELOW = 0.05  # accuracies further below the dense network's than this are cut off
-
-
-def plane(study: Study) -> Figure | None:
-    """Each file as a point: structure by color, format by marker; fronts as lines."""
-    rows = [row for row in study.passed if row["accuracy"] is not None]
-    if len(rows) < 2:
-        return None
-    figure, [[wire, time]] = grid(1, 2, width=WIDE, height=5.0)
-    _panel(wire, study, rows, "gzip", "gzip", "bytes after gzip (logarithmic)")
-    _panel(time, study, rows, "relative_time", "time", "time, dense fp32 = 1 (logarithmic)")
-    figure.legend(handles=_legend(wire, rows), loc="outside upper left", ncols=6)
-    return figure
-
-
-def _panel(axes: Axes, study: Study, rows: list[Row], key: str, front: str, label: str) -> None:
-    def cost(row: Row) -> float:
-        return 1.0 / float(row["speedup"]) if key == "relative_time" else float(row[key])
-
-    floor = study.baseline["accuracy"] - _BELOW
-    for row in rows:
-        axes.plot(
-            cost(row), max(row["accuracy"], floor), linestyle="",
-            marker=_MARKERS.get(row["format"], "o"),
-            color=LIGHT[_COLORS.get(row["structure"], "muted")],
-            alpha=0.85 if row["accuracy"] >= floor else 0.25,
-        )  # fmt: skip
-    _front(axes, rows, front, cost)
-    chosen = study.chosen
-    if chosen is not None:
-        axes.plot(
-            cost(chosen), chosen["accuracy"], marker="o", markersize=14, linestyle="",
-            markerfacecolor="none", markeredgecolor=LIGHT["ink"], markeredgewidth=1.4,
-        )  # fmt: skip
-    needed = study.baseline["accuracy"] - study.margin
-    axes.axhline(needed, color=LIGHT["muted"], linewidth=0.8, linestyle=":")
-    log_axis(axes.xaxis)
-    axes.set_xlabel(label)
-    percent_axis(axes, "validation accuracy (%)")
-
-
-def _front(axes: Axes, rows: list[Row], name: str, cost: Callable[[Row], float]) -> None:
-    on_it = sorted((row for row in rows if name in row["fronts"]), key=cost)
-    axes.step(
-        [cost(row) for row in on_it], [row["accuracy"] for row in on_it],
-        where="post", color=LIGHT["muted"], linewidth=1.0,
-    )  # fmt: skip
-
-
-def _legend(axes: Axes, rows: list[Row]) -> list[Any]:
-    """A mark for each structure and each format that occurs."""
-    structures = dict.fromkeys(row["structure"] for row in rows)
-    formats = dict.fromkeys(row["format"] for row in rows)
-    handles = []
-    for name in structures:
-        color = LIGHT[_COLORS.get(name, "muted")]
-        label = name.replace("_", " ")
-        handles += axes.plot([], [], linestyle="", marker="o", color=color, label=label)
-    for name in formats:
-        marker = _MARKERS.get(name, "o")
-        label = name.replace("_", " ")
-        handles += axes.plot([], [], linestyle="", marker=marker, color=LIGHT["muted"], label=label)
-    return handles

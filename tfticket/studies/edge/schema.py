@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from tfticket.recipe.schema import Recipe, on_one_device
+from tfticket.recipe.schema import Expect, Recipe, on_one_device
 from tfticket.recipe.table import Positive, Problem, ShareOrNone, Step, Table, Text, listed, twice
 from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.schema import (
@@ -45,23 +45,19 @@ class Edge(Table):
     fine_tune_rate: Positive = 1e-4
 
 
-class EdgeClaim(Table):
+class EdgeClaim(Expect):
     """What the chosen file is expected to reach. Never used while anything is chosen.
 
     Attributes:
-        claim: In words.
         measure: `smaller`: how many times fewer bytes than the dense fp32 file; `smaller_gzip`: the
             same after gzip, against the dense file as it is; `faster`: how many times as fast;
             `loss`: accuracy lost on test data.
-        at_least: The smallest number that meets it.
-        at_most: The largest.
         network: Read it off this row and not off the chosen one, such as `unstructured_14.int8`.
     """
 
-    claim: Text
+    LATER = frozenset({"source", "value"})
+
     measure: Literal["smaller", "smaller_gzip", "faster", "loss"]
-    at_least: float | None = None
-    at_most: float | None = None
     network: Text | None = None
 
     def problems(self) -> Iterator[Problem]:

@@ -1,40 +1,59 @@
-"""The numbers of a run of the kind `edge`: its files, the choice, and what the paper claims."""
+"""The numbers of a run of the kind `edge`: its files, the choice, and what was expected of it."""
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tfticket.errors import RunError, TFTicketError
 from tfticket.files import read_table
 from tfticket.report import words
-from tfticket.report.judging import Reading, counted
+from tfticket.report.contents import Summary as BaseSummary
+from tfticket.report.estimate import Estimate
+from tfticket.report.expectation import (
+    POINTS_LOST,
+    Expectation,
+    Measured,
+    Unit,
+    check,
+    counted,
+)
 from tfticket.report.reading import RunFiles
+
+_TIMES = Unit(lambda value: f"{value:.1f}", neutral=1.0)
+_MEASURES = {
+    "smaller": ("times smaller than dense fp32", _TIMES),
+    "smaller_gzip": ("times smaller after gzip than the dense fp32 file", _TIMES),
+    "faster": ("times as fast as dense fp32", _TIMES),
+    "loss": ("change of test accuracy, points", POINTS_LOST),
+}
+"""Measure of an expectation to its words and its unit."""
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What a run came to, as far as it is finished.
+class Summary(BaseSummary):
+    """The files of a run and the one to ship, as far as the run is finished.
 
     Attributes:
-        name: Name of the recipe.
-        title: Its title.
-        run: Name of the run.
-        complete: Whether the run is finished.
-        missing: What isn't there yet, a sentence each; empty for a complete run.
         study: The table of files.
-        claims: The recipe's expectations beside what came out.
     """
 
-    name: str
-    title: str
-    run: str
-    complete: bool
-    missing: tuple[str, ...]
-    study: Study
-    claims: tuple[CheckedClaim, ...]
+    study: Study = field(repr=False)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """See `report.contents.Summary`."""
+        if self.complete:
+            return ()
+        searches = (str(search["structure"]) for search in self.study.searches)
+        sentences = [
+            f"the search {name} is not finished"
+            for name in searches
+            if not (self.files.path / "searches" / name / "COMPLETE").is_file()
+        ]
+        return tuple(sentences) or ("the table of files is not made yet",)
 
     @property
     def headline(self) -> str:
@@ -43,70 +62,86 @@ class Summary:
         if row is None:
             reason = self.study.choice.get("reason") or self.study.failure
             return f"No file to ship. {reason}" if reason else "No file is chosen yet."
-        found = [each for each in self.study.replicates if each["failure"] is None]
-        losses = [100 * (each["dense_test_accuracy"] - each["test_accuracy"]) for each in found]
-        parts = [
+        sentences = [
             f"Ship {row['name']}: {row['smaller']:.1f} times smaller and {row['speedup']:.1f} "
             f"times as fast as the dense fp32 file on {self.study.host}."
         ]
-        if losses:
-            spread = f" ({min(losses):+.2f} to {max(losses):+.2f})" if len(losses) > 1 else ""
-            parts.append(
-                f"It loses {statistics.mean(losses):+.2f} points of test accuracy{spread}, over "
-                f"{words.plural(len(losses), 'seed')}."
+        changes = {
+            each["seed"]: each["test_accuracy"] - each["dense_test_accuracy"]
+            for each in self.study.replicates
+            if each["failure"] is None
+        }
+        if changes:
+            found = Estimate.of_extremes(changes)
+            bounds = f" ({words.points_interval(found)})" if found.seeds > 1 else ""
+            sentences.append(
+                f"It changes test accuracy by {words.points(found.mean)} points{bounds}, over "
+                f"{words.plural(found.seeds, 'seed')}."
             )
-        return " ".join([*parts, *counted([claim.reading for claim in self.claims])])
+        return " ".join([*sentences, *counted(self.expectations)])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the content of `summary.json`."""
+    @cached_property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """The recipe's expectations of the chosen file, or of another; every seed must meet them.
+
+        They are held against the table of files: none while there is no table.
+        """
+        if not self.study.rows:
+            return ()
+        chosen = str(self.study.choice.get("name", ""))
+        tables = [
+            {**table, "network": table.get("network") or chosen} for table in self.files.expect
+        ]
+        return check(tables, self._measure)
+
+    def _measure(self, table: Mapping[str, Any]) -> Measured:
+        study, name, measure = self.study, table["network"], str(table["measure"])
+        about, unit = _MEASURES[measure]
+        row = study.row(name)
+        value = None if row is None else _of_row(row, measure, study.baseline)
+        if value is None:
+            return Measured(None, about, unit, name, remark="there is no such file")
+        values = {study.seed: value}
+        if name == study.choice.get("name") and measure != "smaller_gzip":
+            values |= {
+                each["seed"]: _of_replicate(each, measure)
+                for each in study.replicates[1:]
+                if each["failure"] is None
+            }
+        return Measured(Estimate.of_extremes(values), about, unit, name)
+
+    def results(self) -> dict[str, Any]:
+        """The choice, its replicates, and all rows."""
         return {
-            "recipe": self.name,
-            "kind": "edge",
-            "title": self.title,
-            "run": self.run,
-            "complete": self.complete,
-            "missing": list(self.missing),
-            "headline": self.headline,
             "host": self.study.host,
             "seed": self.study.seed,
             "choice": dict(self.study.choice),
             "replicates": [dict(each) for each in self.study.replicates],
-            "claims": [claim.to_dict() for claim in self.claims],
             "rows": [dict(row) for row in self.study.rows],
         }
 
 
+def _of_row(row: Row, measure: str, baseline: Row) -> float | None:
+    if measure != "loss":
+        return float(row["speedup" if measure == "faster" else measure])
+    if row["test_accuracy"] is None or baseline["test_accuracy"] is None:
+        return None
+    return float(baseline["test_accuracy"] - row["test_accuracy"])
+
+
+def _of_replicate(found: Mapping[str, Any], measure: str) -> float:
+    if measure == "loss":
+        return float(found["dense_test_accuracy"] - found["test_accuracy"])
+    return float(found["speedup" if measure == "faster" else measure])
+
+
 def summarize_files(files: RunFiles) -> Summary:
-    """Summarizes a run that has been read, finished or not.
+    """Summarize a run that has been read, finished or not.
 
     Raises:
         RunError: when its table is damaged.
     """
-    return summarize_study(read_study(files))
-
-
-def summarize_study(study: Study) -> Summary:
-    """The same for a run whose table has been read already."""
-    files = study.files
-    return Summary(
-        name=str(files.recipe.get("name", files.path.resolve().parent.name)),
-        title=str(files.recipe.get("title", "")),
-        run=files.path.resolve().name,
-        complete=files.complete,
-        missing=() if files.complete else _missing(study),
-        study=study,
-        claims=check_claims(study) if study.rows else (),
-    )
-
-
-def _missing(study: Study) -> tuple[str, ...]:
-    searches = [str(search.get("structure", "unstructured")) for search in study.searches]
-    sentences = [
-        f"the search {name} is not finished"
-        for name in searches
-        if not (study.files.path / "searches" / name / "COMPLETE").is_file()
-    ]
-    return tuple(sentences) or ("the table of files is not made yet",)
+    return Summary(files, read_study(files))
 
 
 _REMEDY = "Remove it and run the recipe again; what was trained is kept."
@@ -117,7 +152,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Study:
-    """What `edge.json` says.
+    """The content of `edge.json`.
 
     Attributes:
         files: The run.
@@ -182,7 +217,7 @@ class Study:
 
 
 def read_study(files: RunFiles) -> Study:
-    """Reads the table of a run.
+    """Read the table of a run.
 
     Raises:
         RunError: when it is damaged.
@@ -206,76 +241,3 @@ def read_study(files: RunFiles) -> Study:
         raise RunError(
             f"`{path}` must be the table of a run's files. It isn't: {error!r}. {_REMEDY}"
         ) from error
-
-
-@dataclass(frozen=True)
-class CheckedClaim:
-    """One expectation.
-
-    Attributes:
-        claim: In words.
-        measure: What is read.
-        network: The row it is read off.
-        at_least: The smallest number that meets it, or None.
-        at_most: The largest, or None.
-        ours: The number, or None where the row isn't there.
-        seeds: How many seeds were looked at: all must meet it.
-        worst: The number of the seed that is worst.
-        reading: Whether it is met by every seed.
-    """
-
-    claim: str
-    measure: str
-    network: str
-    at_least: float | None
-    at_most: float | None
-    ours: float | None
-    seeds: int
-    worst: float | None
-    reading: Reading
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "reading": str(self.reading)}
-
-
-def check_claims(study: Study) -> tuple[CheckedClaim, ...]:
-    """Holds each expectation of the recipe against the table."""
-    return tuple(_check(claim, study) for claim in study.files.recipe.get("expect") or ())
-
-
-def _check(claim: Mapping[str, Any], study: Study) -> CheckedClaim:
-    name = claim.get("network") or str(study.choice.get("name", ""))
-    row, measure = study.row(name), str(claim["measure"])
-    ours = None if row is None else measured(row, measure, study.baseline)
-    values = [] if ours is None else [ours]
-    if name == study.choice.get("name") and measure != "smaller_gzip":
-        values += [
-            found
-            for each in study.replicates[1:]
-            if (found := _of_replicate(each, measure)) is not None
-        ]
-    low, high = claim.get("at_least"), claim.get("at_most")
-    worst = (min if high is None else max)(values, default=None)
-    met = worst is not None and (high is None or worst <= high) and (low is None or worst >= low)
-    reading = Reading.CANT_TELL if worst is None else Reading.PASS if met else Reading.FAIL
-    return CheckedClaim(
-        str(claim["claim"]), measure, name, low, high, ours, len(values), worst, reading
-    )
-
-
-def measured(row: Row, measure: str, baseline: Row) -> float | None:
-    """A measure of a row: `smaller`, `smaller_gzip`, `faster` or `loss` (on test data)."""
-    if measure == "loss":
-        if row["test_accuracy"] is None or baseline["test_accuracy"] is None:
-            return None
-        return float(baseline["test_accuracy"] - row["test_accuracy"])
-    return float(row["speedup" if measure == "faster" else measure])
-
-
-def _of_replicate(found: Mapping[str, Any], measure: str) -> float | None:
-    if found["failure"] is not None:
-        return None
-    if measure == "loss":
-        return float(found["dense_test_accuracy"] - found["test_accuracy"])
-    return float(found["speedup" if measure == "faster" else measure])

@@ -1,4 +1,4 @@
-"""Opens the ticket files of a run and measures what is inside them."""
+"""Masks and weights inside the tickets of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_PICTURES = 8
 
 @dataclass(frozen=True)
 class LevelAnatomy:
-    """What is inside the tickets of one level.
+    """The inside of the tickets of one level.
 
     Attributes:
         level: Pruning level.
@@ -53,7 +53,7 @@ class LevelAnatomy:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What is inside the tickets of a run.
+    """The inside of the tickets of a run.
 
     Attributes:
         seed: The seed whose masks are shown.
@@ -71,7 +71,7 @@ class Anatomy:
 
 
 def dissect(files: RunFiles, levels: Sequence[int]) -> Anatomy | None:
-    """Opens the tickets of the search.
+    """Open the tickets of the search.
 
     Args:
         files: The run.

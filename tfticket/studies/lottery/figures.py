@@ -1,39 +1,56 @@
 """The figures of results: the hypothesis, accuracy, early stop, both at once, connectivity.
 
 Each function draws one figure from what was read, or returns None when the run doesn't hold it.
-All are to be called inside `canvas.settings()`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tfticket.lottery.comparison import Comparison
-from tfticket.report.canvas import (
+from tfticket.report import charts
+from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, density_axis, rows
+from tfticket.report.estimate import Estimate
+from tfticket.report.palette import (
+    DASH_DOT,
+    DASHED,
+    DOTTED,
+    FINE,
     LEVELS,
-    LIGHT,
-    WIDE,
-    branch_style,
-    density_axis,
-    grid,
-    new_axes,
-    percent_axis,
-    spread_out,
-)
-from tfticket.report.judging import Spread
+    LONG,
+    PLUS,
+    SAW,
+    STAR,
+    Look,
+    css,
+    looks,
+)  # fmt: skip
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import number, percent
-from tfticket.studies.lottery.summary import LevelSummary, Summary
+from tfticket.studies.lottery.levels import LevelSummary
+from tfticket.studies.lottery.summary import Summary
 
+_USUAL = {
+    "ticket": Look("blue", "circle"),
+    "reinit": Look("orange", "square", DASHED),
+    "shuffle": Look("green", "triangle-up", DASH_DOT),
+    "random": Look("purple", "triangle-down", DOTTED),
+    "oneshot": Look("amber", "diamond", LONG),
+}
+_OTHERS = (Look("sky", PLUS, FINE), Look("muted", SAW, (1, 1)), Look("ink", STAR, DASHED))
+_DENSE = {"dense": Look("muted", None, DOTTED)}
 _COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
 _FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
+
+Measure = Callable[[LevelSummary], Estimate]
+
+
+def branch_looks(branches: Sequence[str]) -> dict[str, Look]:
+    """The looks of branches: fixed for the usual ones, the same within a run else."""
+    return looks(branches, _USUAL, _OTHERS)
 
 
 def hypothesis(summary: Summary) -> Figure | None:
@@ -43,19 +60,9 @@ def hypothesis(summary: Summary) -> Figure | None:
     """
     if summary.dense is None or not _has_levels(summary):
         return None
-    figure, ((speed, accurate),) = grid(1, 2, width=WIDE, height=3.9)
-    for branch in summary.branches:
-        _speeds(speed, summary, branch)
-        _branch(accurate, summary, branch, lambda level: level.accuracy)
-    speed.axhline(1, color=LIGHT["muted"], linewidth=1, linestyle=":", label="dense")
-    _dense_line(accurate, summary, lambda level: level.accuracy)
-    _accuracy_window(accurate, summary, lambda level: level.accuracy)
-    percent_axis(accurate, "test accuracy (%)")
-    _ratio_axis(speed)
-    speed.set_ylabel("times as fast as dense, logarithmic")
-    for axes in (speed, accurate):
-        _finish_by_density(axes, summary)
-    return figure
+    return charts.beside(
+        _speeds(summary), _by_density(summary, lambda level: level.accuracy, width=WIDE / 2)
+    )
 
 
 def accuracy_at_end(summary: Summary) -> Figure | None:
@@ -65,29 +72,17 @@ def accuracy_at_end(summary: Summary) -> Figure | None:
     """
     if not _has_levels(summary):
         return None
-    figure, axes = new_axes()
-    for branch in summary.branches:
-        _branch(axes, summary, branch, lambda level: level.accuracy_at_end)
-    _dense_line(axes, summary, lambda level: level.accuracy_at_end)
-    _accuracy_window(axes, summary, lambda level: level.accuracy_at_end)
-    percent_axis(axes, "test accuracy (%)")
-    _finish_by_density(axes, summary)
-    return figure
+    return _by_density(summary, lambda level: level.accuracy_at_end)
 
 
 def early_stop(summary: Summary) -> Figure | None:
     """Iteration of minimum validation loss against density; bands and whiskers as above."""
     if not _has_levels(summary):
         return None
-    figure, axes = new_axes()
-    for branch in summary.branches:
-        _branch(axes, summary, branch, lambda level: level.early_stop_step)
-    _dense_line(axes, summary, lambda level: level.early_stop_step)
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.set_ylabel("early-stop iteration")
-    _finish_by_density(axes, summary)
-    return figure
+    spreads = [level.early_stop_step for level in summary.levels]
+    top = max(max(spread.largest, spread.upper) for spread in spreads)
+    axis = Axis("early-stop iteration", (0, 1.05 * top or 1))
+    return _by_density(summary, lambda level: level.early_stop_step, axis=axis, scale=1)
 
 
 def plane(summary: Summary) -> Figure | None:
@@ -97,21 +92,37 @@ def plane(summary: Summary) -> Figure | None:
     """
     if summary.dense is None or not summary.verdicts:
         return None
-    figure, axes = new_axes()
-    axes.axhline(0, color=LIGHT["muted"], linewidth=1, linestyle=":")
-    axes.axvline(1, color=LIGHT["muted"], linewidth=1, linestyle=":")
-    points = []
+    path: Rows = []
     for branch in summary.branches:
         found = [comparison for _, comparison in _against_dense(summary, branch)]
-        x, y = [1.0, *(c.speedup.mean for c in found)], [0.0, *(c.gain.mean for c in found)]
-        axes.plot(x, y, label=branch, **branch_style(branch, summary.branches))
-        points += [(a, b) for a, b in zip(x, y, strict=True) if branch == "ticket" or len(x) > 1]
-        if branch == "ticket" and len(summary.seeds) > 1:
-            _cross(axes, found)
-    axes.plot([1], [0], "o", color=LIGHT["ink"], label="dense", zorder=5)
-    _plane_window(axes, np.array(points), summary)
-    axes.legend()
-    return figure
+        path += rows(
+            x=[1.0, *(c.speedup.mean for c in found)],
+            y=[0.0, *(100 * c.gain.mean for c in found)],
+            name=branch,
+        )
+    crosses = [c for _, c in _against_dense(summary, "ticket")
+               if c.gain.seeds > 1 and len(summary.seeds) > 1]  # fmt: skip
+    panel = _plane_panel(summary, np.array([[row["x"], row["y"]] for row in path]))
+    shade = {"type": "rect", "color": css("green"), "opacity": 0.08}
+    pale = {"width": 0.8, "opacity": 0.45}
+    return panel.draw(
+        panel.marks(rows(x=[1], y=[0]), shade, x2={"value": "width"}, y2={"value": 0}),
+        panel.rule(y=0),
+        panel.rule(x=1),
+        panel.line(path),
+        *(
+            panel.whiskers(data, **pale)
+            for data in (
+                rows(x=[c.speedup.mean for c in crosses], low=[100 * c.gain.lower for c in crosses],
+                     high=[100 * c.gain.upper for c in crosses], name="ticket"),
+                rows(y=[100 * c.gain.mean for c in crosses], name="ticket",
+                     left=[c.speedup.lower for c in crosses],
+                     right=[c.speedup.upper for c in crosses]),
+            )
+        ),
+        panel.points([row for row in path if row["x"] != 1 or row["y"] != 0]),
+        panel.points(rows(x=[1], y=[0], name="dense")),
+    )  # fmt: skip
 
 
 def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
@@ -125,28 +136,25 @@ def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
     if not scan or not scan.get("k") or len(scan["k"]) != len(scan.get("instability", ())):
         return None
     steps, recommended = list(scan["k"]), scan.get("recommended")
-    values = [np.atleast_1d(np.asarray(pairs, float)) for pairs in scan["instability"]]
-    figure, axes = new_axes()
-    x = np.arange(len(steps))
-    for place, pairs in zip(x, values, strict=True):
-        axes.plot([place] * len(pairs), pairs, "o", color=LIGHT["blue"], alpha=0.5, markersize=4)
-    axes.plot(x, [pairs.mean() for pairs in values], color=LIGHT["blue"])
-    axes.axhline(0.02, color=LIGHT["muted"], linestyle=":", linewidth=1)
-    axes.annotate(
-        "stable below 2 %",
-        (x[-1], 0.02),
-        ha="right",
-        va="bottom",
-        fontsize=8.5,
-        color=LIGHT["muted"],
+    values = [100 * np.atleast_1d(np.asarray(pairs, float)) for pairs in scan["instability"]]
+    low, high = min(0.0, *map(np.min, values)), max(2.5, *map(np.max, values))
+    panel = Panel(
+        Axis("step k at which the copies part", (-0.3, len(steps) - 0.7),
+             ticks={place: number(step) for place, step in enumerate(steps)}),
+        Axis("instability (points of error)", (float(low), 1.05 * float(high))),
+        {"": Look("blue", "circle")},
+        named=(),
+    )  # fmt: skip
+    pairs = [(place, value) for place, of_step in enumerate(values) for value in of_step]
+    x, y = zip(*pairs, strict=True)
+    marked = [steps.index(recommended)] if recommended in steps else []
+    return panel.draw(
+        panel.rule(y=2),
+        *(panel.rule(x=place, color="green", dash=DASHED) for place in marked),
+        panel.line(rows(x=range(len(steps)), y=[of_step.mean() for of_step in values], name="")),
+        panel.points(rows(x=x, y=y, name=""), opacity=0.5),
+        panel.remark("stable below 2 %", x=len(steps) - 1, y=2, align="right", dy=-5),
     )
-    if recommended in steps:
-        axes.axvline(steps.index(recommended), color=LIGHT["green"], linewidth=1, linestyle="--")
-    axes.set_xticks(x, [number(step) for step in steps])
-    axes.set_ylim(bottom=min(0, *(float(pairs.min()) for pairs in values)))
-    axes.set_xlabel("step k at which the copies part")
-    percent_axis(axes, "instability (points of error)")
-    return figure
 
 
 def _has_levels(summary: Summary) -> bool:
@@ -158,121 +166,112 @@ def _against_dense(summary: Summary, branch: str) -> list[tuple[float, Compariso
     return [
         (level.density, comparison)
         for level in summary.branch(branch)
-        if level.level > 0 and (comparison := summary.against_dense(level)) is not None
+        if level.level > 0 and (comparison := summary.compare(level)) is not None
     ]
 
 
-def _speeds(axes: Axes, summary: Summary, branch: str) -> None:
-    found = _against_dense(summary, branch)
-    speeds = [comparison.speedup for _, comparison in found]
-    style = branch_style(branch, summary.branches)
-    x = [1.0, *(density for density, _ in found)]
-    axes.plot(x, [1.0, *(speed.mean for speed in speeds)], label=branch, **style)
-    if speeds and speeds[0].seeds > 1:
-        low, high = [1.0, *(s.lower for s in speeds)], [1.0, *(s.upper for s in speeds)]
-        axes.fill_between(x, low, high, color=style["color"], alpha=0.14, linewidth=0)
+def _speeds(summary: Summary) -> Figure:
+    lines: Rows = []
+    bands: Rows = []
+    for branch in summary.branches:
+        found = _against_dense(summary, branch)
+        speeds = [speed.speedup for _, speed in found]
+        x = [100.0, *(100 * density for density, _ in found)]
+        lines += rows(x=x, y=[1.0, *(speed.mean for speed in speeds)], name=branch)
+        if speeds and speeds[0].seeds > 1:
+            low, high = [1.0, *(s.lower for s in speeds)], [1.0, *(s.upper for s in speeds)]
+            bands += rows(x=x, low=low, high=high, name=branch)
+    means = [row["y"] for row in lines]
+    axis = _ratio_axis("times as fast as dense, logarithmic", min(means) / 1.25, max(means) * 1.25)
+    panel = _density_panel(summary, axis, WIDE / 2)
+    return panel.draw(
+        panel.band(bands), _across(panel, 1), panel.line(lines), panel.points(lines),
+        *_winning(panel, summary),
+    )  # fmt: skip
 
 
-def _ratio_axis(axes: Axes) -> None:
-    """Logarithmic, with ticks at plain factors; no wide interval stretches it."""
-    means = np.concatenate([line.get_ydata() for line in axes.get_lines()]).astype(float)
-    low, high = means.min() / 1.25, means.max() * 1.25
-    axes.set_yscale("log")
-    axes.set_ylim(low, high)
-    ticks = _FINE if high < 2.5 * low else _COARSE
-    axes.yaxis.set_major_locator(FixedLocator([t for t in ticks if low <= t <= high]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+def _ratio_axis(title: str, low: float, high: float) -> Axis:
+    """Logarithmic, with ticks at plain factors."""
+    ticks = charts.plain(_FINE if high < 2.5 * low else _COARSE, low, high)
+    return Axis(title, (low, high), log=True, ticks=ticks)
 
 
-def _branch(
-    axes: Axes, summary: Summary, branch: str, measure: Callable[[LevelSummary], Spread]
-) -> None:
-    levels = summary.branch(branch)
-    if branch != "ticket" and summary.dense is not None:
-        # A control is the dense network as long as nothing is pruned.
-        levels = [summary.dense, *levels]
-    # Whiskers of several branches at one density would hide one another.
-    dodge = 1.012 ** -summary.branches.index(branch)
-    spreads = [measure(level) for level in levels]
-    x = np.array([level.density for level in levels])
-    style = branch_style(branch, summary.branches)
-    color = style["color"]
-    low, high = [s.smallest for s in spreads], [s.largest for s in spreads]
-    axes.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
-    axes.plot(x, [s.mean for s in spreads], label=branch, **style)
-    known = [(at, s) for at, s, level in zip(x, spreads, levels, strict=True)
-             if s.interval.seeds > 1 and (level.level > 0 or branch == "ticket")]  # fmt: skip
-    if known:
-        half = [s.interval.upper - s.mean for _, s in known]
-        axes.errorbar(
-            [at * dodge for at, _ in known], [s.mean for _, s in known], half, fmt="none",
-            ecolor=color, elinewidth=0.9, capsize=1.8, alpha=0.8,
-        )  # fmt: skip
+def _by_density(
+    summary: Summary, measure: Measure, *, axis: Axis | None = None, scale: float = 100,
+    width: float = charts.NARROW,
+) -> Figure:  # fmt: skip
+    """Means of each branch with the range over seeds as a band and the interval as whiskers."""
+    panel = _density_panel(summary, axis or _accuracy_axis(summary, measure), width)
+    lines: Rows = []
+    bands: Rows = []
+    whiskers: Rows = []
+    for place, branch in enumerate(summary.branches):
+        levels = summary.branch(branch)
+        if branch != "ticket" and summary.dense is not None:
+            # A control is the dense network as long as nothing is pruned.
+            levels = [summary.dense, *levels]
+        for level in levels:
+            spread, x = measure(level), 100 * level.density
+            lines += rows(x=[x], y=scale * spread.mean, name=branch)
+            bands += rows(
+                x=[x], low=scale * spread.smallest, high=scale * spread.largest, name=branch
+            )
+            if spread.seeds > 1 and (level.level > 0 or branch == "ticket"):
+                # Whiskers of several branches at one density would hide one another.
+                whiskers += rows(
+                    x=[x * 1.012**-place],
+                    low=scale * spread.lower,
+                    high=scale * spread.upper,
+                    name=branch,
+                )
+    dense = [] if summary.dense is None else [_across(panel, scale * measure(summary.dense).mean)]
+    return panel.draw(
+        panel.band(bands), *dense, panel.whiskers(whiskers), panel.line(lines),
+        panel.points(lines), *_winning(panel, summary),
+    )  # fmt: skip
 
 
-def _dense_line(axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]) -> None:
-    if summary.dense is not None:
-        axes.axhline(
-            measure(summary.dense).mean,
-            color=LIGHT["muted"],
-            linewidth=1,
-            linestyle=":",
-            label="dense",
-        )
+def _density_panel(summary: Summary, axis: Axis, width: float) -> Panel:
+    dense = {} if summary.dense is None else _DENSE
+    return Panel(
+        density_axis(level.density for level in summary.levels), axis,
+        branch_looks(summary.branches) | dense, width=width,
+        height=250 if width > charts.NARROW else charts.TALL,
+    )  # fmt: skip
 
 
-def _finish_by_density(axes: Axes, summary: Summary) -> None:
-    density_axis(axes, [level.density for level in summary.levels])
+def _across(panel: Panel, height: float) -> Figure:
+    """The dense network, which has no density to speak of: a line from side to side."""
+    return panel.line(rows(x=panel.x.domain, y=height, name="dense"), width=1)
+
+
+def _winning(panel: Panel, summary: Summary) -> list[Figure]:
     winning = summary.smallest_winning
-    if winning is not None:
-        axes.axvline(winning.density, color=LIGHT["green"], linewidth=1, linestyle="--")
-        axes.annotate(
-            "smallest winning ticket",
-            (winning.density, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
-            color=LIGHT["green"],
-        )
-    axes.legend(loc="best")
+    if winning is None:
+        return []
+    x = 100 * winning.density
+    return [
+        panel.rule(x=x, color="green", dash=DASHED),
+        panel.remark("smallest winning ticket", x=x, color="green", dy=-6),
+    ]
 
 
-def _cross(axes: Axes, found: list[Comparison]) -> None:
-    for each in found:
-        speed, gain = each.speedup, each.gain
-        if gain.seeds > 1:
-            color = LIGHT["blue"]
-            axes.plot([speed.lower, speed.upper], [gain.mean] * 2, color=color, lw=0.8, alpha=0.45)
-            axes.plot([speed.mean] * 2, [gain.lower, gain.upper], color=color, lw=0.8, alpha=0.45)
-
-
-def _plane_window(axes: Axes, points: np.ndarray, summary: Summary) -> None:
+def _plane_panel(summary: Summary, points: np.ndarray) -> Panel:
     """Room for all means; a control that collapses may leave at the bottom, as in `accuracy`."""
     speeds, gains = points.T
-    tickets = [verdict.against_dense.gain.mean for verdict in summary.verdicts]
+    tickets = [100 * verdict.against_dense.gain.mean for verdict in summary.verdicts]
     top, low = max(0.0, float(gains.max())), min(0.0, *tickets)
-    bottom = max(min(0.0, float(gains.min())), top - max(3 * (top - low), 0.01))
-    margin = 0.1 * (top - bottom) or 0.002
+    bottom = max(min(0.0, float(gains.min())), top - max(3 * (top - low), 1))
+    margin = 0.1 * (top - bottom) or 0.2
     left, right = min(1.0, float(speeds.min())) / 1.2, max(1.0, float(speeds.max())) * 1.2
-    axes.set_xscale("log")
-    axes.set_xlim(left, right)
-    axes.set_ylim(bottom - margin, top + 1.8 * margin)
-    corner = Rectangle((1, 0), right, 1, color=LIGHT["green"], alpha=0.08, linewidth=0, zorder=0)
-    axes.add_patch(corner)
-    ticks = _FINE if right < 2.5 * left else _COARSE
-    axes.xaxis.set_major_locator(FixedLocator([t for t in ticks if left <= t <= right]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("times as fast as dense, logarithmic")
-    percent_axis(axes, "accuracy against dense (points)")
+    return Panel(
+        _ratio_axis("times as fast as dense, logarithmic", left, right),
+        Axis("accuracy against dense (points)", (bottom - margin, top + 1.8 * margin)),
+        branch_looks(summary.branches) | {"dense": Look("ink", "circle")},
+    )
 
 
-def _accuracy_window(
-    axes: Axes, summary: Summary, measure: Callable[[LevelSummary], Spread]
-) -> None:
+def _accuracy_axis(summary: Summary, measure: Measure) -> Axis:
     """Keeps a control that collapses, or an interval of two seeds, from flattening the rest."""
     spreads = [(level, measure(level)) for level in summary.levels]
     top = max(spread.largest for _, spread in spreads)
@@ -280,7 +279,8 @@ def _accuracy_window(
     tickets = min(spread.smallest for level, spread in spreads if level.branch == "ticket")
     bottom = max(low, top - max(3 * (top - tickets), 0.01))
     margin = 0.06 * (top - bottom) or 0.005
-    axes.set_ylim(max(0, bottom - margin), min(1.0, top + 1.6 * margin))
+    domain = (100 * max(0.0, bottom - margin), 100 * min(1.0, top + 1.6 * margin))
+    return Axis("test accuracy (%)", domain)
 
 
 _CURVES = 6
@@ -297,41 +297,36 @@ def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure |
     levels = [level for level in summary.branch("ticket") if _curves(files, level, name)]
     if not levels:
         return None
-    figure, axes = new_axes()
-    shown = spread_out(levels, _CURVES + 1)
-    colors = [LIGHT["ink"], *(LIGHT[color] for color in LEVELS)]
-    if shown[0].level != 0:
-        colors = colors[1:]
-    floor = []
+    shown = charts.spread_out(levels, _CURVES + 1)
+    colors = ["ink", *LEVELS] if shown[0].level == 0 else list(LEVELS)
+    scale = 1 if name == "loss" else 100
+    used: dict[str, Look] = {}
+    drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
+    dots: Rows = []
     for level, color in zip(shown, colors, strict=False):
-        steps, values = _mean_curve(_curves(files, level, name))
+        curves = _curves(files, level, name)
+        steps = curves[0][0]
+        values = scale * np.mean([np.interp(steps, *curve) for curve in curves], axis=0)
         label = "dense" if level.level == 0 else percent(level.density)
+        used[label] = Look(color, "circle")
         smooth = _running_mean(values)
-        if smooth is not values:
-            axes.plot(steps, values, color=color, linewidth=0.6, alpha=0.3)
-        axes.plot(steps, smooth, color=color, label=label, linewidth=1.4)
+        drawn.append((label, steps, values, smooth))
         stop = level.early_stop_step.mean
-        axes.plot([stop], [np.interp(stop, steps, smooth)], "o", color=color, markersize=5)
-        floor.append(smooth)
-    _curve_window(axes, np.concatenate(floor), name)
-    axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    axes.set_xlabel("iteration")
-    figure.legend(loc="outside upper left", ncols=4)
-    return figure
+        dots += rows(x=[stop], y=np.interp(stop, steps, smooth), name=label)
+    axis = _curve_axis(np.concatenate([smooth for *_, smooth in drawn]), name)
+    panel = Panel(charts.step_axis(max(steps[-1] for _, steps, *_ in drawn)), axis, used)
+    return panel.draw(*panel.curves(drawn), panel.points(dots))
 
 
-def _curve_window(axes: Axes, values: np.ndarray, name: str) -> None:
+def _curve_axis(values: np.ndarray, name: str) -> Axis:
     """The first evaluations are far off; what matters happens near the best values."""
     values = values[np.isfinite(values)]
     if name == "loss":
         low, high = float(values.min()), float(np.quantile(values, 0.93))
-        axes.set_ylim(low - 0.08 * (high - low), high + 0.12 * (high - low))
-        axes.set_ylabel("validation loss")
-        return
+        return Axis("validation loss", (low - 0.08 * (high - low), high + 0.12 * (high - low)))
     low, high = float(np.quantile(values, 0.07)), float(values.max())
-    axes.set_ylim(low - 0.12 * (high - low), min(1.0, high + 0.08 * (high - low)))
-    percent_axis(axes, "validation accuracy (%)")
+    domain = (low - 0.12 * (high - low), min(100.0, high + 0.08 * (high - low)))
+    return Axis("validation accuracy (%)", domain)
 
 
 def _curves(files: RunFiles, level: LevelSummary, name: str) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -349,8 +344,3 @@ def _running_mean(values: np.ndarray) -> np.ndarray:
         return values
     ones = np.ones(_WINDOW)
     return np.convolve(values, ones, "same") / np.convolve(np.ones(len(values)), ones, "same")
-
-
-def _mean_curve(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    steps = curves[0][0]
-    return steps, np.mean([np.interp(steps, *curve) for curve in curves], axis=0)

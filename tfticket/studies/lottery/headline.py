@@ -11,11 +11,20 @@ from tfticket.lottery.verdict import (
     smallest_matching,
     smallest_winning,
 )
-from tfticket.report.words import TIMES, factor, percent, plural, points, points_interval, ranges
+from tfticket.report.words import (
+    TIMES,
+    factor,
+    percent,
+    plural,
+    points,
+    points_interval,
+    ranges,
+    size_in_points,
+)
 
 
 def headline(verdicts: Sequence[LevelVerdict], *, has_dense: bool = True) -> str:
-    """Names the smallest winning ticket with its numbers, or says what stands in the way.
+    """Name the smallest winning ticket with its numbers, or say what stands in the way.
 
     Args:
         verdicts: One a level, levels rising.
@@ -32,7 +41,7 @@ def headline(verdicts: Sequence[LevelVerdict], *, has_dense: bool = True) -> str
 
 
 def hypothesis(verdicts: Sequence[LevelVerdict]) -> str:
-    """Where tickets learn fastest, where they are back at the dense speed, what reinit costs.
+    """Say where tickets learn fastest, where they are back at the dense speed, what reinit costs.
 
     Args:
         verdicts: One a level, levels rising.
@@ -80,7 +89,8 @@ def _numbers(verdict: LevelVerdict) -> str:
     gain, speedup = verdict.against_dense.gain, verdict.against_dense.speedup
     said = (
         f"Test accuracy {points(gain.mean)} points against the dense network "
-        f"({_confidence(gain)} {points_interval(gain)}, {plural(gain.seeds, 'seed')}); "
+        f"({100 * gain.confidence:.6g} % CI {points_interval(gain)}, "
+        f"{plural(gain.seeds, 'seed')}); "
         f"learns {_times(speedup)} as fast ({_bounds(speedup)})."
     )
     if verdict.twin is not None:
@@ -89,29 +99,23 @@ def _numbers(verdict: LevelVerdict) -> str:
 
 
 def _against(twin: Comparison) -> str:
-    """What the twin loses, from the comparison of the ticket with it."""
-    lost = f"{points(abs(twin.gain.mean)).lstrip('+')} points"
+    """Say how the twin falls behind, from the comparison of the ticket with it."""
     verb = "loses" if twin.gain.mean >= 0 else "gains"
-    slower = _ratio(twin.speedup.mean)
-    ratio = f"{slower} times {'slower' if twin.speedup.mean >= 1 else 'faster'}"
-    return f"{verb} {lost} and learns {ratio}"
+    slower = twin.speedup.mean
+    times = factor(max(slower, 1 / slower)).removesuffix(TIMES)
+    return (
+        f"{verb} {size_in_points(twin.gain.mean)} and learns {times} times "
+        f"{'slower' if slower >= 1 else 'faster'}"
+    )
 
 
 def _times(speedup: Interval) -> str:
     return f"{factor(speedup.mean).removesuffix(TIMES)} times"
 
 
-def _ratio(mean: float) -> str:
-    return factor(mean if mean >= 1 else 1 / mean).removesuffix(TIMES)
-
-
 def _bounds(speedup: Interval) -> str:
     bounds = (factor(bound).removesuffix(TIMES) for bound in (speedup.lower, speedup.upper))
     return " to ".join(bounds)
-
-
-def _confidence(interval: Interval) -> str:
-    return f"{100 * interval.confidence:.6g} % CI"
 
 
 def _of_one_seed(verdicts: Sequence[LevelVerdict]) -> str:

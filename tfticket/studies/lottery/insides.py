@@ -5,26 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tfticket.lottery.analysis import Overlap
-from tfticket.report.canvas import (
-    LEVELS,
-    LIGHT,
-    density_axis,
-    new_axes,
-    percent_axis,
-)
+from tfticket.report import charts
+from tfticket.report.charts import Axis, Figure, Panel, Rows, density_axis, rows
+from tfticket.report.palette import DOTTED, LEVELS, STAR, Look
 from tfticket.report.words import percent
 from tfticket.sparsity.mask import Mask
 
-# From nothing to a blue that is legible on white and on dark alike.
-_SHADES = LinearSegmentedColormap.from_list(
-    "kept", [(0.24, 0.53, 0.78, 0.0), (0.24, 0.53, 0.78, 0.55), (0.10, 0.42, 0.72, 1.0)]
-)
+_SHAPES = ("circle", "square", "triangle-down", "triangle-up", "diamond", STAR)
 _LABELED_LAYERS = 8
 _MOST_MASKS = 6
 _PIXELS = 240
@@ -42,32 +31,25 @@ def layer_density(
     levels = [level for level in sorted(densities) if level in overall]
     if len(levels) < 2:
         return None
-    figure, axes = new_axes()
     keys = list(densities[levels[0]])
-    x = [overall[level] for level in levels]
-    axes.plot(x, x, color=LIGHT["muted"], linewidth=1, linestyle=":", label="whole network")
+    x = [100 * overall[level] for level in levels]
+    looks = {"whole network": Look("muted", None, DOTTED)}
+    lines: Rows = []
     for index, key in enumerate(keys):
         shade = round(index / max(1, len(keys) - 1) * (len(LEVELS) - 1))
-        labeled = len(keys) <= _LABELED_LAYERS or index in (0, len(keys) - 1)
-        axes.plot(
-            x,
-            [densities[level][key] for level in levels],
-            color=LIGHT[LEVELS[shade]],
-            marker="osv^D*"[index % 6],
-            markersize=4,
-            linewidth=1.2,
-            label=key.removesuffix("/kernel") if labeled else None,
-        )
-    axes.set_yscale("log")
-    lowest = axes.get_ylim()[0]
-    ticks = [step * 10.0**power for power in (0, -1, -2, -3, -4) for step in (5, 2, 1)]
-    axes.yaxis.set_major_locator(FixedLocator([t for t in ticks if lowest <= t <= 1]))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
-    axes.set_ylabel("weights left in the layer (%)")
-    density_axis(axes, x)
-    axes.legend()
-    return figure
+        name = key.removesuffix("/kernel")
+        looks[name] = Look(LEVELS[shade], _SHAPES[index % 6])
+        lines += rows(x=x, y=[100 * densities[level][key] or None for level in levels], name=name)
+    low = min(x + [row["y"] for row in lines if row["y"]]) / 1.25
+    ticks = charts.plain((s * 10.0**p for p in (2, 1, 0, -1, -2) for s in (5, 2, 1)), low, 100)
+    panel = Panel(
+        density_axis(overall[level] for level in levels),
+        Axis("weights left in the layer (%)", (low, 125), log=True, ticks=ticks),
+        looks,
+        named=None if len(keys) <= _LABELED_LAYERS else [*list(looks)[:2], list(looks)[-1]],
+    )
+    whole = rows(x=x, y=x, name="whole network")
+    return panel.draw(panel.line(whole, width=1), panel.line(lines, width=1.2), panel.points(lines))
 
 
 def seed_overlap(overlaps: Mapping[float, Sequence[Overlap]]) -> Figure | None:
@@ -79,20 +61,17 @@ def seed_overlap(overlaps: Mapping[float, Sequence[Overlap]]) -> Figure | None:
     found = {density: pairs for density, pairs in sorted(overlaps.items()) if pairs}
     if not found:
         return None
-    figure, axes = new_axes()
-    x = list(found)
-    observed = [[pair.jaccard for pair in pairs] for pairs in found.values()]
-    chance = [np.mean([pair.expected_jaccard for pair in pairs]) for pairs in found.values()]
+    x = [100 * density for density in found]
+    observed = [[100 * pair.jaccard for pair in pairs] for pairs in found.values()]
+    chance = [np.mean([100 * pair.expected_jaccard for pair in pairs]) for pairs in found.values()]
     low, high = [min(pairs) for pairs in observed], [max(pairs) for pairs in observed]
-    axes.fill_between(x, low, high, color=LIGHT["blue"], alpha=0.16, linewidth=0)
+    looks = {"two seeds": Look("blue", "circle"), "chance": Look("muted", "square", DOTTED)}
+    title = "weights in common, of those in either (%)"
+    panel = Panel(density_axis(found), Axis(title, (0, 102)), looks)
     means = [np.mean(pairs) for pairs in observed]
-    axes.plot(x, means, "o-", color=LIGHT["blue"], label="two seeds")
-    axes.plot(x, chance, "s:", color=LIGHT["muted"], markersize=3.5, label="chance")
-    axes.set_ylim(0, 1.02)
-    percent_axis(axes, "weights in common, of those in either (%)")
-    density_axis(axes, x)
-    axes.legend()
-    return figure
+    lines = rows(x=x, y=means, name="two seeds") + rows(x=x, y=chance, name="chance")
+    band = panel.band(rows(x=x, low=low, high=high, name="two seeds"), opacity=0.16)
+    return panel.draw(band, panel.line(lines), panel.points(lines))
 
 
 def surviving_inputs(
@@ -106,13 +85,14 @@ def surviving_inputs(
     """
     if not pictures:
         return None
-    figure = Figure(figsize=(1.45 * max(3, len(pictures)), 1.75), layout="constrained")
-    for position, (level, picture) in enumerate(pictures.items(), start=1):
-        axes = figure.add_subplot(1, max(3, len(pictures)), position)
-        _image(axes, _side_by_side(picture))
-        density = densities.get(level)
-        axes.set_title("dense" if level == 0 else percent(density) if density else f"level {level}")
-    return figure
+    found = []
+    for level, picture in pictures.items():
+        shares, density = _side_by_side(picture), densities.get(level)
+        title = "dense" if level == 0 else percent(density) if density else f"level {level}"
+        height = 94 * min(1.0, shares.shape[0] / shares.shape[1])
+        width = height * shares.shape[1] / shares.shape[0]
+        found.append(charts.framed(shares, width=width, height=height, title=title))
+    return charts.beside(*found)
 
 
 def masks(mask: Mask) -> Figure | None:
@@ -120,36 +100,19 @@ def masks(mask: Mask) -> Figure | None:
     keys = list(mask)[:_MOST_MASKS]
     if not keys:
         return None
-    columns = min(3, len(keys))
-    rows = -(-len(keys) // columns)
-    figure = Figure(figsize=(3.6 * columns, 2.9 * rows), layout="constrained")
-    for position, key in enumerate(keys, start=1):
-        axes = figure.add_subplot(rows, columns, position)
-        kernel = mask[key]
-        _image(axes, _reduced(kernel.reshape(-1, kernel.shape[-1])), aspect="auto")
-        name = key.removesuffix("/kernel")
-        axes.set_title(f"{name}, {percent(float(kernel.mean()))}")
-        axes.set_xlabel(f"{kernel.shape[-1]} units", color=LIGHT["muted"], fontsize=8.5)
-        axes.set_ylabel(
-            f"{kernel.size // kernel.shape[-1]} inputs", color=LIGHT["muted"], fontsize=8.5
-        )
-    return figure
+    return charts.wrapped([_mask(key, mask[key]) for key in keys], 3)
 
 
-def _image(axes: Axes, picture: np.ndarray, *, aspect: str = "equal") -> None:
-    top = float(np.nanmax(picture)) if np.isfinite(picture).any() else 0.0
-    axes.imshow(
-        picture,
-        cmap=_SHADES,
-        vmin=0,
-        vmax=top or 1.0,
-        aspect=aspect,  # type: ignore[arg-type]
-        interpolation="nearest",
+def _mask(key: str, kernel: np.ndarray) -> Figure:
+    units = kernel.shape[-1]
+    return charts.framed(
+        _reduced(kernel.reshape(-1, units)),
+        width=228,
+        height=158,
+        title=f"{key.removesuffix('/kernel')}, {percent(float(kernel.mean()))}",
+        x=f"{units} units",
+        y=f"{kernel.size // units} inputs",
     )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(True)
-    axes.spines[:].set_color(LIGHT["line"])
 
 
 def _side_by_side(picture: np.ndarray) -> np.ndarray:

@@ -1,83 +1,66 @@
-"""What the page of a search shows."""
+"""The page of a search for tickets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from tfticket.lottery.comparison import Comparison, Interval
+from tfticket.lottery.comparison import Comparison
 from tfticket.lottery.verdict import LevelVerdict
-from tfticket.report import canvas, words
-from tfticket.report import reading as common
+from tfticket.report import facts as common
+from tfticket.report import words
+from tfticket.report.charts import Figure, spread_out
 from tfticket.report.contents import Contents
-from tfticket.report.judging import Spread
 from tfticket.report.reading import RunFiles
-from tfticket.report.tables import Cell, Strip, Table
+from tfticket.report.tables import Cell, Strip, Table, interval_cell, range_cell, table
+from tfticket.report.words import factor, joined, number, percent, percent2, points
 from tfticket.studies.lottery import figures, insides
 from tfticket.studies.lottery.anatomy import Anatomy, LevelAnatomy, dissect
-from tfticket.studies.lottery.claims import CheckedClaim, check_claims
 from tfticket.studies.lottery.summary import Summary, summarize_files
 
 _LOOKED_AT = 7
+_Of = Callable[[LevelVerdict], Comparison | None]
+_Column = tuple[str, Callable[[LevelVerdict], Cell]]
 
 
 def compose(files: RunFiles) -> Contents:
-    """Summarizes, opens the tickets, and draws; to be called inside `canvas.settings()`.
+    """Summarize, open the tickets, and draw.
 
     Args:
         files: The run.
     """
     summary = summarize_files(files)
     densities = {level.level: level.density for level in summary.branch("ticket")}
-    anatomy = dissect(files, _levels_to_open(summary, list(densities)))
+    winning = [summary.smallest_winning.level] if summary.smallest_winning else []
+    anatomy = dissect(files, sorted({*spread_out(list(densities), _LOOKED_AT), *winning}))
+    focus = _focus(anatomy, winning)
     return Contents(
         summary=summary,
-        values=_values(files, summary, anatomy, densities),
-        figures=_results(files, summary) | _insides(summary, anatomy, densities),
+        values={
+            "facts": facts(summary),
+            "meanings": MEANINGS,
+            "structure": structure(files.table("lottery")),
+            "verdicts": verdict_table(summary),
+            "family": family_table(summary),
+            "controls": control_table(summary),
+            "results": results_table(summary),
+            "anatomy": anatomy,
+            "focus": focus,
+            "focus_density": densities.get(focus.level) if focus else None,
+            "opened": anatomy_table(anatomy, densities) if anatomy else None,
+            "layers": layer_table(focus) if focus else None,
+            "exports": export_table(files.exports),
+            "recommended_k": (files.connectivity or {}).get("recommended"),
+        },
+        figures=_results(files, summary) | _insides(anatomy, focus, densities),
     )
 
 
-def _levels_to_open(summary: Summary, levels: list[int]) -> list[int]:
-    """An even choice of levels, the smallest winning ticket's among them."""
-    chosen = set(canvas.spread_out(levels, _LOOKED_AT))
-    if summary.smallest_winning is not None:
-        chosen.add(summary.smallest_winning.level)
-    return sorted(chosen)
-
-
-def _focus(summary: Summary, anatomy: Anatomy | None) -> LevelAnatomy | None:
+def _focus(anatomy: Anatomy | None, winning: list[int]) -> LevelAnatomy | None:
     """The level to show layer by layer: the smallest winning ticket, or the sparsest there is."""
     if anatomy is None or not anatomy.levels:
         return None
-    winning = summary.smallest_winning
-    by_level = {level.level: level for level in anatomy.levels}
-    return by_level.get(winning.level if winning else -1, anatomy.levels[-1])
-
-
-def _values(
-    files: RunFiles, summary: Summary, anatomy: Anatomy | None, densities: Mapping[int, float]
-) -> dict[str, Any]:
-    claims = check_claims(list(files.recipe.get("expect") or ()), summary)
-    focus = _focus(summary, anatomy)
-    return {
-        "facts": facts(files, summary),
-        "meanings": MEANINGS,
-        "structure": structure(files.table("lottery")),
-        "verdicts": verdict_table(summary) if summary.verdicts else None,
-        "family": family_table(summary),
-        "controls": control_table(summary),
-        "claims": claim_table(claims) if claims else None,
-        "results": results_table(summary) if summary.levels else None,
-        "anatomy": anatomy,
-        "focus": focus,
-        "focus_density": densities.get(focus.level) if focus else None,
-        "opened": anatomy_table(anatomy, densities) if anatomy else None,
-        "layers": layer_table(focus) if focus else None,
-        "exports": export_table(files.exports) if files.exports else None,
-        "recommended_k": (files.connectivity or {}).get("recommended"),
-    }
+    return next((x for x in anatomy.levels if x.level in winning), anatomy.levels[-1])
 
 
 def _results(files: RunFiles, summary: Summary) -> dict[str, tuple[str, Figure | None]]:
@@ -96,11 +79,10 @@ def _results(files: RunFiles, summary: Summary) -> dict[str, tuple[str, Figure |
 
 
 def _insides(
-    summary: Summary, anatomy: Anatomy | None, densities: Mapping[int, float]
+    anatomy: Anatomy | None, focus: LevelAnatomy | None, densities: Mapping[int, float]
 ) -> dict[str, tuple[str, Figure | None]]:
     if anatomy is None:
         return {}
-    focus = _focus(summary, anatomy)
     overlaps = {
         densities[level.level]: level.overlaps
         for level in anatomy.levels
@@ -114,158 +96,114 @@ def _insides(
     }
 
 
-def verdict_table(summary: Summary) -> Table:
+def verdict_table(summary: Summary) -> Table | None:
     """The verdict on each level, with its intervals and the seeds that would settle it."""
-    strips = _strips([v.against_dense.gain for v in summary.verdicts], summary.criteria.margin)
-    columns = ("level", "weights left", "<verdict", "accuracy against dense, points", "<",
-               "times as fast", "reinitialized, points", "times as fast", "early stop, times",
-               "seeds", "more needed")  # fmt: skip
-    rows = []
-    for verdict, strip in zip(summary.verdicts, strips, strict=True):
-        against, twin = verdict.against_dense, verdict.twin
-        remaining = summary.level("ticket", verdict.level)
-        rows.append(
-            (
-                Cell(str(verdict.level)),
-                Cell(
-                    words.percent(verdict.density),
-                    words.number(remaining.remaining) if remaining else "",
-                ),
-                Cell(str(verdict.verdict), _beside(verdict), tag=verdict.verdict.name.lower()),
-                Cell(words.points(against.gain.mean), words.points_interval(against.gain)),
-                Cell("", strip=strip),
-                Cell(words.factor(against.speedup.mean), words.factor_interval(against.speedup)),
-                *_twin_cells(twin),
-                Cell(
-                    words.factor(against.early_stop_speedup.mean),
-                    words.factor_interval(against.early_stop_speedup),
-                ),
-                Cell(str(len(against.seeds))),
-                Cell(_more_seeds(verdict)),
-            )
-        )
-    return Table(columns, tuple(rows))
+    strips, remaining = _strips(summary), {x.level: x.remaining for x in summary.branch("ticket")}
+
+    # The control against its ticket: signs and ratios are those of the control.
+    def twin(found: LevelVerdict) -> Comparison | None:
+        return found.twin.reverse() if found.twin else None
+
+    return table(
+        summary.verdicts,
+        ("level", lambda found: str(found.level)),
+        (
+            "weights left",
+            lambda found: Cell(percent(found.density), number(remaining[found.level])),
+        ),
+        ("<verdict", _verdict),
+        _gains("accuracy against dense, points", lambda found: found.against_dense),
+        ("<", lambda found: Cell("", strip=strips.get(found.level))),
+        _speeds(lambda found: found.against_dense),
+        _gains("reinitialized, points", twin),
+        _speeds(twin),
+        (
+            "early stop, times",
+            lambda found: interval_cell(found.against_dense.early_stop_speedup, factor),
+        ),
+        ("seeds", lambda found: str(len(found.against_dense.seeds))),
+        ("more needed", _more_seeds),
+    )
 
 
 def family_table(summary: Summary) -> Table | None:
     """All levels together: simultaneous intervals and adjusted p-values; None with one seed."""
-    told = [v for v in summary.verdicts if v.against_dense.gain.seeds > 1]
-    if not told:
-        return None
-    columns = ("level", "weights left", "<all levels considered", "accuracy against dense, points",
-               "times as fast", "p, not matching", "p, not winning")  # fmt: skip
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(str(verdict.level)),
-                Cell(words.percent(verdict.density)),
-                _family_cell(verdict),
-                Cell(words.points_interval(verdict.family.gain)),
-                Cell(words.factor_interval(verdict.family.speedup)),
-                Cell(words.p_value(verdict.family.p_matching)),
-                Cell(
-                    words.NONE if verdict.twin is None else words.p_value(verdict.family.p_winning)
-                ),
-            )
-            for verdict in told
+
+    def winning(found: LevelVerdict) -> str:
+        return words.p_value(found.family.p_winning) if found.twin else words.NONE
+
+    return table(
+        [found for found in summary.verdicts if found.against_dense.gain.seeds > 1],
+        ("level", lambda found: str(found.level)),
+        ("weights left", lambda found: percent(found.density)),
+        ("<all levels considered", _family_cell),
+        (
+            "accuracy against dense, points",
+            lambda found: words.points_interval(found.family.gain),
         ),
+        ("times as fast", lambda found: words.factor_interval(found.family.speedup)),
+        ("p, not matching", lambda found: words.p_value(found.family.p_matching)),
+        ("p, not winning", winning),
     )
 
 
 def control_table(summary: Summary) -> Table | None:
     """The ticket against each control of its level; None without controls."""
-    controls = [name for name in summary.branches if name != "ticket"]
-    if not any(verdict.against_controls for verdict in summary.verdicts):
-        return None
-    columns = ["level", "weights left"]
-    for name in controls:
-        columns += [f"against {name}, points", "times as fast"]
-    rows = []
-    for verdict in summary.verdicts:
-        if not verdict.against_controls:
-            continue
-        row = [Cell(str(verdict.level)), Cell(words.percent(verdict.density))]
-        for name in controls:
-            found = verdict.against_controls.get(name)
-            if found is None:
-                row += [Cell(words.NONE), Cell(words.NONE)]
-                continue
-            row += [
-                Cell(words.points(found.gain.mean), words.points_interval(found.gain)),
-                Cell(words.factor(found.speedup.mean), words.factor_interval(found.speedup)),
-            ]
-        rows.append(tuple(row))
-    return Table(tuple(columns), tuple(rows))
 
+    def against(name: str) -> tuple[_Column, _Column]:
+        def of(found: LevelVerdict) -> Comparison | None:
+            return found.against_controls.get(name)
 
-def claim_table(claims: Sequence[CheckedClaim]) -> Table:
-    """The paper's claims beside ours."""
-    columns = ("<claim", "<where", "paper", "ours", "read at", "<agreement")
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(claim.claim),
-                Cell(claim.source),
-                Cell(_claimed(claim.measure, claim.value)),
-                Cell(
-                    _claimed(claim.measure, claim.ours.mean) if claim.ours else words.NONE,
-                    _bounds(claim),
-                ),
-                Cell(words.percent(claim.density) if claim.density else ""),
-                Cell(claim.reading),
-            )
-            for claim in claims
-        ),
+        return _gains(f"against {name}, points", of), _speeds(of)
+
+    return table(
+        [found for found in summary.verdicts if found.against_controls],
+        ("level", lambda found: str(found.level)),
+        ("weights left", lambda found: percent(found.density)),
+        *(column for name in summary.branches if name != "ticket" for column in against(name)),
     )
 
 
-def results_table(summary: Summary) -> Table:
+def results_table(summary: Summary) -> Table | None:
     """Every branch and level: means, and minimum to maximum over seeds."""
-    columns = ("<branch", "level", "weights left", "count", "accuracy, early stop",
-               "accuracy, last step", "early-stop iteration", "seeds", "time")  # fmt: skip
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(level.branch if level.level else "dense"),
-                Cell(str(level.level)),
-                Cell(words.percent(level.density)),
-                Cell(words.number(level.remaining)),
-                _accuracy(level.accuracy),
-                _accuracy(level.accuracy_at_end),
-                Cell(
-                    words.number(level.early_stop_step.mean),
-                    _range(
-                        words.number(level.early_stop_step.smallest),
-                        words.number(level.early_stop_step.largest),
-                    ),
-                ),
-                Cell(str(len(level.accuracy.values))),
-                Cell(words.duration(level.seconds)),
-            )
-            for level in summary.levels
-        ),
+    return table(
+        summary.levels,
+        ("<branch", lambda level: level.branch if level.level else "dense"),
+        ("level", lambda level: str(level.level)),
+        ("weights left", lambda level: percent(level.density)),
+        ("count", lambda level: number(level.remaining)),
+        ("accuracy, early stop", lambda level: range_cell(level.accuracy, percent2)),
+        ("accuracy, last step", lambda level: range_cell(level.accuracy_at_end, percent2)),
+        ("early-stop iteration", lambda level: range_cell(level.early_stop_step, number)),
+        ("seeds", lambda level: str(level.accuracy.seeds)),
+        ("time", lambda level: words.duration(level.seconds)),
     )
 
 
-def _beside(verdict: LevelVerdict) -> str:
-    """What is said beside a verdict."""
-    said = ["faster"] if verdict.faster else []
-    said += ["more accurate"] if verdict.more_accurate else []
-    return "; ".join([", ".join(said), verdict.lacking] if said else [verdict.lacking]).strip("; ")
+def _gains(heading: str, of: _Of) -> _Column:
+    """Column of differences of accuracy, in points."""
+
+    def cell(found: LevelVerdict) -> Cell:
+        compared = of(found)
+        return interval_cell(compared.gain if compared else None, points)
+
+    return heading, cell
 
 
-def _twin_cells(twin: Comparison | None) -> tuple[Cell, Cell]:
-    """The twin against its ticket: signs and ratios are the twin's."""
-    if twin is None:
-        return Cell(words.NONE), Cell(words.NONE)
-    gain, speed = twin.reverse().gain, twin.reverse().speedup
-    return (
-        Cell(words.points(gain.mean), words.points_interval(gain)),
-        Cell(words.factor(speed.mean), words.factor_interval(speed)),
-    )
+def _speeds(of: _Of) -> _Column:
+    """Column of ratios of speed."""
+
+    def cell(found: LevelVerdict) -> Cell:
+        compared = of(found)
+        return interval_cell(compared.speedup if compared else None, factor)
+
+    return "times as fast", cell
+
+
+def _verdict(found: LevelVerdict) -> Cell:
+    said = joined("faster" if found.faster else "", "more accurate" if found.more_accurate else "")
+    tag = found.verdict.name.lower()
+    return Cell(str(found.verdict), joined(said, found.lacking, by="; "), tag=tag)
 
 
 def _family_cell(verdict: LevelVerdict) -> Cell:
@@ -274,127 +212,95 @@ def _family_cell(verdict: LevelVerdict) -> Cell:
     return Cell("matching", tag="matching") if verdict.family.matching else Cell(words.NONE)
 
 
-def _accuracy(spread: Spread) -> Cell:
-    bounds = _range(words.percent2(spread.smallest), words.percent2(spread.largest))
-    return Cell(words.percent2(spread.mean), bounds if len(spread.values) > 1 else "")
-
-
-def _range(low: str, high: str) -> str:
-    return "" if low == high else f"{low} to {high}"
-
-
 def _more_seeds(verdict: LevelVerdict) -> str:
     if verdict.more_seeds is not None:
         return words.number(verdict.more_seeds)
     return "at least 2" if len(verdict.against_dense.seeds) < 2 else "over 1000"
 
 
-def _claimed(measure: str, value: float) -> str:
-    if measure in ("speedup", "early_stop_speedup"):
-        return words.factor(value)
-    return words.points(value) if measure == "gain" else words.percent(value)
-
-
-def _bounds(claim: CheckedClaim) -> str:
-    if claim.ours is None or claim.measure == "smallest_density" or claim.ours.seeds < 2:
-        return ""
-    low, high = claim.ours.lower, claim.ours.upper
-    return f"{_claimed(claim.measure, low)} to {_claimed(claim.measure, high)}"
-
-
-def _strips(gains: Sequence[Interval], margin: float) -> list[Strip | None]:
-    """All intervals on one scale, which no single wide one may stretch."""
-    known = [gain for gain in gains if gain.seeds > 1]
-    if not known:
-        return [None] * len(gains)
-    means = [gain.mean for gain in known]
-    low, high = min(-1.5 * margin, *means), max(margin, 1e-4, *means)
+def _strips(summary: Summary) -> dict[int, Strip]:
+    """All intervals on one scale, which no single wide one may stretch; by level."""
+    found = {v.level: v.against_dense.gain for v in summary.verdicts}
+    known = {level: gain for level, gain in found.items() if gain.seeds > 1}
+    means, margin = [gain.mean for gain in known.values()], summary.criteria.margin
+    low, high = min([-1.5 * margin, *means]), max([margin, 1e-4, *means])
     room = 0.25 * (high - low)
 
     def place(value: float) -> float:
         return min(1.0, max(0.0, (value - low + room) / (high - low + 2 * room)))
 
-    return [
-        Strip(place(g.lower), place(g.mean), place(g.upper), place(0.0), place(-margin))
-        if g.seeds > 1
-        else None
-        for g in gains
-    ]
+    return {
+        level: Strip(place(g.lower), place(g.mean), place(g.upper), place(0.0), place(-margin))
+        for level, g in known.items()
+    }
 
 
-def anatomy_table(anatomy: Anatomy, densities: Mapping[int, float]) -> Table:
+def anatomy_table(anatomy: Anatomy, densities: Mapping[int, float]) -> Table | None:
     """The levels that were opened: dead units, connected weights, signs, overlap of seeds."""
-    columns = ("level", "weights left", "dead units", "on a path to the output",
-               "same sign after training", "in common with another seed, of chance")  # fmt: skip
-    rows = []
-    for level in anatomy.levels:
+
+    def dead(level: LevelAnatomy) -> Cell:
+        found = level.dead.values()
+        count = sum(units.dead_in if units.dead is None else units.dead for units in found)
+        return Cell(number(count), f"of {number(sum(units.units for units in found))}")
+
+    def common(level: LevelAnatomy) -> str:
         ratios = [found.ratio for found in level.overlaps]
-        dead = [
-            found.dead_in if found.dead is None else found.dead for found in level.dead.values()
-        ]
-        units = sum(found.units for found in level.dead.values())
-        rows.append(
-            (
-                Cell(str(level.level)),
-                Cell(words.percent(densities[level.level]) if level.level in densities else ""),
-                Cell(words.number(sum(dead)), f"of {words.number(units)}"),
-                Cell(words.NONE if level.connected is None else words.percent(level.connected)),
-                Cell(words.percent(level.sign_share)),
-                Cell(words.factor(sum(ratios) / len(ratios)) if ratios else words.NONE),
-            )
-        )
-    return Table(columns, tuple(rows))
+        return factor(sum(ratios) / len(ratios)) if ratios else words.NONE
+
+    return table(
+        anatomy.levels,
+        ("level", lambda level: str(level.level)),
+        ("weights left", lambda level: _given(densities.get(level.level), percent, "")),
+        ("dead units", dead),
+        ("on a path to the output", lambda level: _given(level.connected, percent)),
+        ("same sign after training", lambda level: percent(level.sign_share)),
+        ("in common with another seed, of chance", common),
+    )
 
 
-def layer_table(level: LevelAnatomy) -> Table:
+def layer_table(level: LevelAnatomy) -> Table | None:
     """One ticket, layer by layer."""
-    columns = ("<layer", "<shape", "kept", "density", "units", "nothing comes in",
-               "nothing goes out", "same sign")  # fmt: skip
-    rows = []
-    for key, kept in level.mask.items():
-        dead, signs = level.dead[key], level.signs.get(key)
-        rows.append(
-            (
-                Cell(key),
-                Cell(words.TIMES.join(str(side) for side in kept.shape)),
-                Cell(words.number(int(kept.sum()))),
-                Cell(words.percent(float(kept.mean()))),
-                Cell(words.number(dead.units)),
-                Cell(words.number(dead.dead_in)),
-                Cell(words.NONE if dead.dead_out is None else words.number(dead.dead_out)),
-                Cell(words.percent(signs.share) if signs else words.NONE),
-            )
-        )
-    return Table(columns, tuple(rows))
+    return table(
+        [(key, kept, level.dead[key], level.signs.get(key)) for key, kept in level.mask.items()],
+        ("<layer", lambda row: row[0]),
+        ("<shape", lambda row: words.TIMES.join(str(side) for side in row[1].shape)),
+        ("kept", lambda row: number(int(row[1].sum()))),
+        ("density", lambda row: percent(float(row[1].mean()))),
+        ("units", lambda row: number(row[2].units)),
+        ("nothing comes in", lambda row: number(row[2].dead_in)),
+        ("nothing goes out", lambda row: _given(row[2].dead_out, number)),
+        ("same sign", lambda row: percent(row[3].share) if row[3] else words.NONE),
+    )
 
 
-def export_table(exports: Sequence[Mapping[str, Any]]) -> Table:
+def export_table(exports: Sequence[Mapping[str, Any]]) -> Table | None:
     """The exported files: what they weigh and whether they still say the same.
 
     Args:
         exports: The files' `.json`, as `tfticket.export` writes them; what is absent is a dash.
     """
-    columns = ("<file", "<format", "size", "gzip", "accuracy", "Keras",
-               "same answer as Keras", "one inference")  # fmt: skip
-    rows = []
-    for export in exports:
-        verification, latency = export.get("verification") or {}, export.get("latency") or {}
-        rows.append(
-            (
-                Cell(str(export.get("path", ""))),
-                Cell(str(export.get("format", ""))),
-                Cell(_given(export.get("size_bytes"), words.size)),
-                Cell(_given(export.get("gzip_bytes"), words.size)),
-                Cell(_given(verification.get("accuracy"), words.percent2)),
-                Cell(_given(verification.get("keras_accuracy"), words.percent2)),
-                Cell(_given(verification.get("agreement"), words.percent2)),
-                Cell(
-                    _given(latency.get("microseconds"), words.microseconds),
-                    _given(latency.get("speedup"), lambda r: f"{words.factor(r)} as fast", ""),
-                ),
-            )
+
+    def verified(name: str) -> Callable[[Mapping[str, Any]], str]:
+        return lambda file: _given((file.get("verification") or {}).get(name), percent2)
+
+    def latency(file: Mapping[str, Any]) -> Cell:
+        found = file.get("latency") or {}
+        return Cell(
+            _given(found.get("microseconds"), words.microseconds),
+            _given(found.get("speedup"), lambda ratio: f"{factor(ratio)} as fast", ""),
         )
-    return Table(columns, tuple(rows))
+
+    return table(
+        exports,
+        ("<file", lambda file: str(file.get("path", ""))),
+        ("<format", lambda file: str(file.get("format", ""))),
+        ("size", lambda file: _given(file.get("size_bytes"), words.size)),
+        ("gzip", lambda file: _given(file.get("gzip_bytes"), words.size)),
+        ("accuracy", verified("accuracy")),
+        ("Keras", verified("keras_accuracy")),
+        ("same answer as Keras", verified("agreement")),
+        ("one inference", latency),
+    )
 
 
 def _given(value: Any, say: Callable[[Any], str], absent: str = words.NONE) -> str:
@@ -407,75 +313,51 @@ MEANINGS = {
     "random": "a random mask with as many weights in all",
     "oneshot": "pruned once from the trained dense network to the same density",
 }
-"""What the usual controls are, by branch name."""
+"""Name of a usual control to its meaning."""
 
 
-def facts(files: RunFiles, summary: Summary) -> common.Facts:
-    """Names and values, in the order of a page; what isn't known is left out.
-
-    Args:
-        files: The run.
-        summary: What it came to.
-    """
-    return common.known(
-        [
-            ("Recipe", f"{summary.name} ({summary.run})"),
-            ("Data", common.data(files)),
-            ("Network", _network(files, summary)),
-            ("Training", _training(files)),
-            ("Pruning", _pruning(files)),
-            ("Seeds", words.ranges(list(summary.seeds))),
-            ("Time", common.time(files, sum(level.seconds for level in summary.levels))),
-            *common.origin(files.environment),
-        ]
+def facts(summary: Summary) -> common.Facts:
+    """Names and values, in the order of a page; what isn't known is left out."""
+    files, train = summary.files, summary.files.table("train")
+    norm, dense = files.table("model").get("norm"), summary.dense
+    iterations = f"{number(train['steps'])} iterations a level" if "steps" in train else ""
+    return common.facts(
+        files,
+        (
+            "Network",
+            joined(
+                common.network(files),
+                f"{norm} normalization" if norm and norm != "none" else "",
+                f"{number(dense.prunable)} prunable weights" if dense and dense.prunable else "",
+            ),
+        ),
+        ("Training", common.training(files, iterations, files.table("data").get("batch_size"))),
+        ("Pruning", _pruning(files.table("lottery"))),
+        seeds=summary.seeds,
+        seconds=sum(level.seconds for level in summary.levels),
     )
 
 
-def _network(files: RunFiles, summary: Summary) -> str:
-    norm = files.table("model").get("norm")
-    parts = [common.network(files)]
-    if norm and norm != "none":
-        parts.append(f"{norm} normalization")
-    if summary.dense is not None and summary.dense.prunable:
-        parts.append(f"{words.number(summary.dense.prunable)} prunable weights")
-    return ", ".join(part for part in parts if part)
-
-
-def _training(files: RunFiles) -> str:
-    train = files.table("train")
-    if not train:
-        return ""
-    parts = [
-        f"{words.number(train['steps'])} iterations a level" if "steps" in train else "",
-        f"batches of {files.table('data')['batch_size']}" if files.table("data") else "",
-        common.optimizer(files),
-    ]
-    return ", ".join(part for part in parts if part)
-
-
-def _pruning(files: RunFiles) -> str:
-    lottery = files.table("lottery")
+def _pruning(lottery: Mapping[str, Any]) -> str:
     if not lottery:
         return ""
-    rate = lottery.get("rate")
-    rates = lottery.get("rates") or {}
-    own = ", ".join(f"{name} {words.rate(value)}" for name, value in rates.items())
+    rate, rates = lottery.get("rate"), lottery.get("rates") or {}
+    own = joined(*(f"{name} {words.rate(value)}" for name, value in rates.items()))
     rewind = {"none": "no rewinding", "learning_rate": "learning-rate rewinding"}.get(
         str(lottery.get("rewind")), "rewound"
     )
-    parts = [
+    return joined(
         f"{lottery.get('pruner', '')} {lottery.get('score', '')}".strip(),
         structure(lottery),
         f"{words.rate(rate)} a level" if rate else "",
         f"({own})" if own else "",
         f"{words.plural(lottery['levels'], 'level')}" if "levels" in lottery else "",
-        f"{rewind} to iteration {words.number(lottery.get('rewind_step', 0))}",
-    ]
-    return ", ".join(part for part in parts if part).replace(", (", " (")
+        f"{rewind} to iteration {number(lottery.get('rewind_step', 0))}",
+    ).replace(", (", " (")
 
 
 def structure(lottery: Mapping[str, Any]) -> str:
-    """What lives and dies together in the tickets; empty where each weight is for itself.
+    """Name what is pruned as one piece; empty where that is a single weight.
 
     Args:
         lottery: The table of the recipe.

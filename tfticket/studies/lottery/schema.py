@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from tfticket.recipe.schema import Data, Recipe, Train
+from tfticket.recipe.schema import Data, Expect, Recipe, Train
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -292,32 +292,33 @@ class Verdict(Table):
     confidence: Share = 0.95
 
 
-class Claim(Table):
-    """One number of the paper, to stand beside ours in the report. Never used while training.
+class Claim(Expect):
+    """What is expected of tickets.
 
     Attributes:
-        claim: What the paper says, in short.
-        source: Where it says so (`section 2`, `figure 3`).
         measure: What is compared. `accuracy` is the mean test accuracy at the early-stop step,
             `gain` its difference from `against`, `early_stop_speedup` the early-stop step of
             `against` divided by that of `branch` (the papers' measure), `speedup` the same of the
             steps to the loss that both reach, `smallest_density` the lowest density at which
             `branch` is still as accurate as `against`.
-        value: The paper's number.
         branch: Whose number it is; `dense` is level 0 of the search.
         against: What all measures but `accuracy` are relative to.
         density: Where it is read, at the level that is nearest.
     """
 
-    claim: Text
-    source: str = ""
+    LATER = frozenset({"at_least", "at_most"})
+
     measure: Literal["accuracy", "gain", "speedup", "early_stop_speedup", "smallest_density"]
-    value: Annotated[float, Field(allow_inf_nan=False, description="a number")]
     branch: Text = "ticket"
     against: Text = "dense"
     density: (
         Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")] | None
     ) = None
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if self.value is None and self.at_least is None and self.at_most is None:
+            yield Problem("", "must have a `value`, the paper's, or a bound: at_least, at_most.")
 
 
 class LotteryRecipe(Recipe):

@@ -1,110 +1,134 @@
 """What each method gains over cross-entropy, and what was estimated: dots with their intervals.
 
-Each function draws one figure, or returns None when the run doesn't hold it; all are to be called
-inside `canvas.settings()`.
+Each function draws one figure, or returns None when the run doesn't hold it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter
 
-from tfticket.report.canvas import LIGHT, WIDE, grid, new_axes, percent_axis, step_axis
-from tfticket.report.reading import over_seeds
-from tfticket.report.words import number, rate
+from tfticket.report import charts
+from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.report.palette import (
+    DOTTED,
+    HEXAGON,
+    PENTAGON,
+    PLUS,
+    RING,
+    SAW,
+    STAR,
+    UPRIGHT,
+    Look,
+    css,
+)  # fmt: skip
+from tfticket.report.words import number
 from tfticket.studies.noisy.networks import Cell, Study
 from tfticket.studies.noisy.results import ACCURACY, Selection, Training
 
-_DOT: dict[str, Any] = {"marker": "o", "linestyle": "", "markeredgewidth": 1.2}
+_USUAL = {
+    "cross_entropy": Look("orange", "square"),
+    "coteaching": Look("blue", "circle"),
+    "incv": Look("green", "triangle-up"),
+    "jocor": Look("purple", "triangle-down"),
+    "coteaching_plus": Look("sky", PLUS),
+    "decoupling": Look("amber", "diamond"),
+    "gce": Look("level1", SAW),
+    "forward": Look("level5", HEXAGON),
+}
+_OTHERS = (
+    Look("muted", STAR), Look("ink", "triangle-left"), Look("level3", "triangle-right"),
+    Look("level2", PENTAGON),
+)  # fmt: skip
+
+
+def method_looks(study: Study) -> dict[str, Look]:
+    """Label to look: the usual ones' are fixed, the same within a run."""
+    found: dict[str, Look] = {}
+    free = list(_OTHERS)
+    for cell in study.cells:
+        if cell.method not in found:
+            usual = _USUAL.get(cell.method_kind)
+            if usual is None or usual in found.values():
+                usual = free.pop(0)
+                free.append(usual)
+            found[cell.method] = usual
+    return found
 
 
 def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
     """Accuracy minus that of cross-entropy, a row a method; pale dots are seeds."""
-    rows = [found for found in trainings if found.gain is not None]
-    if not rows:
-        return None
-    figure, axes = new_axes(WIDE, 0.9 + 0.34 * len(rows))
     baselines = {
         t.cell.noise: t.values(ACCURACY) for t in reversed(trainings) if t.cell.is_baseline
     }
-    drawn = []
-    styles = method_styles(study)
-    for place, found in enumerate(rows):
-        style, baseline = styles[found.cell.method], baselines[found.cell.noise]
-        gain = found.gain
-        assert gain is not None  # only such are rows
-        own = found.values(ACCURACY)
-        seeds = [own[seed] - baseline[seed] for seed in sorted(own.keys() & baseline.keys())]
-        axes.plot(seeds, [place] * len(seeds), color=style["color"], alpha=0.35, **_DOT)
+    means: Rows = []
+    seeds: Rows = []
+    intervals: Rows = []
+    names: list[str] = []
+    for found in trainings:
+        gain, own = found.gain, found.values(ACCURACY)
+        if gain is None:
+            continue
+        place, baseline, name = len(names), baselines[found.cell.noise], found.cell.method
+        shared = sorted(own.keys() & baseline.keys())
+        seeds += rows(x=[100 * (own[s] - baseline[s]) for s in shared], y=place, name=name)
+        means += rows(x=[100 * gain.mean], y=place, name=name)
         if gain.seeds > 1:
-            axes.hlines(place, gain.lower, gain.upper, color=style["color"])
-            drawn += [gain.lower, gain.upper]
-        axes.plot([gain.mean], [place], color=style["color"], **_DOT)
-        drawn += seeds
-    axes.axvline(0, color=LIGHT["muted"], linewidth=1)
-    room = 0.06 * (max([*drawn, 0]) - min([*drawn, 0]) or 0.1)
-    axes.set_xlim(min([*drawn, 0]) - room, max([*drawn, 0]) + room)
-    _name_rows(axes, [_name(found, len(study.noises) > 1) for found in rows])
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(100 * value, 1)))
-    axes.set_xlabel("clean test accuracy minus that of cross-entropy, points")
-    return figure
+            left, right = 100 * gain.lower, 100 * gain.upper
+            intervals += rows(left=[left], right=[right], y=place, name=name)
+        noise = f", {found.cell.noise}" if len(study.noises) > 1 else ""
+        names.append(f"{found.cell.method_name}{noise}")
+    if not names:
+        return None
+    drawn = [
+        row[c] for row in [*seeds, *means, *intervals] for c in ("x", "left", "right") if c in row
+    ]
+    panel = Panel(
+        Axis("clean test accuracy minus that of cross-entropy, points",
+             charts.around([drawn, [0]])),
+        _name_axis(names), method_looks(study), width=WIDE - 130, height=24 * len(names), named=(),
+    )  # fmt: skip
+    return panel.draw(
+        panel.rule(x=0, dash=()), panel.points(seeds, size=30, opacity=0.35, dots=True),
+        panel.whiskers(intervals, width=1.6, opacity=1), panel.points(means, size=36, dots=True),
+    )  # fmt: skip
 
 
-def _name(found: Training, several: bool) -> str:
-    return f"{found.cell.method_name}, {found.cell.noise}" if several else found.cell.method_name
+def _name_axis(names: Sequence[str]) -> Axis:
+    """A row a name, the first at the top."""
+    return Axis("", (len(names) - 0.5, -0.5), ticks=dict(enumerate(names)), grid=False)
 
 
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names)
-    axes.tick_params(axis="y", length=0, labelcolor=LIGHT["ink"])
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
+_ESTIMATED, _TRUE, _DOUBTFUL = "estimated", "true", "said not to be identifiable"
 
 
 def rates(selections: Sequence[Selection]) -> Figure | None:
     """Estimated share of wrong labels with its interval, beside the true one, a row a selection."""
     if not selections:
         return None
-    figure, axes = new_axes(WIDE, 1.2 + 0.26 * len(selections))
-    several = len({found.seed for found in selections}) > 1
-    for place, found in enumerate(selections):
-        color = LIGHT["blue" if found.identifiable else "muted"]
-        axes.hlines(place, found.low, found.high, color=color, linewidth=2)
-        face = color if found.identifiable else LIGHT["paper"]
-        axes.plot([found.rate], [place], color=color, markerfacecolor=face, **_DOT)
-        axes.plot(
-            [found.true_rate], [place], marker="|", color=LIGHT["orange"],
-            markersize=13, markeredgewidth=2,
-        )  # fmt: skip
-    _name_rows(axes, [f"{s.noise}, seed {s.seed}" if several else s.noise for s in selections])
-    top = max(max(found.high, found.true_rate) for found in selections)
-    axes.set_xlim(-0.01, min(1.0, top * 1.08) + 0.01)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: rate(round(value, 4))[:-2]))
-    axes.set_xlabel("share of wrong labels (%)")
-    figure.legend(handles=_rate_legend(selections), loc="outside upper left", ncols=3)
-    return figure
-
-
-def _rate_legend(selections: Sequence[Selection]) -> list[Line2D]:
-    handles = [
-        Line2D([], [], color=LIGHT["blue"], marker="o", linewidth=2, label="estimated"),
-        Line2D([], [], color=LIGHT["orange"], marker="|", markersize=11, markeredgewidth=2,
-               linestyle="", label="true"),
-    ]  # fmt: skip
+    looks = {_ESTIMATED: Look("blue", "circle"), _TRUE: Look("orange", UPRIGHT)}
     if not all(found.identifiable for found in selections):
-        handles.append(
-            Line2D([], [], color=LIGHT["muted"], marker="o", linewidth=2,
-                   markerfacecolor=LIGHT["paper"], label="said not to be identifiable")
-        )  # fmt: skip
-    return handles
+        looks[_DOUBTFUL] = Look("muted", RING)
+    estimates: Rows = []
+    true: Rows = []
+    for place, found in enumerate(selections):
+        name = _ESTIMATED if found.identifiable else _DOUBTFUL
+        low, high = 100 * found.low, 100 * found.high
+        estimates += rows(x=[100 * found.rate], left=low, right=high, y=place, name=name)
+        true += rows(x=[100 * found.true_rate], y=place, name=_TRUE)
+    several = len({found.seed for found in selections}) > 1
+    names = [f"{s.noise}, seed {s.seed}" if several else s.noise for s in selections]
+    top = max(max(found.high, found.true_rate) for found in selections)
+    panel = Panel(
+        Axis("share of wrong labels (%)", (-1, min(100.0, 108 * top) + 1)),
+        _name_axis(names), looks, width=WIDE - 110, height=20 * len(names),
+    )  # fmt: skip
+    return panel.draw(
+        panel.whiskers(estimates, width=2, opacity=1), panel.points(estimates, size=36),
+        panel.points(true, size=90),
+    )  # fmt: skip
 
 
 def rounds(selections: Sequence[Selection]) -> Figure | None:
@@ -112,24 +136,29 @@ def rounds(selections: Sequence[Selection]) -> Figure | None:
     several = [found for found in selections if len(found.rounds) > 1]
     if not several:
         return None
-    figure, axes = new_axes(7.2, 3.4)
     noises = list(dict.fromkeys(found.noise for found in several))
     colors = ["blue", "green", "purple", "orange", "amber", "sky", "level1", "ink"]
+    looks: dict[str, Look] = {}
+    lines: Rows = []
     for noise, color in zip(noises, colors, strict=False):
-        for measure, line in (("selected", "-"), ("removed", ":")):
+        for measure, shape, dash in (("selected", "circle", ()), ("removed", "square", DOTTED)):
             values = _rounds(several, noise, measure)
-            places = np.arange(1, values.shape[1] + 1)
-            axes.plot(
-                places, np.nanmean(values, axis=0), line, color=LIGHT[color], marker="o",
-                label=f"{measure}, {noise}",
-            )  # fmt: skip
-    axes.set_xticks(range(1, max(len(found.rounds) for found in several) + 1))
-    axes.set_ylim(0, None)
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("examples")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-    figure.legend(loc="outside right upper")
-    return figure
+            name = f"{measure}, {noise}"
+            looks[name] = Look(color, shape, dash)
+            places = range(1, values.shape[1] + 1)
+            lines += rows(x=places, y=np.nanmean(values, axis=0), name=name)
+    last = max(len(found.rounds) for found in several)
+    top = max(row["y"] for row in lines)
+    panel = Panel(
+        Axis(
+            "iteration",
+            (1 - 0.05 * last, last + 0.05 * last),
+            ticks=charts.plain(range(1, last + 1)),
+        ),
+        Axis("examples", (0, 1.06 * top or 1)),
+        looks,
+    )
+    return panel.draw(panel.line(lines), panel.points(lines))
 
 
 def _rounds(selections: Sequence[Selection], noise: str, measure: str) -> np.ndarray:
@@ -146,38 +175,32 @@ _COLUMNS = 3
 
 def accuracy(study: Study) -> Figure | None:
     """Accuracy on clean test data along training, a panel a noise; a band from seed to seed."""
-    panels = _with(study, "clean", "accuracy")
-    if not panels:
+    found = _with(study, "clean", "accuracy")
+    if not found:
         return None
-    columns = min(_COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
-    width = WIDE if columns > 1 else 0.62 * WIDE
-    figure, axes = grid(rows, columns, width=width, height=0.6 + 2.9 * rows)
-    flat = [each for row in axes for each in row]
-    for here, (noise, cells) in zip(flat, panels.items(), strict=False):
-        last = _draw(here, study, cells, split="clean", name="accuracy")
-        _mark_result(here, study, cells, last)
-        here.set_title(study.noises[noise].noise_name)
-        percent_axis(here, "clean test accuracy (%)")
-    for unused in flat[len(panels) :]:
-        unused.set_visible(False)
-    _legend(figure, flat[: len(panels)])
-    return figure
+    columns, looks = min(_COLUMNS, len(found)), _looks(study, found)
+    panels = [
+        _along(study, cells, "clean", "accuracy", looks=looks, title=study.noises[noise].noise_name,
+               y="clean test accuracy (%)", width=WIDE / columns if columns > 1 else 0.62 * WIDE,
+               shaded=int(study.files.recipe.get("last") or 0))
+        for noise, cells in found.items()
+    ]  # fmt: skip
+    return charts.wrapped(panels, columns)
 
 
 def quality(study: Study) -> Figure | None:
     """Label precision and recall of what was trained on, a row a noise."""
-    panels = _with(study, "train", "label_precision")
-    if not panels:
+    found = _with(study, "train", "label_precision")
+    if not found:
         return None
-    figure, axes = grid(len(panels), 2, width=WIDE, height=0.6 + 2.4 * len(panels))
-    for row, (noise, cells) in zip(axes, panels.items(), strict=True):
-        for here, measure in zip(row, ("label_precision", "label_recall"), strict=True):
-            _draw(here, study, cells, split="train", name=measure)
-            here.set_title(f"{measure.replace('_', ' ')}, {study.noises[noise].noise_name}")
-            percent_axis(here, "share (%)")
-    _legend(figure, [each for row in axes for each in row])
-    return figure
+    panels = [
+        _along(study, cells, "train", measure, looks=_looks(study, found), y="share (%)",
+               width=WIDE / 2,
+               title=f"{measure.replace('_', ' ')}, {study.noises[noise].noise_name}")
+        for noise, cells in found.items()
+        for measure in ("label_precision", "label_recall")
+    ]  # fmt: skip
+    return charts.wrapped(panels, 2)
 
 
 def _with(study: Study, split: str, name: str) -> dict[str, list[Cell]]:
@@ -189,39 +212,46 @@ def _with(study: Study, split: str, name: str) -> dict[str, list[Cell]]:
     return found
 
 
-def _draw(axes: Axes, study: Study, cells: Sequence[Cell], *, split: str, name: str) -> int:
-    """The mean over seeds of each, with a band from the lowest to the highest; the last step."""
-    last = 1
-    styles = method_styles(study)
+def _looks(study: Study, found: Mapping[str, Sequence[Cell]]) -> dict[str, Look]:
+    """A line in the color of each method that is drawn."""
+    colors = {method: look.color for method, look in method_looks(study).items()}
+    return {cell.method_name: Look(colors[cell.method]) for own in found.values() for cell in own}
+
+
+def _along(
+    study: Study, cells: Sequence[Cell], split: str, name: str, *, looks: Mapping[str, Look],
+    title: str, y: str, width: float, shaded: int = 0,
+) -> Figure:  # fmt: skip
+    """The mean over seeds of each, with a band from the lowest to the highest.
+
+    Args:
+        study: The run.
+        cells: What is drawn: each has such a curve.
+        split: The split that was measured on.
+        name: The measure, a share.
+        looks: The looks of all methods of the figure.
+        title: Stands above the panel.
+        y: Title of the upright axis.
+        width: Width of the panel.
+        shaded: How many of the last evaluations the result is the mean of.
+    """
+    found: Rows = []
     for cell in cells:
-        steps, values = over_seeds(list(study.curves(cell.branch, split, name).values()))
-        color = styles[cell.method]["color"]
-        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-        axes.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
-        mean = np.nanmean(values, axis=0)
-        marker = "o" if len(steps) == 1 else ""
-        axes.plot(steps, mean, color=color, label=cell.method_name, marker=marker)
-        last = max(last, int(steps[-1]))
-    step_axis(axes, last)
-    return last
-
-
-def _mark_result(axes: Axes, study: Study, cells: Sequence[Cell], last: int) -> None:
-    """Shades the evaluations that the result is the mean of."""
-    count = int(study.files.recipe.get("last") or 0)
-    curves = study.curves(cells[0].branch, "clean", "accuracy")
-    steps = next(iter(curves.values())).steps
-    if count > 1 and len(steps) > count:
-        axes.axvspan(float(steps[-count]), last, color=LIGHT["line"], alpha=0.5, linewidth=0)
-
-
-def _legend(figure: Figure, axes: Sequence[Axes]) -> None:
-    """One for all panels, each method once."""
-    handles: dict[str, Any] = {}
-    for here in axes:
-        for handle, label in zip(*here.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(handles=list(handles.values()), loc="outside upper left", ncols=4)
+        curves = list(study.curves(cell.branch, split, name).values())
+        found += charts.seed_means(cell.method_name, curves)
+    last = max(1, *(row["x"] for row in found))
+    panel = Panel(
+        charts.step_axis(last),
+        Axis(y, charts.around([[row["low"], row["high"]] for row in found])),
+        looks, width=width, height=155, title=title,
+    )  # fmt: skip
+    layers = panel.means(found)
+    steps = next(iter(study.curves(cells[0].branch, split, name).values())).steps
+    if shaded > 1 and len(steps) > shaded:
+        shade = {"type": "rect", "color": css("line"), "opacity": 0.5}
+        area = {"x2": {"value": "width"}, "y": {"value": 0}, "y2": {"value": "height"}}
+        layers.insert(0, panel.marks(rows(x=[steps[-shaded]]), shade, **area))
+    return panel.draw(*layers)
 
 
 MEASURES = {"accuracy": "accuracy against given labels", "precision": "label precision",
@@ -239,20 +269,23 @@ def theory(trainings: Sequence[Training]) -> Figure | None:
     known = with_theory(trainings)
     if not known:
         return None
-    figure, axes = grid(1, len(MEASURES), width=WIDE, height=3.7)
     kinds = list(dict.fromkeys(found.cell.noise_kind for found in known))
-    for here, (measure, title) in zip(axes[0], MEASURES.items(), strict=True):
-        for kind, color in zip(kinds, _COLORS, strict=False):
-            own = [found for found in known if found.cell.noise_kind == kind]
-            _theory_draw(here, own, measure, LIGHT[color], kind.replace("_", " "))
-        here.set_title(title)
-        here.set_ylim(0, 1.03)
-        here.set_xlabel("share of wrong labels (%)")
-        here.xaxis.set_major_formatter(FuncFormatter(lambda v, _: rate(round(v, 4))[:-2]))
-        percent_axis(here, "%")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=4)
-    return figure
+    looks: dict[str, Look] = {}
+    for kind, color in zip(kinds, _COLORS, strict=False):
+        said = kind.replace("_", " ")
+        looks |= {f"theory, {said}": Look(color), f"networks, {said}": Look(color, "circle")}
+    drawn = {measure: _theory(known, kinds, measure) for measure in MEASURES}
+    top = max((row["x"] for found in drawn.values() for row in found), default=1.0)
+    panels = []
+    for measure, title in MEASURES.items():
+        panel = Panel(
+            Axis("share of wrong labels (%)", (0, 1.05 * top or 1)), Axis("%", (0, 103)),
+            looks, width=WIDE / 3, height=190, title=title,
+        )  # fmt: skip
+        lines = [row for row in drawn[measure] if row["name"].startswith("theory")]
+        dots = [row for row in drawn[measure] if row["name"].startswith("networks")]
+        panels.append(panel.draw(panel.line(lines, width=1.1), panel.points(dots, opacity=0.75)))
+    return charts.beside(*panels)
 
 
 def with_theory(trainings: Sequence[Training]) -> list[Training]:
@@ -260,18 +293,21 @@ def with_theory(trainings: Sequence[Training]) -> list[Training]:
     return [found for found in trainings if "predicted_accuracy" in found.measures]
 
 
-def _theory_draw(axes: Axes, own: Sequence[Training], measure: str, color: str, kind: str) -> None:
-    both = (f"predicted_{measure}", f"observed_{measure}")
-    points = sorted(
-        (found.values("noise_rate")[seed], found.values(both[0])[seed], found.values(both[1])[seed])
-        for found in own
-        for seed in found.values(both[0]).keys() & found.values(both[1]).keys()
-    )
-    if not points:
-        return
-    rates, predicted, observed = np.array(points).T
-    axes.plot(rates, predicted, color=color, linewidth=1.1, marker="", label=f"theory, {kind}")
-    axes.plot(rates, observed, "o", color=color, alpha=0.75, label=f"networks, {kind}")
+def _theory(known: Sequence[Training], kinds: Sequence[str], measure: str) -> Rows:
+    found: Rows = []
+    for kind, _ in zip(kinds, _COLORS, strict=False):
+        points = sorted(
+            (100 * rate, 100 * each.values(f"predicted_{measure}")[seed], 100 * observed)
+            for each in known
+            if each.cell.noise_kind == kind
+            for seed, observed in each.values(f"observed_{measure}").items()
+            if seed in each.values(f"predicted_{measure}")
+            for rate in [each.values("noise_rate")[seed]]
+        )
+        said = kind.replace("_", " ")
+        for place, name in ((1, f"theory, {said}"), (2, f"networks, {said}")):
+            found += rows(x=[p[0] for p in points], y=[p[place] for p in points], name=name)
+    return found
 
 
 def matrices(study: Study) -> Figure | None:
@@ -279,15 +315,15 @@ def matrices(study: Study) -> Figure | None:
     found = _matrices(study)
     if not found:
         return None
-    figure, axes = grid(len(found), len(_MATRICES), width=WIDE, height=0.3 + 3.75 * len(found))
-    for row, (noise, own) in zip(axes, found.items(), strict=True):
-        for here, (name, title) in zip(row, _MATRICES.items(), strict=True):
-            _heat_map(here, own[name])
-            here.set_title(f"{title}, {noise}")
-        row[0].set_ylabel("true class")
-    for here in axes[-1]:
-        here.set_xlabel("given or predicted class")
-    return figure
+    last = list(found)[-1]
+    return charts.below(*(
+        charts.beside(*(
+            _heat_map(own[name], f"{title}, {noise}", y="true class" * (name == "realized"),
+                      x="given or predicted class" * (noise == last))
+            for name, title in _MATRICES.items()
+        ))
+        for noise, own in found.items()
+    ))  # fmt: skip
 
 
 def matrices_left_out(study: Study) -> int:
@@ -316,56 +352,26 @@ def _normalized(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1e-12)
 
 
-def _heat_map(axes: Axes, matrix: np.ndarray) -> None:
+def _heat_map(matrix: np.ndarray, title: str, *, x: str, y: str) -> Figure:
     """Squares whose opacity is the share, so that they are legible on any paper."""
     classes = len(matrix)
-    for (row, column), share in np.ndenumerate(matrix):
-        if share < _SEEN:
-            continue
-        axes.add_patch(
-            Rectangle((column - 0.5, row - 0.5), 1, 1, linewidth=0, color=LIGHT["blue"],
-                      alpha=min(1.0, float(share)))
-        )  # fmt: skip
-        if classes <= _DENSE:
-            color = LIGHT["paper" if share > _DARK else "ink"]
-            axes.text(column, row, number(100 * share), ha="center", va="center", color=color,
-                      fontsize=6.5)  # fmt: skip
-    axes.set_xlim(-0.5, classes - 0.5)
-    axes.set_ylim(classes - 0.5, -0.5)
-    axes.set_aspect("equal")
-    axes.grid(visible=False)
-    step = max(1, -(-classes // _DENSE))
-    axes.set_xticks(range(0, classes, step))
-    axes.set_yticks(range(0, classes, step))
-    for side in ("right", "top"):
-        axes.spines[side].set_visible(True)
-
-
-_STYLES = {
-    "cross_entropy": ("orange", "s"),
-    "coteaching": ("blue", "o"),
-    "incv": ("green", "^"),
-    "jocor": ("purple", "v"),
-    "coteaching_plus": ("sky", "P"),
-    "decoupling": ("amber", "D"),
-    "gce": ("level1", "X"),
-    "forward": ("level5", "h"),
-}
-_OTHERS = (("muted", "*"), ("ink", "<"), ("level3", ">"), ("level2", "p"))
-
-
-def method_styles(study: Study) -> dict[str, dict[str, Any]]:
-    """Label to color and marker: the usual ones' are fixed, the same within a run."""
-    styles: dict[str, dict[str, Any]] = {}
-    free = list(_OTHERS)
-    for cell in study.cells:
-        kind, label = cell.method_kind, cell.method
-        if label in styles:
-            continue
-        usual = _STYLES.get(kind)
-        taken = {(style["color"], style["marker"]) for style in styles.values()}
-        if usual is None or (LIGHT[usual[0]], usual[1]) in taken:
-            usual = free.pop(0)
-            free.append(usual)
-        styles[label] = {"color": LIGHT[usual[0]], "marker": usual[1]}
-    return styles
+    found = [
+        {"x": column, "y": row, "left": column - 0.5, "right": column + 0.5, "low": row - 0.5,
+         "high": row + 0.5, "share": min(1.0, float(share)), "text": number(100 * share)}
+        for (row, column), share in np.ndenumerate(matrix)
+        if share >= _SEEN
+    ]  # fmt: skip
+    ticks = charts.plain(range(0, classes, -(-classes // _DENSE)))
+    across, down = ((-0.5, classes - 0.5), (classes - 0.5, -0.5))
+    size = WIDE / 3 - 30
+    panel = Panel(
+        Axis(x, across, ticks=ticks, grid=False), Axis(y, down, ticks=ticks, grid=False),
+        width=size, height=size, title=title,
+    )  # fmt: skip
+    layers = [panel.tiles(found, color="blue")]
+    if classes <= _DENSE:
+        dark = {"test": f"datum.share > {_DARK}", "value": css("paper")}
+        text = {"type": "text", "fontSize": 6.5, "baseline": "middle"}
+        color = {"condition": dark, "value": css("ink")}
+        layers.append(panel.marks(found, text, text={"field": "text"}, color=color))
+    return panel.draw(*layers) | {"view": {"stroke": css("muted")}}

@@ -4,18 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfticket.errors import RunError, TicketError
-from tfticket.files import checked_name, read_arrays, read_table
+from tfticket.errors import TicketError
+from tfticket.files import checked_name, read_arrays
+from tfticket.report import words
 from tfticket.report.reading import Curve, RunFiles
-from tfticket.studies.noisy import names
 
 _KIND = "noisy_cell"
-_REMEDY = "Running the recipe again writes it anew."
+BASELINE = "cross_entropy"
+METHODS = {
+    "cross_entropy": "cross-entropy",
+    "gce": "generalized cross-entropy",
+    "forward": "forward correction",
+    "coteaching": "co-teaching",
+    "coteaching_plus": "co-teaching+",
+    "jocor": "JoCoR",
+    "decoupling": "decoupling",
+    "incv": "INCV",
+    "held_out": "held-out predictions",
+}
+"""A method's own name to what it is called in a sentence."""
+NOISES = {
+    "none": "no added noise",
+    "symmetric": "symmetric noise",
+    "symmetric_inclusive": "symmetric noise that may draw the true label",
+    "pair": "pair noise",
+    "cifar10_asymmetric": "asymmetric noise",
+    "instance": "instance-dependent noise",
+    "matrix": "noise by a matrix",
+    "file": "labels of a file",
+    "open_set": "open-set noise",
+}
+"""Kind of noise to what it is called in a sentence."""
+
+
+def noise_name(kind: str, rate: float) -> str:
+    """A noise in a sentence: `symmetric noise of 50 %`."""
+    name = NOISES.get(kind, kind)
+    return name if kind in ("none", "matrix", "file") else f"{name} of {words.rate(rate)}"
 
 
 @dataclass(frozen=True)
@@ -42,23 +71,24 @@ class Cell:
 
     @property
     def method_name(self) -> str:
-        """The method in a sentence."""
-        return names.method(self.method_kind, self.method)
+        """The method in a sentence: `co-teaching`, or the label that the recipe gave it."""
+        known = METHODS.get(self.method_kind, self.method_kind)
+        return known if self.method == self.method_kind else self.method
 
     @property
     def noise_name(self) -> str:
         """The noise in a sentence."""
-        return names.noise(self.noise_kind, self.nominal_rate)
+        return noise_name(self.noise_kind, self.nominal_rate)
 
     @property
     def is_baseline(self) -> bool:
         """Whether it is plain cross-entropy."""
-        return self.method_kind == names.BASELINE
+        return self.method_kind == BASELINE
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What the file of one training holds beside its measurements.
+    """Receipt and selection in the file of one training.
 
     Attributes:
         header: Receipt of the noise, and the selection where there was one.
@@ -93,11 +123,6 @@ class Study:
             found.setdefault(cell.noise, cell)
         return found
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Seeds that the recipe asks for."""
-        return tuple(int(seed) for seed in self.files.recipe.get("seeds") or ())
-
     def measures(self, branch: str) -> dict[str, dict[int, float]]:
         """Of a training's end: measure to seed to value."""
         found: dict[str, dict[int, float]] = {}
@@ -126,43 +151,30 @@ class Study:
 
 
 def read_study(files: RunFiles) -> Study:
-    """Opens the trainings of a run, finished or not.
+    """Open the trainings of a run, finished or not.
 
     Raises:
         RunError: when its list of trainings is damaged.
     """
-    cells = _cells(files.path / "cells.json")
+    cells = files.cells(lambda entries: [_cell(entry, files) for entry in entries])
     kept, damaged = {}, []
     for cell in cells:
         for seed, levels in files.tickets(cell.branch).items():
             for path in levels.values():
                 try:
-                    header, arrays = read_arrays(path, kind=_KIND)
+                    kept[seed, cell.branch] = Kept(*read_arrays(path, kind=_KIND))
                 except TicketError as error:
                     damaged.append(str(error).replace(f"{files.path}/", ""))
-                else:
-                    kept[seed, cell.branch] = Kept(header, arrays)
     return Study(files, cells, kept, tuple(damaged))
 
 
-def _cells(path: Path) -> tuple[Cell, ...]:
-    if not path.is_file():
-        return ()
-    table = read_table(path, remedy=_REMEDY)
-    try:
-        return tuple(
-            Cell(
-                branch=checked_name(found["branch"], path),
-                noise=str(found["noise"]),
-                noise_kind=str(found["noise_kind"]),
-                nominal_rate=float(found["nominal_rate"]),
-                method=str(found["method"]),
-                method_kind=str(found["method_kind"]),
-                steps=int(found["steps"]),
-            )
-            for found in table["cells"]
-        )
-    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"`{path}` must list the trainings of the run. Received: {error!r}. {_REMEDY}"
-        ) from error
+def _cell(entry: Mapping[str, Any], files: RunFiles) -> Cell:
+    return Cell(
+        branch=checked_name(entry["branch"], files.path / "cells.json"),
+        noise=str(entry["noise"]),
+        noise_kind=str(entry["noise_kind"]),
+        nominal_rate=float(entry["nominal_rate"]),
+        method=str(entry["method"]),
+        method_kind=str(entry["method_kind"]),
+        steps=int(entry["steps"]),
+    )

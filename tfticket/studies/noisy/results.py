@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tfticket.lottery.comparison import Interval, t_interval
-from tfticket.report.judging import Spread
+from tfticket.report.estimate import Estimate
 from tfticket.studies.noisy.networks import Cell, Study
 
-CONFIDENCE = 0.95
 ACCURACY = "accuracy_last"
 
 
@@ -20,14 +18,14 @@ class Training:
 
     Attributes:
         cell: What it is.
-        measures: Name to spread over seeds, of its end.
+        measures: Name to the measure over seeds, of its end.
         gain: Accuracy minus that of cross-entropy under the same noise, paired by seed; None
             without a common seed, and for cross-entropy.
     """
 
     cell: Cell
-    measures: Mapping[str, Spread]
-    gain: Interval | None
+    measures: Mapping[str, Estimate]
+    gain: Estimate | None
 
     def values(self, name: str) -> Mapping[int, float]:
         """Seed to value; empty for what wasn't measured."""
@@ -46,38 +44,24 @@ class Training:
 
 
 def summarize_trainings(study: Study) -> tuple[Training, ...]:
-    """Those with a finished seed, in the order of the recipe."""
+    """Summarize the trainings with a finished seed, in the order of the recipe."""
+    found = {cell.branch: study.measures(cell.branch) for cell in study.cells}
     baselines = {
-        cell.noise: study.measures(cell.branch).get(ACCURACY, {})
+        cell.noise: found[cell.branch].get(ACCURACY, {})
         for cell in reversed(study.cells)
         if cell.is_baseline
     }
-    found = ((cell, study.measures(cell.branch)) for cell in study.cells)
     return tuple(
         Training(
             cell=cell,
-            measures={
-                name: Spread(values, interval(list(values.values())))
-                for name, values in measures.items()
-            },
+            measures={name: Estimate.of(values) for name, values in measures.items()},
             gain=None
             if cell.is_baseline
-            else difference(measures.get(ACCURACY, {}), baselines.get(cell.noise, {})),
+            else Estimate.of_difference(measures.get(ACCURACY, {}), baselines.get(cell.noise, {})),
         )
-        for cell, measures in found
-        if measures
+        for cell in study.cells
+        if (measures := found[cell.branch])
     )
-
-
-def difference(own: Mapping[int, float], other: Mapping[int, float]) -> Interval | None:
-    """The first minus the second, paired by seed; None without a common seed."""
-    common = sorted(own.keys() & other.keys())
-    return interval([own[seed] - other[seed] for seed in common]) if common else None
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Student's t over seeds, at the confidence of the page."""
-    return t_interval(values, confidence=CONFIDENCE)
 
 
 @dataclass(frozen=True)

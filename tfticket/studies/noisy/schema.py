@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tfticket.recipe.noise import Noise, Rate
-from tfticket.recipe.schema import Recipe, on_one_device
+from tfticket.recipe.schema import Expect, Recipe, on_one_device
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -168,20 +168,15 @@ class Selection(Table):
     q: Robustness | None = None
 
 
-class NoisyClaim(Table):
-    """What a paper says of a method, to stand beside what came out. Never used while training.
+class NoisyClaim(Expect):
+    """What is expected of a method, of its accuracy or its difference from `against`.
 
     Accuracy is that of the clean test data, the mean of the last evaluations.
     """
 
-    claim: Text
-    source: str = ""
     method: Text
     against: Text | None = None
     noise: Text | None = None
-    value: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
 
 
 class NoisyRecipe(Recipe):

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from tfticket.report import words
+from tfticket.report.contents import Summary as BaseSummary
+from tfticket.report.contents import unfinished
+from tfticket.report.estimate import Estimate
+from tfticket.report.expectation import POINTS, RATE, Expectation, Measured, check
 from tfticket.report.reading import RunFiles
-from tfticket.studies.noisy.claims import CheckedClaim, check_claims
 from tfticket.studies.noisy.headline import headline
 from tfticket.studies.noisy.networks import Study, read_study
 from tfticket.studies.noisy.results import (
-    CONFIDENCE,
+    ACCURACY,
     Selection,
     Training,
     selections,
     summarize_trainings,
 )
 
-_MOST_SENTENCES = 12
-
 
 @dataclass(frozen=True)
-class Summary:
-    """What a run came to, as far as it is finished.
+class Summary(BaseSummary):
+    """The trainings and selections of a run, as far as it is finished.
 
     Attributes:
-        name: Name of the recipe.
-        title: Its title.
-        run: Name of the run.
-        complete: Whether the run is finished.
-        missing: What isn't there yet, a sentence each; empty for a complete run.
+        study: The run, its files opened.
         trainings: Those with a finished seed, in the order of the recipe.
         selections: What held-out predictions told, noise by noise and seed by seed.
-        claims: The recipe's expectations beside what came out.
     """
 
-    name: str
-    title: str
-    run: str
-    complete: bool
-    missing: tuple[str, ...]
+    study: Study = field(repr=False)
     trainings: tuple[Training, ...]
     selections: tuple[Selection, ...]
-    claims: tuple[CheckedClaim, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -53,63 +45,65 @@ class Summary:
         )
 
     @property
-    def headline(self) -> str:
-        """Which method is best under each noise, and whether cross-entropy is."""
-        return headline(self.trainings, self.selections, self.claims)
+    def missing(self) -> tuple[str, ...]:
+        """See `report.contents.Summary`."""
+        done = {(seed, branch) for seed, branch, _ in self.files.results}
+        lacking = {
+            cell.branch: [seed for seed in self.files.seeds if (seed, cell.branch) not in done]
+            for cell in self.study.cells
+        }
+        return unfinished(self.files, lacking, noun="seed", more="trainings")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the content of `summary.json`."""
+    @property
+    def headline(self) -> str:
+        """The best method under each noise, and by how much it beats cross-entropy."""
+        return headline(self.trainings, self.selections, self.expectations)
+
+    @cached_property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """The recipe's expectations; one without a noise is held against each noise."""
+        noises = list(dict.fromkeys(found.cell.noise for found in self.trainings)) or [""]
+        tables = [
+            {**table, "noise": noise}
+            for table in self.files.expect
+            for noise in ([str(table["noise"])] if table.get("noise") else noises)
+        ]
+        return check(tables, self._measure)
+
+    def _measure(self, table: Mapping[str, Any]) -> Measured:
+        method, against, noise = str(table["method"]), table.get("against"), table["noise"]
+        several = len({found.cell.noise for found in self.trainings}) > 1
+        about = f"{method} minus {against}" if against else f"accuracy of {method}"
+        about = f"{about}, {noise}" if several and noise else about
+        unit = POINTS if against else RATE
+        of_noise = {
+            found.cell.method: found.values(ACCURACY)
+            for found in reversed(self.trainings)
+            if found.cell.noise == noise
+        }
+        for name in filter(None, (method, against)):
+            if not of_noise.get(name):
+                return Measured(None, about, unit, remark=f"no finished training of {name}")
+        if against is None:
+            return Measured(Estimate.of(of_noise[method]), about, unit)
+        found = Estimate.of_difference(of_noise[method], of_noise[against])
+        return Measured(found, about, unit, remark="" if found else "no seed in common")
+
+    def results(self) -> dict[str, Any]:
+        """Trainings and selections."""
         return {
-            "recipe": self.name,
-            "kind": "noisy",
-            "title": self.title,
-            "run": self.run,
-            "complete": self.complete,
-            "missing": list(self.missing),
-            "headline": self.headline,
             "seeds": list(self.seeds),
-            "confidence": CONFIDENCE,
-            "claims": [claim.to_dict() for claim in self.claims],
+            "confidence": self.confidence,
             "trainings": [found.to_dict() for found in self.trainings],
             "selections": [found.to_dict() for found in self.selections],
         }
 
 
 def summarize_files(files: RunFiles) -> Summary:
-    """Summarizes a run that has been read, finished or not.
+    """Summarize a run that has been read, finished or not.
 
     Raises:
         RunError: when its list of trainings is damaged.
     """
-    return summarize_study(read_study(files))
-
-
-def summarize_study(study: Study) -> Summary:
-    """The same for a run whose files have been opened already."""
-    files, trainings = study.files, summarize_trainings(study)
-    return Summary(
-        name=str(files.recipe.get("name", files.path.resolve().parent.name)),
-        title=str(files.recipe.get("title", "")),
-        run=files.path.resolve().name,
-        complete=files.complete,
-        missing=_missing(study),
-        trainings=trainings,
-        selections=selections(study),
-        claims=check_claims(list(files.recipe.get("expect") or ()), trainings),
-    )
-
-
-def _missing(study: Study) -> tuple[str, ...]:
-    if study.files.complete:
-        return ()
-    sentences = []
-    for cell in study.cells:
-        done = {seed for seed, branch, _ in study.files.results if branch == cell.branch}
-        lacking = [seed for seed in study.seeds if seed not in done]
-        if lacking:
-            noun = "seed" if len(lacking) == 1 else "seeds"
-            sentences.append(f"{cell.branch}: {noun} {words.ranges(lacking)} not finished")
-    more = len(sentences) - _MOST_SENTENCES
-    if more > 1:
-        sentences[_MOST_SENTENCES:] = [f"and {more} trainings more"]
-    return tuple(sentences) or ("the run has not written its last file",)
+    study = read_study(files)
+    return Summary(files, study, summarize_trainings(study), selections(study))

@@ -1,45 +1,39 @@
 """How training ended: learning curves, learning-rate ranges, batch sizes, statistics, tickets.
 
-As in `panels`, None when the run doesn't hold it; to be called inside `canvas.settings()`.
+As in `figures`, None when the run doesn't hold it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from tfticket.report.canvas import LIGHT, WIDE, grid, log_axis, new_axes, percent_axis, step_axis
-from tfticket.report.judging import Spread
+from tfticket.report import charts
+from tfticket.report.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.report.estimate import Estimate
+from tfticket.report.palette import DASH_DOT, DASHED, DOTTED, SAW, Look, css
 from tfticket.report.reading import Curve, over_seeds
-from tfticket.report.tables import Cell, Table
-from tfticket.studies.norms.entries import accuracy, percent, points, varied, varying
-from tfticket.studies.norms.figures import running_median
-from tfticket.studies.norms.measures import (
-    MOVING,
-    STATISTICS,
-    SUBNETWORKS,
-    is_wide,
-    labels,
-    line_style,
-    norm_style,
-)
-from tfticket.studies.norms.memorization import MemorizationSummary
+from tfticket.studies.norms.figures import line_looks, norm_looks, running_median
+from tfticket.studies.norms.measures import MOVING, STATISTICS, is_wide, labels
 from tfticket.studies.norms.networks import Branch, Study, usual_batch_size
 from tfticket.studies.norms.results import BranchSummary, by_batch_size
 from tfticket.studies.norms.summary import Summary
 
-_STATISTICS_STYLES = dict(
-    zip(
-        STATISTICS,
-        (("blue", "o", "-"), ("green", "^", "--"), ("purple", "v", "-."), ("amber", "D", ":")),
-        strict=True,
-    )
-)
+_STATISTICS_LOOKS = {
+    "moving statistics": Look("blue", "circle"),
+    "statistics taken again": Look("green", "triangle-up", DASHED),
+    "EvalNorm": Look("purple", "triangle-down", DASH_DOT),
+    "the test batch's own": Look("amber", "diamond", DOTTED),
+}
+_SUBNETWORK_LOOKS = {
+    "dense": Look("ink", "circle"),
+    "ticket": Look("blue", "square"),
+    "random": Look("purple", "triangle-down"),
+}
+_ASIDE = {"dense": -0.2, "ticket": 0.0, "random": 0.2}
 _MOST_PANELS = 3
 _DODGE = 1.025
 _BANDS = {
@@ -48,41 +42,48 @@ _BANDS = {
     "relative_beta": "relative beta",
 }
 
+Turn = Callable[[float], float]
+
 
 def learning_rates(summary: Summary) -> Figure | None:
     """Final test accuracy, or loss, over learning rates; a cross where a network diverged."""
     found = [each for each in summary.branches if each.branch.subnetwork == "dense"]
     sizes = {each.branch.batch_size for each in found}
-    rates = {each.branch.learning_rate for each in found}
+    rates = sorted({each.branch.learning_rate for each in found})
     if len(rates) < 2 or len(sizes) > 1:
         return None
     measure = "accuracy" if any(each.values("accuracy") for each in found) else "loss"
     names = labels([each.branch for each in found])
-    figure, axes = new_axes()
-    for name in names:
-        own = sorted((e for e in found if e.branch.label == name), key=_rate)
-        x = _dodged(names.index(name) - (len(names) - 1) / 2)
-        _whiskers(axes, own, measure, x=x, label=name, style=norm_style(name, names))
-    _diverged(axes, found, names)
-    axes.set_xscale("log")
-    _ticks(axes, sorted(rates))
-    axes.set_xlabel("learning rate, logarithmic")
-    _measure_axis(axes, measure)
-    figure.legend(loc="outside upper left", ncols=4, handles=_handles(axes))
-    return figure
-
-
-def _rate(found: BranchSummary) -> float:
-    return found.branch.learning_rate
-
-
-def _dodged(places: float) -> Callable[[BranchSummary], float]:
-    """The learning rate, moved aside: whiskers of several norms would hide one another."""
-    return lambda found: _DODGE**places * _rate(found)
-
-
-def _size(found: BranchSummary) -> float:
-    return float(found.branch.batch_size)
+    # Whiskers of several norms at one learning rate would hide one another.
+    aside = {name: _DODGE ** (place - (len(names) - 1) / 2) for place, name in enumerate(names)}
+    drawn = _estimates(
+        (
+            (rate * aside[each.branch.label], each.measures[measure], each.branch.label)
+            for rate in rates
+            for each in found
+            if each.branch.learning_rate == rate and each.values(measure)
+        ),
+        _share if measure == "accuracy" else float,
+    )
+    x = charts.around([rates, [row["x"] for row in drawn]], log=True, margin=0.1)
+    if measure == "accuracy":
+        y = Axis("test accuracy (%)", _room(drawn))
+    else:
+        y = charts.log_axis("test loss", *_room(drawn, log=True))
+    looks = norm_looks(names)
+    axis = Axis("learning rate, logarithmic", x, log=True, ticks=charts.plain(rates))
+    panel = Panel(axis, y, looks)
+    crosses = [
+        panel.marks(
+            rows(x=[each.branch.learning_rate]),
+            {"type": "point", "shape": SAW, "size": 36, "filled": True, "opacity": 1,
+             "color": css(looks[each.branch.label].color)},
+            y={"value": panel.height * (0.97 - 0.05 * names.index(each.branch.label))},
+        )
+        for each in found
+        if each.diverged
+    ]  # fmt: skip
+    return _draw(panel, drawn, *crosses)
 
 
 def batch_sizes(summary: Summary) -> Figure | None:
@@ -90,15 +91,25 @@ def batch_sizes(summary: Summary) -> Figure | None:
     norms = by_batch_size(summary.branches)
     if not norms:
         return None
-    figure, axes = new_axes()
-    for name, of_norm in norms.items():
-        own = [of_norm[size] for size in sorted(of_norm, reverse=True)]
-        _whiskers(axes, own, "accuracy", x=_size, label=name, style=norm_style(name, list(norms)),
-                  turn=lambda accuracy: 1 - accuracy)  # fmt: skip
-    _batch_axis(axes, sorted({size for of_norm in norms.values() for size in of_norm}))
-    percent_axis(axes, "test error (%)")
-    figure.legend(loc="outside upper left", ncols=4, handles=_handles(axes))
-    return figure
+    found = [
+        each for name, of_norm in norms.items() for each in _errors(of_norm, {"accuracy": name})
+    ]
+    x = _batch_axis({size for of_norm in norms.values() for size in of_norm})
+    panel = Panel(x, Axis("test error (%)", _room(found)), norm_looks(list(norms)))
+    return _draw(panel, found)
+
+
+def _errors(of_norm: Mapping[int, BranchSummary], series: Mapping[str, str]) -> Rows:
+    """Test errors from the largest batch to the smallest, for measures and what they are called."""
+    return _estimates(
+        (
+            (float(size), of_norm[size].measures[measure], name)
+            for measure, name in series.items()
+            for size in sorted(of_norm, reverse=True)
+            if of_norm[size].values(measure)
+        ),
+        _error,
+    )
 
 
 def statistics(summary: Summary) -> Figure | None:
@@ -109,22 +120,13 @@ def statistics(summary: Summary) -> Figure | None:
     norms = with_statistics(summary)
     if not norms:
         return None
-    figure, axes = grid(1, len(norms), width=WIDE if len(norms) > 1 else 5.6, height=3.5)
-    for here, (name, of_norm) in zip(axes[0], norms.items(), strict=True):
-        own = [of_norm[size] for size in sorted(of_norm, reverse=True)]
-        for measure, said in STATISTICS.items():
-            color, marker, line = _STATISTICS_STYLES[measure]
-            style = {"color": LIGHT[color], "marker": marker, "linestyle": line}
-            _whiskers(here, own, measure, x=_size, label=said, style=style,
-                      turn=lambda accuracy: 1 - accuracy)  # fmt: skip
-        _batch_axis(here, sorted(of_norm))
-        percent_axis(here, "test error (%)")
-        here.set_title(name)
-    limits = [limit for here in axes[0] for limit in here.get_ylim()]
-    for here in axes[0]:
-        here.set_ylim(min(limits), max(limits))
-    figure.legend(loc="outside upper left", ncols=4, handles=_handles(axes[0][0]))
-    return figure
+    found = {name: _errors(of_norm, STATISTICS) for name, of_norm in norms.items()}
+    y = Axis("test error (%)", _room([row for errors in found.values() for row in errors]))
+    width = WIDE / len(norms) if len(norms) > 1 else NARROW
+    return charts.beside(*(
+        _draw(Panel(_batch_axis(norms[name]), y, _STATISTICS_LOOKS, width, title=name), errors)
+        for name, errors in found.items()
+    ))  # fmt: skip
 
 
 def with_statistics(summary: Summary) -> dict[str, dict[int, BranchSummary]]:
@@ -151,93 +153,60 @@ def subnetworks(summary: Summary) -> Figure | None:
                if e.branch.subnetwork != "dense"}  # fmt: skip
     found = [e for e in found if (e.branch.label, e.branch.condition[:2]) in trained]
     names = labels([e.branch for e in found])
-    figure, axes = grid(1, len(_BANDS), width=WIDE, height=3.2)
-    for here, (measure, title) in zip(axes[0], _BANDS.items(), strict=True):
-        for kind in SUBNETWORKS:
-            _subnetwork(here, found, measure, kind=kind, names=names)
-        here.set_xticks(range(len(names)), names)
-        here.set_xlim(-0.6, len(names) - 0.4)
-        here.set_ylim(bottom=0)
-        here.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        here.set_title(title)
-    figure.legend(loc="outside upper left", ncols=3, handles=_handles(axes[0][0]))
-    return figure
+    panels = []
+    for measure, title in _BANDS.items():
+        drawn = _estimates(
+            (names.index(each.branch.label) + _ASIDE[kind], each.measures[measure], kind)
+            for kind in _SUBNETWORK_LOOKS
+            for each in found
+            if each.branch.subnetwork == kind and each.values(measure)
+        )
+        panel = Panel(
+            Axis("", (-0.6, len(names) - 0.4), ticks=dict(enumerate(names))),
+            Axis("", (0, _room(drawn)[1])),
+            _SUBNETWORK_LOOKS, width=WIDE / 3, height=170, title=title,
+        )  # fmt: skip
+        panels.append(_draw(panel, drawn, joined=False))
+    return charts.beside(*panels)
 
 
-def _handles(axes: Axes) -> list[Any]:
-    return axes.get_legend_handles_labels()[0]
+def _share(accuracy: float) -> float:
+    return 100 * accuracy
 
 
-def _subnetwork(
-    axes: Axes, found: Sequence[BranchSummary], measure: str, *, kind: str, names: Sequence[str]
-) -> None:
-    color, marker, shift = SUBNETWORKS[kind]
-    _whiskers(
-        axes,
-        [each for each in found if each.branch.subnetwork == kind],
-        measure,
-        x=lambda each: names.index(each.branch.label) + shift,
-        label=kind,
-        style={"color": LIGHT[color], "marker": marker, "linestyle": "none"},
-    )
+def _error(accuracy: float) -> float:
+    return 100 * (1 - accuracy)
 
 
-def _whiskers(
-    axes: Axes,
-    found: Sequence[BranchSummary],
-    measure: str,
-    *,
-    x: Callable[[BranchSummary], float],
-    label: str,
-    style: Mapping[str, Any],
-    turn: Callable[[float], float] = float,
-) -> None:
-    """Means joined by a line, seeds as pale dots, whiskers for the interval of the mean."""
-    known = [(x(each), each.measures[measure]) for each in found if each.values(measure)]
-    if not known:
-        return
-    color = style["color"]
-    axes.plot([at for at, _ in known], [turn(s.mean) for _, s in known], label=label, **style)
-    for at, spread in known:
-        values = [turn(value) for value in spread.values.values()]
-        axes.plot([at] * len(values), values, ".", color=color, alpha=0.35, markersize=3.5)
-        if spread.interval.seeds > 1:
-            axes.plot([at, at], _bounds(spread, turn), color=color, linewidth=0.9, alpha=0.8)
+def _estimates(found: Iterable[tuple[float, Estimate, str]], turn: Turn = float) -> Rows:
+    """Places, what was measured there and series: means, intervals (of one seed none), seeds."""
+    estimates = []
+    for at, spread, name in found:
+        ends = (spread.lower, spread.upper) if spread.seeds > 1 else (spread.mean,)
+        low, high = min(map(turn, ends)), max(map(turn, ends))
+        seeds = [turn(value) for value in spread.values.values()]
+        row = {"x": at, "y": turn(spread.mean), "low": low, "high": high, "name": name}
+        estimates.append({**row, "seeds": seeds})
+    return estimates
 
 
-def _bounds(spread: Spread, turn: Callable[[float], float]) -> list[float]:
-    return [turn(spread.interval.lower), turn(spread.interval.upper)]
+def _room(found: Rows, *, log: bool = False) -> tuple[float, float]:
+    return charts.around([[row["low"], row["high"], *row["seeds"]] for row in found], log=log)
 
 
-def _diverged(axes: Axes, found: Sequence[BranchSummary], names: Sequence[str]) -> None:
-    """A cross at the foot of the figure for each learning rate at which a network diverged."""
-    for each in found:
-        if each.diverged:
-            height = 0.03 + 0.05 * names.index(each.branch.label)
-            color = norm_style(each.branch.label, names)["color"]
-            axes.plot([each.branch.learning_rate], [height], "x", color=color, markersize=6,
-                      transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
+def _draw(panel: Panel, found: Rows, *others: Figure, joined: bool = True) -> Figure:
+    """Means, joined by a line, over whiskers for the interval and pale dots for the seeds."""
+    seeds = [row | {"y": value} for row in found for value in row["seeds"]]
+    return panel.draw(
+        *([panel.line(found)] if joined else []), panel.whiskers(found),
+        panel.points(seeds, size=10, opacity=0.35, dots=True), panel.points(found), *others,
+    )  # fmt: skip
 
 
-def _ticks(axes: Axes, values: Sequence[float]) -> None:
-    axes.xaxis.set_major_locator(FixedLocator(list(values)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _batch_axis(axes: Axes, sizes: Sequence[int]) -> None:
-    axes.set_xscale("log", base=2)
-    _ticks(axes, sizes)
-    axes.set_xlim(sizes[-1] * 1.25, sizes[0] / 1.25)
-    axes.set_xlabel("batch size, large to small")
-
-
-def _measure_axis(axes: Axes, measure: str) -> None:
-    if measure == "accuracy":
-        percent_axis(axes, "test accuracy (%)")
-    else:
-        log_axis(axes.yaxis)
-        axes.set_ylabel("test loss")
+def _batch_axis(found: Iterable[int]) -> Axis:
+    sizes = sorted(found, reverse=True)
+    domain = (sizes[0] * 1.25, sizes[-1] / 1.25)
+    return Axis("batch size, large to small", domain, log=True, ticks=charts.plain(sizes))
 
 
 _MOST_RATES = 4
@@ -254,17 +223,22 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
     if not branches:
         return None
     rates = sorted({branch.learning_rate for branch in branches})[-_MOST_RATES:]
-    figure, axes = grid(1, len(rates), width=WIDE if len(rates) > 1 else 5.6, height=3.5)
-    drawn = [_panel(here, study, [b for b in branches if b.learning_rate == rate], branches, name)
-             for here, rate in zip(axes[0], rates, strict=True)]  # fmt: skip
-    _scale(axes[0], np.concatenate(drawn), name)
-    if len(rates) > 1:
-        for here, rate in zip(axes[0], rates, strict=True):
-            here.set_title(f"learning rate {rate:g}")
-    handles = {text: handle for here in axes[0]
-               for handle, text in zip(*here.get_legend_handles_labels(), strict=True)}  # fmt: skip
-    figure.legend(loc="outside upper left", ncols=4, handles=list(handles.values()))
-    return figure
+    drawn = {branch: _curve(study, branch, name) for branch in branches
+             if branch.learning_rate in rates}  # fmt: skip
+    axis = _curve_axis(np.concatenate([smooth for _, _, smooth in drawn.values()]), name)
+    several = len(rates) > 1
+    panels = []
+    for place, rate in enumerate(rates):
+        panel = Panel(
+            charts.step_axis(max(branch.steps for branch in branches)),
+            replace(axis, title="" if place else axis.title),
+            line_looks(labels(branches)),
+            width=WIDE / len(rates) if several else NARROW,
+            title=f"learning rate {rate:g}" if several else "",
+        )
+        own = ((b.label, *curve) for b, curve in drawn.items() if b.learning_rate == rate)
+        panels.append(panel.draw(*panel.curves(own)))
+    return charts.beside(*panels)
 
 
 def panel_count(study: Study) -> int:
@@ -283,116 +257,49 @@ def _shown(study: Study, name: str) -> list[Branch]:
 
 def _curves(study: Study, branch: Branch, name: str) -> list[Curve]:
     for split in _SPLITS:
-        found = [
-            network.curves[split, name]
-            for network in study.of(branch).values()
-            if (split, name) in network.curves and not network.diverged
-        ]
+        found = _of_seeds(study, branch, (split, name))
         if found:
             return [curve for curve in found if len(curve.steps) > 1]
     return []
 
 
-def _panel(
-    axes: Axes, study: Study, branches: list[Branch], among: list[Branch], name: str
-) -> np.ndarray:
-    everything = []
-    for branch in branches:
-        curves = _curves(study, branch, name)
-        steps = curves[0].steps
-        values = np.median([np.interp(steps, c.steps, c.values) for c in curves], axis=0)
-        style = line_style(branch.label, labels(among))
-        smooth = running_median(values) if len(values) > _MANY else values
-        if smooth is not values:
-            axes.plot(steps, values, color=style["color"], linewidth=0.5, alpha=0.3)
-        axes.plot(steps, smooth, label=branch.label, **style)
-        everything.append(smooth)
-    step_axis(axes, max(branch.steps for branch in among))
-    return np.concatenate(everything)
+def _of_seeds(study: Study, branch: Branch, of: tuple[str, str]) -> list[Curve]:
+    """The curves of networks that didn't diverge."""
+    networks = study.of(branch).values()
+    return [net.curves[of] for net in networks if of in net.curves and not net.diverged]
 
 
-def _scale(axes: list[Axes], values: np.ndarray, name: str) -> None:
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return
-    for here in axes:
-        if name == "accuracy":
-            here.set_ylim(
-                max(0.0, float(values.min()) - 0.03), min(1.0, float(values.max()) + 0.03)
-            )
-            percent_axis(here, "validation accuracy (%)" if here is axes[0] else "")
-            continue
-        if is_wide([values]):
-            log_axis(here.yaxis)
-        else:
-            low, high = float(values.min()), float(np.quantile(values, 0.97))
-            here.set_ylim(low - 0.06 * (high - low), high + 0.1 * (high - low))
-        here.set_ylabel("validation loss" if here is axes[0] else "")
+def _curve(study: Study, branch: Branch, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, medians over seeds in the unit of the axis, and the same smoothed where many."""
+    curves = _curves(study, branch, name)
+    steps = curves[0].steps
+    values = np.median([np.interp(steps, c.steps, c.values) for c in curves], axis=0)
+    values = values * (100 if name == "accuracy" else 1)
+    return steps, values, running_median(values) if len(values) > _MANY else values
 
 
-_VALUES = {
-    "memorized_last": "wrong labels memorized",
-    "recovered_last": "true labels recovered",
-    "right_accuracy_last": "right labels learned",
-    "accuracy_last": "clean test accuracy",
-    "accuracy_by_validation": "stopped by validation",
-}
-_DIFFERENCES = {
-    "memorized_last": "memorized",
-    "memorized_at_end": "at the end",
-    "memorized_mean": "over all of training",
-    "recovered_last": "recovered",
-    "right_accuracy_last": "right labels learned",
-    "accuracy_last": "clean test accuracy",
-    "accuracy": "at the end",
-    "accuracy_by_validation": "stopped by validation",
-}
+def _curve_axis(values: np.ndarray, name: str) -> Axis:
+    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.ones(1)
+    low, high = float(values.min()), float(values.max())
+    if name == "accuracy":
+        return Axis("validation accuracy (%)", (max(0.0, low - 3), min(100.0, high + 3)))
+    if is_wide([values]):
+        return charts.log_axis("validation loss", *charts.around([values], log=True))
+    high = float(np.quantile(values, 0.97))
+    room = high - low or 0.1
+    return Axis("validation loss", (low - 0.06 * room, high + 0.1 * room))
+
+
 _SUBNETWORKS = {"dense": "dense", "ticket": "ticket", "random": "random subnetwork"}
-_LINES = {"dense": "-", "ticket": "-", "random": "--"}
 _MEMORIZED, _RIGHT = ("memorization", "memorized"), ("memorization", "right_accuracy")
 _CLEAN = ("clean", "accuracy")
 
 
-def values_table(summary: MemorizationSummary) -> Table:
-    """Each network at the end of training: what it memorized, and what it knows all the same."""
-    conditions = varying([each.branch for each in summary.branches], subnetwork=False)
-    columns = ("<norm", "<network", *conditions, "weights left", *_VALUES.values(), "seeds")
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(each.branch.label),
-                Cell(_SUBNETWORKS[each.branch.subnetwork]),
-                *varied(each.branch, conditions),
-                percent(each.measures.get("density")),
-                *(accuracy(each.measures.get(name)) for name in _VALUES),
-                Cell(str(len(each.values("memorized_last")))),
-            )
-            for each in summary.branches
-        ),
-    )
-
-
-def differences_table(summary: MemorizationSummary) -> Table | None:
-    """Each subnetwork minus another network, in points, paired by seed."""
-    if not summary.contrasts:
-        return None
-    conditions = varying([each.branch for each in summary.contrasts], subnetwork=False)
-    columns = ("<norm", "<network", "<minus", *conditions, *_DIFFERENCES.values(), "seeds")
-    return Table(
-        columns,
-        tuple(
-            (
-                Cell(each.branch.label),
-                Cell(_SUBNETWORKS[each.branch.subnetwork]),
-                Cell(_SUBNETWORKS[each.against.subnetwork]),
-                *varied(each.branch, conditions),
-                *(points(each.measures.get(name)) for name in _DIFFERENCES),
-                Cell(str(each.measures["memorized_last"].seeds)),
-            )
-            for each in summary.contrasts
-        ),
-    )
+_NETWORK_LOOKS = {
+    "dense": Look("ink"),
+    "ticket": Look("blue"),
+    "random subnetwork": Look("purple", None, DASHED),
+}
 
 
 def memorization(study: Study) -> Figure | None:
@@ -401,31 +308,21 @@ def memorization(study: Study) -> Figure | None:
     A row a normalization, under each learning rate and batch size; a line a network, the mean over
     seeds, with a band from the lowest seed to the highest.
     """
-    rows: dict[tuple[Any, ...], list[Branch]] = {}
+    found: dict[tuple[Any, ...], list[Branch]] = {}
     for branch in study.branches:
-        if _memorization_views_curves(study, branch, _MEMORIZED):
-            rows.setdefault((branch.label, *branch.condition[:2]), []).append(branch)
-    if not rows:
+        if _of_seeds(study, branch, _MEMORIZED):
+            found.setdefault((branch.label, *branch.condition[:2]), []).append(branch)
+    if not found:
         return None
-    figure, axes = grid(len(rows), 3, width=WIDE, height=0.5 + 2.5 * len(rows))
-    for (memorized, clean, learned), branches in zip(axes, rows.values(), strict=True):
-        for branch in branches:
-            _along(memorized, study, branch, _MEMORIZED)
-            _along(clean, study, branch, _CLEAN)
-            _against(learned, study, branch)
-        memorized.set_title(_title(branches[0], list(rows)))
-        for here in (memorized, clean):
-            step_axis(here, max(branch.steps for branch in branches))
-        percent_axis(memorized, "wrong labels memorized (%)")
-        percent_axis(clean, "clean test accuracy (%)")
-        percent_axis(learned, "wrong labels memorized (%)")
-        learned.xaxis.set_major_formatter(memorized.yaxis.get_major_formatter())
-        learned.set_xlabel("right labels learned (%)")
-    handles = {
-        text: handle for handle, text in zip(*axes[0][0].get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles=list(handles.values()), loc="outside upper left", ncols=3)
-    return figure
+    return charts.below(*(
+        charts.beside(
+            _along(study, branches, _MEMORIZED, "wrong labels memorized (%)",
+                   title=_title(branches[0], list(found))),
+            _along(study, branches, _CLEAN, "clean test accuracy (%)"),
+            _against(study, branches),
+        )
+        for branches in found.values()
+    ))  # fmt: skip
 
 
 def _title(branch: Branch, rows: list[tuple[Any, ...]]) -> str:
@@ -435,33 +332,32 @@ def _title(branch: Branch, rows: list[tuple[Any, ...]]) -> str:
     return f"{branch.label}, {rate:g}, {size}" if len(several) > 1 else branch.label
 
 
-def _style(branch: Branch) -> dict[str, Any]:
-    color, _, _ = SUBNETWORKS[branch.subnetwork]
-    return {"color": LIGHT[color], "linestyle": _LINES[branch.subnetwork]}
+def _along(
+    study: Study, branches: Sequence[Branch], of: tuple[str, str], y: str, *, title: str = ""
+) -> Figure:
+    found: Rows = []
+    for branch in branches:
+        if curves := _of_seeds(study, branch, of):
+            found += charts.seed_means(_SUBNETWORKS[branch.subnetwork], curves)
+    panel = Panel(
+        charts.step_axis(max(branch.steps for branch in branches)),
+        Axis(y, charts.around([[row["low"], row["high"]] for row in found])),
+        _NETWORK_LOOKS, width=WIDE / 3, height=140, title=title,
+    )  # fmt: skip
+    return panel.draw(*panel.means(found))
 
 
-def _memorization_views_curves(study: Study, branch: Branch, of: tuple[str, str]) -> list[Curve]:
-    networks = study.of(branch).values()
-    return [net.curves[of] for net in networks if of in net.curves and not net.diverged]
-
-
-def _along(axes: Axes, study: Study, branch: Branch, of: tuple[str, str]) -> None:
-    curves = _memorization_views_curves(study, branch, of)
-    if not curves:
-        return
-    steps, values = over_seeds(curves)
-    style = _style(branch)
-    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-    axes.fill_between(steps, low, high, color=style["color"], alpha=0.18, linewidth=0)
-    marker = "o" if len(steps) == 1 else ""
-    name = _SUBNETWORKS[branch.subnetwork]
-    axes.plot(steps, np.nanmean(values, axis=0), label=name, marker=marker, **style)
-
-
-def _against(axes: Axes, study: Study, branch: Branch) -> None:
+def _against(study: Study, branches: Sequence[Branch]) -> Figure:
     """Memorizing against learning: networks at one place are equally far, however long it took."""
-    right, wrong = (_memorization_views_curves(study, branch, of) for of in (_RIGHT, _MEMORIZED))
-    if not right or not wrong:
-        return
-    x, y = (np.nanmean(over_seeds(curves)[1], axis=0) for curves in (right, wrong))
-    axes.plot(x, y, marker=".", **_style(branch))
+    found: Rows = []
+    for branch in branches:
+        right, wrong = (_of_seeds(study, branch, of) for of in (_RIGHT, _MEMORIZED))
+        if right and wrong:
+            x, y = (np.nanmean(over_seeds(curves)[1], axis=0) for curves in (right, wrong))
+            found += rows(x=100 * x, y=100 * y, name=_SUBNETWORKS[branch.subnetwork])
+    panel = Panel(
+        Axis("right labels learned (%)", charts.around([[row["x"]] for row in found])),
+        Axis("wrong labels memorized (%)", charts.around([[row["y"]] for row in found])),
+        _NETWORK_LOOKS, width=WIDE / 3, height=140,
+    )  # fmt: skip
+    return panel.draw(panel.line(found), panel.points(found, size=10, dots=True))

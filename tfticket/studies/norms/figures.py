@@ -1,38 +1,61 @@
-"""The three panels of the paper's figure 4: loss band, gradient predictiveness, effective beta.
+"""What was measured along training: the three panels of the paper's figure 4, beta, shifts.
 
 Santurkar et al. (arXiv:1805.11604), figure 4. Each function draws one figure, or returns None when
-the run doesn't hold it; all are to be called inside `canvas.settings()`.
+the run doesn't hold it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.report.canvas import LEVELS, LIGHT, WIDE, grid, log_axis, new_axes, step_axis
+from tfticket.report import charts, palette
+from tfticket.report.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.report.words import TIMES, percent
-from tfticket.studies.norms.measures import is_wide, labels, line_style, over_seeds
-from tfticket.studies.norms.names import quantity
+from tfticket.studies.norms.measures import is_wide, labels, over_seeds
 from tfticket.studies.norms.networks import Branch, Study, tracked, usual_batch_size
 from tfticket.studies.norms.paper import figure_of
 from tfticket.studies.norms.results import BASELINES
 
-PANELS = ("loss_band", "predictiveness", "beta")
-_TITLES = {
+PANELS = {
     "loss_band": "loss along the step",
     "predictiveness": "change of the gradient",
     "beta": "effective beta",
 }
+_USUAL = {
+    "none": Look("orange", "square"),
+    "batch": Look("blue", "circle"),
+    "group": Look("green", "triangle-up"),
+    "layer": Look("purple", "triangle-down"),
+}
+_OTHERS = (
+    Look("amber", "diamond"), Look("sky", palette.PLUS), Look("level1", palette.SAW),
+    Look("muted", palette.STAR, DASHED), Look("level5", palette.PENTAGON),
+    Look("ink", palette.HEXAGON, DOTTED), Look("level3", "triangle-left", DASHED),
+    Look("level2", "triangle-right", DASHED),
+)  # fmt: skip
 _MOST_ROWS = 6
 _FAR = 8.0  # ratio of typical values above which an axis is logarithmic
 _PEAK = 50.0  # the same of the highest to a typical one
 _MANY = 160  # moments above which dots are small
 _TRIMMED = 0.995  # share of the values that an axis makes room for
+
+Edges = tuple[np.ndarray, np.ndarray]
+"""Steps, shape (T,), and lower and upper edge of a band there, shape (T, 2)."""
+
+
+def norm_looks(names: Sequence[str]) -> dict[str, Look]:
+    """The looks of normalizations: fixed for the usual, the same within a run else."""
+    return palette.looks(names, _USUAL, _OTHERS)
+
+
+def line_looks(names: Sequence[str]) -> dict[str, Look]:
+    """The same without a mark, for long curves."""
+    return {name: Look(look.color, None, look.dash) for name, look in norm_looks(names).items()}
 
 
 def figure4(study: Study) -> Figure | None:
@@ -41,17 +64,7 @@ def figure4(study: Study) -> Figure | None:
     Bands reach from the lowest to the highest value along the step, medians over seeds.
     """
     pair = main_pair(tracked(study))
-    if not pair:
-        return None
-    figure, axes = grid(1, 3, width=WIDE, height=3.5)
-    for here, measure in zip(axes[0], PANELS, strict=True):
-        drawn = [_draw(here, study, branch, measure, pair) for branch in pair]
-        scale([here], measure, drawn)
-        here.set_title(_TITLES[measure])
-        step_axis(here, _last(pair))
-    handles = axes[0][0].get_legend_handles_labels()[0]
-    figure.legend(loc="outside upper left", ncols=4, handles=handles)
-    return figure
+    return _panels(study, {"": pair}, {}, height=190) if pair else None
 
 
 def over_paper(study: Study) -> Figure | None:
@@ -60,39 +73,30 @@ def over_paper(study: Study) -> Figure | None:
     pair = [branch for branch in pair if branch.norm in ("none", "batch")]
     if not paper or not pair:
         return None
-    figure, axes = grid(len(pair), 3, width=WIDE, height=0.9 + 2.0 * len(pair))
-    for column, measure in enumerate(PANELS):
-        drawn = []
-        for row, branch in enumerate(pair):
+    behind = {}
+    for branch in pair:
+        for measure in PANELS:
             curve = paper[measure][branch.norm]
             edges = np.stack([curve.low, curve.high], axis=1)
-            _gray(axes[row][column], curve.share * branch.steps, edges, measure)
-            drawn += [edges, _draw(axes[row][column], study, branch, measure, pair)]
-        _finish_column([row[column] for row in axes], measure, drawn, _last(pair))
-    _name_rows(axes, pair)
-    return figure
+            behind[branch.label, measure] = (curve.share * branch.steps, edges)
+    return _panels(study, {branch.label: [branch] for branch in pair}, behind, height=125)
 
 
-def rows(study: Study) -> Figure | None:
+def rows_by_norm(study: Study) -> Figure | None:
     """All norms when there are more than two: a row a norm, the baseline behind each in gray."""
     branches = tracked(study)
     baseline = _baseline(branches)
     others = [branch for branch in branches if branch is not baseline][:_MOST_ROWS]
     if len(branches) < 3:
         return None
-    figure, axes = grid(len(others), 3, width=WIDE, height=0.8 + 1.5 * len(others))
-    for column, measure in enumerate(PANELS):
-        drawn = []
-        for row, branch in enumerate(others):
-            here = axes[row][column]
-            if baseline is not None:
-                steps, edges = _edges(study, baseline, measure)
-                _gray(here, steps, edges, measure)
-                drawn.append(edges)
-            drawn.append(_draw(here, study, branch, measure, branches))
-        _finish_column([row[column] for row in axes], measure, drawn, _last(branches))
-    _name_rows(axes, others)
-    return figure
+    behind = {
+        (branch.label, measure): _edges(study, baseline, measure)
+        for branch in others
+        for measure in PANELS
+        if baseline is not None
+    }
+    found = {branch.label: [branch] for branch in others}
+    return _panels(study, found, behind, height=88, among=branches)
 
 
 def main_pair(branches: Sequence[Branch]) -> list[Branch]:
@@ -108,7 +112,7 @@ def _baseline(branches: Sequence[Branch]) -> Branch | None:
     return next((by_norm[name] for name in BASELINES if name in by_norm), None)
 
 
-def band_of(record: SmoothnessRecord, measure: str) -> np.ndarray:
+def _band_of(record: SmoothnessRecord, measure: str) -> np.ndarray:
     """Lower and upper edge of a panel's band, shape (T, 2); of beta the same twice."""
     if measure == "loss_band":
         return record.loss_band
@@ -117,87 +121,106 @@ def band_of(record: SmoothnessRecord, measure: str) -> np.ndarray:
     return np.stack([record.effective_beta] * 2, axis=1)
 
 
-def _edges(study: Study, branch: Branch, measure: str) -> tuple[np.ndarray, np.ndarray]:
-    return over_seeds(study.landscapes(branch), lambda record: band_of(record, measure))
+def _edges(study: Study, branch: Branch, measure: str) -> Edges:
+    return over_seeds(study.landscapes(branch), lambda record: _band_of(record, measure))
 
 
-def _draw(
-    axes: Axes, study: Study, branch: Branch, measure: str, among: Sequence[Branch]
-) -> np.ndarray:
-    steps, found = _edges(study, branch, measure)
-    color = line_style(branch.label, labels(among))["color"]
-    if measure == "beta":
-        _beta_line(axes, study, branch, color)
-    else:
-        axes.fill_between(
-            steps, *found.T, color=color, alpha=0.5, linewidth=0.4, label=branch.label
-        )
-    return found
+def _panels(
+    study: Study,
+    found: Mapping[str, Sequence[Branch]],
+    behind: Mapping[tuple[str, str], Edges],
+    *,
+    height: float,
+    among: Sequence[Branch] = (),
+) -> Figure:
+    """A column a measure on one scale, a row a name.
+
+    Args:
+        study: The run.
+        found: Name of a row to the branches that are drawn in it.
+        behind: Name and measure to what lies behind them in gray.
+        height: Height of a row.
+        among: The branches that tell colors and the length of training, where not all are drawn.
+    """
+    shown = [branch for branches in found.values() for branch in branches]
+    last = max(branch.steps for branch in among or shown)
+    drawn = {
+        (branch.label, measure): _edges(study, branch, measure)
+        for branch in shown
+        for measure in PANELS
+    }
+    scales = {
+        measure: scale(measure, [edges for (_, of), (_, edges) in [*behind.items(), *drawn.items()]
+                                 if of == measure])
+        for measure in PANELS
+    }  # fmt: skip
+    grid = []
+    for place, (name, branches) in enumerate(found.items()):
+        bottom = place == len(found) - 1
+        row = []
+        for measure, title in PANELS.items():
+            panel = Panel(
+                Axis("iteration" if bottom else "", (0, last), labels=bottom),
+                replace(scales[measure], title=name if measure == "loss_band" else ""),
+                line_looks(labels(among or shown)),
+                named=() if name else None,
+                width=WIDE / 3, height=height, title=title if place == 0 else "",
+            )  # fmt: skip
+            layers = _gray(panel, measure, *behind[name, measure]) if behind else []
+            for branch in branches:
+                steps, edges = drawn[branch.label, measure]
+                if measure == "beta":
+                    layers += _beta_line(panel, study, branch, steps, edges[:, 0])
+                else:
+                    band = rows(x=steps, low=edges[:, 0], high=edges[:, 1], name=branch.label)
+                    layers.append(panel.band(band, opacity=0.5))
+            row.append(panel.draw(*layers))
+        grid.append(charts.beside(*row))
+    return charts.below(*grid)
 
 
-def _beta_line(axes: Axes, study: Study, branch: Branch, color: str) -> None:
+def _beta_line(
+    panel: Panel, study: Study, branch: Branch, steps: np.ndarray, beta: np.ndarray
+) -> list[Figure]:
     """A line through all moments; a dot where beta is a measurement, hollow where saturated."""
-    steps, edges = _edges(study, branch, "beta")
     _, saturated = over_seeds(study.landscapes(branch), lambda r: r.saturated.astype(float))
-    beta, bound = edges[:, 0], saturated >= 0.5
-    axes.plot(steps, beta, color=color, linewidth=0.8, alpha=0.5)
-    size = 2.8 if len(steps) <= _MANY else 1.7
-    axes.plot(steps[~bound], beta[~bound], "o", color=color, markersize=size, label=branch.label)
-    axes.plot(
-        steps[bound], beta[bound], "o", markersize=size, markerfacecolor=LIGHT["paper"],
-        markeredgecolor=LIGHT["muted"], markeredgewidth=0.7,
-    )  # fmt: skip
+    bound = saturated >= 0.5
+    size = 11 if len(steps) <= _MANY else 4
+    all_, known, hidden = (
+        rows(x=steps[at], y=beta[at], name=branch.label) for at in (slice(None), ~bound, bound)
+    )
+    hollow = {"type": "point", "fill": css("paper"), "stroke": css("muted"), "strokeWidth": 0.7}
+    return [
+        panel.line(all_, width=0.8, opacity=0.5),
+        panel.points(known, size=size, dots=True),
+        panel.marks(hidden, {**hollow, "size": size}),
+    ]
 
 
-def _gray(axes: Axes, steps: np.ndarray, edges: np.ndarray, measure: str) -> None:
+def _gray(panel: Panel, measure: str, steps: np.ndarray, edges: np.ndarray) -> list[Figure]:
     if measure == "beta":
-        axes.plot(steps, edges[:, 0], color=LIGHT["muted"], linewidth=0.8, alpha=0.6)
-    else:
-        axes.fill_between(steps, *edges.T, color=LIGHT["muted"], alpha=0.3, linewidth=0)
+        line = rows(x=steps, y=edges[:, 0], name="behind")
+        return [panel.line(line, width=0.8, opacity=0.6, color="muted")]
+    band = rows(x=steps, low=edges[:, 0], high=edges[:, 1], name="behind")
+    return [panel.band(band, opacity=0.3, color="muted")]
 
 
-def _finish_column(
-    axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray], last: int
-) -> None:
-    scale(axes, measure, drawn)
-    axes[0].set_title(_TITLES[measure])
-    for here in axes[:-1]:
-        here.tick_params(labelbottom=False)
-    for here in axes:
-        step_axis(here, last)
-        if here is not axes[-1]:
-            here.set_xlabel("")
-
-
-def _last(branches: Sequence[Branch]) -> int:
-    return max(branch.steps for branch in branches)
-
-
-def _name_rows(axes: Sequence[Sequence[Axes]], branches: Sequence[Branch]) -> None:
-    for row, branch in zip(axes, branches, strict=True):
-        row[0].set_ylabel(branch.label)
-
-
-def scale(axes: Sequence[Axes], measure: str, drawn: Sequence[np.ndarray]) -> None:
-    """One vertical scale for all: logarithmic for losses and wide ranges, else from zero."""
+def scale(measure: str, drawn: Sequence[np.ndarray]) -> Axis:
+    """One axis for all: logarithmic for losses and wide ranges, else from zero."""
     highs = np.concatenate([found[:, 1] for found in drawn])
     highs = highs[np.isfinite(highs)]
     values = np.concatenate([found.ravel() for found in drawn])
     positive = values[np.isfinite(values) & (values > 0)]
     tops = [float(np.nanmedian(found[:, 1])) for found in drawn if np.isfinite(found).any()]
-    logarithmic = bool(positive.size) and (
+    if positive.size and (
         measure == "loss_band"
         or is_wide(drawn)
         or max(tops) > _FAR * min(tops)
         or float(highs.max()) > _PEAK * float(np.median(highs))
-    )
-    for here in axes:
-        if logarithmic:
-            low, high = np.quantile(positive, [1 - _TRIMMED, _TRIMMED])
-            here.set_ylim(low / 1.15, high * 1.15)
-            log_axis(here.yaxis)
-        elif highs.size:
-            here.set_ylim(0, 1.08 * float(np.quantile(highs, _TRIMMED)))
+    ):
+        low, high = np.quantile(positive, [1 - _TRIMMED, _TRIMMED])
+        return charts.log_axis("", float(low) / 1.15, float(high) * 1.15)
+    return Axis("", (0, 1.08 * float(np.quantile(highs, _TRIMMED)) or 1) if highs.size else None)
 
 
 MOMENTS = (0.0, 0.1, 0.33, 0.66, 1.0)
@@ -216,54 +239,41 @@ def beta_curves(study: Study) -> Figure | None:
     branches = tracked(study)[:_MOST]
     if not branches or len(_multipliers(study, branches[0])) < 2:
         return None
-    columns = min(_COLUMNS, len(branches))
-    rows = -(-len(branches) // columns)
-    figure, axes = grid(rows, columns, width=WIDE, height=0.8 + 2.5 * rows)
-    flat = [each for row in axes for each in row]
-    for each, branch in zip(flat, branches, strict=False):
-        _beta_panel(each, study, branch)
-    for each in flat[len(branches) :]:
-        each.set_visible(False)
-    low = min(each.get_ylim()[0] for each in flat[: len(branches)])
-    high = max(each.get_ylim()[1] for each in flat[: len(branches)])
-    for place, each in enumerate(flat[: len(branches)]):
-        each.set_ylim(low, high)
-        log_axis(each.yaxis)
-        if place % columns:
-            each.tick_params(labelleft=False, which="both")
-        else:
-            each.set_ylabel("beta")
-    handles = flat[0].get_legend_handles_labels()[0]
-    figure.legend(loc="outside upper left", ncols=len(handles), handles=handles)
-    return figure
+    found = {branch.label: _beta_curves(study, branch) for branch in branches}
+    low, high = charts.around([[r["y"] for r in data] for data in found.values()], log=True)
+    used = {f"at {percent(share, 0)}": Look(color, "circle")
+            for share, color in zip(MOMENTS, LEVELS, strict=False)}  # fmt: skip
+    used["gradient gone"] = Look("muted", None, DOTTED)
+    panels = []
+    for place, (branch, data) in enumerate(zip(branches, found.values(), strict=True)):
+        panel = Panel(
+            _multiplier_axis(_multipliers(study, branch)),
+            charts.log_axis("" if place % _COLUMNS else "beta", low, high),
+            used, width=WIDE / 3, height=130, title=branch.label,
+        )  # fmt: skip
+        dots = [row for row in data if row["name"] != "gradient gone"]
+        panels.append(panel.draw(panel.line(data, width=1.3), panel.points(dots, size=7)))
+    return charts.wrapped(panels, _COLUMNS)
 
 
-def _beta_panel(axes: Axes, study: Study, branch: Branch) -> None:
+def _beta_curves(study: Study, branch: Branch) -> Rows:
     records = study.landscapes(branch)
     k = _multipliers(study, branch)
     steps, curves = over_seeds(records, lambda record: record.beta_curve)
-    for share, color in zip(MOMENTS, LEVELS, strict=False):
+    found: Rows = []
+    for share in MOMENTS:
         moment = int(np.argmin(np.abs(steps - share * branch.steps)))
-        axes.plot(k, curves[moment], color=LIGHT[color], marker="o", markersize=2.6,
-                  label=f"at {percent(share, 0)}")  # fmt: skip
+        found += rows(x=k, y=curves[moment], name=f"at {percent(share, 0)}")
     bound = np.median([np.median(r.gradient_norm / r.direction_norm) for r in records.values()])
-    axes.plot(k, bound / k, color=LIGHT["muted"], linestyle=":", linewidth=1.1,
-              label="gradient gone")  # fmt: skip
-    axes.set_yscale("log")
-    multiplier_axis(axes, k)
-    axes.set_title(branch.label)
+    return found + rows(x=k, y=bound / k, name="gradient gone")
 
 
-def multiplier_axis(axes: Axes, k: np.ndarray) -> None:
+def _multiplier_axis(k: np.ndarray) -> Axis:
     """Ticks at a few of the multipliers."""
     low, high = float(k[0]), float(k[-1])
     usual = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if high > 20 * low else (0.25, 0.5, 1, 2, 4, 8)
-    wanted = [tick for tick in usual if low <= tick <= high]
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(wanted or [low, high]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_xlabel("multiple of the step")
+    ticks = charts.plain(usual, low, high) or charts.plain((low, high))
+    return Axis("multiple of the step", charts.around([k], log=True), log=True, ticks=ticks)
 
 
 def relative_change(study: Study) -> Figure | None:
@@ -274,23 +284,23 @@ def relative_change(study: Study) -> Figure | None:
     branches = tracked(study)
     if not branches:
         return None
-    figure, axes = new_axes()
+    found: Rows = []
     for branch in branches:
-        style = line_style(branch.label, labels(branches))
         records = study.landscapes(branch).values()
         distance = _quantiles([record.relative_distance for record in records])
-        change = _quantiles([record.relative_change for record in records])
-        axes.fill_between(
-            distance[1], change[0], change[2], color=style["color"], alpha=0.13, linewidth=0
-        )
-        axes.plot(distance[1], change[1], label=branch.label, **style | {"marker": "o"},
-                  markersize=3)  # fmt: skip
-    log_axis(axes.xaxis)
-    log_axis(axes.yaxis)
-    axes.set_xlabel("distance moved, relative to the weights")
-    axes.set_ylabel("change of the gradient, relative")
-    figure.legend(loc="outside upper left", ncols=4)
-    return figure
+        low, y, high = _quantiles([record.relative_change for record in records])
+        found += rows(x=distance[1], y=y, low=low, high=high, name=branch.label)
+    xs = charts.around([[row["x"] for row in found]], log=True)
+    ys = charts.around([[row[edge] for row in found] for edge in ("low", "high")], log=True)
+    circles = {name: Look(look.color, "circle", look.dash)
+               for name, look in norm_looks(labels(branches)).items()}  # fmt: skip
+    panel = Panel(
+        charts.log_axis("distance moved, relative to the weights", *xs),
+        charts.log_axis("change of the gradient, relative", *ys),
+        circles,
+    )
+    band = panel.band(found, opacity=0.13)
+    return panel.draw(band, panel.line(found), panel.points(found, size=9))
 
 
 def _quantiles(values: list[np.ndarray]) -> np.ndarray:
@@ -304,66 +314,51 @@ def _quantiles(values: list[np.ndarray]) -> np.ndarray:
 
 def gauge(study: Study) -> Figure | None:
     """Learning rate times sharpness over 2, along training, with its line at 1."""
-    drawn = _along(study, lambda record: record.gauge)
-    if drawn is None:
-        return None
-    figure, axes = drawn
-    axes.axhline(1, color=LIGHT["ink"], linewidth=1, linestyle="--")
-    axes.set_ylabel(f"learning rate {TIMES} sharpness / 2")
-    return figure
+    title = f"learning rate {TIMES} sharpness / 2"
+    return _along(study, lambda record: record.gauge, title, limit=1)
 
 
 def sharpness(study: Study) -> Figure | None:
     """Curvature along the step, at its shortest multiple, along training."""
-    drawn = _along(study, lambda record: record.sharpness)
-    if drawn is None:
-        return None
-    drawn[1].set_ylabel("sharpness along the step")
-    return drawn[0]
+    return _along(study, lambda record: record.sharpness, "sharpness along the step")
 
 
 def usable(study: Study) -> Figure | None:
     """The largest multiple of the step up to which the batch's loss doesn't rise."""
-    drawn = _along(study, lambda record: record.usable)
-    if drawn is None:
-        return None
-    figure, axes = drawn
-    axes.axhline(1, color=LIGHT["ink"], linewidth=1, linestyle="--")
-    axes.set_ylabel("usable multiple of the step")
-    return figure
+    return _along(study, lambda record: record.usable, "usable multiple of the step", limit=1)
 
 
 def _along(
-    study: Study, value: Callable[[SmoothnessRecord], np.ndarray]
-) -> tuple[Figure, Axes] | None:
+    study: Study,
+    value: Callable[[SmoothnessRecord], np.ndarray],
+    title: str,
+    *,
+    limit: float | None = None,
+) -> Figure | None:
     """A line a norm along training: running median of the medians over seeds."""
     branches = tracked(study)
     if not branches:
         return None
-    figure, axes = new_axes()
-    drawn = []
-    for branch in branches:
-        steps, found = over_seeds(study.landscapes(branch), value)
-        smooth = running_median(found)
-        style = line_style(branch.label, labels(branches))
-        axes.plot(steps, found, color=style["color"], linewidth=0.5, alpha=0.3)
-        axes.plot(steps, smooth, label=branch.label, **style)
-        drawn.append(smooth)
-    if is_wide(drawn):
-        log_axis(axes.yaxis)
+    curves = [
+        (branch.label, steps, found, running_median(found))
+        for branch in branches
+        for steps, found in [over_seeds(study.landscapes(branch), value)]
+    ]
+    smooth = [curve[-1] for curve in curves]
+    if is_wide(smooth):
+        axis = charts.log_axis(title, *charts.around(smooth, log=True))
     else:
-        _window(axes, np.concatenate(drawn))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: quantity(value)))
-    step_axis(axes, max(branch.steps for branch in branches))
-    figure.legend(loc="outside upper left", ncols=4)
-    return figure, axes
-
-
-def _window(axes: Axes, values: np.ndarray) -> None:
-    values = values[np.isfinite(values)]
-    if values.size:
-        high = max(1.2, 1.15 * float(values.max()))
-        axes.set_ylim(min(0.0, 1.1 * float(values.min())), high)
+        values = np.concatenate(smooth)
+        values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
+        top = max(1.2, 1.15 * float(values.max()))
+        axis = Axis(title, (min(0.0, 1.1 * float(values.min())), top))
+    panel = Panel(
+        charts.step_axis(max(branch.steps for branch in branches)),
+        axis,
+        line_looks(labels(branches)),
+    )
+    limits = [] if limit is None else [panel.rule(y=limit, color="ink", dash=DASHED)]
+    return panel.draw(*panel.curves(curves), *limits)
 
 
 def running_median(values: np.ndarray) -> np.ndarray:
@@ -398,79 +393,79 @@ def shift(study: Study, *, measure: str) -> Figure | None:
     size = usual_batch_size(study, branches)
     branches = [branch for branch in branches if branch.batch_size == size]
     rates = sorted({branch.learning_rate for branch in branches})[-_MOST_RATES:]
-    branches = [branch for branch in branches if branch.learning_rate in rates]
-    norms = list(dict.fromkeys(branch.label for branch in branches))[:_MOST_COLUMNS]
-    figure, axes = grid(len(rates), len(norms), width=WIDE, height=1.0 + 2.1 * len(rates))
-    drawn: list[tuple[Axes, np.ndarray]] = []
-    for column, norm in enumerate(norms):
-        of_norm = {branch.learning_rate: branch for branch in branches if branch.label == norm}
-        lowest = max(rates.index(rate) for rate in rates if rate in of_norm)
-        for row, rate in enumerate(rates):
-            here = axes[row][column]
-            if rate not in of_norm:
-                here.set_visible(False)
+    norms = list(dict.fromkeys(b.label for b in branches if b.learning_rate in rates))
+    norms = norms[:_MOST_COLUMNS]
+    cells = {(b.learning_rate, b.label): b for b in branches
+             if b.learning_rate in rates and b.label in norms}  # fmt: skip
+    found = {cell: _layers(study, branch, measure) for cell, branch in cells.items()}
+    lines = [values for layers, _, values in found.values() if len(layers) <= _MOST_LINES]
+    axis = _shift_axis(lines, measure) if lines else Axis()
+    last = max(branch.steps for branch in cells.values())
+    width = WIDE / len(norms) if len(norms) > 1 else NARROW
+    grid = []
+    for rate in rates:
+        row: list[Figure] = []
+        for norm in norms:
+            if (rate, norm) not in found:
+                row.append(charts.blank(width, 115))
                 continue
-            drawn.append((here, _panel(here, study, of_norm[rate], measure)))
-            here.set_title(norm if len(rates) == 1 else f"{norm}, learning rate {rate:g}")
-            step_axis(here, max(branch.steps for branch in branches))
-            if row < lowest:
-                here.set_xlabel("")
-                here.tick_params(labelbottom=False)
-            if column == 0 and not here.collections:
-                here.set_ylabel("cosine" if measure == "cosine" else "l2 difference")
-    _scale(drawn, measure)
-    handles = drawn[0][0].get_legend_handles_labels()[0]
-    if handles:
-        figure.legend(loc="outside upper left", ncols=min(6, len(handles)), handles=handles)
-    return figure
+            lowest = not any((below, norm) in found for below in rates if below > rate)
+            row.append(_shift_panel(
+                *found[rate, norm], axis, measure, first=norm == norms[0], width=width,
+                x=Axis("iteration" if lowest else "", (0, last), labels=lowest),
+                title=norm if len(rates) == 1 else f"{norm}, learning rate {rate:g}",
+            ))  # fmt: skip
+        grid.append(charts.beside(*row))
+    return charts.below(*grid)
 
 
-def _panel(axes: Axes, study: Study, branch: Branch, measure: str) -> np.ndarray:
+def _layers(study: Study, branch: Branch, measure: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names of layers, steps, and the measure there, shape (T, layers)."""
     records = study.shifts(branch)
     layers = [str(name) for name in next(iter(records.values())).layers]
-    steps, values = over_seeds(records, lambda r: r.cosine if measure == "cosine" else r.l2)
+    return layers, *over_seeds(records, lambda r: r.cosine if measure == "cosine" else r.l2)
+
+
+def _shift_panel(
+    layers: list[str], steps: np.ndarray, values: np.ndarray, axis: Axis, measure: str, *,
+    x: Axis, title: str, width: float, first: bool,
+) -> Figure:  # fmt: skip
     if len(layers) > _MOST_LINES:
-        _heat_map(axes, steps, values, layers, measure)
-        return np.empty(0)
-    for place, (layer, color) in enumerate(zip(layers, _colors(len(layers)), strict=True)):
-        axes.plot(steps, values[:, place], color=color, linewidth=0.5, alpha=0.3)
-        axes.plot(steps, running_median(values[:, place]), color=color, label=layer)
-    return values
+        names = Axis("", (len(layers) - 0.5, -0.5), ticks=dict(enumerate(layers)), grid=False)
+        panel = Panel(x, names, width=width, height=115, title=title)
+        return panel.draw(
+            charts.picture(_shades(values.T, measure), width=width, height=115),
+            panel.marks(rows(x=[0], y=[0]), {"type": "rule", "opacity": 0}),
+        )
+    places = np.linspace(0, len(LEVELS) - 1, len(layers)).round().astype(int)
+    used = {layer: Look(LEVELS[place]) for layer, place in zip(layers, places, strict=True)}
+    curves = [
+        (layer, steps, own, running_median(own))
+        for layer, own in zip(layers, values.T, strict=True)
+    ]
+    panel = Panel(
+        x, axis if first else replace(axis, title=""), used, width=width, height=115, title=title
+    )
+    limits = [panel.rule(y=1)] if measure == "cosine" else []
+    return panel.draw(*panel.curves(curves), *limits)
 
 
-def _colors(count: int) -> list[str]:
-    places = np.linspace(0, len(LEVELS) - 1, count).round().astype(int)
-    return [LIGHT[LEVELS[place]] for place in places]
+def _shades(values: np.ndarray, measure: str) -> np.ndarray:
+    """In [0, 1]. Dark: the gradient stayed (cosine 1) or, in l2, changed much."""
+    if measure == "cosine":
+        return (values + 0.2) / 1.2
+    logs = np.log10(np.maximum(values, 1e-12))
+    low, high = np.nanmin(logs), np.nanmax(logs)
+    return (logs - low) / (high - low or 1.0)
 
 
-def _heat_map(
-    axes: Axes, steps: np.ndarray, values: np.ndarray, layers: Sequence[str], measure: str
-) -> None:
-    """Dark: the gradient stayed (cosine 1) or, in l2, changed much."""
-    shown = values.T if measure == "cosine" else np.log10(np.maximum(values.T, 1e-12))
-    low, high = (-0.2, 1.0) if measure == "cosine" else (None, None)
-    axes.pcolormesh(
-        steps, np.arange(len(layers)), shown, cmap="Blues", shading="nearest", rasterized=True,
-        vmin=low, vmax=high,
-    )  # fmt: skip
-    axes.set_yticks(np.arange(len(layers)), layers, fontsize=7)
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-
-
-def _scale(drawn: Sequence[tuple[Axes, np.ndarray]], measure: str) -> None:
-    lines = [(axes, values) for axes, values in drawn if values.size]
-    if not lines:
-        return
-    values = np.concatenate([each.ravel() for _, each in lines])
+def _shift_axis(lines: Sequence[np.ndarray], measure: str) -> Axis:
+    values = np.concatenate([each.ravel() for each in lines])
     values = values[np.isfinite(values)]
-    for axes, _ in lines:
-        if measure == "cosine":
-            axes.set_ylim(min(-0.05, float(values.min()) - 0.05) if values.size else -1, 1.04)
-            axes.axhline(1, color=LIGHT["muted"], linewidth=0.8, linestyle=":")
-        elif is_wide([each for _, each in lines]):
-            positive = values[values > 0]
-            axes.set_ylim(float(positive.min()) / 1.3, float(positive.max()) * 1.3)
-            log_axis(axes.yaxis)
-        elif values.size:
-            axes.set_ylim(0, 1.05 * float(np.quantile(values, 0.995)) or 1.0)
+    if measure == "cosine":
+        low = min(-0.05, float(values.min()) - 0.05) if values.size else -1.0
+        return Axis("cosine", (low, 1.04))
+    if is_wide(lines):
+        return charts.log_axis("l2 difference", *charts.around(lines, log=True))
+    top = 1.05 * float(np.quantile(values, 0.995)) if values.size else 1.0
+    return Axis("l2 difference", (0, top or 1.0))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfticket.lottery.comparison import Interval
 from tfticket.report import words
-from tfticket.report.judging import counted
-from tfticket.studies.norms.claims import CheckedClaim
-from tfticket.studies.norms.names import bounds, during, listed, norm, times
+from tfticket.report.estimate import Estimate
+from tfticket.report.expectation import Expectation, counted
+from tfticket.report.words import listed
+from tfticket.studies.norms.names import bounds, during, norm, times
 from tfticket.studies.norms.results import BatchLoss, Contrast
 
 _APART = 3.0
@@ -19,19 +19,19 @@ def headline(
     norms: Sequence[Contrast],
     subnetworks: Sequence[Contrast],
     batch_losses: Sequence[BatchLoss],
-    claims: Sequence[CheckedClaim],
+    expectations: Sequence[Expectation],
     *,
     first: float,
     trained: bool,
     memorization: Sequence[str] = (),
 ) -> str:
-    """Says what was measured, on how many seeds, and what can't be told.
+    """Say what was measured, on how many seeds, and what isn't significant.
 
     Args:
         norms: Each normalization against its baseline, the most important condition first.
         subnetworks: Tickets and random subnetworks against their dense network.
         batch_losses: What smaller batches cost.
-        claims: The recipe's expectations.
+        expectations: Those of the recipe.
         first: Share of training that the contrasts are about.
         trained: Whether any network is finished.
         memorization: What is to be said of wrong labels.
@@ -44,7 +44,7 @@ def headline(
         *_batches(batch_losses),
         *([] if batch_losses else _accuracy(norms)),
         *_subnetworks(subnetworks, first),
-        *counted([claim.reading for claim in claims]),
+        *counted(expectations),
     ]
     return " ".join(sentences) or "Nothing that could be compared is finished yet."
 
@@ -74,61 +74,53 @@ def _sides(main: Contrast) -> str:
 
 
 def _uneven(main: Contrast) -> list[str]:
-    """Remarks where another measure of the same band says something else."""
-    remarks = []
-    median = _apart(main, "predictiveness", "predictiveness_median")
-    if median is not None:
-        remarks.append(
-            f"A few moments rule that mean: in its median width, the band is {_width(median)}."
-        )
-    width = _apart(main, "loss_band", "loss_width")
-    if width is not None:
-        remarks.append(
-            "The loss band is measured relative to the loss: in units of the loss, it is "
-            f"{_width(width)}."
-        )
-    return remarks
+    """Remarks where another measure of the same band is far from the first."""
+    remarks = (
+        (
+            "predictiveness",
+            "predictiveness_median",
+            "A few moments rule that mean: in its median width, the band is",
+        ),
+        (
+            "loss_band",
+            "loss_width",
+            "The loss band is measured relative to the loss: in units of the loss, it is",
+        ),
+    )
+    known = main.measures
+    return [
+        f"{remark} {_width(known[other])}."
+        for name, other, remark in remarks
+        if name in known
+        and other in known
+        and not 1 / _APART < known[name].mean / known[other].mean < _APART
+    ]
 
 
-def _apart(main: Contrast, name: str, other: str) -> Interval | None:
-    """The second measure if the two are far from each other."""
-    first, second = main.measures.get(name), main.measures.get(other)
-    if first is None or second is None or 1 / _APART < first.mean / second.mean < _APART:
-        return None
-    return second
-
-
-def band(name: str, ratio: Interval) -> str:
-    """`the loss band is 3.2 times narrower (2.1 to 4.9)`, or that it can't be told."""
-    if ratio.seeds > 1 and ratio.lower <= 1 <= ratio.upper:
-        return f"whether the {name} is narrower or wider can't be told ({_open(ratio)})"
+def band(name: str, ratio: Estimate) -> str:
+    """`the loss band is 3.2 times narrower (2.1 to 4.9)`, or that this is not significant."""
     return f"the {name} is {_width(ratio)}"
 
 
-def _width(ratio: Interval) -> str:
+def _width(ratio: Estimate) -> str:
     """`3.2 times narrower (2.1 to 4.9)`; of a single seed without an interval."""
-    if ratio.seeds > 1 and ratio.lower <= 1 <= ratio.upper:
-        return f"not told apart ({_open(ratio)})"
+    if ratio.includes(1):
+        mean = words.factor(ratio.mean).removesuffix(words.TIMES)
+        return f"not significantly narrower or wider ({mean} times, {bounds(ratio)})"
     word = "narrower" if ratio.mean >= 1 else "wider"
     interval = f" ({bounds(ratio, inverse=ratio.mean < 1)})" if ratio.seeds > 1 else ""
     return f"{times(ratio.mean)} {word}{interval}"
 
 
-def _open(ratio: Interval) -> str:
-    return f"{words.factor(ratio.mean).removesuffix(words.TIMES)} times, {bounds(ratio)}"
-
-
-def difference(gain: Interval) -> str:
-    """`3.10 points higher (+2.2 to +4.0)`, `can't be told from ...`."""
-    size = words.points(abs(gain.mean)).lstrip("+")
-    word = "higher" if gain.mean >= 0 else "lower"
+def difference(gain: Estimate) -> str:
+    """`3.10 points higher (+2.2 to +4.0)`, `not significantly different (...)`."""
+    said = f"{words.size_in_points(gain.mean)} {'higher' if gain.mean >= 0 else 'lower'}"
     if gain.seeds < 2:
-        return f"{size} points {word} in the only seed"
+        return f"{said} in the only seed"
     interval = words.points_interval(gain)
-    if _is_open(gain):
-        mean = words.points(gain.mean)
-        return f"the same as far as these seeds tell (difference {mean} points, {interval})"
-    return f"{size} points {word} ({interval})"
+    if gain.includes(0):
+        return f"not significantly different ({words.points(gain.mean)} points, {interval})"
+    return f"{said} ({interval})"
 
 
 def _accuracy(norms: Sequence[Contrast]) -> list[str]:
@@ -141,26 +133,29 @@ def _accuracy(norms: Sequence[Contrast]) -> list[str]:
 
 
 def _batches(losses: Sequence[BatchLoss]) -> list[str]:
-    """What each norm loses from its largest to its smallest batch."""
+    """Say how the accuracy of each norm changes from its largest to its smallest batch."""
     smallest = {loss.label: loss for loss in losses}
     if not smallest:
         return []
     one = max(smallest.values(), key=lambda loss: loss.largest)
     names = {
-        label: _network(label) + ("" if loss.largest == one.largest else f", from {loss.largest},")
+        label: ("without normalization" if label == "none" else f"with {norm(label)}")
+        + ("" if loss.largest == one.largest else f" from {loss.largest}")
         for label, loss in smallest.items()
     }
     said = [
-        f"{names[label]} {_lost(loss.drop)}"
+        f"by {_change(loss.drop.reverse())} {names[label]}"
         for label, loss in smallest.items()
-        if not _is_open(loss.drop)
+        if not loss.drop.includes(0)
     ]
-    unknown = [names[label] for label, loss in smallest.items() if _is_open(loss.drop)]
+    unknown = [names[label] for label, loss in smallest.items() if loss.drop.includes(0)]
     if unknown:
-        said.append(f"for {listed(unknown)} no change of accuracy can be told")
+        said.append(f"not significantly {listed(unknown)}")
     seeds = words.plural(max(loss.drop.seeds for loss in smallest.values()), "seed")
-    sizes = f"From batches of {one.largest} to batches of {one.batch_size}"
-    sentences = [f"{sizes}, {'; '.join(said)} ({seeds})."]
+    sentences = [
+        f"From batches of {one.largest} to batches of {one.batch_size}, test accuracy changes "
+        f"{'; '.join(said)} ({seeds})."
+    ]
     batch = smallest.get("batch")
     if batch is not None and batch.mismatch is not None and batch.drop.mean > 0:
         won = f"{words.points(batch.mismatch.mean)} points"
@@ -168,21 +163,10 @@ def _batches(losses: Sequence[BatchLoss]) -> list[str]:
     return sentences
 
 
-def _network(label: str) -> str:
-    return "the network without normalization" if label == "none" else norm(label)
-
-
-def _is_open(difference: Interval) -> bool:
-    return difference.seeds > 1 and difference.lower <= 0 <= difference.upper
-
-
-def _lost(drop: Interval) -> str:
-    size = words.points(abs(drop.mean)).lstrip("+")
-    verb = "loses" if drop.mean >= 0 else "gains"
-    if drop.seeds < 2:
-        return f"{verb} {size} points of test accuracy"
-    low, high = (words.number(100 * x, 2) for x in sorted((abs(drop.lower), abs(drop.upper))))
-    return f"{verb} {size} points of test accuracy ({low} to {high})"
+def _change(found: Estimate) -> str:
+    """`+1.20 points (+0.90 to +1.50)`."""
+    interval = f" ({words.points_interval(found)})" if found.seeds > 1 else ""
+    return f"{words.points(found.mean)} points{interval}"
 
 
 def _subnetworks(subnetworks: Sequence[Contrast], first: float) -> list[str]:

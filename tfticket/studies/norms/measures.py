@@ -5,48 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
-from tfticket.report.canvas import LIGHT
+from tfticket.report.expectation import POINTS, POINTS_LOST, TIMES, Unit
+from tfticket.studies.norms.names import quantity
 from tfticket.studies.norms.networks import Branch, Network
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How two networks are compared by a measure.
+    """Comparison of two networks by a measure.
 
     Attributes:
         title: What it is, in a few words.
-        ratio: Whether they are compared by a ratio, the other over this one, so that above 1 speaks
-            for this one; else by a difference, this one minus the other.
-        shown_as: `times`, `points` (of a rate) or `number`.
+        unit: `TIMES`: by a ratio, the other over this one, so that above 1 speaks for this one;
+            else by a difference, this one minus the other.
     """
 
     title: str
-    ratio: bool
-    shown_as: str
+    unit: Unit
+
+    @property
+    def ratio(self) -> bool:
+        """Whether networks are compared by a ratio."""
+        return self.unit is TIMES
 
 
 MEASURES = MappingProxyType(
     {
-        "loss_band": Measure("loss band", ratio=True, shown_as="times"),
-        "loss_width": Measure("loss band in units of the loss", ratio=True, shown_as="times"),
-        "predictiveness": Measure("gradient-predictiveness band", ratio=True, shown_as="times"),
-        "predictiveness_median": Measure(
-            "typical gradient-predictiveness band", ratio=True, shown_as="times"
-        ),
-        "beta": Measure("effective beta", ratio=True, shown_as="times"),
-        "relative_beta": Measure("relative beta", ratio=True, shown_as="times"),
-        "accuracy": Measure("test accuracy", ratio=False, shown_as="points"),
-        "accuracy_drop": Measure("accuracy lost by small batches", ratio=False, shown_as="points"),
-        "shift_cosine": Measure("cosine of the shift", ratio=False, shown_as="number"),
+        "loss_band": Measure("loss band", TIMES),
+        "loss_width": Measure("loss band in units of the loss", TIMES),
+        "predictiveness": Measure("gradient-predictiveness band", TIMES),
+        "predictiveness_median": Measure("typical gradient-predictiveness band", TIMES),
+        "beta": Measure("effective beta", TIMES),
+        "relative_beta": Measure("relative beta", TIMES),
+        "accuracy": Measure("test accuracy", POINTS),
+        "accuracy_drop": Measure("change of test accuracy in small batches", POINTS_LOST),
+        "shift_cosine": Measure("cosine of the shift", Unit(quantity, neutral=0.0)),
     }
 )
-"""What networks are compared by, and what a claim may be about."""
+"""Name to measure: networks are compared by these, and expectations are about them."""
 
 SMOOTHNESS = tuple(name for name, measure in MEASURES.items() if measure.ratio)
 """Those about the landscape."""
@@ -71,7 +73,7 @@ MEMORIZATION = (
     "accuracy",
     *(f"accuracy_{when}" for when in ("last", "mean", "by_validation")),
 )  # fmt: skip
-"""What training on wrong labels leaves: shares of training examples, accuracy on clean test data.
+"""Memory of wrong labels: shares of training examples, accuracy on clean test data.
 
 `last` is the mean of the last evaluations, `mean` that of all, `by_validation` where the accuracy
 on validation data with wrong labels would have stopped.
@@ -84,7 +86,7 @@ _RESULTS = {"accuracy_at_end": "accuracy", "loss_at_end": "loss"} | {
 
 
 def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
-    """What a record of smoothness comes to.
+    """Summarize a record of smoothness.
 
     Moments at which a loss or gradient isn't finite are left out of the means.
 
@@ -121,7 +123,7 @@ def smoothness(record: SmoothnessRecord, *, until: float) -> dict[str, float]:
 
 
 def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
-    """What a record of shift comes to: medians over moments and layers.
+    """Summarize a record of shift: medians over moments and layers.
 
     Args:
         record: The record.
@@ -135,7 +137,7 @@ def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
 
 
 def measure(network: Network, *, until: float) -> Mapping[str, float]:
-    """All that one training came to, by name; what wasn't measured or isn't finite is absent.
+    """Take all measures of one training, by name; what wasn't measured or isn't finite is absent.
 
     A network that diverged has no accuracy, no loss and no memory at its end.
 
@@ -167,7 +169,8 @@ def accuracy_after(network: Network, step: int) -> float:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    return values[np.isfinite(values)]
+    finite: np.ndarray = values[np.isfinite(values)]
+    return finite
 
 
 def _mean(values: np.ndarray) -> float:
@@ -181,44 +184,7 @@ def _median(values: np.ndarray) -> float:
 
 R = TypeVar("R", SmoothnessRecord, ShiftRecord)
 
-_STYLES: Mapping[str, tuple[str, str, Any]] = {
-    "none": ("orange", "s", "-"),
-    "batch": ("blue", "o", "-"),
-    "group": ("green", "^", "-"),
-    "layer": ("purple", "v", "-"),
-}
-_OTHERS: tuple[tuple[str, str, Any], ...] = (
-    ("amber", "D", "-"),
-    ("sky", "P", "-"),
-    ("level1", "X", "-"),
-    ("muted", "*", "--"),
-    ("level5", "p", "-"),
-    ("ink", "h", ":"),
-    ("level3", "<", "--"),
-    ("level2", ">", "--"),
-)
-SUBNETWORKS: Mapping[str, tuple[str, str, float]] = {
-    "dense": ("ink", "o", -0.2),
-    "ticket": ("blue", "s", 0.0),
-    "random": ("purple", "v", 0.2),
-}
-"""Subnetwork to its color, its marker, and its place beside a tick."""
 _WIDE = 300.0  # a range that a linear axis can't show
-
-
-def norm_style(label: str, labels: Sequence[str]) -> dict[str, Any]:
-    """Color, marker and line of a normalization: fixed for the usual, the same within a run."""
-    if label in _STYLES:
-        color, marker, line = _STYLES[label]
-    else:
-        unusual = [name for name in labels if name not in _STYLES]
-        color, marker, line = _OTHERS[unusual.index(label) % len(_OTHERS)]
-    return {"color": LIGHT[color], "marker": marker, "linestyle": line}
-
-
-def line_style(label: str, labels: Sequence[str]) -> dict[str, Any]:
-    """The same without a marker, for long curves."""
-    return norm_style(label, labels) | {"marker": ""}
 
 
 def labels(branches: Sequence[Branch]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What networks, tickets and random controls memorize of wrong labels."""
+"""Memorization of wrong labels by networks, tickets and random controls."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.lottery.comparison import Interval, t_interval
 from tfticket.report import words
-from tfticket.report.judging import Spread
-from tfticket.studies.noisy import names
+from tfticket.report.estimate import Estimate
+from tfticket.report.words import listed
+from tfticket.studies.noisy.networks import noise_name
 from tfticket.studies.norms.headline import difference
 from tfticket.studies.norms.measures import MEMORIZATION
-from tfticket.studies.norms.names import listed, norm
+from tfticket.studies.norms.names import norm
 from tfticket.studies.norms.networks import Branch, Study
-from tfticket.studies.norms.results import CONFIDENCE, BranchSummary, Contrast, spread
+from tfticket.studies.norms.results import BranchSummary, Contrast
 
 _PAIRS = (("ticket", "dense"), ("random", "dense"), ("ticket", "random"))
 
 
 @dataclass(frozen=True)
 class MemorizationSummary:
-    """What came out of training on wrong labels.
+    """Memorized shares of wrong labels.
 
     Attributes:
         noise: The noise in a sentence: `symmetric noise of 40 %`.
@@ -33,14 +33,14 @@ class MemorizationSummary:
     """
 
     noise: str
-    realized: Spread
+    realized: Estimate
     last: int
     branches: tuple[BranchSummary, ...]
     contrasts: tuple[Contrast, ...]
 
     @property
     def sentences(self) -> list[str]:
-        """Whether a ticket memorizes less, for each normalization; also that it can't be told."""
+        """Answer for each normalization to the question whether a ticket memorizes less."""
         tickets = [c for c in self.contrasts if c.branch.subnetwork == "ticket"]
         against_dense = [c for c in tickets if c.against.subnetwork == "dense"]
         if not against_dense:
@@ -84,7 +84,7 @@ class MemorizationSummary:
             yield f"The ticket's accuracy on clean test data is {clean}."
 
     def _control(self, contrast: Contrast) -> str:
-        """What a random subnetwork memorizes, if there is one: is it sparsity alone?"""
+        """Say how much a random subnetwork memorizes, if there is one: is it sparsity alone?"""
         for other in self.contrasts:
             alike = _condition(other.branch) == _condition(contrast.branch)
             if alike and other.branch.subnetwork == "random":
@@ -103,7 +103,7 @@ class MemorizationSummary:
 def summarize_memorization(
     study: Study, branches: Sequence[BranchSummary]
 ) -> MemorizationSummary | None:
-    """What a run with noise came to; None where no network has a result.
+    """Summarize a run with noise; None where no network has a result.
 
     Args:
         study: The cells of a run.
@@ -115,8 +115,8 @@ def summarize_memorization(
     table = study.files.table("noise")
     rates = {seed: rate for each in found for seed, rate in each.values("noise_rate").items()}
     return MemorizationSummary(
-        noise=names.noise(str(table.get("kind", "noise")), float(table.get("rate") or 0)),
-        realized=spread(dict(sorted(rates.items()))),
+        noise=noise_name(str(table.get("kind", "noise")), float(table.get("rate") or 0)),
+        realized=Estimate.of(dict(sorted(rates.items()))),
         last=int(study.files.recipe.get("last") or 1),
         branches=found,
         contrasts=tuple(_contrasts(found)),
@@ -130,32 +130,29 @@ def _contrasts(found: Sequence[BranchSummary]) -> Iterator[Contrast]:
     for group in alike.values():
         for own, other in _PAIRS:
             if own in group and other in group:
-                pair = group[own], group[other]
-                measures = {name: _paired(*pair, name) for name in MEMORIZATION}
-                known = {name: found for name, found in measures.items() if found is not None}
+                first, second = group[own], group[other]
+                known = {
+                    name: apart
+                    for name in MEMORIZATION
+                    if (apart := Estimate.of_difference(first.values(name), second.values(name)))
+                }
                 if "memorized_last" in known:
-                    yield Contrast(pair[0].branch, pair[1].branch, known)
+                    yield Contrast(first.branch, second.branch, known)
 
 
 def _condition(branch: Branch) -> tuple[Any, ...]:
     return (branch.label, *branch.condition[:2], branch.steps)
 
 
-def _paired(own: BranchSummary, other: BranchSummary, name: str) -> Interval | None:
-    first, second = own.values(name), other.values(name)
-    apart = [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
-    return t_interval(apart, confidence=CONFIDENCE) if apart else None
-
-
-def _verdict(apart: Interval) -> str:
+def _verdict(apart: Estimate) -> str:
     if apart.seeds < 2:
         return "one seed can't tell"
-    if apart.lower <= 0 <= apart.upper:
-        return "the seeds can't tell"
+    if apart.includes(0):
+        return "not significantly"
     return "yes" if apart.upper < 0 else "no"
 
 
-def _points(apart: Interval) -> str:
+def _points(apart: Estimate) -> str:
     """`+6.70 points, +5.10 to +8.30, 3 seeds`."""
     interval = f", {words.points_interval(apart)}, {words.plural(apart.seeds, 'seed')}"
     return f"{words.points(apart.mean)} points{interval if apart.seeds > 1 else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tfticket.lottery.comparison import Interval
@@ -91,8 +91,3 @@ def quantity(value: float, *, digits: int = 3) -> str:
 def _short(value: float, places: int) -> str:
     text = words.number(value, places)
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def listed(items: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(part for part in (", ".join(items[:-1]), items[-1]) if part)

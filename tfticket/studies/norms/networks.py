@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tfticket.errors import RunError, TicketError
-from tfticket.files import checked_name, read_arrays, read_table
+from tfticket.errors import TicketError
+from tfticket.files import checked_name, read_arrays
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.reading import Curve, RunFiles
 from tfticket.studies.norms.names import label
 
 CELLS = "cells.json"
-_REMEDY = "Running the recipe again writes it anew."
 _FILE = "level_00.npz"
 _KIND = "cell"
 
@@ -49,7 +49,7 @@ class Branch:
 
     @property
     def condition(self) -> tuple[float, int, str]:
-        """What must agree for two norms to be compared."""
+        """Learning rate, batch size and subnetwork; norms are compared where they agree."""
         return (self.learning_rate, self.batch_size, self.subnetwork)
 
 
@@ -113,7 +113,7 @@ class Study:
 
 
 def read_study(files: RunFiles) -> Study:
-    """Reads `cells.json` and the cell files that are there.
+    """Read `cells.json` and the cell files that are there.
 
     Args:
         files: The run.
@@ -121,7 +121,7 @@ def read_study(files: RunFiles) -> Study:
     Raises:
         RunError: `cells.json` can't be read.
     """
-    branches = _branches(files.path / CELLS)
+    branches = files.cells(_branches)
     damaged: list[str] = []
     networks = {
         branch.name: {
@@ -163,6 +163,33 @@ def usual_batch_size(study: Study, among: Sequence[Branch]) -> int:
     return usual if usual in sizes else max(sizes)
 
 
+def find(study: Study, norm: str, wanted: Mapping[str, Any]) -> Branch | None:
+    """Find the dense branch of a norm that a claim is about, among those with a finished network.
+
+    Args:
+        study: The cells of the run.
+        norm: Kind of normalization, or the name of a branch.
+        wanted: May hold `learning_rate` and `batch_size`; what it doesn't hold is as in the
+            recipe's `train` and `data` where such a branch exists, else the first that there is.
+    """
+    candidates = [
+        branch
+        for branch in study.branches
+        if (branch.name == norm or (branch.norm == norm and branch.subnetwork == "dense"))
+        and study.of(branch)
+    ]
+    for table, name in (("data", "batch_size"), ("train", "learning_rate")):
+        value = wanted.get(name)
+        looked_for = value or study.files.table(table).get(name)
+        exact = [b for b in candidates if _close(getattr(b, name), looked_for)]
+        candidates = exact if exact or value is not None else candidates
+    return candidates[0] if candidates else None
+
+
+def _close(own: float, wanted: Any) -> bool:
+    return isinstance(wanted, int | float) and math.isclose(own, wanted, rel_tol=1e-6)
+
+
 def tracked(study: Study) -> list[Branch]:
     """The dense branches with a landscape under the reference condition, in the run's order."""
     condition = reference_condition(study)
@@ -175,22 +202,11 @@ def tracked(study: Study) -> list[Branch]:
     ]
 
 
-def _branches(path: Path) -> tuple[Branch, ...]:
-    if not path.is_file():
-        return ()
-    table = read_table(path, remedy=_REMEDY)
-    try:
-        cells = table["cells"]
-        options = {
-            kind: {json.dumps(cell["options"], sort_keys=True) for cell in cells
-                   if cell["norm"] == kind}
-            for kind in {cell["norm"] for cell in cells}
-        }  # fmt: skip
-        return tuple(_branch(cell, several=len(options[cell["norm"]]) > 1) for cell in cells)
-    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"`{path}` must say what the run's branches are. Received: {error!r}. {_REMEDY}"
-        ) from error
+def _branches(entries: Sequence[Mapping[str, Any]]) -> list[Branch]:
+    options: dict[str, set[str]] = {}
+    for entry in entries:
+        options.setdefault(entry["norm"], set()).add(json.dumps(entry["options"], sort_keys=True))
+    return [_branch(entry, several=len(options[entry["norm"]]) > 1) for entry in entries]
 
 
 def _branch(cell: Mapping[str, Any], *, several: bool) -> Branch:

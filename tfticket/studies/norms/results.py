@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.lottery.comparison import Interval, t_interval
-from tfticket.report.judging import Spread
+from tfticket.report.estimate import Estimate
 from tfticket.studies.norms.measures import (
     MEASURES,
     MOVING,
@@ -17,11 +16,10 @@ from tfticket.studies.norms.measures import (
     accuracy_after,
     measure,
 )
-from tfticket.studies.norms.networks import Branch, Network, Study
+from tfticket.studies.norms.networks import Branch, Study
 
-CONFIDENCE = 0.95
 BASELINES = ("none", "batch")
-"""What a normalization is held against: the first of these that was trained the same way."""
+"""Baselines of a normalization: the first of these that was trained the same way."""
 
 _COMPARED = (*SMOOTHNESS, "accuracy", "shift_cosine")
 
@@ -40,7 +38,7 @@ class BranchSummary:
     branch: Branch
     seeds: tuple[int, ...]
     diverged: tuple[int, ...]
-    measures: Mapping[str, Spread]
+    measures: Mapping[str, Estimate]
 
     def values(self, name: str) -> Mapping[int, float]:
         """Seed to a measure; empty when no seed has it."""
@@ -57,7 +55,7 @@ class BranchSummary:
             "steps": self.branch.steps,
             "seeds": list(self.seeds),
             "diverged": list(self.diverged),
-            "measures": {name: spread.to_dict() for name, spread in self.measures.items()},
+            "measures": {name: found.to_dict() for name, found in self.measures.items()},
         }
 
 
@@ -71,13 +69,13 @@ class Contrast:
     Attributes:
         branch: The one in question.
         against: The one it is held against.
-        measures: Name to the interval over seeds: of the ratio other / own for measures of
+        measures: Name to the estimate: of the ratio other / own for measures of
             smoothness (above 1: this branch is smoother), of the difference own - other else.
     """
 
     branch: Branch
     against: Branch
-    measures: Mapping[str, Interval]
+    measures: Mapping[str, Estimate]
 
     @property
     def cut(self) -> int | None:
@@ -90,44 +88,34 @@ class Contrast:
             "branch": self.branch.name,
             "against": self.against.name,
             "cut": self.cut,
-            "measures": {name: interval.to_dict() for name, interval in self.measures.items()},
+            "measures": {name: found.to_dict() for name, found in self.measures.items()},
         }
 
 
 def summarize_branches(study: Study, *, first: float) -> tuple[BranchSummary, ...]:
-    """Every branch with a finished network, in the order of the recipe.
+    """Summarize every branch with a finished network, in the order of the recipe.
 
     Args:
         study: The cells of a run.
         first: Share of training that measures of smoothness and shift are taken over.
     """
     return tuple(
-        summarize_branch(study, branch, first=first)
+        _summarize(study, branch, until=first * branch.steps)
         for branch in study.branches
         if study.of(branch)
-    )
-
-
-def summarize_branch(study: Study, branch: Branch, *, first: float) -> BranchSummary:
-    """One branch; see `summarize_branches`."""
-    networks = study.of(branch)
-    until = first * branch.steps
-    return _over_seeds(
-        branch, networks, {seed: measure(each, until=until) for seed, each in networks.items()}
     )
 
 
 def sides(
     study: Study, own: Branch, other: Branch, *, first: float
 ) -> tuple[BranchSummary, BranchSummary]:
-    """Two branches measured alike, as `Contrast` says."""
+    """Summarize two branches measured alike, as `Contrast` says."""
     step = cut(own, other)
-    if step is None:
-        return (
-            summarize_branch(study, own, first=first),
-            summarize_branch(study, other, first=first),
-        )
-    return _until(study, own, step, first), _until(study, other, step, first)
+    until = first * (own.steps if step is None else step)
+    return (
+        _summarize(study, own, until=until, accuracy_at=step),
+        _summarize(study, other, until=until, accuracy_at=step),
+    )
 
 
 def cut(own: Branch, other: Branch) -> int | None:
@@ -135,69 +123,42 @@ def cut(own: Branch, other: Branch) -> int | None:
     return None if own.steps == other.steps else min(own.steps, other.steps)
 
 
-def _until(study: Study, branch: Branch, step: int, first: float) -> BranchSummary:
-    networks = study.of(branch)
-    return _over_seeds(
-        branch,
-        networks,
-        {
-            seed: {
-                **measure(network, until=first * step),
-                "accuracy": accuracy_after(network, step),
-            }
-            for seed, network in networks.items()
-        },
-    )
-
-
-def _over_seeds(
-    branch: Branch,
-    networks: Mapping[int, Network],
-    by_seed: Mapping[int, Mapping[str, float]],
+def _summarize(
+    study: Study, branch: Branch, *, until: float, accuracy_at: int | None = None
 ) -> BranchSummary:
-    names = dict.fromkeys(name for found in by_seed.values() for name in found)
-    known = {
-        name: {seed: found[name] for seed, found in by_seed.items()
-               if math.isfinite(found.get(name, math.nan))}
-        for name in names
-    }  # fmt: skip
+    """One branch; its accuracy is that of the end, or of the last evaluation up to a step."""
+    networks = study.of(branch)
+    by_name: dict[str, dict[int, float]] = defaultdict(dict)
+    for seed, network in networks.items():
+        found = dict(measure(network, until=until))
+        if accuracy_at is not None:
+            found["accuracy"] = accuracy_after(network, accuracy_at)
+        for name, value in found.items():
+            if math.isfinite(value):
+                by_name[name][seed] = value
     return BranchSummary(
         branch=branch,
         seeds=tuple(networks),
         diverged=tuple(seed for seed, network in networks.items() if network.diverged),
-        measures={name: spread(values) for name, values in known.items() if values},
+        measures={name: Estimate.of(values) for name, values in by_name.items()},
     )
 
 
-def spread(values: Mapping[int, float]) -> Spread:
-    """A measure over seeds, with Student's t interval."""
-    return Spread(values, t_interval(list(values.values()), confidence=CONFIDENCE))
-
-
 def contrast(study: Study, own: Branch, other: Branch, *, first: float) -> Contrast:
-    """Holds a branch against another, in all measures that they share."""
+    """Hold a branch against another, in all measures that they share."""
     pair = sides(study, own, other, first=first)
     found = {name: paired(name, *pair) for name in _COMPARED}
-    measures = {name: interval for name, interval in found.items() if interval is not None}
-    return Contrast(own, other, measures)
+    return Contrast(own, other, {name: each for name, each in found.items() if each is not None})
 
 
-def paired(name: str, own: BranchSummary, other: BranchSummary) -> Interval | None:
-    """The interval of one measure over the common seeds; None without one.
+def paired(name: str, own: BranchSummary, other: BranchSummary) -> Estimate | None:
+    """Estimate one measure over the common seeds; None without one.
 
-    A ratio is the geometric mean over seeds; seeds in which either side is zero are left out.
+    A ratio is that of the other to this one: above 1, this one is smoother.
     """
-    first, second = own.values(name), other.values(name)
-    common = sorted(first.keys() & second.keys())
     if MEASURES[name].ratio:
-        logs = [
-            math.log(second[seed] / first[seed])
-            for seed in common
-            if first[seed] > 0 and second[seed] > 0
-        ]
-        return t_interval(logs, confidence=CONFIDENCE).exp() if logs else None
-    differences = [first[seed] - second[seed] for seed in common]
-    return t_interval(differences, confidence=CONFIDENCE) if differences else None
+        return Estimate.of_ratio(other.values(name), own.values(name))
+    return Estimate.of_difference(own.values(name), other.values(name))
 
 
 def contrast_norms(study: Study, *, first: float) -> tuple[Contrast, ...]:
@@ -254,8 +215,8 @@ class BatchLoss:
     label: str
     batch_size: int
     largest: int
-    drop: Interval
-    mismatch: Interval | None
+    drop: Estimate
+    mismatch: Estimate | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -278,9 +239,12 @@ def batch_losses(branches: tuple[BranchSummary, ...]) -> tuple[BatchLoss, ...]:
     for label, of_norm in by_batch_size(branches).items():
         sizes = sorted(of_norm, reverse=True)
         for size in sizes[1:]:
-            drop = _difference(of_norm[sizes[0]], of_norm[size])
+            small = of_norm[size]
+            accuracy = small.values("accuracy")
+            drop = Estimate.of_difference(of_norm[sizes[0]].values("accuracy"), accuracy)
             if drop is not None:
-                mismatch = _mismatch(of_norm[size])
+                precise = small.values("accuracy_precise") if small.branch.norm in MOVING else {}
+                mismatch = Estimate.of_difference(precise, accuracy)
                 found.append(BatchLoss(label, size, sizes[0], drop, mismatch))
     return tuple(found)
 
@@ -301,21 +265,3 @@ def by_batch_size(
         if each.measures["accuracy"].mean >= best.measures["accuracy"].mean:
             of_norm[size] = each
     return {label: of_norm for label, of_norm in found.items() if len(of_norm) > 1}
-
-
-def _difference(first: BranchSummary, second: BranchSummary) -> Interval | None:
-    return _interval(first, "accuracy", second, "accuracy")
-
-
-def _mismatch(found: BranchSummary) -> Interval | None:
-    if found.branch.norm not in MOVING:
-        return None
-    return _interval(found, "accuracy_precise", found, "accuracy")
-
-
-def _interval(
-    first: BranchSummary, of_first: str, second: BranchSummary, of_second: str
-) -> Interval | None:
-    left, right = first.values(of_first), second.values(of_second)
-    differences = [left[seed] - right[seed] for seed in sorted(left.keys() & right.keys())]
-    return t_interval(differences, confidence=CONFIDENCE) if differences else None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tfticket.recipe.noise import Noise
-from tfticket.recipe.schema import Recipe, on_one_device
+from tfticket.recipe.schema import Expect, Recipe, on_one_device
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -18,7 +18,6 @@ from tfticket.recipe.table import (
     Positive,
     Problem,
     Table,
-    Text,
     Texts,
     Width,
     listed,
@@ -114,12 +113,10 @@ class Statistics(Table):
     examples: Count = 2_000
 
 
-class Claim(Table):
-    """What a paper says of two norms, to stand beside what came out. Never used while training.
+class Claim(Expect):
+    """What is expected of two norms.
 
     Attributes:
-        claim: What the paper says, in short.
-        source: Where it says so (`section 3.2`, `figure 4(b)`).
         measure: What is compared. Ratios are of `against` to `norm`, so above 1 `norm` is the
             smoother one: `loss_band` (mean log10 of highest to lowest loss), `predictiveness`
             (mean width), `beta` and `relative_beta` (median). Differences are `norm` minus
@@ -127,16 +124,11 @@ class Claim(Table):
             of `norm` at the largest batch minus that at `batch_size`.
         norm: Whose number it is.
         against: What it is relative to.
-        value: The paper's number.
-        at_least: Least value that passes.
-        at_most: Largest value that passes.
         learning_rate: Where it is read, if there are several.
         batch_size: Where it is read, if there are several.
         first: Share of the training, from the first step on, that counts.
     """
 
-    claim: Text
-    source: str = ""
     measure: Literal[
         "loss_band",
         "predictiveness",
@@ -148,9 +140,6 @@ class Claim(Table):
     ]
     norm: NormName
     against: NormName | None = None
-    value: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
     learning_rate: NotNegative | None = None
     batch_size: Count | None = None
     first: Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")] = 1.0

@@ -1,46 +1,44 @@
-"""The numbers of a study of normalization: per branch over seeds, contrasts, and its claims.
+"""The numbers of a study of normalization: per branch over seeds, contrasts, and expectations.
 
 The page, `publish` and the command line all say what stands here, so that they can't disagree.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from tfticket.report import words
+from tfticket.report.contents import Summary as BaseSummary
+from tfticket.report.contents import unfinished
+from tfticket.report.expectation import Expectation, Measured, check
 from tfticket.report.reading import RunFiles
-from tfticket.report.words import ranges
-from tfticket.studies.norms.claims import CheckedClaim, check_claims
 from tfticket.studies.norms.headline import headline
-from tfticket.studies.norms.measures import (
-    SMOOTHNESS,
-)
+from tfticket.studies.norms.measures import MEASURES, SMOOTHNESS
 from tfticket.studies.norms.memorization import MemorizationSummary, summarize_memorization
-from tfticket.studies.norms.networks import Branch, Study, read_study, reference_condition
+from tfticket.studies.norms.networks import Branch, Study, find, read_study, reference_condition
 from tfticket.studies.norms.results import (
-    CONFIDENCE,
     BatchLoss,
     BranchSummary,
     Contrast,
     batch_losses,
     contrast_norms,
     contrast_subnetworks,
+    cut,
+    paired,
+    sides,
     summarize_branches,
 )
 
-_MOST_SENTENCES = 12
-
 
 @dataclass(frozen=True)
-class Summary:
-    """What a run came to, as far as it is finished.
+class Summary(BaseSummary):
+    """The branches of a run and their contrasts, as far as it is finished.
 
     Attributes:
-        name: Name of the recipe.
-        title: Its title.
-        run: Name of the run.
-        complete: Whether the run is finished.
-        missing: What isn't there yet, a sentence each; empty for a complete run.
+        study: The cells of the run.
         first: Share of training, from its start, that smoothness and shift are summarized over.
         reference: Learning rate and batch size that the headline and the main figures are of;
             None when no landscape was tracked.
@@ -48,22 +46,16 @@ class Summary:
         norms: Each normalization against the baseline that was trained the same way.
         subnetworks: Tickets and random subnetworks against their dense network.
         batch_losses: What smaller batches cost each normalization.
-        claims: The recipe's expectations beside what came out.
         memorization: What was memorized of wrong labels; None where the labels were right.
     """
 
-    name: str
-    title: str
-    run: str
-    complete: bool
-    missing: tuple[str, ...]
+    study: Study = field(repr=False)
     first: float
     reference: tuple[float, int] | None
     branches: tuple[BranchSummary, ...]
     norms: tuple[Contrast, ...]
     subnetworks: tuple[Contrast, ...]
     batch_losses: tuple[BatchLoss, ...]
-    claims: tuple[CheckedClaim, ...]
     memorization: MemorizationSummary | None = None
 
     @property
@@ -72,14 +64,23 @@ class Summary:
         return tuple(sorted({seed for found in self.branches for seed in found.seeds}))
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """See `report.contents.Summary`."""
+        lacking = {
+            branch.name: [seed for seed in branch.seeds if seed not in self.study.of(branch)]
+            for branch in self.study.branches
+        }
+        return unfinished(self.files, lacking, noun="seed", more="branches")
+
+    @property
     def headline(self) -> str:
-        """The result in a few sentences of plain words."""
+        """The result in a few sentences."""
         reference = sorted(self.norms, key=lambda c: c.branch.condition[:2] != self.reference)
         return headline(
             reference,
             self.subnetworks,
             self.batch_losses,
-            self.claims,
+            self.expectations,
             first=self.first,
             trained=bool(self.branches),
             memorization=self.memorization.sentences if self.memorization else (),
@@ -89,20 +90,47 @@ class Summary:
         """The summary of a branch, or None when none of its networks is finished."""
         return next((found for found in self.branches if found.branch == branch), None)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the content of `summary.json`."""
+    @cached_property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """The recipe's expectations, each of two norms, or of one at two batch sizes."""
+        return check(self.files.expect, self._measure)
+
+    def _measure(self, table: Mapping[str, Any]) -> Measured:
+        name, norm = str(table["measure"]), str(table.get("norm"))
+        measure, first = MEASURES[name], float(table.get("first") or 1.0)
+        part = "" if first >= 1 else f"first {words.percent(first, 0)} of training"
+
+        def lacking(why: str) -> Measured:
+            return Measured(None, measure.title, measure.unit, part, remark=why)
+
+        if name == "accuracy_drop":
+            drops = [
+                loss.drop
+                for loss in self.batch_losses
+                if loss.label.partition(" ")[0] == norm
+                and table.get("batch_size") in (None, loss.batch_size)
+            ]
+            if not drops:
+                return lacking(f"{norm} was not trained at two batch sizes")
+            return Measured(drops[-1], measure.title, measure.unit)
+        against = str(table.get("against") or "none")
+        own, other = find(self.study, norm, table), find(self.study, against, table)
+        if own is None or other is None:
+            absent = norm if own is None else against
+            return lacking(f"no finished network with norm = {absent}")
+        found = paired(name, *sides(self.study, own, other, first=first))
+        if found is None:
+            return lacking(f"{measure.title} in no common seed")
+        step = cut(own, other)
+        until = f"both after {words.number(step)} iterations" if step else ""
+        return Measured(found, measure.title, measure.unit, part, remark=until)
+
+    def results(self) -> dict[str, Any]:
+        """Branches and contrasts."""
         return {
-            "recipe": self.name,
-            "kind": "norms",
-            "title": self.title,
-            "run": self.run,
-            "complete": self.complete,
-            "missing": list(self.missing),
-            "headline": self.headline,
             "seeds": list(self.seeds),
-            "confidence": CONFIDENCE,
+            "confidence": self.confidence,
             "first": self.first,
-            "claims": [claim.to_dict() for claim in self.claims],
             "norms": [found.to_dict() for found in self.norms],
             "subnetworks": [found.to_dict() for found in self.subnetworks],
             "batch_losses": [found.to_dict() for found in self.batch_losses],
@@ -112,49 +140,24 @@ class Summary:
 
 
 def summarize_files(files: RunFiles) -> Summary:
-    """Summarizes a run that has been read, finished or not."""
+    """Summarize a run that has been read, finished or not."""
     return summarize_study(read_study(files))
 
 
 def summarize_study(study: Study) -> Summary:
-    """The same for a run whose cells have been opened already."""
-    files, first = study.files, _first(study.files)
+    """Summarize a run whose cells have been opened already."""
+    # The share of training that the recipe's first claim about smoothness is about.
+    shares = [c.get("first", 1.0) for c in study.files.expect if c.get("measure") in SMOOTHNESS]
+    first = float(shares[0]) if shares else 1.0
     branches = summarize_branches(study, first=first)
     return Summary(
-        name=str(files.recipe.get("name", files.path.resolve().parent.name)),
-        title=str(files.recipe.get("title", "")),
-        run=files.path.resolve().name,
-        complete=files.complete,
-        missing=_missing(study),
+        files=study.files,
+        study=study,
         first=first,
         reference=reference_condition(study),
         branches=branches,
         norms=contrast_norms(study, first=first),
         subnetworks=contrast_subnetworks(study, first=first),
         batch_losses=batch_losses(branches),
-        claims=check_claims(list(files.recipe.get("expect") or ()), study),
         memorization=summarize_memorization(study, branches),
     )
-
-
-def _first(files: RunFiles) -> float:
-    """The share of training that the recipe's first claim about smoothness is about."""
-    for claim in files.recipe.get("expect") or ():
-        if claim.get("measure") in SMOOTHNESS:
-            return float(claim.get("first", 1.0))
-    return 1.0
-
-
-def _missing(study: Study) -> tuple[str, ...]:
-    if study.files.complete:
-        return ()
-    sentences = []
-    for branch in study.branches:
-        lacking = [seed for seed in branch.seeds if seed not in study.of(branch)]
-        if lacking:
-            noun = "seed" if len(lacking) == 1 else "seeds"
-            sentences.append(f"{branch.name}: {noun} {ranges(lacking)} not finished")
-    more = len(sentences) - _MOST_SENTENCES
-    if more > 1:
-        sentences[_MOST_SENTENCES:] = [f"and {more} branches more"]
-    return tuple(sentences) or ("the run has not written its last file",)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from synthetic_run import write_run
 
 from tfticket.metrics import read_metrics, to_csv
-from tfticket.report.chance import chance_note
+from tfticket.report.facts import chance_note
 from tfticket.report.reading import read_run
 from tfticket.studies import report
 

@@ -1,0 +1,448 @@
+"""Figures declared as data and encoding, drawn by Vega-Lite.
+
+A figure is a specification of Vega-Lite over tidy rows: a row a mark, with columns `x` and `y`,
+`low` and `high` (of bands and whiskers) and `name` (of the series). Colors are named by the CSS
+variables of the page, so that one drawing serves light and dark screens; a PNG has the light ones
+filled in.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+import vl_convert
+from PIL import Image
+
+from tfticket.report.palette import BAR, BROKEN, Look, css, light
+from tfticket.report.reading import Curve, over_seeds
+from tfticket.report.words import MINUS, NONE, THIN, number, percent, superscript
+
+T = TypeVar("T")
+Figure: TypeAlias = dict[str, Any]
+"""A specification of Vega-Lite; https://vega.github.io/vega-lite/docs tells its words."""
+Rows: TypeAlias = list[dict[str, Any]]
+
+WIDE = 780
+"""Width in pixels that the panels of a figure share when it takes the page's whole width."""
+NARROW = 345
+"""Width of the panel of a figure that takes half the page."""
+TALL = 205
+"""Usual height of a panel."""
+
+_LOCALE = {"decimal": ".", "thousands": THIN, "grouping": [3], "currency": ["", ""], "minus": MINUS}
+_AXIS = {
+    "domainColor": css("muted"), "tickColor": css("muted"), "labelColor": css("muted"),
+    "titleColor": css("ink"), "gridColor": css("line"), "gridWidth": 0.6, "domainWidth": 0.8,
+    "titleFontWeight": "normal", "titleFontSize": 9.5, "labelFontSize": 9, "tickSize": 4,
+    "labelLimit": 260, "titleLimit": 320,
+}  # fmt: skip
+_CONFIG = {
+    "background": css("paper"),
+    "font": "DejaVu Sans, Liberation Sans, sans-serif",
+    "padding": 4,
+    "view": {"stroke": None},
+    "axis": _AXIS,
+    "title": {"anchor": "start", "color": css("ink"), "fontSize": 10, "fontWeight": "normal",
+              "offset": 5, "limit": 600},
+    "legend": {"orient": "top", "direction": "horizontal", "title": None, "labelFontSize": 9,
+               "labelColor": css("ink"), "labelLimit": 320, "symbolSize": 40,
+               "symbolOpacity": 1},
+    "concat": {"spacing": 18},
+    # Only points speak of themselves, to screen readers and under the pointer.
+    **{mark: {"aria": False} for mark in ("area", "line", "rule", "text", "image", "rect", "tick")},
+}  # fmt: skip
+
+
+def to_svg(figure: Figure, *, name: str) -> str:
+    """The drawing as an SVG element whose colors are the page's; the same bytes each time.
+
+    Args:
+        figure: The drawing.
+        name: Tells its identifiers from those of the other drawings on the page.
+    """
+    svg = vl_convert.vegalite_to_svg(
+        figure, config=_CONFIG, format_locale=_LOCALE, allowed_base_urls=[]
+    )
+    numbers: dict[str, int] = {}  # Vega counts on from one drawing to the next
+    return re.sub(
+        r'(\bid="|url\(#)([^")]+)',
+        lambda found: f"{found[1]}{name}-{numbers.setdefault(found[2], len(numbers) + 1)}",
+        svg,
+    )
+
+
+def to_png(svg: str) -> bytes:
+    """The same drawing as it looks on paper, 200 dots an inch."""
+    return bytes(vl_convert.svg_to_png(light(svg), scale=200 / 72))
+
+
+def rows(**columns: Any) -> Rows:
+    """Tidy rows of columns; a single value stands in each row, what isn't finite is missing.
+
+    Example:
+        >>> rows(x=[1, 2], y=np.array([0.5, np.nan]), name="ticket")
+        [{'x': 1, 'y': 0.5, 'name': 'ticket'}, {'x': 2, 'y': None, 'name': 'ticket'}]
+    """
+    length = max(len(values) for values in columns.values() if not _is_single(values))
+    lists = {
+        name: [values] * length if _is_single(values) else np.asarray(values).tolist()
+        for name, values in columns.items()
+    }
+    return [
+        {name: _finite(value) for name, value in zip(lists, found, strict=True)}
+        for found in zip(*lists.values(), strict=True)
+    ]
+
+
+def _is_single(values: Any) -> bool:
+    return isinstance(values, str) or np.ndim(values) == 0
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A quantitative axis.
+
+    Attributes:
+        title: What it measures, and its unit.
+        domain: First and last value, falling where the axis does; None to fit the data.
+        log: Whether it is logarithmic.
+        ticks: Value to label, or None for round numbers.
+        labels: Whether ticks are labeled.
+        grid: Whether ticks have lines.
+    """
+
+    title: str = ""
+    domain: tuple[float, float] | None = None
+    log: bool = False
+    ticks: Mapping[float, str] | None = None
+    labels: bool = True
+    grid: bool = True
+
+    def encoding(self) -> dict[str, Any]:
+        """Title, scale and axis of a channel."""
+        axis: dict[str, Any] = {"grid": self.grid, "labels": self.labels}
+        if self.ticks is None:
+            axis |= {"tickCount": 6, "format": ",f"}
+        else:
+            places = json.dumps(list(self.ticks))
+            labels = json.dumps(list(self.ticks.values()), ensure_ascii=False)
+            axis |= {"values": list(self.ticks), "labelOverlap": "parity",
+                     "labelExpr": f"{labels}[indexof({places}, datum.value)]"}  # fmt: skip
+        scale: dict[str, Any] = {"type": "log" if self.log else "linear"}
+        scale |= {"zero": False, "nice": False}
+        if self.domain is not None:
+            scale["domain"] = [float(end) for end in self.domain]
+        return {"type": "quantitative", "title": self.title, "scale": scale, "axis": axis}
+
+    def said(self, value: float | None) -> str:
+        """A value with what it measures."""
+        if value is None or value in (self.ticks or {}):
+            text = NONE if value is None else (self.ticks or {})[value]
+        else:
+            text = f"{value:,.4g}".replace(",", THIN).replace("-", MINUS)
+        return f"{self.title.removesuffix(', logarithmic')}: {text}" if self.title else text
+
+    def holds(self, values: Iterable[float | None]) -> bool:
+        """Whether no value lies beyond the ends."""
+        low, high = sorted(self.domain or (-np.inf, np.inf))
+        return all(value is None or low <= value <= high for value in values)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Two axes and the looks of the series, shared by the layers that are drawn on them.
+
+    Attributes:
+        x: The horizontal axis.
+        y: The vertical axis.
+        looks: Name of a series to its look, in the order of the legend.
+        width: Width of the panel in pixels.
+        height: Height of the panel in pixels.
+        title: What stands above it.
+        named: Series that stand in the legend; None for all, empty for no legend.
+    """
+
+    x: Axis
+    y: Axis
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    width: float = NARROW
+    height: float = TALL
+    title: str = ""
+    named: Sequence[str] | None = None
+
+    def draw(self, *layers: Figure) -> Figure:
+        """The layers over one another, the first at the bottom."""
+        found = {"layer": list(layers), "width": self.width, "height": self.height}
+        return found | ({"title": self.title} if self.title else {})
+
+    def band(self, data: Rows, *, opacity: float = 0.14, color: str | None = None) -> Figure:
+        """The area from `low` to `high`, in the color of the series or another."""
+        mark = {"type": "area", "opacity": opacity}
+        return self._layer(mark, data, self._color(color), y="low", y2="high")
+
+    def line(self, data: Rows, *, width: float = 1.6, opacity: float = 1.0,
+             color: str | None = None, **mark: Any) -> Figure:  # fmt: skip
+        """A line through the rows of each series, in their order."""
+        dashes = [list(look.dash) or [1, 0] for look in self.looks.values()]
+        encoding = {**self._color(color), "order": {"value": None}}
+        if color is None:
+            encoding |= self._by_name("strokeDash", dashes)
+        mark = {"type": "line", "strokeWidth": width, "opacity": opacity} | mark
+        return self._layer(mark, data, encoding)
+
+    def points(self, data: Rows, *, size: float = 24, dots: bool = False, **mark: Any) -> Figure:
+        """A mark for each row, in the shape of its series or as a dot, that says what it is."""
+        shapes = [look.shape or (BROKEN if look.dash else BAR) for look in self.looks.values()]
+        encoding = self._color() | ({} if dots else self._by_name("shape", shapes))
+        found = {"type": "point", "filled": True, "shape": "circle", "size": size, "opacity": 1}
+        told = [{**row, "about": self._about(row)} for row in data]
+        return self._layer(found | mark, told, {**encoding, "description": {"field": "about"}})
+
+    def _about(self, row: Mapping[str, Any]) -> str:
+        return "; ".join([row["name"], self.x.said(row["x"]), self.y.said(row["y"])])
+
+    def whiskers(self, data: Rows, *, width: float = 0.9, opacity: float = 0.8) -> Figure:
+        """An upright line from `low` to `high`, or a level one from `left` to `right`."""
+        mark = {"type": "rule", "strokeWidth": width, "opacity": opacity}
+        if data and "left" in data[0]:
+            return self._layer(mark, data, self._color(), x="left", x2="right")
+        return self._layer(mark, data, self._color(), y="low", y2="high")
+
+    def tiles(self, data: Rows, *, color: str) -> Figure:
+        """Rectangles from `left` to `right` and `low` to `high`, as opaque as their `share`."""
+        opacity = {"field": "share", "type": "quantitative", "scale": None, "legend": None}
+        mark = {"type": "rect", "color": css(color)}
+        ends = {"x": "left", "x2": "right", "y": "low", "y2": "high"}
+        return self._layer(mark, data, {"opacity": opacity}, **ends)
+
+    def curves(self, found: Iterable[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
+               ) -> list[Figure]:  # fmt: skip
+        """Of each name steps, values and smoothed values: thin and pale beneath, thick above."""
+        thin: Rows = []
+        thick: Rows = []
+        for name, steps, values, smooth in found:
+            thick += rows(x=steps, y=smooth, name=name)
+            thin += [] if smooth is values else rows(x=steps, y=values, name=name)
+        return [self.line(thin, width=0.5, opacity=0.3), self.line(thick)]
+
+    def means(self, data: Rows) -> list[Figure]:
+        """Rows of `seed_means`: a line, a band, and dots where there is only one evaluation."""
+        single = len({row["x"] for row in data}) == 1
+        dots = [self.points(data, dots=True)] if single else []
+        return [self.band(data, opacity=0.18), self.line(data), *dots]
+
+    def marks(self, data: Rows, mark: Mapping[str, Any], **encoding: Any) -> Figure:
+        """Other marks of Vega-Lite on the same axes."""
+        return self._layer(mark, data, encoding)
+
+    def rule(self, *, x: float | None = None, y: float | None = None, color: str = "muted",
+             dash: Sequence[float] = (1, 2), width: float = 1) -> Figure:  # fmt: skip
+        """A line across the whole panel, at a value of one of its axes."""
+        mark = {"type": "rule", "color": css(color), "strokeDash": list(dash), "strokeWidth": width}
+        layer = self._layer(mark, rows(x=[x], y=[y]), {})
+        del layer["encoding"]["x" if x is None else "y"]
+        return layer
+
+    def remark(self, text: str, *, x: float, y: float | None = None, color: str = "muted",
+               **mark: Any) -> Figure:  # fmt: skip
+        """Words at a place of the panel; without `y` above it."""
+        mark = {"type": "text", "fontSize": 8.5, "color": css(color), "text": text} | mark
+        above = {"y": {"value": 0}} if y is None else {}
+        return self._layer(mark, rows(x=[x], y=y), above)
+
+    def _layer(
+        self, mark: Mapping[str, Any], data: Rows, encoding: Mapping[str, Any],
+        *, x: str = "x", y: str = "y", **ends: str,
+    ) -> Figure:  # fmt: skip
+        found = {
+            "x": {"field": x, **self.x.encoding()},
+            "y": {"field": y, **self.y.encoding()},
+            **{channel: {"field": column} for channel, column in ends.items()},
+        }
+        inside = self.x.holds(row.get(c) for row in data for c in ("x", "left", "right")) and (
+            self.y.holds(row.get(c) for row in data for c in ("y", "low", "high"))
+        )
+        # Clipping takes a raster of its own, so only what leaves the panel is clipped.
+        return {
+            "data": {"values": data},
+            "mark": {**mark} if inside else {**mark, "clip": True},
+            "encoding": {**found, **encoding},
+        }
+
+    def _color(self, color: str | None = None) -> dict[str, Any]:
+        if color is not None:
+            return {"color": {"value": css(color)}, "detail": {"field": "name"}}
+        return self._by_name("color", [css(look.color) for look in self.looks.values()])
+
+    def _by_name(self, channel: str, values: Sequence[Any]) -> dict[str, Any]:
+        scale = {"domain": list(self.looks), "range": list(values)}
+        legend: dict[str, Any] | None = None
+        if self.named is None or self.named:
+            # Marks are filled; their outlines would be dashed where the line is.
+            shaped = any(look.shape for look in self.looks.values())
+            names = list(self.named or self.looks)
+            room = 24 + 5.2 * max(map(len, names), default=0)
+            legend = {
+                "symbolStrokeWidth": 0 if shaped else 1.8,
+                "columns": max(1, int((NARROW if self.width == NARROW else WIDE) // room)),
+                "values": names,
+            }
+        found = {"field": "name", "type": "nominal", "scale": scale, "legend": legend}
+        return {channel: {**found, "title": None}}
+
+
+def seed_means(name: str, curves: Sequence[Curve]) -> Rows:
+    """Mean over seeds at each step, lowest and highest seed: of shares, in percent."""
+    steps, values = over_seeds(curves)
+    values = 100 * values
+    return rows(
+        x=steps, y=np.nanmean(values, axis=0), low=np.nanmin(values, axis=0),
+        high=np.nanmax(values, axis=0), name=name,
+    )  # fmt: skip
+
+
+def beside(*figures: Figure) -> Figure:
+    """Panels in a row."""
+    return {"hconcat": list(figures)}
+
+
+def below(*figures: Figure) -> Figure:
+    """Panels, or rows of panels, under one another."""
+    return {"vconcat": list(figures)}
+
+
+def wrapped(figures: Sequence[Figure], columns: int) -> Figure:
+    """Panels in rows of so many."""
+    return below(*(beside(*figures[i : i + columns]) for i in range(0, len(figures), columns)))
+
+
+def around(
+    values: Iterable[Any], *, margin: float = 0.06, log: bool = False
+) -> tuple[float, float]:
+    """Room for all finite values, and a margin on both sides; of the positive ones if `log`."""
+    found = np.concatenate([np.ravel(np.asarray(value, float)) for value in values])
+    found = found[np.isfinite(found) & (found > 0 if log else True)]
+    if not found.size:
+        return (0.1, 1.0) if log else (0.0, 1.0)
+    low, high = float(found.min()), float(found.max())
+    if log:
+        room = max(high / low, 1.1) ** margin
+        return low / room, high * room
+    room = margin * (high - low or abs(high) or 1.0)
+    return low - room, high + room
+
+
+def blank(width: float, height: float) -> Figure:
+    """Room for a panel that isn't there."""
+    return {"data": {"values": []}, "mark": "rule", "width": width, "height": height}
+
+
+def density_axis(densities: Iterable[float]) -> Axis:
+    """Logarithmic, dense at the left; ticks at densities that occur, as far as they have room."""
+    values = sorted({round(float(value), 6) for value in densities}, reverse=True)
+    room = max(1.0, np.log(values[0] / values[-1]))
+    ticks = [values[0]]
+    for value in values[1:]:
+        if np.log(ticks[-1] / value) >= room / 9:
+            ticks.append(value)
+    return Axis(
+        "weights left (%), logarithmic",
+        (100 * values[0] * np.exp(room / 40), 100 * values[-1] * np.exp(-room / 40)),
+        log=True,
+        ticks={100 * tick: percent(tick)[:-2] for tick in ticks},
+    )
+
+
+def step_axis(last: float) -> Axis:
+    """Optimizer steps, from none to the last."""
+    return Axis("iteration", (0, last))
+
+
+def log_axis(title: str, low: float, high: float) -> Axis:
+    """Logarithmic, with ticks at plain numbers, or at powers of ten where they are many."""
+    decades = np.log10(high / low)
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    every = max(1, -(-(last - first) // 6)) if decades > 5 else 1
+    leads = range(1, 10) if decades < 0.7 else (1, 2, 5) if decades < 2.5 else (1,)
+    ticks = [lead * 10.0**power for power in range(first, last + 1, every) for lead in leads]
+    return Axis(
+        title, (low, high), log=True, ticks={t: power(t) for t in ticks if low <= t <= high}
+    )
+
+
+def power(value: float) -> str:
+    """A tick of a logarithmic axis: 0.05, 20, 10⁶."""
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    if 1e-3 <= value < 1e5:
+        return number(value, max(0, -exponent))
+    lead = round(value / 10.0**exponent)
+    raised = superscript(exponent)
+    return f"10{raised}" if lead == 1 else f"{lead}·10{raised}"
+
+
+def plain(values: Iterable[float], low: float = 0.0, high: float = np.inf) -> dict[float, str]:
+    """Ticks at those of the values that lie between two others, with short labels."""
+    return {float(value): f"{value:g}" for value in values if low <= value <= high}
+
+
+def spread_out(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the items, first and last among them, evenly spaced."""
+    places = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
+    return [items[place] for place in places] if items else []
+
+
+def picture(shares: np.ndarray, *, width: float, height: float) -> Figure:
+    """An array as a picture that is legible on light and dark paper: the more, the darker.
+
+    Args:
+        shares: Shape (height, width), in [0, 1]; nothing is drawn where one isn't finite.
+        width: Width on the page in pixels.
+        height: Height on the page in pixels.
+    """
+    known = np.isfinite(shares)
+    amount = np.where(known, np.clip(np.nan_to_num(shares), 0, 1), 0)[..., None]
+    faint, half, full = np.array([[62, 135, 199, 0], [62, 135, 199, 140], [26, 107, 184, 255]])
+    colors = np.where(
+        amount < 0.5, faint + 2 * amount * (half - faint), half + (2 * amount - 1) * (full - half)
+    )
+    file = io.BytesIO()
+    Image.fromarray(colors.round().astype(np.uint8)).save(file, "PNG")
+    address = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    mark = {"type": "image", "width": width, "height": height, "aspect": False, "smooth": False}
+    return {
+        "data": {"values": rows(url=[address])},
+        "mark": mark,
+        "encoding": {
+            "url": {"field": "url"}, "x": {"value": width / 2}, "y": {"value": height / 2}
+        },
+    }  # fmt: skip
+
+
+def framed(shares: np.ndarray, *, width: float, height: float, title: str, x: str = "", y: str = ""
+           ) -> Figure:  # fmt: skip
+    """A picture in a frame, scaled to its highest value, with words below and at the left."""
+    top = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
+    word = {"type": "text", "color": css("muted"), "fontSize": 8.5}
+    words = [
+        {"data": {"values": [{}]}, "mark": {**word, **place}}
+        for place in (
+            {"text": x, "x": width / 2, "y": height + 10},
+            {"text": y, "x": -10, "y": height / 2, "angle": 270},
+        )
+        if place["text"]
+    ]
+    return {
+        "layer": [picture(shares / (top or 1.0), width=width, height=height), *words],
+        "width": width, "height": height, "title": title, "view": {"stroke": css("line")},
+    }  # fmt: skip
