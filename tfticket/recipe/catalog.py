@@ -6,6 +6,7 @@ import difflib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from tfticket import reading
 from tfticket.errors import RecipeError
@@ -80,7 +81,7 @@ def find(name_or_path: str | Path) -> Path:
     )
 
 
-def read_toml(path: Path) -> dict:
+def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a TOML file.
 
     Raises:

@@ -120,7 +120,7 @@ def _side_by_side(picture: np.ndarray) -> np.ndarray:
     if picture.ndim == 2 or picture.shape[2] == 1:
         return picture.reshape(picture.shape[:2])
     if picture.shape[2] > 4:
-        return picture.mean(axis=2)
+        return np.asarray(picture.mean(axis=2))
     gap = np.full((picture.shape[0], max(1, picture.shape[1] // 8)), np.nan)
     parts = [part for channel in np.moveaxis(picture, 2, 0) for part in (gap, channel)]
     return np.concatenate(parts[1:], axis=1)

@@ -349,7 +349,7 @@ def _matrices(study: Study) -> dict[str, dict[str, np.ndarray]]:
 def _normalized(matrix: np.ndarray) -> np.ndarray:
     """Rows that sum to 1; zeros where a class doesn't occur."""
     matrix = np.nan_to_num(np.asarray(matrix, float))
-    return matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1e-12)
+    return np.asarray(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1e-12))
 
 
 def _heat_map(matrix: np.ndarray, title: str, *, x: str, y: str) -> Figure:

@@ -309,7 +309,7 @@ def _quantiles(values: list[np.ndarray]) -> np.ndarray:
     found = found[np.isfinite(found).all(axis=1)]
     if not found.size:
         return np.full((3, values[0].shape[1]), np.nan)
-    return np.quantile(found, [0.25, 0.5, 0.75], axis=0)
+    return np.asarray(np.quantile(found, [0.25, 0.5, 0.75], axis=0))
 
 
 def gauge(study: Study) -> Figure | None:
@@ -368,7 +368,7 @@ def running_median(values: np.ndarray) -> np.ndarray:
         return values
     padded = np.pad(values, half, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    return np.ma.median(np.ma.masked_invalid(windows), axis=1).filled(np.nan)
+    return np.asarray(np.ma.median(np.ma.masked_invalid(windows), axis=1).filled(np.nan))
 
 
 def _multipliers(study: Study, branch: Branch) -> np.ndarray:
@@ -456,7 +456,7 @@ def _shades(values: np.ndarray, measure: str) -> np.ndarray:
         return (values + 0.2) / 1.2
     logs = np.log10(np.maximum(values, 1e-12))
     low, high = np.nanmin(logs), np.nanmax(logs)
-    return (logs - low) / (high - low or 1.0)
+    return np.asarray((logs - low) / (high - low or 1.0))
 
 
 def _shift_axis(lines: Sequence[np.ndarray], measure: str) -> Axis:
