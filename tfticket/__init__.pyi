@@ -10,13 +10,15 @@ from . import lottery as lottery
 from . import metrics as metrics
 from . import models as models
 from . import noise as noise
+from . import noisy as noisy
 from . import norms as norms
 from . import recipe as recipe
-from . import report as report
+from . import runs as runs
 from . import schedules as schedules
 from . import sparsity as sparsity
 from . import state as state
 from . import statistics as statistics
+from . import studies as studies
 from .lottery.search import TicketSearch as TicketSearch
 from .lottery.ticket import Ticket as Ticket
 from .norms.landscape import LandscapeTracker as LandscapeTracker
