@@ -36,6 +36,7 @@ NARROW = 345
 TALL = 205
 """Usual height of a panel."""
 
+_WIDE = 300.0  # a range that a linear axis can't show
 _LOCALE = {"decimal": ".", "thousands": THIN, "grouping": [3], "currency": ["", ""], "minus": MINUS}
 _AXIS = {
     "domainColor": css("muted"), "tickColor": css("muted"), "labelColor": css("muted"),
@@ -212,10 +213,11 @@ class Panel:
     def _about(self, row: Mapping[str, Any]) -> str:
         return "; ".join([row["name"], self.x.said(row["x"]), self.y.said(row["y"])])
 
-    def whiskers(self, data: Rows, *, width: float = 0.9, opacity: float = 0.8) -> Figure:
+    def whiskers(self, data: Rows, *, level: bool = False, width: float = 0.9,
+                 opacity: float = 0.8) -> Figure:  # fmt: skip
         """An upright line from `low` to `high`, or a level one from `left` to `right`."""
         mark = {"type": "rule", "strokeWidth": width, "opacity": opacity}
-        if data and "left" in data[0]:
+        if level:
             return self._layer(mark, data, self._color(), x="left", x2="right")
         return self._layer(mark, data, self._color(), y="low", y2="high")
 
@@ -327,20 +329,41 @@ def wrapped(figures: Sequence[Figure], columns: int) -> Figure:
     return below(*(beside(*figures[i : i + columns]) for i in range(0, len(figures), columns)))
 
 
-def around(
-    values: Iterable[Any], *, margin: float = 0.06, log: bool = False
-) -> tuple[float, float]:
-    """Room for all finite values, and a margin on both sides; of the positive ones if `log`."""
-    found = np.concatenate([np.ravel(np.asarray(value, float)) for value in values])
-    found = found[np.isfinite(found) & (found > 0 if log else True)]
-    if not found.size:
-        return (0.1, 1.0) if log else (0.0, 1.0)
-    low, high = float(found.min()), float(found.max())
-    if log:
-        room = max(high / low, 1.1) ** margin
-        return low / room, high * room
-    room = margin * (high - low or abs(high) or 1.0)
-    return low - room, high + room
+def fitted(
+    title: str, values: Iterable[Any], *, log: bool | None = False, zero: bool = False,
+    quantiles: tuple[float, float] = (0, 1), limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Axis:  # fmt: skip
+    """An axis with room for values, and a margin on both sides.
+
+    Args:
+        title: Its title.
+        values: Arrays; what isn't finite is left out.
+        log: Whether it is logarithmic; None if the values span so many orders that only a
+            logarithmic axis shows them.
+        zero: Whether it begins at zero, or below where the values do.
+        quantiles: The part of the values that it has room for.
+        limits: Nothing lies beyond these.
+    """
+    arrays = [np.ravel(np.asarray(array, float)) for array in values]
+    found = np.concatenate(arrays) if arrays else np.empty(0)
+    found = found[np.isfinite(found)]
+    positive = found[found > 0]
+    if positive.size and (is_wide([positive]) if log is None else log):
+        low, high = np.quantile(positive, quantiles)
+        room = max(high / low, 1.1) ** 0.06
+        return log_axis(title, float(low / room), float(high * room))
+    low, high = np.quantile(found, quantiles) if found.size else (0.0, 1.0)
+    low = min(0.0, low) if zero else low
+    room = 0.06 * (high - low or abs(high) or 1.0)
+    low = low - room if low or not zero else 0.0
+    return Axis(title, (max(limits[0], float(low)), min(limits[1], float(high + room))))
+
+
+def is_wide(values: Sequence[np.ndarray]) -> bool:
+    """Whether positive values span so many orders that only a logarithmic axis shows them."""
+    found = np.concatenate([array.ravel() for array in values]) if values else np.empty(0)
+    found = found[np.isfinite(found) & (found > 0)]
+    return bool(found.size) and float(np.quantile(found, 0.98) / np.quantile(found, 0.02)) > _WIDE
 
 
 def blank(width: float, height: float) -> Figure:

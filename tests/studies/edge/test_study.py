@@ -266,7 +266,7 @@ def test_searches_of_an_edge_run_are_exported_as_runs(run, capsys):
 
 def test_claims_are_met_when_every_seed_meets_them(run, table):
     from tfticket.report.reading import read_run
-    from tfticket.studies.edge.page import check_claims, read_study
+    from tfticket.studies.edge.summary import check_claims, read_study
 
     files = read_run(run.path)
     worst = min(found["smaller"] for found in table["replicates"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfticket.report import charts
-from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.report.charts import WIDE, Figure, Panel, Rows, rows
 from tfticket.report.palette import HEXAGON, PLUS, SAW, css
 from tfticket.studies.edge.summary import Row, Study
 
@@ -53,8 +53,8 @@ def _panel(study: Study, found: Sequence[Row], front: str, title: str) -> Figure
     ]  # fmt: skip
     heights = [row["y"] for row in points]
     panel = Panel(
-        charts.log_axis(title, *charts.around([[row["x"] for row in points]], log=True)),
-        Axis("validation accuracy (%)", charts.around([heights, [needed]])),
+        charts.fitted(title, [[row["x"] for row in points]], log=True),
+        charts.fitted("validation accuracy (%)", [heights, [needed]]),
         width=WIDE / 2, height=300,
     )  # fmt: skip
     front_rows = sorted((row for row in found if front in row["fronts"]), key=cost)
