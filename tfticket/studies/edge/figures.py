@@ -46,7 +46,7 @@ def _panel(study: Study, found: Sequence[Row], front: str, title: str) -> Figure
     floor = study.baseline["accuracy"] - _BELOW
     needed = 100 * (study.baseline["accuracy"] - study.margin)
     points: Rows = [
-        {"x": cost(row), "y": 100 * max(row["accuracy"], floor), "file": row["name"],
+        {"x": cost(row), "y": 100 * max(row["accuracy"], floor), "name": row["name"],
          "structure": _said(row["structure"]), "format": _said(row["format"]),
          "opacity": 0.85 if row["accuracy"] >= floor else 0.25}
         for row in found
@@ -67,13 +67,13 @@ def _panel(study: Study, found: Sequence[Row], front: str, title: str) -> Figure
         panel.rule(y=needed),
         panel.line(line, width=1, color="muted", interpolate="step-after"),
         panel.marks(
-            points, {"type": "point", "filled": True, "size": 36},
+            panel.described(points), {"type": "point", "filled": True, "size": 36},
             color=_by("structure", {row["structure"]: css(_COLORS.get(row["structure"], "muted"))
                                     for row in found}),
             shape=_by("format", {row["format"]: _SHAPES.get(row["format"], "circle")
                                  for row in found}),
             opacity={"field": "opacity", "type": "quantitative", "scale": None, "legend": None},
-            description={"field": "file"},
+            description={"field": "description"},
         ),
     ]  # fmt: skip
     chosen = study.chosen

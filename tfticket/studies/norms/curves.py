@@ -199,7 +199,8 @@ def _fitted(title: str, found: Rows, **options: Any) -> Axis:
 
 def _draw(panel: Panel, found: Rows, *others: Figure, joined: bool = True) -> Figure:
     """Means, joined by a line, over whiskers for the interval and pale dots for the seeds."""
-    seeds = [row | {"y": value} for row in found for value in row["seeds"]]
+    seeds = [{"x": row["x"], "y": value, "name": row["name"]}
+             for row in found for value in row["seeds"]]  # fmt: skip
     return panel.draw(
         *([panel.line(found)] if joined else []), panel.whiskers(found),
         panel.points(seeds, size=10, opacity=0.35, dots=True), panel.points(found), *others,
