@@ -210,8 +210,7 @@ class Panel:
         shapes = [look.shape or (BROKEN if look.dash else BAR) for look in self.looks.values()]
         encoding = self._color() | ({} if dots else self._by_name("shape", shapes))
         found = {"type": "point", "filled": True, "shape": "circle", "size": size, "opacity": 1}
-        encoding["description"] = {"field": "description"}
-        return self._layer(found | mark, self.described(data), encoding)
+        return self._layer(found | mark, data, encoding)
 
     def described(self, data: Rows) -> Rows:
         """Add a `description` to each row, for tooltips and screen readers."""
@@ -286,6 +285,8 @@ class Panel:
         inside = self.x.contains(row.get(c) for row in data for c in ("x", "left", "right")) and (
             self.y.contains(row.get(c) for row in data for c in ("y", "low", "high"))
         )
+        if mark["type"] == "point" and all({"name", "x", "y"} <= row.keys() for row in data):
+            data, found["description"] = self.described(data), {"field": "description"}
         # Clipping takes a raster of its own, so only what leaves the panel is clipped.
         return {
             "data": {"values": data},

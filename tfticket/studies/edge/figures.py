@@ -29,7 +29,7 @@ _BELOW = 0.05  # accuracies further below the dense network's than this are cut 
 
 
 def plane(study: Study) -> Figure | None:
-    """Each file as a point: structure by color, format by mark; fronts as lines."""
+    """Draw each file as a point: structure by color, format by mark; fronts as lines."""
     found = [row for row in study.passed if row["accuracy"] is not None]
     if len(found) < 2:
         return None
@@ -67,26 +67,19 @@ def _panel(study: Study, found: Sequence[Row], front: str, title: str) -> Figure
         panel.rule(y=needed),
         panel.line(line, width=1, color="muted", interpolate="step-after"),
         panel.marks(
-            panel.described(points), {"type": "point", "filled": True, "size": 36},
+            points, {"type": "point", "filled": True, "size": 36},
             color=_by("structure", {row["structure"]: css(_COLORS.get(row["structure"], "muted"))
                                     for row in found}),
             shape=_by("format", {row["format"]: _SHAPES.get(row["format"], "circle")
                                  for row in found}),
             opacity={"field": "opacity", "type": "quantitative", "scale": None, "legend": None},
-            description={"field": "description"},
         ),
     ]  # fmt: skip
     chosen = study.chosen
     if chosen is not None:
-        ring = {
-            "type": "point",
-            "size": 190,
-            "stroke": css("ink"),
-            "strokeWidth": 1.4,
-            "opacity": 1,
-        }
+        ring = {"type": "point", "size": 190, "stroke": css("ink"), "strokeWidth": 1.4}
         place = rows(x=[cost(chosen)], y=100 * chosen["accuracy"])
-        layers.append(panel.marks(place, ring | {"aria": False}))
+        layers.append(panel.marks(place, ring | {"opacity": 1, "aria": False}))
     return panel.draw(*layers)
 
 

@@ -53,7 +53,7 @@ def branch_looks(branches: Sequence[str]) -> dict[str, Look]:
 
 
 def hypothesis(summary: Summary) -> Figure | None:
-    """Speed and accuracy against density, for tickets and their controls: the hypothesis at a look.
+    """Draw speed and accuracy against density, for tickets and their controls.
 
     Speed is relative to the dense network of the same seed; its band is the interval over seeds.
     """
@@ -65,7 +65,7 @@ def hypothesis(summary: Summary) -> Figure | None:
 
 
 def accuracy_at_end(summary: Summary) -> Figure | None:
-    """Test accuracy after the last step against density, dense at the left.
+    """Draw test accuracy after the last step against density, dense at the left.
 
     Band: minimum to maximum over seeds. Whiskers: interval of the mean.
     """
@@ -75,7 +75,7 @@ def accuracy_at_end(summary: Summary) -> Figure | None:
 
 
 def early_stop(summary: Summary) -> Figure | None:
-    """Iteration of minimum validation loss against density; bands and whiskers as above."""
+    """Draw the iteration of minimum validation loss against density, as above."""
     if not _has_levels(summary):
         return None
     spreads = [level.early_stop_step for level in summary.levels]
@@ -85,7 +85,7 @@ def early_stop(summary: Summary) -> Figure | None:
 
 
 def plane(summary: Summary) -> Figure | None:
-    """Accuracy gained over the dense network against speed-up, a path through the levels.
+    """Draw the accuracy gain over the dense network against the speed-up, level by level.
 
     Whiskers, on the tickets only: the intervals of both.
     """
@@ -121,7 +121,7 @@ def plane(summary: Summary) -> Figure | None:
 
 
 def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
-    """Instability against the step at which two copies part, with the 2 % rule of stability.
+    """Draw instability against the step at which two copies part, with the 2 % rule of stability.
 
     Frankle et al. (2020, arXiv:1912.05671), section 3.
 
@@ -278,7 +278,7 @@ _MANY = 40  # evaluations above which a curve is smoothed
 
 
 def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure | None:
-    """Validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
+    """Draw validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
 
     A thick line is the running mean of five evaluations where there are many, the thin one what
     was measured. A dot marks the mean early-stop iteration.

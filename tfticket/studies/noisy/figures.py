@@ -60,7 +60,7 @@ def method_looks(study: Study) -> dict[str, Look]:
 
 
 def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
-    """Accuracy minus that of cross-entropy, a row a method; pale dots are seeds."""
+    """Draw each method's accuracy minus that of cross-entropy; pale dots are seeds."""
     baselines = {
         t.cell.noise: t.values(ACCURACY) for t in reversed(trainings) if t.cell.is_baseline
     }
@@ -101,7 +101,7 @@ _ESTIMATED, _TRUE, _DOUBTFUL = "estimated", "true", "said not to be identifiable
 
 
 def rates(selections: Sequence[Selection]) -> Figure | None:
-    """Estimated share of wrong labels with its interval, beside the true one, a row a selection."""
+    """Draw the estimated noise rate of each selection with its interval, and the true one."""
     if not selections:
         return None
     looks = {_ESTIMATED: Look("blue", "circle"), _TRUE: Look("orange", UPRIGHT)}
@@ -128,7 +128,7 @@ def rates(selections: Sequence[Selection]) -> Figure | None:
 
 
 def rounds(selections: Sequence[Selection]) -> Figure | None:
-    """Sizes of the sets after each iteration of a selection; None where there was only one."""
+    """Draw the sizes of the sets after each iteration of INCV; None if there was only one."""
     several = [found for found in selections if len(found.rounds) > 1]
     if not several:
         return None
@@ -163,7 +163,7 @@ _COLUMNS = 3
 
 
 def accuracy(study: Study) -> Figure | None:
-    """Accuracy on clean test data along training, a panel a noise; a band from seed to seed."""
+    """Draw accuracy on clean test data along training, one panel per noise."""
     found = _with(study, "clean", "accuracy")
     if not found:
         return None
@@ -178,7 +178,7 @@ def accuracy(study: Study) -> Figure | None:
 
 
 def quality(study: Study) -> Figure | None:
-    """Label precision and recall of what was trained on, a row a noise."""
+    """Draw label precision and recall of the examples trained on, one row per noise."""
     found = _with(study, "train", "label_precision")
     if not found:
         return None
@@ -242,7 +242,7 @@ _DARK = 0.55  # above it the text is in the color of the paper
 
 
 def theory(trainings: Sequence[Training]) -> Figure | None:
-    """Predicted and observed accuracy, precision and recall over the true rate."""
+    """Draw predicted and observed accuracy, precision and recall over the true rate."""
     known = with_theory(trainings)
     if not known:
         return None
@@ -288,7 +288,7 @@ def _theory(known: Sequence[Training], kinds: Sequence[str], measure: str) -> Ro
 
 
 def matrices(study: Study) -> Figure | None:
-    """Transition matrices and held-out confusion, means over seeds, a row a noise."""
+    """Draw transition matrices and held-out confusion, means over seeds, one row per noise."""
     found = _matrices(study)
     if not found:
         return None

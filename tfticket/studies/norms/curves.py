@@ -49,7 +49,7 @@ Turn = Callable[[float], float]
 
 
 def learning_rates(summary: Summary) -> Figure | None:
-    """Final test accuracy, or loss, over learning rates; a cross where a network diverged."""
+    """Draw final test accuracy, or loss, over learning rates; crosses mark divergence."""
     found = [each for each in summary.branches if each.branch.subnetwork == "dense"]
     sizes = {each.branch.batch_size for each in found}
     rates = sorted({each.branch.learning_rate for each in found})
@@ -88,7 +88,7 @@ def learning_rates(summary: Summary) -> Figure | None:
 
 
 def batch_sizes(summary: Summary) -> Figure | None:
-    """Test error over batch sizes, large at the left (arXiv:1803.08494, figure 1)."""
+    """Draw test error over batch sizes, large at the left (arXiv:1803.08494, figure 1)."""
     norms = by_batch_size(summary.branches)
     if not norms:
         return None
@@ -114,9 +114,9 @@ def _errors(of_norm: Mapping[int, BranchSummary], series: Mapping[str, str]) -> 
 
 
 def statistics(summary: Summary) -> Figure | None:
-    """Test error over batch sizes by where the statistics of the normalization come from.
+    """Draw test error over batch sizes by the source of the normalization's statistics.
 
-    A panel a norm that has moving statistics; beside batch norm itself at most two others.
+    One panel per norm with moving statistics: batch norm and at most two others.
     """
     norms = with_statistics(summary)
     if not norms:
@@ -146,7 +146,7 @@ def _recovered(found: BranchSummary) -> bool:
 
 
 def subnetworks(summary: Summary) -> Figure | None:
-    """Smoothness of dense network, ticket and random subnetwork, by normalization."""
+    """Draw the smoothness of dense network, ticket and random subnetwork, by normalization."""
     found = [e for e in summary.branches if e.values("predictiveness")]
     if {"dense"} >= {e.branch.subnetwork for e in found}:
         return None
@@ -219,7 +219,7 @@ _SPLITS = ("validation", "train")
 
 
 def learning_curves(study: Study, *, name: str) -> Figure | None:
-    """`loss` or `accuracy` on the validation data along training, a panel a learning rate.
+    """Draw `loss` or `accuracy` on the validation data along training, one panel per learning rate.
 
     Without validation data, on the training data. Medians over seeds that didn't diverge.
     """
@@ -361,9 +361,9 @@ _NETWORK_LOOKS = {
 
 
 def memorization(study: Study) -> Figure | None:
-    """Memorized share and clean test accuracy along training, and memorizing against learning.
+    """Draw memorization and clean accuracy along training, and one against the other.
 
-    A row a normalization, under each learning rate and batch size; a line a network, the mean over
+    One row per normalization, learning rate and batch size; one line per network, the mean over
     seeds, with a band from the lowest seed to the highest.
     """
     found: dict[tuple[Any, ...], list[Branch]] = {}

@@ -59,7 +59,7 @@ def line_looks(names: Sequence[str]) -> dict[str, Look]:
 
 
 def figure4(study: Study) -> Figure | None:
-    """The baseline and batch norm, or the first other norm, over each other.
+    """Draw the baseline and batch norm (or the first other norm) in the same panels.
 
     Bands reach from the lowest to the highest value along the step, medians over seeds.
     """
@@ -68,7 +68,7 @@ def figure4(study: Study) -> Figure | None:
 
 
 def over_paper(study: Study) -> Figure | None:
-    """The same two, a row each, over the paper's own curves in gray; None for other experiments."""
+    """Draw the same two over the paper's curves in gray; None for other experiments."""
     paper, pair = figure_of(study.files), main_pair(tracked(study))
     pair = [branch for branch in pair if branch.norm in ("none", "batch")]
     if not paper or not pair:
@@ -83,7 +83,7 @@ def over_paper(study: Study) -> Figure | None:
 
 
 def rows_by_norm(study: Study) -> Figure | None:
-    """All norms when there are more than two: a row a norm, the baseline behind each in gray."""
+    """Draw one row per norm, the baseline behind each in gray; None for two norms or fewer."""
     branches = tracked(study)
     baseline = _baseline(branches)
     others = [branch for branch in branches if branch is not baseline][:_MOST_ROWS]
@@ -133,7 +133,7 @@ def _panels(
     height: float,
     among: Sequence[Branch] = (),
 ) -> Figure:
-    """A column a measure on one scale, a row a name.
+    """Draw one column per measure, on one scale, and one row per name.
 
     Args:
         study: The run.
@@ -230,7 +230,7 @@ _MOST = 9
 
 
 def beta_curves(study: Study) -> Figure | None:
-    """Beta against the step size at a few moments, a panel a norm.
+    """Draw beta against the step size at a few moments, one panel per norm.
 
     Dotted: what a gradient that is gone at that distance gives, ||g_0|| / (k ||d||): 1 / step size
     along the gradient.
@@ -276,7 +276,7 @@ def _multiplier_axis(k: np.ndarray) -> Axis:
 
 
 def relative_change(study: Study) -> Figure | None:
-    """Relative change of the gradient against relative distance: without units, so comparable.
+    """Draw the relative change of the gradient against the relative distance.
 
     Lines: medians over the moments of training and over seeds; bands: quarter to three quarters.
     """
@@ -312,18 +312,18 @@ def _quantiles(values: list[np.ndarray]) -> np.ndarray:
 
 
 def gauge(study: Study) -> Figure | None:
-    """Learning rate times sharpness over 2, along training, with its line at 1."""
+    """Draw learning rate times sharpness over 2, along training, with its line at 1."""
     title = f"learning rate {TIMES} sharpness / 2"
     return _along(study, lambda record: record.gauge, title, limit=1)
 
 
 def sharpness(study: Study) -> Figure | None:
-    """Curvature along the step, at its shortest multiple, along training."""
+    """Draw curvature along the step, at its shortest multiple, along training."""
     return _along(study, lambda record: record.sharpness, "sharpness along the step")
 
 
 def usable(study: Study) -> Figure | None:
-    """The largest multiple of the step up to which the batch's loss doesn't rise."""
+    """Draw the largest multiple of the step up to which the batch's loss doesn't rise."""
     return _along(study, lambda record: record.usable, "usable multiple of the step", limit=1)
 
 
@@ -334,7 +334,7 @@ def _along(
     *,
     limit: float | None = None,
 ) -> Figure | None:
-    """A line a norm along training: running median of the medians over seeds."""
+    """Draw one line per norm along training: the running median of medians over seeds."""
     branches = tracked(study)
     if not branches:
         return None
@@ -372,7 +372,7 @@ _MOST_RATES = 3
 
 
 def shift(study: Study, *, measure: str) -> Figure | None:
-    """A column a norm, a row a learning rate: a line a layer, or a heat map of many layers.
+    """Draw the shift of each layer: columns are norms, rows learning rates.
 
     Args:
         study: The cells of a run.
