@@ -410,9 +410,8 @@ def log_axis(title: str, low: float, high: float) -> Axis:
     every = max(1, -(-(last - first) // 6)) if decades > 5 else 1
     leads = range(1, 10) if decades < 0.7 else (1, 2, 5) if decades < 2.5 else (1,)
     ticks = [lead * 10.0**power for power in range(first, last + 1, every) for lead in leads]
-    return Axis(
-        title, (low, high), log=True, ticks={t: power(t) for t in ticks if low <= t <= high}
-    )
+    shown = {tick: power(tick) for tick in ticks if low <= tick <= high}
+    return Axis(title, (low, high), log=True, ticks=shown or None)
 
 
 def power(value: float) -> str:

@@ -11,23 +11,10 @@ from typing import Any
 import numpy as np
 
 from tfticket.lottery.comparison import Comparison
-from tfticket.report import charts
+from tfticket.report import charts, palette
 from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, density_axis, rows
 from tfticket.report.judging import Spread
-from tfticket.report.palette import (
-    DASH_DOT,
-    DASHED,
-    DOTTED,
-    FINE,
-    LEVELS,
-    LONG,
-    PLUS,
-    SAW,
-    STAR,
-    Look,
-    css,
-    looks,
-)  # fmt: skip
+from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import number, percent
 from tfticket.studies.lottery.summary import LevelSummary, Summary
@@ -35,11 +22,15 @@ from tfticket.studies.lottery.summary import LevelSummary, Summary
 _USUAL = {
     "ticket": Look("blue", "circle"),
     "reinit": Look("orange", "square", DASHED),
-    "shuffle": Look("green", "triangle-up", DASH_DOT),
+    "shuffle": Look("green", "triangle-up", palette.DASH_DOT),
     "random": Look("purple", "triangle-down", DOTTED),
-    "oneshot": Look("amber", "diamond", LONG),
+    "oneshot": Look("amber", "diamond", palette.LONG),
 }
-_OTHERS = (Look("sky", PLUS, FINE), Look("muted", SAW, (1, 1)), Look("ink", STAR, DASHED))
+_OTHERS = (
+    Look("sky", palette.PLUS, palette.FINE),
+    Look("muted", palette.SAW, (1, 1)),
+    Look("ink", palette.STAR, DASHED),
+)
 _DENSE = {"dense": Look("muted", None, DOTTED)}
 _COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
 _FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
@@ -49,7 +40,7 @@ Measure = Callable[[LevelSummary], Spread]
 
 def branch_looks(branches: Sequence[str]) -> dict[str, Look]:
     """The looks of branches: fixed for the usual ones, the same within a run else."""
-    return looks(branches, _USUAL, _OTHERS)
+    return palette.looks(branches, _USUAL, _OTHERS)
 
 
 def hypothesis(summary: Summary) -> Figure | None:

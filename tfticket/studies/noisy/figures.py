@@ -11,20 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfticket.report import charts
+from tfticket.report import charts, palette
 from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, rows
-from tfticket.report.palette import (
-    DOTTED,
-    HEXAGON,
-    PENTAGON,
-    PLUS,
-    RING,
-    SAW,
-    STAR,
-    UPRIGHT,
-    Look,
-    css,
-)  # fmt: skip
+from tfticket.report.palette import DOTTED, Look, css
 from tfticket.report.words import number
 from tfticket.studies.noisy.networks import Cell, Study
 from tfticket.studies.noisy.results import ACCURACY, Selection, Training
@@ -34,14 +23,14 @@ _USUAL = {
     "coteaching": Look("blue", "circle"),
     "incv": Look("green", "triangle-up"),
     "jocor": Look("purple", "triangle-down"),
-    "coteaching_plus": Look("sky", PLUS),
+    "coteaching_plus": Look("sky", palette.PLUS),
     "decoupling": Look("amber", "diamond"),
-    "gce": Look("level1", SAW),
-    "forward": Look("level5", HEXAGON),
+    "gce": Look("level1", palette.SAW),
+    "forward": Look("level5", palette.HEXAGON),
 }
 _OTHERS = (
-    Look("muted", STAR), Look("ink", "triangle-left"), Look("level3", "triangle-right"),
-    Look("level2", PENTAGON),
+    Look("muted", palette.STAR), Look("ink", "triangle-left"), Look("level3", "triangle-right"),
+    Look("level2", palette.PENTAGON),
 )  # fmt: skip
 
 
@@ -104,9 +93,9 @@ def rates(selections: Sequence[Selection]) -> Figure | None:
     """Draw the estimated noise rate of each selection with its interval, and the true one."""
     if not selections:
         return None
-    looks = {_ESTIMATED: Look("blue", "circle"), _TRUE: Look("orange", UPRIGHT)}
+    looks = {_ESTIMATED: Look("blue", "circle"), _TRUE: Look("orange", palette.UPRIGHT)}
     if not all(found.identifiable for found in selections):
-        looks[_DOUBTFUL] = Look("muted", RING)
+        looks[_DOUBTFUL] = Look("muted", palette.RING)
     estimates: Rows = []
     true: Rows = []
     for place, found in enumerate(selections):
