@@ -22,22 +22,8 @@ MODULES = sorted(
     if ">>> " in path.read_text(encoding="utf-8") and path.name not in ("_legacy.py", "_child.py")
 )
 
-ABOUT_NO_MODEL = (
-    "tfticket.export.check",
-    "tfticket.export.facade",
-    "tfticket.norms.doctor",
-    "tfticket.norms.folding",
-    "tfticket.norms.swap",
-)
-"""Modules with an example on a model that it doesn't make."""
 
-
-def example(name):
-    marks = [pytest.mark.xfail(strict=True)] if name in ABOUT_NO_MODEL else []
-    return pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", [example(name) for name in MODULES])
+@pytest.mark.parametrize("name", MODULES)
 def test_examples_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files
     found = doctest.testmod(importlib.import_module(name), extraglobs=GLOBALS)

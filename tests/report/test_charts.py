@@ -78,6 +78,10 @@ def test_an_svg_is_the_same_each_time_and_has_names_of_its_own():
 def test_points_speak_of_themselves():
     spoken = re.findall(r'<path aria-label="([^"]*)"', charts.to_svg(drawing(), name="a"))
     assert "&lt;ticket&gt;; x: 1; y: 1" in spoken
+    panel = Panel(Axis("speed, logarithmic"), Axis(ticks={0: "zero"}))
+    told = panel.described([{"x": -1234.5678, "y": 0, "low": 0, "high": 2.5, "name": "a"}])
+    thin = "\N{NARROW NO-BREAK SPACE}"
+    assert told[0]["description"] == f"a; speed: \N{MINUS SIGN}1{thin}235; zero (zero to 2.5)"
 
 
 def test_a_png_is_on_white_paper(tmp_path):

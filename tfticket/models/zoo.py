@@ -67,7 +67,13 @@ def conv2(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> k
 
 
 def conv4(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
-    """Build Conv-4: as `conv2`, with two more convolutions of 128 channels; 2,425,024 weights."""
+    """Build Conv-4: as `conv2`, with two more convolutions of 128 channels; 2,425,024 weights.
+
+    Args:
+        input_shape: Shape of one example, (height, width, channels).
+        num_classes: Number of logits, at least 2.
+        **options: See `build`.
+    """
     return _conv("conv4", (64, 128), input_shape, num_classes, **options)
 
 
@@ -75,6 +81,11 @@ def conv6(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> k
     """Build Conv-6: as `conv4`, with two more convolutions of 256 channels; 2,261,184 weights.
 
     The paper prints 1.7 million, which doesn't follow from the architecture that it states.
+
+    Args:
+        input_shape: Shape of one example, (height, width, channels).
+        num_classes: Number of logits, at least 2.
+        **options: See `build`.
     """
     return _conv("conv6", (64, 128, 256), input_shape, num_classes, **options)
 
@@ -163,7 +174,13 @@ def resnet20(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -
 
 
 def resnet32(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
-    """Build ResNet-32: as `resnet20`, with five blocks a stage, not three; 464,432 weights."""
+    """Build ResNet-32: as `resnet20`, with five blocks a stage, not three; 464,432 weights.
+
+    Args:
+        input_shape: Shape of one example, (height, width, channels).
+        num_classes: Number of logits, at least 2.
+        **options: See `build`.
+    """
     return _resnet("resnet32", 5, input_shape, num_classes, **options)
 
 

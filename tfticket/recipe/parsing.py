@@ -139,7 +139,7 @@ def sha256(resolved: Mapping[str, Any]) -> str:
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs between two resolved recipes: a line for each key, `key: old -> new`, cut."""
+    """Compares two resolved recipes: a line for each key that differs, `key: old -> new`."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
     return [
         f"{key:.200}: {_side(before, key):.200} -> {_side(after, key):.200}"

@@ -97,7 +97,7 @@ class Expect(Table):
 
 
 class Recipe(Table):
-    """What every recipe has. Abstract: made by `parsing.load` and `parsing.parse` as one of a kind.
+    """The tables that every recipe has; `load` and `parse` make the recipe of a kind.
 
     `smoke` holds what `--smoke` changes, in the shape of the recipe itself.
     """

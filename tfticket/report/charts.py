@@ -36,6 +36,7 @@ NARROW = 345
 TALL = 205
 """Usual height of a panel."""
 
+_WIDE = 300.0  # a range that a linear axis can't show
 _LOCALE = {"decimal": ".", "thousands": THIN, "grouping": [3], "currency": ["", ""], "minus": MINUS}
 _AXIS = {
     "domainColor": css("muted"), "tickColor": css("muted"), "labelColor": css("muted"),
@@ -61,11 +62,11 @@ _CONFIG = {
 
 
 def to_svg(figure: Figure, *, name: str) -> str:
-    """The drawing as an SVG element whose colors are the page's; the same bytes each time.
+    """Draw a figure as an SVG element in the colors of the page; the same bytes each time.
 
     Args:
-        figure: The drawing.
-        name: Tells its identifiers from those of the other drawings on the page.
+        figure: The specification.
+        name: Prefix of its identifiers, unique on the page.
     """
     svg = vl_convert.vegalite_to_svg(
         figure, config=_CONFIG, format_locale=_LOCALE, allowed_base_urls=[]
@@ -79,12 +80,12 @@ def to_svg(figure: Figure, *, name: str) -> str:
 
 
 def to_png(svg: str) -> bytes:
-    """The same drawing as it looks on paper, 200 dots an inch."""
+    """Rasterize what `to_svg` gave, in the light colors, at 200 dots per inch."""
     return bytes(vl_convert.svg_to_png(light(svg), scale=200 / 72))
 
 
 def rows(**columns: Any) -> Rows:
-    """Tidy rows of columns; a single value stands in each row, what isn't finite is missing.
+    """Make tidy rows from columns; a scalar is repeated, and non-finite values become None.
 
     Example:
         >>> rows(x=[1, 2], y=np.array([0.5, np.nan]), name="ticket")
@@ -130,7 +131,7 @@ class Axis:
     grid: bool = True
 
     def encoding(self) -> dict[str, Any]:
-        """Title, scale and axis of a channel."""
+        """Return title, scale and axis as a channel of Vega-Lite."""
         axis: dict[str, Any] = {"grid": self.grid, "labels": self.labels}
         if self.ticks is None:
             axis |= {"tickCount": 6, "format": ",f"}
@@ -145,16 +146,19 @@ class Axis:
             scale["domain"] = [float(end) for end in self.domain]
         return {"type": "quantitative", "title": self.title, "scale": scale, "axis": axis}
 
-    def said(self, value: float | None) -> str:
-        """A value with what it measures."""
-        if value is None or value in (self.ticks or {}):
-            text = NONE if value is None else (self.ticks or {})[value]
-        else:
-            text = f"{value:,.4g}".replace(",", THIN).replace("-", MINUS)
+    def describe(self, value: float | None, *ends: float | None) -> str:
+        """Describe a value by the title, with the ends of its interval if they differ from it."""
+        known: dict[Any, str] = {None: NONE, **(self.ticks or {})}
+        text, *others = (
+            known.get(each) or f"{each:,.4g}".replace(",", THIN).replace("-", MINUS)
+            for each in (value, *ends)
+        )
+        if any(other != text for other in others):
+            text += f" ({' to '.join(others)})"
         return f"{self.title.removesuffix(', logarithmic')}: {text}" if self.title else text
 
-    def holds(self, values: Iterable[float | None]) -> bool:
-        """Whether no value lies beyond the ends."""
+    def contains(self, values: Iterable[float | None]) -> bool:
+        """Return whether all values lie within the domain."""
         low, high = sorted(self.domain or (-np.inf, np.inf))
         return all(value is None or low <= value <= high for value in values)
 
@@ -182,18 +186,18 @@ class Panel:
     named: Sequence[str] | None = None
 
     def draw(self, *layers: Figure) -> Figure:
-        """The layers over one another, the first at the bottom."""
+        """Stack layers, the first at the bottom."""
         found = {"layer": list(layers), "width": self.width, "height": self.height}
         return found | ({"title": self.title} if self.title else {})
 
     def band(self, data: Rows, *, opacity: float = 0.14, color: str | None = None) -> Figure:
-        """The area from `low` to `high`, in the color of the series or another."""
+        """Fill the area from `low` to `high`, in the color of the series or `color`."""
         mark = {"type": "area", "opacity": opacity}
         return self._layer(mark, data, self._color(color), y="low", y2="high")
 
     def line(self, data: Rows, *, width: float = 1.6, opacity: float = 1.0,
              color: str | None = None, **mark: Any) -> Figure:  # fmt: skip
-        """A line through the rows of each series, in their order."""
+        """Draw a line through the rows of each series, in their order."""
         dashes = [list(look.dash) or [1, 0] for look in self.looks.values()]
         encoding = {**self._color(color), "order": {"value": None}}
         if color is None:
@@ -202,25 +206,33 @@ class Panel:
         return self._layer(mark, data, encoding)
 
     def points(self, data: Rows, *, size: float = 24, dots: bool = False, **mark: Any) -> Figure:
-        """A mark for each row, in the shape of its series or as a dot, that says what it is."""
+        """Draw a mark for each row, in the shape of its series or as a dot."""
         shapes = [look.shape or (BROKEN if look.dash else BAR) for look in self.looks.values()]
         encoding = self._color() | ({} if dots else self._by_name("shape", shapes))
         found = {"type": "point", "filled": True, "shape": "circle", "size": size, "opacity": 1}
-        told = [{**row, "about": self._about(row)} for row in data]
-        return self._layer(found | mark, told, {**encoding, "description": {"field": "about"}})
+        return self._layer(found | mark, data, encoding)
 
-    def _about(self, row: Mapping[str, Any]) -> str:
-        return "; ".join([row["name"], self.x.said(row["x"]), self.y.said(row["y"])])
+    def described(self, data: Rows) -> Rows:
+        """Add a `description` to each row, for tooltips and screen readers."""
+        return [
+            {**row, "description": "; ".join([
+                row["name"],
+                self.x.describe(*(row[c] for c in ("x", "left", "right") if c in row)),
+                self.y.describe(*(row[c] for c in ("y", "low", "high") if c in row)),
+            ])}
+            for row in data
+        ]  # fmt: skip
 
-    def whiskers(self, data: Rows, *, width: float = 0.9, opacity: float = 0.8) -> Figure:
-        """An upright line from `low` to `high`, or a level one from `left` to `right`."""
+    def whiskers(self, data: Rows, *, level: bool = False, width: float = 0.9,
+                 opacity: float = 0.8) -> Figure:  # fmt: skip
+        """Draw vertical lines from `low` to `high`, or `level` ones from `left` to `right`."""
         mark = {"type": "rule", "strokeWidth": width, "opacity": opacity}
-        if data and "left" in data[0]:
+        if level:
             return self._layer(mark, data, self._color(), x="left", x2="right")
         return self._layer(mark, data, self._color(), y="low", y2="high")
 
     def tiles(self, data: Rows, *, color: str) -> Figure:
-        """Rectangles from `left` to `right` and `low` to `high`, as opaque as their `share`."""
+        """Draw rectangles from `left` to `right` and `low` to `high`, with `share` as opacity."""
         opacity = {"field": "share", "type": "quantitative", "scale": None, "legend": None}
         mark = {"type": "rect", "color": css(color)}
         ends = {"x": "left", "x2": "right", "y": "low", "y2": "high"}
@@ -228,7 +240,7 @@ class Panel:
 
     def curves(self, found: Iterable[tuple[str, np.ndarray, np.ndarray, np.ndarray]]
                ) -> list[Figure]:  # fmt: skip
-        """Of each name steps, values and smoothed values: thin and pale beneath, thick above."""
+        """Draw each (name, steps, values, smoothed values): smoothed thick, over thin values."""
         thin: Rows = []
         thick: Rows = []
         for name, steps, values, smooth in found:
@@ -237,18 +249,18 @@ class Panel:
         return [self.line(thin, width=0.5, opacity=0.3), self.line(thick)]
 
     def means(self, data: Rows) -> list[Figure]:
-        """Rows of `seed_means`: a line, a band, and dots where there is only one evaluation."""
+        """Draw rows of `seed_means`: a band, a line, and dots for a single evaluation."""
         single = len({row["x"] for row in data}) == 1
         dots = [self.points(data, dots=True)] if single else []
         return [self.band(data, opacity=0.18), self.line(data), *dots]
 
     def marks(self, data: Rows, mark: Mapping[str, Any], **encoding: Any) -> Figure:
-        """Other marks of Vega-Lite on the same axes."""
+        """Draw any other mark of Vega-Lite on the same axes."""
         return self._layer(mark, data, encoding)
 
     def rule(self, *, x: float | None = None, y: float | None = None, color: str = "muted",
              dash: Sequence[float] = (1, 2), width: float = 1) -> Figure:  # fmt: skip
-        """A line across the whole panel, at a value of one of its axes."""
+        """Draw a line across the panel, at a value of one axis."""
         mark = {"type": "rule", "color": css(color), "strokeDash": list(dash), "strokeWidth": width}
         layer = self._layer(mark, rows(x=[x], y=[y]), {})
         del layer["encoding"]["x" if x is None else "y"]
@@ -256,7 +268,7 @@ class Panel:
 
     def remark(self, text: str, *, x: float, y: float | None = None, color: str = "muted",
                **mark: Any) -> Figure:  # fmt: skip
-        """Words at a place of the panel; without `y` above it."""
+        """Write text at a point, or above the panel if there is no `y`."""
         mark = {"type": "text", "fontSize": 8.5, "color": css(color), "text": text} | mark
         above = {"y": {"value": 0}} if y is None else {}
         return self._layer(mark, rows(x=[x], y=y), above)
@@ -270,9 +282,11 @@ class Panel:
             "y": {"field": y, **self.y.encoding()},
             **{channel: {"field": column} for channel, column in ends.items()},
         }
-        inside = self.x.holds(row.get(c) for row in data for c in ("x", "left", "right")) and (
-            self.y.holds(row.get(c) for row in data for c in ("y", "low", "high"))
+        inside = self.x.contains(row.get(c) for row in data for c in ("x", "left", "right")) and (
+            self.y.contains(row.get(c) for row in data for c in ("y", "low", "high"))
         )
+        if mark["type"] == "point" and all({"name", "x", "y"} <= row.keys() for row in data):
+            data, found["description"] = self.described(data), {"field": "description"}
         # Clipping takes a raster of its own, so only what leaves the panel is clipped.
         return {
             "data": {"values": data},
@@ -303,7 +317,7 @@ class Panel:
 
 
 def seed_means(name: str, curves: Sequence[Curve]) -> Rows:
-    """Mean over seeds at each step, lowest and highest seed: of shares, in percent."""
+    """Return mean, lowest and highest over seeds at each step, in percent."""
     steps, values = over_seeds(curves)
     values = 100 * values
     return rows(
@@ -313,43 +327,63 @@ def seed_means(name: str, curves: Sequence[Curve]) -> Rows:
 
 
 def beside(*figures: Figure) -> Figure:
-    """Panels in a row."""
+    """Lay panels out in a row."""
     return {"hconcat": list(figures)}
 
 
 def below(*figures: Figure) -> Figure:
-    """Panels, or rows of panels, under one another."""
+    """Lay panels, or rows of panels, out in a column."""
     return {"vconcat": list(figures)}
 
 
 def wrapped(figures: Sequence[Figure], columns: int) -> Figure:
-    """Panels in rows of so many."""
+    """Lay panels out in rows of `columns`."""
     return below(*(beside(*figures[i : i + columns]) for i in range(0, len(figures), columns)))
 
 
-def around(
-    values: Iterable[Any], *, margin: float = 0.06, log: bool = False
-) -> tuple[float, float]:
-    """Room for all finite values, and a margin on both sides; of the positive ones if `log`."""
-    found = np.concatenate([np.ravel(np.asarray(value, float)) for value in values])
-    found = found[np.isfinite(found) & (found > 0 if log else True)]
-    if not found.size:
-        return (0.1, 1.0) if log else (0.0, 1.0)
-    low, high = float(found.min()), float(found.max())
-    if log:
-        room = max(high / low, 1.1) ** margin
-        return low / room, high * room
-    room = margin * (high - low or abs(high) or 1.0)
-    return low - room, high + room
+def fitted(
+    title: str, values: Iterable[Any], *, log: bool | None = False, zero: bool = False,
+    quantiles: tuple[float, float] = (0, 1), limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Axis:  # fmt: skip
+    """Fit an axis to values, with a margin on both sides.
+
+    Args:
+        title: Its title.
+        values: Arrays; non-finite values are ignored.
+        log: Whether it is logarithmic; None to decide by `is_wide`.
+        zero: Whether it starts at zero, or below if values are negative.
+        quantiles: Quantiles of the values that it spans.
+        limits: Lowest and highest end allowed.
+    """
+    arrays = [np.ravel(np.asarray(array, float)) for array in values]
+    found = np.concatenate(arrays) if arrays else np.empty(0)
+    found = found[np.isfinite(found)]
+    positive = found[found > 0]
+    if positive.size and (is_wide([positive]) if log is None else log):
+        low, high = np.quantile(positive, quantiles)
+        room = max(high / low, 1.1) ** 0.06
+        return log_axis(title, float(low / room), float(high * room))
+    low, high = np.quantile(found, quantiles) if found.size else (0.0, 1.0)
+    low = min(0.0, low) if zero else low
+    room = 0.06 * (high - low or abs(high) or 1.0)
+    low = low - room if low or not zero else 0.0
+    return Axis(title, (max(limits[0], float(low)), min(limits[1], float(high + room))))
+
+
+def is_wide(values: Sequence[np.ndarray]) -> bool:
+    """Return whether positive values span too many orders of magnitude for a linear axis."""
+    found = np.concatenate([array.ravel() for array in values]) if values else np.empty(0)
+    found = found[np.isfinite(found) & (found > 0)]
+    return bool(found.size) and float(np.quantile(found, 0.98) / np.quantile(found, 0.02)) > _WIDE
 
 
 def blank(width: float, height: float) -> Figure:
-    """Room for a panel that isn't there."""
+    """Leave room for a missing panel."""
     return {"data": {"values": []}, "mark": "rule", "width": width, "height": height}
 
 
 def density_axis(densities: Iterable[float]) -> Axis:
-    """Logarithmic, dense at the left; ticks at densities that occur, as far as they have room."""
+    """Return a logarithmic axis, dense at the left, with ticks at densities that occur."""
     values = sorted({round(float(value), 6) for value in densities}, reverse=True)
     room = max(1.0, np.log(values[0] / values[-1]))
     ticks = [values[0]]
@@ -365,24 +399,23 @@ def density_axis(densities: Iterable[float]) -> Axis:
 
 
 def step_axis(last: float) -> Axis:
-    """Optimizer steps, from none to the last."""
+    """Return an axis of optimizer steps from 0 to the last."""
     return Axis("iteration", (0, last))
 
 
 def log_axis(title: str, low: float, high: float) -> Axis:
-    """Logarithmic, with ticks at plain numbers, or at powers of ten where they are many."""
+    """Return a logarithmic axis with ticks at 1, 2, 5, or at powers of ten if it is long."""
     decades = np.log10(high / low)
     first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
     every = max(1, -(-(last - first) // 6)) if decades > 5 else 1
     leads = range(1, 10) if decades < 0.7 else (1, 2, 5) if decades < 2.5 else (1,)
     ticks = [lead * 10.0**power for power in range(first, last + 1, every) for lead in leads]
-    return Axis(
-        title, (low, high), log=True, ticks={t: power(t) for t in ticks if low <= t <= high}
-    )
+    shown = {tick: power(tick) for tick in ticks if low <= tick <= high}
+    return Axis(title, (low, high), log=True, ticks=shown or None)
 
 
 def power(value: float) -> str:
-    """A tick of a logarithmic axis: 0.05, 20, 10⁶."""
+    """Format a tick of a logarithmic axis: 0.05, 20, 10⁶."""
     exponent = int(np.floor(np.log10(value) + 1e-9))
     if 1e-3 <= value < 1e5:
         return number(value, max(0, -exponent))
@@ -392,21 +425,21 @@ def power(value: float) -> str:
 
 
 def plain(values: Iterable[float], low: float = 0.0, high: float = np.inf) -> dict[float, str]:
-    """Ticks at those of the values that lie between two others, with short labels."""
+    """Return ticks at the values between `low` and `high`, with short labels."""
     return {float(value): f"{value:g}" for value in values if low <= value <= high}
 
 
 def spread_out(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` of the items, first and last among them, evenly spaced."""
+    """Choose at most `count` items, evenly spaced, the first and last among them."""
     places = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
     return [items[place] for place in places] if items else []
 
 
 def picture(shares: np.ndarray, *, width: float, height: float) -> Figure:
-    """An array as a picture that is legible on light and dark paper: the more, the darker.
+    """Draw an array as an image: the higher the value, the more opaque.
 
     Args:
-        shares: Shape (height, width), in [0, 1]; nothing is drawn where one isn't finite.
+        shares: Shape (height, width), in [0, 1]; non-finite values are transparent.
         width: Width on the page in pixels.
         height: Height on the page in pixels.
     """
@@ -431,7 +464,7 @@ def picture(shares: np.ndarray, *, width: float, height: float) -> Figure:
 
 def framed(shares: np.ndarray, *, width: float, height: float, title: str, x: str = "", y: str = ""
            ) -> Figure:  # fmt: skip
-    """A picture in a frame, scaled to its highest value, with words below and at the left."""
+    """Draw an image in a frame, scaled to its maximum, with a label below and at the left."""
     top = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
     word = {"type": "text", "color": css("muted"), "fontSize": 8.5}
     words = [

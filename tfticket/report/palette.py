@@ -63,16 +63,16 @@ BROKEN = "M-1.4,-.13h.7v.26h-.7ZM-.35,-.13h.7v.26h-.7ZM.7,-.13h.7v.26h-.7Z"
 def looks(
     names: Sequence[str], usual: Mapping[str, Look], others: Sequence[Look]
 ) -> dict[str, Look]:
-    """The looks of series: those of usual names are fixed, others take turns in their order."""
+    """Return the look of each series: fixed for usual names, else the next of `others`."""
     unusual = [name for name in names if name not in usual]
     return {name: usual.get(name) or others[unusual.index(name) % len(others)] for name in names}
 
 
 def css(color: str) -> str:
-    """A color of the palette by the variable that pages define for it."""
+    """Return the CSS variable of a color, which pages define."""
     return f"var(--{color})"
 
 
 def light(svg: str) -> str:
-    """A drawing with the colors for light paper filled in, for where there is no page."""
+    """Replace the CSS variables in an SVG by the light colors, for use outside a page."""
     return re.sub(r"var\(--(\w+)\)", lambda found: PALETTE[found[1]][0], svg)

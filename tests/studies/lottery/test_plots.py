@@ -51,8 +51,8 @@ def test_intervals_are_bands_and_whiskers(summary):
     assert series(accuracy, "area")["ticket"]["low"] == in_percent(s.smallest for s in levels)
     assert series(accuracy, "area")["ticket"]["high"] == in_percent(s.largest for s in levels)
     whiskers = series(accuracy, "rule", 0)["ticket"]
-    assert whiskers["low"] == in_percent(spread.interval.lower for spread in levels)
-    assert whiskers["high"] == in_percent(spread.interval.upper for spread in levels)
+    assert whiskers["low"] == in_percent(spread.lower for spread in levels)
+    assert whiskers["high"] == in_percent(spread.upper for spread in levels)
 
 
 def test_the_accuracy_at_the_end_is_that_of_the_end(summary):

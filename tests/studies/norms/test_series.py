@@ -1,8 +1,9 @@
 import numpy as np
 from synthetic_norms import cell, smoothness
 
+from tfticket.report.charts import is_wide
 from tfticket.studies.norms.figures import line_looks, norm_looks
-from tfticket.studies.norms.measures import is_wide, labels, over_seeds
+from tfticket.studies.norms.measures import labels, over_seeds
 
 
 def test_seeds_are_joined_by_their_median_as_far_as_they_go():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tfticket.report import charts
-from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.report.charts import WIDE, Figure, Panel, Rows, rows
 from tfticket.report.palette import HEXAGON, PLUS, SAW, css
 from tfticket.studies.edge.summary import Row, Study
 
@@ -29,7 +29,7 @@ _BELOW = 0.05  # accuracies further below the dense network's than this are cut 
 
 
 def plane(study: Study) -> Figure | None:
-    """Each file as a point: structure by color, format by mark; fronts as lines."""
+    """Draw each file as a point: structure by color, format by mark; fronts as lines."""
     found = [row for row in study.passed if row["accuracy"] is not None]
     if len(found) < 2:
         return None
@@ -46,15 +46,15 @@ def _panel(study: Study, found: Sequence[Row], front: str, title: str) -> Figure
     floor = study.baseline["accuracy"] - _BELOW
     needed = 100 * (study.baseline["accuracy"] - study.margin)
     points: Rows = [
-        {"x": cost(row), "y": 100 * max(row["accuracy"], floor), "file": row["name"],
+        {"x": cost(row), "y": 100 * max(row["accuracy"], floor), "name": row["name"],
          "structure": _said(row["structure"]), "format": _said(row["format"]),
          "opacity": 0.85 if row["accuracy"] >= floor else 0.25}
         for row in found
     ]  # fmt: skip
     heights = [row["y"] for row in points]
     panel = Panel(
-        charts.log_axis(title, *charts.around([[row["x"] for row in points]], log=True)),
-        Axis("validation accuracy (%)", charts.around([heights, [needed]])),
+        charts.fitted(title, [[row["x"] for row in points]], log=True),
+        charts.fitted("validation accuracy (%)", [heights, [needed]]),
         width=WIDE / 2, height=300,
     )  # fmt: skip
     front_rows = sorted((row for row in found if front in row["fronts"]), key=cost)
@@ -73,20 +73,13 @@ def _panel(study: Study, found: Sequence[Row], front: str, title: str) -> Figure
             shape=_by("format", {row["format"]: _SHAPES.get(row["format"], "circle")
                                  for row in found}),
             opacity={"field": "opacity", "type": "quantitative", "scale": None, "legend": None},
-            description={"field": "file"},
         ),
     ]  # fmt: skip
     chosen = study.chosen
     if chosen is not None:
-        ring = {
-            "type": "point",
-            "size": 190,
-            "stroke": css("ink"),
-            "strokeWidth": 1.4,
-            "opacity": 1,
-        }
+        ring = {"type": "point", "size": 190, "stroke": css("ink"), "strokeWidth": 1.4}
         place = rows(x=[cost(chosen)], y=100 * chosen["accuracy"])
-        layers.append(panel.marks(place, ring | {"aria": False}))
+        layers.append(panel.marks(place, ring | {"opacity": 1, "aria": False}))
     return panel.draw(*layers)
 
 

@@ -11,23 +11,10 @@ from typing import Any
 import numpy as np
 
 from tfticket.lottery.comparison import Comparison
-from tfticket.report import charts
+from tfticket.report import charts, palette
 from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, density_axis, rows
 from tfticket.report.estimate import Estimate
-from tfticket.report.palette import (
-    DASH_DOT,
-    DASHED,
-    DOTTED,
-    FINE,
-    LEVELS,
-    LONG,
-    PLUS,
-    SAW,
-    STAR,
-    Look,
-    css,
-    looks,
-)  # fmt: skip
+from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import number, percent
 from tfticket.studies.lottery.levels import LevelSummary
@@ -36,11 +23,15 @@ from tfticket.studies.lottery.summary import Summary
 _USUAL = {
     "ticket": Look("blue", "circle"),
     "reinit": Look("orange", "square", DASHED),
-    "shuffle": Look("green", "triangle-up", DASH_DOT),
+    "shuffle": Look("green", "triangle-up", palette.DASH_DOT),
     "random": Look("purple", "triangle-down", DOTTED),
-    "oneshot": Look("amber", "diamond", LONG),
+    "oneshot": Look("amber", "diamond", palette.LONG),
 }
-_OTHERS = (Look("sky", PLUS, FINE), Look("muted", SAW, (1, 1)), Look("ink", STAR, DASHED))
+_OTHERS = (
+    Look("sky", palette.PLUS, palette.FINE),
+    Look("muted", palette.SAW, (1, 1)),
+    Look("ink", palette.STAR, DASHED),
+)
 _DENSE = {"dense": Look("muted", None, DOTTED)}
 _COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
 _FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
@@ -50,11 +41,11 @@ Measure = Callable[[LevelSummary], Estimate]
 
 def branch_looks(branches: Sequence[str]) -> dict[str, Look]:
     """The looks of branches: fixed for the usual ones, the same within a run else."""
-    return looks(branches, _USUAL, _OTHERS)
+    return palette.looks(branches, _USUAL, _OTHERS)
 
 
 def hypothesis(summary: Summary) -> Figure | None:
-    """Speed and accuracy against density, for tickets and their controls: the hypothesis at a look.
+    """Draw speed and accuracy against density, for tickets and their controls.
 
     Speed is relative to the dense network of the same seed; its band is the interval over seeds.
     """
@@ -66,7 +57,7 @@ def hypothesis(summary: Summary) -> Figure | None:
 
 
 def accuracy_at_end(summary: Summary) -> Figure | None:
-    """Test accuracy after the last step against density, dense at the left.
+    """Draw test accuracy after the last step against density, dense at the left.
 
     Band: minimum to maximum over seeds. Whiskers: interval of the mean.
     """
@@ -76,17 +67,17 @@ def accuracy_at_end(summary: Summary) -> Figure | None:
 
 
 def early_stop(summary: Summary) -> Figure | None:
-    """Iteration of minimum validation loss against density; bands and whiskers as above."""
+    """Draw the iteration of minimum validation loss against density, as above."""
     if not _has_levels(summary):
         return None
     spreads = [level.early_stop_step for level in summary.levels]
-    top = max(max(spread.largest, spread.upper) for spread in spreads)
-    axis = Axis("early-stop iteration", (0, 1.05 * top or 1))
+    tops = [(spread.largest, spread.upper) for spread in spreads]
+    axis = charts.fitted("early-stop iteration", tops, zero=True)
     return _by_density(summary, lambda level: level.early_stop_step, axis=axis, scale=1)
 
 
 def plane(summary: Summary) -> Figure | None:
-    """Accuracy gained over the dense network against speed-up, a path through the levels.
+    """Draw the accuracy gain over the dense network against the speed-up, level by level.
 
     Whiskers, on the tickets only: the intervals of both.
     """
@@ -100,33 +91,29 @@ def plane(summary: Summary) -> Figure | None:
             y=[0.0, *(100 * c.gain.mean for c in found)],
             name=branch,
         )
-    crosses = [c for _, c in _against_dense(summary, "ticket")
-               if c.gain.seeds > 1 and len(summary.seeds) > 1]  # fmt: skip
+    crosses = [
+        {"x": speed.mean, "left": speed.lower, "right": speed.upper, "y": 100 * gain.mean,
+         "low": 100 * gain.lower, "high": 100 * gain.upper, "name": "ticket"}
+        for _, comparison in _against_dense(summary, "ticket")
+        for speed, gain in [(comparison.speedup, comparison.gain)]
+        if gain.seeds > 1
+    ]  # fmt: skip
     panel = _plane_panel(summary, np.array([[row["x"], row["y"]] for row in path]))
     shade = {"type": "rect", "color": css("green"), "opacity": 0.08}
-    pale = {"width": 0.8, "opacity": 0.45}
     return panel.draw(
         panel.marks(rows(x=[1], y=[0]), shade, x2={"value": "width"}, y2={"value": 0}),
         panel.rule(y=0),
         panel.rule(x=1),
         panel.line(path),
-        *(
-            panel.whiskers(data, **pale)
-            for data in (
-                rows(x=[c.speedup.mean for c in crosses], low=[100 * c.gain.lower for c in crosses],
-                     high=[100 * c.gain.upper for c in crosses], name="ticket"),
-                rows(y=[100 * c.gain.mean for c in crosses], name="ticket",
-                     left=[c.speedup.lower for c in crosses],
-                     right=[c.speedup.upper for c in crosses]),
-            )
-        ),
+        panel.whiskers(crosses, width=0.8, opacity=0.45),
+        panel.whiskers(crosses, level=True, width=0.8, opacity=0.45),
         panel.points([row for row in path if row["x"] != 1 or row["y"] != 0]),
         panel.points(rows(x=[1], y=[0], name="dense")),
     )  # fmt: skip
 
 
 def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
-    """Instability against the step at which two copies part, with the 2 % rule of stability.
+    """Draw instability against the step at which two copies part, with the 2 % rule of stability.
 
     Frankle et al. (2020, arXiv:1912.05671), section 3.
 
@@ -137,11 +124,10 @@ def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
         return None
     steps, recommended = list(scan["k"]), scan.get("recommended")
     values = [100 * np.atleast_1d(np.asarray(pairs, float)) for pairs in scan["instability"]]
-    low, high = min(0.0, *map(np.min, values)), max(2.5, *map(np.max, values))
     panel = Panel(
         Axis("step k at which the copies part", (-0.3, len(steps) - 0.7),
              ticks={place: number(step) for place, step in enumerate(steps)}),
-        Axis("instability (points of error)", (float(low), 1.05 * float(high))),
+        charts.fitted("instability (points of error)", [*values, [2.5]], zero=True),
         {"": Look("blue", "circle")},
         named=(),
     )  # fmt: skip
@@ -171,21 +157,22 @@ def _against_dense(summary: Summary, branch: str) -> list[tuple[float, Compariso
 
 
 def _speeds(summary: Summary) -> Figure:
-    lines: Rows = []
-    bands: Rows = []
+    found: Rows = []
     for branch in summary.branches:
-        found = _against_dense(summary, branch)
-        speeds = [speed.speedup for _, speed in found]
-        x = [100.0, *(100 * density for density, _ in found)]
-        lines += rows(x=x, y=[1.0, *(speed.mean for speed in speeds)], name=branch)
-        if speeds and speeds[0].seeds > 1:
-            low, high = [1.0, *(s.lower for s in speeds)], [1.0, *(s.upper for s in speeds)]
-            bands += rows(x=x, low=low, high=high, name=branch)
-    means = [row["y"] for row in lines]
+        compared = _against_dense(summary, branch)
+        speeds = [comparison.speedup for _, comparison in compared]
+        found += rows(
+            x=[100.0, *(100 * density for density, _ in compared)],
+            y=[1.0, *(speed.mean for speed in speeds)],
+            low=[1.0, *(speed.lower for speed in speeds)],
+            high=[1.0, *(speed.upper for speed in speeds)],
+            name=branch,
+        )
+    means = [row["y"] for row in found]
     axis = _ratio_axis("times as fast as dense, logarithmic", min(means) / 1.25, max(means) * 1.25)
     panel = _density_panel(summary, axis, WIDE / 2)
     return panel.draw(
-        panel.band(bands), _across(panel, 1), panel.line(lines), panel.points(lines),
+        panel.band(found), _across(panel, 1), panel.line(found), panel.points(found),
         *_winning(panel, summary),
     )  # fmt: skip
 
@@ -202,8 +189,7 @@ def _by_density(
 ) -> Figure:  # fmt: skip
     """Means of each branch with the range over seeds as a band and the interval as whiskers."""
     panel = _density_panel(summary, axis or _accuracy_axis(summary, measure), width)
-    lines: Rows = []
-    bands: Rows = []
+    found: Rows = []
     whiskers: Rows = []
     for place, branch in enumerate(summary.branches):
         levels = summary.branch(branch)
@@ -212,22 +198,17 @@ def _by_density(
             levels = [summary.dense, *levels]
         for level in levels:
             spread, x = measure(level), 100 * level.density
-            lines += rows(x=[x], y=scale * spread.mean, name=branch)
-            bands += rows(
-                x=[x], low=scale * spread.smallest, high=scale * spread.largest, name=branch
-            )
+            low, high = spread.smallest, spread.largest
+            row = {"x": x, "y": scale * spread.mean, "name": branch}
+            found.append({**row, "low": scale * low, "high": scale * high})
             if spread.seeds > 1 and (level.level > 0 or branch == "ticket"):
                 # Whiskers of several branches at one density would hide one another.
-                whiskers += rows(
-                    x=[x * 1.012**-place],
-                    low=scale * spread.lower,
-                    high=scale * spread.upper,
-                    name=branch,
-                )
+                low, high = scale * spread.lower, scale * spread.upper
+                whiskers.append({**row, "x": x * 1.012**-place, "low": low, "high": high})
     dense = [] if summary.dense is None else [_across(panel, scale * measure(summary.dense).mean)]
     return panel.draw(
-        panel.band(bands), *dense, panel.whiskers(whiskers), panel.line(lines),
-        panel.points(lines), *_winning(panel, summary),
+        panel.band(found), *dense, panel.whiskers(whiskers), panel.line(found),
+        panel.points(found), *_winning(panel, summary),
     )  # fmt: skip
 
 
@@ -289,7 +270,7 @@ _MANY = 40  # evaluations above which a curve is smoothed
 
 
 def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure | None:
-    """Validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
+    """Draw validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
 
     A thick line is the running mean of five evaluations where there are many, the thin one what
     was measured. A dot marks the mean early-stop iteration.
@@ -320,13 +301,10 @@ def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure |
 
 def _curve_axis(values: np.ndarray, name: str) -> Axis:
     """The first evaluations are far off; what matters happens near the best values."""
-    values = values[np.isfinite(values)]
     if name == "loss":
-        low, high = float(values.min()), float(np.quantile(values, 0.93))
-        return Axis("validation loss", (low - 0.08 * (high - low), high + 0.12 * (high - low)))
-    low, high = float(np.quantile(values, 0.07)), float(values.max())
-    domain = (low - 0.12 * (high - low), min(100.0, high + 0.08 * (high - low)))
-    return Axis("validation accuracy (%)", domain)
+        return charts.fitted("validation loss", [values], quantiles=(0, 0.93))
+    title = "validation accuracy (%)"
+    return charts.fitted(title, [values], quantiles=(0.07, 1), limits=(0, 100))
 
 
 def _curves(files: RunFiles, level: LevelSummary, name: str) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -22,7 +22,7 @@ _PIXELS = 240
 def layer_density(
     densities: Mapping[int, Mapping[str, float]], overall: Mapping[int, float]
 ) -> Figure | None:
-    """Density of each layer against that of the network, level by level, both logarithmic.
+    """Draw the density of each layer against that of the network, on logarithmic axes.
 
     Args:
         densities: Level to key to density, keys in the order of the network.
@@ -53,7 +53,7 @@ def layer_density(
 
 
 def seed_overlap(overlaps: Mapping[float, Sequence[Overlap]]) -> Figure | None:
-    """Overlap of the masks of two seeds against density, and what chance would give.
+    """Draw the overlap of two seeds' masks against density, and the overlap expected by chance.
 
     Args:
         overlaps: Density to the overlap of each pair of seeds.
@@ -77,7 +77,7 @@ def seed_overlap(overlaps: Mapping[float, Sequence[Overlap]]) -> Figure | None:
 def surviving_inputs(
     pictures: Mapping[int, np.ndarray], densities: Mapping[int, float]
 ) -> Figure | None:
-    """For each level, what the first layer still looks at; the darker, the more weights are left.
+    """Draw which inputs the first layer still uses at each level: darker means more weights.
 
     Args:
         pictures: Level to `(height, width)` or `(height, width, channels)`, in [0, 1].
@@ -96,7 +96,7 @@ def surviving_inputs(
 
 
 def masks(mask: Mask) -> Figure | None:
-    """The mask of each layer as a picture: a row an input, a column a unit; kept is dark."""
+    """Draw each layer's mask as an image: rows are inputs, columns units, kept weights dark."""
     keys = list(mask)[:_MOST_MASKS]
     if not keys:
         return None

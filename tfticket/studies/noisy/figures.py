@@ -7,23 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tfticket.report import charts
+from tfticket.report import charts, palette
 from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, rows
-from tfticket.report.palette import (
-    DOTTED,
-    HEXAGON,
-    PENTAGON,
-    PLUS,
-    RING,
-    SAW,
-    STAR,
-    UPRIGHT,
-    Look,
-    css,
-)  # fmt: skip
+from tfticket.report.palette import DOTTED, Look, css
 from tfticket.report.words import number
 from tfticket.studies.noisy.networks import Cell, Study
 from tfticket.studies.noisy.results import ACCURACY, Selection, Training
@@ -33,14 +23,14 @@ _USUAL = {
     "coteaching": Look("blue", "circle"),
     "incv": Look("green", "triangle-up"),
     "jocor": Look("purple", "triangle-down"),
-    "coteaching_plus": Look("sky", PLUS),
+    "coteaching_plus": Look("sky", palette.PLUS),
     "decoupling": Look("amber", "diamond"),
-    "gce": Look("level1", SAW),
-    "forward": Look("level5", HEXAGON),
+    "gce": Look("level1", palette.SAW),
+    "forward": Look("level5", palette.HEXAGON),
 }
 _OTHERS = (
-    Look("muted", STAR), Look("ink", "triangle-left"), Look("level3", "triangle-right"),
-    Look("level2", PENTAGON),
+    Look("muted", palette.STAR), Look("ink", "triangle-left"), Look("level3", "triangle-right"),
+    Look("level2", palette.PENTAGON),
 )  # fmt: skip
 
 
@@ -59,13 +49,12 @@ def method_looks(study: Study) -> dict[str, Look]:
 
 
 def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
-    """Accuracy minus that of cross-entropy, a row a method; pale dots are seeds."""
+    """Draw each method's accuracy minus that of cross-entropy; pale dots are seeds."""
     baselines = {
         t.cell.noise: t.values(ACCURACY) for t in reversed(trainings) if t.cell.is_baseline
     }
     means: Rows = []
     seeds: Rows = []
-    intervals: Rows = []
     names: list[str] = []
     for found in trainings:
         gain, own = found.gain, found.values(ACCURACY)
@@ -74,25 +63,21 @@ def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
         place, baseline, name = len(names), baselines[found.cell.noise], found.cell.method
         shared = sorted(own.keys() & baseline.keys())
         seeds += rows(x=[100 * (own[s] - baseline[s]) for s in shared], y=place, name=name)
-        means += rows(x=[100 * gain.mean], y=place, name=name)
-        if gain.seeds > 1:
-            left, right = 100 * gain.lower, 100 * gain.upper
-            intervals += rows(left=[left], right=[right], y=place, name=name)
+        left, right = (gain.lower, gain.upper) if gain.seeds > 1 else (gain.mean, gain.mean)
+        means += rows(x=[100 * gain.mean], left=100 * left, right=100 * right, y=place, name=name)
         noise = f", {found.cell.noise}" if len(study.noises) > 1 else ""
         names.append(f"{found.cell.method_name}{noise}")
     if not names:
         return None
-    drawn = [
-        row[c] for row in [*seeds, *means, *intervals] for c in ("x", "left", "right") if c in row
-    ]
+    drawn = [row[c] for row in [*seeds, *means] for c in ("x", "left", "right") if c in row]
     panel = Panel(
-        Axis("clean test accuracy minus that of cross-entropy, points",
-             charts.around([drawn, [0]])),
+        charts.fitted("clean test accuracy minus that of cross-entropy, points", [drawn, [0]]),
         _name_axis(names), method_looks(study), width=WIDE - 130, height=24 * len(names), named=(),
     )  # fmt: skip
     return panel.draw(
         panel.rule(x=0, dash=()), panel.points(seeds, size=30, opacity=0.35, dots=True),
-        panel.whiskers(intervals, width=1.6, opacity=1), panel.points(means, size=36, dots=True),
+        panel.whiskers(means, level=True, width=1.6, opacity=1),
+        panel.points(means, size=36, dots=True),
     )  # fmt: skip
 
 
@@ -105,12 +90,12 @@ _ESTIMATED, _TRUE, _DOUBTFUL = "estimated", "true", "said not to be identifiable
 
 
 def rates(selections: Sequence[Selection]) -> Figure | None:
-    """Estimated share of wrong labels with its interval, beside the true one, a row a selection."""
+    """Draw the estimated noise rate of each selection with its interval, and the true one."""
     if not selections:
         return None
-    looks = {_ESTIMATED: Look("blue", "circle"), _TRUE: Look("orange", UPRIGHT)}
+    looks = {_ESTIMATED: Look("blue", "circle"), _TRUE: Look("orange", palette.UPRIGHT)}
     if not all(found.identifiable for found in selections):
-        looks[_DOUBTFUL] = Look("muted", RING)
+        looks[_DOUBTFUL] = Look("muted", palette.RING)
     estimates: Rows = []
     true: Rows = []
     for place, found in enumerate(selections):
@@ -126,13 +111,13 @@ def rates(selections: Sequence[Selection]) -> Figure | None:
         _name_axis(names), looks, width=WIDE - 110, height=20 * len(names),
     )  # fmt: skip
     return panel.draw(
-        panel.whiskers(estimates, width=2, opacity=1), panel.points(estimates, size=36),
+        panel.whiskers(estimates, level=True, width=2, opacity=1), panel.points(estimates, size=36),
         panel.points(true, size=90),
     )  # fmt: skip
 
 
 def rounds(selections: Sequence[Selection]) -> Figure | None:
-    """Sizes of the sets after each iteration of a selection; None where there was only one."""
+    """Draw the sizes of the sets after each iteration of INCV; None if there was only one."""
     several = [found for found in selections if len(found.rounds) > 1]
     if not several:
         return None
@@ -148,16 +133,9 @@ def rounds(selections: Sequence[Selection]) -> Figure | None:
             places = range(1, values.shape[1] + 1)
             lines += rows(x=places, y=np.nanmean(values, axis=0), name=name)
     last = max(len(found.rounds) for found in several)
-    top = max(row["y"] for row in lines)
-    panel = Panel(
-        Axis(
-            "iteration",
-            (1 - 0.05 * last, last + 0.05 * last),
-            ticks=charts.plain(range(1, last + 1)),
-        ),
-        Axis("examples", (0, 1.06 * top or 1)),
-        looks,
-    )
+    ticks = charts.plain(range(1, last + 1))
+    x = replace(charts.fitted("iteration", [[1, last]]), ticks=ticks)
+    panel = Panel(x, charts.fitted("examples", [[r["y"] for r in lines]], zero=True), looks)
     return panel.draw(panel.line(lines), panel.points(lines))
 
 
@@ -174,7 +152,7 @@ _COLUMNS = 3
 
 
 def accuracy(study: Study) -> Figure | None:
-    """Accuracy on clean test data along training, a panel a noise; a band from seed to seed."""
+    """Draw accuracy on clean test data along training, one panel per noise."""
     found = _with(study, "clean", "accuracy")
     if not found:
         return None
@@ -189,7 +167,7 @@ def accuracy(study: Study) -> Figure | None:
 
 
 def quality(study: Study) -> Figure | None:
-    """Label precision and recall of what was trained on, a row a noise."""
+    """Draw label precision and recall of the examples trained on, one row per noise."""
     found = _with(study, "train", "label_precision")
     if not found:
         return None
@@ -222,19 +200,7 @@ def _along(
     study: Study, cells: Sequence[Cell], split: str, name: str, *, looks: Mapping[str, Look],
     title: str, y: str, width: float, shaded: int = 0,
 ) -> Figure:  # fmt: skip
-    """The mean over seeds of each, with a band from the lowest to the highest.
-
-    Args:
-        study: The run.
-        cells: What is drawn: each has such a curve.
-        split: The split that was measured on.
-        name: The measure, a share.
-        looks: The looks of all methods of the figure.
-        title: Stands above the panel.
-        y: Title of the upright axis.
-        width: Width of the panel.
-        shaded: How many of the last evaluations the result is the mean of.
-    """
+    """The mean over seeds of each; `shaded` are the last evaluations, whose mean is the result."""
     found: Rows = []
     for cell in cells:
         curves = list(study.curves(cell.branch, split, name).values())
@@ -242,7 +208,7 @@ def _along(
     last = max(1, *(row["x"] for row in found))
     panel = Panel(
         charts.step_axis(last),
-        Axis(y, charts.around([[row["low"], row["high"]] for row in found])),
+        charts.fitted(y, ([row["low"], row["high"]] for row in found)),
         looks, width=width, height=155, title=title,
     )  # fmt: skip
     layers = panel.means(found)
@@ -265,7 +231,7 @@ _DARK = 0.55  # above it the text is in the color of the paper
 
 
 def theory(trainings: Sequence[Training]) -> Figure | None:
-    """Predicted and observed accuracy, precision and recall over the true rate."""
+    """Draw predicted and observed accuracy, precision and recall over the true rate."""
     known = with_theory(trainings)
     if not known:
         return None
@@ -275,12 +241,12 @@ def theory(trainings: Sequence[Training]) -> Figure | None:
         said = kind.replace("_", " ")
         looks |= {f"theory, {said}": Look(color), f"networks, {said}": Look(color, "circle")}
     drawn = {measure: _theory(known, kinds, measure) for measure in MEASURES}
-    top = max((row["x"] for found in drawn.values() for row in found), default=1.0)
+    shares = [[row["x"] for row in found] for found in drawn.values()]
+    x = charts.fitted("share of wrong labels (%)", shares, zero=True)
     panels = []
     for measure, title in MEASURES.items():
         panel = Panel(
-            Axis("share of wrong labels (%)", (0, 1.05 * top or 1)), Axis("%", (0, 103)),
-            looks, width=WIDE / 3, height=190, title=title,
+            x, Axis("%", (0, 103)), looks, width=WIDE / 3, height=190, title=title,
         )  # fmt: skip
         lines = [row for row in drawn[measure] if row["name"].startswith("theory")]
         dots = [row for row in drawn[measure] if row["name"].startswith("networks")]
@@ -311,7 +277,7 @@ def _theory(known: Sequence[Training], kinds: Sequence[str], measure: str) -> Ro
 
 
 def matrices(study: Study) -> Figure | None:
-    """Transition matrices and held-out confusion, means over seeds, a row a noise."""
+    """Draw transition matrices and held-out confusion, means over seeds, one row per noise."""
     found = _matrices(study)
     if not found:
         return None

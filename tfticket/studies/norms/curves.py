@@ -17,7 +17,7 @@ from tfticket.report.estimate import Estimate
 from tfticket.report.palette import DASH_DOT, DASHED, DOTTED, SAW, Look, css
 from tfticket.report.reading import Curve, over_seeds
 from tfticket.studies.norms.figures import line_looks, norm_looks, running_median
-from tfticket.studies.norms.measures import MOVING, STATISTICS, is_wide, labels
+from tfticket.studies.norms.measures import MOVING, STATISTICS, labels
 from tfticket.studies.norms.networks import Branch, Study, usual_batch_size
 from tfticket.studies.norms.results import BranchSummary, by_batch_size
 from tfticket.studies.norms.summary import Summary
@@ -46,7 +46,7 @@ Turn = Callable[[float], float]
 
 
 def learning_rates(summary: Summary) -> Figure | None:
-    """Final test accuracy, or loss, over learning rates; a cross where a network diverged."""
+    """Draw final test accuracy, or loss, over learning rates; crosses mark divergence."""
     found = [each for each in summary.branches if each.branch.subnetwork == "dense"]
     sizes = {each.branch.batch_size for each in found}
     rates = sorted({each.branch.learning_rate for each in found})
@@ -65,14 +65,12 @@ def learning_rates(summary: Summary) -> Figure | None:
         ),
         _share if measure == "accuracy" else float,
     )
-    x = charts.around([rates, [row["x"] for row in drawn]], log=True, margin=0.1)
-    if measure == "accuracy":
-        y = Axis("test accuracy (%)", _room(drawn))
-    else:
-        y = charts.log_axis("test loss", *_room(drawn, log=True))
+    ends = [rates[0] / 1.1, rates[-1] * 1.1]
+    x = charts.fitted("learning rate, logarithmic", [ends], log=True)
+    share = measure == "accuracy"
+    y = _fitted("test accuracy (%)" if share else "test loss", drawn, log=not share)
     looks = norm_looks(names)
-    axis = Axis("learning rate, logarithmic", x, log=True, ticks=charts.plain(rates))
-    panel = Panel(axis, y, looks)
+    panel = Panel(replace(x, ticks=charts.plain(rates)), y, looks)
     crosses = [
         panel.marks(
             rows(x=[each.branch.learning_rate]),
@@ -87,7 +85,7 @@ def learning_rates(summary: Summary) -> Figure | None:
 
 
 def batch_sizes(summary: Summary) -> Figure | None:
-    """Test error over batch sizes, large at the left (arXiv:1803.08494, figure 1)."""
+    """Draw test error over batch sizes, large at the left (arXiv:1803.08494, figure 1)."""
     norms = by_batch_size(summary.branches)
     if not norms:
         return None
@@ -95,7 +93,7 @@ def batch_sizes(summary: Summary) -> Figure | None:
         each for name, of_norm in norms.items() for each in _errors(of_norm, {"accuracy": name})
     ]
     x = _batch_axis({size for of_norm in norms.values() for size in of_norm})
-    panel = Panel(x, Axis("test error (%)", _room(found)), norm_looks(list(norms)))
+    panel = Panel(x, _fitted("test error (%)", found), norm_looks(list(norms)))
     return _draw(panel, found)
 
 
@@ -113,15 +111,15 @@ def _errors(of_norm: Mapping[int, BranchSummary], series: Mapping[str, str]) -> 
 
 
 def statistics(summary: Summary) -> Figure | None:
-    """Test error over batch sizes by where the statistics of the normalization come from.
+    """Draw test error over batch sizes by the source of the normalization's statistics.
 
-    A panel a norm that has moving statistics; beside batch norm itself at most two others.
+    One panel per norm with moving statistics: batch norm and at most two others.
     """
     norms = with_statistics(summary)
     if not norms:
         return None
     found = {name: _errors(of_norm, STATISTICS) for name, of_norm in norms.items()}
-    y = Axis("test error (%)", _room([row for errors in found.values() for row in errors]))
+    y = _fitted("test error (%)", [row for errors in found.values() for row in errors])
     width = WIDE / len(norms) if len(norms) > 1 else NARROW
     return charts.beside(*(
         _draw(Panel(_batch_axis(norms[name]), y, _STATISTICS_LOOKS, width, title=name), errors)
@@ -145,7 +143,7 @@ def _recovered(found: BranchSummary) -> bool:
 
 
 def subnetworks(summary: Summary) -> Figure | None:
-    """Smoothness of dense network, ticket and random subnetwork, by normalization."""
+    """Draw the smoothness of dense network, ticket and random subnetwork, by normalization."""
     found = [e for e in summary.branches if e.values("predictiveness")]
     if {"dense"} >= {e.branch.subnetwork for e in found}:
         return None
@@ -163,7 +161,7 @@ def subnetworks(summary: Summary) -> Figure | None:
         )
         panel = Panel(
             Axis("", (-0.6, len(names) - 0.4), ticks=dict(enumerate(names))),
-            Axis("", (0, _room(drawn)[1])),
+            _fitted("", drawn, zero=True),
             _SUBNETWORK_LOOKS, width=WIDE / 3, height=170, title=title,
         )  # fmt: skip
         panels.append(_draw(panel, drawn, joined=False))
@@ -190,13 +188,15 @@ def _estimates(found: Iterable[tuple[float, Estimate, str]], turn: Turn = float)
     return estimates
 
 
-def _room(found: Rows, *, log: bool = False) -> tuple[float, float]:
-    return charts.around([[row["low"], row["high"], *row["seeds"]] for row in found], log=log)
+def _fitted(title: str, found: Rows, **options: Any) -> Axis:
+    drawn = ([row["low"], row["high"], *row["seeds"]] for row in found)
+    return charts.fitted(title, drawn, **options)
 
 
 def _draw(panel: Panel, found: Rows, *others: Figure, joined: bool = True) -> Figure:
     """Means, joined by a line, over whiskers for the interval and pale dots for the seeds."""
-    seeds = [row | {"y": value} for row in found for value in row["seeds"]]
+    seeds = [{"x": row["x"], "y": value, "name": row["name"]}
+             for row in found for value in row["seeds"]]  # fmt: skip
     return panel.draw(
         *([panel.line(found)] if joined else []), panel.whiskers(found),
         panel.points(seeds, size=10, opacity=0.35, dots=True), panel.points(found), *others,
@@ -215,7 +215,7 @@ _SPLITS = ("validation", "train")
 
 
 def learning_curves(study: Study, *, name: str) -> Figure | None:
-    """`loss` or `accuracy` on the validation data along training, a panel a learning rate.
+    """Draw `loss` or `accuracy` on the validation data along training, one panel per learning rate.
 
     Without validation data, on the training data. Medians over seeds that didn't diverge.
     """
@@ -279,15 +279,10 @@ def _curve(study: Study, branch: Branch, name: str) -> tuple[np.ndarray, np.ndar
 
 
 def _curve_axis(values: np.ndarray, name: str) -> Axis:
-    values = values[np.isfinite(values)] if np.isfinite(values).any() else np.ones(1)
-    low, high = float(values.min()), float(values.max())
     if name == "accuracy":
-        return Axis("validation accuracy (%)", (max(0.0, low - 3), min(100.0, high + 3)))
-    if is_wide([values]):
-        return charts.log_axis("validation loss", *charts.around([values], log=True))
-    high = float(np.quantile(values, 0.97))
-    room = high - low or 0.1
-    return Axis("validation loss", (low - 0.06 * room, high + 0.1 * room))
+        return charts.fitted("validation accuracy (%)", [values], limits=(0, 100))
+    wide = charts.is_wide([values])
+    return charts.fitted("validation loss", [values], log=wide, quantiles=(0, 1 if wide else 0.97))
 
 
 _SUBNETWORKS = {"dense": "dense", "ticket": "ticket", "random": "random subnetwork"}
@@ -303,9 +298,9 @@ _NETWORK_LOOKS = {
 
 
 def memorization(study: Study) -> Figure | None:
-    """Memorized share and clean test accuracy along training, and memorizing against learning.
+    """Draw memorization and clean accuracy along training, and one against the other.
 
-    A row a normalization, under each learning rate and batch size; a line a network, the mean over
+    One row per normalization, learning rate and batch size; one line per network, the mean over
     seeds, with a band from the lowest seed to the highest.
     """
     found: dict[tuple[Any, ...], list[Branch]] = {}
@@ -341,7 +336,7 @@ def _along(
             found += charts.seed_means(_SUBNETWORKS[branch.subnetwork], curves)
     panel = Panel(
         charts.step_axis(max(branch.steps for branch in branches)),
-        Axis(y, charts.around([[row["low"], row["high"]] for row in found])),
+        charts.fitted(y, ([row["low"], row["high"]] for row in found)),
         _NETWORK_LOOKS, width=WIDE / 3, height=140, title=title,
     )  # fmt: skip
     return panel.draw(*panel.means(found))
@@ -356,8 +351,8 @@ def _against(study: Study, branches: Sequence[Branch]) -> Figure:
             x, y = (np.nanmean(over_seeds(curves)[1], axis=0) for curves in (right, wrong))
             found += rows(x=100 * x, y=100 * y, name=_SUBNETWORKS[branch.subnetwork])
     panel = Panel(
-        Axis("right labels learned (%)", charts.around([[row["x"]] for row in found])),
-        Axis("wrong labels memorized (%)", charts.around([[row["y"]] for row in found])),
+        charts.fitted("right labels learned (%)", [[row["x"] for row in found]]),
+        charts.fitted("wrong labels memorized (%)", [[row["y"] for row in found]]),
         _NETWORK_LOOKS, width=WIDE / 3, height=140,
     )  # fmt: skip
     return panel.draw(panel.line(found), panel.points(found, size=10, dots=True))

@@ -16,7 +16,7 @@ from tfticket.report import charts, palette
 from tfticket.report.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
 from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.report.words import TIMES, percent
-from tfticket.studies.norms.measures import is_wide, labels, over_seeds
+from tfticket.studies.norms.measures import labels, over_seeds
 from tfticket.studies.norms.networks import Branch, Study, tracked, usual_batch_size
 from tfticket.studies.norms.paper import figure_of
 from tfticket.studies.norms.results import BASELINES
@@ -59,7 +59,7 @@ def line_looks(names: Sequence[str]) -> dict[str, Look]:
 
 
 def figure4(study: Study) -> Figure | None:
-    """The baseline and batch norm, or the first other norm, over each other.
+    """Draw the baseline and batch norm (or the first other norm) in the same panels.
 
     Bands reach from the lowest to the highest value along the step, medians over seeds.
     """
@@ -68,7 +68,7 @@ def figure4(study: Study) -> Figure | None:
 
 
 def over_paper(study: Study) -> Figure | None:
-    """The same two, a row each, over the paper's own curves in gray; None for other experiments."""
+    """Draw the same two over the paper's curves in gray; None for other experiments."""
     paper, pair = figure_of(study.files), main_pair(tracked(study))
     pair = [branch for branch in pair if branch.norm in ("none", "batch")]
     if not paper or not pair:
@@ -83,7 +83,7 @@ def over_paper(study: Study) -> Figure | None:
 
 
 def rows_by_norm(study: Study) -> Figure | None:
-    """All norms when there are more than two: a row a norm, the baseline behind each in gray."""
+    """Draw one row per norm, the baseline behind each in gray; None for two norms or fewer."""
     branches = tracked(study)
     baseline = _baseline(branches)
     others = [branch for branch in branches if branch is not baseline][:_MOST_ROWS]
@@ -133,7 +133,7 @@ def _panels(
     height: float,
     among: Sequence[Branch] = (),
 ) -> Figure:
-    """A column a measure on one scale, a row a name.
+    """Draw one column per measure, on one scale, and one row per name.
 
     Args:
         study: The run.
@@ -214,13 +214,12 @@ def scale(measure: str, drawn: Sequence[np.ndarray]) -> Axis:
     tops = [float(np.nanmedian(found[:, 1])) for found in drawn if np.isfinite(found).any()]
     if positive.size and (
         measure == "loss_band"
-        or is_wide(drawn)
+        or charts.is_wide(drawn)
         or max(tops) > _FAR * min(tops)
         or float(highs.max()) > _PEAK * float(np.median(highs))
     ):
-        low, high = np.quantile(positive, [1 - _TRIMMED, _TRIMMED])
-        return charts.log_axis("", float(low) / 1.15, float(high) * 1.15)
-    return Axis("", (0, 1.08 * float(np.quantile(highs, _TRIMMED)) or 1) if highs.size else None)
+        return charts.fitted("", [positive], log=True, quantiles=(1 - _TRIMMED, _TRIMMED))
+    return charts.fitted("", [highs], zero=True, quantiles=(0, _TRIMMED))
 
 
 MOMENTS = (0.0, 0.1, 0.33, 0.66, 1.0)
@@ -231,7 +230,7 @@ _MOST = 9
 
 
 def beta_curves(study: Study) -> Figure | None:
-    """Beta against the step size at a few moments, a panel a norm.
+    """Draw beta against the step size at a few moments, one panel per norm.
 
     Dotted: what a gradient that is gone at that distance gives, ||g_0|| / (k ||d||): 1 / step size
     along the gradient.
@@ -240,7 +239,7 @@ def beta_curves(study: Study) -> Figure | None:
     if not branches or len(_multipliers(study, branches[0])) < 2:
         return None
     found = {branch.label: _beta_curves(study, branch) for branch in branches}
-    low, high = charts.around([[r["y"] for r in data] for data in found.values()], log=True)
+    y = charts.fitted("beta", [[r["y"] for r in data] for data in found.values()], log=True)
     used = {f"at {percent(share, 0)}": Look(color, "circle")
             for share, color in zip(MOMENTS, LEVELS, strict=False)}  # fmt: skip
     used["gradient gone"] = Look("muted", None, DOTTED)
@@ -248,7 +247,7 @@ def beta_curves(study: Study) -> Figure | None:
     for place, (branch, data) in enumerate(zip(branches, found.values(), strict=True)):
         panel = Panel(
             _multiplier_axis(_multipliers(study, branch)),
-            charts.log_axis("" if place % _COLUMNS else "beta", low, high),
+            replace(y, title="") if place % _COLUMNS else y,
             used, width=WIDE / 3, height=130, title=branch.label,
         )  # fmt: skip
         dots = [row for row in data if row["name"] != "gradient gone"]
@@ -273,11 +272,11 @@ def _multiplier_axis(k: np.ndarray) -> Axis:
     low, high = float(k[0]), float(k[-1])
     usual = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30) if high > 20 * low else (0.25, 0.5, 1, 2, 4, 8)
     ticks = charts.plain(usual, low, high) or charts.plain((low, high))
-    return Axis("multiple of the step", charts.around([k], log=True), log=True, ticks=ticks)
+    return replace(charts.fitted("multiple of the step", [k], log=True), ticks=ticks)
 
 
 def relative_change(study: Study) -> Figure | None:
-    """Relative change of the gradient against relative distance: without units, so comparable.
+    """Draw the relative change of the gradient against the relative distance.
 
     Lines: medians over the moments of training and over seeds; bands: quarter to three quarters.
     """
@@ -290,13 +289,13 @@ def relative_change(study: Study) -> Figure | None:
         distance = _quantiles([record.relative_distance for record in records])
         low, y, high = _quantiles([record.relative_change for record in records])
         found += rows(x=distance[1], y=y, low=low, high=high, name=branch.label)
-    xs = charts.around([[row["x"] for row in found]], log=True)
-    ys = charts.around([[row[edge] for row in found] for edge in ("low", "high")], log=True)
+    x = [row["x"] for row in found]
+    edges = [[row[edge] for row in found] for edge in ("low", "high")]
     circles = {name: Look(look.color, "circle", look.dash)
                for name, look in norm_looks(labels(branches)).items()}  # fmt: skip
     panel = Panel(
-        charts.log_axis("distance moved, relative to the weights", *xs),
-        charts.log_axis("change of the gradient, relative", *ys),
+        charts.fitted("distance moved, relative to the weights", [x], log=True),
+        charts.fitted("change of the gradient, relative", edges, log=True),
         circles,
     )
     band = panel.band(found, opacity=0.13)
@@ -313,18 +312,18 @@ def _quantiles(values: list[np.ndarray]) -> np.ndarray:
 
 
 def gauge(study: Study) -> Figure | None:
-    """Learning rate times sharpness over 2, along training, with its line at 1."""
+    """Draw learning rate times sharpness over 2, along training, with its line at 1."""
     title = f"learning rate {TIMES} sharpness / 2"
     return _along(study, lambda record: record.gauge, title, limit=1)
 
 
 def sharpness(study: Study) -> Figure | None:
-    """Curvature along the step, at its shortest multiple, along training."""
+    """Draw curvature along the step, at its shortest multiple, along training."""
     return _along(study, lambda record: record.sharpness, "sharpness along the step")
 
 
 def usable(study: Study) -> Figure | None:
-    """The largest multiple of the step up to which the batch's loss doesn't rise."""
+    """Draw the largest multiple of the step up to which the batch's loss doesn't rise."""
     return _along(study, lambda record: record.usable, "usable multiple of the step", limit=1)
 
 
@@ -335,7 +334,7 @@ def _along(
     *,
     limit: float | None = None,
 ) -> Figure | None:
-    """A line a norm along training: running median of the medians over seeds."""
+    """Draw one line per norm along training: the running median of medians over seeds."""
     branches = tracked(study)
     if not branches:
         return None
@@ -344,19 +343,11 @@ def _along(
         for branch in branches
         for steps, found in [over_seeds(study.landscapes(branch), value)]
     ]
-    smooth = [curve[-1] for curve in curves]
-    if is_wide(smooth):
-        axis = charts.log_axis(title, *charts.around(smooth, log=True))
-    else:
-        values = np.concatenate(smooth)
-        values = values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
-        top = max(1.2, 1.15 * float(values.max()))
-        axis = Axis(title, (min(0.0, 1.1 * float(values.min())), top))
-    panel = Panel(
-        charts.step_axis(max(branch.steps for branch in branches)),
-        axis,
-        line_looks(labels(branches)),
-    )
+    values = [smooth for *_, smooth in curves]
+    wide = charts.is_wide(values)
+    axis = charts.fitted(title, values if wide else [*values, [1.1]], log=wide, zero=True)
+    steps = charts.step_axis(max(branch.steps for branch in branches))
+    panel = Panel(steps, axis, line_looks(labels(branches)))
     limits = [] if limit is None else [panel.rule(y=limit, color="ink", dash=DASHED)]
     return panel.draw(*panel.curves(curves), *limits)
 
@@ -381,7 +372,7 @@ _MOST_RATES = 3
 
 
 def shift(study: Study, *, measure: str) -> Figure | None:
-    """A column a norm, a row a learning rate: a line a layer, or a heat map of many layers.
+    """Draw the shift of each layer: columns are norms, rows learning rates.
 
     Args:
         study: The cells of a run.
@@ -460,12 +451,6 @@ def _shades(values: np.ndarray, measure: str) -> np.ndarray:
 
 
 def _shift_axis(lines: Sequence[np.ndarray], measure: str) -> Axis:
-    values = np.concatenate([each.ravel() for each in lines])
-    values = values[np.isfinite(values)]
     if measure == "cosine":
-        low = min(-0.05, float(values.min()) - 0.05) if values.size else -1.0
-        return Axis("cosine", (low, 1.04))
-    if is_wide(lines):
-        return charts.log_axis("l2 difference", *charts.around(lines, log=True))
-    top = 1.05 * float(np.quantile(values, 0.995)) if values.size else 1.0
-    return Axis("l2 difference", (0, top or 1.0))
+        return charts.fitted("cosine", [*lines, [0, 1]], limits=(-1.04, 1.04))
+    return charts.fitted("l2 difference", lines, log=None, zero=True, quantiles=(0, 0.995))

@@ -184,8 +184,6 @@ def _median(values: np.ndarray) -> float:
 
 R = TypeVar("R", SmoothnessRecord, ShiftRecord)
 
-_WIDE = 300.0  # a range that a linear axis can't show
-
 
 def labels(branches: Sequence[Branch]) -> list[str]:
     """The normalizations of branches, each once."""
@@ -216,10 +214,3 @@ def _at(steps: np.ndarray, own: np.ndarray, values: np.ndarray) -> np.ndarray:
     columns = values.reshape(len(own), -1).T
     found = np.stack([np.interp(steps, own, column, right=np.nan) for column in columns], axis=1)
     return found.reshape(len(steps), *values.shape[1:])
-
-
-def is_wide(values: Sequence[np.ndarray]) -> bool:
-    """Whether positive values span so many orders that only a logarithmic axis shows them."""
-    found = np.concatenate([array.ravel() for array in values]) if values else np.empty(0)
-    found = found[np.isfinite(found) & (found > 0)]
-    return bool(found.size) and float(np.quantile(found, 0.98) / np.quantile(found, 0.02)) > _WIDE
