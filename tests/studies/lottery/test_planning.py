@@ -7,7 +7,7 @@ from tiny_recipe import recipe
 
 from tfticket.errors import MaskError
 from tfticket.lottery.trial import Trial
-from tfticket.runs import progress
+from tfticket.runs import plan as run_plan
 from tfticket.runs.rundir import RunDir
 from tfticket.sparsity.mask import Mask
 from tfticket.state import prunable_variables
@@ -181,7 +181,7 @@ def test_few_steps_are_sooner_made_than_timed(data):
 
 
 def test_time_is_measured_where_something_is_left_to_do(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "_TIMED_STEPS", 100)
+    monkeypatch.setattr(run_plan, "_TIMED_STEPS", 100)
     made = planned(data, RunDir(os.devnull), timed=True)
     assert 0 < made.seconds < 60
     run = RunDir(tmp_path)
