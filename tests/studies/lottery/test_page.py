@@ -71,6 +71,11 @@ def test_the_page_holds_claims_deviations_exports_and_the_command(page):
     assert ("a", {"href": "https://arxiv.org/abs/1803.03635"}) in page.elements
 
 
+def test_points_of_figures_describe_themselves(page):
+    told = [found.get("aria-label", "") for tag, found in page.elements if tag == "path"]
+    assert any(text.startswith("ticket; weights left (%): 100; ") for text in told)
+
+
 def test_the_figures_are_files_too(full_run, page):
     files = sorted((full_run / "report/figures").iterdir())
     assert [file.stem[3:] for file in files] == [*FIGURES, "connectivity", *INSIDES]

@@ -289,6 +289,8 @@ def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure |
         steps = curves[0][0]
         values = scale * np.mean([np.interp(steps, *curve) for curve in curves], axis=0)
         label = "dense" if level.level == 0 else percent(level.density)
+        if label in used:  # two densities that round to one
+            label = f"{label}, level {level.level}"
         used[label] = Look(color, "circle")
         smooth = _running_mean(values)
         drawn.append((label, steps, values, smooth))
