@@ -128,7 +128,7 @@ def _run(command: click.Command, given: tuple[str, ...], name: str) -> int:
 
 
 def _drop_output() -> None:
-    """What is still buffered can't go anywhere, and must not raise when the interpreter ends."""
+    """Drop buffered output, which must not raise when the interpreter ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -1,4 +1,4 @@
-"""Which file to ship: what it is for, the Pareto front of a comparison, and the best of it."""
+"""The file to ship: targets, the Pareto front of a comparison, and the best file on it."""
 
 from __future__ import annotations
 

@@ -320,7 +320,7 @@ class Constant:
 
     @property
     def is_zero(self) -> np.ndarray:
-        """Where the constant is exactly zero, boolean, shape as `values`."""
+        """Mask of exact zeros, boolean, of the shape of `values`."""
         return np.asarray(self.values == self.along_axis(self.zero_point))
 
     def along_axis(self, numbers: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where a file came from, kept inside the file: the entry `tfticket.provenance` of its metadata."""
+"""Provenance of a file, in the entry `tfticket.provenance` of its metadata."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ class ExportReport:
 
     @property
     def report_path(self) -> Path:
-        """Where `to_json` is kept: beside the file, `.json` in place of `.tflite`."""
+        """Path of the report beside the file, `.json` in place of `.tflite`."""
         return self.path.with_suffix(".json")
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether to compile a model with XLA: by a rule, or measured on this machine."""
+"""The choice to compile a model with XLA, by a rule or measured on this machine."""
 
 from __future__ import annotations
 

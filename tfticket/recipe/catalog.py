@@ -1,4 +1,4 @@
-"""Where recipes are: the built-in ones, and any file."""
+"""Find recipes: the built-in ones, and any file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tfticket.errors import RecipeError
 
 @dataclass(frozen=True, order=True)
 class CatalogEntry:
-    """What a listing says of a built-in recipe.
+    """A built-in recipe in a listing.
 
     Attributes:
         name: The name to run it by.

@@ -1,4 +1,4 @@
-"""What a recipe says of wrong labels, whatever its kind."""
+"""The table of label noise, shared by kinds of studies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_.+-]")
 
 
 class Noise(Table):
-    """How labels of the training and of the validation data are made wrong; never of the test data.
+    """Label noise of the training and validation data; test labels stay clean.
 
     Attributes:
         kind: `symmetric_inclusive` may draw the true label again, so fewer are wrong than `rate`
@@ -66,7 +66,7 @@ class Noise(Table):
 
     @property
     def label(self) -> str:
-        """What it is called: `symmetric0.5`, `file-<name>`, `open_set0.4-<name>`."""
+        """Short name: `symmetric0.5`, `file-<name>`, `open_set0.4-<name>`."""
         rate = "" if self.kind in _WITHOUT_RATE else f"{self.rate:g}"
         source = self.foreign or self.path
         name = "" if source is None else f"-{_NOT_IN_NAMES.sub('_', PurePath(source).stem)}"

@@ -20,7 +20,7 @@ from tfticket.recipe.training import Cosine, LearningRate, Linear, Piecewise, Wa
 def learning_rate(
     table: float | Piecewise | Cosine | Linear | WarmupPiecewise,
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """What a Keras optimizer takes as `learning_rate`."""
+    """Convert the learning rate of a recipe to the argument of a Keras optimizer."""
     schedules = keras.optimizers.schedules
     if isinstance(table, Piecewise):
         return schedules.PiecewiseConstantDecay(list(table.boundaries), list(table.values))

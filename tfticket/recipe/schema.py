@@ -1,4 +1,4 @@
-"""What may stand in a recipe of any kind: frozen, strict types, one class a table.
+"""The schema that recipes of all kinds share: frozen, strict types, one class per table.
 
 Each kind has a schema of its own beside this one, with a final class that derives from `Recipe`;
 `kind.KINDS` lists them. The classes hold what a single key allows; how keys depend on one another
@@ -29,7 +29,7 @@ from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
 
 class Data(Table):
-    """Which examples, and how they are shown to the network.
+    """The data set, its split, and how examples are fed to the network.
 
     A `normalize` that is left out, or is "auto", becomes "none" for a model from a file and "unit"
     for what is known to be images (`parsing.parse`). Arrays in an .npz file are asked what they are
@@ -51,7 +51,7 @@ class Data(Table):
 
 
 class Train(Table):
-    """How a network is trained. `steps` and `evaluate_every` count for one network, or level."""
+    """Training of one network, or of one level of a search."""
 
     LATER = frozenset({"distribute"})
 

@@ -1,4 +1,4 @@
-"""What the tables of recipes are made of: kinds of values, and how keys depend on one another."""
+"""Building blocks of recipe tables: types of values, and conflicts between keys."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tfticket.recipe.table import (
 
 
 class _Optimizer(Table):
-    """What every optimizer can do, in the words of Keras.
+    """Options that all optimizers share, under the names of Keras.
 
     Not `use_ema`: Keras puts the averages into the weights when `fit` ends, after all networks of a
     search were measured without them.

@@ -1,4 +1,4 @@
-"""What the pages of all kinds of studies share: reading a run, words, tables, drawing.
+"""Reading a run, estimates, expectations, tables and charts, shared by all kinds of studies.
 
 Nothing here imports Keras or TensorFlow.
 """

@@ -35,7 +35,7 @@ LEVELS = tuple(name for name in PALETTE if name.startswith("level"))
 
 @dataclass(frozen=True)
 class Look:
-    """How a series is drawn.
+    """Color, dash and marker of a series.
 
     Attributes:
         color: A name of `PALETTE`.

@@ -1,4 +1,4 @@
-"""What an executor is, and the serial one, which runs every task in this process."""
+"""The protocol of executors, and the serial one, which runs every task in this process."""
 
 from __future__ import annotations
 

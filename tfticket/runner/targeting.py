@@ -162,7 +162,7 @@ def export_file(
 
 
 def _data_options(found: DataSet) -> dict[str, Any]:
-    """What `export` takes of a data set: formats are chosen by its validation data."""
+    """Return arguments of `export` from a data set: validation data choose the format."""
     few = found.inputs(found.validation, CHECK_EXAMPLES), found.validation.y[:CHECK_EXAMPLES]
     return {
         "calibration": found.inputs(found.train, CALIBRATION_EXAMPLES),
@@ -172,7 +172,7 @@ def _data_options(found: DataSet) -> dict[str, Any]:
 
 
 def _trained_with(model_path: Path) -> str:
-    """How a model was fed; what is in no run is taken to need the numbers of the data set."""
+    """Return how a model was fed; a model of no run gets the numbers of the data set."""
     run = RunDir(model_path.absolute().parents[1])
     seed_and_level = _MODEL.fullmatch(model_path.name)
     if seed_and_level is None or model_path.absolute() != run.model(

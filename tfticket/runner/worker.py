@@ -36,7 +36,7 @@ SINGLE_THREADED: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker needs once, before its first task.
+    """The setup of a worker, sent once, before its first task.
 
     Attributes:
         recipe: The recipe.

@@ -1,4 +1,4 @@
-"""What a run consists of: trials, the tasks that train them, and the plan of conditions."""
+"""The parts of a run: trials, the tasks that train them, and the plan of conditions."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Survivors:
 
 @dataclass(frozen=True)
 class PlannedCondition:
-    """What trials of several seeds share: a branch, or one level of a search.
+    """A condition, shared by trials of several seeds: a branch, or one level of a search.
 
     Attributes:
         branch: Its name.
@@ -96,7 +96,7 @@ class PlannedCondition:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, before it starts.
+    """The plan of a run, before it starts.
 
     Attributes:
         title: The recipe's title.

@@ -100,7 +100,7 @@ class RowFile:
 
 
 def _end_of_last_line(descriptor: int) -> int:
-    """How many bytes whole lines take; what follows was cut off."""
+    """Return the number of bytes of whole lines; what follows was cut off."""
     end = os.fstat(descriptor).st_size
     step = 4096
     while end:

@@ -1,4 +1,4 @@
-"""What a kind of study is made of: one folder, described by one `Kind`."""
+"""A kind of study: one folder, described by one `Kind`."""
 
 from __future__ import annotations
 

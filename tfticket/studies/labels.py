@@ -184,5 +184,5 @@ def _order(noise: Noise, seed: int, foreign: Mapping[str, DataSet]) -> np.ndarra
 
 
 def _counts(data: DataSet, noise: Noise) -> tuple[int, int]:
-    """How many training and validation examples are replaced."""
+    """Return the numbers of training and validation examples to replace."""
     return round(len(data.train) * noise.rate), round(len(data.validation) * noise.rate)

@@ -30,7 +30,7 @@ Kind = Literal["cell", "noisy_cell"]
 
 @dataclass(frozen=True)
 class TrialFile:
-    """What the file of a trial holds.
+    """The content of the file of a trial.
 
     Attributes:
         header: The condition, the seed, and what else there is to say.

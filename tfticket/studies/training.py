@@ -1,4 +1,4 @@
-"""What trainings of all kinds share: the watch over evaluations, rows, and timing."""
+"""Evaluations, rows and timing of a training, shared by all kinds of studies."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class View(Graph):
 
 @dataclass(frozen=True, eq=False)
 class DeadUnits:
-    """Which units of a layer could be cut out; boolean arrays of shape (units,).
+    """Units of a layer that can be removed, as boolean arrays of shape (units,).
 
     Attributes:
         removable: Those that could.

@@ -215,7 +215,7 @@ class Selection(NamedTuple):
     Attributes:
         masks: Samples that each network is updated on.
         losses: Loss of each sample by both networks, each float32, shape (batch,).
-        minimized: What each network minimizes the mean of, each float32, shape (batch,).
+        minimized: Per-example loss of each network, float32, shape (batch,).
         forget_rate: Share to be dropped, float32 scalar.
         disagree: Where the networks predict different classes, boolean, shape (batch,).
         labels: Given classes, int32, shape (batch,), or None where labels aren't classes.
@@ -303,7 +303,7 @@ class SelectionRule:
         )
 
     def disagree(self, first: Any, second: Any) -> Any:
-        """Where they predict different classes, shape (batch,); nowhere for values."""
+        """Mask of the examples with different predictions, shape (batch,); all False for values."""
         if self.outputs == "values":
             return keras.ops.zeros((keras.ops.shape(first)[0],), "bool")
         return disagreement(first, second, self.outputs)

@@ -1,1 +1,1 @@
-"""How many labels are wrong, and in what way."""
+"""Estimates of the noise rate and of the type of the noise."""

@@ -234,7 +234,7 @@ def wilson(rate: float, size: int, confidence: float) -> tuple[float, float]:
 
 
 def _still_falling(rates: np.ndarray, window: int) -> float:
-    """How much lower the rate may be where no wrong prediction is left.
+    """Return how much lower the rate may be where no wrong prediction is left.
 
     Twice what halving the window changes, as if each further halving changed half as much as the
     one before; at the narrowest window, what halving to it did; with too few examples, all of it.

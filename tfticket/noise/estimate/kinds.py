@@ -218,7 +218,7 @@ def _lower_half(num_classes: int) -> int:
 
 
 def _on_lower_ranks(probabilities: np.ndarray) -> np.ndarray:
-    """How often each class is on a lower rank; those of equal probability share them."""
+    """Return how often each class is on a lower rank; ties share their ranks."""
     lower = _lower_half(probabilities.shape[1])
     edge = np.partition(probabilities, lower - 1, axis=1)[:, lower - 1 : lower]
     below, at = probabilities < edge, probabilities == edge
@@ -229,7 +229,7 @@ def _on_lower_ranks(probabilities: np.ndarray) -> np.ndarray:
 
 
 def _spread(counts: np.ndarray, expected: np.ndarray) -> float:
-    """How far rates differ beyond chance: their deviation, as a share of their mean."""
+    """Return the standard deviation of rates beyond chance, as a share of their mean."""
     total, known = counts.sum(), expected > 0
     if total == 0 or known.sum() < 2:
         return 0.0

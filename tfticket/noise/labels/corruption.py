@@ -222,7 +222,7 @@ def _whole(expected: np.ndarray, total: int, rng: np.random.Generator) -> np.nda
 
 
 def _targets(matrix: np.ndarray) -> np.ndarray:
-    """Where a label goes when it flips: the rows of T without their diagonal, summing to 1."""
+    """Return the probabilities of new labels given a flip: T without its diagonal, normalized."""
     away = matrix * (1 - np.eye(len(matrix)))
     sums = np.maximum(away.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     targets: np.ndarray = away / sums

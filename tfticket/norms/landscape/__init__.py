@@ -1,4 +1,4 @@
-"""What the loss and its gradient do along the steps of a training: trackers and their records."""
+"""The loss and its gradient along the steps of a training: trackers and their records."""
 
 import lazy_loader
 

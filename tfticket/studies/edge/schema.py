@@ -1,4 +1,4 @@
-"""What may stand in a recipe of the kind `edge`."""
+"""The schema of recipes of the kind `edge`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tfticket.studies.lottery.schema import (
 
 
 class Edge(Table):
-    """Which files are made of the tickets, and which of them is called the one to ship.
+    """Export of tickets, and the rule that chooses the file to ship.
 
     Every level of every search is exported in each of `formats`. Chosen is, by `objective`, the
     best of those whose accuracy on validation data is at most `margin` below the dense network's.
@@ -46,7 +46,7 @@ class Edge(Table):
 
 
 class EdgeClaim(Expect):
-    """What the chosen file is expected to reach. Never used while anything is chosen.
+    """An expectation about the chosen file; never used to choose it.
 
     Attributes:
         measure: `smaller`: how many times fewer bytes than the dense fp32 file; `smaller_gzip`: the

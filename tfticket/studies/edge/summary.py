@@ -57,7 +57,7 @@ class Summary(BaseSummary):
 
     @property
     def headline(self) -> str:
-        """Which file to ship, and what it is worth."""
+        """The file to ship, with its size, speed and change of accuracy."""
         row = self.study.chosen
         if row is None:
             reason = self.study.choice.get("reason") or self.study.failure

@@ -1,4 +1,4 @@
-"""What may stand in a recipe of the kind `lottery`."""
+"""The schema of recipes of the kind `lottery`."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Model(Table):
 
 
 class Lottery(Table):
-    """How tickets are searched: what is pruned, how much a level, and where weights go back to.
+    """The search for tickets: scores, pruning schedule, structure and rewinding.
 
     `rate` is the share of the surviving weights that goes at each level of the iterative schedule
     (0.2 unless given); `rates` gives `conv`, `dense`, `output` or keys by glob pattern their own,
@@ -216,7 +216,7 @@ class Lottery(Table):
 
 
 class Controls(Table):
-    """What is trained beside the tickets, at the same density.
+    """Controls, trained at the density of their tickets.
 
     `reinit` is on by default, since only a ticket whose reinitialized twin is behind it wins.
     `levels` lists the levels with controls, or is "all"; by default every second one and the last.
@@ -265,7 +265,7 @@ class Connectivity(Table):
 
 
 class Export(Table):
-    """Which tickets become `.tflite` files, and in which formats."""
+    """Tickets to export to `.tflite`, and the formats."""
 
     formats: Annotated[
         tuple[FormatName, ...],
@@ -293,7 +293,7 @@ class Verdict(Table):
 
 
 class Claim(Expect):
-    """What is expected of tickets.
+    """An expectation about tickets.
 
     Attributes:
         measure: What is compared. `accuracy` is the mean test accuracy at the early-stop step,

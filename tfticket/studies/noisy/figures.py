@@ -1,4 +1,4 @@
-"""What each method gains over cross-entropy, and what was estimated: dots with their intervals.
+"""Figures of gains over cross-entropy and of estimates, with their intervals.
 
 Each function draws one figure, or returns None when the run doesn't hold it.
 """
@@ -293,7 +293,7 @@ def matrices(study: Study) -> Figure | None:
 
 
 def matrices_left_out(study: Study) -> int:
-    """How many noises have matrices beyond those that are drawn."""
+    """Return the number of noises whose matrices are not drawn."""
     return max(0, sum(bool(study.kept_of(noise)) for noise in study.noises) - _MOST_ROWS)
 
 

@@ -1,4 +1,4 @@
-"""What may stand in a recipe of the kind `noisy`."""
+"""The schema of recipes of the kind `noisy`."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Method(Table):
 
 
 class Selection(Table):
-    """How networks predict what they weren't trained on, to estimate the noise and to select.
+    """Cross-validated predictions, to estimate the noise and to select examples.
 
     Few epochs serve better than many, unless memorization is what is looked at. Without a learning
     rate the largest of `train.learning_rate` is taken. Steps of a schedule are those of one
@@ -169,7 +169,7 @@ class Selection(Table):
 
 
 class NoisyClaim(Expect):
-    """What is expected of a method, of its accuracy or its difference from `against`.
+    """An expectation about the accuracy of a method, or its difference from `against`.
 
     Accuracy is that of the clean test data, the mean of the last evaluations.
     """
@@ -316,7 +316,7 @@ class Condition:
     steps: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What `cells.json` says of it."""
+        """Return the entry of `cells.json`."""
         return {
             "branch": self.branch,
             "noise": self.noise.label,
@@ -348,7 +348,7 @@ def conditions(recipe: NoisyRecipe) -> tuple[Condition, ...]:
 
 
 def iterations(recipe: NoisyRecipe) -> int:
-    """How often examples are held out: once where only the noise is to be estimated."""
+    """Return the number of cross-validation rounds: one where only the noise is estimated."""
     selects = any(method.name == "incv" for method in recipe.methods)
     return recipe.selection.iterations if recipe.selection and selects else 1
 

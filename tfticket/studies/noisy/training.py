@@ -47,7 +47,7 @@ _TRAIN = (
 
 @dataclass(frozen=True)
 class Trained:
-    """What a finished training leaves.
+    """The results of a finished training.
 
     Attributes:
         rows: Every measurement along training.

@@ -51,7 +51,7 @@ class Norm(Table):
 
     @property
     def options(self) -> dict[str, Any]:
-        """What was given beside the name."""
+        """Options given beside the name."""
         return self.model_dump(exclude={"name"}, exclude_none=True)
 
 
@@ -110,7 +110,7 @@ class Arm(Table):
 
 
 class Arms(Protocol):
-    """What of a recipe says which networks there are."""
+    """The parts of a recipe that define its networks."""
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -126,7 +126,7 @@ class Arms(Protocol):
 
     @property
     def train(self) -> Train:
-        """How a network is trained."""
+        """The table `train`."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Condition:
 
     @property
     def search(self) -> tuple[Any, ...]:
-        """What the subnetworks share that one search for a ticket is for."""
+        """Key of the search for a ticket that subnetworks share."""
         return self.norm, self.rate, self.batch_size, self.steps
 
     def interval(self, steps: int) -> int:
@@ -168,7 +168,7 @@ class Condition:
         return max(1, round(steps * self.stretch))
 
     def to_dict(self) -> dict[str, Any]:
-        """What `cells.json` says of it."""
+        """Return the entry of `cells.json`."""
         return {
             "branch": self.branch,
             "norm": self.norm.name,
@@ -183,7 +183,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class _Choice:
-    """What an arm says of one condition, before it is named and scaled."""
+    """One condition of an arm, before it is named and scaled."""
 
     arm: Arm
     norm: Norm

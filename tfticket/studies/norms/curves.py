@@ -1,4 +1,4 @@
-"""How training ended: learning curves, learning-rate ranges, batch sizes, statistics, tickets.
+"""Figures of results: learning curves, learning rates, batch sizes, statistics, tickets.
 
 As in `figures`, None when the run doesn't hold it.
 """
@@ -242,7 +242,7 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
 
 
 def panel_count(study: Study) -> int:
-    """How many panels `learning_curves` has, for the loss."""
+    """Return the number of panels of `learning_curves`."""
     return min(_MOST_RATES, len({branch.learning_rate for branch in _shown(study, "loss")}))
 
 

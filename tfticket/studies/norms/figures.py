@@ -1,4 +1,4 @@
-"""What was measured along training: the three panels of the paper's figure 4, beta, shifts.
+"""Figures of measurements along training: the panels of the paper's figure 4, beta, shifts.
 
 Santurkar et al. (arXiv:1805.11604), figure 4. Each function draws one figure, or returns None when
 the run doesn't hold it.

@@ -1,4 +1,4 @@
-"""What may stand in a recipe of the kind `norms`."""
+"""The schema of recipes of the kind `norms`."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Statistics(Table):
 
 
 class Claim(Expect):
-    """What is expected of two norms.
+    """An expectation about two norms.
 
     Attributes:
         measure: What is compared. Ratios are of `against` to `norm`, so above 1 `norm` is the

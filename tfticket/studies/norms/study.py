@@ -151,7 +151,7 @@ class NormsStudy(Study):
         return total + _TRACING_SECONDS * len(trained)
 
     def _measuring(self, condition: Condition) -> float:
-        """What the trackers take of one training, in steps."""
+        """Return the cost of the trackers in one training, in steps."""
         landscape, shift = self.recipe.landscape, self.recipe.shift
         steps = 0.0
         if landscape is not None:

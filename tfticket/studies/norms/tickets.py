@@ -37,7 +37,7 @@ _STATISTICS_EXAMPLES = 2_000
 
 @dataclass(frozen=True)
 class Beginning:
-    """Where a trial begins.
+    """Initial state of a trial.
 
     Attributes:
         snapshot: The state at step 0, or at the rewind step.
@@ -128,7 +128,7 @@ class Tickets:
     def _batches(
         self, seed: int, condition: Condition, model: keras.Model
     ) -> list[tf.Tensor] | None:
-        """What each level's statistics are taken from again: the first examples of the feed."""
+        """Return the first batches of the feed, to recompute the statistics of each level."""
         if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
             return None
         feed = self._study.feed(seed, condition)

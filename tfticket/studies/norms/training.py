@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a finished training leaves.
+    """The results of a finished training.
 
     Attributes:
         rows: Every measurement.
