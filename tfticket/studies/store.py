@@ -11,16 +11,18 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfticket.data import DataSet
 from tfticket.errors import DataError, RunError
 from tfticket.files import read_arrays, read_table, write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.recipe.noise import Noise
 from tfticket.runs.rundir import RunDir
+
+if TYPE_CHECKING:
+    from tfticket.data import DataSet
 
 _REMEDY = "Restore it, or begin anew with --fresh."
 

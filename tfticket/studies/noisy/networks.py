@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tfticket.errors import TicketError
-from tfticket.files import checked_name, read_arrays
+from tfticket.files import checked_name
 from tfticket.report import words
 from tfticket.report.reading import Curve, RunFiles
+from tfticket.studies.store import TrialFile, read_trial
 
-_KIND = "noisy_cell"
 BASELINE = "cross_entropy"
 METHODS = {
     "cross_entropy": "cross-entropy",
@@ -87,19 +85,6 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Receipt and selection in the file of one training.
-
-    Attributes:
-        header: Receipt of the noise, and the selection where there was one.
-        arrays: Transition matrices and confusion, where there was a selection.
-    """
-
-    header: Mapping[str, Any]
-    arrays: Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
 class Study:
     """A run whose files have been opened.
 
@@ -112,7 +97,7 @@ class Study:
 
     files: RunFiles
     cells: tuple[Cell, ...]
-    kept: Mapping[tuple[int, str], Kept]
+    kept: Mapping[tuple[int, str], TrialFile]
     damaged: tuple[str, ...]
 
     @property
@@ -140,9 +125,9 @@ class Study:
             if own == branch and (split, name) in curves
         }
 
-    def kept_of(self, noise: str) -> dict[int, Kept]:
+    def kept_of(self, noise: str) -> dict[int, TrialFile]:
         """Seed to the first file under a noise that holds a selection."""
-        found: dict[int, Kept] = {}
+        found: dict[int, TrialFile] = {}
         for cell in self.cells:
             for (seed, branch), kept in self.kept.items():
                 if cell.noise == noise and branch == cell.branch and "selection" in kept.header:
@@ -162,7 +147,7 @@ def read_study(files: RunFiles) -> Study:
         for seed, levels in files.tickets(cell.branch).items():
             for path in levels.values():
                 try:
-                    kept[seed, cell.branch] = Kept(*read_arrays(path, kind=_KIND))
+                    kept[seed, cell.branch] = read_trial(path, "noisy_cell")
                 except TicketError as error:
                     damaged.append(str(error).replace(f"{files.path}/", ""))
     return Study(files, cells, kept, tuple(damaged))

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from tfticket.errors import TicketError
-from tfticket.files import checked_name, read_arrays
+from tfticket.files import checked_name
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.reading import Curve, RunFiles
 from tfticket.studies.norms.names import label
+from tfticket.studies.store import read_trial
 
 CELLS = "cells.json"
 _FILE = "level_00.npz"
-_KIND = "cell"
 
 
 @dataclass(frozen=True)
@@ -223,9 +223,9 @@ def _branch(cell: Mapping[str, Any], *, several: bool) -> Branch:
 
 
 def _network(files: RunFiles, path: Path, *, seed: int, branch: str, damaged: list[str]) -> Network:
-    arrays: dict[str, np.ndarray] = {}
+    arrays: Mapping[str, np.ndarray] = {}
     try:
-        _, arrays = read_arrays(path, kind=_KIND)
+        arrays = read_trial(path, "cell").arrays
     except TicketError as error:
         damaged.append(str(error))
     place = (seed, branch, 0)
