@@ -26,7 +26,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "tfticket.studies.labels",
         "tfticket.studies.store",
         "tfticket.studies.training",
-        "tfticket.recipe.chance",
         "tfticket.noise.report",
         "tfticket.noisy",
         "tfticket.audit",

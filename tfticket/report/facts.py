@@ -10,13 +10,12 @@ import numpy as np
 from tfticket.report import words
 from tfticket.report.reading import RunFiles
 from tfticket.report.words import joined
-from tfticket.statistics.chance import at_chance
+from tfticket.statistics.chance import at_chance, best_accuracy, network_name
 
 Facts = list[tuple[str, str]]
 """Names and values, in the order of a page."""
 
 _VERSIONS = ("tfticket", "keras", "tensorflow", "numpy", "python")
-_ACCURACIES = ("accuracy_at_early_stop", "accuracy_at_end")
 _MOST_NAMED = 8
 
 
@@ -118,8 +117,8 @@ def chance_note(files: RunFiles) -> str:
         return ""
     seeds: dict[tuple[int, str], list[int]] = {}
     for (seed, branch, level), results in sorted(files.results.items()):
-        accuracies = [results[name][1] for name in _ACCURACIES if name in results]
-        if accuracies and at_chance(max(accuracies), np.array([share]), count):
+        accuracy = best_accuracy({name: value for name, (_, value) in results.items()})
+        if accuracy is not None and at_chance(accuracy, np.array([share]), count):
             seeds.setdefault((level, branch), []).append(seed)
     if not seeds:
         return ""
@@ -134,6 +133,5 @@ def chance_note(files: RunFiles) -> str:
 
 
 def _named(level: int, branch: str, seeds: list[int]) -> str:
-    name = "the dense network" if (branch, level) == ("ticket", 0) else branch
-    name += f" at level {level}" if level else ""
+    name = network_name(branch, level).replace("`", "")
     return f"{name} (seed{'s' if len(seeds) > 1 else ''} {words.ranges(seeds)})"

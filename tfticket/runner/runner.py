@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from tfticket.data import DataSet
 from tfticket.errors import RunError
-from tfticket.recipe.chance import ChanceWatch
 from tfticket.recipe.rates import be_deterministic
 from tfticket.recipe.schema import Recipe
 from tfticket.runner import Choice, Executor, Processes, Serial
+from tfticket.runner.chance import ChanceWatch
 from tfticket.runs.plan import Plan, Task, Trial
 from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir

@@ -1,7 +1,7 @@
 import numpy as np
 from synthetic_data import classes
 
-from tfticket.recipe.chance import ChanceWatch
+from tfticket.runner.chance import ChanceWatch
 from tfticket.runs.progress import Silence
 
 
@@ -34,7 +34,7 @@ def test_a_network_at_chance_is_told_of_once_for_a_branch_and_seed():
     messages = [each for each in told.calls if isinstance(each, str)]
     assert len(told.calls) == 5 + len(messages)
     assert [message.partition(" is right")[0] for message in messages] == [
-        "`ticket`, level 1, seed 0,",
+        "`ticket` at level 1, seed 0,",
         "The dense network, seed 1,",
     ]
     assert "Inputs are bytes, divided. `data.normalize` changes that." in messages[0]

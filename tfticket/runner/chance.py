@@ -1,4 +1,4 @@
-"""Says so when a network that was trained is at chance level on the test data."""
+"""Warnings about networks at chance level, while a run goes on."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from collections.abc import Mapping
 from tfticket.data import DataSet
 from tfticket.runs.plan import Plan
 from tfticket.runs.progress import Progress
-from tfticket.statistics.chance import chance_warning
-
-_ACCURACIES = ("accuracy_at_early_stop", "accuracy_at_end")
-_DENSE = ("ticket", 0)
+from tfticket.statistics.chance import best_accuracy, chance_warning, network_name
 
 
 class ChanceWatch:
-    """A `Progress` that passes on what it hears, and adds a message about each such network.
+    """A `Progress` that forwards every event, and warns of networks at chance level.
 
-    Of a seed and a branch it is the first level that is told of: sparser ones follow it.
+    Only the first such level of a seed and a branch is named: sparser ones follow it.
 
     Args:
-        progress: Hears everything.
-        data: What networks are tested on.
+        progress: The listener to forward to.
+        data: The data set, whose test labels tell what chance level is.
     """
 
     def __init__(self, progress: Progress, data: DataSet) -> None:
         self._progress = progress
         self._data = data
-        self._told: set[tuple[int, str]] = set()
+        self._warned: set[tuple[int, str]] = set()
 
     def plan(self, plan: Plan) -> None:
         """See `Progress`."""
@@ -43,14 +40,14 @@ class ChanceWatch:
     def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
         """See `Progress`."""
         self._progress.end(seed, branch, level, summary)
-        accuracies = [summary[name] for name in _ACCURACIES if name in summary]
-        if not accuracies or "diverged" in summary or (seed, branch) in self._told:
+        accuracy = best_accuracy(summary)
+        if accuracy is None or "diverged" in summary or (seed, branch) in self._warned:
             return
-        name = f"`{branch}`, level {level}" if level else f"`{branch}`"
-        name = "The dense network" if (branch, level) == _DENSE else name
-        warning = chance_warning(max(accuracies), self._data.test.y, of=f"{name}, seed {seed},")
+        name = network_name(branch, level)
+        name = f"{name[0].upper()}{name[1:]}, seed {seed},"
+        warning = chance_warning(accuracy, self._data.test.y, of=name)
         if warning is not None:
-            self._told.add((seed, branch))
+            self._warned.add((seed, branch))
             self.message(f"{warning} {self._data.feeding} `data.normalize` changes that.")
 
     def message(self, text: str) -> None:
@@ -60,5 +57,5 @@ class ChanceWatch:
     def part(self, name: str) -> Progress:
         """See `Progress`."""
         part = ChanceWatch(self._progress.part(name), self._data)
-        part._told = self._told
+        part._warned = self._warned
         return part
