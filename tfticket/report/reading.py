@@ -166,15 +166,6 @@ def read_trials(
     return trials, tuple(damaged)
 
 
-def by_measure(results: Mapping[int, Mapping[str, float]]) -> dict[str, dict[int, float]]:
-    """Turn seed to measure to value into measure to seed to value."""
-    found: dict[str, dict[int, float]] = defaultdict(dict)
-    for seed, measures in results.items():
-        for name, value in measures.items():
-            found[name][seed] = value
-    return dict(found)
-
-
 def read_run(path: str | Path) -> RunFiles:
     """Read a run directory; what isn't there yet is left empty.
 

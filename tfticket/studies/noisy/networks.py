@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tfticket.files import checked_name
 from tfticket.report import words
-from tfticket.report.reading import Curve, RunFiles, Trial, Trials, by_measure, read_trials
+from tfticket.report.reading import Curve, RunFiles, Trial, Trials, read_trials
 
 BASELINE = "cross_entropy"
 METHODS = {
@@ -103,10 +103,6 @@ class Study:
         for cell in self.cells:
             found.setdefault(cell.noise, cell)
         return found
-
-    def measures(self, branch: str) -> dict[str, dict[int, float]]:
-        """Of a training's end: measure to seed to value."""
-        return by_measure({seed: trial.results for seed, trial in self.trials[branch].items()})
 
     def curves(self, branch: str, split: str, name: str) -> dict[int, Curve]:
         """Along training: seed to curve, of the seeds that have one."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tfticket.report.estimate import Estimate
+from tfticket.report.estimate import Estimate, estimates
 from tfticket.report.reading import Trial
 from tfticket.studies.noisy.networks import Cell, Study
 
@@ -26,7 +26,7 @@ class Training:
 
     cell: Cell
     measures: Mapping[str, Estimate]
-    gain: Estimate | None
+    gain: Estimate | None = None
 
     def values(self, name: str) -> Mapping[int, float]:
         """Seed to value; empty for what wasn't measured."""
@@ -46,22 +46,25 @@ class Training:
 
 def summarize_trainings(study: Study) -> tuple[Training, ...]:
     """Summarize the trainings with a finished seed, in the order of the recipe."""
-    found = {cell.branch: study.measures(cell.branch) for cell in study.cells}
-    baselines = {
-        cell.noise: found[cell.branch].get(ACCURACY, {})
-        for cell in reversed(study.cells)
-        if cell.is_baseline
-    }
-    return tuple(
-        Training(
-            cell=cell,
-            measures={name: Estimate.of(values) for name, values in measures.items()},
-            gain=None
-            if cell.is_baseline
-            else Estimate.of_difference(measures.get(ACCURACY, {}), baselines.get(cell.noise, {})),
-        )
+    trainings = [
+        Training(cell, estimates({seed: trial.results for seed, trial in trials.items()}))
         for cell in study.cells
-        if (measures := found[cell.branch])
+        for trials in [study.trials[cell.branch]]
+    ]
+    baselines = {
+        each.cell.noise: each.values(ACCURACY)
+        for each in reversed(trainings)
+        if each.cell.is_baseline
+    }
+
+    def gain(training: Training) -> Estimate | None:
+        baseline = baselines.get(training.cell.noise, {})
+        return Estimate.of_difference(training.values(ACCURACY), baseline)
+
+    return tuple(
+        each if each.cell.is_baseline else replace(each, gain=gain(each))
+        for each in trainings
+        if each.measures
     )
 
 

@@ -100,15 +100,13 @@ class Study:
 
     def landscapes(self, branch: Branch) -> dict[int, SmoothnessRecord]:
         """The records of smoothness of a branch by seed, those with at least one moment."""
-        records = {seed: network.landscape for seed, network in self.of(branch).items()}
-        return {
-            seed: record for seed, record in records.items() if record is not None and len(record)
-        }
+        networks = self.of(branch).items()
+        return {seed: r for seed, net in networks if (r := net.landscape) and len(r.step)}
 
     def shifts(self, branch: Branch) -> dict[int, ShiftRecord]:
         """The records of shift of a branch by seed, those with at least one moment."""
-        records = {seed: network.shift for seed, network in self.of(branch).items()}
-        return {seed: r for seed, r in records.items() if r is not None and len(r.step)}
+        networks = self.of(branch).items()
+        return {seed: r for seed, net in networks if (r := net.shift) and len(r.step)}
 
 
 def read_study(files: RunFiles) -> Study:
@@ -181,20 +179,20 @@ def find(study: Study, norm: str, wanted: Mapping[str, Any]) -> Branch | None:
     """
     candidates = [
         branch
-        for branch in study.branches
-        if (branch.name == norm or (branch.norm == norm and branch.subnetwork == "dense"))
-        and study.of(branch)
+        for branch in study.begun
+        if branch.name == norm or (branch.norm == norm and branch.subnetwork == "dense")
     ]
     for table, name in (("data", "batch_size"), ("train", "learning_rate")):
         value = wanted.get(name)
         looked_for = value or study.files.table(table).get(name)
-        exact = [b for b in candidates if _close(getattr(b, name), looked_for)]
+        exact = [
+            branch
+            for branch in candidates
+            if isinstance(looked_for, int | float)
+            and math.isclose(getattr(branch, name), looked_for, rel_tol=1e-6)
+        ]
         candidates = exact if exact or value is not None else candidates
     return candidates[0] if candidates else None
-
-
-def _close(own: float, wanted: Any) -> bool:
-    return isinstance(wanted, int | float) and math.isclose(own, wanted, rel_tol=1e-6)
 
 
 def tracked(study: Study) -> list[Branch]:

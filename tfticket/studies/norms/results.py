@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.report.estimate import Estimate
-from tfticket.report.reading import by_measure
+from tfticket.report.estimate import Estimate, estimates
 from tfticket.studies.norms.measures import (
     MEASURES,
     MOVING,
@@ -131,7 +130,7 @@ def _summarize(
         branch=branch,
         seeds=tuple(networks),
         diverged=tuple(seed for seed, network in networks.items() if network.diverged),
-        measures={name: Estimate.of(values) for name, values in by_measure(found).items()},
+        measures=estimates(found),
     )
 
 
