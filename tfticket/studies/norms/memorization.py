@@ -141,7 +141,7 @@ def _contrasts(found: Sequence[BranchSummary]) -> Iterator[Contrast]:
 
 
 def _condition(branch: Branch) -> tuple[Any, ...]:
-    return (branch.label, *branch.condition[:2], branch.steps)
+    return (branch.label, *branch.condition, branch.steps)
 
 
 def _verdict(apart: Estimate) -> str:

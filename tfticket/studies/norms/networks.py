@@ -44,9 +44,9 @@ class Branch:
     seeds: tuple[int, ...]
 
     @property
-    def condition(self) -> tuple[float, int, str]:
-        """Learning rate, batch size and subnetwork; norms are compared where they agree."""
-        return (self.learning_rate, self.batch_size, self.subnetwork)
+    def condition(self) -> tuple[float, int]:
+        """Learning rate and batch size; norms are compared where they agree."""
+        return (self.learning_rate, self.batch_size)
 
 
 class Network(Trial):
@@ -152,10 +152,10 @@ def reference_condition(study: Study) -> tuple[float, int] | None:
         study.files.table("train").get("learning_rate"),
         study.files.table("data").get("batch_size"),
     )
-    conditions = list(dict.fromkeys((b.learning_rate, b.batch_size) for b in found))
+    conditions = list(dict.fromkeys(b.condition for b in found))
 
     def rank(condition: tuple[float, int]) -> tuple[int, bool]:
-        norms = {b.label for b in found if (b.learning_rate, b.batch_size) == condition}
+        norms = {b.label for b in found if b.condition == condition}
         return (len(norms), condition == usual)
 
     return max(conditions, key=rank)
@@ -202,6 +202,6 @@ def tracked(study: Study) -> list[Branch]:
         branch
         for branch in study.branches
         if branch.subnetwork == "dense"
-        and (branch.learning_rate, branch.batch_size) == condition
+        and branch.condition == condition
         and study.landscapes(branch)
     ]

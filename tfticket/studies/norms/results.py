@@ -155,7 +155,11 @@ def contrast_norms(study: Study, *, first: float) -> tuple[Contrast, ...]:
     """Each normalization against the baseline at its learning rate and batch size."""
     found = []
     for own in study.begun:
-        alike = {other.norm: other for other in study.begun if other.condition == own.condition}
+        alike = {
+            other.norm: other
+            for other in study.begun
+            if other.condition == own.condition and other.subnetwork == own.subnetwork
+        }
         baseline = next((alike[name] for name in BASELINES if name in alike), own)
         if baseline.norm != own.norm:
             found.append(contrast(study, own, baseline, first=first))
@@ -164,11 +168,11 @@ def contrast_norms(study: Study, *, first: float) -> tuple[Contrast, ...]:
 
 def contrast_subnetworks(study: Study, *, first: float) -> tuple[Contrast, ...]:
     """Each ticket and random subnetwork against the dense network with the same normalization."""
-    dense = {(b.label, *b.condition[:2]): b for b in study.begun if b.subnetwork == "dense"}
+    dense = {(b.label, *b.condition): b for b in study.begun if b.subnetwork == "dense"}
     return tuple(
         contrast(study, own, dense[same], first=first)
         for own in study.begun
-        if own.subnetwork != "dense" and (same := (own.label, *own.condition[:2])) in dense
+        if own.subnetwork != "dense" and (same := (own.label, *own.condition)) in dense
     )
 
 
