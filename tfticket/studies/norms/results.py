@@ -104,8 +104,7 @@ def sides(
     study: Study, own: Branch, other: Branch, *, first: float
 ) -> tuple[BranchSummary, BranchSummary]:
     """Summarize two branches measured alike, as `Contrast` says."""
-    step = cut(own, other)
-    until = first * (own.steps if step is None else step)
+    step, until = cut(own, other), first * min(own.steps, other.steps)
     return (
         _summarize(study, own, until=until, accuracy_at=step),
         _summarize(study, other, until=until, accuracy_at=step),
