@@ -109,3 +109,12 @@ class Estimate(Interval):
         by_seed = {str(seed): value for seed, value in self.values.items()}
         own = {"min": self.smallest, "max": self.largest, "by_seed": by_seed} if by_seed else {}
         return {**super().to_dict(), **own, "how": self.how}
+
+
+def estimates(results: Mapping[int, Mapping[str, float]]) -> dict[str, Estimate]:
+    """Estimate each measure over the seeds that have it, from seed to measure to value."""
+    values: dict[str, dict[int, float]] = {}
+    for seed, measures in results.items():
+        for name, value in measures.items():
+            values.setdefault(name, {})[seed] = value
+    return {name: Estimate.of(of_seeds) for name, of_seeds in values.items()}

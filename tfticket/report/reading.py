@@ -7,14 +7,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from tfticket.errors import RunError
-from tfticket.files import checked_name, read_table, understood
+from tfticket.errors import RunError, TicketError
+from tfticket.files import checked_name, read_arrays, read_table, understood
 from tfticket.metrics import Row, read_metrics
 
 T = TypeVar("T")
@@ -110,6 +110,60 @@ class RunFiles:
             if match and seed.isdecimal():
                 found[int(seed)][int(match[1])] = path
         return {seed: dict(sorted(found[seed].items())) for seed in sorted(found)}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: its rows of `metrics.csv`, and what its file holds beside them.
+
+    Attributes:
+        results: Name to value of the splits `test` and `summary`.
+        curves: (split, name) to the measure along training.
+        finished: Whether its file is there, which is written last.
+        header: Of the file; empty where it is missing or damaged.
+        arrays: Of the file, by name.
+    """
+
+    results: Mapping[str, float]
+    curves: Mapping[tuple[str, str], Curve] = field(default_factory=dict)
+    finished: bool = True
+    header: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+N = TypeVar("N", bound=Trial)
+Trials = dict[str, dict[int, N]]
+"""Branch to seed to trial."""
+
+
+def read_trials(
+    files: RunFiles, seeds: Mapping[str, Iterable[int]], *, kind: str, make: Callable[..., N]
+) -> tuple[Trials[N], tuple[str, ...]]:
+    """Read the trials that there are, and say which of their files are damaged.
+
+    Args:
+        files: The run.
+        seeds: Branch to the seeds that are looked for; results are in this order.
+        kind: Of the files.
+        make: Class of the trials.
+    """
+    trials: Trials[N] = {branch: {} for branch in seeds}
+    damaged = []
+    for branch, seed in ((branch, seed) for branch, own in seeds.items() for seed in own):
+        place = (seed, branch, 0)
+        path = files.path / "seeds" / f"seed_{seed}" / branch / "level_00.npz"
+        content: tuple[Any, ...] = ()
+        if path.is_file():
+            try:
+                content = read_arrays(path, kind=kind)
+            except TicketError as error:
+                damaged.append(str(error).replace(f"{files.path}/", ""))
+        elif place not in files.results and place not in files.curves:
+            continue
+        results = {name: value for name, (_, value) in files.results.get(place, {}).items()}
+        curves = files.curves.get(place, {})
+        trials[branch][seed] = make(results, curves, path.is_file(), *content)
+    return trials, tuple(damaged)
 
 
 def read_run(path: str | Path) -> RunFiles:

@@ -1,4 +1,4 @@
-"""Trials and conditions on disk, of the kinds `norms` and `noisy`: one writer and one reader.
+"""Trials and conditions on disk, of the kinds `norms` and `noisy`: how they are written.
 
 `cells.json` says what each branch of a run is, and `seeds/seed_S/BRANCH/level_00.npz` holds what a
 trial left beside its rows in `metrics.csv`. Both keep the names that they had when trials were
@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tfticket.errors import DataError, RunError
-from tfticket.files import read_arrays, read_table, write_arrays, write_json
+from tfticket.files import read_table, write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.recipe.noise import Noise
 from tfticket.runs.rundir import RunDir
@@ -28,19 +27,6 @@ _REMEDY = "Restore it, or begin anew with --fresh."
 
 Kind = Literal["cell", "noisy_cell"]
 """Of the file of a trial: of the kind `norms`, of the kind `noisy`."""
-
-
-@dataclass(frozen=True)
-class TrialFile:
-    """The content of the file of a trial.
-
-    Attributes:
-        header: The condition, the seed, and what else there is to say.
-        arrays: Curves and matrices by name.
-    """
-
-    header: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def write_trial(
@@ -67,15 +53,6 @@ def write_trial(
     run.append_rows(rows)
     path = run.ticket(seed, condition["branch"], 0)
     write_arrays(path, kind=kind, header={**condition, "seed": seed, **header}, arrays=arrays)
-
-
-def read_trial(path: Path, kind: Kind) -> TrialFile:
-    """Read the file of a trial.
-
-    Raises:
-        TicketError: when it is damaged, or of another kind.
-    """
-    return TrialFile(*read_arrays(path, kind=kind))
 
 
 def write_conditions(

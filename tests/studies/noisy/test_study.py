@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from tiny_noisy import SELECTION, recipe
 
+from tfticket.files import read_arrays
 from tfticket.metrics import read_metrics
 from tfticket.runner import runner
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.studies.report import render
-from tfticket.studies.store import read_trial
 from tfticket.studies.summaries import summarize
 
 CHANGES = (
@@ -137,14 +137,13 @@ def test_the_table_holds_the_quality_of_what_was_trained_on(whole):
 
 def test_the_file_of_a_training_holds_its_receipt_and_what_was_estimated(whole):
     run, _ = whole
-    left = read_trial(run.ticket(0, "incv", 0), "noisy_cell")
-    header, arrays = left.header, left.arrays
+    header, arrays = read_arrays(run.ticket(0, "incv", 0), kind="noisy_cell")
     assert header["receipt"]["wrong"] == 60
     assert header["selection"]["examples"] == 200
     assert arrays["confusion"].sum() == 200
     np.testing.assert_allclose(np.nansum(arrays["realized"], axis=1), 1)
-    left = read_trial(run.ticket(0, "cross_entropy", 0), "noisy_cell")
-    assert (left.header["method"], left.arrays) == ("cross_entropy", {})
+    header, arrays = read_arrays(run.ticket(0, "cross_entropy", 0), kind="noisy_cell")
+    assert (header["method"], arrays) == ("cross_entropy", {})
 
 
 def measured(run):

@@ -20,7 +20,8 @@ def test_branches_are_what_the_file_says(panels_study):
         "none-lr0.5-b128-dense",
     ]
     branch = panels_study.branches[0]
-    assert (branch.label, branch.condition, branch.steps) == ("none", (0.1, 128, "dense"), 1500)
+    assert (branch.label, branch.subnetwork) == ("none", "dense")
+    assert (branch.condition, branch.steps) == ((0.1, 128), 1500)
     network = panels_study.of(branch)[0]
     assert network.landscape.step[1] == 15
     assert list(network.shift.layers) == ["conv2", "conv5", "conv8", "dense1"]

@@ -59,7 +59,7 @@ def test_shift_is_the_median_over_moments_and_layers():
 
 def network(**results):
     curves = {("validation", "accuracy"): Curve(np.array([10, 20]), np.array([0.5, 0.7]))}
-    return Network(results, curves, None, None)
+    return Network(results, curves)
 
 
 def test_a_network_that_diverged_has_no_accuracy():
@@ -73,7 +73,7 @@ def test_accuracy_after_a_step_is_that_of_the_last_evaluation_before():
     assert accuracy_after(network(), 20) == 0.7
     assert math.isnan(accuracy_after(network(), 9))
     assert math.isnan(accuracy_after(network(diverged=1.0), 20))
-    assert math.isnan(accuracy_after(Network({}, {}, None, None), 20))
+    assert math.isnan(accuracy_after(Network({}, {}), 20))
 
 
 def test_where_validation_labels_are_wrong_it_is_the_clean_accuracy():
@@ -82,13 +82,13 @@ def test_where_validation_labels_are_wrong_it_is_the_clean_accuracy():
         ("validation", "accuracy"): Curve(steps, np.array([0.2, 0.3])),
         ("clean", "accuracy"): Curve(steps, np.array([0.6, 0.8])),
     }
-    assert accuracy_after(Network({}, curves, None, None), 20) == 0.8
+    assert accuracy_after(Network({}, curves), 20) == 0.8
 
 
 def test_what_is_memorized_is_a_measure_of_networks_that_did_not_diverge():
     results = {"memorized_last": 0.4, "accuracy_last": 0.5, "noise_rate": 0.3}
-    assert measure(Network(results, {}, None, None), until=1) == results
-    diverged = Network({**results, "diverged": 1.0}, {}, None, None)
+    assert measure(Network(results, {}), until=1) == results
+    diverged = Network({**results, "diverged": 1.0}, {})
     assert measure(diverged, until=1) == {"noise_rate": 0.3}
 
 

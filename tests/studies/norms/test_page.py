@@ -158,6 +158,8 @@ def test_a_damaged_cell_does_not_keep_the_page_from_being_made(tmp_path):
     (run / "seeds/seed_0/none-lr0.1-b128-dense/level_00.npz").write_bytes(b"damaged")
     page = page_of(run)
     assert "Some cell files could not be read" in page.text
+    assert "seeds/seed_0/none-lr0.1-b128-dense/level_00.npz" in page.text
+    assert str(run) not in page.text
     assert "shift_cosine" in page.figures()
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from tfticket.errors import TicketError
 from tfticket.files import checked_name
 from tfticket.report import words
-from tfticket.report.reading import Curve, RunFiles
-from tfticket.studies.store import TrialFile, read_trial
+from tfticket.report.reading import Curve, RunFiles, Trial, Trials, read_trials
 
 BASELINE = "cross_entropy"
 METHODS = {
@@ -91,13 +87,13 @@ class Study:
     Attributes:
         files: The run.
         cells: All trainings that it is to make, in the order of the recipe.
-        kept: Seed and branch to what the file of that training holds.
+        trials: Branch to seed to what is known of that training.
         damaged: What could not be read, a sentence each.
     """
 
     files: RunFiles
     cells: tuple[Cell, ...]
-    kept: Mapping[tuple[int, str], TrialFile]
+    trials: Trials[Trial]
     damaged: tuple[str, ...]
 
     @property
@@ -108,30 +104,21 @@ class Study:
             found.setdefault(cell.noise, cell)
         return found
 
-    def measures(self, branch: str) -> dict[str, dict[int, float]]:
-        """Of a training's end: measure to seed to value."""
-        found: dict[str, dict[int, float]] = {}
-        for (seed, name, _), measures in sorted(self.files.results.items()):
-            if name == branch:
-                for measure, (_, value) in measures.items():
-                    found.setdefault(measure, {})[seed] = value
-        return found
-
     def curves(self, branch: str, split: str, name: str) -> dict[int, Curve]:
         """Along training: seed to curve, of the seeds that have one."""
         return {
-            seed: curves[split, name]
-            for (seed, own, _), curves in sorted(self.files.curves.items())
-            if own == branch and (split, name) in curves
+            seed: trial.curves[split, name]
+            for seed, trial in self.trials[branch].items()
+            if (split, name) in trial.curves
         }
 
-    def kept_of(self, noise: str) -> dict[int, TrialFile]:
-        """Seed to the first file under a noise that holds a selection."""
-        found: dict[int, TrialFile] = {}
+    def kept_of(self, noise: str) -> dict[int, Trial]:
+        """Seed to the first trial under a noise whose file holds a selection."""
+        found: dict[int, Trial] = {}
         for cell in self.cells:
-            for (seed, branch), kept in self.kept.items():
-                if cell.noise == noise and branch == cell.branch and "selection" in kept.header:
-                    found.setdefault(seed, kept)
+            for seed, trial in self.trials[cell.branch].items():
+                if cell.noise == noise and "selection" in trial.header:
+                    found.setdefault(seed, trial)
         return dict(sorted(found.items()))
 
 
@@ -141,25 +128,19 @@ def read_study(files: RunFiles) -> Study:
     Raises:
         RunError: when its list of trainings is damaged.
     """
-    cells = files.cells(lambda entries: [_cell(entry, files) for entry in entries])
-    kept, damaged = {}, []
-    for cell in cells:
-        for seed, levels in files.tickets(cell.branch).items():
-            for path in levels.values():
-                try:
-                    kept[seed, cell.branch] = read_trial(path, "noisy_cell")
-                except TicketError as error:
-                    damaged.append(str(error).replace(f"{files.path}/", ""))
-    return Study(files, cells, kept, tuple(damaged))
-
-
-def _cell(entry: Mapping[str, Any], files: RunFiles) -> Cell:
-    return Cell(
-        branch=checked_name(entry["branch"], files.path / "cells.json"),
-        noise=str(entry["noise"]),
-        noise_kind=str(entry["noise_kind"]),
-        nominal_rate=float(entry["nominal_rate"]),
-        method=str(entry["method"]),
-        method_kind=str(entry["method_kind"]),
-        steps=int(entry["steps"]),
+    cells = files.cells(
+        lambda entries: [
+            Cell(
+                branch=checked_name(entry["branch"], files.path / "cells.json"),
+                noise=str(entry["noise"]),
+                noise_kind=str(entry["noise_kind"]),
+                nominal_rate=float(entry["nominal_rate"]),
+                method=str(entry["method"]),
+                method_kind=str(entry["method_kind"]),
+                steps=int(entry["steps"]),
+            )
+            for entry in entries
+        ]
     )
+    seeds = {cell.branch: sorted(files.seeds) for cell in cells}
+    return Study(files, cells, *read_trials(files, seeds, kind="noisy_cell", make=Trial))

@@ -203,7 +203,7 @@ def receipt_table(study: Study) -> Table | None:
         (cell.noise, seed): (cell, seed, kept.header["receipt"])
         for cell in reversed(study.cells)
         for seed in reversed(study.files.seeds)
-        if (kept := study.kept.get((seed, cell.branch))) and kept.header.get("receipt")
+        if (kept := study.trials[cell.branch].get(seed)) and kept.header.get("receipt")
     }
     order = {noise: place for place, noise in enumerate(study.noises)}
     return table(

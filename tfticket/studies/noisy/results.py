@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tfticket.report.estimate import Estimate
+from tfticket.report.estimate import Estimate, estimates
+from tfticket.report.reading import Trial
 from tfticket.studies.noisy.networks import Cell, Study
 
 ACCURACY = "accuracy_last"
@@ -25,7 +26,7 @@ class Training:
 
     cell: Cell
     measures: Mapping[str, Estimate]
-    gain: Estimate | None
+    gain: Estimate | None = None
 
     def values(self, name: str) -> Mapping[int, float]:
         """Seed to value; empty for what wasn't measured."""
@@ -45,22 +46,25 @@ class Training:
 
 def summarize_trainings(study: Study) -> tuple[Training, ...]:
     """Summarize the trainings with a finished seed, in the order of the recipe."""
-    found = {cell.branch: study.measures(cell.branch) for cell in study.cells}
-    baselines = {
-        cell.noise: found[cell.branch].get(ACCURACY, {})
-        for cell in reversed(study.cells)
-        if cell.is_baseline
-    }
-    return tuple(
-        Training(
-            cell=cell,
-            measures={name: Estimate.of(values) for name, values in measures.items()},
-            gain=None
-            if cell.is_baseline
-            else Estimate.of_difference(measures.get(ACCURACY, {}), baselines.get(cell.noise, {})),
-        )
+    trainings = [
+        Training(cell, estimates({seed: trial.results for seed, trial in trials.items()}))
         for cell in study.cells
-        if (measures := found[cell.branch])
+        for trials in [study.trials[cell.branch]]
+    ]
+    baselines = {
+        each.cell.noise: each.values(ACCURACY)
+        for each in reversed(trainings)
+        if each.cell.is_baseline
+    }
+
+    def gain(training: Training) -> Estimate | None:
+        baseline = baselines.get(training.cell.noise, {})
+        return Estimate.of_difference(training.values(ACCURACY), baseline)
+
+    return tuple(
+        each if each.cell.is_baseline else replace(each, gain=gain(each))
+        for each in trainings
+        if each.measures
     )
 
 
@@ -112,34 +116,25 @@ class Selection:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            **asdict(self),
-            "sets": dict(self.sets),
-            "rounds": [dict(one) for one in self.rounds],
-            "error": self.error,
-            "holds": self.holds,
-        }
+        return {**asdict(self), "error": self.error, "holds": self.holds}
 
 
 def selections(study: Study) -> tuple[Selection, ...]:
     """Noise by noise and seed by seed, each once: all methods of a seed share one selection."""
-    found: dict[tuple[str, int], Selection] = {}
-    order = list(study.noises)
-    for cell in study.cells:
-        measures = study.measures(cell.branch)
-        for seed in measures.get("estimated_rate", {}):
-            own = {name: values[seed] for name, values in measures.items() if seed in values}
-            if (cell.noise, seed) not in found:
-                found[cell.noise, seed] = _selection(study, cell, seed, own)
-    ordered = sorted(found, key=lambda key: (order.index(key[0]), key[1]))
-    return tuple(found[key] for key in ordered)
+    found: list[Selection] = []
+    for noise in study.noises:
+        of_noise: dict[int, Selection] = {}
+        for cell in study.cells:
+            for seed, trial in study.trials[cell.branch].items():
+                if cell.noise == noise and "estimated_rate" in trial.results:
+                    of_noise.setdefault(seed, _selection(cell, seed, trial))
+        found += [of_noise[seed] for seed in sorted(of_noise)]
+    return tuple(found)
 
 
-def _selection(study: Study, cell: Cell, seed: int, own: Mapping[str, float]) -> Selection:
-    kept = study.kept.get((seed, cell.branch))
-    header: Mapping[str, Any] = kept.header.get("selection", {}) if kept else {}
-    estimate = header.get("estimate", {})
-    rate = own["estimated_rate"]
+def _selection(cell: Cell, seed: int, trial: Trial) -> Selection:
+    own, header = trial.results, trial.header.get("selection", {})
+    estimate, rate = header.get("estimate", {}), own["estimated_rate"]
     return Selection(
         noise=cell.noise,
         noise_name=cell.noise_name,

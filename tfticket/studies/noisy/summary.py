@@ -40,16 +40,15 @@ class Summary(BaseSummary):
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds with a finished training."""
-        return tuple(
-            sorted({s for t in self.trainings for m in t.measures.values() for s in m.values})
-        )
+        found = {s for t in self.trainings for m in t.measures.values() for s in m.values}
+        return tuple(sorted(found))
 
     @property
     def missing(self) -> tuple[str, ...]:
         """See `report.contents.Summary`."""
-        done = {(seed, branch) for seed, branch, _ in self.files.results}
+        done = self.files.results
         lacking = {
-            cell.branch: [seed for seed in self.files.seeds if (seed, cell.branch) not in done]
+            cell.branch: [seed for seed in self.files.seeds if (seed, cell.branch, 0) not in done]
             for cell in self.study.cells
         }
         return unfinished(self.files, lacking, noun="seed", more="trainings")

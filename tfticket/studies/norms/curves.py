@@ -147,9 +147,9 @@ def subnetworks(summary: Summary) -> Figure | None:
     found = [e for e in summary.branches if e.values("predictiveness")]
     if {"dense"} >= {e.branch.subnetwork for e in found}:
         return None
-    trained = {(e.branch.label, e.branch.condition[:2]) for e in found
+    trained = {(e.branch.label, e.branch.condition) for e in found
                if e.branch.subnetwork != "dense"}  # fmt: skip
-    found = [e for e in found if (e.branch.label, e.branch.condition[:2]) in trained]
+    found = [e for e in found if (e.branch.label, e.branch.condition) in trained]
     names = labels([e.branch for e in found])
     panels = []
     for measure, title in _BANDS.items():
@@ -306,7 +306,7 @@ def memorization(study: Study) -> Figure | None:
     found: dict[tuple[Any, ...], list[Branch]] = {}
     for branch in study.branches:
         if _of_seeds(study, branch, _MEMORIZED):
-            found.setdefault((branch.label, *branch.condition[:2]), []).append(branch)
+            found.setdefault((branch.label, *branch.condition), []).append(branch)
     if not found:
         return None
     return charts.below(*(
@@ -323,7 +323,7 @@ def memorization(study: Study) -> Figure | None:
 def _title(branch: Branch, rows: list[tuple[Any, ...]]) -> str:
     """The normalization, and its condition where several have it."""
     several = [row for row in rows if row[0] == branch.label]
-    rate, size = branch.condition[:2]
+    rate, size = branch.condition
     return f"{branch.label}, {rate:g}, {size}" if len(several) > 1 else branch.label
 
 

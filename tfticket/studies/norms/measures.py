@@ -136,7 +136,7 @@ def shift(record: ShiftRecord, *, until: float) -> dict[str, float]:
     return {"shift_cosine": _median(record.cosine[early]), "shift_l2": _median(record.l2[early])}
 
 
-def measure(network: Network, *, until: float) -> Mapping[str, float]:
+def measure(network: Network, *, until: float, accuracy_at: int | None = None) -> dict[str, float]:
     """Take all measures of one training, by name; what wasn't measured or isn't finite is absent.
 
     A network that diverged has no accuracy, no loss and no memory at its end.
@@ -144,6 +144,7 @@ def measure(network: Network, *, until: float) -> Mapping[str, float]:
     Args:
         network: The training.
         until: The last step that measures of smoothness and shift look at.
+        accuracy_at: Where given, the accuracy is that of `accuracy_after` this step.
     """
     found = {_RESULTS[n]: value for n, value in network.results.items() if n in _RESULTS}
     if network.diverged:
@@ -153,6 +154,8 @@ def measure(network: Network, *, until: float) -> Mapping[str, float]:
         found |= smoothness(network.landscape, until=until)
     if network.shift is not None:
         found |= shift(network.shift, until=until)
+    if accuracy_at is not None:
+        found["accuracy"] = accuracy_after(network, accuracy_at)
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 

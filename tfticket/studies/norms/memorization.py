@@ -44,7 +44,8 @@ class MemorizationSummary:
         tickets = [c for c in self.contrasts if c.branch.subnetwork == "ticket"]
         against_dense = [c for c in tickets if c.against.subnetwork == "dense"]
         if not against_dense:
-            return _alone(self)
+            shares = [f"{self._share(e.branch)} by {e.branch.name}" for e in self.branches]
+            return [f"Under {self.noise}, of the wrong labels are memorized: {listed(shares)}."]
         when = (
             "At the last evaluation."
             if self.last == 1
@@ -124,24 +125,23 @@ def summarize_memorization(
 
 
 def _contrasts(found: Sequence[BranchSummary]) -> Iterator[Contrast]:
-    alike: dict[Any, dict[str, BranchSummary]] = {}
-    for each in found:
-        alike.setdefault(_condition(each.branch), {})[each.branch.subnetwork] = each
-    for group in alike.values():
+    summaries = {(_condition(each.branch), each.branch.subnetwork): each for each in found}
+    for condition in dict.fromkeys(condition for condition, _ in summaries):
         for own, other in _PAIRS:
-            if own in group and other in group:
-                first, second = group[own], group[other]
-                known = {
-                    name: apart
-                    for name in MEMORIZATION
-                    if (apart := Estimate.of_difference(first.values(name), second.values(name)))
-                }
-                if "memorized_last" in known:
-                    yield Contrast(first.branch, second.branch, known)
+            first, second = (summaries.get((condition, kind)) for kind in (own, other))
+            if first is None or second is None:
+                continue
+            known = {
+                name: apart
+                for name in MEMORIZATION
+                if (apart := Estimate.of_difference(first.values(name), second.values(name)))
+            }
+            if "memorized_last" in known:
+                yield Contrast(first.branch, second.branch, known)
 
 
 def _condition(branch: Branch) -> tuple[Any, ...]:
-    return (branch.label, *branch.condition[:2], branch.steps)
+    return (branch.label, *branch.condition, branch.steps)
 
 
 def _verdict(apart: Estimate) -> str:
@@ -156,11 +156,3 @@ def _points(apart: Estimate) -> str:
     """`+6.70 points, +5.10 to +8.30, 3 seeds`."""
     interval = f", {words.points_interval(apart)}, {words.plural(apart.seeds, 'seed')}"
     return f"{words.points(apart.mean)} points{interval if apart.seeds > 1 else ''}"
-
-
-def _alone(summary: MemorizationSummary) -> list[str]:
-    said = [
-        f"{words.percent(each.measures['memorized_last'].mean)} by {each.branch.name}"
-        for each in summary.branches
-    ]
-    return [f"Under {summary.noise}, of the wrong labels are memorized: {listed(said)}."]

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from tfticket.errors import TicketError
 from tfticket.files import checked_name
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
-from tfticket.report.reading import Curve, RunFiles
+from tfticket.report.reading import RunFiles, Trial, Trials, read_trials
 from tfticket.studies.norms.names import label
-from tfticket.studies.store import read_trial
-
-CELLS = "cells.json"
-_FILE = "level_00.npz"
 
 
 @dataclass(frozen=True)
@@ -48,36 +44,38 @@ class Branch:
     seeds: tuple[int, ...]
 
     @property
-    def condition(self) -> tuple[float, int, str]:
-        """Learning rate, batch size and subnetwork; norms are compared where they agree."""
-        return (self.learning_rate, self.batch_size, self.subnetwork)
+    def condition(self) -> tuple[float, int]:
+        """Learning rate and batch size; norms are compared where they agree."""
+        return (self.learning_rate, self.batch_size)
 
 
-@dataclass(frozen=True)
-class Network:
-    """One finished training.
-
-    Attributes:
-        results: Name to value of the splits `test` and `summary`.
-        curves: (split, name) to the measure along training.
-        landscape: What the loss did along the steps; None when it wasn't tracked.
-        shift: What the layers' gradients did; None when it wasn't tracked.
-    """
-
-    results: Mapping[str, float]
-    curves: Mapping[tuple[str, str], Curve]
-    landscape: SmoothnessRecord | None
-    shift: ShiftRecord | None
+class Network(Trial):
+    """One finished training, with what was tracked in it."""
 
     @property
     def diverged(self) -> bool:
         """Whether its loss stopped being a number."""
         return bool(self.results.get("diverged", 0.0))
 
+    @cached_property
+    def landscape(self) -> SmoothnessRecord | None:
+        """What the loss did along the steps; None when it wasn't tracked."""
+        own = self._tracked("landscape/")
+        return SmoothnessRecord.from_arrays(own) if own else None
+
+    @cached_property
+    def shift(self) -> ShiftRecord | None:
+        """What the layers' gradients did; None when it wasn't tracked."""
+        own = self._tracked("shift/")
+        return ShiftRecord.from_arrays(own) if own else None
+
+    def _tracked(self, prefix: str) -> dict[str, np.ndarray]:
+        return {n.removeprefix(prefix): a for n, a in self.arrays.items() if n.startswith(prefix)}
+
 
 @dataclass(frozen=True)
 class Study:
-    """All cells of a run.
+    """All branches of a run.
 
     Attributes:
         files: The run.
@@ -88,50 +86,57 @@ class Study:
 
     files: RunFiles
     branches: tuple[Branch, ...]
-    networks: Mapping[str, Mapping[int, Network]]
+    networks: Trials[Network]
     damaged: tuple[str, ...]
 
-    def of(self, branch: Branch) -> Mapping[int, Network]:
+    @property
+    def begun(self) -> list[Branch]:
+        """The branches with a finished network."""
+        return [branch for branch in self.branches if self.of(branch)]
+
+    def of(self, branch: Branch) -> dict[int, Network]:
         """The finished networks of a branch by seed, those that diverged among them."""
-        return self.networks[branch.name]
+        return {seed: net for seed, net in self.networks[branch.name].items() if net.finished}
 
     def landscapes(self, branch: Branch) -> dict[int, SmoothnessRecord]:
         """The records of smoothness of a branch by seed, those with at least one moment."""
-        return {
-            seed: network.landscape
-            for seed, network in self.of(branch).items()
-            if network.landscape is not None and len(network.landscape)
-        }
+        networks = self.of(branch).items()
+        return {seed: r for seed, net in networks if (r := net.landscape) and len(r.step)}
 
     def shifts(self, branch: Branch) -> dict[int, ShiftRecord]:
         """The records of shift of a branch by seed, those with at least one moment."""
-        return {
-            seed: network.shift
-            for seed, network in self.of(branch).items()
-            if network.shift is not None and len(network.shift.step)
-        }
+        networks = self.of(branch).items()
+        return {seed: r for seed, net in networks if (r := net.shift) and len(r.step)}
 
 
 def read_study(files: RunFiles) -> Study:
-    """Read `cells.json` and the cell files that are there.
-
-    Args:
-        files: The run.
+    """Read `cells.json` and the files of the trainings that are there.
 
     Raises:
         RunError: `cells.json` can't be read.
     """
     branches = files.cells(_branches)
-    damaged: list[str] = []
-    networks = {
-        branch.name: {
-            seed: _network(files, path, seed=seed, branch=branch.name, damaged=damaged)
-            for seed in branch.seeds
-            if (path := files.path / "seeds" / f"seed_{seed}" / branch.name / _FILE).is_file()
-        }
-        for branch in branches
-    }
-    return Study(files, branches, networks, tuple(damaged))
+    seeds = {branch.name: branch.seeds for branch in branches}
+    return Study(files, branches, *read_trials(files, seeds, kind="cell", make=Network))
+
+
+def _branches(entries: Sequence[Mapping[str, Any]]) -> list[Branch]:
+    options: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        options[entry["norm"]].add(json.dumps(entry["options"], sort_keys=True))
+    return [
+        Branch(
+            name=checked_name(entry["branch"], "cells.json"),
+            norm=str(entry["norm"]),
+            label=label(entry["norm"], entry["options"] if len(options[entry["norm"]]) > 1 else {}),
+            learning_rate=float(entry["learning_rate"]),
+            batch_size=int(entry["batch_size"]),
+            subnetwork=str(entry["subnetwork"]),
+            steps=int(entry["steps"]),
+            seeds=tuple(int(seed) for seed in entry["seeds"]),
+        )
+        for entry in entries
+    ]
 
 
 def reference_condition(study: Study) -> tuple[float, int] | None:
@@ -147,10 +152,10 @@ def reference_condition(study: Study) -> tuple[float, int] | None:
         study.files.table("train").get("learning_rate"),
         study.files.table("data").get("batch_size"),
     )
-    conditions = list(dict.fromkeys((b.learning_rate, b.batch_size) for b in found))
+    conditions = list(dict.fromkeys(b.condition for b in found))
 
     def rank(condition: tuple[float, int]) -> tuple[int, bool]:
-        norms = {b.label for b in found if (b.learning_rate, b.batch_size) == condition}
+        norms = {b.label for b in found if b.condition == condition}
         return (len(norms), condition == usual)
 
     return max(conditions, key=rank)
@@ -174,20 +179,20 @@ def find(study: Study, norm: str, wanted: Mapping[str, Any]) -> Branch | None:
     """
     candidates = [
         branch
-        for branch in study.branches
-        if (branch.name == norm or (branch.norm == norm and branch.subnetwork == "dense"))
-        and study.of(branch)
+        for branch in study.begun
+        if branch.name == norm or (branch.norm == norm and branch.subnetwork == "dense")
     ]
     for table, name in (("data", "batch_size"), ("train", "learning_rate")):
         value = wanted.get(name)
         looked_for = value or study.files.table(table).get(name)
-        exact = [b for b in candidates if _close(getattr(b, name), looked_for)]
+        exact = [
+            branch
+            for branch in candidates
+            if isinstance(looked_for, int | float)
+            and math.isclose(getattr(branch, name), looked_for, rel_tol=1e-6)
+        ]
         candidates = exact if exact or value is not None else candidates
     return candidates[0] if candidates else None
-
-
-def _close(own: float, wanted: Any) -> bool:
-    return isinstance(wanted, int | float) and math.isclose(own, wanted, rel_tol=1e-6)
 
 
 def tracked(study: Study) -> list[Branch]:
@@ -197,46 +202,6 @@ def tracked(study: Study) -> list[Branch]:
         branch
         for branch in study.branches
         if branch.subnetwork == "dense"
-        and (branch.learning_rate, branch.batch_size) == condition
+        and branch.condition == condition
         and study.landscapes(branch)
     ]
-
-
-def _branches(entries: Sequence[Mapping[str, Any]]) -> list[Branch]:
-    options: dict[str, set[str]] = {}
-    for entry in entries:
-        options.setdefault(entry["norm"], set()).add(json.dumps(entry["options"], sort_keys=True))
-    return [_branch(entry, several=len(options[entry["norm"]]) > 1) for entry in entries]
-
-
-def _branch(cell: Mapping[str, Any], *, several: bool) -> Branch:
-    return Branch(
-        name=checked_name(cell["branch"], CELLS),
-        norm=str(cell["norm"]),
-        label=label(str(cell["norm"]), cell["options"] if several else {}),
-        learning_rate=float(cell["learning_rate"]),
-        batch_size=int(cell["batch_size"]),
-        subnetwork=str(cell["subnetwork"]),
-        steps=int(cell["steps"]),
-        seeds=tuple(int(seed) for seed in cell["seeds"]),
-    )
-
-
-def _network(files: RunFiles, path: Path, *, seed: int, branch: str, damaged: list[str]) -> Network:
-    arrays: Mapping[str, np.ndarray] = {}
-    try:
-        arrays = read_trial(path, "cell").arrays
-    except TicketError as error:
-        damaged.append(str(error))
-    place = (seed, branch, 0)
-    return Network(
-        results={name: value for name, (_, value) in files.results.get(place, {}).items()},
-        curves=files.curves.get(place, {}),
-        landscape=_record(SmoothnessRecord, arrays, "landscape/"),
-        shift=_record(ShiftRecord, arrays, "shift/"),
-    )
-
-
-def _record(kind: Any, arrays: Mapping[str, np.ndarray], prefix: str) -> Any:
-    own = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
-    return kind.from_arrays(own) if own else None

@@ -71,7 +71,7 @@ def _batch_shown(study: Study) -> int | None:
 def _reference(summary: Summary) -> str:
     """The condition of the main figures, where a run holds several."""
     found, branches = summary.reference, summary.study.branches
-    if found is None or len({branch.condition[:2] for branch in branches}) < 2:
+    if found is None or len({branch.condition for branch in branches}) < 2:
         return ""
     return f"learning rate {found[0]:g}, batches of {found[1]}"
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.report.estimate import Estimate
+from tfticket.report.estimate import Estimate, estimates
 from tfticket.studies.norms.measures import (
     MEASURES,
     MOVING,
     SMOOTHNESS,
-    accuracy_after,
     measure,
 )
 from tfticket.studies.norms.networks import Branch, Study
@@ -99,19 +97,14 @@ def summarize_branches(study: Study, *, first: float) -> tuple[BranchSummary, ..
         study: The cells of a run.
         first: Share of training that measures of smoothness and shift are taken over.
     """
-    return tuple(
-        _summarize(study, branch, until=first * branch.steps)
-        for branch in study.branches
-        if study.of(branch)
-    )
+    return tuple(_summarize(study, branch, until=first * branch.steps) for branch in study.begun)
 
 
 def sides(
     study: Study, own: Branch, other: Branch, *, first: float
 ) -> tuple[BranchSummary, BranchSummary]:
     """Summarize two branches measured alike, as `Contrast` says."""
-    step = cut(own, other)
-    until = first * (own.steps if step is None else step)
+    step, until = cut(own, other), first * min(own.steps, other.steps)
     return (
         _summarize(study, own, until=until, accuracy_at=step),
         _summarize(study, other, until=until, accuracy_at=step),
@@ -128,19 +121,15 @@ def _summarize(
 ) -> BranchSummary:
     """One branch; its accuracy is that of the end, or of the last evaluation up to a step."""
     networks = study.of(branch)
-    by_name: dict[str, dict[int, float]] = defaultdict(dict)
-    for seed, network in networks.items():
-        found = dict(measure(network, until=until))
-        if accuracy_at is not None:
-            found["accuracy"] = accuracy_after(network, accuracy_at)
-        for name, value in found.items():
-            if math.isfinite(value):
-                by_name[name][seed] = value
+    found = {
+        seed: measure(network, until=until, accuracy_at=accuracy_at)
+        for seed, network in networks.items()
+    }
     return BranchSummary(
         branch=branch,
         seeds=tuple(networks),
         diverged=tuple(seed for seed, network in networks.items() if network.diverged),
-        measures={name: Estimate.of(values) for name, values in by_name.items()},
+        measures=estimates(found),
     )
 
 
@@ -163,38 +152,27 @@ def paired(name: str, own: BranchSummary, other: BranchSummary) -> Estimate | No
 
 def contrast_norms(study: Study, *, first: float) -> tuple[Contrast, ...]:
     """Each normalization against the baseline at its learning rate and batch size."""
-    finished = _finished(study)
-    return tuple(
-        contrast(study, own, other, first=first)
-        for own in finished
-        if (other := _baseline(own, finished)) is not None
-    )
+    found = []
+    for own in study.begun:
+        alike = {
+            other.norm: other
+            for other in study.begun
+            if other.condition == own.condition and other.subnetwork == own.subnetwork
+        }
+        baseline = next((alike[name] for name in BASELINES if name in alike), own)
+        if baseline.norm != own.norm:
+            found.append(contrast(study, own, baseline, first=first))
+    return tuple(found)
 
 
 def contrast_subnetworks(study: Study, *, first: float) -> tuple[Contrast, ...]:
     """Each ticket and random subnetwork against the dense network with the same normalization."""
-    finished = _finished(study)
-    dense = {
-        (branch.label, branch.condition[:2]): branch
-        for branch in finished
-        if branch.subnetwork == "dense"
-    }
+    dense = {(b.label, *b.condition): b for b in study.begun if b.subnetwork == "dense"}
     return tuple(
-        contrast(study, own, dense[own.label, own.condition[:2]], first=first)
-        for own in finished
-        if own.subnetwork != "dense" and (own.label, own.condition[:2]) in dense
+        contrast(study, own, dense[same], first=first)
+        for own in study.begun
+        if own.subnetwork != "dense" and (same := (own.label, *own.condition)) in dense
     )
-
-
-def _finished(study: Study) -> list[Branch]:
-    return [branch for branch in study.branches if study.of(branch)]
-
-
-def _baseline(own: Branch, finished: Sequence[Branch]) -> Branch | None:
-    """The first of `BASELINES` that there is under the branch's own condition."""
-    alike = {other.norm: other for other in finished if other.condition == own.condition}
-    name = next((name for name in BASELINES if name in alike), None)
-    return alike[name] if name is not None and name != own.norm else None
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Summary(BaseSummary):
     @property
     def headline(self) -> str:
         """The result in a few sentences."""
-        reference = sorted(self.norms, key=lambda c: c.branch.condition[:2] != self.reference)
+        reference = sorted(self.norms, key=lambda c: c.branch.condition != self.reference)
         return headline(
             reference,
             self.subnetworks,
