@@ -177,17 +177,37 @@ def test_published_are_the_file_and_its_numbers(run, tmp_path):
     assert {row["name"] for row in card["results"]} >= {"dense.fp32", "channel_01.int8"}
 
 
-def test_what_is_found_is_not_searched_again(run, tmp_path):
+def test_what_is_found_is_not_searched_again(run, tmp_path, monkeypatch):
     """The files alone are made when the searches are complete."""
-    directory = RunDir(shutil.copytree(run.path, tmp_path / "run"))
-    files = list(directory.path.glob("searches/*/seeds/*/*/*.npz"))
-    assert len(files) >= 8
-    written = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
-    directory.complete_file.unlink()
-    directory.edge.unlink()
+    made = []
+
+    def make_files(recipe, searches, run, progress):  # it makes them in the tests below
+        made.append((tuple(searches), run.path))
+        return []
+
+    monkeypatch.setattr("tfticket.studies.edge.study.make_files", make_files)
+    directory = without_files(run, tmp_path / "run")
+    written = networks_of(directory)
+    assert len(written) >= 8
     again = run_recipe(tmp_path / "run", recipe())
-    assert again.edge.is_file()
-    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == written
+    assert made == [(("unstructured", "channel"), again.path)]
+    assert again.complete
+    assert networks_of(directory) == written
+
+
+def networks_of(directory):
+    """The files of all networks with the times of their writing."""
+    files = directory.path.glob("searches/*/seeds/*/*/*.npz")
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def without_files(directory, copy):
+    """A copy of a complete run in which its searches are left."""
+    run = RunDir(shutil.copytree(directory.path, copy))
+    run.complete_file.unlink()
+    run.edge.unlink()
+    shutil.rmtree(run.path / "export")
+    return run
 
 
 def hopeless():
@@ -198,8 +218,14 @@ def hopeless():
     return type(made).model_validate({**raw, "search": searches})
 
 
-def test_a_run_without_a_file_to_ship_is_complete_and_says_why(tmp_path):
-    directory = run_recipe(tmp_path / "run", hopeless())
+@pytest.fixture(scope="module")
+def hopeless_run(tmp_path_factory):
+    """Its run. Not to be changed."""
+    return run_recipe(tmp_path_factory.mktemp("hopeless") / "run", hopeless())
+
+
+def test_a_run_without_a_file_to_ship_is_complete_and_says_why(hopeless_run, tmp_path):
+    directory = RunDir(shutil.copytree(hopeless_run.path, tmp_path / "run"))
     told = json.loads(directory.edge.read_text())
     assert (told["choice"]["name"], told["replicates"]) == (None, [])
     assert len(told["rows"]) == 2
@@ -214,11 +240,12 @@ def test_a_run_without_a_file_to_ship_is_complete_and_says_why(tmp_path):
         publish(directory.path, tmp_path)
 
 
-def test_what_the_libraries_raise_costs_no_run_its_report(tmp_path, monkeypatch):
+def test_what_the_libraries_raise_costs_no_run_its_report(hopeless_run, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ValueError('The name "add" is used 2 times in the model.')
 
     monkeypatch.setattr("tfticket.export.comparison.draft", broken)
+    without_files(hopeless_run, tmp_path / "run")
     directory = run_recipe(tmp_path / "run", hopeless())
     assert directory.complete
     assert not directory.edge.exists()
@@ -227,14 +254,21 @@ def test_what_the_libraries_raise_costs_no_run_its_report(tmp_path, monkeypatch)
     assert "used 2 times" in render(directory.path).read_text()
 
 
-def test_a_full_disk_leaves_the_run_to_be_gone_on_with(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_run_to_be_gone_on_with(hopeless_run, tmp_path, monkeypatch):
     def full(*_, **__):
         raise RunError("The disk is full.")
 
-    monkeypatch.setattr("tfticket.studies.edge.exporting.write_json", full)
-    with pytest.raises(RunError, match="full"):
-        run_recipe(tmp_path / "run", hopeless())
-    assert not RunDir(tmp_path / "run").complete
+    directory = without_files(hopeless_run, tmp_path / "run")
+    written = networks_of(directory)
+    with monkeypatch.context() as patch, pytest.raises(RunError, match="full"):
+        patch.setattr("tfticket.studies.edge.exporting.write_json", full)
+        run_recipe(directory.path, hopeless())
+    assert not directory.complete
+    assert not directory.edge.exists()
+    run_recipe(directory.path, hopeless())
+    assert directory.complete
+    assert json.loads(directory.edge.read_text())["choice"]["name"] is None
+    assert networks_of(directory) == written
 
 
 def test_a_damaged_table_is_told(run, tmp_path):
