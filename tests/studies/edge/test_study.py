@@ -9,7 +9,8 @@ from tiny_edge import recipe
 
 from tfticket.cli import main
 from tfticket.errors import RunError
-from tfticket.export import check_file, latency, read_provenance
+from tfticket.export import check_file, foreign, latency, read_provenance
+from tfticket.export.inspect.check import check_in_child
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.runner import runner
@@ -125,11 +126,14 @@ def test_what_is_kept_is_on_a_front_or_chosen_or_dense_and_verifies(run, table):
     kept = {path.stem for path in run.path.glob("export/*.tflite")}
     assert kept == set(table["files"])
     assert table["choice"]["name"] in kept
+    seen = check_file(run.shipped(table["choice"]["name"]))
+    assert seen.sizes.raw == rows[table["choice"]["name"]]["bytes"]
     for name in kept:
         chosen = name == table["choice"]["name"]
         assert chosen or rows[name]["fronts"] or rows[name]["structure"] == "dense"
-        seen = check_file(run.shipped(name))
-        assert seen.sizes.raw == rows[name]["bytes"]
+        content = run.shipped(name).read_bytes()
+        check_in_child(foreign.Request([(name, content)]))  # in this process
+        assert len(content) == rows[name]["bytes"]
         about = read_provenance(run.shipped(name))["provenance"]
         assert (about["seed"], about["run"]) == (0, "run")
 
@@ -260,9 +264,10 @@ def test_a_full_disk_leaves_the_run_to_be_gone_on_with(hopeless_run, tmp_path, m
 
     directory = without_files(hopeless_run, tmp_path / "run")
     written = networks_of(directory)
-    with monkeypatch.context() as patch, pytest.raises(RunError, match="full"):
-        patch.setattr("tfticket.studies.edge.exporting.write_json", full)
+    monkeypatch.setattr("tfticket.studies.edge.exporting.write_json", full)
+    with pytest.raises(RunError, match="full"):
         run_recipe(directory.path, hopeless())
+    monkeypatch.undo()
     assert not directory.complete
     assert not directory.edge.exists()
     run_recipe(directory.path, hopeless())
