@@ -223,9 +223,24 @@ def hopeless():
 
 
 @pytest.fixture(scope="module")
-def hopeless_run(tmp_path_factory):
-    """Its run. Not to be changed."""
-    return run_recipe(tmp_path_factory.mktemp("hopeless") / "run", hopeless())
+def stopped(tmp_path_factory):
+    """Its run, up to the moment when the disk was full, and its networks. Not to be changed."""
+
+    def full(*_, **__):
+        raise RunError("The disk is full.")
+
+    directory = RunDir(tmp_path_factory.mktemp("hopeless") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfticket.studies.edge.exporting.write_json", full)
+        with pytest.raises(RunError, match="full"):
+            run_recipe(directory.path, hopeless())
+    return directory, networks_of(directory), directory.complete
+
+
+@pytest.fixture(scope="module")
+def hopeless_run(stopped):
+    """The same, gone on with to its end. Not to be changed."""
+    return run_recipe(stopped[0].path, hopeless())
 
 
 def test_a_run_without_a_file_to_ship_is_complete_and_says_why(hopeless_run, tmp_path):
@@ -258,22 +273,12 @@ def test_what_the_libraries_raise_costs_no_run_its_report(hopeless_run, tmp_path
     assert "used 2 times" in render(directory.path).read_text()
 
 
-def test_a_full_disk_leaves_the_run_to_be_gone_on_with(hopeless_run, tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise RunError("The disk is full.")
-
-    directory = without_files(hopeless_run, tmp_path / "run")
-    written = networks_of(directory)
-    monkeypatch.setattr("tfticket.studies.edge.exporting.write_json", full)
-    with pytest.raises(RunError, match="full"):
-        run_recipe(directory.path, hopeless())
-    monkeypatch.undo()
-    assert not directory.complete
-    assert not directory.edge.exists()
-    run_recipe(directory.path, hopeless())
-    assert directory.complete
-    assert json.loads(directory.edge.read_text())["choice"]["name"] is None
-    assert networks_of(directory) == written
+def test_a_full_disk_leaves_the_run_to_be_gone_on_with(stopped, hopeless_run):
+    directory, networks, complete = stopped
+    assert not complete
+    assert len(networks) >= 2
+    assert hopeless_run.complete
+    assert networks_of(directory) == networks
 
 
 def test_a_damaged_table_is_told(run, tmp_path):
