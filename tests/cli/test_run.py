@@ -148,7 +148,7 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_does(file, tmp_path, ca
 
 
 def test_on_a_terminal_a_table_is_live_and_stays(file, tmp_path):
-    arguments = [file, "--smoke", "--runs", tmp_path / "runs", "--set", "export.levels=[1]"]
+    arguments = [file, "--smoke", "--runs", tmp_path / "runs", "--set", "export.formats=[]"]
     written, status = on_terminal(80, 24, *arguments)
     assert status == 0, written
     shown = re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", written).replace("\r", "").splitlines()

@@ -31,14 +31,11 @@ LOTTERY = tiny_recipe.recipe(
     "export={levels=[1], formats=['fp32']}",
     "seeds=[0, 1]",
 )
-NORMS = tiny_norms.recipe(
-    'model={name="lenet_300_100", width=0.1}', "landscape={every=2, multipliers={points=2}}"
-)
+CONVOLUTIONS = tiny_norms.recipe("landscape={every=2, multipliers={points=2}}")
 NOISY = tiny_noisy.recipe(
     'methods=["cross_entropy", "coteaching"]', "selection={epochs=20, iterations=1}"
 )
-CONVOLUTIONS = tiny_norms.recipe()
-ALL = {"lottery": LOTTERY, "norms": NORMS, "noisy": NOISY}
+ALL = {"lottery": LOTTERY, "norms": CONVOLUTIONS, "noisy": NOISY}
 SECONDS = {"seconds", "landscape_seconds"}
 
 
@@ -100,70 +97,6 @@ def serial(tmp_path_factory):
     return get
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_two_processes_leave_what_one_does(name, serial, tmp_path, monkeypatch):
-    expected, executor = serial(name), Processes(2)
-    snapped = traps.lay(tmp_path / "traps")
-    monkeypatch.chdir(tmp_path / "traps")
-    if name == "lottery" and executor.jobs == 2:  # they are chosen where nobody is named
-        monkeypatch.setattr(pool, "_FEWEST_STEPS", 1)
-        monkeypatch.setattr(pool, "available_memory", lambda: math.inf)
-        executor = suited
-    run, told = run_in(tmp_path / "run", ALL[name], executor)
-    assert not snapped.exists()
-    assert content(run) == content(expected)
-    assert table(run) == table(expected)
-    assert run.complete
-    assert run.complete_file.read_text() == expected.complete_file.read_text()
-    assert {path.name for path in run.path.iterdir()} == {
-        path.name for path in expected.path.iterdir()
-    }
-    assert run.environment_facts()["execution"] == {
-        "executor": "processes",
-        "jobs": min(2, len(os.sched_getaffinity(0))),
-        "threads": 1,
-    }
-    networks = {place for part in told.parts for place in part.ended}
-    assert networks == run.finished_levels()
-
-
-def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
-    class Stops(Told):
-        """When seed 1 has begun its second network."""
-
-        def begin(self, seed, branch, level, steps, density):
-            if (seed, level) == (1, 1):
-                pids.extend(worker.process.pid for worker in workers.values())
-                raise KeyboardInterrupt
-
-        def part(self, name):
-            return self
-
-    pids, told = [], {}
-    for name, first, then in (("here", None, Processes(1000)), ("beside", Processes(2), None)):
-        with pytest.raises(KeyboardInterrupt):
-            run_in(tmp_path / name, LOTTERY, first, Stops())
-        run = RunDir(tmp_path / name)
-        assert not run.complete
-        assert run.finished(1, "ticket", 0)
-        assert not run.rows.lock_file.exists()
-        assert not any(alive(pid) for pid in pids)
-        _, told[name] = run_in(run.path, LOTTERY, then)
-        assert content(run) == content(serial("lottery"))
-        assert table(run) == table(serial("lottery"))
-        workers.clear()
-    assert pids
-    say_more_jobs_than_processors_or_tasks(told["here"])
-
-
-def say_more_jobs_than_processors_or_tasks(told):
-    assert Processes(1000).jobs == len(os.sched_getaffinity(0))
-    assert told.messages[1].startswith("1000 jobs are more than the usable cores")
-    assert told.messages[2].startswith("Each task that is left waits for the one before")
-    assert [part.name for part in told.parts] == ["seed 1", "seed 1, reinit"]
-    assert told.plans[0].seconds is None
-
-
 @pytest.fixture
 def workers(monkeypatch):
     """The workers that were given a task, by its name: the last one it was given to."""
@@ -208,13 +141,73 @@ class Kills(Told):
             os.kill(pid, signal.SIGKILL)
 
 
-def test_convolutions_are_the_same_with_any_number_of_processes_also_killed_ones(workers, tmp_path):
-    one, _ = run_in(tmp_path / "one", CONVOLUTIONS, Processes(1))
-    workers.clear()
-    two, told = run_in(tmp_path / "two", CONVOLUTIONS, Processes(2), Kills(workers))
-    assert "The process of seed 0, none ended by SIGKILL" in told.messages[-1]
-    assert content(one) == content(two)
-    assert table(one) == table(two)
+@pytest.mark.parametrize("name", ALL)
+def test_two_processes_leave_what_one_does(name, serial, workers, tmp_path, monkeypatch):
+    expected, executor, progress = serial(name), Processes(2), Told()
+    snapped = traps.lay(tmp_path / "traps")
+    monkeypatch.chdir(tmp_path / "traps")
+    if name == "lottery" and executor.jobs == 2:  # they are chosen where nobody is named
+        monkeypatch.setattr(pool, "_FEWEST_STEPS", 1)
+        monkeypatch.setattr(pool, "available_memory", lambda: math.inf)
+        executor = suited
+    if name == "norms":  # convolutions, one of which is begun again
+        progress = Kills(workers)
+    run, told = run_in(tmp_path / "run", ALL[name], executor, progress)
+    if name == "norms":
+        assert "The process of seed 0, none ended by SIGKILL" in told.messages[-1]
+    assert not snapped.exists()
+    assert content(run) == content(expected)
+    assert table(run) == table(expected)
+    assert run.complete
+    assert run.complete_file.read_text() == expected.complete_file.read_text()
+    assert {path.name for path in run.path.iterdir()} == {
+        path.name for path in expected.path.iterdir()
+    }
+    assert run.environment_facts()["execution"] == {
+        "executor": "processes",
+        "jobs": min(2, len(os.sched_getaffinity(0))),
+        "threads": 1,
+    }
+    networks = {place for part in told.parts for place in part.ended}
+    assert networks == run.finished_levels()
+
+
+def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
+    class Stops(Told):
+        """When seed 1 has begun its second network."""
+
+        def begin(self, seed, branch, level, steps, density):
+            if (seed, level) == (1, 1):
+                pids.extend(worker.process.pid for worker in workers.values())
+                raise KeyboardInterrupt
+
+        def part(self, name):
+            return self
+
+    pids = []
+    for executor in (Processes(2), None):
+        with pytest.raises(KeyboardInterrupt):
+            run_in(tmp_path / "run", LOTTERY, executor, Stops())
+        run = RunDir(tmp_path / "run")
+        assert not run.complete
+        assert run.finished(1, "ticket", 0)
+        assert not run.finished(1, "ticket", 1)
+        assert not run.rows.lock_file.exists()
+        assert pids
+        assert not any(alive(pid) for pid in pids)
+        workers.clear()
+    _, told = run_in(run.path, LOTTERY, Processes(1000))
+    assert content(run) == content(serial("lottery"))
+    assert table(run) == table(serial("lottery"))
+    say_more_jobs_than_processors_or_tasks(told)
+
+
+def say_more_jobs_than_processors_or_tasks(told):
+    assert Processes(1000).jobs == len(os.sched_getaffinity(0))
+    assert told.messages[1].startswith("1000 jobs are more than the usable cores")
+    assert told.messages[2].startswith("Each task that is left waits for the one before")
+    assert [part.name for part in told.parts] == ["seed 1", "seed 1, reinit"]
+    assert told.plans[0].seconds is None
 
 
 @pytest.mark.parametrize("jobs", [0, -2])

@@ -16,6 +16,7 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.recipe.parsing import load
 from tfticket.runner import runner
+from tfticket.runner.executor import Serial
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
@@ -31,13 +32,13 @@ model = { name = "lenet_300_100", width = 0.1, dropout = 0.1 }
 [train]
 optimizer = { name = "sgd", momentum = 0.9 }
 learning_rate = 0.1
-steps = 400
-evaluate_every = 100
+steps = 160
+evaluate_every = 40
 jit = false
 
 [lottery]
 levels = 2
-rewind_step = 100
+rewind_step = 40
 optimizer_state = "restore"
 
 [controls]
@@ -111,7 +112,7 @@ def test_a_run_says_what_it_will_do_before_it_does_it(undisturbed):
     plan = dict(told.calls)["plan"]
     assert plan.title == "Hard luck"
     assert plan.branches == {"ticket": (0, 1, 2), "shuffle": (1,)}
-    assert plan.steps_left == plan.steps_total == 2 * (400 + 3 * 300)
+    assert plan.steps_left == plan.steps_total == 2 * (160 + 3 * 120)
     assert plan.seconds > 0
     assert [what for kind, what in told.calls if kind == "end"][:4] == [
         (0, "ticket", 0),
@@ -263,7 +264,15 @@ class Removes(Silence):
         return self
 
 
-@pytest.mark.parametrize("make", [tiny_norms.recipe, tiny_noisy.recipe])
+class Untimed(Serial):
+    timed = False
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [tiny_norms.recipe('model={name="lenet_300_100", width=0.05}'), tiny_noisy.recipe()],
+    ids=["norms", "noisy"],
+)
 @pytest.mark.parametrize(
     ("removed", "told"),
     [
@@ -271,11 +280,11 @@ class Removes(Silence):
         ("seeds/seed_0", "Files of .* were removed while the recipe was running: those of"),
     ],
 )
-def test_a_run_whose_files_are_removed_meanwhile_is_not_complete(tmp_path, make, removed, told):
-    recipe, path = make(), tmp_path / "run"
+def test_a_run_whose_files_are_removed_meanwhile_is_not_complete(tmp_path, recipe, removed, told):
+    path = tmp_path / "run"
     with (
         pytest.raises(RunError, match=f"{told}|could not be added"),
         writing(RunDir(path), recipe, toml=b"") as run,
     ):
-        runner.run(recipe, run, progress=Removes(path / removed))
+        runner.run(recipe, run, progress=Removes(path / removed), executor=Untimed())
     assert not run.complete

@@ -9,7 +9,8 @@ from tiny_edge import recipe
 
 from tfticket.cli import main
 from tfticket.errors import RunError
-from tfticket.export import check_file, latency, read_provenance
+from tfticket.export import check_file, foreign, latency, read_provenance
+from tfticket.export.inspect.check import check_in_child
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import read_metrics
 from tfticket.runner import runner
@@ -125,11 +126,14 @@ def test_what_is_kept_is_on_a_front_or_chosen_or_dense_and_verifies(run, table):
     kept = {path.stem for path in run.path.glob("export/*.tflite")}
     assert kept == set(table["files"])
     assert table["choice"]["name"] in kept
+    seen = check_file(run.shipped(table["choice"]["name"]))
+    assert seen.sizes.raw == rows[table["choice"]["name"]]["bytes"]
     for name in kept:
         chosen = name == table["choice"]["name"]
         assert chosen or rows[name]["fronts"] or rows[name]["structure"] == "dense"
-        seen = check_file(run.shipped(name))
-        assert seen.sizes.raw == rows[name]["bytes"]
+        content = run.shipped(name).read_bytes()
+        check_in_child(foreign.Request([(name, content)]))  # in this process
+        assert len(content) == rows[name]["bytes"]
         about = read_provenance(run.shipped(name))["provenance"]
         assert (about["seed"], about["run"]) == (0, "run")
 
@@ -177,17 +181,37 @@ def test_published_are_the_file_and_its_numbers(run, tmp_path):
     assert {row["name"] for row in card["results"]} >= {"dense.fp32", "channel_01.int8"}
 
 
-def test_what_is_found_is_not_searched_again(run, tmp_path):
+def test_what_is_found_is_not_searched_again(run, tmp_path, monkeypatch):
     """The files alone are made when the searches are complete."""
-    directory = RunDir(shutil.copytree(run.path, tmp_path / "run"))
-    files = list(directory.path.glob("searches/*/seeds/*/*/*.npz"))
-    assert len(files) >= 8
-    written = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
-    directory.complete_file.unlink()
-    directory.edge.unlink()
+    made = []
+
+    def make_files(recipe, searches, run, progress):  # it makes them in the tests below
+        made.append((tuple(searches), run.path))
+        return []
+
+    monkeypatch.setattr("tfticket.studies.edge.study.make_files", make_files)
+    directory = without_files(run, tmp_path / "run")
+    written = networks_of(directory)
+    assert len(written) >= 8
     again = run_recipe(tmp_path / "run", recipe())
-    assert again.edge.is_file()
-    assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == written
+    assert made == [(("unstructured", "channel"), again.path)]
+    assert again.complete
+    assert networks_of(directory) == written
+
+
+def networks_of(directory):
+    """The files of all networks with the times of their writing."""
+    files = directory.path.glob("searches/*/seeds/*/*/*.npz")
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def without_files(directory, copy):
+    """A copy of a complete run in which its searches are left."""
+    run = RunDir(shutil.copytree(directory.path, copy))
+    run.complete_file.unlink()
+    run.edge.unlink()
+    shutil.rmtree(run.path / "export")
+    return run
 
 
 def hopeless():
@@ -198,8 +222,29 @@ def hopeless():
     return type(made).model_validate({**raw, "search": searches})
 
 
-def test_a_run_without_a_file_to_ship_is_complete_and_says_why(tmp_path):
-    directory = run_recipe(tmp_path / "run", hopeless())
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Its run, up to the moment when the disk was full, and its networks. Not to be changed."""
+
+    def full(*_, **__):
+        raise RunError("The disk is full.")
+
+    directory = RunDir(tmp_path_factory.mktemp("hopeless") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfticket.studies.edge.exporting.write_json", full)
+        with pytest.raises(RunError, match="full"):
+            run_recipe(directory.path, hopeless())
+    return directory, networks_of(directory), directory.complete
+
+
+@pytest.fixture(scope="module")
+def hopeless_run(stopped):
+    """The same, gone on with to its end. Not to be changed."""
+    return run_recipe(stopped[0].path, hopeless())
+
+
+def test_a_run_without_a_file_to_ship_is_complete_and_says_why(hopeless_run, tmp_path):
+    directory = RunDir(shutil.copytree(hopeless_run.path, tmp_path / "run"))
     told = json.loads(directory.edge.read_text())
     assert (told["choice"]["name"], told["replicates"]) == (None, [])
     assert len(told["rows"]) == 2
@@ -214,11 +259,12 @@ def test_a_run_without_a_file_to_ship_is_complete_and_says_why(tmp_path):
         publish(directory.path, tmp_path)
 
 
-def test_what_the_libraries_raise_costs_no_run_its_report(tmp_path, monkeypatch):
+def test_what_the_libraries_raise_costs_no_run_its_report(hopeless_run, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ValueError('The name "add" is used 2 times in the model.')
 
     monkeypatch.setattr("tfticket.export.comparison.draft", broken)
+    without_files(hopeless_run, tmp_path / "run")
     directory = run_recipe(tmp_path / "run", hopeless())
     assert directory.complete
     assert not directory.edge.exists()
@@ -227,14 +273,12 @@ def test_what_the_libraries_raise_costs_no_run_its_report(tmp_path, monkeypatch)
     assert "used 2 times" in render(directory.path).read_text()
 
 
-def test_a_full_disk_leaves_the_run_to_be_gone_on_with(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise RunError("The disk is full.")
-
-    monkeypatch.setattr("tfticket.studies.edge.exporting.write_json", full)
-    with pytest.raises(RunError, match="full"):
-        run_recipe(tmp_path / "run", hopeless())
-    assert not RunDir(tmp_path / "run").complete
+def test_a_full_disk_leaves_the_run_to_be_gone_on_with(stopped, hopeless_run):
+    directory, networks, complete = stopped
+    assert not complete
+    assert len(networks) >= 2
+    assert hopeless_run.complete
+    assert networks_of(directory) == networks
 
 
 def test_a_damaged_table_is_told(run, tmp_path):
