@@ -853,7 +853,7 @@ def test_plain_numbers_that_training_changes_are_refused():
 def test_metrics_may_be_vectors_and_test_data_may_be_weighted():
     model = network(seed=1)
     model.compile(
-        "adam",
+        "sgd",
         keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.F1Score(name="f1")],
         weighted_metrics=["accuracy"],
