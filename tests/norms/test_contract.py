@@ -58,7 +58,7 @@ def trained(request):
     keras.utils.set_random_seed(7)
     plain = network(request.param)
     mask = random_mask(plain)
-    model = compiled(sparsify(plain, mask), keras.optimizers.SGD(0.05), run_eagerly=True)
+    model = compiled(sparsify(plain, mask), keras.optimizers.SGD(0.05), jit_compile=False)
     before = {key: np.array(v.numpy()) for key, v in named_variables(model).items()}
     x, y = batch((8, 8, 2))
     history = model.fit(x, y, batch_size=8, epochs=2, verbose=0)
