@@ -43,6 +43,12 @@ EXAMPLE = re.compile(
     r"^## ([^\n]+)\n(?:(?!^## ).)*?<!-- example -->\n```python\n(.*?)```", re.S | re.M
 )
 EXAMPLES = EXAMPLE.findall(TEXT[DOCS / "examples.md"])
+# An example runs with fewer steps than a reader would train, and nothing else is changed.
+FEWER = {
+    "level_steps=200": "level_steps=20",
+    "level_steps=400": "level_steps=100",
+    "epochs=20, verbose=0": "epochs=2, verbose=0",
+}
 
 each_page = pytest.mark.parametrize("page", TEXT, ids=lambda page: page.stem)
 
@@ -163,6 +169,11 @@ def test_every_benchmark_exists() -> None:
     assert set(named) - {"NAME"} <= set(BENCHMARKS)
 
 
+def test_the_examples_that_run_with_fewer_steps_have_these_numbers() -> None:
+    code = "".join(code for _, code in EXAMPLES)
+    assert [code.count(number) for number in FEWER] == [1] * len(FEWER)
+
+
 def test_no_example_is_overlooked() -> None:
     assert len(EXAMPLES) == TEXT[DOCS / "examples.md"].count("```python") > 0
 
@@ -170,6 +181,8 @@ def test_no_example_is_overlooked() -> None:
 @pytest.mark.parametrize("code", [code for _, code in EXAMPLES], ids=[name for name, _ in EXAMPLES])
 def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    for number, fewer in FEWER.items():
+        code = code.replace(number, fewer)
     exec(compile(code, "docs/examples.md", "exec"), {})
     assert list(tmp_path.iterdir()), "each example ends with a file"
 

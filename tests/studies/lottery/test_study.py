@@ -67,14 +67,24 @@ def data():
 
 
 @pytest.fixture(scope="module")
-def search(network, data):
+def tiny(network):
+    """Makes a tiny recipe with some changes."""
+
+    def make(*changes):
+        return recipe(*SMALL, f"model={{file='{network}'}}", *changes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def search(tiny, data):
     """Runs the searches of a tiny recipe with some changes in a run directory."""
 
     def run_in(path, *changes, progress=None):
-        tiny = recipe(*SMALL, f"model={{file='{network}'}}", *changes)
-        run, experiment = RunDir(path), LotteryStudy(tiny, data)
-        with writing(run, tiny, toml=b""):
-            for seed in tiny.seeds:
+        given = tiny(*changes)
+        run, experiment = RunDir(path), LotteryStudy(given, data)
+        with writing(run, given, toml=b""):
+            for seed in given.seeds:
                 search_tickets(experiment, run, progress or Silence(), seed)
         return run, experiment
 
@@ -196,8 +206,10 @@ def test_progress_hears_what_the_table_says(late):
     [LATE, ("lottery.rewind=none",)],
     ids=["late rewinding, controls, early stop", "fine-tuning"],
 )
-def test_a_search_that_is_cut_again_and_again_ends_as_if_it_never_was(search, tmp_path, changes):
-    whole, _ = search(tmp_path / "whole", *changes)
+def test_a_search_that_is_cut_again_and_again_ends_as_if_it_never_was(
+    search, late, tmp_path, changes
+):
+    whole = late[0] if changes is LATE else search(tmp_path / "whole", *changes)[0]
     networks = len(whole.finished_levels())
     for finished in range(1, networks):
         with pytest.raises(PulledPlugError):
@@ -210,15 +222,14 @@ def test_a_search_that_is_cut_again_and_again_ends_as_if_it_never_was(search, tm
     assert measured(cut) == measured(whole)
 
 
-def test_tickets_and_controls_can_be_trained_apart(search, late, data, tmp_path):
+def test_tickets_and_controls_can_be_trained_apart(late, tiny, data, tmp_path):
     whole, _ = late
-    experiment = search(whole.path, *LATE)[1]  # finished: it trains nothing
-    work, run = LotteryStudy(experiment.recipe, data), RunDir(tmp_path)
+    work, run = LotteryStudy(tiny(*LATE), data), RunDir(tmp_path)
     (task,) = work.tasks()
     assert [part.name for part in task.parts] == ["seed 0", "seed 0, reinit", "seed 0, shuffle"]
     assert [part.after for part in task.parts] == [(), ("seed 0",), ("seed 0",)]
     assert sorted(trial for part in task.parts for trial in part.trials) == sorted(task.trials)
-    with writing(run, experiment.recipe, toml=b""):
+    with writing(run, work.recipe, toml=b""):
         for part in (task.parts[0], task.parts[2], task.parts[1]):
             assert not work.finished(part, run)
             work.do(part, run, Silence())
@@ -229,9 +240,8 @@ def test_tickets_and_controls_can_be_trained_apart(search, late, data, tmp_path)
     assert measured(run) == measured(whole)
 
 
-def test_a_search_without_controls_is_one_task(search, data, tmp_path):
-    _, experiment = search(tmp_path, "lottery.levels=1", "train.steps=1")
-    (task,) = LotteryStudy(experiment.recipe, data).tasks()
+def test_a_search_without_controls_is_one_task(tiny, data):
+    (task,) = LotteryStudy(tiny("lottery.levels=1"), data).tasks()
     assert task.parts == ()
 
 
