@@ -1,4 +1,9 @@
-"""A quiet TensorFlow, the same random numbers for each test, and no test that watches the clock."""
+"""A quiet TensorFlow, the same random numbers for each test, and no test that watches the clock.
+
+A file of tests is marked `slow` as a whole when it takes more than about two seconds: it trains,
+traces, converts or starts processes. The others are run by `-m "not slow"` in under a minute, and
+something of each area is among them.
+"""
 
 import gc
 import os

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from tfticket.interop.compatibility import check_importable
 from tfticket.interop.legacy_file import read_legacy_file
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 NUMBERS = st.integers(0, 10**9)
 

@@ -1,12 +1,15 @@
 import json
 from dataclasses import replace
 
+import pytest
 from synthetic_run import write_run
 
 from tfticket.metrics import read_metrics, to_csv
 from tfticket.report.facts import chance_note
 from tfticket.report.reading import read_run
 from tfticket.studies import report
+
+pytestmark = pytest.mark.slow
 
 
 def with_accuracies(path, wrong):

@@ -22,6 +22,8 @@ from tfticket.export.metadata import read_provenance
 from tfticket.export.micro import run_on_micro
 from tfticket.export.sparse.encoding import encode_dense_layers
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (
     check_file,
     read_provenance,
