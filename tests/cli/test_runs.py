@@ -62,6 +62,7 @@ def run(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_report_makes_the_page_and_prints_where_it_is(run, capsys):
     assert main(["report", str(run)]) == 0
     page = Path(capsys.readouterr().out.removesuffix("\n"))
