@@ -1,4 +1,9 @@
-"""A quiet TensorFlow, the same random numbers for each test, and no test that watches the clock."""
+"""A quiet TensorFlow, the same random numbers for each test, and no test that watches the clock.
+
+A file of tests is marked `slow` as a whole when it takes more than about two seconds: it trains,
+traces, converts or starts processes. The others are run by `-m "not slow"` in under a minute, and
+something of each area is among them.
+"""
 
 import gc
 import os
@@ -17,7 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 import hypothesis
 import pytest
-import synthetic_run
+import synthetic_runs
 
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("tests")
@@ -51,11 +56,13 @@ def seeded():
 def run(tmp_path_factory):
     """A complete run: three seeds, six levels, two controls. Not to be changed."""
     path = tmp_path_factory.mktemp("runs") / "lth_synthetic" / "default"
-    return synthetic_run.write_run(path, controls=("reinit", "random"))
+    return synthetic_runs.write_lottery(path, controls=("reinit", "random"))
 
 
 @pytest.fixture(scope="session")
 def unfinished_run(tmp_path_factory):
     """Two seeds, the second of which stopped after level 2 of 4. Not to be changed."""
     path = tmp_path_factory.mktemp("runs") / "lth_synthetic" / "part"
-    return synthetic_run.write_run(path, seeds=(0, 1), levels=4, complete=False, finished_levels=2)
+    return synthetic_runs.write_lottery(
+        path, seeds=(0, 1), levels=4, complete=False, finished_levels=2
+    )

@@ -127,10 +127,12 @@ def imports_of(path: Path, *, top_only: bool = False) -> Iterator[tuple[str, str
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body if top_only else ast.walk(tree):
-        place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        place = f"{path.relative_to(ROOT)}:{node.lineno}"
         if isinstance(node, ast.Import):
             yield from ((place, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{place}: imports are absolute"
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"

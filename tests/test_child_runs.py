@@ -8,6 +8,8 @@ import pytest
 import tfticket
 from tfticket.children import ChildError, ChildTimeoutError, run
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(tfticket.__file__).parent
 MODULE = "tfticket._tried_in_a_test"
 

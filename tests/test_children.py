@@ -7,6 +7,8 @@ import traps
 
 from tfticket import children
 
+pytestmark = pytest.mark.slow
+
 
 def start(command, folder):
     # Without what the tests were started with: tfticket must be found all the same.

@@ -14,7 +14,7 @@ from tfticket.errors import ModelError
 from tfticket.norms import fold_batch_norm, swap_norm
 from tfticket.state import named_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 

@@ -20,6 +20,8 @@ import pytest
 from tfticket.cli import cli
 from tfticket.recipe import catalog
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))

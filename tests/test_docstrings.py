@@ -10,6 +10,8 @@ import pytest
 
 import tfticket
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(tfticket.__file__).parent
 GLOBALS = {"keras": keras, "np": np, "__name__": "__main__"}
 """Names that an example may use without importing them; its classes are the reader's own."""

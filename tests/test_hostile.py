@@ -10,14 +10,14 @@ import h5py
 import hostile
 import numpy as np
 import pytest
-import synthetic_noisy
-import synthetic_norms
-import synthetic_run
+import synthetic_runs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfticket.interop.compatibility import check_importable
 from tfticket.interop.legacy_file import read_legacy_file
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = st.integers(0, 10**9)
@@ -27,9 +27,9 @@ NUMBERS = st.integers(0, 10**9)
 def samples(tmp_path_factory):
     """Real files of the formats that need no training."""
     folder = tmp_path_factory.mktemp("samples")
-    synthetic_run.write_run(folder / "runs" / "lottery", seeds=(0,), levels=2)
-    synthetic_norms.write_run(folder / "runs" / "norms")
-    synthetic_noisy.write_run(folder / "runs" / "noisy")
+    synthetic_runs.write_lottery(folder / "runs" / "lottery", seeds=(0,), levels=2)
+    synthetic_runs.write_norms(folder / "runs" / "norms")
+    synthetic_runs.write_noisy(folder / "runs" / "noisy")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     hostile.write_labels(folder / "labels")
     hostile.SAMPLES[:] = [folder]

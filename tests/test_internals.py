@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from tfticket import internals
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(internals.__file__).parent
 layers = keras.layers
 

@@ -9,6 +9,8 @@ from tfticket.introspection import computes_as, held_optimizers, held_variables,
 from tfticket.norms.layers import FusedBatchNorm, LpBatchNorm
 from tfticket.statistics import KeepsScale
 
+pytestmark = pytest.mark.slow
+
 
 class Own:
     """Nothing that Keras or TensorFlow would track."""

@@ -29,6 +29,7 @@ def test_it_is_found_again_after_an_error():
     assert "never_imported" not in sys.modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("collects", [False, True])
 def test_what_was_imported_is_never_looked_at_again(collects):
     code = f"""

@@ -8,6 +8,8 @@ import pytest
 
 from tfticket import quiet
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 CHATTER = [

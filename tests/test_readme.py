@@ -23,6 +23,7 @@ EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", README, re.DOTAL
 LINKS = re.findall(r"\]\(([^)]+)\)", README)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", EXAMPLES, ids=["search", "export", "norms", "noise"])
 def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

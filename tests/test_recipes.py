@@ -80,6 +80,7 @@ def test_its_comments_are_complete_sentences_at_the_top(entry):
     assert first.startswith("# ")
 
 
+@pytest.mark.slow
 def test_selecting_networks_of_a_smoke_form_learn(tmp_path):
     # Networks that haven't learned are refused, which no test of the recipe's text can see.
     assert main(["recipe", "run", "noisy_digits", "--smoke", "--runs", str(tmp_path)]) == 0

@@ -5,6 +5,8 @@ from tfticket.errors import ModelError
 from tfticket.norms.layers import StandardizedConv2D
 from tfticket.remaking import remade
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

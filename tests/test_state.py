@@ -17,7 +17,7 @@ from tfticket.state import (
     prunable_variables,
 )
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 

@@ -13,7 +13,7 @@ from benchmarks.coteaching import (
     reduced_contenders,
 )
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 CONV = Setting(
     "conv2",

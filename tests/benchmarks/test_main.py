@@ -7,6 +7,8 @@ from benchmarks import catalog, paired
 from benchmarks.paired import Benchmark, Memory
 from tfticket.cli import run_command
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 
 

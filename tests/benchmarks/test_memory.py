@@ -8,7 +8,7 @@ from benchmarks import memory
 from benchmarks.paired import can_measure_memory, memory_of
 from tfticket.data.arrays import aligned
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 FEW = replace(memory._FEW, input_shape=(8, 8, 1), steps=10, chunk_steps=5)
 MIB = 2**20

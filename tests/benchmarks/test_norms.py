@@ -8,6 +8,8 @@ from benchmarks.workloads import WORKLOADS
 from tfticket import models
 from tfticket.norms.layers import FusedBatchNorm
 
+pytestmark = pytest.mark.slow
+
 
 def contenders(name):
     return next(each for each in BENCHMARKS if each.name == name).contenders

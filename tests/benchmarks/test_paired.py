@@ -22,6 +22,8 @@ from benchmarks.paired import (
 from benchmarks.tasks import Time, UnavailableError
 from tfticket.errors import TFTicketError
 
+pytestmark = pytest.mark.slow
+
 
 def benchmark(names, runs, **settings):
     contenders = {name: lambda name=name: lambda: runs.append(name) for name in names}

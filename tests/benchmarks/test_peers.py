@@ -13,6 +13,8 @@ from benchmarks.tasks import UnavailableError, environment
 from benchmarks.workloads import DENSITY, WORKLOADS
 from tfticket import models
 
+pytestmark = pytest.mark.slow
+
 LOOK_AT_PYTORCH = """
 import json
 from dataclasses import replace

@@ -1,8 +1,11 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from benchmarks import pruning
 from benchmarks.pruning import BENCHMARKS, argsort, drawn, ours, partition, top_k
+
+pytestmark = pytest.mark.slow
 
 SHAPES = {"a": (3, 3, 4, 8), "b": (50, 20), "c": (20, 10)}
 

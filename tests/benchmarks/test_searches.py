@@ -9,7 +9,7 @@ from tfticket import data
 from tfticket.lottery import Ticket
 from tfticket.runner import Processes
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from benchmarks.steps import (
 from benchmarks.workloads import DENSITY, WORKLOADS, Workload
 from tfticket import models
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 SMALL = Workload("lenet_300_100", (8, 8, 1), 80, 8, steps=10, chunk_steps=5)
 

@@ -5,6 +5,8 @@ import pytest
 from benchmarks.tasks import ChildTask, FreshChildTask, Program, Time, UnavailableError, need
 from tfticket.errors import TFTicketError
 
+pytestmark = pytest.mark.slow
+
 BUSY = """
 import os
 from benchmarks.tasks import serve

@@ -13,7 +13,10 @@ from small_loss import small_loss
 from benchmarks import coteaching
 from benchmarks.tasks import environment
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch"),
+]
 
 LOOK = """
 import json, sys

@@ -9,6 +9,8 @@ from tfticket.channels import channel_groups, shrink
 from tfticket.errors import ModelError
 from tfticket.state import prunable_variables
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

@@ -15,6 +15,8 @@ from tfticket.errors import InvariantError, ModelError
 from tfticket.sparsity import get_mask, set_mask
 from tfticket.state import prunable_variables
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

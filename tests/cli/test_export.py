@@ -4,6 +4,8 @@ import pytest
 
 from tfticket.cli import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),

@@ -9,6 +9,8 @@ import pytest
 from tfticket import __version__
 from tfticket.cli import cli, main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 
 

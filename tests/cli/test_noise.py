@@ -9,6 +9,8 @@ from tiny_labels import OPTIONS, write_images
 from tfticket.cli import main
 from tfticket.noise import Corruption
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from tfticket.norms.catalog import NORMS
 from tfticket.norms.layers import GroupNorm
 from tfticket.sparsity import get_mask, sparsify
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from tfticket.recipe.parsing import load, parse, resolve
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent.parent
 SMALL = """
 [smoke]

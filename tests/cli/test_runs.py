@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-import synthetic_run
+import synthetic_runs
 from tiny_recipe import recipe
 
 from tfticket.cli import main
@@ -57,9 +57,12 @@ def test_no_runs_is_no_error(tmp_path, capsys, monkeypatch):
 
 @pytest.fixture
 def run(tmp_path):
-    return synthetic_run.write_run(tmp_path / "lth_synthetic" / "default", seeds=(0, 1), levels=2)
+    return synthetic_runs.write_lottery(
+        tmp_path / "lth_synthetic" / "default", seeds=(0, 1), levels=2
+    )
 
 
+@pytest.mark.slow
 def test_report_makes_the_page_and_prints_where_it_is(run, capsys):
     assert main(["report", str(run)]) == 0
     page = Path(capsys.readouterr().out.removesuffix("\n"))

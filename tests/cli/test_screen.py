@@ -13,6 +13,8 @@ from tfticket.cli.screen import Board, Screen
 from tfticket.runs.plan import Plan, Survivors
 from tfticket.runs.runs import FinishedNetwork
 
+pytestmark = pytest.mark.slow
+
 PLAN = search(
     [Survivors({"kernel": 100 - 20 * level}, 100) for level in (0, 1)],
     {"ticket": (0, 1), "reinit": (1,)},

@@ -17,6 +17,8 @@ from tfticket.lottery.transfer import transfer
 from tfticket.sparsity import Mask, get_mask, sparsify
 from tfticket.state import Snapshot
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ticket(tmp_path, seeded):

@@ -12,7 +12,7 @@ from tfticket.norms.layers.channels import compiled_by_xla
 from tfticket.sparsity import KeepMask, Mask
 from tfticket.state import named_variables, prunable_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 layers = keras.layers
 CHUNK = 4
 

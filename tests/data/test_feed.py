@@ -11,6 +11,8 @@ from tfticket.data.dataset import Split
 from tfticket.data.feed import Feed, flip_crop
 from tfticket.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 
 def numbered(count, shape=(2,)):
     """Examples that can be told apart: example i is full of i, its label is i."""

@@ -10,7 +10,7 @@ from tfticket.data.arrays import aligned
 from tfticket.data.ordered import Resident
 from tfticket.errors import DataError
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def numbered(count):

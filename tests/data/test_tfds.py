@@ -8,6 +8,8 @@ import tensorflow_datasets
 from tfticket.data import tfds
 from tfticket.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 FEATURES = tensorflow_datasets.features
 
 

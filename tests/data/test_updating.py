@@ -11,6 +11,7 @@ from tfticket.sparsity import KeepMask, Mask
 from tfticket.state import named_variables, optimizer_variables, prunable_variables
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("seeded"),
     pytest.mark.skipif(not only_cpus(), reason="other devices are left to Keras"),
 ]

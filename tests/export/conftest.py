@@ -1,6 +1,16 @@
 import pytest
+from warm_children import WarmChildren
 
+from tfticket import children
 from tfticket.export import latency
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_children():
+    """Children that look at files don't import everything anew; elsewhere in the tests they do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(children, "run", WarmChildren())
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

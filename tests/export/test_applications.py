@@ -9,6 +9,8 @@ from tfticket.export import prepare, to_tflite
 from tfticket.sparsity import Channels, LayerwisePruner, Mask
 from tfticket.state import prunable_variables
 
+pytestmark = pytest.mark.slow
+
 PIXELS = 32
 
 

@@ -13,7 +13,7 @@ from tfticket.export.c_array import write_c_array
 from tfticket.export.micro import arena_lower_bound
 from tfticket.export.runtime import Session
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"]
 COMPILERS = {

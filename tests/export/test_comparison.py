@@ -12,6 +12,8 @@ from tfticket.export.finetune import FineTuning
 from tfticket.export.rows import chosen, to_rows
 from tfticket.sparsity import get_mask
 
+pytestmark = pytest.mark.slow
+
 FORMATS = ("fp32", "int8", "dynamic")
 
 

@@ -31,7 +31,7 @@ from tfticket.export.sparse.encoding import dense_layers, encode_dense_layers
 from tfticket.export.verification import Reference, verify
 from tfticket.quiet import quiet
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 Optimize, OpsSet = tf.lite.Optimize, tf.lite.OpsSet
 
 

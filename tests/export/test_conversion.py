@@ -24,7 +24,7 @@ from tfticket.export.conversion import convert, quantize_weights_int4
 from tfticket.export.preparation import static_copy
 from tfticket.export.sparse.encoding import dense_layers, encode_dense_layers
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tflite_files import answers, dense_net, file_of, inputs_for
 from tfticket.errors import ExportError
 from tfticket.export import emulate
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 emulated = pytest.mark.skipif(
     emulate.why_not() is not None, reason=f"nothing can be emulated: {emulate.why_not()}"
 )

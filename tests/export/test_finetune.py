@@ -8,6 +8,8 @@ from tfticket.export.finetune import FineTuning, fake_quantize, fine_tune
 from tfticket.export.preparation import prepare
 from tfticket.state import kernels_of
 
+pytestmark = pytest.mark.slow
+
 
 def tuning(**options):
     x, y = digits()

@@ -10,6 +10,8 @@ from tfticket.export import flatbuffer
 from tfticket.export.contents import check_structure
 from tfticket.export.flatbuffer import Sizes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def content(exported):

@@ -15,7 +15,7 @@ from tfticket.export.contents import check_types
 from tfticket.export.flatbuffer import operators
 from tfticket.export.preparation import recurrent_steps
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(300, 6)).astype("float32")
 SERIES = RNG.normal(size=(64, 7, 3)).astype("float32")

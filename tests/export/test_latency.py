@@ -4,7 +4,7 @@ from tfticket.errors import ExportError
 from tfticket.export import latency
 from tfticket.machine import processor
 
-pytestmark = pytest.mark.usefixtures("timed_in_full")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("timed_in_full")]
 
 
 def test_both_files_are_measured(exported):

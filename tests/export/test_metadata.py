@@ -5,6 +5,8 @@ from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, metadata, read_provenance
 from tfticket.export.runtime import Session
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def content(exported):

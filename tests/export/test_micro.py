@@ -21,7 +21,7 @@ from tfticket.export.micro import (
 from tfticket.export.runtime import Session
 from tfticket.export.sparse.encoding import encode_dense_layers
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 FORMATS = ("fp32", "fp16", "dynamic", "int8")
 X = np.zeros((3, 8, 8, 1), "float32")
 needs_micro = pytest.mark.skipif(not has_micro(), reason="tflite-micro isn't installed")

@@ -12,7 +12,7 @@ from tfticket.models import build
 from tfticket.norms.layers import GroupNorm
 from tfticket.sparsity import get_mask
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def test_the_file_needs_only_keras(tmp_path):

@@ -10,7 +10,7 @@ from tfticket.sparsity import Mask, get_mask, set_mask, sparsify
 from tfticket.sparsity.wrapper import Masked
 from tfticket.state import named_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def answers(model, x):

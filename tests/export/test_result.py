@@ -7,6 +7,8 @@ from tfticket.errors import ExportError
 from tfticket.export import Preprocessing
 from tfticket.export.runtime import TensorSpec
 
+pytestmark = pytest.mark.slow
+
 
 def test_feeding_floats_is_the_preprocessing_itself():
     feeding = Preprocessing.of(np.float32(0.5), np.float32(-1)).feeding(TensorSpec((1,), "float32"))

@@ -9,6 +9,8 @@ from tfticket.errors import ExportError
 from tfticket.export.runtime import Session, TensorSpec
 from tfticket.quiet import quiet
 
+pytestmark = pytest.mark.slow
+
 
 @given(st.floats(-3, 3), st.floats(0.01, 1), st.integers(-128, 127))
 def test_a_number_that_fits_comes_back_to_half_a_step(value, scale, zero_point):

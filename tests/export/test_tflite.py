@@ -11,7 +11,7 @@ from tfticket.errors import ExportError, MaskError, ModelError
 from tfticket.export import read_provenance, to_tflite
 from tfticket.sparsity import get_mask, sparsify, strip
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def answers(path, x):

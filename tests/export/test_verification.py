@@ -9,6 +9,8 @@ from tfticket.export.preparation import predictions, static_copy
 from tfticket.export.tflite import to_tflite
 from tfticket.export.verification import Reference, check_size, predicted_bytes, verify
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def reference(exported):

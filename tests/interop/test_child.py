@@ -12,6 +12,8 @@ from tfticket.interop import import_tfmot
 from tfticket.interop.child import read_in_child, watched
 from tfticket.interop.legacy_file import read_legacy_file
 
+pytestmark = pytest.mark.slow
+
 
 def changed(source, path, change):
     """A file of tf_keras whose layers were changed, and nothing else."""

@@ -6,6 +6,8 @@ from tfticket.interop import compatibility
 from tfticket.interop.compatibility import check_importable
 from tfticket.interop.legacy_file import read_legacy_file
 
+pytestmark = pytest.mark.slow
+
 
 def described(*layers, kind="Functional"):
     return {"class_name": kind, "config": {"name": "m", "layers": list(layers)}}

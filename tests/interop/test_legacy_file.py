@@ -7,6 +7,8 @@ import pytest
 from tfticket.errors import ModelError
 from tfticket.interop.legacy_file import read_legacy_file
 
+pytestmark = pytest.mark.slow
+
 
 def archive(path, **files):
     with zipfile.ZipFile(path, "w") as made:

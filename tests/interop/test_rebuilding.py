@@ -5,6 +5,8 @@ import pytest
 from tfticket.errors import ModelError
 from tfticket.interop.rebuilding import new_layer, rebuild, unknown_settings
 
+pytestmark = pytest.mark.slow
+
 
 def layer(kind, name, nodes=(), **config):
     nodes = [[[*node, {}] for node in each] for each in nodes]

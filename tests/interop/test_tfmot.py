@@ -16,6 +16,8 @@ from tfticket.lottery import Ticket
 from tfticket.lottery.transfer import transfer
 from tfticket.sparsity import LayerwisePruner, Mask, get_mask
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = ("wrapped.h5", "sequence.keras", "each_layer.keras")
 ROUNDED_ELSEWHERE = ("half/kernel", "ties/kernel")
 

@@ -14,6 +14,8 @@ from tfticket.interop.transfer import (
     masks_of_zeros,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def content(inputs, outputs, **samples):
     layers = tuple(

@@ -18,7 +18,7 @@ from tfticket.sparsity import Mask
 from tfticket.sparsity.binding import MaskBinding
 from tfticket.state import Snapshot, prunable_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 layers = keras.layers
 CHUNK, STEPS = 5, 10
 

@@ -22,7 +22,7 @@ from tfticket.sparsity.convert import sparsify
 from tfticket.state import Snapshot
 from tfticket.statistics import recalibrate as recalibrate_statistics
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 NUMBERS = st.floats(-100, 100, width=32)
 

@@ -20,6 +20,8 @@ from tfticket.sparsity.channel_group import ChannelGroup, Slot
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot, prunable_variables
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

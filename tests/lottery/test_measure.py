@@ -12,6 +12,8 @@ from tfticket.lottery.trial import Trial
 from tfticket.metrics import Row
 from tfticket.state import Snapshot
 
+pytestmark = pytest.mark.slow
+
 
 def measured(losses, *, start_step=0, score_at="end", evaluate="weight", key="val_loss"):
     """Records a network whose weights are all 1 after the first epoch, 2 after the second, ..."""

@@ -36,6 +36,8 @@ from tfticket.sparsity.pruners import LayerwisePruner
 from tfticket.state import Snapshot, named_variables
 from tfticket.statistics import recalibrate
 
+pytestmark = pytest.mark.slow
+
 TICKETS = [("ticket", 0), ("ticket", 1), ("ticket", 2)]
 TWINS = [(name, level) for level in (1, 2) for name in ("reinit", "shuffle", "random")]
 

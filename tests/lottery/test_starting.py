@@ -25,6 +25,8 @@ from tfticket.sparsity.saliency import SaliencyScore
 from tfticket.sparsity.scores import magnitude, movement
 from tfticket.state import Snapshot
 
+pytestmark = pytest.mark.slow
+
 K = 4
 
 

@@ -9,7 +9,7 @@ from tfticket.lottery.transfer import transfer
 from tfticket.sparsity import get_mask, sparsify
 from tfticket.state import Snapshot
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def ticket_of(model):

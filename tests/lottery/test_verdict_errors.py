@@ -9,6 +9,8 @@ from tfticket.lottery.comparison import Outcome
 from tfticket.lottery.speed import LossCurve
 from tfticket.lottery.verdict import LevelOutcomes, Verdict, judge, smallest_winning
 
+pytestmark = pytest.mark.slow
+
 GRID = np.unique([*np.geomspace(10, 100, 8).astype(int), *range(100, 3001, 100)])
 STEPS = tuple(GRID.tolist())
 SEEDS = range(5)

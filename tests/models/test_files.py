@@ -12,6 +12,8 @@ import pytest
 from tfticket.errors import ModelError
 from tfticket.models import lenet_300_100, load_file, save_file
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def saved(tmp_path):

@@ -5,6 +5,8 @@ import pytest
 from tfticket.errors import ModelError
 from tfticket.models import SummedSquares, loss_for
 
+pytestmark = pytest.mark.slow
+
 LABELS = np.array([0, 2, 1, 2])
 LOGITS = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 PROBABILITIES = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)

@@ -9,6 +9,8 @@ from tfticket.models.parts import NORMS, parts
 from tfticket.norms.catalog import Norm
 from tfticket.norms.layers import StandardizedConv2D
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {"seed": 0, "width": 1.0, "norm": None, "dropout": 0.0, "initializer": "glorot_normal"}
 
 

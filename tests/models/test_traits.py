@@ -8,6 +8,8 @@ from tfticket.errors import ModelError
 from tfticket.models import build, gives_probabilities, jit_choice, takes_whole_numbers
 from tfticket.sparsity import sparsify
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 only_cpus = pytest.mark.skipif(
     bool(tf.config.list_physical_devices("GPU")), reason="`auto` leaves it to Keras on a GPU"

@@ -21,6 +21,8 @@ from tfticket.models import (
 from tfticket.models.zoo import dln
 from tfticket.state import named_variables, prunable_variables
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (28, 28, 2)  # the least that all of them take
 
 

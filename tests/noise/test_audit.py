@@ -5,6 +5,8 @@ from tiny_labels import CLASSES, NETWORK, write_images
 from tfticket.errors import RunError
 from tfticket.noise import LabelAudit, LabeledData, symmetric
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def labeled(tmp_path):

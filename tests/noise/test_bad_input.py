@@ -20,6 +20,8 @@ from tfticket.errors import DataError, ModelError
 from tfticket.noise import INCV, Corruption, corrupt, estimate_noise, find_label_issues, symmetric
 from tfticket.noise import pair as pair_noise
 
+pytestmark = pytest.mark.slow
+
 SIX, EVEN = np.arange(6) % 3, np.full((6, 3), 1 / 3)
 WORDS = [["a", "b"], ["c", "d"]]
 NETWORK = [*OPTIONS, "--epochs", "1"]

@@ -6,6 +6,8 @@ from tiny_labels import CLASSES, split_of
 
 from tfticket.noise import compare_with_cleanlab, corrupt, find_label_issues, symmetric
 
+pytestmark = pytest.mark.slow
+
 TRUE = np.arange(300) % CLASSES
 NOISY = corrupt(TRUE, symmetric(CLASSES, 0.1), seed=0, exact=True)
 

@@ -5,6 +5,8 @@ from tiny_labels import CLASSES, split_of
 from tfticket.errors import DataError
 from tfticket.noise import corrupt, diagnose, given_labels, symmetric, theory
 
+pytestmark = pytest.mark.slow
+
 TRUE = np.arange(300) % CLASSES
 NOISY = corrupt(TRUE, symmetric(CLASSES, 0.3), seed=0, exact=True)
 

@@ -5,6 +5,8 @@ from tiny_labels import CLASSES, write_images
 from tfticket.errors import DataError
 from tfticket.noise import LabeledData, pair
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def name(tmp_path):

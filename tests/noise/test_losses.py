@@ -10,6 +10,8 @@ from tfticket.errors import DataError, ModelError
 from tfticket.noise.labels.transition import pair, symmetric
 from tfticket.noise.losses import ForwardCorrection, GeneralizedCrossentropy, PerSampleLoss
 
+pytestmark = pytest.mark.slow
+
 Z = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
 P = softmax(Z)
 Y = np.array([0, 2, 1, 1, 0])

@@ -5,6 +5,8 @@ from tiny_labels import write_images
 from tfticket.errors import ModelError
 from tfticket.noise import LabeledData, Network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def labeled(tmp_path):

@@ -9,6 +9,8 @@ from noisy_splits import split
 
 from tfticket import audit, noise, noisy
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = (
     "estimate.noise_estimate",
     "incv.clean_split",

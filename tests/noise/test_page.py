@@ -10,6 +10,8 @@ from tiny_labels import CLASSES, split_of, write_images
 from tfticket.noise import LabeledData, find_label_issues, symmetric
 from tfticket.noise.report import render
 
+pytestmark = pytest.mark.slow
+
 
 def page_of(labeled, split):
     matrix = symmetric(CLASSES, 0.1)

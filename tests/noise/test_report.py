@@ -9,6 +9,8 @@ from tiny_labels import CLASSES, split_of, write_images
 from tfticket.noise import CleanSplit, LabeledData, find_label_issues, symmetric, write_label_report
 from tfticket.noise.report import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def found(tmp_path):

@@ -5,6 +5,8 @@ from tiny_labels import write_images
 from tfticket.errors import DataError
 from tfticket.noise import LabeledData, RowAudit, symmetric
 
+pytestmark = pytest.mark.slow
+
 
 def rows(path, *, classes=4, each=60, spread=1.0, seed=0):
     rng = np.random.default_rng(seed)

@@ -19,6 +19,8 @@ from tfticket.norms.layers import standardized
 from tfticket.sparsity import Mask, sparsify
 from tfticket.state import named_variables, prunable_variables
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 KINDS = tuple(NORMS)

@@ -10,7 +10,7 @@ from tfticket.norms.doctor import diagnose
 from tfticket.norms.layers import FilterResponseNorm, FrozenBatchNorm, GroupNorm
 from tfticket.norms.swap import swap_norm
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 IMAGE = (8, 8, 4)

@@ -14,7 +14,7 @@ from tfticket.norms.layers import (
 )
 from tfticket.sparsity import get_mask, sparsify
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 

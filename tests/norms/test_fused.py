@@ -20,7 +20,7 @@ from tfticket.norms.swap import swap_norm
 from tfticket.sparsity.saliency import grasp
 from tfticket.state import named_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 CLASSES = (FusedBatchNorm, layers.BatchNormalization)

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tfticket.norms.layers.fused import FusedBatchNorm, fused_inference
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def moved(layer, shape):

@@ -8,6 +8,8 @@ from tfticket.norms.graph import Graph, unmasked
 from tfticket.norms.layers import StandardizedConv2D
 from tfticket.sparsity import Masked
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

@@ -9,7 +9,7 @@ from tfticket.norms import diagnose, fold_batch_norm, swap_norm
 from tfticket.norms.catalog import is_norm, kind_of
 from tfticket.statistics import recalibrate
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 

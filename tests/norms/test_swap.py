@@ -11,7 +11,7 @@ from tfticket.sparsity import get_mask, sparsify
 from tfticket.state import named_variables
 from tfticket.statistics import recalibrate
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 IMAGE = (6, 6, 3)

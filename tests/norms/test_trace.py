@@ -10,7 +10,7 @@ from tfticket.norms import LandscapeTracker, ShiftTracker, assert_no_trace
 from tfticket.sparsity import Mask, sparsify
 from tfticket.state import prunable_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 layers = keras.layers
 X, Y = batch((4, 4, 2), examples=20)
 

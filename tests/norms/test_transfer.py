@@ -60,7 +60,7 @@ def test_averages_of_renormalization_are_derived():
     np.testing.assert_allclose(new.renorm_stddev, deviation, rtol=1e-6)
 
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 IMAGE = (6, 6, 3)
 
 

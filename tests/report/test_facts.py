@@ -1,17 +1,20 @@
 import json
 from dataclasses import replace
 
-from synthetic_run import write_run
+import pytest
+from synthetic_runs import write_lottery
 
 from tfticket.metrics import read_metrics, to_csv
 from tfticket.report.facts import chance_note
 from tfticket.report.reading import read_run
 from tfticket.studies import report
 
+pytestmark = pytest.mark.slow
+
 
 def with_accuracies(path, wrong):
     """A run whose test accuracies are replaced for some (level, branch)."""
-    write_run(path, seeds=(0, 1, 2), levels=3)
+    write_lottery(path, seeds=(0, 1, 2), levels=3)
     rows = [
         replace(row, value=0.1)
         if row.split == "test" and "accuracy" in row.name and (row.level, row.branch) in wrong
@@ -38,5 +41,5 @@ def test_a_page_without_such_networks_says_nothing(tmp_path):
     path = with_accuracies(tmp_path / "run", set())
     assert chance_note(read_run(path)) == ""
     assert "chance level" not in report.render(path).read_text(encoding="utf-8")
-    write_run(tmp_path / "older")
+    write_lottery(tmp_path / "older")
     assert chance_note(read_run(tmp_path / "older")) == ""

@@ -17,6 +17,8 @@ from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 
+pytestmark = pytest.mark.slow
+
 LOTTERY = tiny_recipe.recipe(
     "data.limit=200",
     "data.validation=200",

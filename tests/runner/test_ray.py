@@ -11,6 +11,8 @@ from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 
+pytestmark = pytest.mark.slow
+
 RECIPE = tiny_recipe.recipe(
     "data.limit=100",
     "data.validation=100",

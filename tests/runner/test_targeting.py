@@ -12,6 +12,8 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.runner.targeting import export_file, export_run_for, place_of
 from tfticket.studies.lottery.study import LotteryStudy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

@@ -1,8 +1,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from tfticket.metrics import Row, read_metrics
 from tfticket.runs.rowfile import RowFile
+
+pytestmark = pytest.mark.slow
 
 
 def row(seed=0, level=0, step=1):

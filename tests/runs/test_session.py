@@ -16,6 +16,8 @@ from tfticket.recipe.parsing import resolve
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import extends, writing
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1] / "support"
 
 

@@ -8,7 +8,7 @@ from tfticket.sparsity.binding import KeepMask, MaskBinding
 from tfticket.sparsity.convert import get_mask, sparsify
 from tfticket.sparsity.mask import Mask
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def fitted(optimizer="sgd"):

@@ -9,7 +9,7 @@ from tfticket.sparsity.binding import KeepMask
 from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.sparsity.convert import sparsify
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 optimizers = keras.optimizers
 

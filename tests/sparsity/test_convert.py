@@ -9,7 +9,7 @@ from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.wrapper import Masked
 from tfticket.state import left_dense, named_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 

@@ -22,7 +22,7 @@ from tfticket.sparsity.saliency import (
 )
 from tfticket.state import Snapshot
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def tanh_mlp(last=None):

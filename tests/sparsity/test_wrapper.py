@@ -7,7 +7,7 @@ from tfticket.errors import MaskError, ModelError
 from tfticket.sparsity.convert import sparsify
 from tfticket.sparsity.wrapper import Masked
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 

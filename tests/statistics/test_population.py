@@ -9,7 +9,7 @@ from tfticket.norms.layers import FrozenBatchNorm, LpBatchNorm, NoisyBatchNorm
 from tfticket.state import Snapshot
 from tfticket.statistics import recalibrate
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 layers = keras.layers
 

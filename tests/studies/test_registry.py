@@ -14,6 +14,8 @@ from tfticket.runs.session import writing
 from tfticket.studies import render, summarize
 from tfticket.studies.registry import KINDS
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {
     "name": "pennies",
     "title": "Is the penny fair?",

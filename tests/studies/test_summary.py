@@ -8,6 +8,8 @@ from tfticket.report.reading import read_run
 from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_recipe_says_which_summary_it_is(run, tmp_path):
     assert summarize(run).to_dict()["headline"].startswith("Smallest winning ticket")

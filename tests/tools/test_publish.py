@@ -2,7 +2,7 @@ import hashlib
 import json
 
 import pytest
-import synthetic_run
+import synthetic_runs
 
 from tfticket.cli import main, run_command
 from tfticket.errors import RunError
@@ -12,13 +12,17 @@ from tfticket.studies.registry import KINDS
 from tools import publish as publishing
 from tools.publish import CARD, MOST_BYTES, publish
 
+pytestmark = pytest.mark.slow
+
 FIGURES = ("01_accuracy.png", "02_early_stop.png", "03_a.png", "04_b.png", "05_c.png")
 
 
 @pytest.fixture
 def run(tmp_path):
     """A complete run with a report and exported levels 0, 4 and 6; 6 is the sparsest."""
-    path = synthetic_run.write_run(tmp_path / "runs" / "lth_synthetic" / "default", seeds=(0, 1))
+    path = synthetic_runs.write_lottery(
+        tmp_path / "runs" / "lth_synthetic" / "default", seeds=(0, 1)
+    )
     for name, size in {
         "seed_0_level_00.fp32": 900,
         "seed_0_level_04.fp32": 800,
@@ -208,7 +212,7 @@ def command(*arguments):
 
 
 def test_publish_prints_the_folder(tmp_path, capsys):
-    run = synthetic_run.write_run(tmp_path / "lth_synthetic" / "default", seeds=(0,), levels=1)
+    run = synthetic_runs.write_lottery(tmp_path / "lth_synthetic" / "default", seeds=(0,), levels=1)
     (run / "export").mkdir()
     (run / "export" / "seed_0_level_01.int8.tflite").write_bytes(b"model")
     (run / "export" / "seed_0_level_01.int8.json").write_text("{}")
@@ -226,6 +230,6 @@ def test_help_keeps_the_line_of_its_example(capsys):
 
 
 def test_a_run_that_is_not_complete_is_refused(tmp_path, capsys):
-    run = synthetic_run.write_run(tmp_path / "run", seeds=(0,), levels=1, complete=False)
+    run = synthetic_runs.write_lottery(tmp_path / "run", seeds=(0,), levels=1, complete=False)
     assert command(str(run), "--root", str(tmp_path / "saved")) == 1
     assert "Only a complete run can be published" in capsys.readouterr().err

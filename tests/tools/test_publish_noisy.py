@@ -15,6 +15,8 @@ from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
 from tools.publish import CARD, publish
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):

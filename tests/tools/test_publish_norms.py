@@ -13,6 +13,8 @@ from tfticket.runs.session import writing
 from tfticket.studies.norms.conditions import conditions
 from tools.publish import CARD, publish
 
+pytestmark = pytest.mark.slow
+
 CHANGES = ("seeds=[0, 1]", "landscape={every=2}")
 FIGURES = tuple(f"{number:02d}_figure.png" for number in range(8))
 

@@ -22,6 +22,8 @@ from tfticket.export.metadata import read_provenance
 from tfticket.export.micro import run_on_micro
 from tfticket.export.sparse.encoding import encode_dense_layers
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (
     check_file,
     read_provenance,
@@ -242,8 +244,10 @@ def test_a_file_that_ends_the_process_that_runs_it_ends_another_one(tmp_path):
     convolution = model.subgraphs[0].operators[0]
     convolution.inputs = np.array([convolution.inputs[0], -1, convolution.inputs[2]], np.int32)
     path = written(tmp_path, flatbuffer.pack(model))
-    # It follows a pointer to nowhere: mostly it is ended, sometimes that asks for all memory.
-    with pytest.raises(ExportError, match=r"ended by SIG(SEGV|ABRT|BUS)|std::bad_alloc"):
+    # It follows a pointer to nowhere: mostly it is ended, sometimes that asks for all memory, and
+    # seldom what is there looks like a tensor without values.
+    ends = r"ended by SIG(SEGV|ABRT|BUS)|std::bad_alloc|was optional but was expected"
+    with pytest.raises(ExportError, match=ends):
         check_file(path)
 
 
@@ -255,7 +259,7 @@ def test_a_file_that_never_ends_is_ended(tmp_path):
     traced = endless.get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced])
     path = written(tmp_path, bytes(converter.convert()))
-    with pytest.raises(ExportError, match=r"within 2 s\. It took longer\. Give it more time"):
-        check_file(path, timeout=2)
+    with pytest.raises(ExportError, match=r"within 1 s\. It took longer\. Give it more time"):
+        check_file(path, timeout=1)
     with pytest.raises(ExportError, match=r"within 0\.01 s"):
         check_file(path, timeout=0.01)

@@ -11,7 +11,7 @@ from tfticket.export.inspect.cost import count
 from tfticket.export.inspect.energy import EnergyModel, compare, estimate
 from tfticket.export.sparse.encoding import encode_dense_layers
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def counted(content):

@@ -14,7 +14,7 @@ from tfticket.export.inspect.explain import explain
 from tfticket.export.metadata import embed
 from tfticket.export.sparse.encoding import encode_dense_layers
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 ARITHMETIC = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
 

@@ -21,7 +21,7 @@ from tfticket.export.conversion import sparse_conv
 from tfticket.export.preparation import static_copy
 from tfticket.export.sparse.convolutions import lint_sparse_conv
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def linted(model):

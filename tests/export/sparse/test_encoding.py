@@ -18,7 +18,7 @@ from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
 from tfticket.export.sparse.encoding import dense_layers, encode_dense_layers
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tfticket.export.sparse.encoding import encode_dense_layers
 from tfticket.export.sparse.selection import best_way, sparsify_dense_layers
 from tfticket.machine import processor
 
-pytestmark = pytest.mark.usefixtures("seeded", "timed_in_full")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded", "timed_in_full")]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from tfticket.errors import ModelError
 from tfticket.export.tflite import to_tflite
 from tfticket.sparsity.convert import sparsify
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def test_the_ensemble_is_a_plain_model_that_can_be_pruned_and_exported(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 from tfticket.errors import ModelError
 from tfticket.noise.coteaching.forget_rate import ForgetRate
 
+pytestmark = pytest.mark.slow
+
 
 def rates(schedule, epochs):
     return [float(schedule(epoch)) for epoch in range(epochs)]

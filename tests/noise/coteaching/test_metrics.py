@@ -6,6 +6,8 @@ import tensorflow as tf
 from tfticket.noise.coteaching.metrics import Means, SelectionCounter
 from tfticket.noise.coteaching.selection import LossMasks, Selection
 
+pytestmark = pytest.mark.slow
+
 GIVEN, TRUE = [0, 0, 1, 2], [0, 1, 1, 2]
 
 

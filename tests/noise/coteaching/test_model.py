@@ -21,7 +21,7 @@ from tfticket.noise.coteaching.model import CoTeaching
 from tfticket.noise.coteaching.selection import UPDATES
 from tfticket.noise.losses import GeneralizedCrossentropy
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 layers = keras.layers
 
 

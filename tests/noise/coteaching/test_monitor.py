@@ -10,7 +10,7 @@ from small_pair import compiled_pair, fit, samples
 from tfticket.errors import ModelError
 from tfticket.noise.coteaching.monitor import SelectionMonitor
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 def kinds(monitor):

@@ -18,6 +18,8 @@ from tfticket.noise.coteaching.outputs import (
     symmetric_divergence,
 )
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 A, B = RNG.normal(size=(2, 6, 3)).astype("float32")
 

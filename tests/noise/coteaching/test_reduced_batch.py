@@ -23,7 +23,7 @@ from tfticket.noise.coteaching.model import CoTeaching
 from tfticket.noise.coteaching.selection import UPDATES
 from tfticket.sparsity.binding import KeepMask
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 layers = keras.layers
 FORGETTING = [update for update in UPDATES if update != "plain"]
 

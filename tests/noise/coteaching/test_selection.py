@@ -7,6 +7,8 @@ from small_loss import kept_count, small_loss
 
 from tfticket.noise.coteaching.selection import small_loss_mask
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("eligible", "forget_rate", "kept"),

@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from tfticket.noise.coteaching.selection import UPDATES, Batch
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = [0.1, 0.2, 5.0, 6.0], [7.0, 0.3, 0.4, 8.0]
 
 

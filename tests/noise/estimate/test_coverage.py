@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import noise_coverage as coverage
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = (("digits", "quadratic"), ("embeddings", "linear"), ("wine", "linear"))
 
 

@@ -18,6 +18,8 @@ from tfticket.noise.incv.networks import (
 from tfticket.noise.losses import ForwardCorrection, GeneralizedCrossentropy
 from tfticket.state import innermost_optimizer
 
+pytestmark = pytest.mark.slow
+
 
 def build(seed):
     return compiled(mlp((6, 8, 3)))

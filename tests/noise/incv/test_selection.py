@@ -11,6 +11,8 @@ from tfticket.noise.labels.transition import symmetric
 from tfticket.noise.losses import GeneralizedCrossentropy
 from tfticket.noise.theory import label_quality
 
+pytestmark = pytest.mark.slow
+
 
 def blobs(count=900, seed=0):
     """Three classes that a straight line can tell apart."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfticket.norms.landscape.trackers import landscape_function
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 class Counts(keras.layers.Layer):

@@ -11,7 +11,7 @@ from tfticket.norms import ShiftRecord, ShiftTracker
 from tfticket.norms.landscape.lineage import tracked_layers
 from tfticket.state import named_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 layers = keras.layers
 
 

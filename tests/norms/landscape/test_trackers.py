@@ -18,7 +18,7 @@ from tfticket.schedules import At, Every
 from tfticket.sparsity import Mask, sparsify
 from tfticket.state import prunable_variables
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 layers = keras.layers
 MULTIPLIERS = [0.25, 1.0, 3.0]
 

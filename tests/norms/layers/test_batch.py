@@ -7,6 +7,8 @@ from helpers import batch, compiled
 from tfticket.errors import ModelError
 from tfticket.norms.layers import FrozenBatchNorm, LpBatchNorm, NoisyBatchNorm, covariate_noise
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

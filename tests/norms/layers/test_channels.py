@@ -6,6 +6,8 @@ from tfticket.errors import ModelError
 from tfticket.norms.layers import ChannelNorm, FilterResponseNorm, GroupNorm, LpBatchNorm
 from tfticket.norms.layers.channels import mean
 
+pytestmark = pytest.mark.slow
+
 OWN = (GroupNorm, LpBatchNorm, FilterResponseNorm)
 
 

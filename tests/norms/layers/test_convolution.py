@@ -13,6 +13,8 @@ from tfticket.norms.layers import (
 )
 from tfticket.sparsity import sparsify
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

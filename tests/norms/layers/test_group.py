@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tfticket.errors import ModelError
 from tfticket.norms.layers import GroupNorm, group_count
 
+pytestmark = pytest.mark.slow
+
 layers = keras.layers
 
 

@@ -15,6 +15,8 @@ from tfticket.norms.layers import (
     plain_layer,
 )
 
+pytestmark = pytest.mark.slow
+
 PAIRS = [
     (GroupNorm(groups=32, center=False), keras.layers.GroupNormalization, (4, 5, 5, 6)),
     (GroupNorm(channels_per_group=4, axis=1), keras.layers.GroupNormalization, (4, 8, 5)),

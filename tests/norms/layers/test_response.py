@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from tfticket.norms.layers import FilterResponseNorm
 
+pytestmark = pytest.mark.slow
+
 
 def random(shape, *, mean=0.0, scale=1.0, seed=0):
     return np.random.default_rng(seed).normal(mean, scale, shape).astype(np.float32)

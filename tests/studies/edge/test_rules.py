@@ -4,6 +4,8 @@ from tiny_edge import recipe, tables
 from tfticket.errors import RecipeError
 from tfticket.recipe.parsing import parse, resolve
 
+pytestmark = pytest.mark.slow
+
 
 def refused(change):
     raw = tables()

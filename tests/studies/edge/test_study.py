@@ -21,6 +21,8 @@ from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
 from tools.publish import publish
 
+pytestmark = pytest.mark.slow
+
 
 class Told(Silence):
     """Remembers the plan, and the networks that ended in each part."""

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-import synthetic_run
+import synthetic_runs
 
 from tfticket.lottery import analysis
 from tfticket.lottery.ticket import Ticket
@@ -11,7 +11,7 @@ from tfticket.studies.lottery.anatomy import dissect
 
 
 def copy_of(tmp_path, **options):
-    return synthetic_run.write_run(
+    return synthetic_runs.write_lottery(
         tmp_path / "run", seeds=(0, 1), levels=2, controls=(), steps=600, **options
     )
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-import synthetic_run
+import synthetic_runs
 from drawn import layers, rows, series
 
 from tfticket.report.reading import read_run
@@ -19,7 +19,9 @@ def test_learning_curves_from_dense_to_sparsest(run, name):
 
 
 def test_many_evaluations_are_smoothed_over_what_was_measured(tmp_path):
-    run = synthetic_run.write_run(tmp_path, seeds=(0,), levels=0, steps=9000, evaluate_every=100)
+    run = synthetic_runs.write_lottery(
+        tmp_path, seeds=(0,), levels=0, steps=9000, evaluate_every=100
+    )
     files = read_run(run)
     figure = figures.learning_curves(files, summarize(run), name="loss")
     measured = files.curves[0, "ticket", 0]["validation", "loss"].values

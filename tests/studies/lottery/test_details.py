@@ -5,6 +5,8 @@ from tfticket.report.reading import read_run
 from tfticket.studies.lottery import page
 from tfticket.studies.lottery.anatomy import dissect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def anatomy(run):

@@ -15,6 +15,8 @@ from tfticket.state import Snapshot, innermost_optimizer, prunable_variables
 from tfticket.studies.lottery.search import controls, pruner, schedule
 from tfticket.studies.lottery.study import LotteryStudy
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("model.width=0.1", "data.limit=200", "data.validation=60", "train.jit=false")
 
 

@@ -20,6 +20,8 @@ from tfticket.studies.lottery.exporting import Exporter, choose, export_run
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.summary import summarize
 
+pytestmark = pytest.mark.slow
+
 
 class Heard(Silence):
     """Remembers what it was told."""

@@ -5,6 +5,8 @@ import pytest
 from tfticket.studies.lottery.page import MEANINGS, facts, structure
 from tfticket.studies.lottery.summary import summarize
 
+pytestmark = pytest.mark.slow
+
 THIN = "\N{NARROW NO-BREAK SPACE}"
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from synthetic_run import write_networks
+from synthetic_runs import write_networks
 
 from tfticket.report.reading import read_run
 from tfticket.studies.lottery.summary import summarize

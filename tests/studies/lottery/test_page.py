@@ -4,13 +4,15 @@ import subprocess
 import sys
 
 import pytest
-import synthetic_run
+import synthetic_runs
 from parsed_page import Page
 from PIL import Image
 
 from tfticket.errors import RunError
 from tfticket.studies.lottery.summary import summarize
 from tfticket.studies.report import render
+
+pytestmark = pytest.mark.slow
 
 FIGURES = ["hypothesis", "plane", "accuracy_at_end", "early_stop", "loss_curves", "accuracy_curves"]
 INSIDES = ["layers", "overlap", "inputs", "masks"]
@@ -24,7 +26,7 @@ def page_of(run):
 def full_run(tmp_path_factory, run):
     path = tmp_path_factory.mktemp("full") / "lth_synthetic" / "default"
     shutil.copytree(run, path)
-    synthetic_run.write_extras(path)
+    synthetic_runs.write_extras(path)
     return path
 
 
@@ -114,7 +116,7 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
 
 
 def test_one_seed_without_controls(tmp_path):
-    run = synthetic_run.write_run(tmp_path, seeds=(0,), levels=2, controls=(), steps=600)
+    run = synthetic_runs.write_lottery(tmp_path, seeds=(0,), levels=2, controls=(), steps=600)
     page = page_of(run)
     assert "In the only seed" in page.text
     assert "overlap" not in page.figures()
@@ -123,7 +125,7 @@ def test_one_seed_without_controls(tmp_path):
 
 
 def test_a_damaged_ticket_does_not_keep_the_page_from_being_made(tmp_path):
-    run = synthetic_run.write_run(tmp_path, seeds=(0, 1), levels=2, steps=600)
+    run = synthetic_runs.write_lottery(tmp_path, seeds=(0, 1), levels=2, steps=600)
     (run / "seeds/seed_0/ticket/level_02.npz").write_bytes(b"damaged")
     page = page_of(run)
     assert "Some ticket files could not be read" in page.text
@@ -132,7 +134,7 @@ def test_a_damaged_ticket_does_not_keep_the_page_from_being_made(tmp_path):
 
 def test_a_convolutional_run_with_a_control_of_ones_own(tmp_path):
     shapes = {"conv1/kernel": (3, 3, 3, 8), "dense1/kernel": (4 * 8, 12), "output/kernel": (12, 10)}
-    run = synthetic_run.write_run(
+    run = synthetic_runs.write_lottery(
         tmp_path, shapes=shapes, seeds=(0, 1), levels=2, controls=("a<b", "oneshot"), steps=600
     )
     page = page_of(run)

@@ -18,6 +18,8 @@ from tfticket.state import Snapshot
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.training import placed_model
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[2] / "support"
 SMALL = (
     "data.limit=200",

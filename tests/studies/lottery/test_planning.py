@@ -15,6 +15,8 @@ from tfticket.studies.lottery.plan import plan, planned_levels
 from tfticket.studies.lottery.search import pruner, schedule
 from tfticket.studies.lottery.study import LotteryStudy
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "model.width=0.1",
     "data.limit=200",

@@ -1,5 +1,5 @@
 import pytest
-import synthetic_run
+import synthetic_runs
 from drawn import domain, layers, legend, panels, remarks, rows, series, ticks
 
 from tfticket.report import charts
@@ -114,7 +114,7 @@ def test_no_scan_no_figure(scan):
 
 @pytest.mark.parametrize("options", [{"seeds": (0,)}, {"controls": ()}, {"levels": 1}])
 def test_little_is_drawn_too(tmp_path, options):
-    run = synthetic_run.write_run(
+    run = synthetic_runs.write_lottery(
         tmp_path, **{"seeds": (0, 1), "levels": 2, "steps": 600} | options
     )
     summary = summarize(run)
@@ -128,7 +128,7 @@ def test_little_is_drawn_too(tmp_path, options):
 
 
 def test_a_dense_network_alone_is_no_figure(tmp_path):
-    summary = summarize(synthetic_run.write_run(tmp_path, levels=0, steps=600))
+    summary = summarize(synthetic_runs.write_lottery(tmp_path, levels=0, steps=600))
     assert figures.hypothesis(summary) is None
     assert figures.early_stop(summary) is None
     assert figures.plane(summary) is None

@@ -1,5 +1,5 @@
 import pytest
-from synthetic_run import write_networks
+from synthetic_runs import write_networks
 
 from tfticket.studies.lottery.summary import summarize
 

@@ -4,6 +4,8 @@ from tiny_recipe import recipe, tables
 from tfticket.errors import RecipeError
 from tfticket.recipe import parsing
 
+pytestmark = pytest.mark.slow
+
 TWO_OF_FOUR = ("lottery.structure=n_of_m", "lottery.pattern=[2, 4]")
 CHANNEL = "lottery.structure=channel"
 

@@ -16,6 +16,8 @@ from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.training import search_tickets
 from tfticket.studies.report import render
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "data.limit=200",
     "data.validation=200",  # of one shape with the test data: one trace less

@@ -19,6 +19,8 @@ from tfticket.studies.lottery.search import pruner, schedule
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.training import search_tickets
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "data.limit=200",
     "data.validation=200",  # of one shape with the test data: one trace less

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from synthetic_run import write_networks
+from synthetic_runs import write_networks
 
 from tfticket.errors import RunError
 from tfticket.lottery.verdict import Verdict

@@ -1,5 +1,5 @@
 import pytest
-import synthetic_run
+import synthetic_runs
 
 from tfticket.report import words
 from tfticket.report.expectation import expectation_table
@@ -48,7 +48,7 @@ def test_the_verdicts(summary):
 
 
 def test_one_seed_has_no_interval_to_draw(tmp_path):
-    run = synthetic_run.write_run(tmp_path, seeds=(0,), levels=2, controls=(), steps=600)
+    run = synthetic_runs.write_lottery(tmp_path, seeds=(0,), levels=2, controls=(), steps=600)
     table = page.verdict_table(summarize(run))
     assert [cell.strip for cell in column(table, "<")] == [None, None]
     assert {cell.text for cell in column(table, "more needed")} == {"at least 2"}
@@ -77,7 +77,7 @@ def without(run, *networks):
 
 
 def test_a_control_that_skips_a_level_leaves_a_dash(tmp_path):
-    run = synthetic_run.write_run(
+    run = synthetic_runs.write_lottery(
         tmp_path, seeds=(0, 1), levels=2, controls=("random", "reinit"), steps=600
     )
     table = page.control_table(summarize(without(run, "0,reinit,1,", "1,reinit,1,")))
@@ -86,7 +86,7 @@ def test_a_control_that_skips_a_level_leaves_a_dash(tmp_path):
 
 
 def test_a_level_without_controls_is_left_out(tmp_path):
-    run = synthetic_run.write_run(tmp_path, seeds=(0, 1), levels=2, steps=600)
+    run = synthetic_runs.write_lottery(tmp_path, seeds=(0, 1), levels=2, steps=600)
     table = page.control_table(summarize(without(run, "0,reinit,1,", "1,reinit,1,")))
     assert [row[0].text for row in table.rows] == ["2"]
 

@@ -1,5 +1,5 @@
 import pytest
-from synthetic_noisy import write_run
+from synthetic_runs import write_noisy
 
 from tfticket.studies.summaries import summarize
 
@@ -8,7 +8,7 @@ METHODS = {"cross_entropy": (0.70, 0.71, 0.72), "jocor": (0.80, 0.82, 0.81)}
 
 def checked(path, **claim):
     given = {"claim": "It helps", "method": "jocor", **claim}
-    run = write_run(path, METHODS, unfinished=claim.pop("unfinished", ()),
+    run = write_noisy(path, METHODS, unfinished=claim.pop("unfinished", ()),
                     recipe={"expect": [given]})  # fmt: skip
     (found,) = summarize(run).expectations
     return found
@@ -38,7 +38,7 @@ def test_claims_are_read_off_the_interval(tmp_path, claim, verdict, mean, remark
 
 def test_a_claim_without_a_noise_is_about_each(tmp_path):
     claim = {"claim": "It helps", "method": "jocor", "against": "cross_entropy", "at_least": 0.0}
-    run = write_run(tmp_path, METHODS, noises={"symmetric": 0.5, "pair": 0.4},
+    run = write_noisy(tmp_path, METHODS, noises={"symmetric": 0.5, "pair": 0.4},
                     recipe={"expect": [claim]})  # fmt: skip
     found = summarize(run)
     assert [one.measured.measure for one in found.expectations] == [

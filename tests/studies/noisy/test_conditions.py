@@ -1,9 +1,12 @@
 import json
 
+import pytest
 from tiny_noisy import SELECTION, recipe
 
 from tfticket.recipe.parsing import parse, resolve
 from tfticket.studies.noisy.schema import conditions, iterations
+
+pytestmark = pytest.mark.slow
 
 NOISE = "noise=[{kind='none'}, {kind='pair', rate=0.4}]"
 

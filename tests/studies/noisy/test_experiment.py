@@ -9,6 +9,8 @@ from tfticket.recipe import parsing
 from tfticket.recipe.noise import Noise
 from tfticket.studies.noisy.study import NoisyStudy
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 SYMMETRIC = Noise(kind="symmetric", rate=0.3, exact=True)
 

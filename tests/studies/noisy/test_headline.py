@@ -1,4 +1,4 @@
-from synthetic_noisy import SELECTION, THEORY, write_run
+from synthetic_runs import SELECTION, THEORY, write_noisy
 
 from tfticket.studies.summaries import summarize
 
@@ -6,7 +6,7 @@ PERCENT = "\N{NARROW NO-BREAK SPACE}%"
 
 
 def headline(path, accuracies, **arguments):
-    return summarize(write_run(path, accuracies, **arguments)).headline
+    return summarize(write_noisy(path, accuracies, **arguments)).headline
 
 
 def test_a_clear_winner_stands_with_its_gain_and_interval(tmp_path):

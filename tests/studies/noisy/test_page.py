@@ -5,10 +5,12 @@ import sys
 
 import pytest
 from parsed_page import Page
-from synthetic_noisy import SELECTION, THEORY, write_run
+from synthetic_runs import SELECTION, THEORY, write_noisy
 
 from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
+
+pytestmark = pytest.mark.slow
 
 METHODS = {
     "cross_entropy": (0.70, 0.72, 0.71),
@@ -25,7 +27,7 @@ def page_of(run):
 
 @pytest.fixture(scope="module")
 def full_run(tmp_path_factory):
-    return write_run(
+    return write_noisy(
         tmp_path_factory.mktemp("noisy") / "study" / "default",
         METHODS,
         noises={"symmetric": 0.5, "pair": 0.4},
@@ -88,7 +90,7 @@ def test_the_page_is_the_same_each_time(full_run, page, tmp_path):
 
 def test_held_out_predictions_alone_give_theory_and_no_accuracies(tmp_path):
     measures = {"held_out": {**SELECTION, **THEORY}}
-    page = page_of(write_run(tmp_path / "run", {"held_out": (0, 0)}, measures=measures))
+    page = page_of(write_noisy(tmp_path / "run", {"held_out": (0, 0)}, measures=measures))
     assert page.open == []
     assert page.figures() == ["rates", "matrices", "rounds", "theory"]
     assert page.text.count("62.2\N{NARROW NO-BREAK SPACE}%") == 3
@@ -96,7 +98,7 @@ def test_held_out_predictions_alone_give_theory_and_no_accuracies(tmp_path):
 
 
 def test_an_unfinished_run_and_one_without_trainings_have_pages(tmp_path):
-    run = write_run(tmp_path / "part", unfinished=[("coteaching", 0), ("coteaching", 1)])
+    run = write_noisy(tmp_path / "part", unfinished=[("coteaching", 0), ("coteaching", 1)])
     page = page_of(run)
     assert "coteaching: seeds 0 to 1 not finished" in page.text
     assert page.figures() == ["accuracy", "quality"]
@@ -108,7 +110,7 @@ def test_an_unfinished_run_and_one_without_trainings_have_pages(tmp_path):
 
 
 def test_a_damaged_file_is_named_and_left_out(tmp_path):
-    run = write_run(tmp_path / "run", measures={"coteaching": SELECTION})
+    run = write_noisy(tmp_path / "run", measures={"coteaching": SELECTION})
     (run / "seeds/seed_0/coteaching/level_00.npz").write_bytes(b"broken")
     page = page_of(run)
     assert "could not be read" in page.text
@@ -118,7 +120,7 @@ def test_a_damaged_file_is_named_and_left_out(tmp_path):
 
 
 def test_one_seed_without_intervals_is_drawn(tmp_path):
-    page = page_of(write_run(tmp_path, {"cross_entropy": (0.7,), "jocor": (0.8,)}))
+    page = page_of(write_noisy(tmp_path, {"cross_entropy": (0.7,), "jocor": (0.8,)}))
     assert "gains" in page.figures()
     assert "one seed, so no interval" in page.text
     assert "inf" not in page.text.split("infer")[0]

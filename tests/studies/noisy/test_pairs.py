@@ -9,6 +9,8 @@ from tfticket.studies.noisy.schema import conditions
 from tfticket.studies.noisy.study import NoisyStudy
 from tfticket.studies.noisy.training import make_pair, stages
 
+pytestmark = pytest.mark.slow
+
 METHODS = (
     "methods=['cross_entropy', 'gce', 'coteaching', {name='jocor', forget_rate='given'}, "
     "{name='coteaching', label='told', forget_rate=0.25}, {name='incv', warmup=1}, 'forward', "

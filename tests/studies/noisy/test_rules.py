@@ -4,6 +4,8 @@ from tiny_noisy import SELECTION, recipe, tables
 from tfticket.errors import RecipeError
 from tfticket.recipe.parsing import parse
 
+pytestmark = pytest.mark.slow
+
 BAD_SCHEDULE = (
     "selection={epochs=6, learning_rate={schedule='piecewise', boundaries=[5], values=[0.1]}}"
 )

@@ -16,6 +16,8 @@ from tfticket.runs.session import writing
 from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
 
+pytestmark = pytest.mark.slow
+
 CHANGES = (
     'methods=["cross_entropy", {name="coteaching", gradual=1}, {name="incv", warmup=1, gradual=0}]',
     SELECTION,

@@ -1,7 +1,7 @@
 """Studies that look real, written once. Not to be changed."""
 
 import pytest
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.report.reading import read_run
 from tfticket.studies.norms.networks import read_study
@@ -14,7 +14,7 @@ def panels_run(tmp_path_factory):
     """Three norms at two learning rates; one network diverged."""
     path = tmp_path_factory.mktemp("norms") / "norms_synthetic" / "default"
     cells = [cell(norm, learning_rate=rate) for norm in NORMS for rate in (0.1, 0.5)]
-    return write_run(path, cells, diverged=[("none-lr0.5-b128-dense", 1)])
+    return write_norms(path, cells, diverged=[("none-lr0.5-b128-dense", 1)])
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def batches_run(tmp_path_factory):
         for norm in ("batch", "group")
         for size in (64, 8, 2)
     ]
-    return write_run(path, cells, statistics=True, landscape=False, shift=False)
+    return write_norms(path, cells, statistics=True, landscape=False, shift=False)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def tickets_run(tmp_path_factory):
         for norm in ("batch", "group")
         for kind in ("dense", "ticket", "random")
     ]
-    return write_run(path, cells, shift=False)
+    return write_norms(path, cells, shift=False)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def noise_run(tmp_path_factory):
         for kind in ("dense", "ticket", "random")
     ]
     diverged = [("group-lr0.1-b128-random", 2)]
-    return write_run(path, cells, shift=False, noise=True, diverged=diverged)
+    return write_norms(path, cells, shift=False, noise=True, diverged=diverged)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 import pytest
 from estimates import interval
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.reading import read_run
@@ -41,7 +41,7 @@ def test_one_batch_size_costs_nothing(panels_run):
 def test_the_best_learning_rate_of_a_batch_size_counts(tmp_path):
     cells = [cell("batch", batch_size=size, learning_rate=rate)
              for size in (64, 2) for rate in (0.1, 0.01)]  # fmt: skip
-    branches = branches_of(write_run(tmp_path, cells, landscape=False, shift=False))
+    branches = branches_of(write_norms(tmp_path, cells, landscape=False, shift=False))
     found = by_batch_size(branches)["batch"]
     for size in (64, 2):
         means = [e.measures["accuracy"].mean for e in branches if e.branch.batch_size == size]

@@ -3,7 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.errors import RunError
 from tfticket.report.reading import read_run
@@ -11,7 +11,7 @@ from tfticket.studies.norms.networks import read_study, reference_condition, tra
 
 
 def study_of(path, *args, **options):
-    return read_study(read_run(write_run(path, *args, **options)))
+    return read_study(read_run(write_norms(path, *args, **options)))
 
 
 def test_branches_are_what_the_file_says(panels_study):
@@ -50,7 +50,7 @@ def test_options_are_named_where_one_norm_occurs_with_several(tmp_path):
 
 
 def test_a_damaged_file_is_said_and_its_rows_are_kept(tmp_path):
-    run = write_run(tmp_path)
+    run = write_norms(tmp_path)
     damaged = run / "seeds/seed_1/batch-lr0.1-b128-dense/level_00.npz"
     damaged.write_bytes(damaged.read_bytes()[:99])
     study = read_study(read_run(run))

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.report.estimate import Estimate
 from tfticket.report.expectation import Verdict
@@ -68,5 +68,5 @@ def test_what_was_not_measured_says_so(batches_run):
 
 def test_trainings_of_different_length_are_said(tmp_path):
     cells = [cell("none", steps=1500), cell("batch", steps=600)]
-    study = read_study(read_run(write_run(tmp_path, cells)))
+    study = read_study(read_run(write_norms(tmp_path, cells)))
     assert check(study, measure="accuracy").remark == "both after 600 iterations"

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 from estimates import interval
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.estimate import Estimate
@@ -92,7 +92,7 @@ def test_subnetworks_are_held_against_their_own_dense_network(tickets_run):
 
 def test_a_longer_training_is_compared_as_far_as_the_shorter_went(tmp_path):
     cells = [cell("none", steps=1500), cell("batch", steps=600)]
-    study = read_study(read_run(write_run(tmp_path, cells)))
+    study = read_study(read_run(write_norms(tmp_path, cells)))
     none, batch = study.branches
     found = contrast(study, batch, none, first=0.5)
     assert found.cut == cut(none, batch) == 600
@@ -117,7 +117,7 @@ def test_a_longer_training_is_compared_as_far_as_the_shorter_went(tmp_path):
 
 def test_branches_without_a_finished_network_are_left_out(tmp_path):
     unfinished = [("none-lr0.1-b128-dense", seed) for seed in (0, 1, 2)]
-    study = read_study(read_run(write_run(tmp_path, unfinished=unfinished)))
+    study = read_study(read_run(write_norms(tmp_path, unfinished=unfinished)))
     found = summarize_branches(study, first=1.0)
     assert [each.branch.norm for each in found] == ["batch"]
     assert contrast_norms(study, first=1.0) == ()

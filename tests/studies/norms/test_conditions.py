@@ -4,6 +4,8 @@ from tiny_norms import recipe
 from tfticket.recipe.training import Cosine, Linear, Piecewise, WarmupPiecewise, largest, scaled
 from tfticket.studies.norms.conditions import conditions
 
+pytestmark = pytest.mark.slow
+
 
 def branches(*changes):
     return [cell.branch for cell in conditions(recipe(*changes))]

@@ -10,6 +10,8 @@ from tfticket.studies.norms.conditions import conditions
 from tfticket.studies.norms.schema import Multipliers
 from tfticket.studies.norms.study import NormsStudy, multipliers
 
+pytestmark = pytest.mark.slow
+
 ALL = '["none", "batch", "group", "ws_group", "l1_batch", "noisy_batch", "filter_response"]'
 
 

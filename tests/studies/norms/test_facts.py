@@ -1,4 +1,4 @@
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.report.reading import read_run
 from tfticket.report.words import THIN
@@ -26,7 +26,7 @@ def test_the_facts_of_a_run(panels_run):
 
 def test_what_varies_is_given_as_a_range(tmp_path):
     cells = [cell("batch", batch_size=64, steps=100), cell("batch", batch_size=2, steps=3200)]
-    run = write_run(tmp_path, cells, landscape=False, shift=False,
+    run = write_norms(tmp_path, cells, landscape=False, shift=False,
                     unfinished=[("batch-lr0.1-b2-dense", 0)])  # fmt: skip
     found = facts_of(run)
     assert found["Training"].startswith(f"100 to 3{THIN}200 iterations, batches of 2 to 64")

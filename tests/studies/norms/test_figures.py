@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from drawn import domain, layers, legend, panels, rows, scale, series, ticks
-from synthetic_norms import write_run
+from synthetic_runs import write_norms
 
 from tfticket.report.reading import read_run
 from tfticket.studies.norms import curves, figures
@@ -12,7 +12,7 @@ from tfticket.studies.norms.summary import summarize_study
 
 
 def study_of(path, *args, **options):
-    return read_study(read_run(write_run(path, *args, **options)))
+    return read_study(read_run(write_norms(path, *args, **options)))
 
 
 def test_figure_4_draws_the_bands_of_none_and_batch(panels_study):

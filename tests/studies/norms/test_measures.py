@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-import synthetic_norms
+import synthetic_records
 
 from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.reading import Curve
@@ -18,7 +18,7 @@ from tfticket.studies.norms.networks import Network
 
 
 def test_each_measure_is_what_the_paper_says_on_a_record_made_by_hand():
-    record = synthetic_norms.hand_made()
+    record = synthetic_records.hand_made()
     found = smoothness(record, until=100)
     # Bands of loss: [1, 10] and [2, 200]; of change: [1, 3], [2, 10].
     assert found["loss_band"] == pytest.approx((1 + 2) / 2)
@@ -38,13 +38,15 @@ def test_each_measure_is_what_the_paper_says_on_a_record_made_by_hand():
 
 
 def test_only_the_first_steps_count_when_asked():
-    record = synthetic_norms.hand_made()
+    record = synthetic_records.hand_made()
     assert smoothness(record, until=0)["loss_band"] == pytest.approx(1)
     assert math.isnan(smoothness(record, until=-1)["beta"])
 
 
 def test_moments_that_overflow_are_left_out_of_means():
-    record = synthetic_norms.hand_made(losses=[[1, 10], [2, np.inf]], change=[[1, 3], [2, np.nan]])
+    record = synthetic_records.hand_made(
+        losses=[[1, 10], [2, np.inf]], change=[[1, 3], [2, np.nan]]
+    )
     found = smoothness(record, until=100)
     assert found["loss_band"] == pytest.approx(1)
     assert found["predictiveness"] == pytest.approx(2)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 from estimates import interval
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.reading import read_run
@@ -18,7 +18,7 @@ def summarized(study):
 
 def memorization_of(path, *subnetworks, seeds=(0, 1, 2), **options):
     cells = [cell("batch", subnetwork=kind, seeds=seeds) for kind in subnetworks]
-    return summarized(read_study(read_run(write_run(path, cells, shift=False, **options))))
+    return summarized(read_study(read_run(write_norms(path, cells, shift=False, **options))))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_the_answer_is_no_where_the_ticket_memorizes_more(found):
 
 def test_the_answer_is_yes_where_it_memorizes_less(tmp_path):
     # The dense network's numbers under the name of a ticket, and the ticket's as dense ones.
-    run = write_run(
+    run = write_norms(
         tmp_path,
         [cell("batch", subnetwork=kind, name=kind) for kind in ("ticket", "dense")],
         noise=True,
@@ -82,7 +82,7 @@ def test_the_answer_is_yes_where_it_memorizes_less(tmp_path):
 
 
 def test_seeds_that_disagree_cant_tell_and_sooner_is_told_apart(tmp_path):
-    run = write_run(
+    run = write_norms(
         tmp_path,
         [cell("batch", subnetwork=kind) for kind in ("dense", "ticket")],
         noise=True,

@@ -13,6 +13,8 @@ from tfticket.studies.norms.study import NormsStudy
 from tfticket.studies.norms.tickets import Tickets
 from tfticket.studies.norms.training import MemorizationProbe, outcome
 
+pytestmark = pytest.mark.slow
+
 NOISE = ("noise={kind='symmetric', rate=0.4, exact=true}", "last=2")
 TICKETS = (
     'arms=[{norms=["batch"], subnetworks=["dense", "ticket", "random"]}]',

@@ -6,10 +6,12 @@ import sys
 import pytest
 from parsed_page import Page
 from PIL import Image
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
+
+pytestmark = pytest.mark.slow
 
 LANDSCAPE = ["figure4", "paper", "norms", "beta_curves", "relative", "gauge", "sharpness", "usable"]
 SHIFT = ["shift_cosine", "shift_l2"]
@@ -122,7 +124,7 @@ def test_without_noise_nothing_is_said_of_it(page, full_run):
 
 
 def test_a_regression_has_losses_and_no_accuracies(tmp_path):
-    run = write_run(tmp_path, regression=True, recipe={"model": {"name": "dln", "depth": 25}})
+    run = write_norms(tmp_path, regression=True, recipe={"model": {"name": "dln", "depth": 25}})
     page = page_of(run)
     # The paper's curves are of its VGG: nothing of another network is laid over them.
     assert "paper" not in page.figures()
@@ -135,7 +137,7 @@ def test_a_regression_has_losses_and_no_accuracies(tmp_path):
 def test_an_unfinished_run_has_a_page_that_says_so(tmp_path, finished):
     cells = [cell("none"), cell("batch")]
     networks = [(each["branch"], seed) for seed in (0, 1, 2) for each in cells]
-    run = write_run(tmp_path, cells, complete=False, unfinished=networks[finished:])
+    run = write_norms(tmp_path, cells, complete=False, unfinished=networks[finished:])
     page = page_of(run)
     assert "This run is not finished." in page.text
     assert "batch-lr0.1-b128-dense: seeds 0 to 2 not finished" in page.text
@@ -154,7 +156,7 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
 
 
 def test_a_damaged_cell_does_not_keep_the_page_from_being_made(tmp_path):
-    run = write_run(tmp_path, landscape=False)
+    run = write_norms(tmp_path, landscape=False)
     (run / "seeds/seed_0/none-lr0.1-b128-dense/level_00.npz").write_bytes(b"damaged")
     page = page_of(run)
     assert "Some cell files could not be read" in page.text
@@ -177,5 +179,5 @@ def test_a_headline_is_green_when_all_that_was_asked_for_is_met(tmp_path):
     claim = {"claim": "c", "measure": "loss_band", "norm": "batch", "against": "none"}
     for at_least, expected in ((1.0, "headline winning"), (100.0, "headline ")):
         recipe = {"expect": [claim | {"at_least": at_least}], "model": {}}
-        run = write_run(tmp_path / str(at_least), shift=False, every=300, recipe=recipe)
+        run = write_norms(tmp_path / str(at_least), shift=False, every=300, recipe=recipe)
         assert ("p", {"class": expected}) in page_of(run).elements

@@ -12,6 +12,8 @@ from tfticket.recipe.parsing import parse
 from tfticket.studies.norms.conditions import NormName
 from tfticket.studies.norms.schema import Network
 
+pytestmark = pytest.mark.slow
+
 SAVED = Path(__file__).parents[3] / "saved_models"
 CLAIM = 'expect=[{claim="a", measure="%s", norm="%s"%s}]'
 

@@ -1,5 +1,6 @@
 import numpy as np
-from synthetic_norms import cell, smoothness
+from synthetic_records import smoothness
+from synthetic_runs import cell
 
 from tfticket.report.charts import is_wide
 from tfticket.studies.norms.figures import line_looks, norm_looks

@@ -13,6 +13,8 @@ from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 
+pytestmark = pytest.mark.slow
+
 CHANGES = (
     'arms=[{norms=["none", "batch"]}, '
     '{norms=["batch"], batch_sizes=[8], learning_rate_rule="linear"}]',

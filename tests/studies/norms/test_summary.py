@@ -1,6 +1,6 @@
 import json
 
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.report.reading import read_run
 from tfticket.studies.norms.summary import summarize_files
@@ -35,7 +35,7 @@ def test_the_summary_is_strict_json(panels_run, batches_run, tickets_run):
 
 
 def test_one_seed_is_strict_json_too(tmp_path):
-    run = write_run(tmp_path, [cell(norm, seeds=(0,)) for norm in ("none", "batch")])
+    run = write_norms(tmp_path, [cell(norm, seeds=(0,)) for norm in ("none", "batch")])
     written = json.loads(json.dumps(summarize_files(read_run(run)).to_dict(), allow_nan=False))
     assert {claim["reading"] for claim in written["claims"]} == {"not significant", "noted"}
     assert written["norms"][0]["measures"]["beta"]["lower"] is None
@@ -44,7 +44,7 @@ def test_one_seed_is_strict_json_too(tmp_path):
 def test_what_is_missing_is_said_branch_by_branch(tmp_path):
     cells = [cell("none", batch_size=2**power) for power in range(16)]
     unfinished = [(each["branch"], seed) for each in cells for seed in (1, 2)]
-    run = write_run(tmp_path, cells, complete=False, unfinished=unfinished, landscape=False)
+    run = write_norms(tmp_path, cells, complete=False, unfinished=unfinished, landscape=False)
     summary = summarize_files(read_run(run))
     assert summary.missing[0] == "none-lr0.1-b1-dense: seeds 1 to 2 not finished"
     assert summary.missing[-1] == "and 4 branches more"
@@ -54,5 +54,5 @@ def test_what_is_missing_is_said_branch_by_branch(tmp_path):
 
 
 def test_a_run_that_lacks_its_last_file_says_so(tmp_path):
-    summary = summarize_files(read_run(write_run(tmp_path, complete=False)))
+    summary = summarize_files(read_run(write_norms(tmp_path, complete=False)))
     assert summary.missing == ("the run has not written its last file",)

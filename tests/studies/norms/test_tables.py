@@ -1,6 +1,6 @@
 import pytest
 from estimates import estimate
-from synthetic_norms import cell, write_run
+from synthetic_runs import cell, write_norms
 
 from tfticket.report import words
 from tfticket.report.expectation import expectation_table
@@ -112,7 +112,7 @@ def test_measuring_has_a_price(summary):
 
 
 def test_trainings_of_different_length_are_marked(tmp_path):
-    run = write_run(tmp_path, [cell("none", steps=1500), cell("batch", steps=600)])
+    run = write_norms(tmp_path, [cell("none", steps=1500), cell("batch", steps=600)])
     summary = summary_of(run)
     table = tables.smoothness_table(summary.norms, summary)
     assert column(table, "<against")[0].detail == "both to iteration 600"

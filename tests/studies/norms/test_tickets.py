@@ -13,6 +13,8 @@ from tfticket.studies.norms.conditions import conditions
 from tfticket.studies.norms.study import NormsStudy, in_order
 from tfticket.studies.norms.tickets import Tickets
 
+pytestmark = pytest.mark.slow
+
 CHANGES = (
     'arms=[{norms=["batch"], subnetworks=["dense", "ticket", "random"]}]',
     "tickets={levels=1, rate=0.5, rewind_step=2}",
