@@ -77,6 +77,7 @@ QUICK = (
     "tfticket.recipe.catalog",
     "tfticket.recipe.mistakes",
     "tfticket.recipe.noise",
+    "tfticket.recipe.overrides",
     "tfticket.recipe.parsing",
     "tfticket.recipe.schema",
     "tfticket.recipe.table",

@@ -1,7 +1,7 @@
 import pytest
 
 from tfticket.errors import RecipeError
-from tfticket.recipe.parsing import Override, apply, fingerprint, merge, parse_override
+from tfticket.recipe.overrides import Override, apply, fingerprint, merge, parse_override
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from tiny_recipe import TOML, recipe, tables
 
 from tfticket.errors import RecipeError
 from tfticket.recipe import parsing
-from tfticket.recipe.parsing import Override, parse_override
+from tfticket.recipe.overrides import Override, parse_override
 from tfticket.studies.lottery.schema import LotteryRecipe
 
 

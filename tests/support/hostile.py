@@ -275,7 +275,7 @@ def _set(rng: Random, samples: Path, work: Path) -> Path:
 
 def _read_set(path: Path) -> str:
     from tfticket.recipe import parsing
-    from tfticket.recipe.parsing import fingerprint, parse_override
+    from tfticket.recipe.overrides import fingerprint, parse_override
 
     name, *changes = json.loads(path.read_text())
     overrides = [parse_override(change) for change in changes]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tomllib
 
-from tfticket.recipe.parsing import apply, parse, parse_override
+from tfticket.recipe.overrides import apply, parse_override
+from tfticket.recipe.parsing import parse
 from tfticket.studies.norms.schema import NormsRecipe
 
 TOML = """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tfticket.recipe.parsing import apply, parse, parse_override
+from tfticket.recipe.overrides import apply, parse_override
+from tfticket.recipe.parsing import parse
 from tfticket.studies.lottery.schema import LotteryRecipe
 
 TOML = """

@@ -238,7 +238,7 @@ def run(
     tfticket recipe run lth_mnist --data-dir data --seeds 0-4 --jobs 2
     """
     from tfticket.recipe import catalog
-    from tfticket.recipe.parsing import apply, parse_override
+    from tfticket.recipe.overrides import apply, parse_override
 
     if seed is not None and seeds is not None:
         raise click.UsageError("Give --seed or --seeds, not both.")
@@ -284,7 +284,7 @@ def run(
 
 
 def _run_name(name: str | None, smoke: bool, changes: tuple[str, ...]) -> str:
-    from tfticket.recipe.parsing import fingerprint, parse_override
+    from tfticket.recipe.overrides import fingerprint, parse_override
     from tfticket.recipe.table import NAME
 
     if name and not re.fullmatch(NAME, name):
