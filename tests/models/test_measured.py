@@ -10,7 +10,7 @@ from tfticket import models
 from tfticket.models import jit as module
 from tfticket.models import measured_jit
 
-pytestmark = pytest.mark.usefixtures("seeded")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
 
 
 @pytest.fixture

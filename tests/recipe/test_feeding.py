@@ -14,6 +14,8 @@ from tfticket.runner.targeting import export_file
 from tfticket.studies.edge.schema import EdgeRecipe
 from tfticket.studies.lottery.study import LotteryStudy
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(1, 40, (120, 6))
 PIXELS = RNG.integers(0, 256, (120, 6, 6)).astype(np.uint8)

@@ -12,6 +12,8 @@ from tfticket.runs.session import writing
 from tfticket.studies.labels import foreign_data, open_training, open_validation
 from tfticket.studies.noisy.study import NoisyStudy
 
+pytestmark = pytest.mark.slow
+
 
 def write_foreign(path, *, count=300, shape=(8, 8, 1), dtype=np.uint8, first=0):
     """Images that are all of one value, a different one each, so that they can be told."""
