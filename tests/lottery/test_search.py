@@ -878,3 +878,12 @@ def test_a_pruner_that_will_refuse_says_so_before_anything_is_trained():
         plain_search(model, levels=4, pruner=LayerwisePruner({"output/*": 1.98}))
     assert int(model.optimizer.iterations) == 0
     assert_plain(model)
+
+
+def test_an_eager_model_is_evaluated_meanwhile():
+    x, y = np.ones((4, 2), "float32"), np.zeros(4, "int32")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    search = TicketSearch(IterativePruning(0.5, levels=1), 2, skip=())
+    model.fit(x, y, batch_size=2, epochs=2, validation_data=(x, y), verbose=0, callbacks=[search])
+    assert len(search.tickets) == 2

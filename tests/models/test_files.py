@@ -135,7 +135,7 @@ def test_a_file_that_names_code_is_refused_before_anything_is_imported(
 
 def test_a_layer_that_asks_for_more_units_than_there_are_weights(saved):
     path = renamed(saved[0], lambda config: config.update(units=10**9))
-    with pytest.raises(ModelError, match=r"a Dense in it has units = 1,000,000,000, and all weigh"):
+    with pytest.raises(ModelError, match=r"a Dense in it has units = 1,000,000,000, but all weigh"):
         load_file(path)
 
 

@@ -203,7 +203,7 @@ def _own_numbers(model: keras.Model) -> dict[str, Any]:
     """Plain numbers that a model's class keeps; only a step that runs eagerly can change them."""
     if not model.run_eagerly:
         return {}
-    usual = vars(keras.Model()).keys() | {"stop_training"}
+    usual = vars(keras.Model()).keys() | {"stop_training", "stop_evaluating"}
     return {
         name: np.array(value)
         for name, value in vars(model).items()
