@@ -19,7 +19,7 @@ import tfticket
 RIDDLES = ("How ", "Is ", "What", "Where", "Whether", "Which", "Who", "Whose")
 """Beginnings of docstrings that ask where they should say."""
 
-WITH_EXAMPLES = 87
+WITH_EXAMPLES = 120
 """Lower bound on the public classes and functions that have an example; raise it as they do."""
 
 OLD = ("tfticket.audit", "tfticket.noisy")
