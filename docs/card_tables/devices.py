@@ -202,7 +202,7 @@ def claims(name: str) -> str:
 
 
 def applications() -> str:
-    """What `tests/support/all_applications.py` found, from the file that it wrote."""
+    """Return the table of results that `tests/support/all_applications.py` wrote."""
     text = (ROOT / "tests" / "support" / "applications.json").read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = json.loads(text, parse_float=Decimal)
     made = {name: each for name, each in found.items() if "failure" not in each}

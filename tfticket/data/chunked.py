@@ -137,8 +137,8 @@ class ChunkFunction:
     def __call__(self, iterator: Any) -> Any:
         """Make the steps of an execution; the iterator, of the same batches, isn't read.
 
-        Another iterator means another `fit`: the last one was interrupted, which no callback is
-        told of.
+        Another iterator means another `fit`: the last one was interrupted, and Keras notifies no
+        callback of that.
         """
         if self._iterator is None:
             self._iterator = iterator

@@ -240,10 +240,10 @@ def _check_layers(model: keras.Model) -> None:
     for layer in flat_layers(model):
         if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
             raise ExportError(
-                f"The layer {layer.name!r} of {model.name!r} is stateful: it goes on where the "
-                "last call ended. A file begins anew with each inference, and would answer "
-                "otherwise. Build the model with stateful=False and whole sequences, or give it "
-                "the states as inputs and outputs."
+                f"The layer {layer.name!r} of {model.name!r} is stateful: it keeps its state "
+                "between calls. A .tflite file resets it at each inference, so its outputs would "
+                "differ. Build the model with stateful=False and whole sequences, or make "
+                "the states inputs and outputs."
             )
 
 

@@ -47,7 +47,7 @@ class Worker(Protocol):
         """End the process at once, whatever it does."""
 
     def close(self) -> None:
-        """Free what belonged to the process, after `kill`; nobody is in `run` any more."""
+        """Release the resources of the process, after `kill` and when no call of `run` is left."""
 
 
 def unfinished(study: Study, tasks: Sequence[Task], run: RunDir) -> list[Task]:

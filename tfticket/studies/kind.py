@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pkgutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,7 @@ class Kind:
     @property
     def templates(self) -> Path:
         """The directory of its `page.html.j2`, which extends `base.html.j2`."""
-        return Path(sys.modules[pkgutil.resolve_name(self.page).__module__].__file__ or "").parent
+        return Path(inspect.getfile(pkgutil.resolve_name(self.page))).parent
 
     def compose(self, files: RunFiles) -> Contents:
         """Fills the page of a run."""

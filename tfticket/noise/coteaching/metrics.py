@@ -234,7 +234,7 @@ class PairMetrics:
         Args:
             y: Given labels.
             outputs: Predictions under the names "" (of the pair), `first` and `second`.
-            losses: What each network minimizes, scalars.
+            losses: The loss of each network, scalars.
             disagreed: For how many samples the networks predict different classes, or None.
             sample_weight: For the weighted metrics, or None.
             counts: In training, the samples of the step.

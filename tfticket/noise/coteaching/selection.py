@@ -309,7 +309,7 @@ class SelectionRule:
         return disagreement(first, second, self.outputs)
 
     def minimized(self, outputs: tuple[Any, Any], losses: tuple[Any, Any]) -> tuple[Any, Any]:
-        """What each network minimizes the mean of, each float32, shape (batch,).
+        """Return the per-example loss of each network, each float32, shape (batch,).
 
         The losses of each; of `jocor` the joint loss, Wei et al. (2020), equation 1.
 

@@ -26,6 +26,7 @@ anywhere.
 
 from __future__ import annotations
 
+import abc
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -47,7 +48,7 @@ _ROUNDING = 2.0**-22  # relative distances below this are lost in the weights' o
 
 
 @dataclass(frozen=True, eq=False)
-class Record:
+class Record(abc.ABC):
     """Abstract base: the measurements of one training at T moments.
 
     Attributes:
@@ -91,9 +92,9 @@ class Record:
             arrays[name] = np.concatenate([none, *(getattr(one, name) for one in moments)])
         return cls(**arrays)
 
+    @abc.abstractmethod
     def columns(self) -> dict[str, Floats]:
-        """Return what belongs in the table of metrics by name, each of shape (T,)."""
-        raise NotImplementedError
+        """Return the columns of the table of metrics by name, each of shape (T,)."""
 
     def rows(self, *, seed: int, branch: str, steps_per_epoch: float, level: int = 0) -> list[Row]:
         """Return the record as rows of the table of metrics.

@@ -59,7 +59,7 @@ class Network(Trial):
 
     @cached_property
     def landscape(self) -> SmoothnessRecord | None:
-        """What the loss did along the steps; None when it wasn't tracked."""
+        """Measurements of the loss landscape; None if it wasn't tracked."""
         own = self._tracked("landscape/")
         return SmoothnessRecord.from_arrays(own) if own else None
 
