@@ -42,3 +42,12 @@ class Page(html.parser.HTMLParser):
             if tag != "a" and not address.startswith(("#", "data:")):
                 loaded.append(address)
         return loaded
+
+    def check_alone(self, run):
+        """Assert that the page needs no other file, names no folder, and has unique ids."""
+        assert self.outside() == []
+        text = (run / "report/index.html").read_text()
+        for absent in ("@import", "url(http", str(run)):
+            assert absent not in text
+        names = [found["id"] for _, found in self.elements if "id" in found]
+        assert len(names) == len(set(names))

@@ -48,9 +48,8 @@ def test_the_page_is_well_formed_and_holds_what_the_run_holds(page):
     assert len(names) == len(set(names))
 
 
-def test_the_page_needs_nothing_beside_it(full_run, page):
-    assert page.outside() == []
-    assert str(full_run) not in (full_run / "report/index.html").read_text()
+def test_the_page_stands_alone(full_run, page):
+    page.check_alone(full_run)
 
 
 def test_the_page_says_what_the_summary_says(full_run, page):

@@ -37,17 +37,8 @@ def test_the_page_is_well_formed_and_holds_every_figure(page):
     assert page.figures() == [*LANDSCAPE, *SHIFT, "learning_rates", *CURVES]
 
 
-def test_the_page_needs_nothing_beside_it(full_run, page):
-    assert page.outside() == []
-    text = (full_run / "report/index.html").read_text()
-    assert "@import" not in text
-    assert "url(http" not in text
-    assert str(full_run) not in text
-
-
-def test_names_of_elements_are_unique(page):
-    names = [found["id"] for _, found in page.elements if "id" in found]
-    assert len(names) == len(set(names))
+def test_the_page_stands_alone(full_run, page):
+    page.check_alone(full_run)
 
 
 def test_the_page_says_what_the_summary_says(full_run, page):
