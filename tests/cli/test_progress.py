@@ -13,7 +13,7 @@ from tfticket.cli.progress import (
     measurements,
     plan_lines,
 )
-from tfticket.runs.plan import Plan, Survivors
+from tfticket.runs.plan import Plan, Survivors, Trial
 from tfticket.runs.progress import Progress, Silence
 
 PLAN = search([Survivors({"a/kernel": 100}, 100)] * 2, {"ticket": (0, 1)}, seeds=(0,))
@@ -35,14 +35,12 @@ def tell(progress: Progress, clock: Clock, seconds_a_step: float):
     """A run of two levels, evaluated every 50 steps."""
     progress.plan(PLAN)
     for level in (0, 1):
-        progress.begin(0, "ticket", level, 100, 1.0 - 0.2 * level)
+        progress.begin(Trial(0, "ticket", level), 100, 1.0 - 0.2 * level)
         for step in (50, 100):
             clock.time += 50 * seconds_a_step
             progress.update(step, MEASURED)
         progress.end(
-            0,
-            "ticket",
-            level,
+            Trial(0, "ticket", level),
             {"accuracy_at_early_stop": 0.71, "early_stop_step": 50, "seconds": 9},
         )
     progress.message("done")
@@ -117,7 +115,7 @@ def test_plain_lines_are_few_when_steps_are_quick():
 def test_plain_lines_are_rarer_the_longer_a_run_takes():
     clock, stream = Clock(), io.StringIO()
     lines = Lines(stream, clock)
-    lines.begin(0, "ticket", 0, 10**6, 1.0)
+    lines.begin(Trial(0, "ticket", 0), 10**6, 1.0)
     said = []
     for second in range(1, 2001):
         clock.time = float(second)
@@ -140,10 +138,10 @@ def told_of_norms(measured, summary):
     clock, stream = Clock(), io.StringIO()
     lines = Lines(stream, clock)
     lines.plan(NORMS)
-    lines.begin(0, "batch-lr0.1", 0, 100, 1.0)
+    lines.begin(Trial(0, "batch-lr0.1", 0), 100, 1.0)
     clock.time += 60
     lines.update(50, measured)
-    lines.end(0, "batch-lr0.1", 0, summary)
+    lines.end(Trial(0, "batch-lr0.1", 0), summary)
     return stream.getvalue().splitlines()
 
 
@@ -176,13 +174,13 @@ def test_networks_that_are_trained_at_the_same_time_say_which_they_are():
     lines = Lines(stream, clock)
     lines.plan(PLAN)
     one, other = lines.part("seed 0"), lines.part("seed 1")
-    one.begin(0, "ticket", 0, 100, 1.0)
-    other.begin(1, "ticket", 0, 100, 1.0)
+    one.begin(Trial(0, "ticket", 0), 100, 1.0)
+    other.begin(Trial(1, "ticket", 0), 100, 1.0)
     for step in (50, 100):
         for part in (one, other):
             clock.time += 20
             part.update(step, MEASURED)
-    one.end(0, "ticket", 0, {"seconds": 80})
+    one.end(Trial(0, "ticket", 0), {"seconds": 80})
     dense = "ticket    level  0  density 100.00 %"
     shown = "validation accuracy 70.00 %  validation loss 0.6000  accuracy 75.00 %  loss 0.5000"
     assert stream.getvalue().splitlines()[-5:] == [
@@ -200,8 +198,8 @@ def test_a_search_of_several_at_the_same_time_says_its_structure():
     lines.plan(PLAN)
     for name in ("structure channel, seed 3", "seed 3, none"):
         part = lines.part(name)
-        part.begin(3, "ticket", 1, 100, 0.8)
-        part.end(3, "ticket", 1, {"seconds": 80})
+        part.begin(Trial(3, "ticket", 1), 100, 0.8)
+        part.end(Trial(3, "ticket", 1), {"seconds": 80})
     channel, plain = stream.getvalue().splitlines()[-2:]
     assert channel == f"structure channel  {plain}"
     assert plain.startswith("seed 3  ticket")

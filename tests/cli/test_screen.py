@@ -10,7 +10,7 @@ from rich.live import Live
 
 from tfticket.cli.progress import Lines
 from tfticket.cli.screen import Board, Screen
-from tfticket.runs.plan import Plan, Survivors
+from tfticket.runs.plan import Plan, Survivors, Trial
 from tfticket.runs.runs import FinishedNetwork
 
 pytestmark = pytest.mark.slow
@@ -75,8 +75,8 @@ def test_networks_that_are_trained_at_the_same_time_have_a_line_each(terminal):
     screen = terminal.screen
     screen.plan(PLAN)
     one, other = screen.part("seed 0, reinit"), screen.part("seed 1")
-    one.begin(0, "reinit", 1, 100, 0.8)
-    other.begin(1, "ticket", 0, 100, 1.0)
+    one.begin(Trial(0, "reinit", 1), 100, 0.8)
+    other.begin(Trial(1, "ticket", 0), 100, 1.0)
     one.update(50, MEASURED)
     assert terminal.bottom()[2:-1] == [
         "    0      100.00 %  1/2          90.00 %            training",
@@ -88,7 +88,7 @@ def test_networks_that_are_trained_at_the_same_time_have_a_line_each(terminal):
     one.update(100, MEASURED)  # no more to tell of it
     assert terminal.bottom()[-2].startswith("seed 1")
     assert terminal.bottom()[-3] == ""
-    one.end(0, "reinit", 1, {"accuracy_at_end": 0.5})
+    one.end(Trial(0, "reinit", 1), {"accuracy_at_end": 0.5})
     assert terminal.bottom()[3].split() == ["1", "80.00", "%", "1/2", "90.00", "%", "50.00", "%"]
     assert "reinit" not in terminal.stream.getvalue()  # the table tells it, and no line
 
@@ -101,7 +101,7 @@ def test_messages_stay_above_and_are_broken_between_words(terminal):
 
 def test_when_all_are_trained_no_time_is_left_to_tell(terminal):
     terminal.screen.plan(PLAN)
-    terminal.screen.begin(1, "ticket", 0, 400, 1.0)
+    terminal.screen.begin(Trial(1, "ticket", 0), 400, 1.0)
     terminal.screen.update(400, MEASURED)
     assert terminal.bottom()[-1] == "All networks are trained."
 
@@ -110,7 +110,7 @@ def test_the_table_stays_alone_and_whole(terminal):
     terminal.console.height = 6
     screen = terminal.screen
     screen.plan(PLAN)
-    screen.begin(1, "ticket", 0, 100, 1.0)
+    screen.begin(Trial(1, "ticket", 0), 100, 1.0)
     assert "(" in "".join(terminal.bottom())
     screen.close()
     assert terminal.bottom() == [
@@ -137,7 +137,7 @@ def test_it_fits_the_terminal(width, height):
     terminal.screen.plan(search(levels, {"ticket": range(25), **branches}, steps_left=10**6))
     for seed in (0, 1):
         part = terminal.screen.part(f"seed {seed}")
-        part.begin(seed, "ticket", 12 + 6 * seed, 50_000, 0.1)
+        part.begin(Trial(seed, "ticket", 12 + 6 * seed), 50_000, 0.1)
         part.update(10_000, MEASURED)
     bottom = terminal.bottom()
     assert len(bottom) < height
@@ -150,7 +150,7 @@ def test_a_study_of_another_kind_shows_its_networks():
     terminal = Terminal()
     conditions = (condition("batch", 1, 100), condition("none", 1, 100))
     terminal.screen.plan(Plan("Tiny", (0,), conditions, 200, None, 0, probes=4))
-    terminal.screen.begin(0, "batch", 0, 100, 1.0)
+    terminal.screen.begin(Trial(0, "batch", 0), 100, 1.0)
     terminal.screen.update(50, {**MEASURED, "beta": 12.0})
     assert terminal.bottom()[1:] == [
         "network  seeds  test accuracy  state",
@@ -181,7 +181,7 @@ def network(seed, branch, level, structure="", **summary):
 def part(board, seed, branch, level, name="seed 0"):
     """A network that has begun."""
     begun = Lines(None).part(name)
-    begun.seed, begun.branch, begun.level, begun.density = seed, branch, level, 0.8**level
+    begun.trial, begun.density = Trial(seed, branch, level), 0.8**level
     board.begin(begun)
     return begun
 

@@ -51,11 +51,11 @@ class Told(Silence):
     def plan(self, plan):
         self.plans.append(plan)
 
-    def begin(self, seed, branch, level, steps, density):
-        self.begun.append((seed, branch, level))
+    def begin(self, trial, steps, density):
+        self.begun.append(trial)
 
-    def end(self, seed, branch, level, summary):
-        self.ended.append((seed, branch, level))
+    def end(self, trial, summary):
+        self.ended.append(trial)
 
     def message(self, text):
         self.messages.append(text)
@@ -178,8 +178,8 @@ def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
     class Stops(Told):
         """When seed 1 has begun its second network."""
 
-        def begin(self, seed, branch, level, steps, density):
-            if (seed, level) == (1, 1):
+        def begin(self, trial, steps, density):
+            if (trial.seed, trial.level) == (1, 1):
                 pids.extend(worker.process.pid for worker in workers.values())
                 raise KeyboardInterrupt
 

@@ -42,10 +42,10 @@ class Kills(Told):
         self.workers = workers
         self.killed = False
 
-    def begin(self, seed, branch, level, steps, density):
+    def begin(self, trial, steps, density):
         import ray
 
-        if seed == level == 1 and not self.killed:
+        if trial.seed == trial.level == 1 and not self.killed:
             self.killed = True
             ray.kill(self.workers["seed 1"].actor)
 

@@ -72,8 +72,8 @@ class Told(Silence):
     def message(self, text):
         self.calls.append(("message", text))
 
-    def end(self, seed, branch, level, summary):
-        self.calls.append(("end", (seed, branch, level)))
+    def end(self, trial, summary):
+        self.calls.append(("end", trial))
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ class Removes(Silence):
     def __init__(self, path):
         self.path = path
 
-    def end(self, seed, branch, level, summary):
+    def end(self, trial, summary):
         if self.path.is_dir():
             shutil.rmtree(self.path)
 

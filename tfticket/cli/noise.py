@@ -413,15 +413,9 @@ def corrupted(
         if exact:
             raise click.UsageError("Instance-dependent noise has no --exact number of labels.")
         return labeled.corrupted_by_looks(rate, seed=seed)
-    from tfticket import noise as library
+    from tfticket.noise.labels.transition import named_transition
 
-    classes = labeled.data.num_classes
-    made = {
-        "symmetric": lambda: library.symmetric(classes, rate),
-        "symmetric_inclusive": lambda: library.symmetric(classes, rate, inclusive=True),
-        "pair": lambda: library.pair(classes, rate),
-        "cifar10_asymmetric": lambda: library.cifar10_asymmetric(rate),
-    }[kind or DEFAULT_KIND]()
+    made = named_transition(kind or DEFAULT_KIND, labeled.data.num_classes, rate)
     return labeled.corrupted(made, seed=seed, exact=exact)
 
 

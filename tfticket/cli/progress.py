@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tfticket.cli.common import columns
-from tfticket.runs.plan import Plan
+from tfticket.runs.plan import Plan, Trial
 from tfticket.wording import duration, ranges
 
 if TYPE_CHECKING:
@@ -204,7 +204,8 @@ class Part:
 
     Attributes:
         structure: Text before the seed in the name, if any: `structure channel`.
-        seed, branch, level, density: The network in training.
+        trial: The network in training.
+        density: Share of its prunable weights that are left.
         steps: Number of its steps.
         step: Number of its steps that are done.
     """
@@ -213,15 +214,15 @@ class Part:
         self._lines = lines
         before, seed, _ = name.partition(", seed ")
         self.structure = before if seed else ""
-        self.seed, self.branch, self.level, self.density = 0, "", 0, 1.0
+        self.trial, self.density = Trial(0, ""), 1.0
         self.steps = self.step = 0
 
     def plan(self, plan: Plan) -> None:
         """See `Progress`; there is one plan for all parts."""
 
-    def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
+    def begin(self, trial: Trial, steps: int, density: float) -> None:
         """See `Progress`."""
-        self.seed, self.branch, self.level, self.density = seed, branch, level, density
+        self.trial, self.density = trial, density
         self.steps, self.step = steps, 0
         self._lines.show(self, [f"step 0/{steps:,}"])
 
@@ -231,9 +232,9 @@ class Part:
         self.step = step
         self._lines.show(self, [f"step {step:,}/{self.steps:,}", *measurements(measured)])
 
-    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
+    def end(self, trial: Trial, summary: Mapping[str, float]) -> None:
         """See `Progress`."""
-        self.seed, self.branch, self.level = seed, branch, level
+        self.trial = trial
         self._lines.ended(self, summary)
 
     def message(self, text: str) -> None:
@@ -247,9 +248,9 @@ class Part:
     def place(self) -> list[str]:
         """Return the network in training, in words."""
         names = [self.structure] if self.structure else []
-        names += [f"seed {self.seed}", f"{self.branch:<{self._lines.width}}"]
+        names += [f"seed {self.trial.seed}", f"{self.trial.branch:<{self._lines.width}}"]
         if self._lines.levels:
-            names += [f"level {self.level:2d}", f"density {100 * self.density:6.2f} %"]
+            names += [f"level {self.trial.level:2d}", f"density {100 * self.density:6.2f} %"]
         return names
 
 

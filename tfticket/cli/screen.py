@@ -146,8 +146,9 @@ class Screen(Lines):
 
 def _line(part: Part, words: Sequence[str], *, levels: bool, width: int) -> str:
     """A network in training: as much as there is room for."""
-    network = f"{part.branch}, level {part.level}" if levels else part.branch
-    names = [part.structure.removeprefix("structure "), f"seed {part.seed}", network]
+    trial = part.trial
+    network = f"{trial.branch}, level {trial.level}" if levels else trial.branch
+    names = [part.structure.removeprefix("structure "), f"seed {trial.seed}", network]
     line, *others = [each for each in (*names, *words) if each]
     for other in others:
         if len(line) + 2 + len(other) > width:
@@ -236,7 +237,7 @@ class Board:
 
     def begin(self, part: Part) -> None:
         """Mark the row of a network as in training."""
-        row = self._row(part.structure, part.branch, part.level)
+        row = self._row(part.structure, part.trial.branch, part.trial.level)
         self._training.pop(part, None)
         if row is not None:
             self._training[part] = row
@@ -245,7 +246,7 @@ class Board:
     def end(self, part: Part, summary: Mapping[str, float]) -> None:
         """Record the outcome of a network."""
         self._training.pop(part, None)
-        self._record(part.structure, part.seed, part.branch, part.level, summary)
+        self._record(part.structure, *part.trial, summary)
 
     def stop(self) -> None:
         """Mark no row as in training."""

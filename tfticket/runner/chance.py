@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tfticket.data import DataSet
-from tfticket.runs.plan import Plan
+from tfticket.runs.plan import Plan, Trial
 from tfticket.runs.progress import Progress
 from tfticket.statistics.chance import best_accuracy, chance_warning, network_name
 
@@ -29,17 +29,18 @@ class ChanceWatch:
         """See `Progress`."""
         self._progress.plan(plan)
 
-    def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
+    def begin(self, trial: Trial, steps: int, density: float) -> None:
         """See `Progress`."""
-        self._progress.begin(seed, branch, level, steps, density)
+        self._progress.begin(trial, steps, density)
 
     def update(self, step: int, measured: Mapping[str, float]) -> None:
         """See `Progress`."""
         self._progress.update(step, measured)
 
-    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
+    def end(self, trial: Trial, summary: Mapping[str, float]) -> None:
         """See `Progress`."""
-        self._progress.end(seed, branch, level, summary)
+        self._progress.end(trial, summary)
+        seed, branch, level = trial
         accuracy = best_accuracy(summary)
         if accuracy is None or "diverged" in summary or (seed, branch) in self._warned:
             return

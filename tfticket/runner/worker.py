@@ -16,7 +16,7 @@ from tfticket.errors import RunError, TFTicketError
 from tfticket.machine import import_keras
 from tfticket.recipe.schema import Recipe
 from tfticket.runner.workers import Hook
-from tfticket.runs.plan import Task
+from tfticket.runs.plan import Task, Trial
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 
@@ -141,17 +141,17 @@ class RemoteProgress(Silence):
     def __init__(self, hook: Hook) -> None:
         self._hook = hook
 
-    def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
+    def begin(self, trial: Trial, steps: int, density: float) -> None:
         """See `Progress`."""
-        self._hook("begin", (seed, branch, level, steps, density))
+        self._hook("begin", (trial, steps, density))
 
     def update(self, step: int, measured: Mapping[str, float]) -> None:
         """See `Progress`."""
         self._hook("update", (step, {key: float(value) for key, value in measured.items()}))
 
-    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
+    def end(self, trial: Trial, summary: Mapping[str, float]) -> None:
         """See `Progress`."""
-        self._hook("end", (seed, branch, level, dict(summary)))
+        self._hook("end", (trial, dict(summary)))
 
     def message(self, text: str) -> None:
         """See `Progress`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from tfticket.runs.plan import Plan
+from tfticket.runs.plan import Plan, Trial
 
 
 class Progress(Protocol):
@@ -14,7 +14,7 @@ class Progress(Protocol):
     def plan(self, plan: Plan) -> None:
         """Before the first step."""
 
-    def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
+    def begin(self, trial: Trial, steps: int, density: float) -> None:
         """A network begins; it will make `steps` optimizer steps."""
 
     def update(self, step: int, measured: Mapping[str, float]) -> None:
@@ -24,7 +24,7 @@ class Progress(Protocol):
         classes, and where the landscape is tracked `learning_rate`, `gauge` and `beta`.
         """
 
-    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
+    def end(self, trial: Trial, summary: Mapping[str, float]) -> None:
         """A network ends; `summary` holds its `test` and `summary` measurements by name."""
 
     def message(self, text: str) -> None:
@@ -43,13 +43,13 @@ class Silence:
     def plan(self, plan: Plan) -> None:
         """See `Progress`."""
 
-    def begin(self, seed: int, branch: str, level: int, steps: int, density: float) -> None:
+    def begin(self, trial: Trial, steps: int, density: float) -> None:
         """See `Progress`."""
 
     def update(self, step: int, measured: Mapping[str, float]) -> None:
         """See `Progress`."""
 
-    def end(self, seed: int, branch: str, level: int, summary: Mapping[str, float]) -> None:
+    def end(self, trial: Trial, summary: Mapping[str, float]) -> None:
         """See `Progress`."""
 
     def message(self, text: str) -> None:

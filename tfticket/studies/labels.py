@@ -13,6 +13,7 @@ from tfticket import noise as noisy
 from tfticket.data import DataSet, Split, load_whole
 from tfticket.errors import DataError
 from tfticket.noise import Corruption, TransitionMatrix
+from tfticket.noise.labels.transition import named_transition
 from tfticket.recipe.noise import Noise
 from tfticket.seeds import generator, sub_seed
 
@@ -59,14 +60,11 @@ def transition(noise: Noise, num_classes: int) -> TransitionMatrix:
     Raises:
         DataError: when there is none for so many classes.
     """
-    made: dict[str, Any] = {
-        "symmetric": lambda: noisy.symmetric(num_classes, noise.rate),
-        "symmetric_inclusive": lambda: noisy.symmetric(num_classes, noise.rate, inclusive=True),
-        "pair": lambda: noisy.pair(num_classes, noise.rate),
-        "cifar10_asymmetric": lambda: noisy.cifar10_asymmetric(noise.rate),
-        "matrix": lambda: noisy.TransitionMatrix(np.array(noise.matrix)),
-    }
-    matrix: TransitionMatrix = made[noise.kind]()
+    matrix = (
+        TransitionMatrix(np.array(noise.matrix))
+        if noise.kind == "matrix"
+        else named_transition(noise.kind, num_classes, noise.rate)
+    )
     if matrix.num_classes != num_classes:
         raise DataError(
             f"{noise.kind} noise must meet data of {matrix.num_classes} classes. Received: data "

@@ -10,8 +10,10 @@ from typing import Any
 import keras
 
 from tfticket.data import ChunkedFit, Feed
-from tfticket.lottery.trial import Trial, TrialListener, TrialResult
+from tfticket.lottery.trial import Trial as SearchTrial
+from tfticket.lottery.trial import TrialListener, TrialResult
 from tfticket.metrics import Row
+from tfticket.runs.plan import Trial
 from tfticket.runs.progress import Progress
 
 Hook = Callable[[int, Mapping[str, float]], None]
@@ -87,15 +89,16 @@ class SearchListener(TrialListener):
         self._progress = progress
         self._seed = seed
 
-    def begin(self, trial: Trial, density: float) -> None:
+    def begin(self, trial: SearchTrial, density: float) -> None:
         """See `TrialListener`."""
-        self._progress.begin(self._seed, self.name(trial), trial.level, trial.steps, density)
+        own = Trial(self._seed, self.name(trial), trial.level)
+        self._progress.begin(own, trial.steps, density)
 
-    def name(self, trial: Trial) -> str:
+    def name(self, trial: SearchTrial) -> str:
         """Return the name of a network."""
         return trial.branch
 
-    def update(self, trial: Trial, step: int, logs: Mapping[str, float]) -> None:
+    def update(self, trial: SearchTrial, step: int, logs: Mapping[str, float]) -> None:
         """See `TrialListener`."""
         self._progress.update(step - trial.start_step, logs)
 
@@ -108,7 +111,8 @@ class SearchListener(TrialListener):
             **{f"{name}_at_early_stop": value for name, value in result.at_early_stop.items()},
             **{f"{name}_at_end": value for name, value in result.at_end.items()},
         }
-        self._progress.end(self._seed, result.trial.branch, result.trial.level, summary)
+        own = Trial(self._seed, result.trial.branch, result.trial.level)
+        self._progress.end(own, summary)
 
 
 class _Stopwatch(keras.callbacks.Callback):

@@ -34,8 +34,8 @@ class Told(Silence):
     def plan(self, plan):
         self.planned = plan
 
-    def end(self, seed, branch, level, summary):
-        self.ended.append((self.name, level))
+    def end(self, trial, summary):
+        self.ended.append((self.name, trial.level))
 
     def part(self, name):
         return Told(self.ended, name)

@@ -71,8 +71,8 @@ class PulledPlugError(Exception):
 class PullsThePlug(Silence):
     """When the ticket of level 2 has ended, before its controls."""
 
-    def end(self, seed, branch, level, summary):
-        if level == 2:
+    def end(self, trial, summary):
+        if trial.level == 2:
             raise PulledPlugError
 
 

@@ -99,14 +99,14 @@ class Told(Silence):
     def __init__(self):
         self.began, self.updates, self.ended = [], [], []
 
-    def begin(self, seed, branch, level, steps, density):
-        self.began.append((seed, branch, level, steps, density))
+    def begin(self, trial, steps, density):
+        self.began.append((*trial, steps, density))
 
     def update(self, step, measured):
         self.updates.append((step, dict(measured)))
 
-    def end(self, seed, branch, level, summary):
-        self.ended.append((seed, branch, level, dict(summary)))
+    def end(self, trial, summary):
+        self.ended.append((*trial, dict(summary)))
 
 
 class PulledPlugError(Exception):

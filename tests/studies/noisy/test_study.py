@@ -34,8 +34,8 @@ class Told(Silence):
     def plan(self, plan):
         self.plans.append(plan)
 
-    def begin(self, seed, branch, level, steps, density):
-        self.begun.append((branch, steps))
+    def begin(self, trial, steps, density):
+        self.begun.append((trial.branch, steps))
         self.step = 0
 
     def update(self, step, measured):
@@ -43,8 +43,8 @@ class Told(Silence):
         self.step = step
         self.updates.append((step, dict(measured)))
 
-    def end(self, seed, branch, level, summary):
-        self.ended.append((branch, dict(summary)))
+    def end(self, trial, summary):
+        self.ended.append((trial.branch, dict(summary)))
 
 
 class PullsThePlug(Told):

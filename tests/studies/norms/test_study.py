@@ -32,14 +32,14 @@ class Told(Silence):
     def plan(self, plan):
         self.plans.append(plan)
 
-    def begin(self, seed, branch, level, steps, density):
-        self.begun.append((seed, branch, level, steps, density))
+    def begin(self, trial, steps, density):
+        self.begun.append((*trial, steps, density))
 
     def update(self, step, measured):
         self.updates.append((step, dict(measured)))
 
-    def end(self, seed, branch, level, summary):
-        self.ended.append((branch, dict(summary)))
+    def end(self, trial, summary):
+        self.ended.append((trial.branch, dict(summary)))
 
 
 class PulledPlugError(Exception):

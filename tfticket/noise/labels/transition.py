@@ -134,6 +134,21 @@ def cifar10_asymmetric(rate: float) -> TransitionMatrix:
     return TransitionMatrix(matrix, "cifar10_asymmetric", rate)
 
 
+def named_transition(kind: str, num_classes: int, rate: float) -> TransitionMatrix:
+    """Make the matrix of a noise that recipes and the command line know by name.
+
+    Args:
+        kind: `symmetric`, `symmetric_inclusive`, `pair` or `cifar10_asymmetric`.
+        num_classes: Number of classes; `cifar10_asymmetric` has 10, whatever is asked for.
+        rate: In [0, 1].
+    """
+    if kind == "cifar10_asymmetric":
+        return cifar10_asymmetric(rate)
+    if kind == "pair":
+        return pair(num_classes, rate)
+    return symmetric(num_classes, rate, inclusive=kind == "symmetric_inclusive")
+
+
 def noise_rate(transition: TransitionMatrix | ArrayLike, prior: ArrayLike | None = None) -> float:
     """Compute the expected share of wrong labels, 1 - sum_i p_i T_ii, in [0, 1].
 

@@ -13,7 +13,7 @@ from tfticket.noise import CleanSplit, Corruption, theory
 from tfticket.noise.comparison import diagnose
 from tfticket.noise.incv.selection import fold_file
 from tfticket.recipe.noise import Noise
-from tfticket.runs.plan import Task
+from tfticket.runs.plan import Task, Trial
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 
@@ -98,7 +98,7 @@ class Selections:
             nonlocal trained
             trained = True
             what = f"{fold.noise.label}, selecting by network {number} of {of}"
-            progress.begin(fold.seed, what, 0, steps, 1.0)
+            progress.begin(Trial(fold.seed, what), steps, 1.0)
 
         incv.train_fold(
             self._study.inputs(fold.seed, fold.noise),
@@ -109,7 +109,7 @@ class Selections:
             tell=tell,
         )
         if not trained:  # a selection that is stable sooner has done all of its steps
-            progress.begin(fold.seed, f"{fold.noise.label}, selected", 0, steps, 1.0)
+            progress.begin(Trial(fold.seed, f"{fold.noise.label}, selected"), steps, 1.0)
         progress.update(steps, {})
 
     def split(self, seed: int, noise: Noise, corruption: Corruption, run: RunDir) -> CleanSplit:

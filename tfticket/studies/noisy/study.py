@@ -127,7 +127,8 @@ class NoisyStudy(Study):
             summary |= estimates(split, corruption)
             header["selection"] = split.to_dict()
             arrays = matrices(split, corruption)
-        progress.begin(seed, condition.branch, 0, condition.steps, 1.0)
+        trial = Trial(seed, condition.branch)
+        progress.begin(trial, condition.steps, 1.0)
         if split is not None and condition.method.name == "held_out":
             summary |= compared(split, corruption)
         else:
@@ -143,7 +144,7 @@ class NoisyStudy(Study):
         write_trial(
             run, "noisy_cell", seed, condition.to_dict(), rows, header=header, arrays=arrays
         )
-        progress.end(seed, condition.branch, 0, {**test, **summary})
+        progress.end(trial, {**test, **summary})
 
     def plan(self, run: RunDir, *, timed: bool) -> Plan:
         """See `Study`.

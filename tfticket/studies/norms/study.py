@@ -77,14 +77,15 @@ class NormsStudy(Study):
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
         """See `Study`."""
         for seed, condition in self._tasks[task]:
-            if run.finished(seed, condition.branch, 0):
+            trial = Trial(seed, condition.branch)
+            if run.finished(*trial):
                 continue
             start = self._tickets.start(
                 seed, condition, Listener(progress, seed, condition.norm.name)
             )
             density = 1.0 if start is None or start.mask is None else start.mask.density
             first_step = 0 if start is None else start.snapshot.step
-            progress.begin(seed, condition.branch, 0, condition.steps - first_step, density)
+            progress.begin(trial, condition.steps - first_step, density)
             left = train(self, condition, seed, start=start, hook=progress.update)
             write_trial(
                 run,
@@ -95,7 +96,7 @@ class NormsStudy(Study):
                 header=left.header,
                 arrays=left.arrays,
             )
-            progress.end(seed, condition.branch, 0, left.summary)
+            progress.end(trial, left.summary)
             forget_graphs()
 
     def plan(self, run: RunDir, *, timed: bool) -> Plan:
