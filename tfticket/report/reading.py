@@ -5,19 +5,17 @@ from __future__ import annotations
 import glob
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from tfticket.errors import RunError, TicketError
-from tfticket.files import checked_name, read_arrays, read_table, understood
+from tfticket.errors import RunError
+from tfticket.files import checked_name, read_table, understood
 from tfticket.metrics import Row, read_metrics
-
-T = TypeVar("T")
 
 DENSE = ("ticket", 0)
 """Branch and level of the dense network: what the search trains before it prunes."""
@@ -73,26 +71,6 @@ class RunFiles:
         """The seeds that the recipe asks for."""
         return tuple(int(seed) for seed in self.recipe.get("seeds") or ())
 
-    def cells(self, make: Callable[[Sequence[Mapping[str, Any]]], Iterable[T]]) -> tuple[T, ...]:
-        """The entries of `cells.json`; empty when it is missing.
-
-        Args:
-            make: Makes objects of the entries.
-
-        Raises:
-            RunError: The file is damaged.
-        """
-        path, remedy = self.path / "cells.json", "Running the recipe again writes it anew."
-        if not path.is_file():
-            return ()
-        table = read_table(path, remedy=remedy)
-        try:
-            return tuple(make(table["cells"]))
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"`{path}` must list the trainings of the run. Received: {error!r}. {remedy}"
-            ) from error
-
     def table(self, *keys: str) -> Mapping[str, Any]:
         """A nested table of the recipe; empty when it is missing."""
         found: Any = self.recipe
@@ -110,60 +88,6 @@ class RunFiles:
             if match and seed.isdecimal():
                 found[int(seed)][int(match[1])] = path
         return {seed: dict(sorted(found[seed].items())) for seed in sorted(found)}
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training: its rows of `metrics.csv`, and what its file holds beside them.
-
-    Attributes:
-        results: Name to value of the splits `test` and `summary`.
-        curves: (split, name) to the measure along training.
-        finished: Whether its file is there, which is written last.
-        header: Of the file; empty where it is missing or damaged.
-        arrays: Of the file, by name.
-    """
-
-    results: Mapping[str, float]
-    curves: Mapping[tuple[str, str], Curve] = field(default_factory=dict)
-    finished: bool = True
-    header: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-N = TypeVar("N", bound=Trial)
-Trials = dict[str, dict[int, N]]
-"""Branch to seed to trial."""
-
-
-def read_trials(
-    files: RunFiles, seeds: Mapping[str, Iterable[int]], *, kind: str, make: Callable[..., N]
-) -> tuple[Trials[N], tuple[str, ...]]:
-    """Read the trials that there are, and say which of their files are damaged.
-
-    Args:
-        files: The run.
-        seeds: Branch to the seeds that are looked for; results are in this order.
-        kind: Of the files.
-        make: Class of the trials.
-    """
-    trials: Trials[N] = {branch: {} for branch in seeds}
-    damaged = []
-    for branch, seed in ((branch, seed) for branch, own in seeds.items() for seed in own):
-        place = (seed, branch, 0)
-        path = files.path / "seeds" / f"seed_{seed}" / branch / "level_00.npz"
-        content: tuple[Any, ...] = ()
-        if path.is_file():
-            try:
-                content = read_arrays(path, kind=kind)
-            except TicketError as error:
-                damaged.append(str(error).replace(f"{files.path}/", ""))
-        elif place not in files.results and place not in files.curves:
-            continue
-        results = {name: value for name, (_, value) in files.results.get(place, {}).items()}
-        curves = files.curves.get(place, {})
-        trials[branch][seed] = make(results, curves, path.is_file(), *content)
-    return trials, tuple(damaged)
 
 
 def read_run(path: str | Path) -> RunFiles:

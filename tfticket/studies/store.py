@@ -1,4 +1,4 @@
-"""Trials and conditions on disk, of the kinds `norms` and `noisy`: how they are written.
+"""Trials and conditions on disk, of the kinds `norms` and `noisy`: written, read and summarized.
 
 `cells.json` says what each branch of a run is, and `seeds/seed_S/BRANCH/level_00.npz` holds what a
 trial left beside its rows in `metrics.csv`. Both keep the names that they had when trials were
@@ -8,16 +8,19 @@ called cells, so that runs begun before go on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
-from tfticket.errors import DataError, RunError
-from tfticket.files import read_table, write_arrays, write_json
+from tfticket.errors import DataError, RunError, TicketError
+from tfticket.files import read_arrays, read_table, write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.recipe.noise import Noise
+from tfticket.report.estimate import Estimate
+from tfticket.report.reading import Curve, RunFiles
 from tfticket.runs.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -106,3 +109,142 @@ def label_files(noises: Iterable[Noise]) -> dict[str, str]:
                 f"The file of labels `{path}` can't be read: {error.strerror}."
             ) from error
     return found
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What trials of several seeds share, read from `cells.json`.
+
+    Attributes:
+        name: Names its branch in the table of measurements: `batch-lr0.1`.
+        steps: Optimizer steps of a trial; 0 where nothing is trained.
+        seeds: The seeds that the recipe asks for.
+    """
+
+    name: str
+    steps: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: its rows of `metrics.csv`, and what its file holds beside them.
+
+    Attributes:
+        results: Name to value of the splits `test` and `summary`.
+        curves: (split, name) to the measure along training.
+        finished: Whether its file is there, which is written last.
+        header: Of the file; empty where it is missing or damaged.
+        arrays: Of the file, by name.
+    """
+
+    results: Mapping[str, float]
+    curves: Mapping[tuple[str, str], Curve] = field(default_factory=dict)
+    finished: bool = True
+    header: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+C = TypeVar("C", bound=Condition)
+T = TypeVar("T", bound=Trial)
+
+
+@dataclass(frozen=True)
+class RecordedStudy(Generic[C, T]):
+    """The conditions and trials of a run whose files have been opened.
+
+    Attributes:
+        files: The run.
+        conditions: In the order of the recipe, finished or not.
+        trials: Branch to seed to what there is of that trial.
+        damaged: A sentence for each file that couldn't be read.
+    """
+
+    files: RunFiles
+    conditions: tuple[C, ...]
+    trials: Mapping[str, Mapping[int, T]]
+    damaged: tuple[str, ...]
+
+    def curves(self, condition: C, split: str, name: str) -> dict[int, Curve]:
+        """A measure along training, by seed, of the trials that have it."""
+        key, trials = (split, name), self.trials[condition.name]
+        return {s: trial.curves[key] for s, trial in trials.items() if key in trial.curves}
+
+
+@dataclass(frozen=True)
+class ConditionSummary(Generic[C]):
+    """A condition over its seeds.
+
+    Attributes:
+        condition: The condition.
+        measures: Name to the estimate; what no seed has is absent.
+    """
+
+    condition: C
+    measures: Mapping[str, Estimate]
+
+    def values(self, name: str) -> Mapping[int, float]:
+        """Seed to a measure; empty when no seed has it."""
+        return self.measures[name].values if name in self.measures else {}
+
+    def total(self, name: str) -> float:
+        """A measure in all seeds together."""
+        return sum(self.values(name).values())
+
+    def measures_dict(self) -> dict[str, Any]:
+        """The estimates as plain values for JSON."""
+        return {name: found.to_dict() for name, found in self.measures.items()}
+
+
+def read_conditions(
+    files: RunFiles, make: Callable[[Sequence[Mapping[str, Any]]], Iterable[C]]
+) -> tuple[C, ...]:
+    """Read `cells.json`; nothing when it is missing.
+
+    Args:
+        files: The run.
+        make: Makes conditions of the entries.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    path, remedy = files.path / "cells.json", "Running the recipe again writes it anew."
+    if not path.is_file():
+        return ()
+    table = read_table(path, remedy=remedy)
+    try:
+        return tuple(make(table["cells"]))
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"`{path}` must list the trainings of the run. Received: {error!r}. {remedy}"
+        ) from error
+
+
+def read_trials(
+    files: RunFiles, conditions: Iterable[Condition], *, kind: Kind, make: type[T]
+) -> tuple[dict[str, dict[int, T]], tuple[str, ...]]:
+    """Read the trials that there are by branch and seed, and say which of their files are damaged.
+
+    Args:
+        files: The run.
+        conditions: Their trials are looked for.
+        kind: Of the files.
+        make: Class of the trials.
+    """
+    trials: dict[str, dict[int, T]] = {condition.name: {} for condition in conditions}
+    damaged = []
+    for branch, seed in ((each.name, seed) for each in conditions for seed in each.seeds):
+        place = (seed, branch, 0)
+        path = files.path / "seeds" / f"seed_{seed}" / branch / "level_00.npz"
+        content: tuple[Any, ...] = ()
+        if path.is_file():
+            try:
+                content = read_arrays(path, kind=kind)
+            except TicketError as error:
+                damaged.append(str(error).replace(f"{files.path}/", ""))
+        elif place not in files.results and place not in files.curves:
+            continue
+        results = {name: value for name, (_, value) in files.results.get(place, {}).items()}
+        curves = files.curves.get(place, {})
+        trials[branch][seed] = make(results, curves, path.is_file(), *content)
+    return trials, tuple(damaged)

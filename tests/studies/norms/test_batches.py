@@ -5,11 +5,11 @@ from synthetic_runs import cell, write_norms
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.reading import read_run
 from tfticket.studies.norms.networks import read_study
-from tfticket.studies.norms.results import batch_losses, by_batch_size, summarize_branches
+from tfticket.studies.norms.results import batch_losses, by_batch_size, summarize_conditions
 
 
 def branches_of(run):
-    return summarize_branches(read_study(read_run(run)), first=1.0)
+    return summarize_conditions(read_study(read_run(run)), first=1.0)
 
 
 def test_each_smaller_batch_is_held_against_the_largest(batches_run):
@@ -44,5 +44,5 @@ def test_the_best_learning_rate_of_a_batch_size_counts(tmp_path):
     branches = branches_of(write_norms(tmp_path, cells, landscape=False, shift=False))
     found = by_batch_size(branches)["batch"]
     for size in (64, 2):
-        means = [e.measures["accuracy"].mean for e in branches if e.branch.batch_size == size]
+        means = [e.measures["accuracy"].mean for e in branches if e.condition.batch_size == size]
         assert found[size].measures["accuracy"].mean == max(means)

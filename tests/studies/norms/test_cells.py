@@ -7,7 +7,7 @@ from synthetic_runs import cell, write_norms
 
 from tfticket.errors import RunError
 from tfticket.report.reading import read_run
-from tfticket.studies.norms.networks import read_study, reference_condition, tracked
+from tfticket.studies.norms.networks import read_study, reference_setting, tracked
 
 
 def study_of(path, *args, **options):
@@ -15,24 +15,24 @@ def study_of(path, *args, **options):
 
 
 def test_branches_are_what_the_file_says(panels_study):
-    assert [branch.name for branch in panels_study.branches][:2] == [
+    assert [branch.name for branch in panels_study.conditions][:2] == [
         "none-lr0.1-b128-dense",
         "none-lr0.5-b128-dense",
     ]
-    branch = panels_study.branches[0]
+    branch = panels_study.conditions[0]
     assert (branch.label, branch.subnetwork) == ("none", "dense")
-    assert (branch.condition, branch.steps) == ((0.1, 128), 1500)
+    assert (branch.setting, branch.steps) == ((0.1, 128), 1500)
     network = panels_study.of(branch)[0]
     assert network.landscape.step[1] == 15
     assert list(network.shift.layers) == ["conv2", "conv5", "conv8", "dense1"]
     assert 0.7 < network.results["accuracy_at_end"] < 0.9
     assert not network.diverged
-    assert panels_study.of(panels_study.branches[1])[1].diverged
+    assert panels_study.of(panels_study.conditions[1])[1].diverged
 
 
 def test_only_finished_networks_are_read(tmp_path):
     study = study_of(tmp_path, unfinished=[("batch-lr0.1-b128-dense", 2)])
-    assert [sorted(study.of(branch)) for branch in study.branches] == [[0, 1, 2], [0, 1]]
+    assert [sorted(study.of(branch)) for branch in study.conditions] == [[0, 1, 2], [0, 1]]
 
 
 def test_options_are_named_where_one_norm_occurs_with_several(tmp_path):
@@ -42,7 +42,7 @@ def test_options_are_named_where_one_norm_occurs_with_several(tmp_path):
         cell("batch", options={"momentum": 0.9}, name="batch"),
     ]
     study = study_of(tmp_path, cells)
-    assert [branch.label for branch in study.branches] == [
+    assert [branch.label for branch in study.conditions] == [
         "group (groups 8)",
         "group (channels per group 4)",
         "batch",
@@ -55,17 +55,17 @@ def test_a_damaged_file_is_said_and_its_rows_are_kept(tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:99])
     study = read_study(read_run(run))
     assert "seed_1" in study.damaged[0]
-    network = study.of(study.branches[1])[1]
+    network = study.of(study.conditions[1])[1]
     assert network.landscape is None
     assert network.results["accuracy_at_end"] > 0
-    assert sorted(study.landscapes(study.branches[1])) == [0, 2]
+    assert sorted(study.landscapes(study.conditions[1])) == [0, 2]
 
 
 def test_a_run_that_has_just_begun_has_no_branches(tmp_path):
     (tmp_path / "recipe.json").write_text(json.dumps({"kind": "norms"}))
     study = read_study(read_run(tmp_path))
-    assert study.branches == ()
-    assert reference_condition(study) is None
+    assert study.conditions == ()
+    assert reference_setting(study) is None
     assert tracked(study) == []
 
 
@@ -78,7 +78,7 @@ def test_a_list_of_cells_that_says_nothing_is_refused(tmp_path, panels_run, text
 
 
 def test_the_main_figures_are_of_the_recipe_s_own_condition(panels_study, tmp_path):
-    assert reference_condition(panels_study) == (0.1, 128)
+    assert reference_setting(panels_study) == (0.1, 128)
     assert [branch.label for branch in tracked(panels_study)] == ["none", "batch", "group"]
     # Two norms at a rate count more than one at the usual rate.
     cells = [
@@ -86,12 +86,12 @@ def test_the_main_figures_are_of_the_recipe_s_own_condition(panels_study, tmp_pa
         cell("none", learning_rate=0.5),
         cell("batch", learning_rate=0.5),
     ]
-    assert reference_condition(study_of(tmp_path, cells)) == (0.5, 128)
+    assert reference_setting(study_of(tmp_path, cells)) == (0.5, 128)
 
 
 def test_untracked_networks_have_no_records(batches_run):
     study = read_study(read_run(batches_run))
-    assert all(study.landscapes(branch) == {} for branch in study.branches)
-    assert all(study.shifts(branch) == {} for branch in study.branches)
-    rates = np.array([branch.learning_rate for branch in study.branches])
+    assert all(study.landscapes(branch) == {} for branch in study.conditions)
+    assert all(study.shifts(branch) == {} for branch in study.conditions)
+    rates = np.array([branch.learning_rate for branch in study.conditions])
     assert rates.max() == pytest.approx(0.1)

@@ -18,7 +18,7 @@ def check(study, **claim):
 
 
 def test_a_claim_is_measured_as_the_contrast_is(panels_study):
-    none, _, batch, *_ = panels_study.branches
+    none, _, batch, *_ = panels_study.conditions
     for measure in ("loss_band", "predictiveness", "beta", "relative_beta", "accuracy",
                     "shift_cosine"):  # fmt: skip
         found = check(panels_study, measure=measure, first=0.667)
@@ -45,7 +45,7 @@ def test_the_recipe_s_own_condition_is_preferred(panels_study):
 def test_accuracy_lost_by_small_batches(batches_run):
     study = read_study(read_run(batches_run))
     found = check(study, measure="accuracy_drop", batch_size=2, at_least=0.05, against=None)
-    by_size = {branch.batch_size: study.of(branch) for branch in study.branches
+    by_size = {branch.batch_size: study.of(branch) for branch in study.conditions
                if branch.norm == "batch"}  # fmt: skip
     large, small = (
         {seed: network.results["accuracy_at_end"] for seed, network in by_size[size].items()}

@@ -8,25 +8,25 @@ from synthetic_runs import cell, write_norms
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import read_run
-from tfticket.studies.norms.networks import Branch, read_study
+from tfticket.studies.norms.networks import NormCondition, read_study
 from tfticket.studies.norms.results import (
-    BranchSummary,
+    NormSummary,
     contrast,
     contrast_norms,
     contrast_subnetworks,
     cut,
     paired,
-    summarize_branches,
+    summarize_conditions,
 )
 
 
 def branch(norm="none", *, steps=100):
-    return Branch(norm, norm, norm, 0.1, 32, "dense", steps, (0, 1, 2))
+    return NormCondition(norm, steps, (0, 1, 2), norm, norm, 0.1, 32, "dense")
 
 
 def summary(norm, **measures):
     found = {name: Estimate.of(dict(enumerate(values))) for name, values in measures.items()}
-    return BranchSummary(branch(norm), (0, 1, 2), (), found)
+    return NormSummary(branch(norm), found, (0, 1, 2), ())
 
 
 def test_a_ratio_is_the_other_over_one_s_own_seed_by_seed():
@@ -57,7 +57,7 @@ def test_only_common_seeds_count_and_zeros_have_no_ratio():
 
 def test_each_norm_is_held_against_none_at_its_own_learning_rate(panels_study):
     found = contrast_norms(panels_study, first=1.0)
-    assert [(c.branch.name, c.against.name) for c in found] == [
+    assert [(c.condition.name, c.against.name) for c in found] == [
         ("batch-lr0.1-b128-dense", "none-lr0.1-b128-dense"),
         ("batch-lr0.5-b128-dense", "none-lr0.5-b128-dense"),
         ("group-lr0.1-b128-dense", "none-lr0.1-b128-dense"),
@@ -72,28 +72,30 @@ def test_each_norm_is_held_against_none_at_its_own_learning_rate(panels_study):
 def test_without_none_batch_norm_is_the_baseline(tickets_run):
     study = read_study(read_run(tickets_run))
     found = contrast_norms(study, first=1.0)
-    assert {c.branch.label for c in found} == {"group"}
+    assert {c.condition.label for c in found} == {"group"}
     assert {c.against.label for c in found} == {"batch"}
-    assert {c.branch.subnetwork for c in found} == {"dense", "ticket", "random"}
-    assert all(c.branch.subnetwork == c.against.subnetwork for c in found)
+    assert {c.condition.subnetwork for c in found} == {"dense", "ticket", "random"}
+    assert all(c.condition.subnetwork == c.against.subnetwork for c in found)
 
 
 def test_subnetworks_are_held_against_their_own_dense_network(tickets_run):
     study = read_study(read_run(tickets_run))
     found = contrast_subnetworks(study, first=1.0)
-    assert [(c.branch.label, c.branch.subnetwork) for c in found] == [
+    assert [(c.condition.label, c.condition.subnetwork) for c in found] == [
         ("batch", "ticket"),
         ("batch", "random"),
         ("group", "ticket"),
         ("group", "random"),
     ]
-    assert all((c.against.label, c.against.subnetwork) == (c.branch.label, "dense") for c in found)
+    assert all(
+        c.against.label == c.condition.label and c.against.subnetwork == "dense" for c in found
+    )
 
 
 def test_a_longer_training_is_compared_as_far_as_the_shorter_went(tmp_path):
     cells = [cell("none", steps=1500), cell("batch", steps=600)]
     study = read_study(read_run(write_norms(tmp_path, cells)))
-    none, batch = study.branches
+    none, batch = study.conditions
     found = contrast(study, batch, none, first=0.5)
     assert found.cut == cut(none, batch) == 600
     records = study.landscapes(none)
@@ -118,7 +120,7 @@ def test_a_longer_training_is_compared_as_far_as_the_shorter_went(tmp_path):
 def test_branches_without_a_finished_network_are_left_out(tmp_path):
     unfinished = [("none-lr0.1-b128-dense", seed) for seed in (0, 1, 2)]
     study = read_study(read_run(write_norms(tmp_path, unfinished=unfinished)))
-    found = summarize_branches(study, first=1.0)
-    assert [each.branch.norm for each in found] == ["batch"]
+    found = summarize_conditions(study, first=1.0)
+    assert [each.condition.norm for each in found] == ["batch"]
     assert contrast_norms(study, first=1.0) == ()
     assert found[0].to_dict()["measures"]["accuracy"]["seeds"] == 3

@@ -20,7 +20,7 @@ def test_figure_4_draws_the_bands_of_none_and_batch(panels_study):
     assert list(series(loss, "area", None)) == legend(loss) == ["none", "batch"]
     assert scale(loss, "y") == "log"
     assert domain(change, "y")[0] == 0
-    batch = panels_study.branches[2]
+    batch = panels_study.conditions[2]
     bands = [r.gradient_predictiveness for r in panels_study.landscapes(batch).values()]
     drawn = series(change, "area")["batch"]
     low, high = np.median(bands, axis=0).T
@@ -34,7 +34,7 @@ def test_saturated_moments_are_hollow(panels_study):
     points = [each for each in layers(beta, "point") if each["data"]["values"][0]["name"] == "none"]
     (hollow,) = (each for each in points if each["mark"].get("fill") == "var(--paper)")
     (full,) = (each for each in points if each is not hollow)
-    none = panels_study.branches[0]
+    none = panels_study.conditions[0]
     saturated = np.median(
         [r.saturated for r in panels_study.landscapes(none).values()], axis=0
     ).sum()
@@ -69,7 +69,7 @@ def test_ranges_of_many_orders_are_logarithmic():
 def test_beta_is_drawn_at_every_step_size_at_five_moments(panels_study):
     found = panels(figures.beta_curves(panels_study))
     assert [panel["title"] for panel in found] == ["none", "batch", "group"]
-    none = panels_study.branches[0]
+    none = panels_study.conditions[0]
     at_start = series(found[0])["at 0\N{NARROW NO-BREAK SPACE}%"]
     curves_at_start = [r.beta_curve[0] for r in panels_study.landscapes(none).values()]
     assert at_start["y"] == pytest.approx(np.median(curves_at_start, axis=0))
@@ -120,7 +120,7 @@ def test_learning_rates_mark_what_diverged(panels_study):
     drawn = series(panel)
     assert set(drawn) == {"none", "batch", "group"}
     expected = [
-        100 * e.measures["accuracy"].mean for e in summary.branches if e.branch.norm == "batch"
+        100 * e.measures["accuracy"].mean for e in summary.conditions if e.condition.norm == "batch"
     ]
     assert drawn["batch"]["y"] == pytest.approx(expected)
     crosses = [row["x"] for row in rows(panel, "point") if "name" not in row]
@@ -135,8 +135,8 @@ def test_batch_sizes_fall_from_left_to_right_and_show_errors(batches_run):
     assert drawn["x"] == [64, 8, 2]
     errors = [
         100 - 100 * e.measures["accuracy"].mean
-        for e in summary.branches
-        if e.branch.norm == "batch"
+        for e in summary.conditions
+        if e.condition.norm == "batch"
     ]
     assert drawn["y"] == pytest.approx(errors)
 
@@ -162,7 +162,7 @@ def test_learning_curves_leave_out_what_diverged(panels_study):
         "learning rate 0.1",
         "learning rate 0.5",
     ]
-    none = panels_study.of(panels_study.branches[1])
+    none = panels_study.of(panels_study.conditions[1])
     kept = [n.curves["validation", "accuracy"] for s, n in none.items() if s != 1]
     assert len(kept) == 2
     assert series(panels(figure)[1])["none"]["y"][-1] == pytest.approx(

@@ -3,12 +3,12 @@ from estimates import estimate as interval
 from tfticket.report.estimate import Estimate
 from tfticket.report.words import MINUS
 from tfticket.studies.norms.headline import band, difference, headline
-from tfticket.studies.norms.networks import Branch
+from tfticket.studies.norms.networks import NormCondition
 from tfticket.studies.norms.results import BatchLoss, Contrast
 
 
 def branch(norm, subnetwork="dense"):
-    return Branch(norm, norm, norm, 0.1, 128, subnetwork, 100, (0,))
+    return NormCondition(norm, 100, (0,), norm, norm, 0.1, 128, subnetwork)
 
 
 def say(*contrasts, subnetworks=(), losses=(), expectations=(), first=1.0, trained=True):
@@ -31,11 +31,8 @@ def test_a_band_is_narrower_wider_or_cant_be_told():
 
 
 def test_the_bands_are_told_with_their_seeds_and_their_part_of_training():
-    contrast = Contrast(
-        branch("batch"),
-        branch("none"),
-        {"predictiveness": interval(3.9, 5.1, 6.6), "loss_band": interval(0.7, 1.3, 2.4)},
-    )
+    measures = {"predictiveness": interval(3.9, 5.1, 6.6), "loss_band": interval(0.7, 1.3, 2.4)}
+    contrast = Contrast(branch("batch"), measures, branch("none"))
     assert say(contrast, first=0.667) == (
         "With batch norm instead of none, the gradient-predictiveness band is 5.1 times narrower "
         "(3.9 to 6.6) and the loss band is not significantly narrower or wider (1.30 times, "
@@ -46,18 +43,18 @@ def test_the_bands_are_told_with_their_seeds_and_their_part_of_training():
 def test_batch_norm_is_spoken_of_first_and_accuracy_follows():
     measures = {"predictiveness": interval(2, 3, 4), "accuracy": interval(0.01, 0.025, 0.04)}
     said = say(
-        Contrast(branch("group"), branch("none"), measures),
-        Contrast(branch("batch"), branch("none"), measures),
+        Contrast(branch("group"), measures, branch("none")),
+        Contrast(branch("batch"), measures, branch("none")),
     )
     assert said.startswith("With batch norm instead of none, ")
     assert said.endswith("Its test accuracy is 2.50 points higher (+1.00 to +4.00).")
-    other = say(Contrast(branch("group"), branch("batch"), measures))
+    other = say(Contrast(branch("group"), measures, branch("batch")))
     assert other.startswith("With group norm, against batch norm, ")
 
 
 def test_accuracy_alone_names_its_sides():
     measures = {"accuracy": interval(0.01, 0.025, 0.04)}
-    assert say(Contrast(branch("group"), branch("batch"), measures)) == (
+    assert say(Contrast(branch("group"), measures, branch("batch"))) == (
         "With group norm, against batch norm, the test accuracy is 2.50 points higher "
         "(+1.00 to +4.00)."
     )
@@ -66,7 +63,7 @@ def test_accuracy_alone_names_its_sides():
 def test_one_seed_is_called_luck():
     measures = {"loss_band": Estimate.of_ratio({0: 4.0}, {0: 1.0})}
     assert "One seed can't tell that from luck." in say(
-        Contrast(branch("batch"), branch("none"), measures)
+        Contrast(branch("batch"), measures, branch("none"))
     )
 
 
@@ -76,14 +73,14 @@ def test_a_mean_that_few_moments_rule_is_said():
         "predictiveness_median": interval(3, 4, 5),
     }
     assert "in its median width, the band is 4.0 times narrower (3.0 to 5.0)." in say(
-        Contrast(branch("batch"), branch("none"), measures)
+        Contrast(branch("batch"), measures, branch("none"))
     )
 
 
 def test_a_relative_band_that_hides_the_loss_is_said():
     measures = {"loss_band": interval(0.9, 1.02, 1.2), "loss_width": interval(4, 5, 6)}
     assert "in units of the loss, it is 5.0 times narrower (4.0 to 6.0)." in say(
-        Contrast(branch("batch"), branch("none"), measures)
+        Contrast(branch("batch"), measures, branch("none"))
     )
 
 
@@ -128,7 +125,7 @@ def test_small_batches_are_told_norm_by_norm():
 
 def test_tickets_are_told_by_norm():
     found = [
-        Contrast(branch(norm, "ticket"), branch(norm), {"predictiveness": ratio})
+        Contrast(branch(norm, "ticket"), {"predictiveness": ratio}, branch(norm))
         for norm, ratio in (("batch", interval(1.1, 1.4, 1.8)), ("group", interval(0.8, 1, 1.2)))
     ]
     assert say(subnetworks=found) == (

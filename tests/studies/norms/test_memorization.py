@@ -9,11 +9,11 @@ from tfticket.report.reading import read_run
 from tfticket.report.words import THIN
 from tfticket.studies.norms.memorization import summarize_memorization
 from tfticket.studies.norms.networks import read_study
-from tfticket.studies.norms.results import summarize_branches
+from tfticket.studies.norms.results import summarize_conditions
 
 
 def summarized(study):
-    return summarize_memorization(study, summarize_branches(study, first=1.0))
+    return summarize_memorization(study, summarize_conditions(study, first=1.0))
 
 
 def memorization_of(path, *subnetworks, seeds=(0, 1, 2), **options):
@@ -27,7 +27,7 @@ def found(noise_study):
 
 
 def test_each_subnetwork_is_held_against_the_others_of_its_norm(found):
-    assert [(c.branch.name, c.against.name) for c in found.contrasts[:3]] == [
+    assert [(c.condition.name, c.against.name) for c in found.contrasts[:3]] == [
         ("batch-lr0.1-b128-ticket", "batch-lr0.1-b128-dense"),
         ("batch-lr0.1-b128-random", "batch-lr0.1-b128-dense"),
         ("batch-lr0.1-b128-ticket", "batch-lr0.1-b128-random"),
@@ -39,7 +39,7 @@ def test_differences_are_paired_by_seed_and_leave_out_what_diverged(found, noise
     ticket, random = found.contrasts[3], found.contrasts[4]
     own, other = (
         {seed: network.results["memorized_last"] for seed, network in noise_study.of(each).items()}
-        for each in (ticket.branch, ticket.against)
+        for each in (ticket.condition, ticket.against)
     )
     expected = t_interval([own[seed] - other[seed] for seed in (0, 1, 2)])
     assert interval(ticket.measures["memorized_last"]) == expected

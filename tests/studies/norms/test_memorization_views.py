@@ -5,12 +5,12 @@ from drawn import panels, series, title
 from tfticket.studies.norms import curves as views
 from tfticket.studies.norms import tables
 from tfticket.studies.norms.memorization import summarize_memorization
-from tfticket.studies.norms.results import summarize_branches
+from tfticket.studies.norms.results import summarize_conditions
 
 
 @pytest.fixture(scope="module")
 def summary(noise_study):
-    return summarize_memorization(noise_study, summarize_branches(noise_study, first=1.0))
+    return summarize_memorization(noise_study, summarize_conditions(noise_study, first=1.0))
 
 
 def test_every_network_has_a_row_with_what_it_knows(summary):
@@ -48,7 +48,7 @@ def test_the_figure_draws_the_means_over_seeds(noise_study):
     assert set(lines) == {"dense", "ticket", "random subnetwork"}
     values = [
         network.curves["memorization", "memorized"].values
-        for network in noise_study.of(noise_study.branches[1]).values()
+        for network in noise_study.of(noise_study.conditions[1]).values()
     ]
     np.testing.assert_allclose(lines["ticket"]["y"], 100 * np.mean(values, axis=0))
     np.testing.assert_allclose(lines["ticket"]["low"], 100 * np.min(values, axis=0))

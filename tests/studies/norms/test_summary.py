@@ -13,15 +13,15 @@ def test_the_whole_run(panels_run):
     assert summary.seeds == (0, 1, 2)
     assert summary.reference == (0.1, 128)
     assert summary.first == 0.667
-    assert len(summary.branches) == 6
-    assert summary.branches[1].diverged == (1,)
-    assert summary.branch(summary.branches[1].branch) is summary.branches[1]
+    assert len(summary.conditions) == 6
+    assert summary.conditions[1].diverged == (1,)
+    assert summary.condition(summary.conditions[1].condition) is summary.conditions[1]
     assert "over the first two thirds of training (3 seeds)" in summary.headline
 
 
 def test_the_headline_is_of_the_main_condition(panels_run):
     summary = summarize_files(read_run(panels_run))
-    main = next(c for c in summary.norms if c.branch.name == "batch-lr0.1-b128-dense")
+    main = next(c for c in summary.norms if c.condition.name == "batch-lr0.1-b128-dense")
     assert f"{main.measures['loss_band'].mean:.1f} times narrower" in summary.headline
 
 
@@ -31,7 +31,7 @@ def test_the_summary_is_strict_json(panels_run, batches_run, tickets_run):
         written = json.loads(json.dumps(summary.to_dict(), allow_nan=False))
         assert written["kind"] == "norms"
         assert written["headline"] == summary.headline
-        assert len(written["branches"]) == len(summary.branches)
+        assert len(written["branches"]) == len(summary.conditions)
 
 
 def test_one_seed_is_strict_json_too(tmp_path):

@@ -50,7 +50,7 @@ def test_ratios_stand_over_their_intervals(summary):
     assert column(table, "effective beta")[0].text == words.factor(ratio.mean)
     assert " to " in column(table, "effective beta")[0].detail
     assert column(table, "learning rate")[1].text == "0.5"
-    shares = [found.measures["saturated"].mean for found in summary.branches[2:]]
+    shares = [found.measures["saturated"].mean for found in summary.conditions[2:]]
     assert [cell.text for cell in column(table, "beta saturated")] == [
         words.percent(share, 0) for share in shares
     ]

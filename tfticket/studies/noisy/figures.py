@@ -15,8 +15,8 @@ from tfticket.report import charts, palette
 from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, rows
 from tfticket.report.palette import DOTTED, Look, css
 from tfticket.report.words import number
-from tfticket.studies.noisy.networks import Cell, Study
-from tfticket.studies.noisy.results import ACCURACY, Selection, Training
+from tfticket.studies.noisy.networks import MethodCondition, Study
+from tfticket.studies.noisy.results import ACCURACY, MethodSummary, Selection
 
 _USUAL = {
     "cross_entropy": Look("orange", "square"),
@@ -38,20 +38,22 @@ def method_looks(study: Study) -> dict[str, Look]:
     """Label to look: the usual ones' are fixed, the same within a run."""
     found: dict[str, Look] = {}
     free = list(_OTHERS)
-    for cell in study.cells:
-        if cell.method not in found:
-            usual = _USUAL.get(cell.method_kind)
+    for condition in study.conditions:
+        if condition.method not in found:
+            usual = _USUAL.get(condition.method_kind)
             if usual is None or usual in found.values():
                 usual = free.pop(0)
                 free.append(usual)
-            found[cell.method] = usual
+            found[condition.method] = usual
     return found
 
 
-def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
+def gains(study: Study, trainings: Sequence[MethodSummary]) -> Figure | None:
     """Draw each method's accuracy minus that of cross-entropy; pale dots are seeds."""
     baselines = {
-        t.cell.noise: t.values(ACCURACY) for t in reversed(trainings) if t.cell.is_baseline
+        each.condition.noise: each.values(ACCURACY)
+        for each in reversed(trainings)
+        if each.condition.is_baseline
     }
     means: Rows = []
     seeds: Rows = []
@@ -60,13 +62,13 @@ def gains(study: Study, trainings: Sequence[Training]) -> Figure | None:
         gain, own = found.gain, found.values(ACCURACY)
         if gain is None:
             continue
-        place, baseline, name = len(names), baselines[found.cell.noise], found.cell.method
+        place, baseline, name = len(names), baselines[found.condition.noise], found.condition.method
         shared = sorted(own.keys() & baseline.keys())
         seeds += rows(x=[100 * (own[s] - baseline[s]) for s in shared], y=place, name=name)
         left, right = (gain.lower, gain.upper) if gain.seeds > 1 else (gain.mean, gain.mean)
         means += rows(x=[100 * gain.mean], left=100 * left, right=100 * right, y=place, name=name)
-        noise = f", {found.cell.noise}" if len(study.noises) > 1 else ""
-        names.append(f"{found.cell.method_name}{noise}")
+        noise = f", {found.condition.noise}" if len(study.noises) > 1 else ""
+        names.append(f"{found.condition.method_name}{noise}")
     if not names:
         return None
     drawn = [row[c] for row in [*seeds, *means] for c in ("x", "left", "right") if c in row]
@@ -158,10 +160,11 @@ def accuracy(study: Study) -> Figure | None:
         return None
     columns, looks = min(_COLUMNS, len(found)), _looks(study, found)
     panels = [
-        _along(study, cells, "clean", "accuracy", looks=looks, title=study.noises[noise].noise_name,
+        _along(study, conditions, "clean", "accuracy", looks=looks,
+               title=study.noises[noise].noise_name,
                y="clean test accuracy (%)", width=WIDE / columns if columns > 1 else 0.62 * WIDE,
                shaded=int(study.files.recipe.get("last") or 0))
-        for noise, cells in found.items()
+        for noise, conditions in found.items()
     ]  # fmt: skip
     return charts.wrapped(panels, columns)
 
@@ -172,39 +175,39 @@ def quality(study: Study) -> Figure | None:
     if not found:
         return None
     panels = [
-        _along(study, cells, "train", measure, looks=_looks(study, found), y="share (%)",
+        _along(study, conditions, "train", measure, looks=_looks(study, found), y="share (%)",
                width=WIDE / 2,
                title=f"{measure.replace('_', ' ')}, {study.noises[noise].noise_name}")
-        for noise, cells in found.items()
+        for noise, conditions in found.items()
         for measure in ("label_precision", "label_recall")
     ]  # fmt: skip
     return charts.wrapped(panels, 2)
 
 
-def _with(study: Study, split: str, name: str) -> dict[str, list[Cell]]:
+def _with(study: Study, split: str, name: str) -> dict[str, list[MethodCondition]]:
     """Noise to its trainings that have a curve."""
-    found: dict[str, list[Cell]] = {}
-    for cell in study.cells:
-        if study.curves(cell.branch, split, name):
-            found.setdefault(cell.noise, []).append(cell)
+    found: dict[str, list[MethodCondition]] = {}
+    for condition in study.conditions:
+        if study.curves(condition, split, name):
+            found.setdefault(condition.noise, []).append(condition)
     return found
 
 
-def _looks(study: Study, found: Mapping[str, Sequence[Cell]]) -> dict[str, Look]:
+def _looks(study: Study, found: Mapping[str, Sequence[MethodCondition]]) -> dict[str, Look]:
     """A line in the color of each method that is drawn."""
     colors = {method: look.color for method, look in method_looks(study).items()}
-    return {cell.method_name: Look(colors[cell.method]) for own in found.values() for cell in own}
+    return {each.method_name: Look(colors[each.method]) for own in found.values() for each in own}
 
 
 def _along(
-    study: Study, cells: Sequence[Cell], split: str, name: str, *, looks: Mapping[str, Look],
-    title: str, y: str, width: float, shaded: int = 0,
+    study: Study, conditions: Sequence[MethodCondition], split: str, name: str, *,
+    looks: Mapping[str, Look], title: str, y: str, width: float, shaded: int = 0,
 ) -> Figure:  # fmt: skip
     """The mean over seeds of each; `shaded` are the last evaluations, whose mean is the result."""
     found: Rows = []
-    for cell in cells:
-        curves = list(study.curves(cell.branch, split, name).values())
-        found += charts.seed_means(cell.method_name, curves)
+    for condition in conditions:
+        curves = list(study.curves(condition, split, name).values())
+        found += charts.seed_means(condition.method_name, curves)
     last = max(1, *(row["x"] for row in found))
     panel = Panel(
         charts.step_axis(last),
@@ -212,7 +215,7 @@ def _along(
         looks, width=width, height=155, title=title,
     )  # fmt: skip
     layers = panel.means(found)
-    steps = next(iter(study.curves(cells[0].branch, split, name).values())).steps
+    steps = next(iter(study.curves(conditions[0], split, name).values())).steps
     if shaded > 1 and len(steps) > shaded:
         shade = {"type": "rect", "color": css("line"), "opacity": 0.5}
         area = {"x2": {"value": "width"}, "y": {"value": 0}, "y2": {"value": "height"}}
@@ -230,12 +233,12 @@ _DENSE = 12  # classes up to which the shares are written
 _DARK = 0.55  # above it the text is in the color of the paper
 
 
-def theory(trainings: Sequence[Training]) -> Figure | None:
+def theory(trainings: Sequence[MethodSummary]) -> Figure | None:
     """Draw predicted and observed accuracy, precision and recall over the true rate."""
     known = with_theory(trainings)
     if not known:
         return None
-    kinds = list(dict.fromkeys(found.cell.noise_kind for found in known))
+    kinds = list(dict.fromkeys(found.condition.noise_kind for found in known))
     looks: dict[str, Look] = {}
     for kind, color in zip(kinds, _COLORS, strict=False):
         said = kind.replace("_", " ")
@@ -254,18 +257,18 @@ def theory(trainings: Sequence[Training]) -> Figure | None:
     return charts.beside(*panels)
 
 
-def with_theory(trainings: Sequence[Training]) -> list[Training]:
+def with_theory(trainings: Sequence[MethodSummary]) -> list[MethodSummary]:
     """Those that hold predictions of theory."""
     return [found for found in trainings if "predicted_accuracy" in found.measures]
 
 
-def _theory(known: Sequence[Training], kinds: Sequence[str], measure: str) -> Rows:
+def _theory(known: Sequence[MethodSummary], kinds: Sequence[str], measure: str) -> Rows:
     found: Rows = []
     for kind, _ in zip(kinds, _COLORS, strict=False):
         points = sorted(
             (100 * rate, 100 * each.values(f"predicted_{measure}")[seed], 100 * observed)
             for each in known
-            if each.cell.noise_kind == kind
+            if each.condition.noise_kind == kind
             for seed, observed in each.values(f"observed_{measure}").items()
             if seed in each.values(f"predicted_{measure}")
             for rate in [each.values("noise_rate")[seed]]
@@ -294,7 +297,7 @@ def matrices(study: Study) -> Figure | None:
 
 def matrices_left_out(study: Study) -> int:
     """Return the number of noises whose matrices are not drawn."""
-    return max(0, sum(bool(study.kept_of(noise)) for noise in study.noises) - _MOST_ROWS)
+    return max(0, sum(bool(study.selecting(noise)) for noise in study.noises) - _MOST_ROWS)
 
 
 def _matrices(study: Study) -> dict[str, dict[str, np.ndarray]]:
@@ -302,7 +305,9 @@ def _matrices(study: Study) -> dict[str, dict[str, np.ndarray]]:
     found: dict[str, dict[str, np.ndarray]] = {}
     for noise in study.noises:
         kept = [
-            k.arrays for k in study.kept_of(noise).values() if _MATRICES.keys() <= k.arrays.keys()
+            trial.arrays
+            for trial in study.selecting(noise).values()
+            if _MATRICES.keys() <= trial.arrays.keys()
         ]
         if kept and len(found) < _MOST_ROWS:
             found[noise] = {

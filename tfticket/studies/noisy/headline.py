@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from tfticket.report import words
 from tfticket.report.estimate import Estimate
 from tfticket.report.expectation import Expectation, counted
-from tfticket.studies.noisy.results import ACCURACY, Selection, Training
+from tfticket.studies.noisy.results import ACCURACY, MethodSummary, Selection
 
 STOPPED = "accuracy_by_validation"
 _MOST = 5
 
 
 def headline(
-    trainings: Sequence[Training],
+    trainings: Sequence[MethodSummary],
     selections: Sequence[Selection],
     expectations: Sequence[Expectation],
 ) -> str:
@@ -25,8 +25,8 @@ def headline(
         selections: Estimates by held-out predictions.
         expectations: Those of the recipe.
     """
-    noises = dict.fromkeys(found.cell.noise for found in trainings)
-    grouped = [[found for found in trainings if found.cell.noise == noise] for noise in noises]
+    noises = dict.fromkeys(found.condition.noise for found in trainings)
+    grouped = [[found for found in trainings if found.condition.noise == noise] for noise in noises]
     outcomes = [said for group in grouped for said in outcome(group)]
     if len(outcomes) > _MOST:
         outcomes[_MOST:] = ["The table tells of the other noises."]
@@ -39,14 +39,14 @@ def headline(
     return " ".join(sentences) or "Nothing is trained yet: there is nothing to tell."
 
 
-def outcome(group: Sequence[Training]) -> list[str]:
+def outcome(group: Sequence[MethodSummary]) -> list[str]:
     """Say in a sentence or two which method is best under one noise; nothing if none is trained."""
     trained = [found for found in group if ACCURACY in found.measures]
     if not trained:
         return []
-    cell = trained[0].cell
-    start = f"{'With' if cell.noise_kind == 'none' else 'Under'} {cell.noise_name},"
-    baseline = next((found for found in trained if found.cell.is_baseline), None)
+    condition = trained[0].condition
+    start = f"{'With' if condition.noise_kind == 'none' else 'Under'} {condition.noise_name},"
+    baseline = next((found for found in trained if found.condition.is_baseline), None)
     rivals = [(found.gain, found) for found in trained if found.gain is not None]
     if baseline is not None and rivals:
         gain, best = max(rivals, key=lambda pair: pair[0].mean)
@@ -57,12 +57,12 @@ def outcome(group: Sequence[Training]) -> list[str]:
         if baseline is None
         else "nothing else that could be compared with it is finished."
     )
-    name = best.cell.method_name
+    name = best.condition.method_name
     return [f"{start} {name} ends at {_accuracy(best)} on clean test data; {lacking}"]
 
 
-def _against(best: Training, gain: Estimate, baseline: Training) -> str:
-    name, size = best.cell.method_name, words.size_in_points(gain.mean)
+def _against(best: MethodSummary, gain: Estimate, baseline: MethodSummary) -> str:
+    name, size = best.condition.method_name, words.size_in_points(gain.mean)
     if gain.mean <= 0:
         said = f"plain cross-entropy wins: it ends at {_accuracy(baseline)} on clean test data"
         if gain.mean == 0:
@@ -81,11 +81,11 @@ def _against(best: Training, gain: Estimate, baseline: Training) -> str:
     return f"{said} ({bounds}){', which is not significant' if gain.includes(0) else ''}"
 
 
-def _accuracy(found: Training) -> str:
+def _accuracy(found: MethodSummary) -> str:
     return words.percent2(found.measures[ACCURACY].mean)
 
 
-def _early(best: Training, gain: Estimate, baseline: Training) -> list[str]:
+def _early(best: MethodSummary, gain: Estimate, baseline: MethodSummary) -> list[str]:
     """Say that stopping cross-entropy in time does as well, where it does."""
     common = best.values(ACCURACY).keys() & baseline.values(STOPPED).keys()
     if not common or gain.mean <= 0:
@@ -117,7 +117,7 @@ def _estimates(selections: Sequence[Selection]) -> list[str]:
     return sentences
 
 
-def _theory(trainings: Sequence[Training]) -> list[str]:
+def _theory(trainings: Sequence[MethodSummary]) -> list[str]:
     apart = [
         abs(found.measures["predicted_accuracy"].mean - found.measures["observed_accuracy"].mean)
         for found in trainings

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tfticket.files import checked_name
 from tfticket.report import words
-from tfticket.report.reading import Curve, RunFiles, Trial, Trials, read_trials
+from tfticket.report.reading import RunFiles
+from tfticket.studies.store import Condition, RecordedStudy, Trial, read_conditions, read_trials
 
 BASELINE = "cross_entropy"
 METHODS = {
@@ -42,26 +44,22 @@ def noise_name(kind: str, rate: float) -> str:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MethodCondition(Condition):
     """One method under one noise.
 
     Attributes:
-        branch: Its name in the run.
         noise: What the recipe calls its noise: `symmetric0.5`.
         noise_kind: The noise's own name.
         nominal_rate: The rate that the recipe asks for, in [0, 1].
         method: What the recipe calls the method.
         method_kind: The method's own name.
-        steps: Optimizer steps; 0 where nothing is trained.
     """
 
-    branch: str
     noise: str
     noise_kind: str
     nominal_rate: float
     method: str
     method_kind: str
-    steps: int
 
     @property
     def method_name(self) -> str:
@@ -80,46 +78,29 @@ class Cell:
         return self.method_kind == BASELINE
 
 
-@dataclass(frozen=True)
-class Study:
-    """A run whose files have been opened.
-
-    Attributes:
-        files: The run.
-        cells: All trainings that it is to make, in the order of the recipe.
-        trials: Branch to seed to what is known of that training.
-        damaged: What could not be read, a sentence each.
-    """
-
-    files: RunFiles
-    cells: tuple[Cell, ...]
-    trials: Trials[Trial]
-    damaged: tuple[str, ...]
+class Study(RecordedStudy[MethodCondition, Trial]):
+    """The conditions of a run, and its trainings."""
 
     @property
-    def noises(self) -> dict[str, Cell]:
-        """Each noise of the recipe, with the first of its cells."""
-        found: dict[str, Cell] = {}
-        for cell in self.cells:
-            found.setdefault(cell.noise, cell)
+    def noises(self) -> dict[str, MethodCondition]:
+        """Each noise of the recipe, with the first of its conditions."""
+        found: dict[str, MethodCondition] = {}
+        for condition in self.conditions:
+            found.setdefault(condition.noise, condition)
         return found
 
-    def curves(self, branch: str, split: str, name: str) -> dict[int, Curve]:
-        """Along training: seed to curve, of the seeds that have one."""
-        return {
-            seed: trial.curves[split, name]
-            for seed, trial in self.trials[branch].items()
-            if (split, name) in trial.curves
-        }
-
-    def kept_of(self, noise: str) -> dict[int, Trial]:
-        """Seed to the first trial under a noise whose file holds a selection."""
+    def first_of(self, noise: str, told: Callable[[Trial], object]) -> dict[int, Trial]:
+        """Seed to the first trial under a noise that tells something, seeds rising."""
         found: dict[int, Trial] = {}
-        for cell in self.cells:
-            for seed, trial in self.trials[cell.branch].items():
-                if cell.noise == noise and "selection" in trial.header:
+        for condition in self.conditions:
+            for seed, trial in self.trials[condition.name].items():
+                if condition.noise == noise and told(trial):
                     found.setdefault(seed, trial)
         return dict(sorted(found.items()))
+
+    def selecting(self, noise: str) -> dict[int, Trial]:
+        """Seed to the first trial under a noise whose file holds a selection."""
+        return self.first_of(noise, lambda trial: "selection" in trial.header)
 
 
 def read_study(files: RunFiles) -> Study:
@@ -128,19 +109,20 @@ def read_study(files: RunFiles) -> Study:
     Raises:
         RunError: when its list of trainings is damaged.
     """
-    cells = files.cells(
+    conditions = read_conditions(
+        files,
         lambda entries: [
-            Cell(
-                branch=checked_name(entry["branch"], files.path / "cells.json"),
+            MethodCondition(
+                name=checked_name(entry["branch"], files.path / "cells.json"),
+                steps=int(entry["steps"]),
+                seeds=tuple(sorted(files.seeds)),
                 noise=str(entry["noise"]),
                 noise_kind=str(entry["noise_kind"]),
                 nominal_rate=float(entry["nominal_rate"]),
                 method=str(entry["method"]),
                 method_kind=str(entry["method_kind"]),
-                steps=int(entry["steps"]),
             )
             for entry in entries
-        ]
+        ],
     )
-    seeds = {cell.branch: sorted(files.seeds) for cell in cells}
-    return Study(files, cells, *read_trials(files, seeds, kind="noisy_cell", make=Trial))
+    return Study(files, conditions, *read_trials(files, conditions, kind="noisy_cell", make=Trial))

@@ -15,7 +15,7 @@ from tfticket.studies.noisy import figures
 from tfticket.studies.noisy.figures import MEASURES, with_theory
 from tfticket.studies.noisy.headline import STOPPED
 from tfticket.studies.noisy.networks import Study
-from tfticket.studies.noisy.results import ACCURACY, Selection, Training
+from tfticket.studies.noisy.results import ACCURACY, MethodSummary, Selection
 from tfticket.studies.noisy.summary import Summary, summarize_files
 
 
@@ -60,7 +60,7 @@ def _figures(summary: Summary) -> dict[str, tuple[str, Figure | None]]:
 def overview_table(summary: Summary) -> Table | None:
     """A row a method, a column a noise: accuracy with its interval. None for a single noise."""
     trained = {
-        (found.cell.method, found.cell.noise): found.measures[ACCURACY]
+        (found.condition.method, found.condition.noise): found.measures[ACCURACY]
         for found in summary.trainings
         if ACCURACY in found.measures
     }
@@ -71,7 +71,7 @@ def overview_table(summary: Summary) -> Table | None:
     def under(noise: str) -> Callable[[str], Cell]:
         return lambda method: interval_cell(trained.get((method, noise)), percent2)
 
-    names = {cell.method: cell.method_name for cell in summary.study.cells}
+    names = {each.method: each.method_name for each in summary.study.conditions}
     return table(
         [method for method in names if any(method == key[0] for key in trained)],
         ("<method", lambda method: names[method]),
@@ -83,9 +83,9 @@ def accuracy_table(summary: Summary) -> Table | None:
     """A row a training: accuracy, gain over cross-entropy, and what it was trained on."""
     return table(
         [found for found in summary.trainings if ACCURACY in found.measures],
-        ("<noise", lambda found: found.cell.noise),
+        ("<noise", lambda found: found.condition.noise),
         ("wrong labels", _share("noise_rate")),
-        ("<method", lambda found: Cell(found.cell.method_name, found.cell.branch)),
+        ("<method", lambda found: Cell(found.condition.method_name, found.condition.name)),
         ("test accuracy", lambda found: interval_cell(found.measures[ACCURACY], percent2)),
         ("against cross-entropy, points", lambda found: gain_cell(found.gain)),
         (
@@ -98,9 +98,7 @@ def accuracy_table(summary: Summary) -> Table | None:
         (
             "alarms",
             lambda found: (
-                number(sum(found.values("events").values()))
-                if "events" in found.measures
-                else words.NONE
+                number(found.total("events")) if "events" in found.measures else words.NONE
             ),
         ),
         ("seeds", _seeds),
@@ -115,13 +113,13 @@ def gain_cell(gain: Estimate | None) -> Cell:
     return Cell(words.points(gain.mean), words.points_interval(gain), tag=tag)
 
 
-def _seeds(found: Training) -> Cell:
+def _seeds(found: MethodSummary) -> Cell:
     diverged = len(found.values("diverged"))
     return Cell(str(len(found.values(ACCURACY))), f"{diverged} diverged" if diverged else "")
 
 
-def _share(name: str) -> Callable[[Training], str]:
-    def mean(found: Training) -> str:
+def _share(name: str) -> Callable[[MethodSummary], str]:
+    def mean(found: MethodSummary) -> str:
         return percent(found.measures[name].mean) if name in found.measures else words.NONE
 
     return mean
@@ -191,7 +189,7 @@ def theory_table(summary: Summary) -> Table | None:
     ]
     return table(
         with_theory(summary.trainings),
-        ("<noise", lambda found: found.cell.noise),
+        ("<noise", lambda found: found.condition.noise),
         ("wrong labels", _share("noise_rate")),
         *columns,
     )
@@ -199,15 +197,12 @@ def theory_table(summary: Summary) -> Table | None:
 
 def receipt_table(study: Study) -> Table | None:
     """The noise of each seed: asked for, realized, and the hash of the labels."""
-    found = {
-        (cell.noise, seed): (cell, seed, kept.header["receipt"])
-        for cell in reversed(study.cells)
-        for seed in reversed(study.files.seeds)
-        if (kept := study.trials[cell.branch].get(seed)) and kept.header.get("receipt")
-    }
-    order = {noise: place for place, noise in enumerate(study.noises)}
     return table(
-        [found[key] for key in sorted(found, key=lambda key: (order[key[0]], key[1]))],
+        [
+            (condition, seed, trial.header["receipt"])
+            for noise, condition in study.noises.items()
+            for seed, trial in study.first_of(noise, lambda t: t.header.get("receipt")).items()
+        ],
         ("<noise", lambda row: row[0].noise),
         ("seed", lambda row: str(row[1])),
         ("asked for", lambda row: words.rate(row[0].nominal_rate)),
@@ -220,18 +215,18 @@ def receipt_table(study: Study) -> Table | None:
 
 def _facts(summary: Summary) -> facts.Facts:
     files, study = summary.files, summary.study
-    steps = sorted({cell.steps for cell in study.cells if cell.steps})
+    steps = sorted({each.steps for each in study.conditions if each.steps})
     iterations = f"{number(steps[-1])} iterations" if steps else ""
     network, selection = facts.network(files), files.table("selection")
     folds, epochs = selection.get("folds", 2), selection.get("epochs", 1)
     held_out = f"{words.plural(folds, 'fold')}, {words.plural(epochs, 'epoch')} each"
     return facts.facts(
         files,
-        ("Noise", joined(*(cell.noise_name for cell in study.noises.values()))),
-        ("Methods", joined(*dict.fromkeys(cell.method_name for cell in study.cells))),
+        ("Noise", joined(*(each.noise_name for each in study.noises.values()))),
+        ("Methods", joined(*dict.fromkeys(each.method_name for each in study.conditions))),
         ("Network", f"{network}, two of them in each training" if network and steps else network),
         ("Training", facts.training(files, iterations, files.table("data").get("batch_size"))),
         ("Held-out predictions", held_out if selection else ""),
         seeds=summary.seeds,
-        seconds=sum(sum(found.values("seconds").values()) for found in summary.trainings),
+        seconds=sum(found.total("seconds") for found in summary.trainings),
     )

@@ -7,62 +7,54 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tfticket.report.estimate import Estimate, estimates
-from tfticket.report.reading import Trial
-from tfticket.studies.noisy.networks import Cell, Study
+from tfticket.studies.noisy.networks import MethodCondition, Study
+from tfticket.studies.store import ConditionSummary, Trial
 
 ACCURACY = "accuracy_last"
 
 
 @dataclass(frozen=True)
-class Training:
+class MethodSummary(ConditionSummary[MethodCondition]):
     """One method under one noise, over seeds.
 
     Attributes:
-        cell: What it is.
-        measures: Name to the measure over seeds, of its end.
         gain: Accuracy minus that of cross-entropy under the same noise, paired by seed; None
             without a common seed, and for cross-entropy.
     """
 
-    cell: Cell
-    measures: Mapping[str, Estimate]
     gain: Estimate | None = None
-
-    def values(self, name: str) -> Mapping[int, float]:
-        """Seed to value; empty for what wasn't measured."""
-        return self.measures[name].values if name in self.measures else {}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "branch": self.cell.branch,
-            "noise": self.cell.noise,
-            "method": self.cell.method,
-            "kind": self.cell.method_kind,
+            "branch": self.condition.name,
+            "noise": self.condition.noise,
+            "method": self.condition.method,
+            "kind": self.condition.method_kind,
             "gain": None if self.gain is None else self.gain.to_dict(),
-            "measures": {name: found.to_dict() for name, found in self.measures.items()},
+            "measures": self.measures_dict(),
         }
 
 
-def summarize_trainings(study: Study) -> tuple[Training, ...]:
+def summarize_trainings(study: Study) -> tuple[MethodSummary, ...]:
     """Summarize the trainings with a finished seed, in the order of the recipe."""
     trainings = [
-        Training(cell, estimates({seed: trial.results for seed, trial in trials.items()}))
-        for cell in study.cells
-        for trials in [study.trials[cell.branch]]
+        MethodSummary(condition, estimates({seed: trial.results for seed, trial in trials.items()}))
+        for condition in study.conditions
+        for trials in [study.trials[condition.name]]
     ]
     baselines = {
-        each.cell.noise: each.values(ACCURACY)
+        each.condition.noise: each.values(ACCURACY)
         for each in reversed(trainings)
-        if each.cell.is_baseline
+        if each.condition.is_baseline
     }
 
-    def gain(training: Training) -> Estimate | None:
-        baseline = baselines.get(training.cell.noise, {})
+    def gain(training: MethodSummary) -> Estimate | None:
+        baseline = baselines.get(training.condition.noise, {})
         return Estimate.of_difference(training.values(ACCURACY), baseline)
 
     return tuple(
-        each if each.cell.is_baseline else replace(each, gain=gain(each))
+        each if each.condition.is_baseline else replace(each, gain=gain(each))
         for each in trainings
         if each.measures
     )
@@ -121,23 +113,19 @@ class Selection:
 
 def selections(study: Study) -> tuple[Selection, ...]:
     """Noise by noise and seed by seed, each once: all methods of a seed share one selection."""
-    found: list[Selection] = []
-    for noise in study.noises:
-        of_noise: dict[int, Selection] = {}
-        for cell in study.cells:
-            for seed, trial in study.trials[cell.branch].items():
-                if cell.noise == noise and "estimated_rate" in trial.results:
-                    of_noise.setdefault(seed, _selection(cell, seed, trial))
-        found += [of_noise[seed] for seed in sorted(of_noise)]
-    return tuple(found)
+    return tuple(
+        _selection(condition, seed, trial)
+        for noise, condition in study.noises.items()
+        for seed, trial in study.first_of(noise, lambda t: "estimated_rate" in t.results).items()
+    )
 
 
-def _selection(cell: Cell, seed: int, trial: Trial) -> Selection:
+def _selection(condition: MethodCondition, seed: int, trial: Trial) -> Selection:
     own, header = trial.results, trial.header.get("selection", {})
     estimate, rate = header.get("estimate", {}), own["estimated_rate"]
     return Selection(
-        noise=cell.noise,
-        noise_name=cell.noise_name,
+        noise=condition.noise,
+        noise_name=condition.noise_name,
         seed=seed,
         true_rate=own["noise_rate"],
         rate=rate,

@@ -16,8 +16,8 @@ from tfticket.studies.noisy.headline import headline
 from tfticket.studies.noisy.networks import Study, read_study
 from tfticket.studies.noisy.results import (
     ACCURACY,
+    MethodSummary,
     Selection,
-    Training,
     selections,
     summarize_trainings,
 )
@@ -34,7 +34,7 @@ class Summary(BaseSummary):
     """
 
     study: Study = field(repr=False)
-    trainings: tuple[Training, ...]
+    trainings: tuple[MethodSummary, ...]
     selections: tuple[Selection, ...]
 
     @property
@@ -48,8 +48,8 @@ class Summary(BaseSummary):
         """See `report.contents.Summary`."""
         done = self.files.results
         lacking = {
-            cell.branch: [seed for seed in self.files.seeds if (seed, cell.branch, 0) not in done]
-            for cell in self.study.cells
+            each.name: [seed for seed in each.seeds if (seed, each.name, 0) not in done]
+            for each in self.study.conditions
         }
         return unfinished(self.files, lacking, noun="seed", more="trainings")
 
@@ -61,7 +61,7 @@ class Summary(BaseSummary):
     @cached_property
     def expectations(self) -> tuple[Expectation, ...]:
         """The recipe's expectations; one without a noise is held against each noise."""
-        noises = list(dict.fromkeys(found.cell.noise for found in self.trainings)) or [""]
+        noises = list(dict.fromkeys(found.condition.noise for found in self.trainings)) or [""]
         tables = [
             {**table, "noise": noise}
             for table in self.files.expect
@@ -71,14 +71,14 @@ class Summary(BaseSummary):
 
     def _measure(self, table: Mapping[str, Any]) -> Measured:
         method, against, noise = str(table["method"]), table.get("against"), table["noise"]
-        several = len({found.cell.noise for found in self.trainings}) > 1
+        several = len({found.condition.noise for found in self.trainings}) > 1
         about = f"{method} minus {against}" if against else f"accuracy of {method}"
         about = f"{about}, {noise}" if several and noise else about
         unit = POINTS if against else RATE
         of_noise = {
-            found.cell.method: found.values(ACCURACY)
+            found.condition.method: found.values(ACCURACY)
             for found in reversed(self.trainings)
-            if found.cell.noise == noise
+            if found.condition.noise == noise
         }
         for name in filter(None, (method, against)):
             if not of_noise.get(name):

@@ -18,8 +18,8 @@ from tfticket.report.palette import DASH_DOT, DASHED, DOTTED, SAW, Look, css
 from tfticket.report.reading import Curve, over_seeds
 from tfticket.studies.norms.figures import line_looks, norm_looks, running_median
 from tfticket.studies.norms.measures import MOVING, STATISTICS, labels
-from tfticket.studies.norms.networks import Branch, Study, usual_batch_size
-from tfticket.studies.norms.results import BranchSummary, by_batch_size
+from tfticket.studies.norms.networks import NormCondition, Study, usual_batch_size
+from tfticket.studies.norms.results import NormSummary, by_batch_size
 from tfticket.studies.norms.summary import Summary
 
 _STATISTICS_LOOKS = {
@@ -47,21 +47,21 @@ Turn = Callable[[float], float]
 
 def learning_rates(summary: Summary) -> Figure | None:
     """Draw final test accuracy, or loss, over learning rates; crosses mark divergence."""
-    found = [each for each in summary.branches if each.branch.subnetwork == "dense"]
-    sizes = {each.branch.batch_size for each in found}
-    rates = sorted({each.branch.learning_rate for each in found})
+    found = [each for each in summary.conditions if each.condition.subnetwork == "dense"]
+    sizes = {each.condition.batch_size for each in found}
+    rates = sorted({each.condition.learning_rate for each in found})
     if len(rates) < 2 or len(sizes) > 1:
         return None
     measure = "accuracy" if any(each.values("accuracy") for each in found) else "loss"
-    names = labels([each.branch for each in found])
+    names = labels([each.condition for each in found])
     # Whiskers of several norms at one learning rate would hide one another.
     aside = {name: _DODGE ** (place - (len(names) - 1) / 2) for place, name in enumerate(names)}
     drawn = _estimates(
         (
-            (rate * aside[each.branch.label], each.measures[measure], each.branch.label)
+            (rate * aside[each.condition.label], each.measures[measure], each.condition.label)
             for rate in rates
             for each in found
-            if each.branch.learning_rate == rate and each.values(measure)
+            if each.condition.learning_rate == rate and each.values(measure)
         ),
         _share if measure == "accuracy" else float,
     )
@@ -73,10 +73,10 @@ def learning_rates(summary: Summary) -> Figure | None:
     panel = Panel(replace(x, ticks=charts.plain(rates)), y, looks)
     crosses = [
         panel.marks(
-            rows(x=[each.branch.learning_rate]),
+            rows(x=[each.condition.learning_rate]),
             {"type": "point", "shape": SAW, "size": 36, "filled": True, "opacity": 1,
-             "color": css(looks[each.branch.label].color)},
-            y={"value": panel.height * (0.97 - 0.05 * names.index(each.branch.label))},
+             "color": css(looks[each.condition.label].color)},
+            y={"value": panel.height * (0.97 - 0.05 * names.index(each.condition.label))},
         )
         for each in found
         if each.diverged
@@ -86,7 +86,7 @@ def learning_rates(summary: Summary) -> Figure | None:
 
 def batch_sizes(summary: Summary) -> Figure | None:
     """Draw test error over batch sizes, large at the left (arXiv:1803.08494, figure 1)."""
-    norms = by_batch_size(summary.branches)
+    norms = by_batch_size(summary.conditions)
     if not norms:
         return None
     found = [
@@ -97,7 +97,7 @@ def batch_sizes(summary: Summary) -> Figure | None:
     return _draw(panel, found)
 
 
-def _errors(of_norm: Mapping[int, BranchSummary], series: Mapping[str, str]) -> Rows:
+def _errors(of_norm: Mapping[int, NormSummary], series: Mapping[str, str]) -> Rows:
     """Test errors from the largest batch to the smallest, for measures and what they are called."""
     return _estimates(
         (
@@ -127,37 +127,37 @@ def statistics(summary: Summary) -> Figure | None:
     ))  # fmt: skip
 
 
-def with_statistics(summary: Summary) -> dict[str, dict[int, BranchSummary]]:
+def with_statistics(summary: Summary) -> dict[str, dict[int, NormSummary]]:
     """The norms that `statistics` has a panel for, by batch size."""
     found = {
         name: of_norm
-        for name, of_norm in by_batch_size(summary.branches).items()
+        for name, of_norm in by_batch_size(summary.conditions).items()
         if any(_recovered(each) for each in of_norm.values())
     }
     return {name: found[name] for name in sorted(found, key=lambda n: n != "batch")[:_MOST_PANELS]}
 
 
-def _recovered(found: BranchSummary) -> bool:
-    has_moving = found.branch.norm in MOVING
+def _recovered(found: NormSummary) -> bool:
+    has_moving = found.condition.norm in MOVING
     return has_moving and any(found.values(name) for name in STATISTICS if name != "accuracy")
 
 
 def subnetworks(summary: Summary) -> Figure | None:
     """Draw the smoothness of dense network, ticket and random subnetwork, by normalization."""
-    found = [e for e in summary.branches if e.values("predictiveness")]
-    if {"dense"} >= {e.branch.subnetwork for e in found}:
+    found = [e for e in summary.conditions if e.values("predictiveness")]
+    if {"dense"} >= {e.condition.subnetwork for e in found}:
         return None
-    trained = {(e.branch.label, e.branch.condition) for e in found
-               if e.branch.subnetwork != "dense"}  # fmt: skip
-    found = [e for e in found if (e.branch.label, e.branch.condition) in trained]
-    names = labels([e.branch for e in found])
+    trained = {(e.condition.label, e.condition.setting) for e in found
+               if e.condition.subnetwork != "dense"}  # fmt: skip
+    found = [e for e in found if (e.condition.label, e.condition.setting) in trained]
+    names = labels([e.condition for e in found])
     panels = []
     for measure, title in _BANDS.items():
         drawn = _estimates(
-            (names.index(each.branch.label) + _ASIDE[kind], each.measures[measure], kind)
+            (names.index(each.condition.label) + _ASIDE[kind], each.measures[measure], kind)
             for kind in _SUBNETWORK_LOOKS
             for each in found
-            if each.branch.subnetwork == kind and each.values(measure)
+            if each.condition.subnetwork == kind and each.values(measure)
         )
         panel = Panel(
             Axis("", (-0.6, len(names) - 0.4), ticks=dict(enumerate(names))),
@@ -219,20 +219,20 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
 
     Without validation data, on the training data. Medians over seeds that didn't diverge.
     """
-    branches = _shown(study, name)
-    if not branches:
+    conditions = _shown(study, name)
+    if not conditions:
         return None
-    rates = sorted({branch.learning_rate for branch in branches})[-_MOST_RATES:]
-    drawn = {branch: _curve(study, branch, name) for branch in branches
-             if branch.learning_rate in rates}  # fmt: skip
+    rates = sorted({condition.learning_rate for condition in conditions})[-_MOST_RATES:]
+    drawn = {condition: _curve(study, condition, name) for condition in conditions
+             if condition.learning_rate in rates}  # fmt: skip
     axis = _curve_axis(np.concatenate([smooth for _, _, smooth in drawn.values()]), name)
     several = len(rates) > 1
     panels = []
     for place, rate in enumerate(rates):
         panel = Panel(
-            charts.step_axis(max(branch.steps for branch in branches)),
+            charts.step_axis(max(condition.steps for condition in conditions)),
             replace(axis, title="" if place else axis.title),
-            line_looks(labels(branches)),
+            line_looks(labels(conditions)),
             width=WIDE / len(rates) if several else NARROW,
             title=f"learning rate {rate:g}" if several else "",
         )
@@ -243,35 +243,37 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
 
 def panel_count(study: Study) -> int:
     """Return the number of panels of `learning_curves`."""
-    return min(_MOST_RATES, len({branch.learning_rate for branch in _shown(study, "loss")}))
+    return min(_MOST_RATES, len({condition.learning_rate for condition in _shown(study, "loss")}))
 
 
-def _shown(study: Study, name: str) -> list[Branch]:
-    """Dense branches with such a curve, of the usual batch size where there are several."""
-    found = [b for b in study.branches if b.subnetwork == "dense" and _curves(study, b, name)]
+def _shown(study: Study, name: str) -> list[NormCondition]:
+    """Dense conditions with such a curve, of the usual batch size where there are several."""
+    found = [b for b in study.conditions if b.subnetwork == "dense" and _curves(study, b, name)]
     if not found:
         return []
     size = usual_batch_size(study, found)
-    return [branch for branch in found if branch.batch_size == size]
+    return [condition for condition in found if condition.batch_size == size]
 
 
-def _curves(study: Study, branch: Branch, name: str) -> list[Curve]:
+def _curves(study: Study, condition: NormCondition, name: str) -> list[Curve]:
     for split in _SPLITS:
-        found = _of_seeds(study, branch, (split, name))
+        found = _of_seeds(study, condition, (split, name))
         if found:
             return [curve for curve in found if len(curve.steps) > 1]
     return []
 
 
-def _of_seeds(study: Study, branch: Branch, of: tuple[str, str]) -> list[Curve]:
+def _of_seeds(study: Study, condition: NormCondition, of: tuple[str, str]) -> list[Curve]:
     """The curves of networks that didn't diverge."""
-    networks = study.of(branch).values()
+    networks = study.of(condition).values()
     return [net.curves[of] for net in networks if of in net.curves and not net.diverged]
 
 
-def _curve(study: Study, branch: Branch, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _curve(
+    study: Study, condition: NormCondition, name: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps, medians over seeds in the unit of the axis, and the same smoothed where many."""
-    curves = _curves(study, branch, name)
+    curves = _curves(study, condition, name)
     steps = curves[0].steps
     values = np.median([np.interp(steps, c.steps, c.values) for c in curves], axis=0)
     values = values * (100 if name == "accuracy" else 1)
@@ -303,53 +305,58 @@ def memorization(study: Study) -> Figure | None:
     One row per normalization, learning rate and batch size; one line per network, the mean over
     seeds, with a band from the lowest seed to the highest.
     """
-    found: dict[tuple[Any, ...], list[Branch]] = {}
-    for branch in study.branches:
-        if _of_seeds(study, branch, _MEMORIZED):
-            found.setdefault((branch.label, *branch.condition), []).append(branch)
+    found: dict[tuple[Any, ...], list[NormCondition]] = {}
+    for condition in study.conditions:
+        if _of_seeds(study, condition, _MEMORIZED):
+            found.setdefault((condition.label, *condition.setting), []).append(condition)
     if not found:
         return None
     return charts.below(*(
         charts.beside(
-            _along(study, branches, _MEMORIZED, "wrong labels memorized (%)",
-                   title=_title(branches[0], list(found))),
-            _along(study, branches, _CLEAN, "clean test accuracy (%)"),
-            _against(study, branches),
+            _along(study, conditions, _MEMORIZED, "wrong labels memorized (%)",
+                   title=_title(conditions[0], list(found))),
+            _along(study, conditions, _CLEAN, "clean test accuracy (%)"),
+            _against(study, conditions),
         )
-        for branches in found.values()
+        for conditions in found.values()
     ))  # fmt: skip
 
 
-def _title(branch: Branch, rows: list[tuple[Any, ...]]) -> str:
+def _title(condition: NormCondition, rows: list[tuple[Any, ...]]) -> str:
     """The normalization, and its condition where several have it."""
-    several = [row for row in rows if row[0] == branch.label]
-    rate, size = branch.condition
-    return f"{branch.label}, {rate:g}, {size}" if len(several) > 1 else branch.label
+    several = [row for row in rows if row[0] == condition.label]
+    rate, size = condition.setting
+    return f"{condition.label}, {rate:g}, {size}" if len(several) > 1 else condition.label
 
 
 def _along(
-    study: Study, branches: Sequence[Branch], of: tuple[str, str], y: str, *, title: str = ""
+    study: Study,
+    conditions: Sequence[NormCondition],
+    of: tuple[str, str],
+    y: str,
+    *,
+    title: str = "",
 ) -> Figure:
     found: Rows = []
-    for branch in branches:
-        if curves := _of_seeds(study, branch, of):
-            found += charts.seed_means(_SUBNETWORKS[branch.subnetwork], curves)
+    for condition in conditions:
+        if curves := _of_seeds(study, condition, of):
+            found += charts.seed_means(_SUBNETWORKS[condition.subnetwork], curves)
     panel = Panel(
-        charts.step_axis(max(branch.steps for branch in branches)),
+        charts.step_axis(max(condition.steps for condition in conditions)),
         charts.fitted(y, ([row["low"], row["high"]] for row in found)),
         _NETWORK_LOOKS, width=WIDE / 3, height=140, title=title,
     )  # fmt: skip
     return panel.draw(*panel.means(found))
 
 
-def _against(study: Study, branches: Sequence[Branch]) -> Figure:
+def _against(study: Study, conditions: Sequence[NormCondition]) -> Figure:
     """Memorizing against learning: networks at one place are equally far, however long it took."""
     found: Rows = []
-    for branch in branches:
-        right, wrong = (_of_seeds(study, branch, of) for of in (_RIGHT, _MEMORIZED))
+    for condition in conditions:
+        right, wrong = (_of_seeds(study, condition, of) for of in (_RIGHT, _MEMORIZED))
         if right and wrong:
             x, y = (np.nanmean(over_seeds(curves)[1], axis=0) for curves in (right, wrong))
-            found += rows(x=100 * x, y=100 * y, name=_SUBNETWORKS[branch.subnetwork])
+            found += rows(x=100 * x, y=100 * y, name=_SUBNETWORKS[condition.subnetwork])
     panel = Panel(
         charts.fitted("right labels learned (%)", [[row["x"] for row in found]]),
         charts.fitted("wrong labels memorized (%)", [[row["y"] for row in found]]),

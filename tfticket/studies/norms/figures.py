@@ -17,7 +17,7 @@ from tfticket.report.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
 from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.report.words import TIMES, percent
 from tfticket.studies.norms.measures import labels, over_seeds
-from tfticket.studies.norms.networks import Branch, Study, tracked, usual_batch_size
+from tfticket.studies.norms.networks import NormCondition, Study, tracked, usual_batch_size
 from tfticket.studies.norms.paper import figure_of
 from tfticket.studies.norms.results import BASELINES
 
@@ -70,45 +70,45 @@ def figure4(study: Study) -> Figure | None:
 def over_paper(study: Study) -> Figure | None:
     """Draw the same two over the paper's curves in gray; None for other experiments."""
     paper, pair = figure_of(study.files), main_pair(tracked(study))
-    pair = [branch for branch in pair if branch.norm in ("none", "batch")]
+    pair = [condition for condition in pair if condition.norm in ("none", "batch")]
     if not paper or not pair:
         return None
     behind = {}
-    for branch in pair:
+    for condition in pair:
         for measure in PANELS:
-            curve = paper[measure][branch.norm]
+            curve = paper[measure][condition.norm]
             edges = np.stack([curve.low, curve.high], axis=1)
-            behind[branch.label, measure] = (curve.share * branch.steps, edges)
-    return _panels(study, {branch.label: [branch] for branch in pair}, behind, height=125)
+            behind[condition.label, measure] = (curve.share * condition.steps, edges)
+    return _panels(study, {condition.label: [condition] for condition in pair}, behind, height=125)
 
 
 def rows_by_norm(study: Study) -> Figure | None:
     """Draw one row per norm, the baseline behind each in gray; None for two norms or fewer."""
-    branches = tracked(study)
-    baseline = _baseline(branches)
-    others = [branch for branch in branches if branch is not baseline][:_MOST_ROWS]
-    if len(branches) < 3:
+    conditions = tracked(study)
+    baseline = _baseline(conditions)
+    others = [condition for condition in conditions if condition is not baseline][:_MOST_ROWS]
+    if len(conditions) < 3:
         return None
     behind = {
-        (branch.label, measure): _edges(study, baseline, measure)
-        for branch in others
+        (condition.label, measure): _edges(study, baseline, measure)
+        for condition in others
         for measure in PANELS
         if baseline is not None
     }
-    found = {branch.label: [branch] for branch in others}
-    return _panels(study, found, behind, height=88, among=branches)
+    found = {condition.label: [condition] for condition in others}
+    return _panels(study, found, behind, height=88, among=conditions)
 
 
-def main_pair(branches: Sequence[Branch]) -> list[Branch]:
+def main_pair(conditions: Sequence[NormCondition]) -> list[NormCondition]:
     """The baseline and the norm to hold against it, as far as they are there."""
-    baseline = _baseline(branches)
-    others = [branch for branch in branches if branch is not baseline]
+    baseline = _baseline(conditions)
+    others = [condition for condition in conditions if condition is not baseline]
     main = next((b for b in others if b.norm == "batch"), others[0] if others else None)
-    return [branch for branch in (baseline, main) if branch is not None]
+    return [condition for condition in (baseline, main) if condition is not None]
 
 
-def _baseline(branches: Sequence[Branch]) -> Branch | None:
-    by_norm = {branch.norm: branch for branch in reversed(branches)}
+def _baseline(conditions: Sequence[NormCondition]) -> NormCondition | None:
+    by_norm = {condition.norm: condition for condition in reversed(conditions)}
     return next((by_norm[name] for name in BASELINES if name in by_norm), None)
 
 
@@ -121,32 +121,32 @@ def _band_of(record: SmoothnessRecord, measure: str) -> np.ndarray:
     return np.stack([record.effective_beta] * 2, axis=1)
 
 
-def _edges(study: Study, branch: Branch, measure: str) -> Edges:
-    return over_seeds(study.landscapes(branch), lambda record: _band_of(record, measure))
+def _edges(study: Study, condition: NormCondition, measure: str) -> Edges:
+    return over_seeds(study.landscapes(condition), lambda record: _band_of(record, measure))
 
 
 def _panels(
     study: Study,
-    found: Mapping[str, Sequence[Branch]],
+    found: Mapping[str, Sequence[NormCondition]],
     behind: Mapping[tuple[str, str], Edges],
     *,
     height: float,
-    among: Sequence[Branch] = (),
+    among: Sequence[NormCondition] = (),
 ) -> Figure:
     """Draw one column per measure, on one scale, and one row per name.
 
     Args:
         study: The run.
-        found: Name of a row to the branches that are drawn in it.
+        found: Name of a row to the conditions that are drawn in it.
         behind: Name and measure to what lies behind them in gray.
         height: Height of a row.
-        among: The branches that tell colors and the length of training, where not all are drawn.
+        among: The conditions that tell colors and the length of training, where not all are drawn.
     """
-    shown = [branch for branches in found.values() for branch in branches]
-    last = max(branch.steps for branch in among or shown)
+    shown = [condition for conditions in found.values() for condition in conditions]
+    last = max(condition.steps for condition in among or shown)
     drawn = {
-        (branch.label, measure): _edges(study, branch, measure)
-        for branch in shown
+        (condition.label, measure): _edges(study, condition, measure)
+        for condition in shown
         for measure in PANELS
     }
     scales = {
@@ -155,7 +155,7 @@ def _panels(
         for measure in PANELS
     }  # fmt: skip
     grid = []
-    for place, (name, branches) in enumerate(found.items()):
+    for place, (name, conditions) in enumerate(found.items()):
         bottom = place == len(found) - 1
         row = []
         for measure, title in PANELS.items():
@@ -167,12 +167,12 @@ def _panels(
                 width=WIDE / 3, height=height, title=title if place == 0 else "",
             )  # fmt: skip
             layers = _gray(panel, measure, *behind[name, measure]) if behind else []
-            for branch in branches:
-                steps, edges = drawn[branch.label, measure]
+            for condition in conditions:
+                steps, edges = drawn[condition.label, measure]
                 if measure == "beta":
-                    layers += _beta_line(panel, study, branch, steps, edges[:, 0])
+                    layers += _beta_line(panel, study, condition, steps, edges[:, 0])
                 else:
-                    band = rows(x=steps, low=edges[:, 0], high=edges[:, 1], name=branch.label)
+                    band = rows(x=steps, low=edges[:, 0], high=edges[:, 1], name=condition.label)
                     layers.append(panel.band(band, opacity=0.5))
             row.append(panel.draw(*layers))
         grid.append(charts.beside(*row))
@@ -180,14 +180,14 @@ def _panels(
 
 
 def _beta_line(
-    panel: Panel, study: Study, branch: Branch, steps: np.ndarray, beta: np.ndarray
+    panel: Panel, study: Study, condition: NormCondition, steps: np.ndarray, beta: np.ndarray
 ) -> list[Figure]:
     """A line through all moments; a dot where beta is a measurement, hollow where saturated."""
-    _, saturated = over_seeds(study.landscapes(branch), lambda r: r.saturated.astype(float))
+    _, saturated = over_seeds(study.landscapes(condition), lambda r: r.saturated.astype(float))
     bound = saturated >= 0.5
     size = 11 if len(steps) <= _MANY else 4
     all_, known, hidden = (
-        rows(x=steps[at], y=beta[at], name=branch.label) for at in (slice(None), ~bound, bound)
+        rows(x=steps[at], y=beta[at], name=condition.label) for at in (slice(None), ~bound, bound)
     )
     hollow = {"type": "point", "fill": css("paper"), "stroke": css("muted"), "strokeWidth": 0.7}
     return [
@@ -235,33 +235,33 @@ def beta_curves(study: Study) -> Figure | None:
     Dotted: what a gradient that is gone at that distance gives, ||g_0|| / (k ||d||): 1 / step size
     along the gradient.
     """
-    branches = tracked(study)[:_MOST]
-    if not branches or len(_multipliers(study, branches[0])) < 2:
+    conditions = tracked(study)[:_MOST]
+    if not conditions or len(_multipliers(study, conditions[0])) < 2:
         return None
-    found = {branch.label: _beta_curves(study, branch) for branch in branches}
+    found = {condition.label: _beta_curves(study, condition) for condition in conditions}
     y = charts.fitted("beta", [[r["y"] for r in data] for data in found.values()], log=True)
     used = {f"at {percent(share, 0)}": Look(color, "circle")
             for share, color in zip(MOMENTS, LEVELS, strict=False)}  # fmt: skip
     used["gradient gone"] = Look("muted", None, DOTTED)
     panels = []
-    for place, (branch, data) in enumerate(zip(branches, found.values(), strict=True)):
+    for place, (condition, data) in enumerate(zip(conditions, found.values(), strict=True)):
         panel = Panel(
-            _multiplier_axis(_multipliers(study, branch)),
+            _multiplier_axis(_multipliers(study, condition)),
             replace(y, title="") if place % _COLUMNS else y,
-            used, width=WIDE / 3, height=130, title=branch.label,
+            used, width=WIDE / 3, height=130, title=condition.label,
         )  # fmt: skip
         dots = [row for row in data if row["name"] != "gradient gone"]
         panels.append(panel.draw(panel.line(data, width=1.3), panel.points(dots, size=7)))
     return charts.wrapped(panels, _COLUMNS)
 
 
-def _beta_curves(study: Study, branch: Branch) -> Rows:
-    records = study.landscapes(branch)
-    k = _multipliers(study, branch)
+def _beta_curves(study: Study, condition: NormCondition) -> Rows:
+    records = study.landscapes(condition)
+    k = _multipliers(study, condition)
     steps, curves = over_seeds(records, lambda record: record.beta_curve)
     found: Rows = []
     for share in MOMENTS:
-        moment = int(np.argmin(np.abs(steps - share * branch.steps)))
+        moment = int(np.argmin(np.abs(steps - share * condition.steps)))
         found += rows(x=k, y=curves[moment], name=f"at {percent(share, 0)}")
     bound = np.median([np.median(r.gradient_norm / r.direction_norm) for r in records.values()])
     return found + rows(x=k, y=bound / k, name="gradient gone")
@@ -280,19 +280,19 @@ def relative_change(study: Study) -> Figure | None:
 
     Lines: medians over the moments of training and over seeds; bands: quarter to three quarters.
     """
-    branches = tracked(study)
-    if not branches:
+    conditions = tracked(study)
+    if not conditions:
         return None
     found: Rows = []
-    for branch in branches:
-        records = study.landscapes(branch).values()
+    for condition in conditions:
+        records = study.landscapes(condition).values()
         distance = _quantiles([record.relative_distance for record in records])
         low, y, high = _quantiles([record.relative_change for record in records])
-        found += rows(x=distance[1], y=y, low=low, high=high, name=branch.label)
+        found += rows(x=distance[1], y=y, low=low, high=high, name=condition.label)
     x = [row["x"] for row in found]
     edges = [[row[edge] for row in found] for edge in ("low", "high")]
     circles = {name: Look(look.color, "circle", look.dash)
-               for name, look in norm_looks(labels(branches)).items()}  # fmt: skip
+               for name, look in norm_looks(labels(conditions)).items()}  # fmt: skip
     panel = Panel(
         charts.fitted("distance moved, relative to the weights", [x], log=True),
         charts.fitted("change of the gradient, relative", edges, log=True),
@@ -335,19 +335,19 @@ def _along(
     limit: float | None = None,
 ) -> Figure | None:
     """Draw one line per norm along training: the running median of medians over seeds."""
-    branches = tracked(study)
-    if not branches:
+    conditions = tracked(study)
+    if not conditions:
         return None
     curves = [
-        (branch.label, steps, found, running_median(found))
-        for branch in branches
-        for steps, found in [over_seeds(study.landscapes(branch), value)]
+        (condition.label, steps, found, running_median(found))
+        for condition in conditions
+        for steps, found in [over_seeds(study.landscapes(condition), value)]
     ]
     values = [smooth for *_, smooth in curves]
     wide = charts.is_wide(values)
     axis = charts.fitted(title, values if wide else [*values, [1.1]], log=wide, zero=True)
-    steps = charts.step_axis(max(branch.steps for branch in branches))
-    panel = Panel(steps, axis, line_looks(labels(branches)))
+    steps = charts.step_axis(max(condition.steps for condition in conditions))
+    panel = Panel(steps, axis, line_looks(labels(conditions)))
     limits = [] if limit is None else [panel.rule(y=limit, color="ink", dash=DASHED)]
     return panel.draw(*panel.curves(curves), *limits)
 
@@ -362,8 +362,8 @@ def running_median(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.ma.median(np.ma.masked_invalid(windows), axis=1).filled(np.nan))
 
 
-def _multipliers(study: Study, branch: Branch) -> np.ndarray:
-    return next(iter(study.landscapes(branch).values())).multipliers
+def _multipliers(study: Study, condition: NormCondition) -> np.ndarray:
+    return next(iter(study.landscapes(condition).values())).multipliers
 
 
 _MOST_LINES = len(LEVELS)
@@ -375,23 +375,23 @@ def shift(study: Study, *, measure: str) -> Figure | None:
     """Draw the shift of each layer: columns are norms, rows learning rates.
 
     Args:
-        study: The cells of a run.
+        study: The run.
         measure: `cosine` or `l2`.
     """
-    branches = [b for b in study.branches if b.subnetwork == "dense" and study.shifts(b)]
-    if not branches:
+    conditions = [b for b in study.conditions if b.subnetwork == "dense" and study.shifts(b)]
+    if not conditions:
         return None
-    size = usual_batch_size(study, branches)
-    branches = [branch for branch in branches if branch.batch_size == size]
-    rates = sorted({branch.learning_rate for branch in branches})[-_MOST_RATES:]
-    norms = list(dict.fromkeys(b.label for b in branches if b.learning_rate in rates))
+    size = usual_batch_size(study, conditions)
+    conditions = [condition for condition in conditions if condition.batch_size == size]
+    rates = sorted({condition.learning_rate for condition in conditions})[-_MOST_RATES:]
+    norms = list(dict.fromkeys(b.label for b in conditions if b.learning_rate in rates))
     norms = norms[:_MOST_COLUMNS]
-    cells = {(b.learning_rate, b.label): b for b in branches
+    cells = {(b.learning_rate, b.label): b for b in conditions
              if b.learning_rate in rates and b.label in norms}  # fmt: skip
-    found = {cell: _layers(study, branch, measure) for cell, branch in cells.items()}
+    found = {cell: _layers(study, condition, measure) for cell, condition in cells.items()}
     lines = [values for layers, _, values in found.values() if len(layers) <= _MOST_LINES]
     axis = _shift_axis(lines, measure) if lines else Axis()
-    last = max(branch.steps for branch in cells.values())
+    last = max(condition.steps for condition in cells.values())
     width = WIDE / len(norms) if len(norms) > 1 else NARROW
     grid = []
     for rate in rates:
@@ -410,9 +410,11 @@ def shift(study: Study, *, measure: str) -> Figure | None:
     return charts.below(*grid)
 
 
-def _layers(study: Study, branch: Branch, measure: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+def _layers(
+    study: Study, condition: NormCondition, measure: str
+) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names of layers, steps, and the measure there, shape (T, layers)."""
-    records = study.shifts(branch)
+    records = study.shifts(condition)
     layers = [str(name) for name in next(iter(records.values())).layers]
     return layers, *over_seeds(records, lambda r: r.cosine if measure == "cosine" else r.l2)
 

@@ -51,8 +51,8 @@ def headline(
 
 def _main(norms: Sequence[Contrast], *names: str) -> Contrast | None:
     """The contrast to speak of: batch norm's if it has the measures, else the first that does."""
-    able = [c for c in norms if c.branch.subnetwork == "dense" and set(names) & set(c.measures)]
-    return next((c for c in able if c.branch.norm == "batch"), able[0] if able else None)
+    able = [c for c in norms if c.condition.subnetwork == "dense" and set(names) & set(c.measures)]
+    return next((c for c in able if c.condition.norm == "batch"), able[0] if able else None)
 
 
 def _smoothness(norms: Sequence[Contrast], first: float) -> list[str]:
@@ -69,8 +69,8 @@ def _smoothness(norms: Sequence[Contrast], first: float) -> list[str]:
 
 def _sides(main: Contrast) -> str:
     if main.against.norm == "none":
-        return f"With {norm(main.branch.label)} instead of none,"
-    return f"With {norm(main.branch.label)}, against {norm(main.against.label)},"
+        return f"With {norm(main.condition.label)} instead of none,"
+    return f"With {norm(main.condition.label)}, against {norm(main.against.label)},"
 
 
 def _uneven(main: Contrast) -> list[str]:
@@ -172,9 +172,9 @@ def _change(found: Estimate) -> str:
 def _subnetworks(subnetworks: Sequence[Contrast], first: float) -> list[str]:
     """The ticket's smoothness against its dense network, for each normalization."""
     said = [
-        f"{_width(contrast.measures['predictiveness'])} with {norm(contrast.branch.label)}"
+        f"{_width(contrast.measures['predictiveness'])} with {norm(contrast.condition.label)}"
         for contrast in subnetworks
-        if contrast.branch.subnetwork == "ticket" and "predictiveness" in contrast.measures
+        if contrast.condition.subnetwork == "ticket" and "predictiveness" in contrast.measures
     ]
     if not said:
         return []

@@ -13,7 +13,7 @@ from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.expectation import POINTS, POINTS_LOST, TIMES, Unit
 from tfticket.studies.norms.names import quantity
-from tfticket.studies.norms.networks import Branch, Network
+from tfticket.studies.norms.networks import Network, NormCondition
 
 
 @dataclass(frozen=True)
@@ -188,9 +188,9 @@ def _median(values: np.ndarray) -> float:
 R = TypeVar("R", SmoothnessRecord, ShiftRecord)
 
 
-def labels(branches: Sequence[Branch]) -> list[str]:
-    """The normalizations of branches, each once."""
-    return list(dict.fromkeys(branch.label for branch in branches))
+def labels(conditions: Sequence[NormCondition]) -> list[str]:
+    """The normalizations of conditions, each once."""
+    return list(dict.fromkeys(condition.label for condition in conditions))
 
 
 def over_seeds(

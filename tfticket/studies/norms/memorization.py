@@ -13,8 +13,8 @@ from tfticket.studies.noisy.networks import noise_name
 from tfticket.studies.norms.headline import difference
 from tfticket.studies.norms.measures import MEMORIZATION
 from tfticket.studies.norms.names import norm
-from tfticket.studies.norms.networks import Branch, Study
-from tfticket.studies.norms.results import BranchSummary, Contrast
+from tfticket.studies.norms.networks import NormCondition, Study
+from tfticket.studies.norms.results import Contrast, NormSummary
 
 _PAIRS = (("ticket", "dense"), ("random", "dense"), ("ticket", "random"))
 
@@ -27,7 +27,7 @@ class MemorizationSummary:
         noise: The noise in a sentence: `symmetric noise of 40 %`.
         realized: Share of training labels that are wrong, over seeds.
         last: How many of the last evaluations results are the mean of.
-        branches: Those with a result.
+        conditions: Those with a result.
         contrasts: Ticket against dense, random against dense, ticket against random, for each
             normalization: differences of `MEMORIZATION`, paired by seed.
     """
@@ -35,16 +35,16 @@ class MemorizationSummary:
     noise: str
     realized: Estimate
     last: int
-    branches: tuple[BranchSummary, ...]
+    conditions: tuple[NormSummary, ...]
     contrasts: tuple[Contrast, ...]
 
     @property
     def sentences(self) -> list[str]:
         """Answer for each normalization to the question whether a ticket memorizes less."""
-        tickets = [c for c in self.contrasts if c.branch.subnetwork == "ticket"]
+        tickets = [c for c in self.contrasts if c.condition.subnetwork == "ticket"]
         against_dense = [c for c in tickets if c.against.subnetwork == "dense"]
         if not against_dense:
-            shares = [f"{self._share(e.branch)} by {e.branch.name}" for e in self.branches]
+            shares = [f"{self._share(e.condition)} by {e.condition.name}" for e in self.conditions]
             return [f"Under {self.noise}, of the wrong labels are memorized: {listed(shares)}."]
         when = (
             "At the last evaluation."
@@ -68,10 +68,10 @@ class MemorizationSummary:
 
     def _answer(self, contrast: Contrast) -> Iterator[str]:
         apart = contrast.measures["memorized_last"]
-        ticket, dense = self._share(contrast.branch), self._share(contrast.against)
+        ticket, dense = self._share(contrast.condition), self._share(contrast.against)
         yield (
-            f"With {norm(contrast.branch.label)}, {_verdict(apart)}: it memorizes {ticket} of the "
-            f"wrong labels and the dense network {dense} (difference {_points(apart)})"
+            f"With {norm(contrast.condition.label)}, {_verdict(apart)}: it memorizes {ticket} of "
+            f"the wrong labels and the dense network {dense} (difference {_points(apart)})"
             f"{self._control(contrast)}."
         )
         along = contrast.measures.get("memorized_mean")
@@ -87,30 +87,30 @@ class MemorizationSummary:
     def _control(self, contrast: Contrast) -> str:
         """Say how much a random subnetwork memorizes, if there is one: is it sparsity alone?"""
         for other in self.contrasts:
-            alike = _condition(other.branch) == _condition(contrast.branch)
-            if alike and other.branch.subnetwork == "random":
-                share, apart = self._share(other.branch), other.measures["memorized_last"]
+            alike = _setting(other.condition) == _setting(contrast.condition)
+            if alike and other.condition.subnetwork == "random":
+                share, apart = self._share(other.condition), other.measures["memorized_last"]
                 return (
                     f"; a random subnetwork with as many weights {share} "
                     f"(against the dense network {_points(apart)})"
                 )
         return ""
 
-    def _share(self, branch: Branch) -> str:
-        found = next(each for each in self.branches if each.branch == branch)
+    def _share(self, condition: NormCondition) -> str:
+        found = next(each for each in self.conditions if each.condition == condition)
         return words.percent(found.measures["memorized_last"].mean)
 
 
 def summarize_memorization(
-    study: Study, branches: Sequence[BranchSummary]
+    study: Study, conditions: Sequence[NormSummary]
 ) -> MemorizationSummary | None:
     """Summarize a run with noise; None where no network has a result.
 
     Args:
-        study: The cells of a run.
-        branches: Their summaries.
+        study: The run.
+        conditions: Their summaries.
     """
-    found = tuple(each for each in branches if each.values("memorized_last"))
+    found = tuple(each for each in conditions if each.values("memorized_last"))
     if not found:
         return None
     table = study.files.table("noise")
@@ -119,16 +119,16 @@ def summarize_memorization(
         noise=noise_name(str(table.get("kind", "noise")), float(table.get("rate") or 0)),
         realized=Estimate.of(dict(sorted(rates.items()))),
         last=int(study.files.recipe.get("last") or 1),
-        branches=found,
+        conditions=found,
         contrasts=tuple(_contrasts(found)),
     )
 
 
-def _contrasts(found: Sequence[BranchSummary]) -> Iterator[Contrast]:
-    summaries = {(_condition(each.branch), each.branch.subnetwork): each for each in found}
-    for condition in dict.fromkeys(condition for condition, _ in summaries):
+def _contrasts(found: Sequence[NormSummary]) -> Iterator[Contrast]:
+    summaries = {(_setting(each.condition), each.condition.subnetwork): each for each in found}
+    for setting in dict.fromkeys(setting for setting, _ in summaries):
         for own, other in _PAIRS:
-            first, second = (summaries.get((condition, kind)) for kind in (own, other))
+            first, second = (summaries.get((setting, kind)) for kind in (own, other))
             if first is None or second is None:
                 continue
             known = {
@@ -137,11 +137,11 @@ def _contrasts(found: Sequence[BranchSummary]) -> Iterator[Contrast]:
                 if (apart := Estimate.of_difference(first.values(name), second.values(name)))
             }
             if "memorized_last" in known:
-                yield Contrast(first.branch, second.branch, known)
+                yield Contrast(first.condition, known, second.condition)
 
 
-def _condition(branch: Branch) -> tuple[Any, ...]:
-    return (branch.label, *branch.condition, branch.steps)
+def _setting(condition: NormCondition) -> tuple[Any, ...]:
+    return (condition.label, *condition.setting, condition.steps)
 
 
 def _verdict(apart: Estimate) -> str:

@@ -15,36 +15,31 @@ import numpy as np
 from tfticket.files import checked_name
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
-from tfticket.report.reading import RunFiles, Trial, Trials, read_trials
+from tfticket.report.reading import RunFiles
 from tfticket.studies.norms.names import label
+from tfticket.studies.store import Condition, RecordedStudy, Trial, read_conditions, read_trials
 
 
 @dataclass(frozen=True)
-class Branch:
+class NormCondition(Condition):
     """Networks that differ by their seed alone.
 
     Attributes:
-        name: Names the branch in the table of measurements: `batch-lr0.1`.
         norm: Kind of normalization.
         label: The same with its options, where a run holds several of one kind.
         learning_rate: Of its training.
         batch_size: Of its training.
         subnetwork: `dense`, `ticket` or `random`.
-        steps: Length of the training, in optimizer steps.
-        seeds: The seeds that the recipe asks for.
     """
 
-    name: str
     norm: str
     label: str
     learning_rate: float
     batch_size: int
     subnetwork: str
-    steps: int
-    seeds: tuple[int, ...]
 
     @property
-    def condition(self) -> tuple[float, int]:
+    def setting(self) -> tuple[float, int]:
         """Learning rate and batch size; norms are compared where they agree."""
         return (self.learning_rate, self.batch_size)
 
@@ -73,39 +68,26 @@ class Network(Trial):
         return {n.removeprefix(prefix): a for n, a in self.arrays.items() if n.startswith(prefix)}
 
 
-@dataclass(frozen=True)
-class Study:
-    """All branches of a run.
-
-    Attributes:
-        files: The run.
-        branches: In the order of the recipe.
-        networks: Branch name to seed to network, of those that are finished.
-        damaged: A sentence for each file that couldn't be read.
-    """
-
-    files: RunFiles
-    branches: tuple[Branch, ...]
-    networks: Trials[Network]
-    damaged: tuple[str, ...]
+class Study(RecordedStudy[NormCondition, Network]):
+    """The conditions of a run, and its networks."""
 
     @property
-    def begun(self) -> list[Branch]:
-        """The branches with a finished network."""
-        return [branch for branch in self.branches if self.of(branch)]
+    def begun(self) -> list[NormCondition]:
+        """The conditions with a finished network."""
+        return [condition for condition in self.conditions if self.of(condition)]
 
-    def of(self, branch: Branch) -> dict[int, Network]:
-        """The finished networks of a branch by seed, those that diverged among them."""
-        return {seed: net for seed, net in self.networks[branch.name].items() if net.finished}
+    def of(self, condition: NormCondition) -> dict[int, Network]:
+        """The finished networks of a condition by seed, those that diverged among them."""
+        return {seed: net for seed, net in self.trials[condition.name].items() if net.finished}
 
-    def landscapes(self, branch: Branch) -> dict[int, SmoothnessRecord]:
-        """The records of smoothness of a branch by seed, those with at least one moment."""
-        networks = self.of(branch).items()
+    def landscapes(self, condition: NormCondition) -> dict[int, SmoothnessRecord]:
+        """The records of smoothness of a condition by seed, those with at least one moment."""
+        networks = self.of(condition).items()
         return {seed: r for seed, net in networks if (r := net.landscape) and len(r.step)}
 
-    def shifts(self, branch: Branch) -> dict[int, ShiftRecord]:
-        """The records of shift of a branch by seed, those with at least one moment."""
-        networks = self.of(branch).items()
+    def shifts(self, condition: NormCondition) -> dict[int, ShiftRecord]:
+        """The records of shift of a condition by seed, those with at least one moment."""
+        networks = self.of(condition).items()
         return {seed: r for seed, net in networks if (r := net.shift) and len(r.step)}
 
 
@@ -115,93 +97,92 @@ def read_study(files: RunFiles) -> Study:
     Raises:
         RunError: `cells.json` can't be read.
     """
-    branches = files.cells(_branches)
-    seeds = {branch.name: branch.seeds for branch in branches}
-    return Study(files, branches, *read_trials(files, seeds, kind="cell", make=Network))
+    conditions = read_conditions(files, _conditions)
+    return Study(files, conditions, *read_trials(files, conditions, kind="cell", make=Network))
 
 
-def _branches(entries: Sequence[Mapping[str, Any]]) -> list[Branch]:
+def _conditions(entries: Sequence[Mapping[str, Any]]) -> list[NormCondition]:
     options: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
         options[entry["norm"]].add(json.dumps(entry["options"], sort_keys=True))
     return [
-        Branch(
+        NormCondition(
             name=checked_name(entry["branch"], "cells.json"),
+            steps=int(entry["steps"]),
+            seeds=tuple(int(seed) for seed in entry["seeds"]),
             norm=str(entry["norm"]),
             label=label(entry["norm"], entry["options"] if len(options[entry["norm"]]) > 1 else {}),
             learning_rate=float(entry["learning_rate"]),
             batch_size=int(entry["batch_size"]),
             subnetwork=str(entry["subnetwork"]),
-            steps=int(entry["steps"]),
-            seeds=tuple(int(seed) for seed in entry["seeds"]),
         )
         for entry in entries
     ]
 
 
-def reference_condition(study: Study) -> tuple[float, int] | None:
+def reference_setting(study: Study) -> tuple[float, int] | None:
     """The learning rate and batch size that most norms were tracked at, for the main figures.
 
     Ties go to the recipe's own values, then to the order of the recipe. None when nothing was
     tracked.
     """
-    found = [b for b in study.branches if b.subnetwork == "dense" and study.landscapes(b)]
+    found = [b for b in study.conditions if b.subnetwork == "dense" and study.landscapes(b)]
     if not found:
         return None
     usual = (
         study.files.table("train").get("learning_rate"),
         study.files.table("data").get("batch_size"),
     )
-    conditions = list(dict.fromkeys(b.condition for b in found))
+    settings = list(dict.fromkeys(b.setting for b in found))
 
-    def rank(condition: tuple[float, int]) -> tuple[int, bool]:
-        norms = {b.label for b in found if b.condition == condition}
-        return (len(norms), condition == usual)
+    def rank(setting: tuple[float, int]) -> tuple[int, bool]:
+        norms = {b.label for b in found if b.setting == setting}
+        return (len(norms), setting == usual)
 
-    return max(conditions, key=rank)
+    return max(settings, key=rank)
 
 
-def usual_batch_size(study: Study, among: Sequence[Branch]) -> int:
-    """The recipe's own batch size if one of the branches has it, else their largest."""
-    sizes = {branch.batch_size for branch in among}
+def usual_batch_size(study: Study, among: Sequence[NormCondition]) -> int:
+    """The recipe's own batch size if one of the conditions has it, else their largest."""
+    sizes = {condition.batch_size for condition in among}
     usual = study.files.table("data").get("batch_size")
     return usual if usual in sizes else max(sizes)
 
 
-def find(study: Study, norm: str, wanted: Mapping[str, Any]) -> Branch | None:
-    """Find the dense branch of a norm that a claim is about, among those with a finished network.
+def find(study: Study, norm: str, wanted: Mapping[str, Any]) -> NormCondition | None:
+    """Find the dense condition of a norm that a claim is about, if a network of it is finished.
 
     Args:
-        study: The cells of the run.
-        norm: Kind of normalization, or the name of a branch.
+        study: The run.
+        norm: Kind of normalization, or the name of a condition.
         wanted: May hold `learning_rate` and `batch_size`; what it doesn't hold is as in the
-            recipe's `train` and `data` where such a branch exists, else the first that there is.
+            recipe's `train` and `data` where such a condition is there, else the first.
     """
     candidates = [
-        branch
-        for branch in study.begun
-        if branch.name == norm or (branch.norm == norm and branch.subnetwork == "dense")
+        condition
+        for condition in study.begun
+        if condition.name == norm or (condition.norm == norm and condition.subnetwork == "dense")
     ]
     for table, name in (("data", "batch_size"), ("train", "learning_rate")):
         value = wanted.get(name)
         looked_for = value or study.files.table(table).get(name)
         exact = [
-            branch
-            for branch in candidates
+            condition
+            for condition in candidates
             if isinstance(looked_for, int | float)
-            and math.isclose(getattr(branch, name), looked_for, rel_tol=1e-6)
+            and math.isclose(getattr(condition, name), looked_for, rel_tol=1e-6)
         ]
         candidates = exact if exact or value is not None else candidates
     return candidates[0] if candidates else None
 
 
-def tracked(study: Study) -> list[Branch]:
-    """The dense branches with a landscape under the reference condition, in the run's order."""
-    condition = reference_condition(study)
+def tracked(study: Study) -> list[NormCondition]:
+    """The dense conditions with a landscape under the reference condition, in the run's order."""
+    setting = reference_setting(study)
     return [
-        branch
-        for branch in study.branches
-        if branch.subnetwork == "dense"
-        and branch.condition == condition
-        and study.landscapes(branch)
+        condition
+        for condition in study.conditions
+        if condition.subnetwork == "dense"
+        and condition.setting == setting
+        and study.landscapes(condition)
     ]

@@ -13,12 +13,12 @@ from tfticket.report.words import joined, percent2
 from tfticket.studies.norms import curves, figures, tables
 from tfticket.studies.norms.measures import labels
 from tfticket.studies.norms.names import during
-from tfticket.studies.norms.networks import Branch, Study, usual_batch_size
+from tfticket.studies.norms.networks import NormCondition, Study, usual_batch_size
 from tfticket.studies.norms.summary import Summary, summarize_files
 
 
 def compose(files: RunFiles) -> Contents:
-    """Open the cells, summarize and draw.
+    """Open the trials, summarize and draw.
 
     Args:
         files: The run.
@@ -32,8 +32,8 @@ def compose(files: RunFiles) -> Contents:
             "damaged": study.damaged,
             "during": during(summary.first),
             "reference": _reference(summary),
-            "diverged": sum(len(each.diverged) for each in summary.branches),
-            "lengths_vary": len({branch.steps for branch in study.branches}) > 1,
+            "diverged": sum(len(each.diverged) for each in summary.conditions),
+            "lengths_vary": len({condition.steps for condition in study.conditions}) > 1,
             "batch_shown": _batch_shown(study),
             "rate_panels": curves.panel_count(study),
             "statistics_panels": len(curves.with_statistics(summary)),
@@ -64,14 +64,14 @@ def _memorized(summary: Summary) -> dict[str, Any]:
 
 def _batch_shown(study: Study) -> int | None:
     """The batch size of figures along training, where a run holds several."""
-    sizes = {branch.batch_size for branch in study.branches}
-    return usual_batch_size(study, study.branches) if len(sizes) > 1 else None
+    sizes = {condition.batch_size for condition in study.conditions}
+    return usual_batch_size(study, study.conditions) if len(sizes) > 1 else None
 
 
 def _reference(summary: Summary) -> str:
     """The condition of the main figures, where a run holds several."""
-    found, branches = summary.reference, summary.study.branches
-    if found is None or len({branch.condition for branch in branches}) < 2:
+    found, conditions = summary.reference, summary.study.conditions
+    if found is None or len({condition.setting for condition in conditions}) < 2:
         return ""
     return f"learning rate {found[0]:g}, batches of {found[1]}"
 
@@ -111,10 +111,10 @@ def _training(study: Study, summary: Summary) -> dict[str, tuple[str, Figure | N
 
 def facts(summary: Summary) -> common.Facts:
     """Names and values, in the order of a page; what isn't known is left out."""
-    files, branches, found = summary.files, summary.study.branches, summary.memorization
-    depth, asked = files.table("model").get("depth"), sum(len(b.seeds) for b in branches)
-    done = sum(len(each.seeds) for each in summary.branches)
-    iterations = _numbers(branches, "steps")
+    files, conditions, found = summary.files, summary.study.conditions, summary.memorization
+    depth, asked = files.table("model").get("depth"), sum(len(b.seeds) for b in conditions)
+    done = sum(len(each.seeds) for each in summary.conditions)
+    iterations = _numbers(conditions, "steps")
     return common.facts(
         files,
         (
@@ -125,31 +125,31 @@ def facts(summary: Summary) -> common.Facts:
             else "",
         ),
         ("Network", joined(common.network(files), f"depth {depth}" if depth else "")),
-        ("Normalization", joined(*labels(branches))),
+        ("Normalization", joined(*labels(conditions))),
         (
             "Training",
             common.training(
                 files,
                 f"{iterations} iterations" if iterations else "",
-                _numbers(branches, "batch_size"),
+                _numbers(conditions, "batch_size"),
             ),
         ),
         ("Landscape", _landscape_facts(summary.study)),
         ("Networks", f"{done} of {asked} finished" if asked else ""),
         seeds=summary.seeds,
-        seconds=sum(sum(each.values("seconds").values()) for each in summary.branches),
+        seconds=sum(each.total("seconds") for each in summary.conditions),
     )
 
 
-def _numbers(branches: tuple[Branch, ...], name: str) -> str:
+def _numbers(conditions: tuple[NormCondition, ...], name: str) -> str:
     """`1500`, `750 to 24 000`."""
-    found = sorted({getattr(branch, name) for branch in branches})
+    found = sorted({getattr(condition, name) for condition in conditions})
     return " to ".join(words.number(value) for value in dict.fromkeys([*found[:1], *found[-1:]]))
 
 
 def _landscape_facts(study: Study) -> str:
     settings = study.files.table("landscape")
-    record = next((r for b in study.branches for r in study.landscapes(b).values()), None)
+    record = next((r for b in study.conditions for r in study.landscapes(b).values()), None)
     if record is None:
         return ""
     k = record.multipliers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,8 @@ from tfticket.studies.norms.measures import (
     SMOOTHNESS,
     measure,
 )
-from tfticket.studies.norms.networks import Branch, Study
+from tfticket.studies.norms.networks import NormCondition, Study
+from tfticket.studies.store import ConditionSummary
 
 BASELINES = ("none", "batch")
 """Baselines of a normalization: the first of these that was trained the same way."""
@@ -23,87 +23,78 @@ _COMPARED = (*SMOOTHNESS, "accuracy", "shift_cosine")
 
 
 @dataclass(frozen=True)
-class BranchSummary:
-    """The finished networks of a branch.
+class NormSummary(ConditionSummary[NormCondition]):
+    """The finished networks of a condition.
 
     Attributes:
-        branch: What they have in common.
         seeds: Seeds that are finished.
         diverged: Those of them whose loss stopped being a number.
-        measures: Name to the measure over seeds; what no seed has is absent.
     """
 
-    branch: Branch
     seeds: tuple[int, ...]
     diverged: tuple[int, ...]
-    measures: Mapping[str, Estimate]
-
-    def values(self, name: str) -> Mapping[int, float]:
-        """Seed to a measure; empty when no seed has it."""
-        return self.measures[name].values if name in self.measures else {}
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "branch": self.branch.name,
-            "norm": self.branch.norm,
-            "learning_rate": self.branch.learning_rate,
-            "batch_size": self.branch.batch_size,
-            "subnetwork": self.branch.subnetwork,
-            "steps": self.branch.steps,
+            "branch": self.condition.name,
+            "norm": self.condition.norm,
+            "learning_rate": self.condition.learning_rate,
+            "batch_size": self.condition.batch_size,
+            "subnetwork": self.condition.subnetwork,
+            "steps": self.condition.steps,
             "seeds": list(self.seeds),
             "diverged": list(self.diverged),
-            "measures": {name: found.to_dict() for name, found in self.measures.items()},
+            "measures": self.measures_dict(),
         }
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """One branch against another over their common seeds.
+class Contrast(ConditionSummary[NormCondition]):
+    """One condition against another over their common seeds.
 
-    Where one was trained longer, both are measured as far as the shorter one went, and by the
-    validation accuracy there instead of the test accuracy at the end; see `accuracy_after`.
+    `measures` are ratios other / own for measures of smoothness (above 1: this condition is
+    smoother), differences own - other else. Where one was trained longer, both are measured as far
+    as the shorter one went, and by the validation accuracy there instead of the test accuracy at
+    the end; see `accuracy_after`.
 
     Attributes:
-        branch: The one in question.
         against: The one it is held against.
-        measures: Name to the estimate: of the ratio other / own for measures of
-            smoothness (above 1: this branch is smoother), of the difference own - other else.
     """
 
-    branch: Branch
-    against: Branch
-    measures: Mapping[str, Estimate]
+    against: NormCondition
 
     @property
     def cut(self) -> int | None:
         """The step up to which they were compared, if one was trained longer."""
-        return cut(self.branch, self.against)
+        return cut(self.condition, self.against)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
-            "branch": self.branch.name,
+            "branch": self.condition.name,
             "against": self.against.name,
             "cut": self.cut,
-            "measures": {name: found.to_dict() for name, found in self.measures.items()},
+            "measures": self.measures_dict(),
         }
 
 
-def summarize_branches(study: Study, *, first: float) -> tuple[BranchSummary, ...]:
-    """Summarize every branch with a finished network, in the order of the recipe.
+def summarize_conditions(study: Study, *, first: float) -> tuple[NormSummary, ...]:
+    """Summarize every condition with a finished network, in the order of the recipe.
 
     Args:
-        study: The cells of a run.
+        study: The run.
         first: Share of training that measures of smoothness and shift are taken over.
     """
-    return tuple(_summarize(study, branch, until=first * branch.steps) for branch in study.begun)
+    return tuple(
+        _summarize(study, condition, until=first * condition.steps) for condition in study.begun
+    )
 
 
 def sides(
-    study: Study, own: Branch, other: Branch, *, first: float
-) -> tuple[BranchSummary, BranchSummary]:
-    """Summarize two branches measured alike, as `Contrast` says."""
+    study: Study, own: NormCondition, other: NormCondition, *, first: float
+) -> tuple[NormSummary, NormSummary]:
+    """Summarize two conditions measured alike, as `Contrast` says."""
     step, until = cut(own, other), first * min(own.steps, other.steps)
     return (
         _summarize(study, own, until=until, accuracy_at=step),
@@ -111,36 +102,36 @@ def sides(
     )
 
 
-def cut(own: Branch, other: Branch) -> int | None:
-    """The step that both branches were trained to, if one was trained longer."""
+def cut(own: NormCondition, other: NormCondition) -> int | None:
+    """The step that both conditions were trained to, if one was trained longer."""
     return None if own.steps == other.steps else min(own.steps, other.steps)
 
 
 def _summarize(
-    study: Study, branch: Branch, *, until: float, accuracy_at: int | None = None
-) -> BranchSummary:
-    """One branch; its accuracy is that of the end, or of the last evaluation up to a step."""
-    networks = study.of(branch)
+    study: Study, condition: NormCondition, *, until: float, accuracy_at: int | None = None
+) -> NormSummary:
+    """One condition; its accuracy is that of the end, or of the last evaluation up to a step."""
+    networks = study.of(condition)
     found = {
         seed: measure(network, until=until, accuracy_at=accuracy_at)
         for seed, network in networks.items()
     }
-    return BranchSummary(
-        branch=branch,
+    return NormSummary(
+        condition,
+        estimates(found),
         seeds=tuple(networks),
         diverged=tuple(seed for seed, network in networks.items() if network.diverged),
-        measures=estimates(found),
     )
 
 
-def contrast(study: Study, own: Branch, other: Branch, *, first: float) -> Contrast:
-    """Hold a branch against another, in all measures that they share."""
+def contrast(study: Study, own: NormCondition, other: NormCondition, *, first: float) -> Contrast:
+    """Hold a condition against another, in all measures that they share."""
     pair = sides(study, own, other, first=first)
     found = {name: paired(name, *pair) for name in _COMPARED}
-    return Contrast(own, other, {name: each for name, each in found.items() if each is not None})
+    return Contrast(own, {name: each for name, each in found.items() if each is not None}, other)
 
 
-def paired(name: str, own: BranchSummary, other: BranchSummary) -> Estimate | None:
+def paired(name: str, own: NormSummary, other: NormSummary) -> Estimate | None:
     """Estimate one measure over the common seeds; None without one.
 
     A ratio is that of the other to this one: above 1, this one is smoother.
@@ -157,7 +148,7 @@ def contrast_norms(study: Study, *, first: float) -> tuple[Contrast, ...]:
         alike = {
             other.norm: other
             for other in study.begun
-            if other.condition == own.condition and other.subnetwork == own.subnetwork
+            if other.setting == own.setting and other.subnetwork == own.subnetwork
         }
         baseline = next((alike[name] for name in BASELINES if name in alike), own)
         if baseline.norm != own.norm:
@@ -167,11 +158,11 @@ def contrast_norms(study: Study, *, first: float) -> tuple[Contrast, ...]:
 
 def contrast_subnetworks(study: Study, *, first: float) -> tuple[Contrast, ...]:
     """Each ticket and random subnetwork against the dense network with the same normalization."""
-    dense = {(b.label, *b.condition): b for b in study.begun if b.subnetwork == "dense"}
+    dense = {(b.label, *b.setting): b for b in study.begun if b.subnetwork == "dense"}
     return tuple(
         contrast(study, own, dense[same], first=first)
         for own in study.begun
-        if own.subnetwork != "dense" and (same := (own.label, *own.condition)) in dense
+        if own.subnetwork != "dense" and (same := (own.label, *own.setting)) in dense
     )
 
 
@@ -207,38 +198,38 @@ class BatchLoss:
         }
 
 
-def batch_losses(branches: tuple[BranchSummary, ...]) -> tuple[BatchLoss, ...]:
+def batch_losses(conditions: tuple[NormSummary, ...]) -> tuple[BatchLoss, ...]:
     """For each normalization that was trained with several batch sizes, from large to small.
 
     Args:
-        branches: The branches of a run; dense networks with an accuracy count.
+        conditions: The conditions of a run; dense networks with an accuracy count.
     """
     found = []
-    for label, of_norm in by_batch_size(branches).items():
+    for label, of_norm in by_batch_size(conditions).items():
         sizes = sorted(of_norm, reverse=True)
         for size in sizes[1:]:
             small = of_norm[size]
             accuracy = small.values("accuracy")
             drop = Estimate.of_difference(of_norm[sizes[0]].values("accuracy"), accuracy)
             if drop is not None:
-                precise = small.values("accuracy_precise") if small.branch.norm in MOVING else {}
+                precise = small.values("accuracy_precise") if small.condition.norm in MOVING else {}
                 mismatch = Estimate.of_difference(precise, accuracy)
                 found.append(BatchLoss(label, size, sizes[0], drop, mismatch))
     return tuple(found)
 
 
 def by_batch_size(
-    branches: tuple[BranchSummary, ...],
-) -> dict[str, dict[int, BranchSummary]]:
-    """Label to batch size to branch, for norms trained with several batch sizes.
+    conditions: tuple[NormSummary, ...],
+) -> dict[str, dict[int, NormSummary]]:
+    """Label to batch size to condition, for norms trained with several batch sizes.
 
     Where one batch size was trained at several learning rates, the one of highest accuracy counts.
     """
-    found: dict[str, dict[int, BranchSummary]] = defaultdict(dict)
-    for each in branches:
-        if each.branch.subnetwork != "dense" or not each.values("accuracy"):
+    found: dict[str, dict[int, NormSummary]] = defaultdict(dict)
+    for each in conditions:
+        if each.condition.subnetwork != "dense" or not each.values("accuracy"):
             continue
-        of_norm, size = found[each.branch.label], each.branch.batch_size
+        of_norm, size = found[each.condition.label], each.condition.batch_size
         best = of_norm.get(size, each)
         if each.measures["accuracy"].mean >= best.measures["accuracy"].mean:
             of_norm[size] = each

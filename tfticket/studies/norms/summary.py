@@ -1,4 +1,4 @@
-"""The numbers of a study of normalization: per branch over seeds, contrasts, and expectations.
+"""The numbers of a study of normalization: per condition over seeds, contrasts, and expectations.
 
 The page, `publish` and the command line all say what stands here, so that they can't disagree.
 """
@@ -18,31 +18,37 @@ from tfticket.report.reading import RunFiles
 from tfticket.studies.norms.headline import headline
 from tfticket.studies.norms.measures import MEASURES, SMOOTHNESS
 from tfticket.studies.norms.memorization import MemorizationSummary, summarize_memorization
-from tfticket.studies.norms.networks import Branch, Study, find, read_study, reference_condition
+from tfticket.studies.norms.networks import (
+    NormCondition,
+    Study,
+    find,
+    read_study,
+    reference_setting,
+)
 from tfticket.studies.norms.results import (
     BatchLoss,
-    BranchSummary,
     Contrast,
+    NormSummary,
     batch_losses,
     contrast_norms,
     contrast_subnetworks,
     cut,
     paired,
     sides,
-    summarize_branches,
+    summarize_conditions,
 )
 
 
 @dataclass(frozen=True)
 class Summary(BaseSummary):
-    """The branches of a run and their contrasts, as far as it is finished.
+    """The conditions of a run and their contrasts, as far as it is finished.
 
     Attributes:
-        study: The cells of the run.
+        study: The run, its trials read.
         first: Share of training, from its start, that smoothness and shift are summarized over.
         reference: Learning rate and batch size that the headline and the main figures are of;
             None when no landscape was tracked.
-        branches: Those with a finished network, in the order of the recipe.
+        conditions: Those with a finished network, in the order of the recipe.
         norms: Each normalization against the baseline that was trained the same way.
         subnetworks: Tickets and random subnetworks against their dense network.
         batch_losses: What smaller batches cost each normalization.
@@ -52,7 +58,7 @@ class Summary(BaseSummary):
     study: Study = field(repr=False)
     first: float
     reference: tuple[float, int] | None
-    branches: tuple[BranchSummary, ...]
+    conditions: tuple[NormSummary, ...]
     norms: tuple[Contrast, ...]
     subnetworks: tuple[Contrast, ...]
     batch_losses: tuple[BatchLoss, ...]
@@ -61,34 +67,36 @@ class Summary(BaseSummary):
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds that have a finished network."""
-        return tuple(sorted({seed for found in self.branches for seed in found.seeds}))
+        return tuple(sorted({seed for found in self.conditions for seed in found.seeds}))
 
     @property
     def missing(self) -> tuple[str, ...]:
         """See `report.contents.Summary`."""
         lacking = {
-            branch.name: [seed for seed in branch.seeds if seed not in self.study.of(branch)]
-            for branch in self.study.branches
+            condition.name: [
+                seed for seed in condition.seeds if seed not in self.study.of(condition)
+            ]
+            for condition in self.study.conditions
         }
         return unfinished(self.files, lacking, noun="seed", more="branches")
 
     @property
     def headline(self) -> str:
         """The result in a few sentences."""
-        reference = sorted(self.norms, key=lambda c: c.branch.condition != self.reference)
+        reference = sorted(self.norms, key=lambda c: c.condition.setting != self.reference)
         return headline(
             reference,
             self.subnetworks,
             self.batch_losses,
             self.expectations,
             first=self.first,
-            trained=bool(self.branches),
+            trained=bool(self.conditions),
             memorization=self.memorization.sentences if self.memorization else (),
         )
 
-    def branch(self, branch: Branch) -> BranchSummary | None:
-        """The summary of a branch, or None when none of its networks is finished."""
-        return next((found for found in self.branches if found.branch == branch), None)
+    def condition(self, condition: NormCondition) -> NormSummary | None:
+        """The summary of a condition, or None when none of its networks is finished."""
+        return next((found for found in self.conditions if found.condition == condition), None)
 
     @cached_property
     def expectations(self) -> tuple[Expectation, ...]:
@@ -134,7 +142,7 @@ class Summary(BaseSummary):
             "norms": [found.to_dict() for found in self.norms],
             "subnetworks": [found.to_dict() for found in self.subnetworks],
             "batch_losses": [found.to_dict() for found in self.batch_losses],
-            "branches": [found.to_dict() for found in self.branches],
+            "branches": [found.to_dict() for found in self.conditions],
             **({"memorization": self.memorization.to_dict()} if self.memorization else {}),
         }
 
@@ -145,19 +153,19 @@ def summarize_files(files: RunFiles) -> Summary:
 
 
 def summarize_study(study: Study) -> Summary:
-    """Summarize a run whose cells have been opened already."""
+    """Summarize a run whose trials have been read already."""
     # The share of training that the recipe's first claim about smoothness is about.
     shares = [c.get("first", 1.0) for c in study.files.expect if c.get("measure") in SMOOTHNESS]
     first = float(shares[0]) if shares else 1.0
-    branches = summarize_branches(study, first=first)
+    conditions = summarize_conditions(study, first=first)
     return Summary(
         files=study.files,
         study=study,
         first=first,
-        reference=reference_condition(study),
-        branches=branches,
+        reference=reference_setting(study),
+        conditions=conditions,
         norms=contrast_norms(study, first=first),
         subnetworks=contrast_subnetworks(study, first=first),
-        batch_losses=batch_losses(branches),
-        memorization=summarize_memorization(study, branches),
+        batch_losses=batch_losses(conditions),
+        memorization=summarize_memorization(study, conditions),
     )

@@ -11,11 +11,11 @@ from tfticket.report.words import joined, percent, percent2
 from tfticket.studies.norms.measures import STATISTICS
 from tfticket.studies.norms.memorization import MemorizationSummary
 from tfticket.studies.norms.names import bounds, quantity
-from tfticket.studies.norms.networks import Branch
-from tfticket.studies.norms.results import BatchLoss, BranchSummary, Contrast
+from tfticket.studies.norms.networks import NormCondition
+from tfticket.studies.norms.results import BatchLoss, Contrast, NormSummary
 from tfticket.studies.norms.summary import Summary
 
-_Row = BranchSummary | Contrast
+_Row = NormSummary | Contrast
 _Column = tuple[str, Callable[[_Row], Cell | str]]
 
 _RATIOS = {
@@ -49,7 +49,7 @@ _TRACKERS = ("landscape_seconds", "shift_seconds", "memorization_seconds")
 
 
 def smoothness_table(contrasts: Iterable[Contrast], summary: Summary) -> Table | None:
-    """Each branch against another: how many times smoother, with intervals over seeds."""
+    """Each condition against another: how many times smoother, with intervals over seeds."""
     found = [contrast for contrast in contrasts if set(_RATIOS) & set(contrast.measures)]
 
     def until(contrast: Contrast) -> str:
@@ -57,7 +57,7 @@ def smoothness_table(contrasts: Iterable[Contrast], summary: Summary) -> Table |
 
     def share(name: str) -> Callable[[Contrast], str]:
         def mean(contrast: Contrast) -> str:
-            each = summary.branch(contrast.branch)
+            each = summary.condition(contrast.condition)
             known = each is not None and name in each.measures
             return percent(each.measures[name].mean, 0) if each and known else words.NONE
 
@@ -65,7 +65,7 @@ def smoothness_table(contrasts: Iterable[Contrast], summary: Summary) -> Table |
 
     return table(
         found,
-        ("<norm", lambda contrast: _name(contrast.branch)),
+        ("<norm", lambda contrast: _name(contrast.condition)),
         ("<against", lambda contrast: Cell(_name(contrast.against), until(contrast))),
         *_varying(found, subnetwork=False),
         *_measures(_RATIOS, ratio_cell),
@@ -76,44 +76,44 @@ def smoothness_table(contrasts: Iterable[Contrast], summary: Summary) -> Table |
 
 
 def raw_table(summary: Summary) -> Table | None:
-    """The measures of smoothness themselves, branch by branch."""
+    """The measures of smoothness themselves, condition by condition."""
     return table(
-        [each for each in summary.branches if each.values("predictiveness")],
-        ("<branch", lambda each: each.branch.name),
+        [each for each in summary.conditions if each.values("predictiveness")],
+        ("<branch", lambda each: each.condition.name),
         *_measures(_RAW, lambda found: range_cell(found, quantity)),
         ("seeds", lambda each: str(len(each.seeds))),
     )
 
 
 def accuracy_table(summary: Summary) -> Table | None:
-    """Test accuracy, or loss, of every branch, with intervals over seeds."""
-    kinds = [name for name in STATISTICS if any(each.values(name) for each in summary.branches)]
+    """Test accuracy, or loss, of every condition, with intervals over seeds."""
+    kinds = [name for name in STATISTICS if any(each.values(name) for each in summary.conditions)]
     titles = {
         name: f"accuracy, {STATISTICS[name]}" if len(kinds) > 1 else "test accuracy"
         for name in kinds
     }
-    contrasts = {contrast.branch: contrast for contrast in summary.norms}
+    contrasts = {contrast.condition: contrast for contrast in summary.norms}
 
     def gain(each: _Row) -> Cell:
-        found = contrasts.get(each.branch)
+        found = contrasts.get(each.condition)
         if found is None:
             return Cell("")
         after = f"after {words.number(found.cut)}" if found.cut else ""
         cell = points_cell(found.measures.get("accuracy"))
         return Cell(cell.text, joined(cell.detail, after)) if cell.text else cell
 
-    def diverged(each: BranchSummary) -> str:
+    def diverged(each: NormSummary) -> str:
         return f"{len(each.diverged)} of {len(each.seeds)}" if each.diverged else ""
 
     columns: list[_Column] = [
-        *_varying(summary.branches),
-        *(_density() if any(each.values("density") for each in summary.branches) else ()),
+        *_varying(summary.conditions),
+        *(_density() if any(each.values("density") for each in summary.conditions) else ()),
         *_measures(titles, accuracy_cell),
         *([("against baseline, points", gain)] if kinds else []),
     ]
     return table(
-        summary.branches,
-        ("<norm", lambda each: each.branch.label),
+        summary.conditions,
+        ("<norm", lambda each: each.condition.label),
         *columns,
         ("test loss", lambda each: range_cell(each.measures.get("loss"), quantity)),
         ("diverged", diverged),
@@ -151,23 +151,22 @@ def batch_table(losses: Iterable[BatchLoss]) -> Table | None:
 
 
 def cost_table(summary: Summary) -> Table | None:
-    """Time that measuring took, by branch."""
+    """Time that measuring took, by condition."""
 
-    def measuring(each: BranchSummary) -> float:
-        return sum(sum(each.values(name).values()) for name in _TRACKERS)
-
-    def training(each: BranchSummary) -> float:
-        return sum(each.values("seconds").values())
+    def measuring(each: NormSummary) -> float:
+        return sum(each.total(name) for name in _TRACKERS)
 
     return table(
-        [e for e in summary.branches if e.values("landscape_seconds") and e.values("seconds")],
-        ("<branch", lambda each: each.branch.name),
-        ("training and measuring", lambda each: words.duration(training(each))),
+        [e for e in summary.conditions if e.values("landscape_seconds") and e.values("seconds")],
+        ("<branch", lambda each: each.condition.name),
+        ("training and measuring", lambda each: words.duration(each.total("seconds"))),
         ("of it measuring", lambda each: words.duration(measuring(each))),
         (
             "share",
             lambda each: (
-                percent(measuring(each) / training(each)) if training(each) else words.NONE
+                percent(measuring(each) / each.total("seconds"))
+                if each.total("seconds")
+                else words.NONE
             ),
         ),
     )
@@ -176,10 +175,10 @@ def cost_table(summary: Summary) -> Table | None:
 def memorized_table(summary: MemorizationSummary) -> Table | None:
     """Each network at the end of training: what it memorized, and what it knows all the same."""
     return table(
-        summary.branches,
-        ("<norm", lambda each: each.branch.label),
-        ("<network", lambda each: _SUBNETWORKS[each.branch.subnetwork]),
-        *_varying(summary.branches, subnetwork=False),
+        summary.conditions,
+        ("<norm", lambda each: each.condition.label),
+        ("<network", lambda each: _SUBNETWORKS[each.condition.subnetwork]),
+        *_varying(summary.conditions, subnetwork=False),
         *_density(),
         *_measures(_MEMORIZED, accuracy_cell),
         ("seeds", lambda each: str(len(each.values("memorized_last")))),
@@ -190,8 +189,8 @@ def differences_table(summary: MemorizationSummary) -> Table | None:
     """Each subnetwork minus another network, in points, paired by seed."""
     return table(
         summary.contrasts,
-        ("<norm", lambda each: each.branch.label),
-        ("<network", lambda each: _SUBNETWORKS[each.branch.subnetwork]),
+        ("<norm", lambda each: each.condition.label),
+        ("<network", lambda each: _SUBNETWORKS[each.condition.subnetwork]),
         ("<minus", lambda each: _SUBNETWORKS[each.against.subnetwork]),
         *_varying(summary.contrasts, subnetwork=False),
         *_measures(_DIFFERENCES, points_cell),
@@ -237,16 +236,20 @@ def _density() -> list[_Column]:
 
 
 def _varying(rows: Collection[_Row], *, subnetwork: bool = True) -> list[_Column]:
-    """A column for each thing in which branches differ beside the normalization."""
+    """A column for each thing in which conditions differ beside the normalization."""
     known: dict[str, Callable[[_Row], str]] = {
-        "learning rate": lambda row: f"{row.branch.learning_rate:g}",
-        "batch size": lambda row: str(row.branch.batch_size),
-        "iterations": lambda row: words.number(row.branch.steps),
+        "learning rate": lambda row: f"{row.condition.learning_rate:g}",
+        "batch size": lambda row: str(row.condition.batch_size),
+        "iterations": lambda row: words.number(row.condition.steps),
     }
     if subnetwork:
-        known["<subnetwork"] = lambda row: row.branch.subnetwork
+        known["<subnetwork"] = lambda row: row.condition.subnetwork
     return [(heading, say) for heading, say in known.items() if len({say(r) for r in rows}) > 1]
 
 
-def _name(branch: Branch) -> str:
-    return branch.label if branch.subnetwork == "dense" else f"{branch.label}, {branch.subnetwork}"
+def _name(condition: NormCondition) -> str:
+    return (
+        condition.label
+        if condition.subnetwork == "dense"
+        else f"{condition.label}, {condition.subnetwork}"
+    )
