@@ -9,6 +9,7 @@ from tfticket.noise.labels.transition import (
     TransitionMatrix,
     as_transition,
     cifar10_asymmetric,
+    named_transition,
     noise_rate,
     pair,
     symmetric,
@@ -52,6 +53,18 @@ def test_rows_sum_to_one(k, rate, inclusive):
         np.testing.assert_allclose(matrix.sum(axis=1), 1)
     assert pair(k, rate).rate() == pytest.approx(rate)
     assert symmetric(k, rate).rate() == pytest.approx(rate)
+
+
+def test_a_name_gives_its_matrix():
+    for kind, classes, wrong in (
+        ("symmetric", 4, 0.4),
+        ("symmetric_inclusive", 4, 0.3),  # a quarter of the new labels are the true ones
+        ("pair", 4, 0.4),
+        ("cifar10_asymmetric", 10, 0.2),  # 5 of 10 classes
+    ):
+        found = named_transition(kind, classes, 0.4)
+        assert (found.kind, found.num_classes) == (kind, classes)
+        assert found.rate() == pytest.approx(wrong)
 
 
 def test_the_rate_weighs_classes_by_their_share():
