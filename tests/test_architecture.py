@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "tfticket.studies.labels",
         "tfticket.studies.store",
         "tfticket.studies.training",
+        "tfticket.lottery.over_seeds",
         "tfticket.noise.report",
         "tfticket.noisy",
         "tfticket.audit",
@@ -50,6 +51,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.answers",),
     ("tfticket.remaking",),
     ("tfticket.statistics",),
+    ("tfticket.display",),
     ("tfticket.state", "tfticket.schedules", "tfticket.metrics", "tfticket.model_file"),
     ("tfticket.hdf5",),
     ("tfticket.introspection",),
@@ -59,6 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "tfticket.children",
         "tfticket.files",
         "tfticket.machine",
+        "tfticket.scalars",
         "tfticket.seeds",
         "tfticket.wording",
     ),
@@ -97,6 +100,7 @@ QUICK = (
 )
 SLOW = {"tensorflow", "keras", "numpy", "scipy", "sklearn", "rich", "jinja2", "vl_convert"}
 NO_TENSORFLOW = (
+    "tfticket.display",
     "tfticket.runs",
     "tfticket.report",
     "tfticket.studies.report",

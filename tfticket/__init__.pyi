@@ -3,6 +3,7 @@ __version__: str
 from . import audit as audit
 from . import channels as channels
 from . import data as data
+from . import display as display
 from . import errors as errors
 from . import export as export
 from . import interop as interop

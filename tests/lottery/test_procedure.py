@@ -80,6 +80,31 @@ def test_epochs_may_be_any_common_divisor(steps):
     procedure(rewind_step=30).check_epochs(steps)
 
 
+@pytest.mark.parametrize(
+    ("steps", "options", "near"),
+    [
+        (32, {}, r"level_steps=100 that would do: 96 \(3 epochs\) or 128 \(4 epochs\)\."),
+        (300, {}, r"level_steps=100 that would do: 300 \(1 epoch\)\."),
+        (50, {"rewind_step": 30}, r"rewind_step=30 that would do: 0 \(0 epochs\) or 50 \(1 epoch"),
+    ],
+)
+def test_the_nearest_steps_that_would_do_are_named(steps, options, near):
+    with pytest.raises(ModelError, match=rf"epochs of {steps} steps\..*{near}"):
+        procedure(**options).check_epochs(steps)
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ({"rewind": "weight"}, "'weights', 'learning_rate', 'none'.*Did you mean 'weights'?"),
+        ({"score_at": "early"}, "'end', 'early_stop'.*Did you mean 'early_stop'?"),
+    ],
+)
+def test_a_name_that_is_not_known_is_refused_with_those_that_are(option, hint):
+    with pytest.raises(ValueError, match=hint):
+        procedure(**option)
+
+
 @pytest.mark.parametrize(("steps", "rewind_step", "divisor"), [(20, 30, 10), (30, 0, 100)])
 def test_other_epochs_are_refused_with_a_number_that_would_do(steps, rewind_step, divisor):
     message = rf"rewind_step={rewind_step}, epochs of {steps} steps.* that divides {divisor}\."

@@ -11,7 +11,6 @@ from small_search import (
     LEVEL_STEPS,
     REWIND_STEP,
     Observer,
-    RecordingStore,
     Subclassed,
     assert_plain,
     assert_same_arrays,
@@ -479,7 +478,7 @@ def test_a_search_that_was_interrupted_goes_on_as_if_nothing_had_been(whole):
         IterativePruning(0.3, levels=2),
         LEVEL_STEPS,
         feed=batches,
-        store=RecordingStore(),
+        store=MemoryStore(),
         test_data=unseen(),
         rewind_step=REWIND_STEP,
         controls=[ShuffledMask(), RandomMask()],
@@ -556,7 +555,7 @@ def test_statistics_of_pruned_networks_are_taken_again_also_when_a_search_goes_o
     for key in statistics:
         np.testing.assert_array_equal(ticket[key], begun["ticket", 1].variables[key])
 
-    store = RecordingStore()
+    store = MemoryStore()
     searched(compiled(network()), **options, store=store, cut_after=1)
     rest = searched(compiled(network(seed=99)), **options, store=store)
     assert rest.search.tickets[1].sha256 == taken.search.tickets[1].sha256
@@ -631,7 +630,7 @@ def early(search_options, fit_options, chunked=False):
         IterativePruning(0.3, levels=1),
         LEVEL_STEPS,
         feed=batches,
-        store=RecordingStore(),
+        store=MemoryStore(),
         **search_options,
     )
     model.fit(

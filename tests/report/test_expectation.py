@@ -3,6 +3,7 @@ import math
 import pytest
 from estimates import estimate
 
+from tfticket.display.words import MINUS, NONE
 from tfticket.report.estimate import EXTREMES, Estimate
 from tfticket.report.expectation import (
     POINTS,
@@ -17,7 +18,6 @@ from tfticket.report.expectation import (
     counted,
     expectation_table,
 )
-from tfticket.report.words import MINUS, NONE
 
 ALONE = Estimate.of({0: 4.0})
 

@@ -145,17 +145,6 @@ class Observer(TrialListener):
 
 
 @dataclass
-class RecordingStore(MemoryStore):
-    """Keeps every measurement too."""
-
-    rows: list = field(default_factory=list)
-
-    def save(self, finished):
-        super().save(finished)
-        self.rows += finished.rows
-
-
-@dataclass
 class Searched:
     """A search that has ended."""
 
@@ -181,7 +170,7 @@ def searched(
         **{
             "feed": batches,
             "listener": observer,
-            "store": RecordingStore(),
+            "store": MemoryStore(),
             "test_data": unseen(),
             **options,
         },

@@ -6,6 +6,8 @@ from .controls import OneShotPruning as OneShotPruning
 from .controls import RandomMask as RandomMask
 from .controls import RandomReinit as RandomReinit
 from .controls import ShuffledMask as ShuffledMask
+from .over_seeds.result import StudyResult as StudyResult
+from .over_seeds.running import study as study
 from .search import TicketSearch as TicketSearch
 from .ticket import Ticket as Ticket
 from .trial import TrialResult as TrialResult

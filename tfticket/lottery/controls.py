@@ -8,7 +8,7 @@ classic mistake.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from tfticket.seeds import generator, sub_seed
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.structure import UNSTRUCTURED, Structure
 from tfticket.state import Snapshot, kernels_of, variable_owners
+from tfticket.wording import brief, named
 
 _INITIALIZERS = {
     "kernel": ("kernel_initializer", "depthwise_initializer"),
@@ -221,6 +222,30 @@ class OneShotPruning(Control):
     def start(self, context: ControlContext) -> Start:
         """See `Control`."""
         return context.prune_dense_like(context.ticket.mask)
+
+
+CONTROLS: Mapping[str, type[RandomReinit | ShuffledMask | RandomMask | OneShotPruning]] = {
+    "reinit": RandomReinit,
+    "shuffle": ShuffledMask,
+    "random": RandomMask,
+    "oneshot": OneShotPruning,
+}
+
+
+def as_controls(controls: Iterable[Control | str]) -> tuple[Control, ...]:
+    """Return controls, or those that names stand for: `reinit`, `shuffle`, `random`, `oneshot`.
+
+    Raises:
+        ValueError: for a name that isn't known.
+        TypeError: for anything else, and for a single control without a list.
+    """
+    if isinstance(controls, str | Control | type):
+        raise TypeError(f"`controls` must be a list. Received: {brief(controls)}. Give it in [].")
+    found: list[Any] = [
+        named("controls", each, CONTROLS, Control, also="a control of `tfticket.lottery`")
+        for each in controls
+    ]
+    return tuple(each() if isinstance(each, type) else each for each in found)
 
 
 def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]:

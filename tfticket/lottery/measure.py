@@ -37,6 +37,29 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
     return flat
 
 
+def by_split(logs: Mapping[str, float]) -> dict[str, float]:
+    """Name the logs of an epoch by split.
+
+    Example:
+        >>> by_split({"loss": 0.5, "val_loss": 0.6})
+        {'train/loss': 0.5, 'validation/loss': 0.6}
+    """
+    return {
+        f"validation/{name.removeprefix(_VALIDATION)}"
+        if name.startswith(_VALIDATION)
+        else f"train/{name}": value
+        for name, value in logs.items()
+    }
+
+
+def final_values(result: TrialResult) -> dict[str, float]:
+    """Return density and final metrics of a network by name, for logs."""
+    split = result.measured_on
+    found = {"summary/density": result.density}
+    found |= {f"{split}/{name}_at_early_stop": v for name, v in result.at_early_stop.items()}
+    return found | {f"{split}/{name}_at_end": v for name, v in result.at_end.items()}
+
+
 class TrialMeasure:
     """Collects the rows of one trial, and the state at the step of minimum validation loss.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from tfticket.display.words import plural
 from tfticket.errors import MaskError, ModelError
 from tfticket.lottery.controls import Control
 from tfticket.lottery.trial import TICKET, Trial
@@ -17,6 +18,7 @@ from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.pruners import GlobalPruner
 from tfticket.sparsity.saliency import SaliencyScore
 from tfticket.sparsity.scores import WeightScore
+from tfticket.wording import brief, check_name
 
 Rewind = Literal["weights", "learning_rate", "none"]
 
@@ -38,6 +40,14 @@ class Procedure:
     seed: int
 
     def __post_init__(self) -> None:
+        check_name("rewind", self.rewind, get_args(Rewind))
+        check_name("optimizer_state", self.optimizer_state, ("restore", "fresh"))
+        check_name("score_at", self.score_at, ("end", "early_stop"))
+        if not isinstance(self.schedule, PruningSchedule):
+            raise TypeError(
+                "`schedule` must be a pruning schedule, such as IterativePruning(0.2, levels=10), "
+                f"OneShot(0.9) or PolynomialDecay(0.9, levels=5). Received: {brief(self.schedule)}."
+            )
         if not 0 <= self.rewind_step < self.level_steps:
             raise ValueError(
                 "`rewind_step` must be at least 0 and below `level_steps`. Received: "
@@ -92,10 +102,28 @@ class Procedure:
 
     def check_epochs(self, steps_per_epoch: int) -> None:
         """Raise a `ModelError` when epochs don't end where networks begin and end."""
-        if self.level_steps % steps_per_epoch or self.rewind_step % steps_per_epoch:
+        given = {"level_steps": self.level_steps, "rewind_step": self.rewind_step}
+        wrong = {name: steps for name, steps in given.items() if steps % steps_per_epoch}
+        if wrong:
             divisor = int(np.gcd(self.level_steps, self.rewind_step))
+            near = " ".join(
+                f"The nearest to {name}={steps} that would do: "
+                f"{_nearest(steps, steps_per_epoch, least=name == 'level_steps')}."
+                for name, steps in wrong.items()
+            )
             raise ModelError(
                 "Each network must end, and the rewind step fall, at the end of an epoch. "
                 f"Received: level_steps={self.level_steps}, rewind_step={self.rewind_step}, epochs "
-                f"of {steps_per_epoch} steps. Give `fit` `steps_per_epoch` that divides {divisor}."
+                f"of {steps_per_epoch} steps. {near} Or give `fit` `steps_per_epoch` that divides "
+                f"{divisor}."
             )
+
+
+def _nearest(steps: int, epoch: int, *, least: int) -> str:
+    """The multiples of an epoch below and above, in words."""
+    below = steps // epoch
+    return " or ".join(
+        f"{epochs * epoch} ({plural(epochs, 'epoch')})"
+        for epochs in (below, below + 1)
+        if epochs >= least
+    )

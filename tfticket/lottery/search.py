@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import keras
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure
 from tfticket.errors import ModelError
 from tfticket.internals import given_learning_rate
 from tfticket.lottery.compact import Compactor, TakesStandIn
 from tfticket.lottery.companions import companions, refuse_unfit
-from tfticket.lottery.controls import Control
-from tfticket.lottery.measure import TrialMeasure, scalars
+from tfticket.lottery.controls import Control, as_controls
+from tfticket.lottery.measure import TrialMeasure, by_split, final_values, scalars
 from tfticket.lottery.procedure import Procedure, Rewind
+from tfticket.lottery.search_results import result_figure, result_rows, result_sentence
 from tfticket.lottery.starting import StartingPoints, require_built_optimizers
 from tfticket.lottery.step_count import StepCount
 from tfticket.lottery.ticket import Ticket
@@ -29,11 +33,12 @@ from tfticket.lottery.trial import (
     TrialStore,
 )
 from tfticket.machine import warn_of_threads
+from tfticket.scalars import Log, ScalarLog
 from tfticket.schedules import PruningSchedule, early_steps
 from tfticket.sparsity.binding import MaskBinding
 from tfticket.sparsity.pruner import Pruner
-from tfticket.sparsity.pruners import GlobalPruner
-from tfticket.sparsity.saliency import SaliencyScore
+from tfticket.sparsity.pruners import as_pruner
+from tfticket.sparsity.saliency import SaliencyScore, as_score
 from tfticket.sparsity.scores import WeightScore, magnitude
 from tfticket.state import Snapshot, innermost_optimizer
 
@@ -57,7 +62,7 @@ class Pauses(Protocol):
         """Call `then` after each of these numbers of steps from now."""
 
 
-class TicketSearch(keras.callbacks.Callback):
+class TicketSearch(keras.callbacks.Callback, Displayable):
     """Callback that searches for lottery tickets in any model that `fit` can train.
 
     The dense network is trained (level 0); then, level by level, the lowest-scoring weights are
@@ -76,16 +81,19 @@ class TicketSearch(keras.callbacks.Callback):
     Args:
         schedule: Pruning rate of each level.
         level_steps: Step that each network is trained to, counted from step 0.
-        pruner: Pruning scope and structure; by default single weights of all layers compete.
+        pruner: Pruning scope and structure, as a pruner or by name: `global` (the default: single
+            weights of all layers compete), `layerwise` or `erk`.
         score: Score of weights: a function of their initial and final values, a `SaliencyScore`, or
-            None for random pruning.
+            a name: `magnitude`, `magnitude_increase`, `movement`, `synflow`; None for random
+            pruning.
         rewind_step: k; 0 is the original hypothesis.
         rewind: `weights` (and the learning rate), `learning_rate` alone, or `none`, which is
             fine-tuning from the weights and at the learning rate that training ended with.
         optimizer_state: After rewinding to k > 0, `restore` the optimizer's slots of step k, or
             begin with `fresh` ones.
         score_at: Score the weights at the `end` of training, as in the paper, or at `early_stop`.
-        controls: Controls to train beside each ticket.
+        controls: Controls to train beside each ticket, as objects or by name: `reinit`, `shuffle`,
+            `random`, `oneshot`.
         control_levels: Levels with controls; all by default. One-shot pruning is trained from
             level 2 on, since at level 1 it is the ticket.
         skip: Glob patterns of keys to leave dense.
@@ -105,9 +113,14 @@ class TicketSearch(keras.callbacks.Callback):
         compact: Whether to train late networks without their dead units, where that saves time and
             changes nothing but the order in which floats are added; see `tfticket.lottery.compact`.
             It needs `data.ChunkedFit` after the search.
+        log_dir: Folder for TensorBoard, a run for each network; or None.
+        log: Called with metrics by name and `step=`, as `wandb.log` and `mlflow.log_metrics` are;
+            names begin with the network, such as `ticket_level_01/validation/loss`, and steps go on
+            from network to network.
 
     Raises:
-        ValueError: when the settings contradict one another.
+        ValueError: when the settings contradict one another, or a name isn't known.
+        TypeError: for a setting of another type.
         ModelError: when epochs of `fit` don't end at `rewind_step` and `level_steps`; when an epoch
             makes fewer steps than it should; when training changes state that can't be rewound; for
             callbacks that a search can't be combined with.
@@ -134,13 +147,13 @@ class TicketSearch(keras.callbacks.Callback):
         schedule: PruningSchedule,
         level_steps: int,
         *,
-        pruner: Pruner | None = None,
-        score: WeightScore | SaliencyScore | None = magnitude,
+        pruner: Pruner | str = "global",
+        score: WeightScore | SaliencyScore | str | None = magnitude,
         rewind_step: int = 0,
         rewind: Rewind = "weights",
         optimizer_state: Literal["restore", "fresh"] = "restore",
         score_at: Literal["end", "early_stop"] = "end",
-        controls: Sequence[Control] = (),
+        controls: Sequence[Control | str] = (),
         control_levels: Sequence[int] | None = None,
         skip: Sequence[str] = (),
         seed: int = 0,
@@ -152,18 +165,20 @@ class TicketSearch(keras.callbacks.Callback):
         listener: TrialListener = TrialListener.SILENT,
         provenance: Mapping[str, Any] | None = None,
         compact: bool = True,
+        log_dir: str | os.PathLike[str] | None = None,
+        log: Log | None = None,
     ) -> None:
         super().__init__()
         self.procedure = Procedure(
             schedule=schedule,
             level_steps=level_steps,
-            pruner=pruner or GlobalPruner(),
-            score=score,
+            pruner=as_pruner("global" if pruner is None else pruner),
+            score=as_score(score),
             rewind_step=rewind_step,
             rewind=rewind,
             optimizer_state=optimizer_state,
             score_at=score_at,
-            controls=tuple(controls),
+            controls=as_controls(controls),
             control_levels=control_levels,
             seed=seed,
         )
@@ -183,6 +198,22 @@ class TicketSearch(keras.callbacks.Callback):
         self._compactor: Compactor | None = None
         self._early: list[int] = []
         self._steps = StepCount()
+        self._log = ScalarLog(log_dir, log)
+
+    def __repr__(self) -> str:
+        trials, pending = len(self.procedure.trials()), len(self.pending())
+        return f"TicketSearch({self.procedure.schedule}, {trials - pending} of {trials} networks)"
+
+    def summary(self) -> str:
+        """Return how accurate the dense network and the sparsest ticket are, in a sentence."""
+        return result_sentence(self.results, len(self.pending()))
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each network that this search trained; see `TrialResult`."""
+        return result_rows(self.results)
+
+    def _figure(self) -> Figure | None:
+        return result_figure(self.results)
 
     @property
     def tickets(self) -> list[Ticket]:
@@ -264,6 +295,7 @@ class TicketSearch(keras.callbacks.Callback):
             self._binding.check()
             self._check_learning_rate()
             self.listener.update(trial, step, metrics)
+            self._write(trial, step, by_split(metrics))
             if step == self.procedure.rewind_step and trial == self.procedure.ticket(0):
                 self.store.save_snapshot(REWIND, Snapshot.capture(self.model, step=step))
             if step == trial.stop_step:
@@ -272,6 +304,7 @@ class TicketSearch(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Release the model, and warn of unfinished trials."""
+        self._log.close()
         bound = self._binding is not None
         self._release()
         pending = len(self.pending())
@@ -336,7 +369,15 @@ class TicketSearch(keras.callbacks.Callback):
         self._measure = None
         self.store.save(finished)
         self.results.append(finished.result)
+        self._write(finished.result.trial, measure.step, final_values(finished.result))
         self.listener.end(finished.result)
+
+    def _write(self, trial: Trial, step: int, values: Mapping[str, float]) -> None:
+        """Write to the logs; steps of all networks rise, those of the ones before included."""
+        trials = self.procedure.trials()
+        before = sum(each.steps for each in trials[: trials.index(trial)])
+        run = f"{trial.branch}_level_{trial.level:02d}"
+        self._log.write(values, step, run=run, step_of_all=before + step - trial.start_step)
 
     def _evaluate_early(self, step: int) -> None:
         """Evaluate at `step` if an evaluation is due, without a trace in the epoch's metrics."""
@@ -346,7 +387,10 @@ class TicketSearch(keras.callbacks.Callback):
         self._early = self._early[len(due) :]
         variables = self.model.metrics_variables
         kept = [keras.ops.convert_to_numpy(variable) for variable in variables]
-        self._measure.record_validation(self.model, step, self._evaluate(self.validation_data))
+        found = self._evaluate(self.validation_data)
+        self._measure.record_validation(self.model, step, found)
+        values = {f"validation/{name}": value for name, value in found.items()}
+        self._write(self._measure.trial, step, values)
         for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)
 

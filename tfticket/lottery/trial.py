@@ -123,13 +123,14 @@ class TrialStore(ABC):
         """Return the state of the ticket of a finished level after its last step."""
 
 
-@dataclass
+@dataclass(repr=False)
 class MemoryStore(TrialStore):
-    """Keeps tickets in memory; end states of the first and the last two levels only."""
+    """Keeps tickets and rows in memory; end states of the first and the last two levels only."""
 
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     tickets: dict[tuple[str, int], Ticket] = field(default_factory=dict)
     ends: dict[int, tuple[Snapshot, Snapshot]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
 
     def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
         """See `TrialStore`."""
@@ -143,6 +144,7 @@ class MemoryStore(TrialStore):
         """See `TrialStore`."""
         trial = finished.result.trial
         self.tickets[trial.branch, trial.level] = finished.ticket
+        self.rows += finished.rows
         if trial.branch == TICKET:
             needed = (0, trial.level - 1)
             self.ends = {level: ends for level, ends in self.ends.items() if level in needed}

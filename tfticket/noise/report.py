@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from tfticket import __version__
+from tfticket.display.palette import PALETTE
 from tfticket.files import table_cell, write_atomic, write_json, write_text
 from tfticket.noise import CleanSplit, LabelIssues
 from tfticket.noise.audit import LabeledData
-from tfticket.report.palette import PALETTE
 
 _SHOWN = 120  # label issues on the page
 

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tfticket.report import words
+from tfticket.display import words
 from tfticket.report.estimate import CONFIDENCE
 from tfticket.report.expectation import Expectation, all_met
 from tfticket.report.reading import RunFiles
 
 if TYPE_CHECKING:
-    from tfticket.report.charts import Figure
+    from tfticket.display.charts import Figure
 
 _MOST_SENTENCES = 12
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from tfticket.report import words
+from tfticket.display import words
 from tfticket.report.estimate import EXTREMES, POINT, Estimate
 from tfticket.report.tables import Cell, Table, interval_cell, table
 

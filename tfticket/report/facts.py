@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tfticket.report import words
+from tfticket.display import words
+from tfticket.display.words import joined
 from tfticket.report.reading import RunFiles
-from tfticket.report.words import joined
 from tfticket.statistics.chance import at_chance, best_accuracy, network_name
 
 Facts = list[tuple[str, str]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +106,7 @@ def read_run(path: str | Path) -> RunFiles:
             "printed, such as runs/lth_digits/default."
         )
     rows = read_metrics(metrics) if metrics.is_file() else []
-    results, curves = _by_network(rows)
+    results, curves = by_network(rows)
     return RunFiles(
         path=path,
         recipe=_read_table(path / "recipe.json"),
@@ -145,9 +145,10 @@ def _read_table(path: Path) -> dict[str, Any]:
     return read_table(path) if path.is_file() else {}
 
 
-def _by_network(
-    rows: list[Row],
+def by_network(
+    rows: Iterable[Row],
 ) -> tuple[dict[Place, dict[str, tuple[int, float]]], dict[Place, dict[tuple[str, str], Curve]]]:
+    """Return the results and the curves of each network, as `RunFiles` has them."""
     results: dict[Place, dict[str, tuple[int, float]]] = defaultdict(dict)
     points: dict[Place, dict[tuple[str, str], list[tuple[int, float]]]] = defaultdict(
         lambda: defaultdict(list)

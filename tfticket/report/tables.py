@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tfticket.display import words
 from tfticket.lottery.comparison import Interval
-from tfticket.report import words
 from tfticket.report.estimate import Estimate
 
 T = TypeVar("T")

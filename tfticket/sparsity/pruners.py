@@ -8,12 +8,14 @@ import heapq
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tfticket.errors import MaskError
 from tfticket.sparsity.channels import Channels
 from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruner import QuotaPruner, Quotas, prune_count
+from tfticket.sparsity.pruner import Pruner, QuotaPruner, Quotas, prune_count
 from tfticket.sparsity.structure import Structure
+from tfticket.wording import named
 
 
 class GlobalPruner(QuotaPruner):
@@ -127,6 +129,25 @@ class ERKPruner(QuotaPruner):
 
     def _quotas_like(self, like: Mask) -> Quotas:
         return _one_by_one(self.structure.units(like).counts())
+
+
+PRUNERS: Mapping[str, type[GlobalPruner | LayerwisePruner | ERKPruner]] = {
+    "global": GlobalPruner,
+    "layerwise": LayerwisePruner,
+    "erk": ERKPruner,
+}
+
+
+def as_pruner(pruner: Pruner | str) -> Pruner:
+    """Return a pruner, or the one that a name stands for: `global`, `layerwise` or `erk`.
+
+    Raises:
+        ValueError: for a name that isn't known.
+        TypeError: for anything else.
+    """
+    found: Any = named("pruner", pruner, PRUNERS, Pruner, also="a pruner of `tfticket.sparsity`")
+    made: Pruner = found() if isinstance(found, type) else found
+    return made
 
 
 def erk_counts(

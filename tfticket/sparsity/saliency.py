@@ -21,7 +21,9 @@ from tfticket.sparsity.constraint import MaskConstraint, masked
 from tfticket.sparsity.linearized import linearized_flow
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.pruner import Pruner
+from tfticket.sparsity.scores import WEIGHT_SCORES, WeightScore
 from tfticket.state import prunable_variables
+from tfticket.wording import named
 
 Saliency = Callable[..., dict[str, np.ndarray]]
 
@@ -202,6 +204,21 @@ class SaliencyScore:
     def __call__(self, model: keras.Model) -> dict[str, np.ndarray]:
         """Return the scores of a model."""
         return SALIENCIES[self.name][0](model, self.x, self.y)
+
+
+def as_score(score: WeightScore | SaliencyScore | str | None) -> WeightScore | SaliencyScore | None:
+    """Return a score, or the one that a name stands for; None and `random` are random pruning.
+
+    Raises:
+        ValueError: for a name that isn't known.
+        TypeError: for anything else.
+    """
+    if score is None or callable(score):
+        return score
+    names = {**WEIGHT_SCORES, "synflow": SaliencyScore("synflow"), "random": None}
+    also = "a function of initial and final weights, `SaliencyScore('snip', x, y)` or None"
+    found: Any = named("score", score, names, SaliencyScore, also=also)
+    return found  # type: ignore[no-any-return]
 
 
 def prune_by_saliency(

@@ -11,12 +11,12 @@ import jinja2
 from markupsafe import Markup
 
 from tfticket import __version__
+from tfticket.display import charts
+from tfticket.display.palette import PALETTE
 from tfticket.files import write_bytes, write_json, write_text
-from tfticket.report import charts
 from tfticket.report.contents import Contents
 from tfticket.report.expectation import expectation_table
 from tfticket.report.facts import chance_note
-from tfticket.report.palette import PALETTE
 from tfticket.report.reading import RunFiles, read_run, read_together
 from tfticket.studies.summaries import kind_of_run
 

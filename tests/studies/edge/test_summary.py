@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from tfticket.display.words import MINUS
 from tfticket.files import write_json
 from tfticket.report.expectation import Verdict, expectation_table
 from tfticket.report.reading import read_run
-from tfticket.report.words import MINUS
 from tfticket.studies.edge.summary import summarize_files
 
 

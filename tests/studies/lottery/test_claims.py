@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tfticket.display import words
 from tfticket.lottery.comparison import compare
-from tfticket.report import words
 from tfticket.report.estimate import RATIO, Estimate
 from tfticket.report.expectation import Verdict
 from tfticket.studies.lottery.summary import summarize

@@ -3,8 +3,8 @@ import pytest
 import synthetic_runs
 from drawn import layers, rows, series
 
+from tfticket.lottery.over_seeds import figures
 from tfticket.report.reading import read_run
-from tfticket.studies.lottery import figures
 from tfticket.studies.lottery.summary import summarize
 
 

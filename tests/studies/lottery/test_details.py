@@ -1,6 +1,6 @@
 import pytest
 
-from tfticket.report import words
+from tfticket.display import words
 from tfticket.report.reading import read_run
 from tfticket.studies.lottery import page
 from tfticket.studies.lottery.anatomy import dissect

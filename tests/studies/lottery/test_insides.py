@@ -6,8 +6,8 @@ import pytest
 from drawn import legend, panels, series
 from PIL import Image
 
+from tfticket.display import charts
 from tfticket.lottery import analysis
-from tfticket.report import charts
 from tfticket.sparsity.mask import Mask
 from tfticket.studies.lottery import insides
 

@@ -2,8 +2,9 @@ import pytest
 import synthetic_runs
 from drawn import domain, layers, legend, panels, remarks, rows, series, ticks
 
-from tfticket.report import charts
-from tfticket.studies.lottery import figures
+from tfticket.display import charts
+from tfticket.lottery.over_seeds import figures
+from tfticket.lottery.search_results import branch_looks
 from tfticket.studies.lottery.summary import summarize
 
 SCAN = {"k": [0, 100, 500], "instability": [[0.09, 0.11], [0.03, 0.02], [0.001, 0.0]]}
@@ -135,7 +136,7 @@ def test_a_dense_network_alone_is_no_figure(tmp_path):
 
 
 def test_branches_keep_their_looks():
-    looks = figures.branch_looks(("ticket", "reinit", "mine", "yours"))
+    looks = branch_looks(("ticket", "reinit", "mine", "yours"))
     assert len(set(looks.values())) == 4
-    assert looks["ticket"] == figures.branch_looks(("ticket",))["ticket"]
+    assert looks["ticket"] == branch_looks(("ticket",))["ticket"]
     assert len({(look.color, look.shape) for look in looks.values()}) == 4

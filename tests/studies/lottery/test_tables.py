@@ -1,7 +1,7 @@
 import pytest
 import synthetic_runs
 
-from tfticket.report import words
+from tfticket.display import words
 from tfticket.report.expectation import expectation_table
 from tfticket.studies.lottery import page
 from tfticket.studies.lottery.summary import summarize

@@ -1,7 +1,7 @@
 from synthetic_runs import cell, write_norms
 
+from tfticket.display.words import THIN
 from tfticket.report.reading import read_run
-from tfticket.report.words import THIN
 from tfticket.studies.norms.page import facts
 from tfticket.studies.norms.summary import summarize_files
 

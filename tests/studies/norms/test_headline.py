@@ -1,7 +1,7 @@
 from estimates import estimate as interval
 
+from tfticket.display.words import MINUS
 from tfticket.report.estimate import Estimate
-from tfticket.report.words import MINUS
 from tfticket.studies.norms.headline import band, difference, headline
 from tfticket.studies.norms.networks import NormCondition
 from tfticket.studies.norms.results import BatchLoss, Contrast

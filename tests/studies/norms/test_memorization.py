@@ -4,9 +4,9 @@ import pytest
 from estimates import interval
 from synthetic_runs import cell, write_norms
 
+from tfticket.display.words import THIN
 from tfticket.lottery.comparison import t_interval
 from tfticket.report.reading import read_run
-from tfticket.report.words import THIN
 from tfticket.studies.norms.memorization import summarize_memorization
 from tfticket.studies.norms.networks import read_study
 from tfticket.studies.norms.results import summarize_conditions

@@ -2,7 +2,7 @@ import numpy as np
 from synthetic_records import smoothness
 from synthetic_runs import cell
 
-from tfticket.report.charts import is_wide
+from tfticket.display.charts import is_wide
 from tfticket.studies.norms.figures import line_looks, norm_looks
 from tfticket.studies.norms.measures import labels, over_seeds
 

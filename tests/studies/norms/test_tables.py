@@ -2,7 +2,7 @@ import pytest
 from estimates import estimate
 from synthetic_runs import cell, write_norms
 
-from tfticket.report import words
+from tfticket.display import words
 from tfticket.report.expectation import expectation_table
 from tfticket.report.reading import read_run
 from tfticket.studies.norms import tables

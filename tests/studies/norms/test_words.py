@@ -4,8 +4,8 @@ from typing import get_args
 import pytest
 from estimates import estimate
 
-from tfticket.report import words
-from tfticket.report.words import MINUS, THIN
+from tfticket.display import words
+from tfticket.display.words import MINUS, THIN
 from tfticket.studies.norms import names
 
 

@@ -16,17 +16,13 @@ from tfticket.errors import ModelError
 from tfticket.internals import build_by_batch, print_msg
 from tfticket.norms.landscape.records import Record
 from tfticket.norms.landscape.tap import look_at_next_batch
+from tfticket.scalars import Log, ScalarLog
 from tfticket.schedules import Every, StepSchedule
 
 When = StepSchedule | int | None
 R = TypeVar("R", bound=Record)
 
 _RESERVED = 0.2  # of a budget, for what can't be seen from inside: cold caches, memory, noise
-
-_SCALAR = tf.compat.v1.SummaryMetadata(
-    plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
-    data_class="DATA_CLASS_SCALAR",
-)
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,7 @@ class Observer(keras.callbacks.Callback, Generic[R]):
         budget: float,
         on_record: Callable[[R], None] | None,
         log_dir: str | os.PathLike[str] | None,
+        log: Log | None,
         verbose: int,
     ) -> None:
         super().__init__()
@@ -88,10 +85,10 @@ class Observer(keras.callbacks.Callback, Generic[R]):
         self.budget = budget
         self.on_record = on_record
         self.log_dir = log_dir
+        self._log = ScalarLog(log_dir, log)
         self.verbose = verbose
         self._moments: list[R] = []
         self._evaluate: Callable[..., dict[str, tf.Tensor]] | None = None
-        self._writer: Any = None
         self._batch = batch
         self._begun = 0.0
         self._step = 0
@@ -116,8 +113,6 @@ class Observer(keras.callbacks.Callback, Generic[R]):
             raise ModelError("A model must be compiled with an optimizer to be measured.")
         self._begun, self._seconds, self._moments = time.perf_counter(), [], []
         self._observed, self._usual = False, None
-        if self.log_dir is not None:
-            self._writer = tf.summary.create_file_writer(os.fspath(self.log_dir))
         self._evaluate = self.measurement()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -149,9 +144,7 @@ class Observer(keras.callbacks.Callback, Generic[R]):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Keep the results and release the model."""
         self._evaluate = None
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._log.close()
         if self.verbose:
             print_msg(f"{type(self).__name__}: {self.cost}.")
 
@@ -185,11 +178,9 @@ class Observer(keras.callbacks.Callback, Generic[R]):
             build_by_batch(self.model, batch)
         moment = self.measure(self._step, batch)
         self._moments.append(moment)
-        if self._writer is not None:
-            for row in moment.rows(seed=0, branch="fit", steps_per_epoch=1):
-                with self._writer.as_default(step=row.step):
-                    # What `tf.summary.scalar` writes, which needs TensorBoard to be installed.
-                    tf.summary.write(f"{row.split}/{row.name}", row.value, metadata=_SCALAR)
+        rows = moment.rows(seed=0, branch="fit", steps_per_epoch=1)
+        values = {f"{row.split}/{row.name}": row.value for row in rows}
+        self._log.write(values, self._step)
         if self.on_record is not None:
             self.on_record(moment)
         self._seconds.append(time.perf_counter() - start)

@@ -14,6 +14,7 @@ from tfticket.norms.landscape.lineage import TrackedLayer, tracked_layers
 from tfticket.norms.landscape.observer import Observer, When
 from tfticket.norms.landscape.probe import Probe, inner, norm
 from tfticket.norms.landscape.records import ShiftRecord, SmoothnessRecord
+from tfticket.scalars import Log
 from tfticket.state import innermost_optimizer
 
 MULTIPLIERS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0)
@@ -37,6 +38,8 @@ class LandscapeTracker(Observer[SmoothnessRecord]):
         budget: Largest share of the time of `fit`, in (0, 1), where `when` is None.
         on_record: Called with a record of one moment after each measurement.
         log_dir: Folder for TensorBoard, or None.
+        log: Called with the row of a moment, name to value, and `step=`, as `wandb.log` and
+            `mlflow.log_metrics` are.
         verbose: 0 is silent, 1 prints the cost when `fit` ends, 2 each measurement as well.
 
     Raises:
@@ -63,10 +66,17 @@ class LandscapeTracker(Observer[SmoothnessRecord]):
         budget: float = 0.05,
         on_record: Callable[[SmoothnessRecord], None] | None = None,
         log_dir: str | os.PathLike[str] | None = None,
+        log: Log | None = None,
         verbose: int = 1,
     ) -> None:
         super().__init__(
-            when, batch=batch, budget=budget, on_record=on_record, log_dir=log_dir, verbose=verbose
+            when,
+            batch=batch,
+            budget=budget,
+            on_record=on_record,
+            log_dir=log_dir,
+            log=log,
+            verbose=verbose,
         )
         self.multipliers = np.asarray(multipliers, np.float64)
         k = self.multipliers
@@ -127,6 +137,8 @@ class ShiftTracker(Observer[ShiftRecord]):
         budget: Largest share of the time of `fit`, in (0, 1), where `when` is None.
         on_record: Called with a record of one moment after each measurement.
         log_dir: Folder for TensorBoard, or None.
+        log: Called with the row of a moment, name to value, and `step=`, as `wandb.log` and
+            `mlflow.log_metrics` are.
         verbose: 0 is silent, 1 prints the cost when `fit` ends, 2 each measurement as well.
 
     Raises:
@@ -152,10 +164,17 @@ class ShiftTracker(Observer[ShiftRecord]):
         budget: float = 0.05,
         on_record: Callable[[ShiftRecord], None] | None = None,
         log_dir: str | os.PathLike[str] | None = None,
+        log: Log | None = None,
         verbose: int = 1,
     ) -> None:
         super().__init__(
-            when, batch=batch, budget=budget, on_record=on_record, log_dir=log_dir, verbose=verbose
+            when,
+            batch=batch,
+            budget=budget,
+            on_record=on_record,
+            log_dir=log_dir,
+            log=log,
+            verbose=verbose,
         )
         self.layers = None if layers is None else tuple(layers)
         self._names = np.array([], str)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfticket.report import charts
-from tfticket.report.charts import WIDE, Figure, Panel, Rows, rows
-from tfticket.report.palette import HEXAGON, PLUS, SAW, css
+from tfticket.display import charts
+from tfticket.display.charts import WIDE, Figure, Panel, Rows, rows
+from tfticket.display.palette import HEXAGON, PLUS, SAW, css
 from tfticket.studies.edge.summary import Row, Study
 
 _COLORS = {

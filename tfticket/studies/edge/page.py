@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tfticket.report import facts, words
+from tfticket.display import words
+from tfticket.display.words import number
+from tfticket.report import facts
 from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Table, table
-from tfticket.report.words import number
 from tfticket.studies.edge.figures import plane
 from tfticket.studies.edge.summary import Row, Study, summarize_files
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tfticket.display import words
 from tfticket.errors import RunError, TFTicketError
 from tfticket.files import read_table
-from tfticket.report import words
 from tfticket.report.contents import Summary as BaseSummary
 from tfticket.report.estimate import Estimate
 from tfticket.report.expectation import (

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfticket.display import charts
+from tfticket.display.charts import Axis, Figure, Panel, Rows, density_axis, rows
+from tfticket.display.palette import DOTTED, LEVELS, STAR, Look
+from tfticket.display.words import percent
 from tfticket.lottery.analysis import Overlap
-from tfticket.report import charts
-from tfticket.report.charts import Axis, Figure, Panel, Rows, density_axis, rows
-from tfticket.report.palette import DOTTED, LEVELS, STAR, Look
-from tfticket.report.words import percent
 from tfticket.sparsity.mask import Mask
 
 _SHAPES = ("circle", "square", "triangle-down", "triangle-up", "diamond", STAR)

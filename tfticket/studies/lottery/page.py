@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tfticket.display import words
+from tfticket.display.charts import Figure, spread_out
+from tfticket.display.words import factor, joined, number, percent, percent2, points
 from tfticket.lottery.comparison import Comparison
+from tfticket.lottery.over_seeds import figures
 from tfticket.lottery.verdict import LevelVerdict
 from tfticket.report import facts as common
-from tfticket.report import words
-from tfticket.report.charts import Figure, spread_out
 from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Strip, Table, interval_cell, range_cell, table
-from tfticket.report.words import factor, joined, number, percent, percent2, points
-from tfticket.studies.lottery import figures, insides
+from tfticket.studies.lottery import insides
 from tfticket.studies.lottery.anatomy import Anatomy, LevelAnatomy, dissect
 from tfticket.studies.lottery.summary import Summary, summarize_files
 

@@ -9,11 +9,12 @@ import keras
 
 from tfticket.channels import channel_groups
 from tfticket.data import DataSet
-from tfticket.lottery import Control, OneShotPruning, RandomMask, RandomReinit, ShuffledMask
+from tfticket.lottery import Control, RandomReinit
+from tfticket.lottery.controls import as_controls
 from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
 from tfticket.sparsity.channels import Channels
 from tfticket.sparsity.pruner import Pruner
-from tfticket.sparsity.pruners import ERKPruner, GlobalPruner, LayerwisePruner
+from tfticket.sparsity.pruners import PRUNERS, LayerwisePruner
 from tfticket.sparsity.saliency import SALIENCIES, SaliencyScore
 from tfticket.sparsity.scores import WEIGHT_SCORES, WeightScore
 from tfticket.sparsity.structure import UNSTRUCTURED, Blocks, NOfM, Structure
@@ -67,7 +68,7 @@ def pruner(lottery: Lottery, model: keras.Model) -> Pruner:
     """Return the pruner of a recipe; `output` in its rates is the last kernel of the network."""
     units = structure(lottery, model)
     if lottery.pruner != "layerwise":
-        return {"global": GlobalPruner, "erk": ERKPruner}[lottery.pruner](structure=units)
+        return PRUNERS[lottery.pruner](structure=units)
     *_, output = prunable_variables(model)
     rate = lottery.rate or DEFAULT_RATE
     factors = {
@@ -97,7 +98,5 @@ def structure(lottery: Lottery, model: keras.Model) -> Structure:
 def controls(table: Controls) -> list[Control]:
     """Return the controls of a recipe."""
     chosen: list[Control] = [RandomReinit(n) for n in range(1, int(table.reinit) + 1)]
-    chosen += [ShuffledMask()] if table.shuffle else []
-    chosen += [RandomMask()] if table.random else []
-    chosen += [OneShotPruning()] if table.oneshot else []
-    return chosen
+    names = [name for name in ("shuffle", "random", "oneshot") if getattr(table, name)]
+    return [*chosen, *as_controls(names)]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -14,8 +12,7 @@ from tfticket.data import ChunkedFit, Feed
 from tfticket.errors import ModelError
 from tfticket.internals import flat_layers
 from tfticket.lottery.connectivity import ConnectivityScan, scan
-from tfticket.lottery.ticket import Ticket
-from tfticket.lottery.trial import TICKET, FinishedTrial, Trial, TrialStore
+from tfticket.lottery.over_seeds.store import RunStore
 from tfticket.recipe.rates import forget_graphs
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
@@ -27,80 +24,7 @@ from tfticket.studies.training import SearchListener
 if TYPE_CHECKING:
     from tfticket.studies.lottery.study import LotteryStudy
 
-_SNAPSHOTS = {"initial": RunDir.initial, "rewind": RunDir.rewind}
 _RECALIBRATION_BATCHES = 20
-
-
-class RunStore(TrialStore):
-    """Keeps the trials of one seed in a run directory.
-
-    A trial's end state and rows are written before its ticket, whose name in the directory is what
-    makes the trial finished.
-
-    Args:
-        run: Open for writing.
-        study: Its recipe says what has to be kept.
-        seed: Whose trials.
-        branches: Which of them; those of other branches count as finished, since somebody else
-            trains them. All if None.
-    """
-
-    def __init__(
-        self,
-        run: RunDir,
-        study: LotteryStudy,
-        seed: int,
-        branches: Collection[str] | None = None,
-    ) -> None:
-        self._run = run
-        self._lottery = study.recipe.lottery
-        self._seed = seed
-        self._branches = branches
-
-    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
-        """See `TrialStore`."""
-        snapshot.save(_SNAPSHOTS[name](self._run, self._seed))
-
-    def load_snapshot(self, name: str) -> Snapshot | None:
-        """See `TrialStore`."""
-        path = _SNAPSHOTS[name](self._run, self._seed)
-        return Snapshot.load(path) if path.exists() else None
-
-    def save(self, finished: FinishedTrial) -> None:
-        """See `TrialStore`."""
-        trial = finished.result.trial
-        if trial.branch == TICKET:
-            final = finished.final
-            if self._lottery.rewind != "none":  # only fine-tuning goes on with the slots
-                final = replace(final, optimizer=None)
-            final.save(self._run.final(self._seed, trial.branch, trial.level))
-            if finished.scored is not finished.final:
-                finished.scored.save(self._scored(trial.level))
-        self._run.append_rows(finished.rows)
-        finished.ticket.save(self._run.ticket(self._seed, trial.branch, trial.level))
-
-    def is_finished(self, trial: Trial) -> bool:
-        """See `TrialStore`."""
-        if self._branches is not None and trial.branch not in (TICKET, *self._branches):
-            return True
-        return self._run.finished(self._seed, trial.branch, trial.level)
-
-    def ticket(self, branch: str, level: int) -> Ticket:
-        """See `TrialStore`."""
-        return Ticket.load(self._run.ticket(self._seed, branch, level))
-
-    def scored(self, level: int) -> Snapshot:
-        """See `TrialStore`."""
-        path = self._scored(level)
-        return Snapshot.load(path) if path.exists() else self.final(level)
-
-    def final(self, level: int) -> Snapshot:
-        """See `TrialStore`."""
-        return Snapshot.load(self._run.final(self._seed, TICKET, level))
-
-    def _scored(self, level: int) -> Path:
-        final = self._run.final(self._seed, TICKET, level)
-        return final.with_name(final.name.replace(".final.", ".early_stop."))
 
 
 def search_tickets(
@@ -125,7 +49,9 @@ def search_tickets(
         seed,
         model,
         feed=feed,
-        store=RunStore(run, study, seed, branches),
+        store=RunStore(
+            run, seed, branches=branches, keep_slots=study.recipe.lottery.rewind == "none"
+        ),
         listener=SearchListener(progress, seed),
         provenance={
             "recipe": study.recipe.name,

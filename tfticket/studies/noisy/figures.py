@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from tfticket.report import charts, palette
-from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, rows
-from tfticket.report.palette import DOTTED, Look, css
-from tfticket.report.words import number
+from tfticket.display import charts, palette
+from tfticket.display.charts import WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.display.palette import DOTTED, Look, css
+from tfticket.display.words import number
+from tfticket.report.reading import over_seeds
 from tfticket.studies.noisy.networks import MethodCondition, Study
 from tfticket.studies.noisy.results import ACCURACY, MethodSummary, Selection
 
@@ -207,7 +208,7 @@ def _along(
     found: Rows = []
     for condition in conditions:
         curves = list(study.curves(condition, split, name).values())
-        found += charts.seed_means(condition.method_name, curves)
+        found += charts.seed_means(condition.method_name, *over_seeds(curves))
     last = max(1, *(row["x"] for row in found))
     panel = Panel(
         charts.step_axis(last),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfticket.report import words
+from tfticket.display import words
 from tfticket.report.estimate import Estimate
 from tfticket.report.expectation import Expectation, counted
 from tfticket.studies.noisy.results import ACCURACY, MethodSummary, Selection

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tfticket.display import words
 from tfticket.files import checked_name
-from tfticket.report import words
 from tfticket.report.reading import RunFiles
 from tfticket.studies.store import Condition, RecordedStudy, Trial, read_conditions, read_trials
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tfticket.report import facts, words
-from tfticket.report.charts import Figure
+from tfticket.display import words
+from tfticket.display.charts import Figure
+from tfticket.display.words import joined, number, percent, percent2
+from tfticket.report import facts
 from tfticket.report.contents import Contents
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Table, interval_cell, table
-from tfticket.report.words import joined, number, percent, percent2
 from tfticket.studies.noisy import figures
 from tfticket.studies.noisy.figures import MEASURES, with_theory
 from tfticket.studies.noisy.headline import STOPPED

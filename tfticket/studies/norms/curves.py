@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tfticket.report import charts
-from tfticket.report.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.display import charts
+from tfticket.display.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.display.palette import DASH_DOT, DASHED, DOTTED, SAW, Look, css
 from tfticket.report.estimate import Estimate
-from tfticket.report.palette import DASH_DOT, DASHED, DOTTED, SAW, Look, css
 from tfticket.report.reading import Curve, over_seeds
 from tfticket.studies.norms.figures import line_looks, norm_looks, running_median
 from tfticket.studies.norms.measures import MOVING, STATISTICS, labels
@@ -340,7 +340,7 @@ def _along(
     found: Rows = []
     for condition in conditions:
         if curves := _of_seeds(study, condition, of):
-            found += charts.seed_means(_SUBNETWORKS[condition.subnetwork], curves)
+            found += charts.seed_means(_SUBNETWORKS[condition.subnetwork], *over_seeds(curves))
     panel = Panel(
         charts.step_axis(max(condition.steps for condition in conditions)),
         charts.fitted(y, ([row["low"], row["high"]] for row in found)),

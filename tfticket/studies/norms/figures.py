@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from tfticket.display import charts, palette
+from tfticket.display.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.display.palette import DASHED, DOTTED, LEVELS, Look, css
+from tfticket.display.words import TIMES, percent
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.report import charts, palette
-from tfticket.report.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
-from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
-from tfticket.report.words import TIMES, percent
 from tfticket.studies.norms.measures import labels, over_seeds
 from tfticket.studies.norms.networks import NormCondition, Study, tracked, usual_batch_size
 from tfticket.studies.norms.paper import figure_of

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfticket.report import words
+from tfticket.display import words
+from tfticket.display.words import listed
 from tfticket.report.estimate import Estimate
 from tfticket.report.expectation import Expectation, counted
-from tfticket.report.words import listed
 from tfticket.studies.norms.names import bounds, during, norm, times
 from tfticket.studies.norms.results import BatchLoss, Contrast
 

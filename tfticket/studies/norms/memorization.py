@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfticket.report import words
+from tfticket.display import words
+from tfticket.display.words import listed
 from tfticket.report.estimate import Estimate
-from tfticket.report.words import listed
 from tfticket.studies.noisy.networks import noise_name
 from tfticket.studies.norms.headline import difference
 from tfticket.studies.norms.measures import MEMORIZATION

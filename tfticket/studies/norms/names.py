@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tfticket.display import words
 from tfticket.lottery.comparison import Interval
-from tfticket.report import words
 
 NORMS = {
     "none": "no normalization",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfticket.display import words
+from tfticket.display.charts import Figure
+from tfticket.display.words import joined, percent2
 from tfticket.report import facts as common
-from tfticket.report import words
-from tfticket.report.charts import Figure
 from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
-from tfticket.report.words import joined, percent2
 from tfticket.studies.norms import curves, figures, tables
 from tfticket.studies.norms.measures import labels
 from tfticket.studies.norms.names import during

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tfticket.report import words
+from tfticket.display import words
 from tfticket.report.contents import Summary as BaseSummary
 from tfticket.report.contents import unfinished
 from tfticket.report.expectation import Expectation, Measured, check

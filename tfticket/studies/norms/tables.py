@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from tfticket.report import words
+from tfticket.display import words
+from tfticket.display.words import joined, percent, percent2
 from tfticket.report.estimate import Estimate
 from tfticket.report.tables import Cell, Table, interval_cell, range_cell, table
-from tfticket.report.words import joined, percent, percent2
 from tfticket.studies.norms.measures import STATISTICS
 from tfticket.studies.norms.memorization import MemorizationSummary
 from tfticket.studies.norms.names import bounds, quantity

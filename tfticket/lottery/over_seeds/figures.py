@@ -5,33 +5,22 @@ Each function draws one figure from what was read, or returns None when the run 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tfticket.display import charts
+from tfticket.display.charts import WIDE, Axis, Figure, Panel, Rows, density_axis, rows
+from tfticket.display.palette import DASHED, DOTTED, LEVELS, Look, css
+from tfticket.display.words import number, percent
 from tfticket.lottery.comparison import Comparison
-from tfticket.report import charts, palette
-from tfticket.report.charts import WIDE, Axis, Figure, Panel, Rows, density_axis, rows
+from tfticket.lottery.over_seeds.levels import LevelSummary
+from tfticket.lottery.over_seeds.verdicts import Verdicts
+from tfticket.lottery.search_results import branch_looks
 from tfticket.report.estimate import Estimate
-from tfticket.report.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.report.reading import RunFiles
-from tfticket.report.words import number, percent
-from tfticket.studies.lottery.levels import LevelSummary
-from tfticket.studies.lottery.summary import Summary
 
-_USUAL = {
-    "ticket": Look("blue", "circle"),
-    "reinit": Look("orange", "square", DASHED),
-    "shuffle": Look("green", "triangle-up", palette.DASH_DOT),
-    "random": Look("purple", "triangle-down", DOTTED),
-    "oneshot": Look("amber", "diamond", palette.LONG),
-}
-_OTHERS = (
-    Look("sky", palette.PLUS, palette.FINE),
-    Look("muted", palette.SAW, (1, 1)),
-    Look("ink", palette.STAR, DASHED),
-)
 _DENSE = {"dense": Look("muted", None, DOTTED)}
 _COARSE = (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10)
 _FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
@@ -39,12 +28,7 @@ _FINE = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2)
 Measure = Callable[[LevelSummary], Estimate]
 
 
-def branch_looks(branches: Sequence[str]) -> dict[str, Look]:
-    """The looks of branches: fixed for the usual ones, the same within a run else."""
-    return palette.looks(branches, _USUAL, _OTHERS)
-
-
-def hypothesis(summary: Summary) -> Figure | None:
+def hypothesis(summary: Verdicts) -> Figure | None:
     """Draw speed and accuracy against density, for tickets and their controls.
 
     Speed is relative to the dense network of the same seed; its band is the interval over seeds.
@@ -56,7 +40,7 @@ def hypothesis(summary: Summary) -> Figure | None:
     )
 
 
-def accuracy_at_end(summary: Summary) -> Figure | None:
+def accuracy_at_end(summary: Verdicts) -> Figure | None:
     """Draw test accuracy after the last step against density, dense at the left.
 
     Band: minimum to maximum over seeds. Whiskers: interval of the mean.
@@ -66,7 +50,7 @@ def accuracy_at_end(summary: Summary) -> Figure | None:
     return _by_density(summary, lambda level: level.accuracy_at_end)
 
 
-def early_stop(summary: Summary) -> Figure | None:
+def early_stop(summary: Verdicts) -> Figure | None:
     """Draw the iteration of minimum validation loss against density, as above."""
     if not _has_levels(summary):
         return None
@@ -76,7 +60,7 @@ def early_stop(summary: Summary) -> Figure | None:
     return _by_density(summary, lambda level: level.early_stop_step, axis=axis, scale=1)
 
 
-def plane(summary: Summary) -> Figure | None:
+def plane(summary: Verdicts) -> Figure | None:
     """Draw the accuracy gain over the dense network against the speed-up, level by level.
 
     Whiskers, on the tickets only: the intervals of both.
@@ -143,11 +127,11 @@ def connectivity(scan: Mapping[str, Any] | None) -> Figure | None:
     )
 
 
-def _has_levels(summary: Summary) -> bool:
+def _has_levels(summary: Verdicts) -> bool:
     return any(level.level > 0 for level in summary.levels)
 
 
-def _against_dense(summary: Summary, branch: str) -> list[tuple[float, Comparison]]:
+def _against_dense(summary: Verdicts, branch: str) -> list[tuple[float, Comparison]]:
     """Density and comparison with the dense network, of each pruned level of a branch."""
     return [
         (level.density, comparison)
@@ -156,7 +140,7 @@ def _against_dense(summary: Summary, branch: str) -> list[tuple[float, Compariso
     ]
 
 
-def _speeds(summary: Summary) -> Figure:
+def _speeds(summary: Verdicts) -> Figure:
     found: Rows = []
     for branch in summary.branches:
         compared = _against_dense(summary, branch)
@@ -184,7 +168,7 @@ def _ratio_axis(title: str, low: float, high: float) -> Axis:
 
 
 def _by_density(
-    summary: Summary, measure: Measure, *, axis: Axis | None = None, scale: float = 100,
+    summary: Verdicts, measure: Measure, *, axis: Axis | None = None, scale: float = 100,
     width: float = charts.NARROW,
 ) -> Figure:  # fmt: skip
     """Means of each branch with the range over seeds as a band and the interval as whiskers."""
@@ -212,7 +196,7 @@ def _by_density(
     )  # fmt: skip
 
 
-def _density_panel(summary: Summary, axis: Axis, width: float) -> Panel:
+def _density_panel(summary: Verdicts, axis: Axis, width: float) -> Panel:
     dense = {} if summary.dense is None else _DENSE
     return Panel(
         density_axis(level.density for level in summary.levels), axis,
@@ -226,7 +210,7 @@ def _across(panel: Panel, height: float) -> Figure:
     return panel.line(rows(x=panel.x.domain, y=height, name="dense"), width=1)
 
 
-def _winning(panel: Panel, summary: Summary) -> list[Figure]:
+def _winning(panel: Panel, summary: Verdicts) -> list[Figure]:
     winning = summary.smallest_winning
     if winning is None:
         return []
@@ -237,7 +221,7 @@ def _winning(panel: Panel, summary: Summary) -> list[Figure]:
     ]
 
 
-def _plane_panel(summary: Summary, points: np.ndarray) -> Panel:
+def _plane_panel(summary: Verdicts, points: np.ndarray) -> Panel:
     """Room for all means; a control that collapses may leave at the bottom, as in `accuracy`."""
     speeds, gains = points.T
     tickets = [100 * verdict.against_dense.gain.mean for verdict in summary.verdicts]
@@ -252,7 +236,7 @@ def _plane_panel(summary: Summary, points: np.ndarray) -> Panel:
     )
 
 
-def _accuracy_axis(summary: Summary, measure: Measure) -> Axis:
+def _accuracy_axis(summary: Verdicts, measure: Measure) -> Axis:
     """Keeps a control that collapses, or an interval of two seeds, from flattening the rest."""
     spreads = [(level, measure(level)) for level in summary.levels]
     top = max(spread.largest for _, spread in spreads)
@@ -269,7 +253,7 @@ _WINDOW = 5  # evaluations in a running mean
 _MANY = 40  # evaluations above which a curve is smoothed
 
 
-def learning_curves(files: RunFiles, summary: Summary, *, name: str) -> Figure | None:
+def learning_curves(files: RunFiles, summary: Verdicts, *, name: str) -> Figure | None:
     """Draw validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
 
     A thick line is the running mean of five evaluations where there are many, the thin one what

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
+from tfticket.display import words
 from tfticket.lottery.comparison import Interval, t_interval
-from tfticket.report import words
 
 THIN, MINUS, TIMES = words.THIN, words.MINUS, words.TIMES
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from outcomes import outcomes
 
+from tfticket.lottery.over_seeds.headline import headline, hypothesis
 from tfticket.lottery.verdict import LevelOutcomes, judge
-from tfticket.studies.lottery.headline import headline, hypothesis
 
 DENSE, STEPS = np.array([0.980, 0.982, 0.978]), np.array([4000, 4400, 3800])
 STEADY = np.array([0.0, 0.0001, -0.0001])

@@ -12,10 +12,15 @@ from typing import Any
 from tfticket.lottery.comparison import Outcome
 from tfticket.lottery.speed import LossCurve
 from tfticket.report.estimate import Estimate
-from tfticket.report.reading import DENSE, Place, RunFiles
+from tfticket.report.reading import DENSE, Curve, Place
+
+Results = Mapping[Place, Mapping[str, tuple[int, float]]]
+"""Network to name to (step, value) of its results."""
+Curves = Mapping[Place, Mapping[tuple[str, str], Curve]]
+"""Network to (split, name) to the measure along training."""
 
 _LOSS = ("validation", "loss")
-_NEEDED = ("accuracy_at_early_stop", "accuracy_at_end", "density")
+_AT_EARLY_STOP, _AT_END = "{}_at_early_stop", "{}_at_end"
 # A control may be drawn several times for one ticket: `reinit`, `reinit_2`, ...
 _DRAW = re.compile(r"_\d+$")
 
@@ -28,10 +33,12 @@ class _Network:
     curve: LossCurve
 
     @classmethod
-    def read(cls, files: RunFiles, place: Place) -> _Network | None:
+    def read(
+        cls, results: Mapping[str, tuple[int, float]], curve: Curve | None, accuracy: str
+    ) -> _Network | None:
         """None when it isn't finished."""
-        results, curve = files.results[place], files.curves.get(place, {}).get(_LOSS)
-        if curve is None or not all(name in results for name in _NEEDED):
+        needed = (_AT_EARLY_STOP.format(accuracy), _AT_END.format(accuracy), "density")
+        if curve is None or not all(name in results for name in needed):
             return None
         steps, losses = curve.steps.astype(int).tolist(), curve.values.tolist()
         return cls(results, LossCurve(tuple(steps), tuple(losses)))
@@ -97,25 +104,34 @@ class LevelSummary:
         }
 
 
-def read_levels(files: RunFiles, *, confidence: float) -> list[LevelSummary]:
+def read_levels(
+    results: Results, curves: Curves, *, confidence: float, accuracy: str = "accuracy"
+) -> list[LevelSummary]:
     """All branches and levels with a finished network: `ticket` first, then controls by name.
 
     Args:
-        files: The run.
+        results: Of each network.
+        curves: Of each network.
         confidence: Coverage of the intervals, in (0, 1).
+        accuracy: Name of the metric.
     """
     groups: dict[tuple[str, int], dict[int, list[_Network]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for seed, branch, level in sorted(files.results):
-        network = _Network.read(files, (seed, branch, level))
+    for place in sorted(results):
+        seed, branch, level = place
+        network = _Network.read(results[place], curves.get(place, {}).get(_LOSS), accuracy)
         if network is not None:
             groups[_DRAW.sub("", branch), level][seed].append(network)
     order = sorted(groups, key=lambda group: (group[0] != DENSE[0], group))
-    return [_level(branch, level, groups[branch, level], confidence) for branch, level in order]
+    return [_level(*group, groups[group], confidence, accuracy) for group in order]
 
 
-def _level(branch: str, level: int, by_seed: _BySeed, confidence: float) -> LevelSummary:
+def _level(
+    branch: str, level: int, by_seed: _BySeed, confidence: float, accuracy: str
+) -> LevelSummary:
+    at_early_stop, at_end = _AT_EARLY_STOP.format(accuracy), _AT_END.format(accuracy)
+
     def mean_of_draws(name: str, place: int = 1) -> dict[int, float]:
         return {
             seed: math.fsum(draw.results.get(name, (0, 0.0))[place] for draw in draws) / len(draws)
@@ -135,13 +151,11 @@ def _level(branch: str, level: int, by_seed: _BySeed, confidence: float) -> Leve
         density=mean("density"),
         remaining=mean("remaining"),
         prunable=round(mean("prunable")),
-        accuracy=estimate("accuracy_at_early_stop"),
-        accuracy_at_end=estimate("accuracy_at_end"),
-        early_stop_step=estimate("accuracy_at_early_stop", 0),
+        accuracy=estimate(at_early_stop),
+        accuracy_at_end=estimate(at_end),
+        early_stop_step=estimate(at_early_stop, 0),
         curves={seed: tuple(draw.curve for draw in draws) for seed, draws in by_seed.items()},
         seconds=math.fsum(draw.get("seconds", (0, 0.0))[1] for draw in draws),
         networks=len(draws),
-        still_falling=sum(
-            draw["accuracy_at_early_stop"][0] >= draw["accuracy_at_end"][0] for draw in draws
-        ),
+        still_falling=sum(draw[at_early_stop][0] >= draw[at_end][0] for draw in draws),
     )

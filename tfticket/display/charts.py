@@ -17,12 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
-import vl_convert
-from PIL import Image
 
-from tfticket.report.palette import BAR, BROKEN, Look, css, light
-from tfticket.report.reading import Curve, over_seeds
-from tfticket.report.words import MINUS, NONE, THIN, number, percent, superscript
+from tfticket.display.palette import BAR, BROKEN, Look, css, light
+from tfticket.display.words import MINUS, NONE, THIN, number, percent, superscript
 
 T = TypeVar("T")
 Figure: TypeAlias = dict[str, Any]
@@ -68,6 +65,8 @@ def to_svg(figure: Figure, *, name: str) -> str:
         figure: The specification.
         name: Prefix of its identifiers, unique on the page.
     """
+    import vl_convert  # here, since most who make figures never draw them
+
     svg = vl_convert.vegalite_to_svg(
         figure, config=_CONFIG, format_locale=_LOCALE, allowed_base_urls=[]
     )
@@ -81,7 +80,15 @@ def to_svg(figure: Figure, *, name: str) -> str:
 
 def to_png(svg: str) -> bytes:
     """Rasterize what `to_svg` gave, in the light colors, at 200 dots per inch."""
+    import vl_convert
+
     return bytes(vl_convert.svg_to_png(light(svg), scale=200 / 72))
+
+
+def standalone(figure: Figure) -> Figure:
+    """Return the specification with all that `to_svg` adds, for other programs."""
+    schema = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json"}
+    return schema | figure | {"config": {**_CONFIG, "locale": {"number": _LOCALE}}}
 
 
 def rows(**columns: Any) -> Rows:
@@ -316,9 +323,14 @@ class Panel:
         return {channel: {**found, "title": None}}
 
 
-def seed_means(name: str, curves: Sequence[Curve]) -> Rows:
-    """Return mean, lowest and highest over seeds at each step, in percent."""
-    steps, values = over_seeds(curves)
+def seed_means(name: str, steps: np.ndarray, values: np.ndarray) -> Rows:
+    """Return mean, lowest and highest over seeds at each step, in percent.
+
+    Args:
+        name: Name of the series.
+        steps: Shape (n,).
+        values: Rates, shape (seeds, n), NaN where a seed wasn't measured.
+    """
     values = 100 * values
     return rows(
         x=steps, y=np.nanmean(values, axis=0), low=np.nanmin(values, axis=0),
@@ -443,6 +455,8 @@ def picture(shares: np.ndarray, *, width: float, height: float) -> Figure:
         width: Width on the page in pixels.
         height: Height on the page in pixels.
     """
+    from PIL import Image
+
     known = np.isfinite(shares)
     amount = np.where(known, np.clip(np.nan_to_num(shares), 0, 1), 0)[..., None]
     faint, half, full = np.array([[62, 135, 199, 0], [62, 135, 199, 140], [26, 107, 184, 255]])

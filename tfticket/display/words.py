@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 from tfticket import wording
-from tfticket.lottery.comparison import Interval
 from tfticket.wording import ranges as ranges
 
 MINUS = "\N{MINUS SIGN}"
@@ -15,6 +15,24 @@ THIN = "\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 DASH = "\N{EN DASH}"
 NONE = "\N{EM DASH}"
+
+
+class Interval(Protocol):
+    """A number over seeds with its bounds, such as `lottery.comparison.Interval`."""
+
+    @property
+    def lower(self) -> float:
+        """Lower bound."""
+
+    @property
+    def upper(self) -> float:
+        """Upper bound."""
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds."""
+
+
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

@@ -7,9 +7,9 @@ import pytest
 from drawn import layers
 from PIL import Image
 
-from tfticket.report import charts
-from tfticket.report.charts import Axis, Panel, rows
-from tfticket.report.palette import PALETTE, Look
+from tfticket.display import charts
+from tfticket.display.charts import Axis, Panel, rows
+from tfticket.display.palette import PALETTE, Look
 
 
 def drawing(title="a & b", y=(0, 1), **axis):

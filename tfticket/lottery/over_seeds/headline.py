@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfticket.lottery.comparison import Comparison, Interval
-from tfticket.lottery.verdict import (
-    LevelVerdict,
-    Verdict,
-    smallest_matching,
-    smallest_winning,
-)
-from tfticket.report.words import (
+from tfticket.display.words import (
     TIMES,
     factor,
     percent,
@@ -20,6 +13,13 @@ from tfticket.report.words import (
     points_interval,
     ranges,
     size_in_points,
+)
+from tfticket.lottery.comparison import Comparison, Interval
+from tfticket.lottery.verdict import (
+    LevelVerdict,
+    Verdict,
+    smallest_matching,
+    smallest_winning,
 )
 
 

@@ -1,0 +1,2 @@
+from .chart import Chart as Chart
+from .displayable import Displayable as Displayable
