@@ -8,6 +8,7 @@ import pytest
 from tfticket.display import Chart, Displayable
 from tfticket.display.charts import Axis, Panel, rows
 from tfticket.display.palette import PALETTE, Look
+from tfticket.display.plots import bars, lines
 
 
 class Throws(Displayable):
@@ -58,6 +59,27 @@ def test_a_chart_is_saved_by_the_ending_of_its_name(tmp_path):
     assert "var(--" not in json.dumps(figure)
     with pytest.raises(ValueError, match=r"\.svg, \.png, \.html or \.json.*Received.*x\.gif"):
         chart.save(tmp_path / "x.gif")
+
+
+def test_bars_say_their_names_in_order():
+    figure = bars({"hidden & more": 0.2, "output": 0.5}, "density")
+    assert "hidden &amp; more" in Chart(figure).svg
+    (layer,) = figure["layer"]
+    bottom, top = layer["encoding"]["y"]["scale"]["domain"]
+    assert abs(top) < 1 < bottom  # the first is at the top
+    assert [(row["left"], row["right"]) for row in layer["data"]["values"]] == [(0, 0.2), (0, 0.5)]
+
+
+def test_lines_leave_out_what_is_not_finite_and_take_a_legend_for_two():
+    figure = lines({"a": ([0, 1, 2], [1.0, float("nan"), 3.0]), "b": ([0], [2.0])}, "step", "loss")
+    line, points = figure["layer"]
+    assert [row["y"] for row in line["data"]["values"]] == [1.0, 3.0, 2.0]
+    assert points["data"]["values"][2]["name"] == "b"
+    assert line["encoding"]["color"]["legend"]["values"] == ["a", "b"]
+    (alone, _) = lines({"a": ([0], [1.0])}, "step", "loss")["layer"]
+    assert alone["encoding"]["color"]["legend"] is None
+    (wide, _) = lines({"a": ([0, 1], [1e-6, 1.0])}, "step", "loss")["layer"]
+    assert wide["encoding"]["y"]["scale"]["type"] == "log"
 
 
 def test_a_chart_is_a_short_repr_and_two_of_a_notebook():

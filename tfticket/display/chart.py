@@ -35,8 +35,8 @@ class Chart:
         title: Title of the page that `save("x.html")` writes.
 
     Example:
-        >>> from tfticket.sparsity import Mask
-        >>> chart = Ticket(Mask({"out/kernel": np.eye(2)}), {}, level=1, rewind_step=0).plot()
+        >>> from tfticket.display.plots import bars
+        >>> chart = Chart(bars({"hidden": 0.2, "output": 0.5}, "density"))
         >>> chart.save("layers.svg").read_text()[:4]
         '<svg'
     """
