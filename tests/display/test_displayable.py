@@ -78,7 +78,7 @@ def test_lines_leave_out_what_is_not_finite_and_take_a_legend_for_two():
     assert line["encoding"]["color"]["legend"]["values"] == ["a", "b"]
     (alone, _) = lines({"a": ([0], [1.0])}, "step", "loss")["layer"]
     assert alone["encoding"]["color"]["legend"] is None
-    (wide, _) = lines({"a": ([0, 1], [1e-6, 1.0])}, "step", "loss")["layer"]
+    (wide, _) = lines({"a": ([0, 1, 2], [1e-6, 1e-3, 1.0])}, "step", "loss")["layer"]
     assert wide["encoding"]["y"]["scale"]["type"] == "log"
 
 
