@@ -9,8 +9,8 @@ A page says where a table or a number comes from, and this script writes it:
     ... keeps <!-- cards: density lth_mnist card.density -->8.7 %<!-- end --> of the weights ...
 
 The first word names a function of `card_tables/`, the others are its arguments. `percent`,
-`points`, `times`, `density` and `number` print one value (`card_tables.studies.value`); `claims`
-is that of the study's kind. Numbers are read as decimals and rounded once, half up.
+`points`, `times`, `density` and `number` print one value (`card_tables.studies.value`). Numbers are
+read as decimals and rounded once, half up.
 `python docs/cards.py --check` writes nothing and fails when a page isn't up to date.
 
 A number without a card stands between `<!-- measured: COMMAND -->` and `<!-- end -->`, which this
@@ -28,13 +28,12 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS))
 
-from card_tables import devices, lottery, noise, norms, studies  # noqa: E402
+from card_tables import claims, devices, lottery, noise, norms, studies  # noqa: E402
 
 BLOCK = re.compile(r"<!-- cards: ([^>]+?) -->(.*?)<!-- end -->", re.DOTALL)
 MISSING = "Not published yet"
 
-_CLAIMS = {"lottery": lottery.claims, "edge": devices.claims, "norms": norms.claims}
-_MODULES = (studies, lottery, devices, norms, noise)
+_MODULES = (claims, studies, lottery, devices, norms, noise)
 
 
 def main(arguments: list[str]) -> int:
@@ -86,19 +85,12 @@ def made(call: str) -> str:
 def _function(name: str) -> Callable[..., str]:
     if name in studies.SHOWN:
         return functools.partial(studies.value, name)
-    if name == "claims":
-        return _claims
     for module in _MODULES:
         found = getattr(module, name, None)
         if callable(found) and found.__module__ == module.__name__ and not name.startswith("_"):
             function: Callable[..., str] = found
             return function
     raise KeyError(f"No function of docs/card_tables/ is named {name!r}.")
-
-
-def _claims(study: str) -> str:
-    kind = str(studies.recipe(study)["kind"])
-    return _CLAIMS.get(kind, noise.claims)(study)
 
 
 if __name__ == "__main__":

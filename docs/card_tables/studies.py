@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from card_tables import numbers
-from card_tables.numbers import bullets, plain, plural
+from card_tables.numbers import bullets, plain, plural, table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,6 +69,21 @@ def study(name: str) -> str:
         f"[summary.json](../saved_models/{name}/summary.json), "
         f"[card.json](../saved_models/{name}/card.json)."
     )
+
+
+def published() -> str:
+    """A table of all published studies: recipe, title, size, and the summary."""
+    folders = sorted((ROOT / "saved_models").glob("*/card.json"))
+    rows = [
+        [
+            f"[`{name}`](../recipes/{name}.toml)",
+            str(recipe(name)["title"]),
+            _size(name),
+            f"[summary.json](../saved_models/{name}/summary.json)",
+        ]
+        for name in (path.parent.name for path in folders)
+    ]
+    return table(["recipe", "title", "size", "numbers"], rows)
 
 
 def deviations(name: str) -> str:

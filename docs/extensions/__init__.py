@@ -1,0 +1,1 @@
+"""Extensions of Sphinx that the site of tfticket needs and nobody else has."""
