@@ -24,8 +24,8 @@ def pages() -> dict[str, str]:
 def _page(name: str) -> str:
     card, recipe = studies.read(name, "card"), studies.recipe(name)
     folder = PUBLISHED / name
-    parts = ["# " + name.replace("_", r"\_"), str(recipe["title"]), studies.study(name), "## Result"]
-    parts += [studies.headline(name)]
+    parts = ["# " + name.replace("_", r"\_"), str(recipe["title"]), studies.study(name)]
+    parts += ["## Result", studies.headline(name)]
     parts += _tables(name)
     figures = sorted(folder.glob("figures/*.png"))
     parts += ["## Figures"] if figures else []
