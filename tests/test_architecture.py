@@ -14,7 +14,7 @@ PACKAGE = ROOT / "tfticket"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.__main__",),
     ("tfticket.cli",),
-    ("tfticket.runner.runner", "tfticket.runner.targeting"),
+    ("tfticket.runner.runner", "tfticket.runner.exporting"),
     ("tfticket.runner",),
     ("tfticket.studies.report",),
     ("tfticket.studies.summaries",),

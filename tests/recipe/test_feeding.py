@@ -10,7 +10,7 @@ from tfticket.errors import ModelError
 from tfticket.export import read_provenance
 from tfticket.recipe import parsing
 from tfticket.recipe.rates import load_data
-from tfticket.runner.targeting import export_file
+from tfticket.runner.exporting import export_file
 from tfticket.studies.edge.schema import EdgeRecipe
 from tfticket.studies.lottery.study import LotteryStudy
 

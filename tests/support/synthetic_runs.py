@@ -25,21 +25,35 @@ def _write(
     path: Path,
     rows: Iterable[Row],
     *,
-    recipe: Mapping,
-    environment: Mapping,
+    recipe: Mapping | None,
+    environment: Mapping | None = None,
     cells: Sequence[Mapping] | None = None,
     complete: Mapping | None = None,
 ) -> Path:
     """The files of a run beside those of its seeds; one that has not ended isn't `complete`."""
     path.mkdir(parents=True, exist_ok=True)
     (path / "metrics.csv").write_text(to_csv(rows), encoding="utf-8")
-    write_json(path / "recipe.json", recipe)
-    write_json(path / "environment.json", environment)
-    if cells is not None:
-        write_json(path / "cells.json", {"cells": cells})
-    if complete is not None:
-        write_json(path / "COMPLETE", complete)
+    files = {
+        "recipe.json": recipe,
+        "environment.json": environment,
+        "cells.json": None if cells is None else {"cells": cells},
+        "COMPLETE": complete,
+    }
+    for name, content in files.items():
+        if content is not None:
+            write_json(path / name, content)
     return path
+
+
+def _rows(at: tuple[int, str, int], step: float, split: str, **values: float) -> list[Row]:
+    """Measurements of one trial (seed, branch, level) at a step."""
+    return [Row(*at, int(step), step / 100, split, name, float(v)) for name, v in values.items()]
+
+
+def _file(path: Path, seed: int, branch: str, kind: str, header: Mapping, arrays: Mapping) -> None:
+    """What a trial of norms or noisy leaves beside its rows."""
+    at = path / "seeds" / f"seed_{seed}" / branch / "level_00.npz"
+    write_arrays(at, kind=kind, header=header, arrays=arrays)
 
 
 def _environment(recipe: str, **data: object) -> dict:
@@ -178,28 +192,20 @@ def _lottery_rows(seed, branch, level, mask, steps, evaluate_every):
     at = (seed, branch, level)
     rows = []
     for step, value, right in zip(grid.tolist(), loss, reached, strict=True):
-        epoch = step / 100
-        rows.append(Row(*at, step, epoch, "validation", "loss", float(value)))
-        rows.append(Row(*at, step, epoch, "validation", "accuracy", float(right)))
-        rows.append(Row(*at, step, epoch, "train", "loss", float(value) * 0.6))
-        rows.append(Row(*at, step, epoch, "train", "accuracy", min(1.0, float(right) + 0.01)))
-    at_end = accuracy - 0.0003 * (1 + rng.random())
-    for step, name, value in [
-        (best, "accuracy_at_early_stop", round(accuracy, 4)),
-        (best, "loss_at_early_stop", 0.07),
-        (steps, "accuracy_at_end", round(at_end, 4)),
-        (steps, "loss_at_end", 0.09),
-    ]:
-        rows.append(Row(*at, step, step / 100, "test", name, value))
-    for name, value in [
-        ("density", mask.density),
-        ("remaining", mask.kept),
-        ("prunable", mask.total),
-        ("early_stop_step", best),
-        ("seconds", 90.0),
-    ]:
-        rows.append(Row(*at, steps, steps / 100, "summary", name, value))
-    return rows
+        rows += _rows(at, step, "validation", loss=value, accuracy=right)
+        rows += _rows(at, step, "train", loss=value * 0.6, accuracy=min(1.0, right + 0.01))
+    at_end = round(accuracy - 0.0003 * (1 + rng.random()), 4)
+    return [
+        *rows,
+        *_rows(
+            at, best, "test", accuracy_at_early_stop=round(accuracy, 4), loss_at_early_stop=0.07
+        ),
+        *_rows(at, steps, "test", accuracy_at_end=at_end, loss_at_end=0.09),
+        *_rows(
+            at, steps, "summary", density=mask.density, remaining=mask.kept, prunable=mask.total,
+            early_stop_step=best, seconds=90.0,
+        ),
+    ]  # fmt: skip
 
 
 def _lottery_recipe(shapes, seeds, levels, controls, steps, evaluate_every):
@@ -254,22 +260,16 @@ def write_networks(path, networks, *, recipe=None):
     """
     rows = []
     for seed, branch, level, accuracy, step in networks:
-        rows += [
-            Row(seed, branch, level, at, 1.0, "validation", "loss", float(at < step))
-            for at in range(25, 901, 25)
-        ]
-        rows += [
-            Row(seed, branch, level, step, 1.0, "test", "accuracy_at_early_stop", accuracy),
-            Row(seed, branch, level, 900, 1.0, "test", "accuracy_at_end", accuracy - 0.01),
-            Row(seed, branch, level, 900, 1.0, "summary", "density", 0.8**level),
-            Row(seed, branch, level, 900, 1.0, "summary", "remaining", 1000 * 0.8**level),
-            Row(seed, branch, level, 900, 1.0, "summary", "prunable", 1000),
-            Row(seed, branch, level, 900, 1.0, "summary", "seconds", 2.5),
-        ]
-    (path / "metrics.csv").write_text(to_csv(rows))
-    if recipe is not None:
-        (path / "recipe.json").write_text(json.dumps(recipe))
-    return path
+        at, density = (seed, branch, level), 0.8**level
+        for each in range(25, 901, 25):
+            rows += _rows(at, each, "validation", loss=each < step)
+        rows += _rows(at, step, "test", accuracy_at_early_stop=accuracy)
+        rows += _rows(at, 900, "test", accuracy_at_end=accuracy - 0.01)
+        rows += _rows(
+            at, 900, "summary", density=density, remaining=1000 * density, prunable=1000,
+            seconds=2.5,
+        )  # fmt: skip
+    return _write(path, rows, recipe=recipe)
 
 
 def write_extras(path: Path, *, seed: int = 0, level: int = 6) -> None:
@@ -354,8 +354,7 @@ def write_norms(
             if shift:
                 record = layer_shift(found, seed, np.arange(0, last, 2 * every))
                 arrays |= {f"shift/{k}": v for k, v in record.to_arrays().items()}
-            file = path / "seeds" / f"seed_{seed}" / found["branch"] / "level_00.npz"
-            write_arrays(file, kind="cell", header={"branch": found["branch"]}, arrays=arrays)
+            _file(path, seed, found["branch"], "cell", {"branch": found["branch"]}, arrays)
             rows += _norms_rows(found, seed, last, diverged=at in diverged,
                                 statistics=statistics, regression=regression)  # fmt: skip
             rows += _memory(found, seed, diverged=at in diverged) if noise else []
@@ -382,39 +381,31 @@ def _norms_accuracy(found, rng):
 
 def _norms_rows(found, seed, last, *, diverged, statistics, regression):
     rng = np.random.default_rng([seed, 2, *found["branch"].encode()])
-    branch, rows = found["branch"], []
-
-    def add(step, split, name, value):
-        rows.append(Row(seed, branch, 0, step, step / 100, split, name, float(value)))
-
+    at, rows = (seed, found["branch"], 0), []
     accuracy = _norms_accuracy(found, rng)
     for step in range(50, last + 1, 50):
         share = step / found["steps"]
         reached = accuracy * (1 - 0.75 * np.exp(-6 * share)) + rng.normal(0, 0.006)
         loss = 0.6 + 1.7 * np.exp(-5 * share) + rng.normal(0, 0.02)
+        measured = {"loss": loss} if regression else {"loss": loss, "accuracy": reached}
         for split in ("train", "validation"):
-            add(step, split, "loss", loss)
-            if not regression:
-                add(step, split, "accuracy", reached)
+            rows += _rows(at, step, split, **measured)
     if diverged:
-        add(last, "summary", "diverged", 1)
-        add(last, "summary", "diverged_step", last)
+        rows += _rows(at, last, "summary", diverged=1, diverged_step=last)
     else:
-        add(last, "test", "loss_at_end", 0.62 + rng.normal(0, 0.02))
+        rows += _rows(at, last, "test", loss_at_end=0.62 + rng.normal(0, 0.02))
     if not regression and not diverged:
-        add(last, "test", "accuracy_at_end", accuracy)
+        rows += _rows(at, last, "test", accuracy_at_end=accuracy)
         if statistics:
-            recovered = 0.15 / found["batch_size"] if "batch" in found["norm"] else 0.0
-            add(last, "test", "accuracy_precise", accuracy + recovered)
-            add(last, "test", "accuracy_evalnorm", accuracy + 0.8 * recovered)
-            add(last, "test", "accuracy_batch", accuracy + 0.5 * recovered)
+            won = 0.15 / found["batch_size"] if "batch" in found["norm"] else 0.0
+            rows += _rows(
+                at, last, "test", accuracy_precise=accuracy + won,
+                accuracy_evalnorm=accuracy + 0.8 * won, accuracy_batch=accuracy + 0.5 * won,
+            )  # fmt: skip
     if found["subnetwork"] != "dense":
-        add(last, "summary", "density", 0.2)
-    add(last, "summary", "seconds", 60.0)
-    add(last, "summary", "landscape_seconds", 2.4)
-    add(last, "summary", "learning_rate", found["learning_rate"])
-    add(last, "summary", "batch_size", found["batch_size"])
-    return rows
+        rows += _rows(at, last, "summary", density=0.2)
+    settings = {name: found[name] for name in ("learning_rate", "batch_size")}
+    return rows + _rows(at, last, "summary", seconds=60.0, landscape_seconds=2.4, **settings)
 
 
 def _memory(found, seed, *, diverged):
@@ -430,17 +421,17 @@ def _memory(found, seed, *, diverged):
         ("memorization", "right_accuracy"): 1 - gone**1.5,
         ("clean", "accuracy"): 0.7 - 0.4 * memorized,
     }
-    rows = []
+    at, last = (seed, found["branch"], 0), found["steps"]
+    rows = _rows(at, last, "summary", noise_rate=0.398)
     for (split, name), values in along.items():
-        into = "test" if split == "clean" else "summary"
+        for step, value in zip(steps, values, strict=True):
+            rows += _rows(at, step, split, **{name: value})
         ends = {"last": values[-3:].mean(), "mean": values.mean(), "by_validation": values[1]}
         ends |= {"at_end": values[-1]} if split != "clean" else {}
-        curve = [(int(step), split, name, value) for step, value in zip(steps, values, strict=True)]
-        whole = [(found["steps"], into, f"{name}_{end}", value) for end, value in ends.items()]
-        rows += curve if diverged else [*curve, *whole]
-    rows.append((found["steps"], "summary", "noise_rate", 0.398))
-    return [Row(seed, found["branch"], 0, step, step / 100, split, name, float(value))
-            for step, split, name, value in rows]  # fmt: skip
+        if not diverged:
+            into = "test" if split == "clean" else "summary"
+            rows += _rows(at, last, into, **{f"{name}_{end}": v for end, v in ends.items()})
+    return rows
 
 
 def _norms_recipe():
@@ -551,22 +542,17 @@ def _noisy_cell(kind: str, rate: float, method: str, *, several: bool) -> dict:
 def _noisy_rows(
     cell: Mapping, seed: int, accuracy: float, others: Mapping[str, float]
 ) -> list[Row]:
-    def row(step, split, name, value):
-        return Row(seed, cell["branch"], 0, step, step / 10, split, name, float(value))
-
-    found = [row(cell["steps"], "summary", name, value) for name, value in others.items()]
+    at = (seed, cell["branch"], 0)
+    rows = _rows(at, cell["steps"], "summary", **others)
     if not cell["steps"]:
-        return found
-    test = {"accuracy_last": accuracy, "accuracy_by_validation": accuracy + 0.01}
-    found += [row(100, "test", name, value) for name, value in test.items()]
-    for step in map(int, EVALUATIONS):
+        return rows
+    rows += _rows(at, 100, "test", accuracy_last=accuracy, accuracy_by_validation=accuracy + 0.01)
+    for step in EVALUATIONS:
         fall = 0.002 * max(0, step - 50) if cell["method"] == "cross_entropy" else 0
-        found += [
-            row(step, "clean", "accuracy", accuracy * (1 - np.exp(-step / 12)) - fall),
-            row(step, "train", "label_precision", 0.5 + step / 300),
-            row(step, "train", "label_recall", 1 - step / 900),
-        ]
-    return found
+        rows += _rows(at, step, "clean", accuracy=accuracy * (1 - np.exp(-step / 12)) - fall)
+        shares = {"label_precision": 0.5 + step / 300, "label_recall": 1 - step / 900}
+        rows += _rows(at, step, "train", **shares)
+    return rows
 
 
 def _write_selection(path: Path, cell: Mapping, seed: int, others: Mapping[str, float]) -> None:
@@ -580,12 +566,7 @@ def _write_selection(path: Path, cell: Mapping, seed: int, others: Mapping[str, 
         realized = np.full((4, 4), 0.5 / 3) + (0.5 - 0.5 / 3) * np.eye(4)
         arrays = {"realized": realized, "estimated": realized.T,
                   "confusion": np.round(100 * realized).astype(np.int64)}  # fmt: skip
-    write_arrays(
-        path / f"seeds/seed_{seed}/{cell['branch']}/level_00.npz",
-        kind="noisy_cell",
-        header=header,
-        arrays=arrays,
-    )
+    _file(path, seed, cell["branch"], "noisy_cell", header, arrays)
 
 
 def as_json(path: Path) -> dict:

@@ -133,7 +133,7 @@ def _run(run: Path, options: dict[str, Any]) -> None:
     directory = RunDir(run)
     directory.resolved()  # not a run? Say so before TensorFlow starts, and lock nothing.
     start_tensorflow()
-    from tfticket.studies.lottery.exporting import export_run
+    from tfticket.runner.exporting import export_run
 
     with locked(directory), on_stderr() as progress:
         reports = export_run(
@@ -161,7 +161,7 @@ def _target(source: Path, options: dict[str, Any]) -> None:
     if source.is_dir():
         RunDir(source).resolved()
     start_tensorflow()
-    from tfticket.runner.targeting import export_run_for, place_of
+    from tfticket.runner.exporting import export_run_for, place_of
 
     run, seed, level = source, options["seed"], options["level"]
     if not source.is_dir():
@@ -187,7 +187,7 @@ def _model(source: Path, options: dict[str, Any]) -> None:
 
     _refuse(options, "level", "seed", why="belongs to a run")
     start_tensorflow()
-    from tfticket.runner.targeting import export_file
+    from tfticket.runner.exporting import export_file
 
     target: Any = options["target"] or "phone"
     with on_stderr() as progress:

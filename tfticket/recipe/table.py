@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -40,6 +40,11 @@ ShareOrNone = Annotated[
 ]
 Decay = Annotated[float, Field(ge=0, lt=1, description="a number of at least 0 and below 1")]
 Texts = Annotated[tuple[Text, ...], Field(strict=False, description="a list of texts")]
+_T = TypeVar("_T")
+Tables = Annotated[tuple[_T, ...], Field(strict=False, description="a list of tables")]
+SomeTables = Annotated[
+    tuple[_T, ...], Field(strict=False, min_length=1, description="a list of tables")
+]
 DataName = Annotated[
     str,
     Field(

@@ -5,13 +5,17 @@ from __future__ import annotations
 import abc
 import contextlib
 import pkgutil
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import keras
+
 from tfticket import data as data_sets
+from tfticket import models
 from tfticket.data import DataSet, Feed, Split
-from tfticket.recipe.rates import load_data
+from tfticket.recipe.rates import compile_model, load_data, load_model, precision
 from tfticket.recipe.schema import Recipe
 from tfticket.runs.plan import Plan, Task
 from tfticket.runs.progress import Progress
@@ -19,7 +23,6 @@ from tfticket.runs.rundir import RunDir
 from tfticket.studies.registry import KINDS
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
 
 
@@ -81,6 +84,47 @@ class Study(abc.ABC):
     def finish(self, run: RunDir, progress: Progress) -> dict[str, Any]:
         """Do what comes after all tasks; returns what the run's last file says of it."""
         return {}
+
+    def build(
+        self,
+        seed: int,
+        *,
+        drawn: int,
+        norm: Any,
+        options: Mapping[str, Any] | None = None,
+        **compiled: Any,
+    ) -> keras.Model:
+        """Return the compiled network of the table `model` in its initial state.
+
+        Args:
+            seed: Each layer draws its weights from it and from the layer's name.
+            drawn: Seed of all other random numbers.
+            norm: Its normalization.
+            options: What `models.build` takes beside; a network of a file takes nothing.
+            **compiled: Of `compile_model`.
+
+        Raises:
+            ModelError: when it can't be built or doesn't fit the data.
+        """
+        recipe: Any = self.recipe  # of a kind whose table `model` names a network
+        table, train = recipe.model, recipe.train
+        keras.utils.set_random_seed(drawn)
+        with precision(mixed=train.mixed_precision):
+            if getattr(table, "file", None) is not None:
+                model = load_model(table.file, self.data)
+            else:
+                model = models.build(
+                    str(table.name),
+                    self.data.input_shape,
+                    self.data.outputs,
+                    width=table.width,
+                    norm=norm,
+                    dropout=table.dropout,
+                    seed=seed,
+                    **(options or {}),
+                )
+        compile_model(model, train, regression=self.data.regression, **compiled)
+        return model
 
     def batches(self, split: Split) -> tf.data.Dataset:
         """Return examples as a network sees them, in large batches and in their order."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from tfticket.data import ChunkedFit, Feed
+from tfticket.internals import flat_layers
 from tfticket.lottery.trial import Trial as SearchTrial
 from tfticket.lottery.trial import TrialListener, TrialResult
 from tfticket.metrics import Row
 from tfticket.runs.plan import Trial
 from tfticket.runs.progress import Progress
+from tfticket.statistics import normalizes_by_batch
 
 Hook = Callable[[int, Mapping[str, float]], None]
 """Takes the steps that a training has made, and what was measured then."""
@@ -66,6 +69,46 @@ class Watch(keras.callbacks.Callback):
         return {"diverged": 1.0, "diverged_step": float(self.diverged_step)}
 
 
+def by_split(
+    logs: Mapping[str, float], train: Sequence[str] = ("loss", "accuracy")
+) -> dict[str, dict[str, float]]:
+    """Divide the logs of an evaluation: split to measurements by name, as far as they are there.
+
+    Args:
+        logs: Those of Keras.
+        train: What counts of the training data.
+    """
+    held_out = {name: f"val_{name}" for name in ("loss", "accuracy")}
+    return {
+        "train": {name: logs[name] for name in train if name in logs},
+        "validation": {name: logs[key] for name, key in held_out.items() if key in logs},
+    }
+
+
+def outcomes(
+    along: Mapping[str, Sequence[float]], validation: Sequence[float], last: int
+) -> dict[str, float]:
+    """Summarize measures along a training without choosing by what they measure.
+
+    Each is given as the mean of the last evaluations (`_last`), as the mean of all of them
+    (`_mean`), at the end (`_at_end`), and where validation data would have stopped: at the first of
+    its best evaluations (`_by_validation`). The best of a measure on test data isn't among them:
+    the test data would have chosen it.
+
+    Args:
+        along: Name to its value at each evaluation, one or more.
+        validation: Accuracy on the validation data at each evaluation.
+        last: How many of the last evaluations to take the mean of.
+    """
+    stop, found = int(np.argmax(validation)), {}
+    for name, values in along.items():
+        found[f"{name}_last"] = float(np.mean(values[-last:]))
+        found[f"{name}_mean"] = float(np.mean(values))
+        found[f"{name}_by_validation"] = float(values[stop])
+        found[f"{name}_at_end"] = float(values[-1])
+    return found
+
+
 def rows_of(
     seed: int, branch: str, step: int, epoch: float, split: str, found: Mapping[str, float]
 ) -> list[Row]:
@@ -75,6 +118,20 @@ def rows_of(
         for name, value in found.items()
         if math.isfinite(value)
     ]
+
+
+def statistics_batches(model: keras.Model, feed: Feed, examples: int) -> list[Any] | None:
+    """Return the first batches of a feed, to take a network's batch statistics from.
+
+    Args:
+        model: The network; one that doesn't normalize by batches gets None.
+        feed: Its training data.
+        examples: How many must be in the batches at least.
+    """
+    if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
+        return None
+    count = -(-examples // feed.batch_size)
+    return [x for x, _ in feed.dataset(endless=True).take(count)]
 
 
 class SearchListener(TrialListener):

@@ -12,11 +12,12 @@ from tfticket.export import read_provenance
 from tfticket.files import write_json
 from tfticket.lottery import Ticket
 from tfticket.recipe.parsing import resolve
+from tfticket.runner.exporting import export_run
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.sparsity import Mask
 from tfticket.state import Snapshot, prunable_variables
-from tfticket.studies.lottery.exporting import Exporter, choose, export_run
+from tfticket.studies.lottery.exporting import Exporter, choose
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.summary import summarize
 

@@ -96,19 +96,19 @@ def test_a_running_median_is_centered_and_ignores_what_is_missing():
 
 
 def test_shift_has_a_panel_for_each_norm_and_learning_rate(panels_study):
-    figure = figures.shift(panels_study, measure="cosine")
+    figure = curves.shift(panels_study, measure="cosine")
     assert {panel["title"] for panel in panels(figure)} == {
         f"{norm}, learning rate {rate}"
         for norm in ("none", "batch", "group")
         for rate in (0.1, 0.5)
     }
     assert set(series(panels(figure)[0])) == {"conv2", "conv5", "conv8", "dense1"}
-    assert domain(panels(figures.shift(panels_study, measure="l2"))[0], "y")[0] == 0
+    assert domain(panels(curves.shift(panels_study, measure="l2"))[0], "y")[0] == 0
 
 
 def test_many_layers_make_a_heat_map(panels_study, monkeypatch):
-    monkeypatch.setattr(figures, "_MOST_LINES", 3)
-    panel = panels(figures.shift(panels_study, measure="cosine"))[0]
+    monkeypatch.setattr(curves, "_MOST_LINES", 3)
+    panel = panels(curves.shift(panels_study, measure="cosine"))[0]
     assert ticks(panel, "y")[1].startswith('["conv2", ')
     assert len(layers(panel, "image")) == 1
     assert layers(panel, "line") == []
@@ -175,7 +175,7 @@ def test_what_a_run_does_not_hold_is_no_figure(batches_run, panels_study, tmp_pa
     for draw in (figures.figure4, figures.rows_by_norm, figures.over_paper, figures.beta_curves,
                  figures.relative_change, figures.gauge, figures.usable):  # fmt: skip
         assert draw(study) is None
-    assert figures.shift(study, measure="l2") is None
+    assert curves.shift(study, measure="l2") is None
     summary = summarize_study(panels_study)
     assert curves.batch_sizes(summary) is None
     assert curves.statistics(summary) is None

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tfticket.report.reading import RunFiles
-from tfticket.studies.norms.paper import PAPER, figure_of, paper_figure4
+from tfticket.studies.norms.figures import PAPER, figure_of, paper_figure4
 
 
 def files(tmp_path, **recipe):

@@ -4,7 +4,7 @@ from synthetic_runs import cell
 
 from tfticket.display.charts import is_wide
 from tfticket.studies.norms.figures import line_looks, norm_looks
-from tfticket.studies.norms.measures import labels, over_seeds
+from tfticket.studies.norms.measures import labels, medians
 
 
 def test_seeds_are_joined_by_their_median_as_far_as_they_go():
@@ -13,7 +13,7 @@ def test_seeds_are_joined_by_their_median_as_far_as_they_go():
         seed: smoothness(found, seed, np.arange(0, last, 10))
         for seed, last in enumerate((100, 100, 50))
     }
-    steps, values = over_seeds(records, lambda record: record.effective_beta)
+    steps, values = medians(records, lambda record: record.effective_beta)
     assert steps.tolist() == list(range(0, 100, 10))
     start = [record.effective_beta[0] for record in records.values()]
     end = [records[seed].effective_beta[-1] for seed in (0, 1)]
@@ -24,7 +24,7 @@ def test_seeds_are_joined_by_their_median_as_far_as_they_go():
 def test_what_no_seed_has_is_a_gap():
     records = {0: smoothness(cell("none"), 0, np.arange(0, 30, 10))}
     broken = np.array([[1.0, 2.0], [np.inf, np.nan], [3.0, 4.0]])
-    _, values = over_seeds(records, lambda record: broken)
+    _, values = medians(records, lambda record: broken)
     assert np.isnan(values[1]).all()
     assert values[2].tolist() == [3.0, 4.0]
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from estimates import estimate
 from synthetic_runs import cell, write_norms
@@ -104,6 +106,18 @@ def test_a_batch_size_counts_the_seeds_that_it_has_most_of():
         "batch", "change from batches of 64", f"{words.MINUS}2.00", f"{words.MINUS}12.00", "3",
     ]  # fmt: skip
     assert row[3].detail == f"{words.MINUS}15.00 to {words.MINUS}9.00"
+
+
+def test_a_contrast_counts_the_seeds_of_the_measure_that_has_most(summary):
+    measures = {"beta": estimate(2, 3, 4, seeds=2), "loss_band": estimate(1, 2, 3, seeds=3)}
+    table = tables.smoothness_table([replace(summary.norms[0], measures=measures)], summary)
+    assert [cell.text for cell in column(table, "seeds")] == ["3"]
+
+
+def test_an_interval_of_accuracies_ends_where_all_are_right():
+    cell = tables.accuracy_cell(estimate(0.97, 0.99, 1.01))
+    assert cell.text == words.percent2(0.99)
+    assert cell.detail == f"{words.percent2(0.97)} to {words.percent2(1.0)}"
 
 
 def test_measuring_has_a_price(summary):

@@ -11,13 +11,13 @@ from tfticket.errors import ExportError
 from tfticket.export.choice import Choice, choose
 from tfticket.export.comparison import Attempt, Comparison, Conditions, Network, compare
 from tfticket.export.finetune import FineTuning
-from tfticket.export.result import Format, Preprocessing
+from tfticket.export.result import Format
 from tfticket.export.rows import chosen, to_rows
 from tfticket.files import write_json
 from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.edge.schema import EdgeRecipe
-from tfticket.studies.lottery.exporting import CALIBRATION_EXAMPLES, Exporter
+from tfticket.studies.lottery.exporting import Exporter, examples
 from tfticket.studies.lottery.study import LotteryStudy
 
 _DENSE = 0
@@ -154,10 +154,8 @@ def _conditions(recipe: EdgeRecipe, data: DataSet) -> Conditions:
             learning_rate=recipe.edge.fine_tune_rate,
         )
     return Conditions(
-        calibration=data.inputs(data.train, CALIBRATION_EXAMPLES),
-        check_on=(data.inputs(data.validation), data.validation.y),
+        **examples(data, data.validation, len(data.validation)),
         test=(data.inputs(data.test), data.test.y),
-        preprocessing=Preprocessing.of(data.scale, data.offset),
         tuning=tuning,
         min_agreement=_LEAST_AGREEMENT,
     )

@@ -8,7 +8,17 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from tfticket.recipe.schema import Expect, Recipe, on_one_device
-from tfticket.recipe.table import Positive, Problem, ShareOrNone, Step, Table, Text, listed, twice
+from tfticket.recipe.table import (
+    Positive,
+    Problem,
+    ShareOrNone,
+    Step,
+    Table,
+    Tables,
+    Text,
+    listed,
+    twice,
+)
 from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.schema import (
     Controls,
@@ -84,9 +94,7 @@ class EdgeRecipe(Recipe):
     ]
     verdict: Verdict = Verdict()
     edge: Edge = Edge()
-    expect: Annotated[
-        tuple[EdgeClaim, ...], Field(strict=False, description="a list of tables")
-    ] = ()
+    expect: Tables[EdgeClaim] = ()
 
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 
+from tfticket.data import DataSet, Split
 from tfticket.errors import DataError, ExportError, RunError
 from tfticket.export.plain import save_keras
 from tfticket.export.result import ExportReport, Format, Preprocessing
@@ -19,12 +18,10 @@ from tfticket.export.tflite import to_tflite
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET
 from tfticket.lottery.verdict import smallest_matching
-from tfticket.runs.progress import Progress, Silence
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.state import Snapshot
-from tfticket.studies.lottery.schema import LotteryRecipe
 from tfticket.studies.lottery.summary import Summary, summarize
-from tfticket.studies.study import load_study
 
 if TYPE_CHECKING:
     from tfticket.studies.lottery.study import LotteryStudy
@@ -56,6 +53,21 @@ def failure(error: Exception, what: str) -> ExportError:
         return error
     said = " ".join(str(error).split())
     return ExportError(f"{what} could not be made ({type(error).__name__}: {said[:_LONGEST]}).")
+
+
+def examples(data: DataSet, split: Split, count: int = CHECK_EXAMPLES) -> dict[str, Any]:
+    """Return arguments of exports: what to calibrate and check with, and how inputs are fed.
+
+    Args:
+        data: The data set, whose training data calibrate.
+        split: Whose first examples check a file, and choose among several.
+        count: At most so many of them.
+    """
+    return {
+        "calibration": data.inputs(data.train, CALIBRATION_EXAMPLES),
+        "check_on": (data.inputs(split, count), split.y[:count]),
+        "preprocessing": Preprocessing.of(data.scale, data.offset),
+    }
 
 
 @dataclass(frozen=True)
@@ -99,65 +111,6 @@ def choose(summary: Summary) -> Choice:
     return Choice(_DENSE, "no ticket is finished; the dense network")
 
 
-def export_run(
-    run: str | Path,
-    *,
-    level: int | None = None,
-    seed: int | None = None,
-    formats: Sequence[Format] | None = None,
-    data_dir: Path | None = None,
-    progress: Progress | None = None,
-) -> list[ExportReport]:
-    """Exports a ticket of a run, and the dense network beside it to be held against.
-
-    Writes `models/seed_S_level_LL.keras`, a plain Keras model with the zeros in place, and for each
-    format `export/seed_S_level_LL.FORMAT.tflite` with its report `.json`. The weights are those
-    at the end of the level's training.
-
-    Args:
-        run: The run directory; the run needn't be complete.
-        level: The level; those that the recipe asks for if None, which may mean to `choose`.
-        seed: The seed; the first of the recipe that has the level if None.
-        formats: The formats; those of the recipe if None.
-        data_dir: The directory of data sets.
-        progress: The listener.
-
-    Returns:
-        A report for each file; those of the dense network first.
-
-    Raises:
-        RunError: when it isn't a run, or the level isn't finished.
-        DataError: when the data can't be had, or isn't what the run was made with.
-        ExportError: when a file could not be made or failed its checks; the others are there.
-    """
-    exporter = open_exporter(run, data_dir, progress or Silence())
-    reports = exporter.export(level=level, seed=seed, formats=formats)
-    if exporter.failures:
-        raise ExportError(
-            f"{len(exporter.failures)} of {len(exporter.failures) + len(reports)} files failed, "
-            f"and were not written: {' '.join(map(str, exporter.failures))}"
-        )
-    return reports
-
-
-def open_exporter(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
-    """Open a run on disk for exporting.
-
-    Raises:
-        RunError: when it isn't a run of the kind lottery.
-        DataError: when its data can't be had.
-    """
-    directory = RunDir(run)
-    recipe = directory.recipe()
-    if not isinstance(recipe, LotteryRecipe):
-        also = " Its searches lie under searches/." if recipe.kind == "edge" else ""
-        raise RunError(
-            f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
-            f"kind {recipe.kind}.{also}"
-        )
-    return Exporter(cast("LotteryStudy", load_study(recipe, data_dir)), directory, progress)
-
-
 @dataclass(eq=False)
 class Exporter:
     """Exports networks of one run; a file that fails doesn't keep the others from being made.
@@ -183,7 +136,7 @@ class Exporter:
         seed: int | None = None,
         formats: Sequence[Format] | None = None,
     ) -> list[ExportReport]:
-        """Export networks as `export_run` does, but keep failures instead of raising them."""
+        """Export networks as `export_run` of the runner does, but keep failures and raise none."""
         levels = self._levels() if level is None else [level]
         chosen: Sequence[Format] = formats or self.study.recipe.export.formats
         by_seed: dict[int, list[int]] = {}
@@ -225,7 +178,7 @@ class Exporter:
         )
 
     def place(self, level: int | None, seed: int | None) -> tuple[int, int]:
-        """Return the seed and level to export when one network is asked for; see `export_run`."""
+        """Return the seed and level to export when one network is asked for; see `export`."""
         wanted = self._levels()[0] if level is None else level
         return self._seed_of(wanted, seed), wanted
 
@@ -284,29 +237,21 @@ class Exporter:
             self.progress.message(str(self.failures[-1]))
 
     def _file(self, model: keras.Model, ticket: Ticket, seed: int, format: Format) -> ExportReport:
-        data = self.study.data
         baseline = self.run.exported(seed, _DENSE, ".fp32.tflite")
         path = self.run.exported(seed, ticket.level, f".{format}.tflite")
         return to_tflite(
             model,
             path,
             format=format,
-            calibration=self._calibration,
-            check_on=self._test,
             mask=ticket.mask,
-            preprocessing=Preprocessing.of(data.scale, data.offset),
+            **self._examples,
             provenance=self.provenance(ticket, seed),
             baseline=baseline if baseline.is_file() and baseline != path else None,
         )
 
     @cached_property
-    def _calibration(self) -> np.ndarray:
-        return self.study.data.inputs(self.study.data.train, CALIBRATION_EXAMPLES)
-
-    @cached_property
-    def _test(self) -> tuple[np.ndarray, np.ndarray]:
-        test = self.study.data.test
-        return self.study.data.inputs(test, CHECK_EXAMPLES), test.y[:CHECK_EXAMPLES]
+    def _examples(self) -> dict[str, Any]:
+        return examples(self.study.data, self.study.data.test)
 
 
 def _line(report: ExportReport) -> str:

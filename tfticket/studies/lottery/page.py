@@ -183,22 +183,12 @@ def results_table(summary: Summary) -> Table | None:
 
 def _gains(heading: str, of: _Of) -> _Column:
     """Column of differences of accuracy, in points."""
-
-    def cell(found: LevelVerdict) -> Cell:
-        compared = of(found)
-        return interval_cell(compared.gain if compared else None, points)
-
-    return heading, cell
+    return heading, lambda found: interval_cell(getattr(of(found), "gain", None), points)
 
 
 def _speeds(of: _Of) -> _Column:
     """Column of ratios of speed."""
-
-    def cell(found: LevelVerdict) -> Cell:
-        compared = of(found)
-        return interval_cell(compared.speedup if compared else None, factor)
-
-    return "times as fast", cell
+    return "times as fast", lambda found: interval_cell(getattr(of(found), "speedup", None), factor)
 
 
 def _verdict(found: LevelVerdict) -> Cell:

@@ -20,6 +20,7 @@ from tfticket.recipe.table import (
     ShareOrNone,
     Step,
     Table,
+    Tables,
     Text,
     Texts,
     Width,
@@ -331,7 +332,7 @@ class LotteryRecipe(Recipe):
     connectivity: Connectivity | None = None
     export: Export = Export()
     verdict: Verdict = Verdict()
-    expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
+    expect: Tables[Claim] = ()
 
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""

@@ -10,13 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfticket import models
 from tfticket.data import DataSet, Feed
 from tfticket.files import write_json
 from tfticket.lottery import TicketSearch
 from tfticket.lottery.trial import TICKET, MemoryStore, TrialListener, TrialStore
 from tfticket.lottery.trial import Trial as SearchTrial
-from tfticket.recipe.rates import compile_model, forget_graphs, load_model, precision
+from tfticket.recipe.rates import forget_graphs
 from tfticket.runs.plan import Plan, Task, Trial
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
@@ -58,25 +57,14 @@ class LotteryStudy(Study):
         Raises:
             ModelError: when it can't be built or doesn't fit the data.
         """
-        table, train = self.recipe.model, self.recipe.train
-        keras.utils.set_random_seed(sub_seed(seed, "init"))
-        with precision(mixed=train.mixed_precision):
-            if table.file is not None:
-                model = load_model(table.file, self.data)
-            else:
-                model = models.build(
-                    str(table.name),
-                    self.data.input_shape,
-                    self.data.num_classes,
-                    width=table.width,
-                    norm=table.norm,
-                    dropout=table.dropout,
-                    seed=seed,
-                )
-        compile_model(
-            model, train, rate=train.learning_rate, steps_per_execution=train.evaluate_every
+        train = self.recipe.train
+        return self.build(
+            seed,
+            drawn=sub_seed(seed, "init"),
+            norm=self.recipe.model.norm,
+            rate=train.learning_rate,
+            steps_per_execution=train.evaluate_every,
         )
-        return model
 
     def feed(self, seed: int) -> Feed:
         """Return the training data, whose order and augmentation belong to the seed."""

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from tfticket.data import ChunkedFit, Feed
 from tfticket.errors import ModelError
-from tfticket.internals import flat_layers
 from tfticket.lottery.connectivity import ConnectivityScan, scan
 from tfticket.lottery.over_seeds.store import RunStore
 from tfticket.recipe.rates import forget_graphs
@@ -18,8 +17,7 @@ from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.seeds import sub_seed
 from tfticket.state import Snapshot
-from tfticket.statistics import normalizes_by_batch
-from tfticket.studies.training import SearchListener
+from tfticket.studies.training import SearchListener, statistics_batches
 
 if TYPE_CHECKING:
     from tfticket.studies.lottery.study import LotteryStudy
@@ -104,7 +102,9 @@ def scan_connectivity(study: LotteryStudy, progress: Progress) -> ConnectivitySc
         evaluate=error,
         pairs=table.pairs,
         points=table.points,
-        recalibrate=_recalibration_batches(study, model, seed),
+        recalibrate=statistics_batches(
+            model, study.feed(seed), _RECALIBRATION_BATCHES * study.recipe.data.batch_size
+        ),
     )
 
 
@@ -129,13 +129,6 @@ def _train_to(
     if chunks:
         model.fit(**feed.fit_arguments(), epochs=chunks, callbacks=[ChunkedFit(feed)], verbose=0)
     return Snapshot.capture(model, step=end)
-
-
-def _recalibration_batches(study: LotteryStudy, model: keras.Model, seed: int) -> list[Any] | None:
-    if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
-        return None
-    batches = study.feed(seed).dataset(endless=True).take(_RECALIBRATION_BATCHES)
-    return [x for x, _ in batches]
 
 
 def placed_model(study: LotteryStudy, seed: int) -> keras.Model:

@@ -16,8 +16,13 @@ from tfticket.display.charts import WIDE, Axis, Figure, Panel, Rows, rows
 from tfticket.display.palette import DOTTED, Look, css
 from tfticket.display.words import number
 from tfticket.report.reading import over_seeds
-from tfticket.studies.noisy.networks import MethodCondition, Study
-from tfticket.studies.noisy.results import ACCURACY, MethodSummary, Selection
+from tfticket.studies.noisy.results import (
+    ACCURACY,
+    MethodCondition,
+    MethodSummary,
+    Selection,
+    Study,
+)
 
 _USUAL = {
     "cross_entropy": Look("orange", "square"),

@@ -14,9 +14,7 @@ from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Table, interval_cell, table
 from tfticket.studies.noisy import figures
 from tfticket.studies.noisy.figures import MEASURES, with_theory
-from tfticket.studies.noisy.headline import STOPPED
-from tfticket.studies.noisy.networks import Study
-from tfticket.studies.noisy.results import ACCURACY, MethodSummary, Selection
+from tfticket.studies.noisy.results import ACCURACY, STOPPED, MethodSummary, Selection, Study
 from tfticket.studies.noisy.summary import Summary, summarize_files
 
 

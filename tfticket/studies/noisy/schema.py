@@ -19,8 +19,10 @@ from tfticket.recipe.table import (
     Problem,
     Repeats,
     ShareOrNone,
+    SomeTables,
     Step,
     Table,
+    Tables,
     Text,
     Width,
     listed,
@@ -187,18 +189,14 @@ class NoisyRecipe(Recipe):
 
     kind: Literal["noisy"]
     model: PlainModel
-    noise: Annotated[
-        tuple[Noise, ...], Field(strict=False, min_length=1, description="a list of tables")
-    ]
+    noise: SomeTables[Noise]
     methods: Annotated[
         tuple[Method, ...],
         Field(strict=False, min_length=1, description="a list of names, or tables with a `name`"),
     ]
     selection: Selection | None = None
     last: Count = 10
-    expect: Annotated[
-        tuple[NoisyClaim, ...], Field(strict=False, description="a list of tables")
-    ] = ()
+    expect: Tables[NoisyClaim] = ()
 
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""

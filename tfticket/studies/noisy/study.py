@@ -12,13 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket import models
 from tfticket.data import DataSet, Feed, Split
 from tfticket.errors import DataError
 from tfticket.metrics import Row
 from tfticket.noise import INCV, Corruption, GeneralizedCrossentropy
 from tfticket.recipe.noise import Noise
-from tfticket.recipe.rates import compile_model, forget_graphs, precision
+from tfticket.recipe.rates import forget_graphs
 from tfticket.recipe.training import LearningRate, largest
 from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
 from tfticket.runs.progress import Progress
@@ -218,27 +217,15 @@ class NoisyStudy(Study):
             rate: Its learning rate; that of the recipe if None.
             loss: Its loss; cross-entropy if None.
         """
-        table, train = self.recipe.model, self.recipe.train
         own = sub_seed(seed, "init", name)
-        keras.utils.set_random_seed(own)
-        with precision(mixed=train.mixed_precision):
-            model = models.build(
-                table.name,
-                self.data.input_shape,
-                self.data.num_classes,
-                width=table.width,
-                norm=table.norm,
-                dropout=table.dropout,
-                seed=own,
-            )
-        compile_model(
-            model,
-            train,
-            rate=train.learning_rate if rate is None else rate,
+        return self.build(
+            own,
+            drawn=own,
+            norm=self.recipe.model.norm,
+            rate=self.recipe.train.learning_rate if rate is None else rate,
             steps_per_execution=1,
             loss=loss,
         )
-        return model
 
     def feed(
         self, seed: int, noise: Noise, corruption: Corruption, ids: np.ndarray | None = None

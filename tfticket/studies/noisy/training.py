@@ -29,7 +29,7 @@ from tfticket.noise.coteaching.stages import Stage, fit_stages
 from tfticket.noise.coteaching.stages import stages as staged
 from tfticket.state import innermost_optimizer
 from tfticket.studies.noisy.schema import Condition, Method
-from tfticket.studies.training import Hook, Watch, rows_of
+from tfticket.studies.training import Hook, Watch, by_split, outcomes, rows_of
 
 if TYPE_CHECKING:
     from tfticket.studies.noisy.study import NoisyStudy
@@ -43,6 +43,7 @@ _TRAIN = (
     "label_precision",
     "label_recall",
 )
+_KEPT = ("accuracy_last", "accuracy_at_end", "ensemble_accuracy_last", "accuracy_by_validation")
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,7 @@ class _Watch(Watch):
 
     def by_split(self, step: int) -> dict[str, dict[str, float]]:
         """Return split to measurements by name."""
-        logs = self.measured[step]
-        return {
-            "train": {name: logs[name] for name in _TRAIN if name in logs},
-            "validation": {name: logs[f"val_{name}"] for name in ("loss", "accuracy")},
-            "clean": self.clean[step],
-        }
+        return {**by_split(self.measured[step], _TRAIN), "clean": self.clean[step]}
 
 
 def train(
@@ -148,21 +144,15 @@ def train(
 def _accuracies(watch: _Watch, last: int) -> dict[str, float]:
     """Of the end, of the last evaluations, and where the noisy validation data would have stopped.
 
-    The best of the test accuracies isn't among them: that would be chosen by the test data.
+    Those that a run keeps: `ensemble_accuracy` is known along training.
     """
     steps = sorted(watch.measured)
-    clean = {
-        name: np.array([watch.clean[step][name] for step in steps])
+    along = {
+        name: [watch.clean[step][name] for step in steps]
         for name in ("accuracy", "ensemble_accuracy")
     }
-    validation = [watch.measured[step]["val_accuracy"] for step in steps]
-    stop = int(np.argmax(validation))
-    return {
-        "accuracy_last": float(clean["accuracy"][-last:].mean()),
-        "accuracy_at_end": float(clean["accuracy"][-1]),
-        "ensemble_accuracy_last": float(clean["ensemble_accuracy"][-last:].mean()),
-        "accuracy_by_validation": float(clean["accuracy"][stop]),
-    }
+    found = outcomes(along, [watch.measured[step]["val_accuracy"] for step in steps], last)
+    return {name: found[name] for name in _KEPT}
 
 
 def _quality(watch: _Watch, last: int) -> dict[str, float]:

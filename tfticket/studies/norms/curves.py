@@ -13,11 +13,12 @@ import numpy as np
 
 from tfticket.display import charts
 from tfticket.display.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
-from tfticket.display.palette import DASH_DOT, DASHED, DOTTED, SAW, Look, css
+from tfticket.display.palette import DASH_DOT, DASHED, DOTTED, LEVELS, SAW, Look, css
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import Curve, over_seeds
 from tfticket.studies.norms.figures import line_looks, norm_looks, running_median
-from tfticket.studies.norms.measures import MOVING, STATISTICS, labels
+from tfticket.studies.norms.measures import MOVING, STATISTICS, labels, medians
+from tfticket.studies.norms.names import SUBNETWORKS
 from tfticket.studies.norms.networks import NormCondition, Study, usual_batch_size
 from tfticket.studies.norms.results import NormSummary, by_batch_size
 from tfticket.studies.norms.summary import Summary
@@ -209,7 +210,7 @@ def _batch_axis(found: Iterable[int]) -> Axis:
     return Axis("batch size, large to small", domain, log=True, ticks=charts.plain(sizes))
 
 
-_MOST_RATES = 4
+_MOST_CURVE_RATES = 4
 _MANY = 40  # evaluations above which a curve is smoothed
 _SPLITS = ("validation", "train")
 
@@ -222,15 +223,15 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
     conditions = _shown(study, name)
     if not conditions:
         return None
-    rates = sorted({condition.learning_rate for condition in conditions})[-_MOST_RATES:]
-    drawn = {condition: _curve(study, condition, name) for condition in conditions
-             if condition.learning_rate in rates}  # fmt: skip
+    rates = sorted({each.learning_rate for each in conditions})[-_MOST_CURVE_RATES:]
+    drawn = {each: _curve(study, each, name) for each in conditions
+             if each.learning_rate in rates}  # fmt: skip
     axis = _curve_axis(np.concatenate([smooth for _, _, smooth in drawn.values()]), name)
     several = len(rates) > 1
     panels = []
     for place, rate in enumerate(rates):
         panel = Panel(
-            charts.step_axis(max(condition.steps for condition in conditions)),
+            charts.step_axis(max(each.steps for each in conditions)),
             replace(axis, title="" if place else axis.title),
             line_looks(labels(conditions)),
             width=WIDE / len(rates) if several else NARROW,
@@ -243,7 +244,7 @@ def learning_curves(study: Study, *, name: str) -> Figure | None:
 
 def panel_count(study: Study) -> int:
     """Return the number of panels of `learning_curves`."""
-    return min(_MOST_RATES, len({condition.learning_rate for condition in _shown(study, "loss")}))
+    return min(_MOST_CURVE_RATES, len({each.learning_rate for each in _shown(study, "loss")}))
 
 
 def _shown(study: Study, name: str) -> list[NormCondition]:
@@ -252,7 +253,7 @@ def _shown(study: Study, name: str) -> list[NormCondition]:
     if not found:
         return []
     size = usual_batch_size(study, found)
-    return [condition for condition in found if condition.batch_size == size]
+    return [each for each in found if each.batch_size == size]
 
 
 def _curves(study: Study, condition: NormCondition, name: str) -> list[Curve]:
@@ -287,7 +288,6 @@ def _curve_axis(values: np.ndarray, name: str) -> Axis:
     return charts.fitted("validation loss", [values], log=wide, quantiles=(0, 1 if wide else 0.97))
 
 
-_SUBNETWORKS = {"dense": "dense", "ticket": "ticket", "random": "random subnetwork"}
 _MEMORIZED, _RIGHT = ("memorization", "memorized"), ("memorization", "right_accuracy")
 _CLEAN = ("clean", "accuracy")
 
@@ -340,9 +340,9 @@ def _along(
     found: Rows = []
     for condition in conditions:
         if curves := _of_seeds(study, condition, of):
-            found += charts.seed_means(_SUBNETWORKS[condition.subnetwork], *over_seeds(curves))
+            found += charts.seed_means(SUBNETWORKS[condition.subnetwork], *over_seeds(curves))
     panel = Panel(
-        charts.step_axis(max(condition.steps for condition in conditions)),
+        charts.step_axis(max(each.steps for each in conditions)),
         charts.fitted(y, ([row["low"], row["high"]] for row in found)),
         _NETWORK_LOOKS, width=WIDE / 3, height=140, title=title,
     )  # fmt: skip
@@ -356,10 +356,102 @@ def _against(study: Study, conditions: Sequence[NormCondition]) -> Figure:
         right, wrong = (_of_seeds(study, condition, of) for of in (_RIGHT, _MEMORIZED))
         if right and wrong:
             x, y = (np.nanmean(over_seeds(curves)[1], axis=0) for curves in (right, wrong))
-            found += rows(x=100 * x, y=100 * y, name=_SUBNETWORKS[condition.subnetwork])
+            found += rows(x=100 * x, y=100 * y, name=SUBNETWORKS[condition.subnetwork])
     panel = Panel(
         charts.fitted("right labels learned (%)", [[row["x"] for row in found]]),
         charts.fitted("wrong labels memorized (%)", [[row["y"] for row in found]]),
         _NETWORK_LOOKS, width=WIDE / 3, height=140,
     )  # fmt: skip
     return panel.draw(panel.line(found), panel.points(found, size=10, dots=True))
+
+
+_MOST_LINES = len(LEVELS)
+_MOST_COLUMNS = 4
+_MOST_RATES = 3
+
+
+def shift(study: Study, *, measure: str) -> Figure | None:
+    """Draw the shift of each layer: columns are norms, rows learning rates.
+
+    Args:
+        study: The run.
+        measure: `cosine` or `l2`.
+    """
+    conditions = [b for b in study.conditions if b.subnetwork == "dense" and study.shifts(b)]
+    if not conditions:
+        return None
+    size = usual_batch_size(study, conditions)
+    conditions = [each for each in conditions if each.batch_size == size]
+    rates = sorted({each.learning_rate for each in conditions})[-_MOST_RATES:]
+    norms = list(dict.fromkeys(b.label for b in conditions if b.learning_rate in rates))
+    norms = norms[:_MOST_COLUMNS]
+    cells = {(b.learning_rate, b.label): b for b in conditions
+             if b.learning_rate in rates and b.label in norms}  # fmt: skip
+    found = {cell: _layers(study, condition, measure) for cell, condition in cells.items()}
+    lines = [values for layers, _, values in found.values() if len(layers) <= _MOST_LINES]
+    axis = _shift_axis(lines, measure) if lines else Axis()
+    last = max(each.steps for each in cells.values())
+    width = WIDE / len(norms) if len(norms) > 1 else NARROW
+    grid = []
+    for rate in rates:
+        row: list[Figure] = []
+        for norm in norms:
+            if (rate, norm) not in found:
+                row.append(charts.blank(width, 115))
+                continue
+            lowest = not any((below, norm) in found for below in rates if below > rate)
+            row.append(_shift_panel(
+                *found[rate, norm], axis, measure, first=norm == norms[0], width=width,
+                x=Axis("iteration" if lowest else "", (0, last), labels=lowest),
+                title=norm if len(rates) == 1 else f"{norm}, learning rate {rate:g}",
+            ))  # fmt: skip
+        grid.append(charts.beside(*row))
+    return charts.below(*grid)
+
+
+def _layers(
+    study: Study, condition: NormCondition, measure: str
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names of layers, steps, and the measure there, shape (T, layers)."""
+    records = study.shifts(condition)
+    layers = [str(name) for name in next(iter(records.values())).layers]
+    return layers, *medians(records, lambda r: r.cosine if measure == "cosine" else r.l2)
+
+
+def _shift_panel(
+    layers: list[str], steps: np.ndarray, values: np.ndarray, axis: Axis, measure: str, *,
+    x: Axis, title: str, width: float, first: bool,
+) -> Figure:  # fmt: skip
+    if len(layers) > _MOST_LINES:
+        names = Axis("", (len(layers) - 0.5, -0.5), ticks=dict(enumerate(layers)), grid=False)
+        panel = Panel(x, names, width=width, height=115, title=title)
+        return panel.draw(
+            charts.picture(_shades(values.T, measure), width=width, height=115),
+            panel.marks(rows(x=[0], y=[0]), {"type": "rule", "opacity": 0}),
+        )
+    places = np.linspace(0, len(LEVELS) - 1, len(layers)).round().astype(int)
+    used = {layer: Look(LEVELS[place]) for layer, place in zip(layers, places, strict=True)}
+    curves = [
+        (layer, steps, own, running_median(own))
+        for layer, own in zip(layers, values.T, strict=True)
+    ]
+    panel = Panel(
+        x, axis if first else replace(axis, title=""), used, width=width, height=115, title=title
+    )
+    limits = [panel.rule(y=1)] if measure == "cosine" else []
+    return panel.draw(*panel.curves(curves), *limits)
+
+
+def _shades(values: np.ndarray, measure: str) -> np.ndarray:
+    """In [0, 1]. Dark: the gradient stayed (cosine 1) or, in l2, changed much."""
+    if measure == "cosine":
+        return (values + 0.2) / 1.2
+    logs = np.log10(np.maximum(values, 1e-12))
+    low, high = np.nanmin(logs), np.nanmax(logs)
+    return np.asarray((logs - low) / (high - low or 1.0))
+
+
+def _shift_axis(lines: Sequence[np.ndarray], measure: str) -> Axis:
+    if measure == "cosine":
+        return charts.fitted("cosine", [*lines, [0, 1]], limits=(-1.04, 1.04))
+    return charts.fitted("l2 difference", lines, log=None, zero=True, quantiles=(0, 0.995))

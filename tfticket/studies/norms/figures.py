@@ -6,19 +6,21 @@ the run doesn't hold it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from importlib import resources
 
 import numpy as np
 
 from tfticket.display import charts, palette
-from tfticket.display.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
+from tfticket.display.charts import WIDE, Axis, Figure, Panel, Rows, rows
 from tfticket.display.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.display.words import TIMES, percent
 from tfticket.norms.landscape import SmoothnessRecord
-from tfticket.studies.norms.measures import labels, over_seeds
-from tfticket.studies.norms.networks import NormCondition, Study, tracked, usual_batch_size
-from tfticket.studies.norms.paper import figure_of
+from tfticket.report.reading import RunFiles
+from tfticket.studies.norms.measures import labels, medians
+from tfticket.studies.norms.networks import NormCondition, Study, tracked
 from tfticket.studies.norms.results import BASELINES
 
 PANELS = {
@@ -70,7 +72,7 @@ def figure4(study: Study) -> Figure | None:
 def over_paper(study: Study) -> Figure | None:
     """Draw the same two over the paper's curves in gray; None for other experiments."""
     paper, pair = figure_of(study.files), main_pair(tracked(study))
-    pair = [condition for condition in pair if condition.norm in ("none", "batch")]
+    pair = [each for each in pair if each.norm in ("none", "batch")]
     if not paper or not pair:
         return None
     behind = {}
@@ -79,36 +81,36 @@ def over_paper(study: Study) -> Figure | None:
             curve = paper[measure][condition.norm]
             edges = np.stack([curve.low, curve.high], axis=1)
             behind[condition.label, measure] = (curve.share * condition.steps, edges)
-    return _panels(study, {condition.label: [condition] for condition in pair}, behind, height=125)
+    return _panels(study, {each.label: [each] for each in pair}, behind, height=125)
 
 
 def rows_by_norm(study: Study) -> Figure | None:
     """Draw one row per norm, the baseline behind each in gray; None for two norms or fewer."""
     conditions = tracked(study)
     baseline = _baseline(conditions)
-    others = [condition for condition in conditions if condition is not baseline][:_MOST_ROWS]
+    others = [each for each in conditions if each is not baseline][:_MOST_ROWS]
     if len(conditions) < 3:
         return None
     behind = {
-        (condition.label, measure): _edges(study, baseline, measure)
-        for condition in others
+        (each.label, measure): _edges(study, baseline, measure)
+        for each in others
         for measure in PANELS
         if baseline is not None
     }
-    found = {condition.label: [condition] for condition in others}
+    found = {each.label: [each] for each in others}
     return _panels(study, found, behind, height=88, among=conditions)
 
 
 def main_pair(conditions: Sequence[NormCondition]) -> list[NormCondition]:
     """The baseline and the norm to hold against it, as far as they are there."""
     baseline = _baseline(conditions)
-    others = [condition for condition in conditions if condition is not baseline]
+    others = [each for each in conditions if each is not baseline]
     main = next((b for b in others if b.norm == "batch"), others[0] if others else None)
-    return [condition for condition in (baseline, main) if condition is not None]
+    return [each for each in (baseline, main) if each is not None]
 
 
 def _baseline(conditions: Sequence[NormCondition]) -> NormCondition | None:
-    by_norm = {condition.norm: condition for condition in reversed(conditions)}
+    by_norm = {each.norm: each for each in reversed(conditions)}
     return next((by_norm[name] for name in BASELINES if name in by_norm), None)
 
 
@@ -122,7 +124,7 @@ def _band_of(record: SmoothnessRecord, measure: str) -> np.ndarray:
 
 
 def _edges(study: Study, condition: NormCondition, measure: str) -> Edges:
-    return over_seeds(study.landscapes(condition), lambda record: _band_of(record, measure))
+    return medians(study.landscapes(condition), lambda record: _band_of(record, measure))
 
 
 def _panels(
@@ -142,12 +144,10 @@ def _panels(
         height: Height of a row.
         among: The conditions that tell colors and the length of training, where not all are drawn.
     """
-    shown = [condition for conditions in found.values() for condition in conditions]
-    last = max(condition.steps for condition in among or shown)
+    shown = [each for conditions in found.values() for each in conditions]
+    last = max(each.steps for each in among or shown)
     drawn = {
-        (condition.label, measure): _edges(study, condition, measure)
-        for condition in shown
-        for measure in PANELS
+        (each.label, measure): _edges(study, each, measure) for each in shown for measure in PANELS
     }
     scales = {
         measure: scale(measure, [edges for (_, of), (_, edges) in [*behind.items(), *drawn.items()]
@@ -183,7 +183,7 @@ def _beta_line(
     panel: Panel, study: Study, condition: NormCondition, steps: np.ndarray, beta: np.ndarray
 ) -> list[Figure]:
     """A line through all moments; a dot where beta is a measurement, hollow where saturated."""
-    _, saturated = over_seeds(study.landscapes(condition), lambda r: r.saturated.astype(float))
+    _, saturated = medians(study.landscapes(condition), lambda r: r.saturated.astype(float))
     bound = saturated >= 0.5
     size = 11 if len(steps) <= _MANY else 4
     all_, known, hidden = (
@@ -238,7 +238,7 @@ def beta_curves(study: Study) -> Figure | None:
     conditions = tracked(study)[:_MOST]
     if not conditions or len(_multipliers(study, conditions[0])) < 2:
         return None
-    found = {condition.label: _beta_curves(study, condition) for condition in conditions}
+    found = {each.label: _beta_curves(study, each) for each in conditions}
     y = charts.fitted("beta", [[r["y"] for r in data] for data in found.values()], log=True)
     used = {f"at {percent(share, 0)}": Look(color, "circle")
             for share, color in zip(MOMENTS, LEVELS, strict=False)}  # fmt: skip
@@ -258,7 +258,7 @@ def beta_curves(study: Study) -> Figure | None:
 def _beta_curves(study: Study, condition: NormCondition) -> Rows:
     records = study.landscapes(condition)
     k = _multipliers(study, condition)
-    steps, curves = over_seeds(records, lambda record: record.beta_curve)
+    steps, curves = medians(records, lambda record: record.beta_curve)
     found: Rows = []
     for share in MOMENTS:
         moment = int(np.argmin(np.abs(steps - share * condition.steps)))
@@ -339,14 +339,14 @@ def _along(
     if not conditions:
         return None
     curves = [
-        (condition.label, steps, found, running_median(found))
-        for condition in conditions
-        for steps, found in [over_seeds(study.landscapes(condition), value)]
+        (each.label, steps, found, running_median(found))
+        for each in conditions
+        for steps, found in [medians(study.landscapes(each), value)]
     ]
     values = [smooth for *_, smooth in curves]
     wide = charts.is_wide(values)
     axis = charts.fitted(title, values if wide else [*values, [1.1]], log=wide, zero=True)
-    steps = charts.step_axis(max(condition.steps for condition in conditions))
+    steps = charts.step_axis(max(each.steps for each in conditions))
     panel = Panel(steps, axis, line_looks(labels(conditions)))
     limits = [] if limit is None else [panel.rule(y=limit, color="ink", dash=DASHED)]
     return panel.draw(*panel.curves(curves), *limits)
@@ -366,93 +366,51 @@ def _multipliers(study: Study, condition: NormCondition) -> np.ndarray:
     return next(iter(study.landscapes(condition).values())).multipliers
 
 
-_MOST_LINES = len(LEVELS)
-_MOST_COLUMNS = 4
-_MOST_RATES = 3
+PAPER = "arXiv:1805.11604"
+_FILE = "santurkar_figure4.json"
 
 
-def shift(study: Study, *, measure: str) -> Figure | None:
-    """Draw the shift of each layer: columns are norms, rows learning rates.
+@dataclass(frozen=True)
+class PaperCurve:
+    """One band or line of the figure.
 
-    Args:
-        study: The run.
-        measure: `cosine` or `l2`.
+    Attributes:
+        share: Place in the training, in [0, 1], shape (T,).
+        low: Lower edge of the band, shape (T,); the line itself in the panel of beta.
+        high: Upper edge, shape (T,).
     """
-    conditions = [b for b in study.conditions if b.subnetwork == "dense" and study.shifts(b)]
-    if not conditions:
-        return None
-    size = usual_batch_size(study, conditions)
-    conditions = [condition for condition in conditions if condition.batch_size == size]
-    rates = sorted({condition.learning_rate for condition in conditions})[-_MOST_RATES:]
-    norms = list(dict.fromkeys(b.label for b in conditions if b.learning_rate in rates))
-    norms = norms[:_MOST_COLUMNS]
-    cells = {(b.learning_rate, b.label): b for b in conditions
-             if b.learning_rate in rates and b.label in norms}  # fmt: skip
-    found = {cell: _layers(study, condition, measure) for cell, condition in cells.items()}
-    lines = [values for layers, _, values in found.values() if len(layers) <= _MOST_LINES]
-    axis = _shift_axis(lines, measure) if lines else Axis()
-    last = max(condition.steps for condition in cells.values())
-    width = WIDE / len(norms) if len(norms) > 1 else NARROW
-    grid = []
-    for rate in rates:
-        row: list[Figure] = []
-        for norm in norms:
-            if (rate, norm) not in found:
-                row.append(charts.blank(width, 115))
-                continue
-            lowest = not any((below, norm) in found for below in rates if below > rate)
-            row.append(_shift_panel(
-                *found[rate, norm], axis, measure, first=norm == norms[0], width=width,
-                x=Axis("iteration" if lowest else "", (0, last), labels=lowest),
-                title=norm if len(rates) == 1 else f"{norm}, learning rate {rate:g}",
-            ))  # fmt: skip
-        grid.append(charts.beside(*row))
-    return charts.below(*grid)
+
+    share: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
 
-def _layers(
-    study: Study, condition: NormCondition, measure: str
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names of layers, steps, and the measure there, shape (T, layers)."""
-    records = study.shifts(condition)
-    layers = [str(name) for name in next(iter(records.values())).layers]
-    return layers, *over_seeds(records, lambda r: r.cosine if measure == "cosine" else r.l2)
+def figure_of(files: RunFiles) -> Mapping[str, Mapping[str, PaperCurve]]:
+    """The paper's figure if the run's recipe is of the same experiment; else empty.
+
+    Returns:
+        Measure (`loss_band`, `predictiveness`, `beta`) to normalization (`none`, `batch`) to curve.
+    """
+    is_vgg = str(files.table("model").get("name") or "").startswith("vgg")
+    if files.recipe.get("paper") != PAPER or not is_vgg:
+        return {}
+    return paper_figure4()
 
 
-def _shift_panel(
-    layers: list[str], steps: np.ndarray, values: np.ndarray, axis: Axis, measure: str, *,
-    x: Axis, title: str, width: float, first: bool,
-) -> Figure:  # fmt: skip
-    if len(layers) > _MOST_LINES:
-        names = Axis("", (len(layers) - 0.5, -0.5), ticks=dict(enumerate(layers)), grid=False)
-        panel = Panel(x, names, width=width, height=115, title=title)
-        return panel.draw(
-            charts.picture(_shades(values.T, measure), width=width, height=115),
-            panel.marks(rows(x=[0], y=[0]), {"type": "rule", "opacity": 0}),
-        )
-    places = np.linspace(0, len(LEVELS) - 1, len(layers)).round().astype(int)
-    used = {layer: Look(LEVELS[place]) for layer, place in zip(layers, places, strict=True)}
-    curves = [
-        (layer, steps, own, running_median(own))
-        for layer, own in zip(layers, values.T, strict=True)
-    ]
-    panel = Panel(
-        x, axis if first else replace(axis, title=""), used, width=width, height=115, title=title
+def paper_figure4() -> Mapping[str, Mapping[str, PaperCurve]]:
+    """The digitized figure; see `figure_of`."""
+    text = resources.files("tfticket.studies.norms").joinpath(_FILE).read_text(encoding="utf-8")
+    content = json.loads(text)
+    return {
+        measure: {norm: _curve(points, content["steps"]) for norm, points in curves.items()}
+        for measure, curves in content["panels"].items()
+    }
+
+
+def _curve(points: Mapping[str, list[float]], steps: int) -> PaperCurve:
+    value = points.get("value")
+    return PaperCurve(
+        share=np.array(points["step"]) / steps,
+        low=np.array(value or points["low"]),
+        high=np.array(value or points["high"]),
     )
-    limits = [panel.rule(y=1)] if measure == "cosine" else []
-    return panel.draw(*panel.curves(curves), *limits)
-
-
-def _shades(values: np.ndarray, measure: str) -> np.ndarray:
-    """In [0, 1]. Dark: the gradient stayed (cosine 1) or, in l2, changed much."""
-    if measure == "cosine":
-        return (values + 0.2) / 1.2
-    logs = np.log10(np.maximum(values, 1e-12))
-    low, high = np.nanmin(logs), np.nanmax(logs)
-    return np.asarray((logs - low) / (high - low or 1.0))
-
-
-def _shift_axis(lines: Sequence[np.ndarray], measure: str) -> Axis:
-    if measure == "cosine":
-        return charts.fitted("cosine", [*lines, [0, 1]], limits=(-1.04, 1.04))
-    return charts.fitted("l2 difference", lines, log=None, zero=True, quantiles=(0, 0.995))

@@ -190,10 +190,10 @@ R = TypeVar("R", SmoothnessRecord, ShiftRecord)
 
 def labels(conditions: Sequence[NormCondition]) -> list[str]:
     """The normalizations of conditions, each once."""
-    return list(dict.fromkeys(condition.label for condition in conditions))
+    return list(dict.fromkeys(each.label for each in conditions))
 
 
-def over_seeds(
+def medians(
     records: Mapping[int, R], value: Callable[[R], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """The median over seeds along training.

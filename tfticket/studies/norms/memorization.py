@@ -9,7 +9,7 @@ from typing import Any
 from tfticket.display import words
 from tfticket.display.words import listed
 from tfticket.report.estimate import Estimate
-from tfticket.studies.noisy.networks import noise_name
+from tfticket.studies.noisy.results import noise_name
 from tfticket.studies.norms.headline import difference
 from tfticket.studies.norms.measures import MEMORIZATION
 from tfticket.studies.norms.names import norm

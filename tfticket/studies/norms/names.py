@@ -28,6 +28,9 @@ NORMS = {
 }
 """Kind of normalization to its name in a sentence."""
 
+SUBNETWORKS = {"dense": "dense", "ticket": "ticket", "random": "random subnetwork"}
+"""Subnetwork to its name in a sentence."""
+
 SHARES = {1 / 4: "first quarter", 1 / 3: "first third", 1 / 2: "first half",
           2 / 3: "first two thirds", 3 / 4: "first three quarters"}  # fmt: skip
 

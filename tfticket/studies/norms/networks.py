@@ -74,7 +74,7 @@ class Study(RecordedStudy[NormCondition, Network]):
     @property
     def begun(self) -> list[NormCondition]:
         """The conditions with a finished network."""
-        return [condition for condition in self.conditions if self.of(condition)]
+        return [each for each in self.conditions if self.of(each)]
 
     def of(self, condition: NormCondition) -> dict[int, Network]:
         """The finished networks of a condition by seed, those that diverged among them."""
@@ -144,7 +144,7 @@ def reference_setting(study: Study) -> tuple[float, int] | None:
 
 def usual_batch_size(study: Study, among: Sequence[NormCondition]) -> int:
     """The recipe's own batch size if one of the conditions has it, else their largest."""
-    sizes = {condition.batch_size for condition in among}
+    sizes = {each.batch_size for each in among}
     usual = study.files.table("data").get("batch_size")
     return usual if usual in sizes else max(sizes)
 
@@ -159,18 +159,18 @@ def find(study: Study, norm: str, wanted: Mapping[str, Any]) -> NormCondition | 
             recipe's `train` and `data` where such a condition is there, else the first.
     """
     candidates = [
-        condition
-        for condition in study.begun
-        if condition.name == norm or (condition.norm == norm and condition.subnetwork == "dense")
+        each
+        for each in study.begun
+        if each.name == norm or (each.norm == norm and each.subnetwork == "dense")
     ]
     for table, name in (("data", "batch_size"), ("train", "learning_rate")):
         value = wanted.get(name)
         looked_for = value or study.files.table(table).get(name)
         exact = [
-            condition
-            for condition in candidates
+            each
+            for each in candidates
             if isinstance(looked_for, int | float)
-            and math.isclose(getattr(condition, name), looked_for, rel_tol=1e-6)
+            and math.isclose(getattr(each, name), looked_for, rel_tol=1e-6)
         ]
         candidates = exact if exact or value is not None else candidates
     return candidates[0] if candidates else None
@@ -180,9 +180,7 @@ def tracked(study: Study) -> list[NormCondition]:
     """The dense conditions with a landscape under the reference condition, in the run's order."""
     setting = reference_setting(study)
     return [
-        condition
-        for condition in study.conditions
-        if condition.subnetwork == "dense"
-        and condition.setting == setting
-        and study.landscapes(condition)
+        each
+        for each in study.conditions
+        if each.subnetwork == "dense" and each.setting == setting and study.landscapes(each)
     ]

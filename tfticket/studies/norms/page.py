@@ -33,7 +33,7 @@ def compose(files: RunFiles) -> Contents:
             "during": during(summary.first),
             "reference": _reference(summary),
             "diverged": sum(len(each.diverged) for each in summary.conditions),
-            "lengths_vary": len({condition.steps for condition in study.conditions}) > 1,
+            "lengths_vary": len({each.steps for each in study.conditions}) > 1,
             "batch_shown": _batch_shown(study),
             "rate_panels": curves.panel_count(study),
             "statistics_panels": len(curves.with_statistics(summary)),
@@ -64,14 +64,14 @@ def _memorized(summary: Summary) -> dict[str, Any]:
 
 def _batch_shown(study: Study) -> int | None:
     """The batch size of figures along training, where a run holds several."""
-    sizes = {condition.batch_size for condition in study.conditions}
+    sizes = {each.batch_size for each in study.conditions}
     return usual_batch_size(study, study.conditions) if len(sizes) > 1 else None
 
 
 def _reference(summary: Summary) -> str:
     """The condition of the main figures, where a run holds several."""
     found, conditions = summary.reference, summary.study.conditions
-    if found is None or len({condition.setting for condition in conditions}) < 2:
+    if found is None or len({each.setting for each in conditions}) < 2:
         return ""
     return f"learning rate {found[0]:g}, batches of {found[1]}"
 
@@ -101,8 +101,8 @@ def _training(study: Study, summary: Summary) -> dict[str, tuple[str, Figure | N
         "batch_sizes": ("Test error by batch size", curves.batch_sizes(summary)),
         "statistics": ("Training or statistics", curves.statistics(summary)),
         "subnetworks": ("Tickets", curves.subnetworks(summary)),
-        "shift_cosine": ("Covariate shift, cosine", figures.shift(study, measure="cosine")),
-        "shift_l2": ("Covariate shift, l2", figures.shift(study, measure="l2")),
+        "shift_cosine": ("Covariate shift, cosine", curves.shift(study, measure="cosine")),
+        "shift_l2": ("Covariate shift, l2", curves.shift(study, measure="l2")),
         "learning_rates": ("Learning-rate range", curves.learning_rates(summary)),
         "loss_curves": ("Loss", curves.learning_curves(study, name="loss")),
         "accuracy_curves": ("Accuracy", curves.learning_curves(study, name="accuracy")),
@@ -143,7 +143,7 @@ def facts(summary: Summary) -> common.Facts:
 
 def _numbers(conditions: tuple[NormCondition, ...], name: str) -> str:
     """`1500`, `750 to 24 000`."""
-    found = sorted({getattr(condition, name) for condition in conditions})
+    found = sorted({getattr(each, name) for each in conditions})
     return " to ".join(words.number(value) for value in dict.fromkeys([*found[:1], *found[-1:]]))
 
 

@@ -86,9 +86,7 @@ def summarize_conditions(study: Study, *, first: float) -> tuple[NormSummary, ..
         study: The run.
         first: Share of training that measures of smoothness and shift are taken over.
     """
-    return tuple(
-        _summarize(study, condition, until=first * condition.steps) for condition in study.begun
-    )
+    return tuple(_summarize(study, each, until=first * each.steps) for each in study.begun)
 
 
 def sides(

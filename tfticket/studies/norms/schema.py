@@ -17,7 +17,9 @@ from tfticket.recipe.table import (
     NotNegative,
     Positive,
     Problem,
+    SomeTables,
     Table,
+    Tables,
     Texts,
     Width,
     listed,
@@ -163,16 +165,14 @@ class NormsRecipe(Recipe):
 
     kind: Literal["norms"]
     model: Network
-    arms: Annotated[
-        tuple[Arm, ...], Field(strict=False, min_length=1, description="a list of tables")
-    ]
+    arms: SomeTables[Arm]
     landscape: Landscape | None = None
     shift: Shift | None = None
     statistics: Statistics | None = None
     tickets: Lottery | None = None
     noise: Noise | None = None
     last: Count = 10
-    expect: Annotated[tuple[Claim, ...], Field(strict=False, description="a list of tables")] = ()
+    expect: Tables[Claim] = ()
 
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""

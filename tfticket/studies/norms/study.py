@@ -13,13 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket import models
 from tfticket.data import DataSet, Feed
 from tfticket.noise import Corruption
 from tfticket.norms.catalog import Norm
 from tfticket.norms.landscape import SmoothnessRecord
 from tfticket.norms.landscape.trackers import LandscapeTracker, ShiftTracker
-from tfticket.recipe.rates import compile_model, forget_graphs, precision
+from tfticket.recipe.rates import forget_graphs
 from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
@@ -181,28 +180,16 @@ class NormsStudy(Study):
         Raises:
             ModelError: when it can't be built or doesn't fit the data.
         """
-        table, train = self.recipe.model, self.recipe.train
-        keras.utils.set_random_seed(sub_seed(seed, "init"))
+        table = self.recipe.model
         given = {"depth": table.depth, "initializer": table.initializer}
-        with precision(mixed=train.mixed_precision):
-            model = models.build(
-                table.name,
-                self.data.input_shape,
-                self.data.outputs,
-                width=table.width,
-                norm=Norm(condition.norm.name, condition.norm.options),
-                dropout=table.dropout,
-                seed=seed,
-                **{name: value for name, value in given.items() if value is not None},
-            )
-        compile_model(
-            model,
-            train,
+        return self.build(
+            seed,
+            drawn=sub_seed(seed, "init"),
+            norm=Norm(condition.norm.name, condition.norm.options),
+            options={name: value for name, value in given.items() if value is not None},
             rate=condition.rate,
             steps_per_execution=self.steps_per_execution(condition),
-            regression=self.data.regression,
         )
-        return model
 
     def steps_per_execution(self, condition: Condition) -> int:
         """Return the steps between measurements: trackers see the first one of an execution."""

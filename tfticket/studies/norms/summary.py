@@ -73,10 +73,8 @@ class Summary(BaseSummary):
     def missing(self) -> tuple[str, ...]:
         """See `report.contents.Summary`."""
         lacking = {
-            condition.name: [
-                seed for seed in condition.seeds if seed not in self.study.of(condition)
-            ]
-            for condition in self.study.conditions
+            each.name: [seed for seed in each.seeds if seed not in self.study.of(each)]
+            for each in self.study.conditions
         }
         return unfinished(self.files, lacking, noun="seed", more="branches")
 

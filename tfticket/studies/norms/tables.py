@@ -10,7 +10,7 @@ from tfticket.report.estimate import Estimate
 from tfticket.report.tables import Cell, Table, interval_cell, range_cell, table
 from tfticket.studies.norms.measures import STATISTICS
 from tfticket.studies.norms.memorization import MemorizationSummary
-from tfticket.studies.norms.names import bounds, quantity
+from tfticket.studies.norms.names import SUBNETWORKS, bounds, quantity
 from tfticket.studies.norms.networks import NormCondition
 from tfticket.studies.norms.results import BatchLoss, Contrast, NormSummary
 from tfticket.studies.norms.summary import Summary
@@ -44,7 +44,6 @@ _DIFFERENCES = {
     "accuracy": "at the end",
     "accuracy_by_validation": "stopped by validation",
 }
-_SUBNETWORKS = {"dense": "dense", "ticket": "ticket", "random": "random subnetwork"}
 _TRACKERS = ("landscape_seconds", "shift_seconds", "memorization_seconds")
 
 
@@ -127,7 +126,7 @@ def batch_table(losses: Iterable[BatchLoss]) -> Table | None:
     rows: list[tuple[str, str, dict[int, Estimate | None]]] = []
     for label in dict.fromkeys(label for label, _ in found):
         own = {size: loss for (name, size), loss in found.items() if name == label}
-        largest = max(loss.largest for loss in own.values())
+        largest = next(iter(own.values())).largest
         drops = {size: loss.drop.reverse() for size, loss in own.items()}
         rows.append((label, f"change from batches of {largest}", dict(drops)))
         if any(loss.mismatch for loss in own.values()):
@@ -177,7 +176,7 @@ def memorized_table(summary: MemorizationSummary) -> Table | None:
     return table(
         summary.conditions,
         ("<norm", lambda each: each.condition.label),
-        ("<network", lambda each: _SUBNETWORKS[each.condition.subnetwork]),
+        ("<network", lambda each: SUBNETWORKS[each.condition.subnetwork]),
         *_varying(summary.conditions, subnetwork=False),
         *_density(),
         *_measures(_MEMORIZED, accuracy_cell),
@@ -190,8 +189,8 @@ def differences_table(summary: MemorizationSummary) -> Table | None:
     return table(
         summary.contrasts,
         ("<norm", lambda each: each.condition.label),
-        ("<network", lambda each: _SUBNETWORKS[each.condition.subnetwork]),
-        ("<minus", lambda each: _SUBNETWORKS[each.against.subnetwork]),
+        ("<network", lambda each: SUBNETWORKS[each.condition.subnetwork]),
+        ("<minus", lambda each: SUBNETWORKS[each.against.subnetwork]),
         *_varying(summary.contrasts, subnetwork=False),
         *_measures(_DIFFERENCES, points_cell),
         ("seeds", lambda each: str(each.measures["memorized_last"].seeds)),

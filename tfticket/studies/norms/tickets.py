@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
 
 from tfticket.data import ChunkedFit
-from tfticket.internals import flat_layers
 from tfticket.lottery import RandomMask, TicketSearch
 from tfticket.lottery.controls import ControlContext, Start
 from tfticket.lottery.trial import (
@@ -24,10 +22,9 @@ from tfticket.lottery.trial import (
 from tfticket.runs.progress import Progress
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot
-from tfticket.statistics import normalizes_by_batch
 from tfticket.studies.lottery.search import pruner, schedule, search_options
 from tfticket.studies.norms.conditions import Condition, Subnetwork
-from tfticket.studies.training import SearchListener
+from tfticket.studies.training import SearchListener, statistics_batches
 
 if TYPE_CHECKING:
     from tfticket.studies.norms.study import NormsStudy
@@ -110,7 +107,9 @@ class Tickets:
             schedule(lottery),
             condition.steps,
             seed=seed,
-            recalibrate=self._batches(seed, condition, model),
+            recalibrate=statistics_batches(
+                model, self._study.feed(seed, condition), _STATISTICS_EXAMPLES
+            ),
             feed=feed,
             store=store,
             listener=listener,
@@ -124,16 +123,6 @@ class Tickets:
             verbose=0,
         )
         return self._starts(seed, model, store)
-
-    def _batches(
-        self, seed: int, condition: Condition, model: keras.Model
-    ) -> list[tf.Tensor] | None:
-        """Return the first batches of the feed, to recompute the statistics of each level."""
-        if not any(normalizes_by_batch(layer) for layer in flat_layers(model)):
-            return None
-        feed = self._study.feed(seed, condition)
-        count = -(-_STATISTICS_EXAMPLES // condition.batch_size)
-        return [x for x, _ in feed.dataset(endless=True).take(count)]
 
     def _starts(
         self, seed: int, model: keras.Model, store: MemoryStore

@@ -34,7 +34,7 @@ from tfticket.statistics import (
 from tfticket.studies.labels import receipt
 from tfticket.studies.norms.conditions import Condition
 from tfticket.studies.norms.tickets import Beginning
-from tfticket.studies.training import Hook, Watch, rows_of
+from tfticket.studies.training import Hook, Watch, by_split, outcomes, rows_of
 
 if TYPE_CHECKING:
     from tfticket.studies.norms.study import NormsStudy
@@ -142,7 +142,7 @@ def train(
             rows.extend(rows_of(seed, condition.branch, step, epoch, split, found))
 
     for step, logs in watch.measured.items():
-        add(step, _by_split(logs))
+        add(step, by_split(logs))
     for split, tracker in trackers.items():
         record = tracker.record
         arrays |= {f"{split}/{name}": array for name, array in record.to_arrays().items()}
@@ -155,14 +155,6 @@ def train(
             add(step, splits)
     add(max(watch.measured), {"test": test, "summary": summary})
     return Trained(tuple(rows), arrays, {**test, **summary}, header)
-
-
-def _by_split(logs: Mapping[str, float]) -> Measured:
-    prefixes = {"train": "", "validation": "val_"}
-    return {
-        split: {name: logs[prefix + name] for name in ("loss", "accuracy") if prefix + name in logs}
-        for split, prefix in prefixes.items()
-    }
 
 
 _LARGE_BATCH = 500
@@ -284,11 +276,8 @@ def outcome(
 ) -> Measured:
     """Summarize the measurements of one training, by the split that they stand in.
 
-    Each is given at the end, as the mean of the last evaluations, as the mean of all of them, which
-    tells who memorizes sooner where all memorize in the end, and where the accuracy on validation
-    data, whose labels are as wrong, would have stopped: names end in `_at_end`, `_last`, `_mean`
-    and `_by_validation`. The best clean accuracy isn't among them: that would be chosen by the test
-    data.
+    Measures are given as `outcomes` says: the mean of all evaluations tells who memorizes sooner
+    where all memorize in the end, and labels of the validation data are as wrong.
 
     Args:
         measured: Step to split to measurements by name.
@@ -298,17 +287,10 @@ def outcome(
     steps = sorted(measured)
     if not steps:
         return {"test": {}, "summary": {}}
-    stop = max(steps, key=lambda step: (validation[step], -step))
-    found: dict[str, dict[str, float]] = {}
+    held_out = [validation[step] for step in steps]
+    found = {}
     for split, into in ((CLEAN, "test"), (MEMORIZATION, "summary")):
-        for name in measured[steps[-1]][split]:
-            along = {step: measured[step][split][name] for step in steps}
-            found.setdefault(into, {}).update(
-                {
-                    f"{name}_last": float(np.mean([along[step] for step in steps[-last:]])),
-                    f"{name}_mean": float(np.mean([along[step] for step in steps])),
-                    f"{name}_by_validation": along[stop],
-                    f"{name}_at_end": along[steps[-1]],
-                }
-            )
+        names = measured[steps[-1]][split]
+        along = {name: [measured[step][split][name] for step in steps] for name in names}
+        found[into] = outcomes(along, held_out, last)
     return found

@@ -1,27 +1,90 @@
-"""One file for a target, from a run, from a ticket of a run, or from a `.keras` file."""
+"""Files from a run, from a ticket of a run, or from a `.keras` file: the front ends of exports."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tfticket import data
-from tfticket.data import DataSet
-from tfticket.errors import RunError
+from tfticket.errors import ExportError, RunError
 from tfticket.export.choice import TargetName
 from tfticket.export.facade import Exported, export
-from tfticket.export.result import Format, Preprocessing
+from tfticket.export.result import ExportReport, Format
 from tfticket.lottery.ticket import Ticket
 from tfticket.models import load_file
 from tfticket.recipe.rates import check_model, example_shape
 from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
-from tfticket.studies.lottery.exporting import CALIBRATION_EXAMPLES, CHECK_EXAMPLES, open_exporter
+from tfticket.studies.lottery.exporting import Exporter, examples
+from tfticket.studies.lottery.schema import LotteryRecipe
+from tfticket.studies.study import load_study
+
+if TYPE_CHECKING:
+    from tfticket.studies.lottery.study import LotteryStudy
 
 _MODEL = re.compile(r"seed_(\d+)_level_(\d+)\.keras")
 _TICKET = re.compile(r"seed_(?P<seed>\d+)/(?P<branch>[^/]+)/level_(?P<level>\d+)\.npz$")
+
+
+def export_run(
+    run: str | Path,
+    *,
+    level: int | None = None,
+    seed: int | None = None,
+    formats: Sequence[Format] | None = None,
+    data_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> list[ExportReport]:
+    """Exports a ticket of a run, and the dense network beside it to be held against.
+
+    Writes `models/seed_S_level_LL.keras`, a plain Keras model with the zeros in place, and for each
+    format `export/seed_S_level_LL.FORMAT.tflite` with its report `.json`. The weights are those
+    at the end of the level's training.
+
+    Args:
+        run: The run directory; the run needn't be complete.
+        level: The level; those that the recipe asks for if None, which may mean to `choose`.
+        seed: The seed; the first of the recipe that has the level if None.
+        formats: The formats; those of the recipe if None.
+        data_dir: The directory of data sets.
+        progress: The listener.
+
+    Returns:
+        A report for each file; those of the dense network first.
+
+    Raises:
+        RunError: when it isn't a run, or the level isn't finished.
+        DataError: when the data can't be had, or isn't what the run was made with.
+        ExportError: when a file could not be made or failed its checks; the others are there.
+    """
+    exporter = open_exporter(run, data_dir, progress or Silence())
+    reports = exporter.export(level=level, seed=seed, formats=formats)
+    if exporter.failures:
+        raise ExportError(
+            f"{len(exporter.failures)} of {len(exporter.failures) + len(reports)} files failed, "
+            f"and were not written: {' '.join(map(str, exporter.failures))}"
+        )
+    return reports
+
+
+def open_exporter(run: str | Path, data_dir: Path | None, progress: Progress) -> Exporter:
+    """Open a run on disk for exporting.
+
+    Raises:
+        RunError: when it isn't a run of the kind lottery.
+        DataError: when its data can't be had.
+    """
+    directory = RunDir(run)
+    recipe = directory.recipe()
+    if not isinstance(recipe, LotteryRecipe):
+        also = " Its searches lie under searches/." if recipe.kind == "edge" else ""
+        raise RunError(
+            f"Only the tickets of a run of the kind lottery are exported. Received: {run}, of the "
+            f"kind {recipe.kind}.{also}"
+        )
+    return Exporter(cast("LotteryStudy", load_study(recipe, data_dir)), directory, progress)
 
 
 def export_run_for(
@@ -67,7 +130,7 @@ def export_run_for(
         target=target,
         formats=formats,
         mask=ticket.mask,
-        **_data_options(exporter.study.data),
+        **examples(exporter.study.data, exporter.study.data.validation),
         provenance=exporter.provenance(ticket, seed),
         margin=margin,
         tell=progress.message,
@@ -146,7 +209,7 @@ def export_file(
         check_model(model_path, model, found)
         progress.message(found.description)
         provenance["inputs"] = found.feeding
-        options = _data_options(found)
+        options = examples(found, found.validation)
     ticket = None if ticket_path is None else Ticket.load(ticket_path)
     return export(
         model if ticket is None else ticket,
@@ -159,16 +222,6 @@ def export_file(
         margin=margin,
         tell=progress.message,
     )
-
-
-def _data_options(found: DataSet) -> dict[str, Any]:
-    """Return arguments of `export` from a data set: validation data choose the format."""
-    few = found.inputs(found.validation, CHECK_EXAMPLES), found.validation.y[:CHECK_EXAMPLES]
-    return {
-        "calibration": found.inputs(found.train, CALIBRATION_EXAMPLES),
-        "check_on": few,
-        "preprocessing": Preprocessing.of(found.scale, found.offset),
-    }
 
 
 def _trained_with(model_path: Path) -> str:

@@ -9,7 +9,7 @@ from tiny_recipe import recipe
 from tfticket.errors import ModelError, RunError
 from tfticket.export import read_provenance, save_keras
 from tfticket.lottery.ticket import Ticket
-from tfticket.runner.targeting import export_file, export_run_for, place_of
+from tfticket.runner.exporting import export_file, export_run_for, place_of
 from tfticket.studies.lottery.study import LotteryStudy
 
 pytestmark = pytest.mark.slow
