@@ -44,7 +44,8 @@ COMMAND = re.compile(r"(?:^|`|measured: )tfticket ([a-z][a-z-]*)(?: ([a-z]+))?",
 EXAMPLE = re.compile(
     r"^## ([^\n]+)\n(?:(?!^## ).)*?<!-- example -->\n```python\n(.*?)```", re.S | re.M
 )
-EXAMPLES = EXAMPLE.findall(TEXT[DOCS / "examples.md"])
+WITH_EXAMPLES = [DOCS / "examples.md", *sorted(DOCS.glob("howto-*.md"))]
+EXAMPLES = [found for page in WITH_EXAMPLES for found in EXAMPLE.findall(TEXT[page])]
 # An example runs with fewer steps than a reader would train, and nothing else is changed.
 FEWER = {
     "level_steps=200": "level_steps=20",
@@ -177,7 +178,7 @@ def test_the_examples_that_run_with_fewer_steps_have_these_numbers() -> None:
 
 
 def test_no_example_is_overlooked() -> None:
-    assert len(EXAMPLES) == TEXT[DOCS / "examples.md"].count("```python") > 0
+    assert len(EXAMPLES) == sum(TEXT[page].count("```python") for page in WITH_EXAMPLES) > 0
 
 
 @pytest.mark.parametrize("code", [code for _, code in EXAMPLES], ids=[name for name, _ in EXAMPLES])
@@ -185,7 +186,7 @@ def test_example_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     for number, fewer in FEWER.items():
         code = code.replace(number, fewer)
-    exec(compile(code, "docs/examples.md", "exec"), {})
+    exec(compile(code, "an example of docs/", "exec"), {})
     assert list(tmp_path.iterdir()), "each example ends with a file"
 
 

@@ -61,6 +61,11 @@ def test_output_of_examples_is_left_alone() -> None:
     assert reference.escaped(lines) == [">>> print(x)", "|x|", "", r"\|x\|"]
 
 
+def test_formulas_of_modules_are_shown_as_they_stand() -> None:
+    lines = ["Text:", "", "    a = b", "", "    c", "", "More."]
+    assert reference.with_blocks(lines) == ["Text:", "", "::", "", *lines[2:]]
+
+
 def test_a_type_leads_to_its_source() -> None:
     address = reference.source_of("tfticket.lottery.comparison.Interval")
     assert address is not None

@@ -138,6 +138,18 @@ def escaped(lines: list[str]) -> list[str]:
     return found
 
 
+def with_blocks(lines: list[str]) -> list[str]:
+    """Return lines of a module's docstring, with what is indented shown as it stands there."""
+    found: list[str] = []
+    for before, line in zip(["", *lines], lines, strict=False):
+        begins = line.startswith("    ") and not before.strip()
+        inside = next((past for past in reversed(found) if past.strip()), "").startswith("    ")
+        if begins and not inside:
+            found += ["::", ""]
+        found.append(line if begins or inside else _escaped(line))
+    return found
+
+
 def _escaped(line: str) -> str:
     parts = re.split(r"(`+[^`]*`+)", line)
     stars = sum(part.count("*") for part in parts[::2])
@@ -172,12 +184,18 @@ def _private(
     return nodes.reference("", "", contnode, internal=False, refuri=address)
 
 
+def _process(
+    app: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]
+) -> None:
+    """Make reStructuredText of a docstring."""
+    if what == "module":
+        lines[:] = with_blocks(lines)
+    else:
+        lines[:] = escaped(lines)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register what docstrings and signatures need; `extensions.repository` writes the pages."""
-    app.connect(
-        "autodoc-process-docstring",
-        lambda app, what, name, obj, options, lines: lines.__setitem__(slice(None), escaped(lines)),
-        priority=400,  # before napoleon
-    )
+    app.connect("autodoc-process-docstring", _process, priority=400)  # before napoleon
     app.connect("missing-reference", _private)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,12 +5,12 @@ fewer weights than the dense network, it reaches at least its test accuracy (a' 
 many iterations (j' <= j), and no longer does so with new initial weights. Frankle et al. (2020,
 arXiv:1912.05671) call a subnetwork that reaches full accuracy *matching*. One training of each can
 show none of this, so all of it is put to the test over seeds. The networks of a seed share their
-initial weights and the order of the data, so they are compared seed by seed::
+initial weights and the order of the data, so they are compared seed by seed:
 
     gain_i    = a'_i - a_i           test accuracy at the iteration of minimum validation loss
     speedup_i = s_i(L) / s'_i(L)     steps to the loss that both reach; see `lottery.speed`
 
-Each gets a two-sided Student t interval over the seeds, and the verdict on a level reads them so::
+Each gets a two-sided Student t interval over the seeds, and the verdict on a level reads them so:
 
     matching     the interval of the gain lies above -margin
     winning      matching; the interval of the speed-up lies above 1 / (1 + time margin); and the
