@@ -58,17 +58,18 @@ _CONFIG = {
 }  # fmt: skip
 
 
-def to_svg(figure: Figure, *, name: str) -> str:
+def to_svg(figure: Figure, *, name: str, text: float = 1.0) -> str:
     """Draw a figure as an SVG element in the colors of the page; the same bytes each time.
 
     Args:
         figure: The specification.
         name: Prefix of its identifiers, unique on the page.
+        text: Factor on the size of titles and labels.
     """
     import vl_convert  # here, since most who make figures never draw them
 
     svg = vl_convert.vegalite_to_svg(
-        figure, config=_CONFIG, format_locale=_LOCALE, allowed_base_urls=[]
+        figure, config=enlarged(_CONFIG, text), format_locale=_LOCALE, allowed_base_urls=[]
     )
     numbers: dict[str, int] = {}  # Vega counts on from one drawing to the next
     return re.sub(
@@ -76,6 +77,20 @@ def to_svg(figure: Figure, *, name: str) -> str:
         lambda found: f"{found[1]}{name}-{numbers.setdefault(found[2], len(numbers) + 1)}",
         svg,
     )
+
+
+def enlarged(properties: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Multiply all font sizes among properties of Vega-Lite.
+
+    Example:
+        >>> enlarged({"axis": {"labelFontSize": 9}, "padding": 4}, 2)
+        {'axis': {'labelFontSize': 18}, 'padding': 4}
+    """
+    return {
+        key: enlarged(value, factor) if isinstance(value, dict)
+        else value * factor if key.lower().endswith("fontsize") else value
+        for key, value in properties.items()
+    }  # fmt: skip
 
 
 def to_png(svg: str) -> bytes:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from tfticket import __version__
 from tfticket.display import charts
+from tfticket.display.narrow import TEXT, narrowed
 from tfticket.display.palette import PALETTE
 from tfticket.files import write_bytes, write_json, write_text
 from tfticket.report.contents import Contents
@@ -30,6 +31,7 @@ class Drawing:
         file: Name of its PNG file.
         png: The drawing, for paper.
         svg: The drawing, for the page.
+        narrow: Likewise, for narrow screens; empty where one serves both.
         title: What it shows, in a few words.
     """
 
@@ -37,6 +39,7 @@ class Drawing:
     file: str
     png: bytes
     svg: Markup
+    narrow: Markup
     title: str
 
 
@@ -109,11 +112,14 @@ def _draw(contents: Contents) -> dict[str, Drawing]:
     for place, (name, (title, figure)) in enumerate(contents.figures.items(), start=1):
         if figure is not None:
             svg = charts.to_svg(figure, name=name)
+            column = narrowed(figure)
+            narrow = charts.to_svg(column, name=f"{name}-narrow", text=TEXT) if column else ""
             drawn[name] = Drawing(
                 name=name,
                 file=f"{place:02d}_{name}.png",
                 png=charts.to_png(svg),
                 svg=Markup(svg),
+                narrow=Markup(narrow),
                 title=title,
             )
     return drawn
