@@ -15,10 +15,23 @@ function show(mark, event) {
   tip.style.top = `${above > 8 ? above : event.clientY + 18}px`;
 }
 
+const REACH = 14; // pixels from the pointer to the middle of a mark
+
 for (const figure of document.querySelectorAll("figure")) {
-  figure.addEventListener("pointerover", (event) => {
-    const mark = event.target.closest("path[aria-label]");
-    if (mark) show(mark, event);
+  let middles = [];
+  figure.addEventListener("pointerenter", () => {
+    middles = [...figure.querySelectorAll("path[aria-label]")].map((mark) => {
+      const box = mark.getBoundingClientRect();
+      return [mark, box.left + box.width / 2 + scrollX, box.top + box.height / 2 + scrollY];
+    });
+  });
+  figure.addEventListener("pointermove", (event) => {
+    let [nearest, least] = [null, REACH];
+    for (const [mark, x, y] of middles) {
+      const distance = Math.hypot(event.pageX - x, event.pageY - y);
+      if (distance < least) [nearest, least] = [mark, distance];
+    }
+    if (nearest) show(nearest, event);
     else tip.hidden = true;
   });
   figure.addEventListener("pointerleave", () => { tip.hidden = true; });
