@@ -7,7 +7,7 @@ import pytest
 from drawn import layers
 from PIL import Image
 
-from tfticket.display import charts
+from tfticket.display import charts, pictures
 from tfticket.display.charts import Axis, Panel, rows
 from tfticket.display.palette import PALETTE, Look
 
@@ -104,7 +104,7 @@ def test_what_is_not_finite_is_missing():
 
 
 def test_a_picture_is_as_dark_as_its_values():
-    layer = charts.picture(np.array([[0.0, 1.0], [np.nan, 0.5]]), width=20, height=20)
+    layer = pictures.picture(np.array([[0.0, 1.0], [np.nan, 0.5]]), width=20, height=20)
     address = layer["data"]["values"][0]["url"]
     image = Image.open(io.BytesIO(base64.b64decode(address.split(",")[1])))
     assert np.asarray(image)[..., 3].tolist() == [[0, 255], [0, 140]]

@@ -9,6 +9,7 @@ import numpy as np
 from tfticket.display import charts
 from tfticket.display.charts import Axis, Figure, Panel, Rows, density_axis, rows
 from tfticket.display.palette import DOTTED, LEVELS, STAR, Look
+from tfticket.display.pictures import framed
 from tfticket.display.words import percent
 from tfticket.lottery.analysis import Overlap
 from tfticket.sparsity.mask import Mask
@@ -91,7 +92,7 @@ def surviving_inputs(
         title = "dense" if level == 0 else percent(density) if density else f"level {level}"
         height = 94 * min(1.0, shares.shape[0] / shares.shape[1])
         width = height * shares.shape[1] / shares.shape[0]
-        found.append(charts.framed(shares, width=width, height=height, title=title))
+        found.append(framed(shares, width=width, height=height, title=title))
     return charts.beside(*found)
 
 
@@ -105,7 +106,7 @@ def masks(mask: Mask) -> Figure | None:
 
 def _mask(key: str, kernel: np.ndarray) -> Figure:
     units = kernel.shape[-1]
-    return charts.framed(
+    return framed(
         _reduced(kernel.reshape(-1, units)),
         width=228,
         height=158,

@@ -14,6 +14,7 @@ import numpy as np
 from tfticket.display import charts
 from tfticket.display.charts import NARROW, WIDE, Axis, Figure, Panel, Rows, rows
 from tfticket.display.palette import DASH_DOT, DASHED, DOTTED, LEVELS, SAW, Look, css
+from tfticket.display.pictures import picture
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import Curve, over_seeds
 from tfticket.studies.norms.figures import line_looks, norm_looks, running_median
@@ -426,7 +427,7 @@ def _shift_panel(
         names = Axis("", (len(layers) - 0.5, -0.5), ticks=dict(enumerate(layers)), grid=False)
         panel = Panel(x, names, width=width, height=115, title=title)
         return panel.draw(
-            charts.picture(_shades(values.T, measure), width=width, height=115),
+            picture(_shades(values.T, measure), width=width, height=115),
             panel.marks(rows(x=[0], y=[0]), {"type": "rule", "opacity": 0}),
         )
     places = np.linspace(0, len(LEVELS) - 1, len(layers)).round().astype(int)
