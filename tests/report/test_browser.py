@@ -20,7 +20,7 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic",
 )  # fmt: skip
-SHOTS = pathlib.Path(__file__).parents[2] / "screenshots"
+SHOTS = pathlib.Path(__file__).parents[2] / "build" / "screenshots"
 """Pictures of the pages, for whoever looks at a run of CI; nothing compares them."""
 
 
@@ -90,7 +90,7 @@ def test_nothing_leaves_the_screen_and_an_accessibility_checker_passes(opened, p
         for rule in found.response["violations"]
         for node in rule["nodes"]
     ] == []
-    SHOTS.mkdir(exist_ok=True)
+    SHOTS.mkdir(parents=True, exist_ok=True)
     scheme = "dark" if opened.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else ""
     name = "_".join(filter(None, [page.parts[-4], str(opened.viewport_size["width"]), scheme]))
     opened.screenshot(path=SHOTS / f"{name}.png", full_page=True)
