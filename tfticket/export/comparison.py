@@ -12,6 +12,7 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import latency
+from tfticket.export.conversion import Convertible
 from tfticket.export.finetune import BITS, FineTuning, fine_tune
 from tfticket.export.labels import Labels
 from tfticket.export.latency import Latency
@@ -111,6 +112,10 @@ class Conditions:
     statistics: Sequence[np.ndarray] | None = None
     tuning: FineTuning | None = None
 
+    def convertible(self, model: keras.Model) -> Convertible:
+        """A model with the data that it is converted and checked with."""
+        return Convertible(model, self.calibration, self.check_on)
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -162,18 +167,18 @@ def compare(
         ExportError: when the baseline itself can't be converted.
         ModelError: for a subclassed model.
     """
-    first = Attempt(
-        baseline, None, "fp32", _draft(baseline, baseline.model, "fp32", folder, conditions)
-    )
+    as_given = conditions.convertible(baseline.model)
+    first = Attempt(baseline, None, "fp32", _draft(baseline, as_given, "fp32", folder, conditions))
     tell(describe(first))
     for warning in first.draft.report.warnings if first.draft else ():
         tell(f"{first.name}: {warning}")
     attempts = [first]
     for network in networks:
         prepared = prepare(network.model, network.mask, conditions.statistics)
+        of = conditions.convertible(prepared.model)
         for format in formats:
             if network is not baseline or format != "fp32":
-                attempts.append(_attempt(network, prepared, format, folder, conditions))
+                attempts.append(_attempt(network, prepared, of, format, folder, conditions))
                 tell(describe(attempts[-1]))
     return Comparison(tuple(_measured(attempts, conditions)), processor())
 
@@ -192,7 +197,12 @@ def describe(attempt: Attempt) -> str:
 
 
 def _attempt(
-    network: Network, prepared: Prepared, format: Format, folder: Path, conditions: Conditions
+    network: Network,
+    prepared: Prepared,
+    of: Convertible,
+    format: Format,
+    folder: Path,
+    conditions: Conditions,
 ) -> Attempt:
     """Try a format, and where it costs accuracy, the same after a short training for it."""
     mask = prepared.mask
@@ -206,19 +216,19 @@ def _attempt(
         "units": {change.key: [change.before, change.after] for change in prepared.layers},
     }
 
-    def tried(model: keras.Model) -> Attempt:
+    def tried(of: Convertible) -> Attempt:
         try:
-            made = _draft(network, model, format, folder, conditions, facts)
+            made = _draft(network, of, format, folder, conditions, facts)
         except ExportError as error:
             return Attempt(network, prepared, format, None, str(error))
         return Attempt(network, prepared, format, made)
 
-    first, tuning = tried(prepared.model), conditions.tuning
+    first, tuning = tried(of), conditions.tuning
     if tuning is None or format not in BITS or _lost(first) <= tuning.worth:
         return first
     model = fine_tune(prepared.model, tuning, bits=BITS[format])
     facts["fine_tuned_steps"] = tuning.steps
-    tuned = tried(model)
+    tuned = tried(conditions.convertible(model))
     better = (tuned.score or 0.0) > (first.score or 0.0)
     return replace(tuned, tuned_from=first.score) if better else first
 
@@ -234,18 +244,16 @@ def _lost(attempt: Attempt) -> float:
 
 def _draft(
     network: Network,
-    model: keras.Model,
+    of: Convertible,
     format: Format,
     folder: Path,
     conditions: Conditions,
     facts: Mapping[str, Any] | None = None,
 ) -> Draft:
     return draft(
-        model,
+        of,
         folder / f"{network.name}.{format}.tflite",
         format=format,
-        calibration=conditions.calibration,
-        check_on=conditions.check_on,
         preprocessing=conditions.preprocessing,
         provenance=network.provenance,
         min_agreement=conditions.min_agreement,

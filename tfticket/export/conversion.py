@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -19,11 +20,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
-from tfticket.export.preparation import input_structure
+from tfticket.export.preparation import input_structure, recurrent_steps, static_copy, unroll
 from tfticket.export.result import Format
 from tfticket.export.sparse.convolutions import lint_sparse_conv
 from tfticket.export.sparse.encoding import Encoding, encode_dense_layers
 from tfticket.export.sparse.selection import Objective, sparsify_dense_layers
+from tfticket.export.verification import CheckData, Reference, examples_for, reference_of
 from tfticket.internals import flat_layers, graph_of, maker_of, nodes_of
 from tfticket.quiet import quiet
 
@@ -35,6 +37,51 @@ _BATCH = 64
 _LONGEST = 200
 _MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 _PLACE = re.compile(r"<unknown>:\d+: |error: |loc\(.*?\): ")
+
+
+@dataclass(frozen=True, eq=False)
+class Convertible:
+    """A model and its data, with what all formats share: each is made once, when it is needed.
+
+    Attributes:
+        model: A built Sequential or Functional model with one input and one output.
+        calibration: Training examples, shape (n, ...); int8 needs them.
+        check_on: Examples that its files are checked on, and their labels or None.
+    """
+
+    model: keras.Model
+    calibration: np.ndarray | None = None
+    check_on: CheckData | None = None
+
+    @cached_property
+    def examples(self) -> np.ndarray | None:
+        """The calibration data in the type that the model takes."""
+        if self.calibration is None:
+            return None
+        return examples_for(self.model, self.calibration, "calibration")
+
+    @cached_property
+    def reference(self) -> Reference:
+        """What the model answers to the examples that its files are checked on."""
+        return reference_of(self.model, self.examples, self.check_on)
+
+    @cached_property
+    def static(self) -> keras.Model:
+        """The copy that the converter takes."""
+        return static_copy(self.model)
+
+    @cached_property
+    def dense(self) -> bytes:
+        """The fp32 file, of which other formats are made, too."""
+        return convert(self.static, "fp32", None)
+
+    def unrolled(self, source: str) -> keras.Model:
+        """A copy without loops, see `unroll`."""
+        if not recurrent_steps(self.static):
+            return self.static
+        static = static_copy(self.model)
+        unroll(static, source)
+        return static
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +101,9 @@ class Produced:
 
 def produce(
     format: Format,
-    static: keras.Model,
+    of: Convertible,
     *,
-    calibration: np.ndarray | None,
-    example: np.ndarray,
+    static: keras.Model,
     encodings: Mapping[str, Encoding] | None,
     source: str,
 ) -> Produced:
@@ -65,10 +111,8 @@ def produce(
 
     Args:
         format: The format.
-        static: The model, from `static_copy`.
-        calibration: For `int8`: training examples, shape (n, ...).
-        example: One input, real numbers, shape without the batch; what is measured is measured
-            with it.
+        of: The model and its data; what is measured is measured with the first example.
+        static: Its copy: `of.static`, or without loops where the format takes none.
         encodings: How to store each dense layer, from an earlier export; measured when None.
         source: What to call the file in an error.
 
@@ -76,13 +120,15 @@ def produce(
         ExportError: when the format isn't possible, is known to go wrong, or is of no use here.
     """
     match format:
+        case "fp32":
+            return Produced(of.dense)
         case "int4":
-            return Produced(quantize_weights_int4(convert(static, "fp32", None)))
+            return Produced(quantize_weights_int4(of.dense))
         case "sparse_conv":
             return sparse_conv(static, source=source)
         case "sparse_fc" | "sparse_fc_fast":
-            return _sparse_fc(format, static, example, encodings, source)
-    return Produced(convert(static, format, calibration))
+            return _sparse_fc(format, of, encodings, source)
+    return Produced(convert(static, format, of.examples))
 
 
 def convert(static: keras.Model, format: str, calibration: np.ndarray | None) -> bytes:
@@ -208,19 +254,16 @@ def check_inside(model: keras.Model, x: np.ndarray) -> None:
 
 
 def _sparse_fc(
-    format: Format,
-    static: keras.Model,
-    example: np.ndarray,
-    encodings: Mapping[str, Encoding] | None,
-    source: str,
+    format: Format, of: Convertible, encodings: Mapping[str, Encoding] | None, source: str
 ) -> Produced:
-    content = convert(static, "fp32", None)
     objective, gain = _OBJECTIVES[format]
     if encodings is None:
-        found = sparsify_dense_layers(content, example=example, objective=objective, source=source)
+        found = sparsify_dense_layers(
+            of.dense, example=of.reference.x[0], objective=objective, source=source
+        )
         content, encodings = found.content, found.choices
     else:
-        content = encode_dense_layers(content, encodings, source=source)
+        content = encode_dense_layers(of.dense, encodings, source=source)
     if not set(encodings.values()) - {"dense"}:
         raise ExportError(
             "A sparse file must have a dense layer that is better stored sparsely. Received: "

@@ -17,10 +17,10 @@ from tfticket import __version__
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
 from tfticket.export.contents import check_hazards, check_structure, check_types, count_zeros
-from tfticket.export.conversion import check_inside, produce
+from tfticket.export.conversion import Convertible, check_inside, produce
 from tfticket.export.emulate import check_without_avx, why_not
 from tfticket.export.foreign import read_file
-from tfticket.export.preparation import check_exportable, check_pruned, static_copy, unroll
+from tfticket.export.preparation import check_exportable, check_pruned
 from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
 from tfticket.export.sparse.encoding import Encoding
@@ -28,9 +28,7 @@ from tfticket.export.verification import (
     CheckData,
     chance_notes,
     check_size,
-    examples_for,
     predicted_bytes,
-    reference_of,
     verify,
 )
 from tfticket.files import digest, write_atomic, write_text
@@ -109,11 +107,9 @@ def to_tflite(
         ({'FULLY_CONNECTED': 1}, (1, 4))
     """
     made = draft(
-        model,
+        Convertible(model, calibration, check_on),
         Path(path),
         format=format,
-        calibration=calibration,
-        check_on=check_on,
         mask=mask,
         preprocessing=preprocessing,
         provenance=provenance,
@@ -152,12 +148,10 @@ class Draft:
 
 
 def draft(
-    model: keras.Model,
+    of: Convertible,
     path: Path,
     *,
     format: Format,
-    calibration: np.ndarray | None = None,
-    check_on: CheckData | None = None,
     mask: Mask | None = None,
     preprocessing: Preprocessing | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -174,24 +168,22 @@ def draft(
     again, so that exporting twice gives the same bytes.
     """
     source = f"The {format} file for `{path.name}`"
-    _check_arguments(model, path, format, calibration)
-    if calibration is not None:
-        calibration = examples_for(model, calibration, "calibration")
-        if format == "int8":
-            check_inside(model, calibration)
-    reference = reference_of(model, calibration, check_on)
-    static = static_copy(model)
+    model = of.model
+    _check_arguments(model, path, format, of.calibration)
     if format == "int8":
-        unroll(static, source)
+        assert of.examples is not None
+        check_inside(model, of.examples)
+    reference, static = of.reference, of.static
+    if format == "int8":
+        static = of.unrolled(source)
     kernels = {key: kernel.numpy() for key, kernel in kernels_of(static).items()}
     mask = get_mask(model) if masked_layers(model) else mask
     check_pruned(mask, static)
 
     produced = produce(
         format,
-        static,
-        calibration=calibration,
-        example=reference.x[0],
+        of,
+        static=static,
         encodings=_earlier_encodings(path, format, static) if encodings is None else encodings,
         source=source,
     )
