@@ -1,11 +1,12 @@
 """The bounds of a noise rate, from held-out predictions.
 
 For noise of any type, at most the share of the labels that a network disagrees with, and at least
-the even part of the noise (`ranks`). The even part is doubted where the most confident predictions
-of all classes hold fewer wrong labels than it says: either the noise depends on the example, or a
-network's mistakes are even. Then, and for two classes, which have no lower ranks, the lower end is
-read off confident predictions (`anchors`, `interval`). With two classes nothing says that the most
-confident are right, so that as many mistakes are taken to be left as confidence has ruled out.
+the even part of the noise (`kinds.Ranks`). The even part is doubted where the most confident
+predictions of all classes hold fewer wrong labels than it says: either the noise depends on the
+example, or a network's mistakes are even. Then, and for two classes, which have no lower ranks, the
+lower end is read off confident predictions (`windows`, `interval`). With two classes nothing says
+that the most confident are right, so that as many mistakes are taken to be left as confidence has
+ruled out.
 
 Pair noise has equations of its own (`kinds`), which separate it from what was memorized.
 """
@@ -23,6 +24,8 @@ from tfticket.noise.estimate.kinds import (
     PAIR,
     SYMMETRIC,
     EvenPart,
+    fits_pair,
+    is_shared_pair,
     pair_roots,
     rank_labels,
 )
@@ -30,6 +33,7 @@ from tfticket.noise.estimate.windows import Windows, share_most_alike, widest_un
 from tfticket.seeds import generator
 
 _RESAMPLES = 400
+_MANY = 2  # the window that holds half of the examples: many, and without the vaguest
 _GROUPS = 4  # given as predicted, one class after, one before, otherwise
 _MOST_ALIKE = 0.25  # share of predictions that may be equally confident
 _HALVING = 2  # windows
@@ -61,18 +65,6 @@ class Bounds:
     even: EvenPart | None = None
 
 
-def bounds_of_pair(windows: Windows, *, confidence: float, seed: int) -> Bounds:
-    """Bound the rate of pair noise.
-
-    Args:
-        windows: Windows of confident predictions of all classes together.
-        confidence: Of the interval, in (0, 1).
-        seed: Seed of the bootstrap.
-    """
-    rate, low, high, window = _by_confidence(windows, PAIR, confidence, seed)
-    return Bounds(rate, low, high, PAIR, windows, window)
-
-
 def bounds(
     labels: np.ndarray,
     probabilities: np.ndarray,
@@ -82,7 +74,7 @@ def bounds(
     confidence: float,
     seed: int,
 ) -> Bounds:
-    """Bound the rate of noise of any type.
+    """Bound the rate of the noise, by its type.
 
     Args:
         labels: Given labels, shape (n,), int64.
@@ -92,6 +84,11 @@ def bounds(
         confidence: Of the interval, in (0, 1).
         seed: Seed of the bootstrap, and of the order of equal probabilities.
     """
+    purest = int(widest_unbiased(by_class.disagreement(), by_class.sizes()))
+    many = min(_MANY, len(by_class.counts) - 1)
+    if fits_pair(by_class.counts[purest], seed=seed) or is_shared_pair(by_class.counts[many]):
+        rate, low, high, window = _by_confidence(pooled, PAIR, confidence, seed)
+        return Bounds(rate, low, high, PAIR, pooled, window)
     ranks = rank_labels(labels, probabilities, seed=seed)
     wrong = pooled.disagreement()
     _, high = wilson(wrong[0], len(labels), confidence)
@@ -109,7 +106,6 @@ def bounds(
     if share_most_alike(probabilities) > _MOST_ALIKE:
         low = 0.0
     low = min(max(0.0, low), high)
-    purest = int(widest_unbiased(by_class.disagreement(), by_class.sizes()))
     kind = SYMMETRIC if ranks.is_even() else GENERAL
     if low == 0:
         classes = _lowest_by_class(by_class.counts[purest], confidence)

@@ -15,7 +15,7 @@ Pair noise is looked for twice. What the counts of a window agree with as they s
 their distance; that asks for predictions that are nearly pure. Networks that often mistake some
 classes for others need more: mistakes are a matter of single pairs of classes, so what they can't
 have made is what all classes have in common. Symmetric noise is told by the ranks that no mistake
-reaches (`ranks`).
+reaches (`Ranks`).
 """
 
 from __future__ import annotations

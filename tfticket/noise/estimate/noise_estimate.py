@@ -3,12 +3,13 @@
 Neither the rate nor the type of the noise is given. The rate lies between two numbers that hold for
 noise of any type, also where classes or examples differ in it:
 
-- at most, it is the share of the labels that a network disagrees with (`ranks` says why);
-- at least, it is the even part of the noise, which no mistake of a network's reaches (`ranks`).
+- at most, it is the share of the labels that a network disagrees with (`bounds`);
+- at least, it is the even part of the noise, which no mistake of a network's reaches
+  (`kinds.Ranks`).
 
 Where both are near each other, the rate is known; where they aren't, the answer is that it can't be
 told. Two classes have no lower ranks: there the given labels of confident predictions are counted
-(`anchors`), and mistakes that confidence didn't rule out are taken to be as many as those that it
+(`windows`), and mistakes that confidence didn't rule out are taken to be as many as those that it
 did. Pair noise has equations of its own (`kinds`).
 
 What can't be known is said. Near (k - 1) / k symmetric labels carry nothing; near 1 / 2 pair noise
@@ -26,14 +27,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
-from tfticket.noise.estimate.bounds import Bounds, bounds, bounds_of_pair
-from tfticket.noise.estimate.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC, fits_pair, is_shared_pair
-from tfticket.noise.estimate.windows import Windows, count_windows, widest_unbiased
+from tfticket.noise.estimate.bounds import Bounds, bounds
+from tfticket.noise.estimate.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC
+from tfticket.noise.estimate.windows import count_windows
 from tfticket.noise.labels.given import checked_labels, checked_probabilities
 from tfticket.noise.labels.transition import pair, symmetric
 from tfticket.noise.theory import rates_from_accuracy
-
-_MANY = 2  # the window that holds half of the examples: many, and without the vaguest
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +128,7 @@ def estimate_noise(
     given = checked_labels(labels, rows.shape[1])
     by_class = count_windows(given, rows, folds=folds)
     pooled = count_windows(given, rows, folds=folds, by_class=False)
-    found = _bounds(given, rows, by_class, pooled, confidence=confidence, seed=seed)
+    found = bounds(given, rows, by_class=by_class, pooled=pooled, confidence=confidence, seed=seed)
     everything = by_class.counts[0]
     sure = float(rows.max(axis=1).mean())
     reason, low, high = judge(found, everything, sure=sure)
@@ -149,23 +148,6 @@ def estimate_noise(
         examples=int(counts.sum()),
         learned=has_learned(everything),
     )
-
-
-def _bounds(
-    given: np.ndarray,
-    rows: np.ndarray,
-    by_class: Windows,
-    pooled: Windows,
-    *,
-    confidence: float,
-    seed: int,
-) -> Bounds:
-    """The rate with its interval, by the type of the noise."""
-    purest = int(widest_unbiased(by_class.disagreement(), by_class.sizes()))
-    many = min(_MANY, len(by_class.counts) - 1)
-    if fits_pair(by_class.counts[purest], seed=seed) or is_shared_pair(by_class.counts[many]):
-        return bounds_of_pair(pooled, confidence=confidence, seed=seed)
-    return bounds(given, rows, by_class=by_class, pooled=pooled, confidence=confidence, seed=seed)
 
 
 def _matrix(kind: str, rate: float, counts: np.ndarray) -> np.ndarray:
