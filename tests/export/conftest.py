@@ -1,4 +1,5 @@
 import pytest
+from shared_folder import filled_once
 from warm_children import WarmChildren
 
 from tfticket import children
@@ -30,7 +31,7 @@ def timed_in_full(usual_rounds, monkeypatch):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """One trained network in all formats; see `exports.Exported`."""
-    from exports import train_and_export  # imported late: most tests need no TensorFlow
+    """One trained network in all formats; see `exports.Exported`. Made once for all workers."""
+    from exports import load_exported, train_and_export  # late: most tests need no TensorFlow
 
-    return train_and_export(tmp_path_factory.mktemp("exported"))
+    return load_exported(filled_once(tmp_path_factory, "exported", train_and_export))

@@ -111,10 +111,11 @@ def test_float32_with_sparsity_is_safe_for_dense_layers(density):
     content = with_sparsity(model, "fp32")
     assert flatbuffer.has_sparse_tensors(parsed(content))
     check_hazards(parsed(content), "mine")
-    assert largest_difference(content, file_of(model)) < 1e-5
+    dense = file_of(model)
+    assert largest_difference(content, dense) < 1e-5
     after = {values.shape: values for values in weights_in(content).values()}
     assert set(after) == {(64, 64), (10, 64)}
-    for values in weights_in(file_of(model)).values():
+    for values in weights_in(dense).values():
         np.testing.assert_array_equal(after[values.shape], values)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import pickle
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -71,6 +72,7 @@ def train_sparse():
 
 
 def train_and_export(folder):
+    """Fill a folder with a trained network, its files and their reports; see `load_exported`."""
     model, x, y = train_sparse()
     reports = {
         format: to_tflite(
@@ -84,4 +86,16 @@ def train_and_export(folder):
         )
         for format in EXPORTED
     }
-    return Exported(model, x, y, reports)
+    model.save(folder / "model.keras")
+    (folder / "reports.pickle").write_bytes(pickle.dumps(reports))
+
+
+def load_exported(folder):
+    """What `train_and_export` left in a folder, wherever it was moved since."""
+    reports = pickle.loads((folder / "reports.pickle").read_bytes())
+    reports = {
+        format: replace(report, path=folder / report.path.name)
+        for format, report in reports.items()
+    }
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    return Exported(model, *digits(), reports)

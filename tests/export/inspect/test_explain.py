@@ -143,15 +143,20 @@ def test_dead_channels_of_depthwise_kernels_are_seen():
     assert cut(model) == (1, 1)
 
 
-def silent_first(*behind, bias=0.5, count=4, **options):
+def silent_first(*behind, bias=0.5, count=4):
     """A convolution of six channels, of which some only give a bias, and what reads them."""
-    first = layers.Conv2D(6, 3, activation="relu", **options)
+    first = layers.Conv2D(6, 3, activation="relu")
     model = sequential(first, *behind, layers.Flatten(), layers.Dense(3))
-    kernel, biases = first.kernel.numpy(), first.bias.numpy()
-    kernel[..., :count], biases[:count] = 0, bias
-    first.kernel.assign(kernel)
-    first.bias.assign(biases)
+    silence(first, bias, count)
     return model
+
+
+def silence(layer, bias, count=4):
+    """Leave some channels nothing but a bias."""
+    kernel, biases = layer.kernel.numpy(), layer.bias.numpy()
+    kernel[..., :count], biases[:count] = 0, bias
+    layer.kernel.assign(kernel)
+    layer.bias.assign(biases)
 
 
 BORDERS = {
@@ -162,23 +167,43 @@ BORDERS = {
     "depthwise, valid": ((layers.DepthwiseConv2D(3), layers.ReLU()), 4),
     "depthwise, same": ((layers.DepthwiseConv2D(3, padding="same"), layers.ReLU()), 0),
     "padded": ((layers.ZeroPadding2D(1), layers.DepthwiseConv2D(3)), 0),
-    "reshaped": ((layers.Reshape((12, 18)), layers.Conv1D(3, 2)), 0),
+    "reshaped": ((layers.Reshape((12, -1)), layers.Conv1D(3, 2)), 0),
     "transposed": ((layers.Conv2DTranspose(5, 3, padding="same"), layers.DepthwiseConv2D(2)), 0),
 }
 
 
-@pytest.mark.parametrize("name", BORDERS)
-def test_silent_channels_are_promised_where_shrink_takes_them_out(name):
-    behind, expected = BORDERS[name]
-    model = silent_first(*(layer.__class__.from_config(layer.get_config()) for layer in behind))
-    told, taken = cut(model)
-    assert told == expected
-    assert told <= taken
-    without_bias = silent_first(
-        *(layer.__class__.from_config(layer.get_config()) for layer in behind), bias=-0.5
-    )
-    told, taken = cut(without_bias)
-    assert told == (4 if name != "reshaped" else 0)
+def cut_by_border(bias):
+    """How many channels of each border's first layer `explain` says could go, and `shrink` takes.
+
+    One network holds them all; each first layer has another number of channels, to be known by.
+    """
+    given, outputs, firsts = keras.Input((8, 8, 1), batch_size=1), [], {}
+    for width, (name, (behind, _)) in enumerate(BORDERS.items(), start=6):
+        firsts[name] = layers.Conv2D(width, 3, activation="relu", name=f"first_{width}")
+        x = firsts[name](given)
+        for layer in behind:
+            x = layer.__class__.from_config(layer.get_config() | {"name": f"{layer.name}_{width}"})(
+                x
+            )
+        outputs.append(layers.Dense(3)(layers.Flatten()(x)))
+        silence(firsts[name], bias)
+    model = keras.Model(given, outputs)
+    facts = [one.fact for one in said(raw(model), "dead_units")]
+    cuts = {int(units): int(count) for count, units in
+            (re.match(r"(\d+) of its (\d+) units", fact).groups() for fact in facts)}  # fmt: skip
+    assert len(cuts) == len(facts)
+    assert cuts.keys() <= {first.filters for first in firsts.values()}
+    taken = {change.key: change.before - change.after for change in shrink(model).layers}
+    told = {name: cuts.get(first.filters, 0) for name, first in firsts.items()}
+    return told, {name: taken[first.name] for name, first in firsts.items()}
+
+
+def test_silent_channels_are_promised_where_shrink_takes_them_out():
+    told, taken = cut_by_border(bias=0.5)
+    assert told == {name: expected for name, (_, expected) in BORDERS.items()}
+    assert all(told[name] <= taken[name] for name in BORDERS)
+    told, taken = cut_by_border(bias=-0.5)  # what gives nothing at all
+    assert told == {name: 4 if name != "reshaped" else 0 for name in BORDERS}
     assert told == taken
 
 
@@ -195,7 +220,7 @@ def test_layers_that_are_used_twice_are_left_alone():
     assert cut(model) == (0, 0)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_no_more_is_promised_than_shrink_takes_out(seed):
     rng = np.random.default_rng(seed)
     padding = ["same", "valid"]

@@ -19,7 +19,7 @@ def test_the_ensemble_is_a_plain_model_that_can_be_pruned_and_exported(tmp_path)
     fit(model, x, y)
     together = model.ensemble()
     expected = softmax(model.predict(x, verbose=0))
-    np.testing.assert_allclose(together.predict(x, verbose=0), expected, rtol=1e-5)
+    np.testing.assert_allclose(together(x), expected, rtol=1e-5)
     sparse = sparsify(together)
     report = to_tflite(sparse, tmp_path / "pair.tflite", check_on=(x, y))
     assert report.size_bytes > 0
@@ -45,8 +45,8 @@ def test_the_ensemble_is_a_copy():
 def test_the_ensemble_of_any_kind_is_their_mean(units, last, outputs):
     x, _ = samples()
     networks = [mlp((6, units), last=last) for _ in range(2)]
-    together = pair(*networks, outputs=outputs).ensemble().predict(x, verbose=0)
-    single = [network.predict(x, verbose=0) for network in networks]
+    together = pair(*networks, outputs=outputs).ensemble()(x)
+    single = [np.asarray(network(x)) for network in networks]
     if last is None and outputs is None:
         single = [1 / (1 + np.exp(-z)) for z in single]
     np.testing.assert_allclose(together, sum(single) / 2, rtol=1e-5)
@@ -61,8 +61,8 @@ def test_networks_with_functions_in_their_graphs_can_be_joined():
 
     x, _ = samples()
     networks = [residual(), residual()]
-    together = pair(*networks).ensemble().predict(x, verbose=0)
-    apart = [softmax(network.predict(x, verbose=0)) for network in networks]
+    together = pair(*networks).ensemble()(x)
+    apart = [softmax(np.asarray(network(x))) for network in networks]
     np.testing.assert_allclose(together, sum(apart) / 2, rtol=1e-4, atol=1e-6)
 
 
@@ -74,10 +74,10 @@ def test_subclassed_networks_cannot_be_joined():
 def test_a_student_learns_what_the_two_say():
     x, _ = batch(examples=64)
     model, student = pair(mlp(), mlp()), mlp()
-    target = softmax(model.predict(x, verbose=0))
+    target = softmax(np.asarray(model(x)))
 
     def distance():
-        return np.abs(softmax(student.predict(x, verbose=0)) - target).mean()
+        return np.abs(softmax(np.asarray(student(x))) - target).mean()
 
     before = distance()
     found = model.distill(

@@ -64,7 +64,7 @@ def test_it_is_selecting_by_predictions_and_plain_training_on_the_rest():
     twins = []
     for network in model.peers:
         twin = keras.models.clone_model(network)
-        twin.compile(keras.optimizers.SGD(0.1), logits_loss())
+        twin.compile(keras.optimizers.SGD(0.1), logits_loss(), run_eagerly=True)
         for variable, own in zip(twin.variables, network.variables, strict=True):
             variable.assign(own.value)
         twins.append(twin)
@@ -165,7 +165,7 @@ def test_pruned_weights_stay_zero():
 def test_several_inputs():
     x, y = regression_samples()
     model = pair(two_inputs(), two_inputs(), outputs="values", forget_rate=0.25, batch="reduced")
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     assert fit(model, x, y)["keep_rate"] == [0.75]
 
 

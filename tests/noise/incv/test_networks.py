@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def build(seed):
-    return compiled(mlp((6, 8, 3)))
+    return compiled(mlp((6, 8, 3)), run_eagerly=True)
 
 
 def predict(build=build, **changes):
@@ -91,7 +91,7 @@ def test_the_learning_rate_falls_to_nothing_however_long_the_training(scaled):
         if scaled:
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         made.append(optimizer)
-        return compiled(mlp((6, 8, 3)), optimizer)
+        return compiled(mlp((6, 8, 3)), optimizer, run_eagerly=True)
 
     for count in (10, 30):
         predict(constant, decay=True, train=np.arange(count), batch_size=10)
@@ -107,7 +107,7 @@ def test_a_schedule_stays_as_it_is():
 
     def scheduled(seed):
         made.append(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.9)))
-        return compiled(mlp((6, 8, 3)), made[-1])
+        return compiled(mlp((6, 8, 3)), made[-1], run_eagerly=True)
 
     predict(scheduled, decay=True, train=np.arange(8))
     assert float(made[-1].learning_rate) == pytest.approx(0.5 * 0.9**2)
