@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from tfticket.display import charts, words
@@ -41,11 +42,8 @@ def compose(files: RunFiles) -> Contents:
             "host": study.host,
             "margin": f"{100 * study.margin:g}",
             "files": file_table(study),
-            "failures": table(
-                study.failed,
-                ("<File", lambda row: str(row["name"])),
-                ("<Why there is none", lambda row: str(row["failure"])),
-            ),
+            "left_out": left_out_table(study),
+            "unusual": bool(unusual_times(study)),
             "replicates": replicate_table(study) if len(study.replicates) > 1 else None,
             "searches": [(name, f"../searches/{name}/report/index.html") for name in structures],
             "chosen": study.choice.get("name"),
@@ -56,6 +54,7 @@ def compose(files: RunFiles) -> Contents:
 
 def file_table(study: Study) -> Table | None:
     """Every file that passed its checks."""
+    unusual = unusual_times(study)
     return table(
         study.passed,
         ("<File", lambda row: Cell(row["name"], _shape(row))),
@@ -67,7 +66,12 @@ def file_table(study: Study) -> Table | None:
         ("After gzip", lambda row: number(row["gzip"])),
         ("After zstd", lambda row: number(row["zstd"])),
         ("Smaller", lambda row: f"{row['smaller']:.1f} x"),
-        ("Microseconds", lambda row: number(row["microseconds"], 1)),
+        (
+            "Microseconds",
+            lambda row: Cell(
+                number(row["microseconds"], 1), "unusual" if row["name"] in unusual else ""
+            ),
+        ),
         ("As fast", lambda row: f"{row['speedup']:.2f} x"),
         (
             "Validation accuracy",
@@ -78,6 +82,46 @@ def file_table(study: Study) -> Table | None:
         ),
         ("Test accuracy", lambda row: _share(row["test_accuracy"])),
         ("<On the front of", lambda row: ", ".join(row["fronts"])),
+    )
+
+
+_UNUSUAL = 1.3
+
+
+def unusual_times(study: Study) -> frozenset[str]:
+    """Return the names of files that take much longer, or less long, than their neighbors.
+
+    Of one structure and format, time follows the weights left. A file whose time is more than 1.3
+    times the longer, or less than 1 / 1.3 of the shorter of both neighbors was measured on a busy
+    machine, or meets another kernel: measure it again before it is believed.
+    """
+    found = set()
+    for group in itertools.groupby(
+        sorted(study.passed, key=lambda row: (_family(row), -(row["density"] or 0))), key=_family
+    ):
+        series = list(group[1])
+        for before, row, after in zip(series, series[1:], series[2:], strict=False):
+            times = before["microseconds"], after["microseconds"]
+            if not min(times) / _UNUSUAL <= row["microseconds"] <= max(times) * _UNUSUAL:
+                found.add(row["name"])
+    return frozenset(found)
+
+
+def _family(row: Row) -> tuple[str, str]:
+    return str(row["structure"]), str(row["format"])
+
+
+def left_out_table(study: Study) -> Table | None:
+    """Formats that don't pay for a network, or that a check refused, by the reason."""
+    files: dict[str, list[str]] = {}
+    for row in study.failed:
+        reason = str(row["failure"]).partition(" Received: ")[0]
+        files.setdefault(reason, []).append(str(row["name"]))
+    return table(
+        files.items(),
+        ("<Reason", lambda found: found[0]),
+        ("<Files", lambda found: ", ".join(found[1])),
+        ("Number", lambda found: number(len(found[1]))),
     )
 
 
