@@ -54,6 +54,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "filename_pattern": r"/\d\d_\w+\.py",
     "capture_repr": ("_repr_html_",),
+    "ignore_repr_types": r"tfticket\.display\.chart\.Chart",  # the scraper keeps them
     "image_scrapers": (ChartScraper(), "matplotlib"),
     "reset_modules": (),
     "show_memory": False,

@@ -63,7 +63,7 @@ def test_output_of_examples_is_left_alone() -> None:
 
 def test_formulas_of_modules_are_shown_as_they_stand() -> None:
     lines = ["Text:", "", "    a = b", "", "    c", "", "More."]
-    assert reference.with_blocks(lines) == ["Text:", "", "::", "", *lines[2:]]
+    assert reference.with_blocks(lines) == [*lines[:2], ".. code-block:: text", "", *lines[2:]]
 
 
 def test_a_type_leads_to_its_source() -> None:
@@ -118,6 +118,15 @@ def test_every_published_study_has_a_page() -> None:
         folder = ROOT / "saved_models" / Path(name).stem
         for figure in folder.glob("figures/*.png"):
             assert f"](../../saved_models/{folder.name}/figures/{figure.name})" in text
+
+
+def test_pages_of_runs_are_in_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "saved" / "lth_a").mkdir(parents=True)
+    (tmp_path / "saved" / "lth_a" / "page.html").write_text("a page")
+    (tmp_path / "site" / "studies").mkdir(parents=True)
+    monkeypatch.setattr(studies, "PUBLISHED", tmp_path / "saved")
+    studies.copy_pages(tmp_path / "site")
+    assert (tmp_path / "site" / "studies" / "lth_a.page.html").read_text() == "a page"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from tfticket.studies.registry import KINDS
 
 CARD = "card.json"
 CURVES = "curves.npz"
+PAGE = "page.html"
 MOST_BYTES = 2_000_000
 _PUBLISHED = re.compile(r"(figures/)?\w[\w.-]{0,99}", re.ASCII)
 _EXPORTED = re.compile(r"seed_(\d+)_level_(\d+).*\.tflite")
@@ -183,11 +184,17 @@ def _card(run: RunDir, recipe: Mapping[str, Any], own: Mapping[str, Any]) -> dic
 
 
 def _report(run: RunDir, *, figures: int) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Files of a run's report (summary and first figures), and the table in its summary."""
+    """Files of a run's report and the table in its summary.
+
+    The files are the summary, the first figures, and the page, unless it is too large to be kept.
+    """
     summary = run.report / "summary.json"
     if not summary.is_file():
         raise RunError(f"{summary} is missing. Make it by `tfticket report {run.path}`.")
     contents = {"summary.json": _read(summary)}
+    page = run.report / "index.html"
+    if page.is_file() and page.stat().st_size <= MOST_BYTES:
+        contents[PAGE] = _read(page)
     for path in sorted((run.report / "figures").glob("*.png"))[:figures]:
         contents[f"figures/{path.name}"] = _read(path)
     try:

@@ -145,7 +145,7 @@ def with_blocks(lines: list[str]) -> list[str]:
         begins = line.startswith("    ") and not before.strip()
         inside = next((past for past in reversed(found) if past.strip()), "").startswith("    ")
         if begins and not inside:
-            found += ["::", ""]
+            found += [".. code-block:: text", ""]
         found.append(line if begins or inside else _escaped(line))
     return found
 

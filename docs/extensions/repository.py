@@ -118,6 +118,11 @@ def _write_pages(app: Sphinx) -> None:
         write(DOCS / place, on_site(text, Path("docs", place)))
 
 
+def _copy_pages(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None and app.builder.format == "html":
+        studies.copy_pages(Path(app.outdir))
+
+
 def write(path: Path, text: str) -> None:
     """Write a page unless it is there already: Sphinx reads again what is newer."""
     path.parent.mkdir(exist_ok=True)
@@ -129,4 +134,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the pages that aren't in `docs`, and rewrite links when a page is read."""
     app.connect("builder-inited", _write_pages, priority=1)
     app.connect("source-read", _read)
+    app.connect("build-finished", _copy_pages, priority=100)  # before it is asked what they load
     return {"parallel_read_safe": True, "parallel_write_safe": True}

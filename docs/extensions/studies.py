@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cards
@@ -11,6 +12,8 @@ from card_tables.numbers import fixed, table
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
 PUBLISHED = ROOT / "saved_models"
+PAGE = "page.html"
+"""The page of a run as `tools/publish.py` keeps it."""
 
 
 def pages() -> dict[str, str]:
@@ -21,10 +24,20 @@ def pages() -> dict[str, str]:
     }
 
 
+def copy_pages(site: Path) -> None:
+    """Put the pages of runs beside those made here: `studies/NAME.page.html`."""
+    for page in PUBLISHED.glob(f"*/{PAGE}"):
+        shutil.copyfile(page, site / "studies" / f"{page.parent.name}.page.html")
+
+
 def _page(name: str) -> str:
     card, recipe = studies.read(name, "card"), studies.recipe(name)
     folder = PUBLISHED / name
     parts = ["# " + name.replace("_", r"\_"), str(recipe["title"]), studies.study(name)]
+    if (folder / PAGE).is_file():  # raw, since it isn't there yet when links are followed
+        parts += [
+            f'<a href="{name}.page.html">The page of the run</a>, with all curves and tables.'
+        ]
     parts += ["## Result", studies.headline(name)]
     parts += _tables(name)
     figures = sorted(folder.glob("figures/*.png"))

@@ -93,6 +93,14 @@ def test_of_its_files_the_smallest_of_the_first_seed_is_taken(run, tmp_path):
     assert content.startswith(b"seed_0_level_06.int8")
 
 
+@pytest.mark.parametrize(("size", "published"), [(MOST_BYTES, True), (MOST_BYTES + 1, False)])
+def test_the_page_of_the_run_is_published_unless_it_is_too_large(run, tmp_path, size, published):
+    (run / "report" / "index.html").write_bytes(bytes(size))
+    folder = publish(run, tmp_path / "saved")
+    assert (folder / "page.html").is_file() == published
+    assert ("page.html" in json.loads((folder / CARD).read_text())["files"]) == published
+
+
 def test_publishing_again_replaces_what_was_there(run, tmp_path):
     folder = publish(run, tmp_path / "saved")
     note = folder / "NOTES.md"
