@@ -16,6 +16,9 @@ class ChartScraper:
     draws itself into the page by `_repr_html_` is left to sphinx-gallery.
     """
 
+    def __init__(self) -> None:
+        self._kept = 0  # identity of the last chart: it stays the last value in later blocks
+
     def __repr__(self) -> str:
         # Stands in the environment of a build, which must not differ from one to the next.
         return "ChartScraper()"
@@ -27,6 +30,9 @@ class ChartScraper:
         value = variables["example_globals"].get("___")
         if not hasattr(value, "_repr_svg_") or not hasattr(value, "save"):
             return ""
+        if id(value) == self._kept:
+            return ""
+        self._kept = id(value)
         path = Path(next(variables["image_path_iterator"]))
         value.save(path)
         return str(figure_rst([str(path)], settings["src_dir"]))

@@ -104,6 +104,8 @@ def _read(app: Sphinx, name: str, source: list[str]) -> None:
     added = contents(text) if name == "index" else APPENDED.get(name, "")
     page = Path("docs", path)
     text = _STUDY.sub(lambda m: f"{m[1]} [The page of this study](studies/{m[2]}.md).{m[3]}", text)
+    if name == "results":  # a list of studies: each has a page
+        text = re.sub(r"\]\(\.\./recipes/(\w+)\.toml\)", r"](studies/\1.md)", text)
     source[0] = on_site(text, page) + "\n" + added
 
 
