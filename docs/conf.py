@@ -9,6 +9,9 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault(
+    "TF_NUM_INTRAOP_THREADS", "1"
+)  # threads of small networks wait for each other
 
 from extensions.figures import ChartScraper  # noqa: E402
 

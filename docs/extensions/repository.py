@@ -90,7 +90,7 @@ def contents(index: str) -> str:
 
 
 APPENDED: Mapping[str, str] = {
-    "api": "\n```{toctree}\n:hidden:\n:glob:\n\nreference/*\n```\n",
+    "api": "\n## By package\n\n```{toctree}\n:maxdepth: 1\n:glob:\n\nreference/*\n```\n",
     "results": "\n```{toctree}\n:hidden:\n:glob:\n\nstudies/*\n```\n",
 }
 """Name of a page to what the site adds below it."""
