@@ -30,6 +30,7 @@ from tfticket.internals import (
     to_snake_case,
 )
 from tfticket.introspection import held_variables, is_own
+from tfticket.wording import brief_repr
 
 __all__ = [
     "Snapshot",
@@ -337,6 +338,8 @@ class Snapshot:
     others: dict[str, np.ndarray] | None = None
 
     _KIND: ClassVar[str] = "snapshot"
+
+    __repr__ = brief_repr
 
     @classmethod
     def capture(cls, model: keras.Model, *, step: int, optimizer: bool = True) -> Snapshot:

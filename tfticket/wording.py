@@ -51,8 +51,8 @@ def ranges(numbers: Iterable[int]) -> str:
 def brief(value: Any) -> str:
     """Write a value as in `repr`, but short: of arrays and long collections their size alone.
 
-    >>> brief({"kernel": 1.5, "names": ["a"] * 1000})
-    "{'kernel': 1.5, 'names': [1000 items]}"
+    >>> brief({"kernel": 1.5}), brief(["a"] * 1000)
+    ("{'kernel': 1.5}", '[1000 items]')
     """
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:
@@ -61,19 +61,26 @@ def brief(value: Any) -> str:
         return repr(value if len(value) <= _LONGEST else value[: _LONGEST - 3] + "...")
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
     if isinstance(value, Mapping):
-        if len(value) > _MOST:
+        if len(value) > _MOST or not all(map(_is_plain, value.values())):
             return f"{{{len(value)} items}}"
         return "{" + ", ".join(f"{k!r}: {brief(each)}" for k, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         first, last = "[]" if isinstance(value, list) else "()"
-        inside = f"{len(value)} items" if len(value) > _MOST else ", ".join(brief(v) for v in value)
+        if len(value) > _MOST or not all(map(_is_plain, value)):
+            return f"{first}{len(value)} items{last}"
         single = "," if isinstance(value, tuple) and len(value) == 1 else ""
-        return f"{first}{inside}{single}{last}"
+        return f"{first}{', '.join(map(brief, value))}{single}{last}"
     if callable(value) and hasattr(value, "__qualname__"):
         return str(value.__qualname__)
     text = repr(value)
     return f"{type(value).__name__}()" if " at 0x" in text else text
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def brief_repr(value: Any) -> str:

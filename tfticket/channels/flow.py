@@ -13,6 +13,7 @@ import numpy as np
 from tfticket.channels.roles import Role, role_of, unmasked
 from tfticket.cloning import require_graph
 from tfticket.internals import graph_of, nodes_of
+from tfticket.wording import brief_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,8 @@ class Flow:
         >>> [flow.channels(step.output).tolist() for step in flow.steps]
         [[4, 5, 6], [4, 5, 6], [7, 8]]
     """
+
+    __repr__ = brief_repr
 
     def __init__(self, model: keras.Model) -> None:
         require_graph(model, instead="Rebuild it with the functional API.")

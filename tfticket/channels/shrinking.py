@@ -16,6 +16,7 @@ from tfticket.cloning import HALF, in_full_precision
 from tfticket.internals import flat_layers
 from tfticket.sparsity.convert import masked_layers, strip
 from tfticket.state import kernels_of, named_layers
+from tfticket.wording import brief_repr
 
 _COLLAPSED_FROM = 4  # a layer of three units may well end with one
 
@@ -63,6 +64,8 @@ class Shrunk:
     parameters_after: int
     max_difference: float
     alarms: tuple[str, ...]
+
+    __repr__ = brief_repr
 
     @property
     def removed(self) -> int:

@@ -62,6 +62,9 @@ class ChunkedFit(keras.callbacks.Callback):
         self._function: ChunkFunction | None = None
         self._keras_evaluation: Any = None
 
+    def __repr__(self) -> str:
+        return f"ChunkedFit({self.feed})"
+
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Replace the functions that `fit` calls."""
         model = self.model

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfticket.data.arrays import pieces
+from tfticket.wording import brief_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,8 @@ class Split:
     x: np.ndarray
     y: np.ndarray
     files: np.ndarray | None = None
+
+    __repr__ = brief_repr
 
     def __len__(self) -> int:
         return len(self.y)
@@ -85,6 +88,12 @@ class DataSet:
     fingerprint: str
     normalize: str = "none"
     feeding: str = ""
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.train):,} + {len(self.validation):,} + {len(self.test):,} examples"
+        return (
+            f"DataSet({self.name!r}, {counts} of shape {self.input_shape}, {self.outputs} outputs)"
+        )
 
     @property
     def regression(self) -> bool:

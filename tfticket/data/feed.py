@@ -118,6 +118,10 @@ class Feed:
         self._orders: dict[int, np.ndarray] = {}
         self._source = Resident(split, scale, offset)
 
+    def __repr__(self) -> str:
+        size = f"{self._source.count:,} examples, batch_size={self.batch_size}"
+        return f"Feed({size}, seed={self.seed}, chunk_steps={self.chunk_steps}, step={self.step})"
+
     @property
     def step(self) -> int:
         """Step of the next chunk's first batch; moves on when a chunk's last batch is taken."""

@@ -23,6 +23,7 @@ from tfticket.export.tflite import Draft, draft
 from tfticket.export.verification import CheckData
 from tfticket.machine import processor
 from tfticket.sparsity.mask import Mask
+from tfticket.wording import brief_repr
 
 Tell = Callable[[str], None]
 
@@ -46,6 +47,8 @@ class Network:
     structure: str = "unstructured"
     level: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,8 @@ class Attempt:
     latency: Latency | None = None
     test_accuracy: float | None = None
     tuned_from: float | None = None
+
+    __repr__ = brief_repr
 
     @property
     def name(self) -> str:
@@ -112,6 +117,8 @@ class Conditions:
     statistics: Sequence[np.ndarray] | None = None
     tuning: FineTuning | None = None
 
+    __repr__ = brief_repr
+
     def convertible(self, model: keras.Model) -> Convertible:
         """A model with the data that it is converted and checked with."""
         return Convertible(model, self.calibration, self.check_on)
@@ -128,6 +135,8 @@ class Comparison:
 
     attempts: tuple[Attempt, ...]
     host: str
+
+    __repr__ = brief_repr
 
     @property
     def baseline(self) -> Attempt:

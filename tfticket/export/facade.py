@@ -17,6 +17,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure
+from tfticket.display.plots import bars
+from tfticket.display.words import percent2, size
 from tfticket.errors import ExportError
 from tfticket.export.c_array import write_c_array
 from tfticket.export.choice import SPECS, TARGETS, TargetName, choose
@@ -29,8 +33,8 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.mask import Mask
 
 
-@dataclass(frozen=True, eq=False)
-class Exported:
+@dataclass(frozen=True, eq=False, repr=False)
+class Exported(Displayable):
     """The result of `export`: the file, and all that was tried.
 
     Attributes:
@@ -47,6 +51,43 @@ class Exported:
     comparison: Comparison
     sources: tuple[Path, ...] = ()
     micro: MicroRun | None = None
+
+    def __repr__(self) -> str:
+        report = self.report
+        return f"Exported({report.path.name!r}, {report.format}, {size(report.size_bytes)})"
+
+    def summary(self) -> str:
+        """Return file, size, accuracy and the reason for this file in two sentences."""
+        report, found = self.report, self.report.verification
+        said = f"{report.path.name}: {report.format}, {size(report.size_bytes)}"
+        if found.accuracy is not None and found.keras_accuracy is not None:
+            said += (
+                f", accuracy {percent2(found.accuracy)} (Keras {percent2(found.keras_accuracy)})"
+            )
+        return f"{said}. {self.reason}"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each file that was tried: bytes, accuracy, time, or why it failed."""
+        return [
+            {
+                "network": attempt.network.name,
+                "format": attempt.format,
+                "size_bytes": None if attempt.draft is None else attempt.draft.report.size_bytes,
+                "gzip_bytes": None if attempt.draft is None else attempt.draft.report.gzip_bytes,
+                "accuracy": attempt.accuracy,
+                "microseconds": None if attempt.latency is None else attempt.latency.microseconds,
+                "failure": attempt.failure,
+            }
+            for attempt in self.comparison.attempts
+        ]
+
+    def _figure(self) -> Figure | None:
+        sizes = {
+            attempt.name: attempt.draft.report.size_bytes / 1000
+            for attempt in self.comparison.attempts
+            if attempt.draft is not None
+        }
+        return bars(sizes, "size of the file (kB)") if sizes else None
 
 
 def export(

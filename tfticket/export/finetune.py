@@ -18,6 +18,7 @@ from tfticket.models import loss_for
 from tfticket.seeds import generator
 from tfticket.sparsity.convert import strip
 from tfticket.state import kernels_of
+from tfticket.wording import brief_repr
 
 BITS: Mapping[str, int] = {"int8": 8, "dynamic": 8, "int4": 4}
 
@@ -43,6 +44,8 @@ class FineTuning:
     learning_rate: float = 1e-4
     worth: float = 0.001
     seed: int = 0
+
+    __repr__ = brief_repr
 
 
 def fake_quantize(kernel: Any, *, bits: int, axes: tuple[int, ...]) -> Any:

@@ -121,6 +121,9 @@ class ExportReport:
     warnings: tuple[str, ...] = ()
     emulated: Emulated | None = None
 
+    def __repr__(self) -> str:
+        return f"ExportReport({self.path.name!r}, {self.format}, {self.size_bytes:,} bytes)"
+
     @property
     def report_path(self) -> Path:
         """Path of the report beside the file, `.json` in place of `.tflite`."""

@@ -28,6 +28,7 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.models import save_file
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Snapshot, kernels_of
+from tfticket.wording import brief_repr
 
 _TIMEOUT_SECONDS = 300.0
 
@@ -48,6 +49,8 @@ class ImportedModel:
     model: keras.Model
     ticket: Ticket
     report: ImportReport
+
+    __repr__ = brief_repr
 
     def save(
         self, path: str | os.PathLike[str], ticket_path: str | os.PathLike[str] | None = None
@@ -210,6 +213,8 @@ class ImportReport:
     renamed: Mapping[str, str]
     max_difference: float
     versions: Mapping[str, str]
+
+    __repr__ = brief_repr
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -17,6 +17,7 @@ from scipy import special
 
 from tfticket.errors import RunError
 from tfticket.lottery.speed import LossCurve, steps_to_common_loss
+from tfticket.wording import brief_repr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,8 @@ class Outcome:
     accuracy_at_end: float
     early_stop_step: float
     curves: tuple[LossCurve, ...]
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True)
@@ -211,6 +214,8 @@ class Comparison:
     gain_at_end: Interval
     speedup: Interval
     early_stop_speedup: Interval
+
+    __repr__ = brief_repr
 
     def reverse(self) -> Comparison:
         """Return the comparison of the second network with the first."""

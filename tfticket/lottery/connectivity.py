@@ -20,6 +20,7 @@ import numpy as np
 from tfticket.errors import TicketError
 from tfticket.state import Snapshot
 from tfticket.statistics.population import recalibrate as recalibrate_statistics
+from tfticket.wording import brief_repr
 
 __all__ = [
     "Connectivity",
@@ -152,6 +153,8 @@ class Connectivity:
     errors: tuple[float, ...]
     statistics: str
 
+    __repr__ = brief_repr
+
     @property
     def instability(self) -> float:
         """See `instability`."""
@@ -192,6 +195,8 @@ class ConnectivityScan:
     instability: tuple[tuple[float, ...], ...]
     points: int
     statistics: str
+
+    __repr__ = brief_repr
 
     @property
     def recommended(self) -> int | None:

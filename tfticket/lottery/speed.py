@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tfticket.errors import RunError
+from tfticket.wording import brief_repr
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class LossCurve:
 
     steps: tuple[int, ...]
     losses: tuple[float, ...]
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))

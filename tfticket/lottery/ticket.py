@@ -10,6 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure
+from tfticket.display.plots import bars
+from tfticket.display.words import number, percent
 from tfticket.files import digest, load_arrays, numbers, whole_number, write_arrays
 from tfticket.machine import available_memory
 from tfticket.sparsity.mask import Mask
@@ -18,8 +22,8 @@ _HOLDS = "a mask and the weights it keeps"
 _BYTES_A_WEIGHT = 5
 
 
-@dataclass(frozen=True, eq=False)
-class Ticket:
+@dataclass(frozen=True, eq=False, repr=False)
+class Ticket(Displayable):
     """A subnetwork with its starting weights, f(x; m * theta_k): enough to train it elsewhere.
 
     Source: Frankle & Carbin (2019), section 1; with rewinding to step k, Frankle et al. (2019,
@@ -50,6 +54,38 @@ class Ticket:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", self.mask.apply(self.weights))
+
+    def __repr__(self) -> str:
+        return f"Ticket(level {self.level}, {self.mask}, from step {self.rewind_step})"
+
+    def summary(self) -> str:
+        """Return level, density and step in a sentence, and its accuracy where that is known."""
+        kept = f"{number(self.mask.kept)} of {number(self.mask.total)} weights"
+        said = f"Ticket of level {self.level}: {percent(self.mask.density)} kept ({kept}), "
+        said += f"to be trained from step {number(self.rewind_step)}."
+        result = self.provenance.get("result")
+        found = result.get("at_early_stop") if isinstance(result, Mapping) else None
+        accuracy = found.get("accuracy") if isinstance(found, Mapping) else None
+        if isinstance(accuracy, float):
+            said += f" Trained, it had an accuracy of {percent(accuracy, 2)}."
+        return said
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each masked variable: key, shape, weights, kept weights, density."""
+        return [
+            {
+                "key": key,
+                "shape": "x".join(map(str, array.shape)),
+                "weights": array.size,
+                "kept": int(array.sum()),
+                "density": float(array.mean()),
+            }
+            for key, array in self.mask.items()
+        ]
+
+    def _figure(self) -> Figure | None:
+        densities = {row["key"]: 100 * row["density"] for row in self.to_rows()}
+        return bars(densities, "weights left (%)") if densities else None
 
     @property
     def sha256(self) -> str:

@@ -11,6 +11,7 @@ from tfticket.lottery.speed import LossCurve
 from tfticket.lottery.ticket import Ticket
 from tfticket.metrics import Row
 from tfticket.state import Snapshot
+from tfticket.wording import brief_repr
 
 TICKET = "ticket"
 INITIAL, REWIND = "initial", "rewind"
@@ -69,6 +70,8 @@ class TrialResult:
     measured_on: Literal["test", "validation"]
     seconds: float
     validation_loss: LossCurve | None
+
+    __repr__ = brief_repr
 
 
 @dataclass(frozen=True)

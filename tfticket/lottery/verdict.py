@@ -51,6 +51,7 @@ from tfticket.lottery.comparison import (
     compare,
     half_widths,
 )
+from tfticket.wording import brief_repr
 
 __all__ = [
     "Family",
@@ -101,6 +102,8 @@ class LevelOutcomes:
     ticket: Mapping[int, Outcome]
     controls: Mapping[str, Mapping[int, Outcome]] = field(default_factory=dict)
 
+    __repr__ = brief_repr
+
 
 @dataclass(frozen=True)
 class Family:
@@ -121,6 +124,8 @@ class Family:
     p_winning: float
     matching: bool
     winning: bool
+
+    __repr__ = brief_repr
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -157,6 +162,8 @@ class LevelVerdict:
     against_controls: Mapping[str, Comparison]
     family: Family
     seeds_needed: int | None
+
+    __repr__ = brief_repr
 
     @property
     def twin(self) -> Comparison | None:

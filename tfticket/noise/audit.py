@@ -26,6 +26,7 @@ from tfticket.noise.incv.learners import predict_rows
 from tfticket.noise.incv.rule import CrossValidation, Fold
 from tfticket.noise.incv.selection import Cost, Tell
 from tfticket.seeds import generator
+from tfticket.wording import brief_repr
 
 PathLike = str | os.PathLike[str]
 
@@ -45,6 +46,8 @@ class LabeledData:
     data: DataSet
     given: np.ndarray
     corruption: Corruption | None = None
+
+    __repr__ = brief_repr
 
     def __len__(self) -> int:
         return len(self.given)
@@ -234,6 +237,8 @@ class LabelAudit:
         DataError: when a number is out of range.
     """
 
+    __repr__ = brief_repr
+
     def __init__(
         self,
         labeled: LabeledData,
@@ -303,6 +308,8 @@ class RowAudit:
     Raises:
         DataError: when a number is out of range, or examples aren't rows of numbers.
     """
+
+    __repr__ = brief_repr
 
     def __init__(
         self, labeled: LabeledData, *, folds: int | None = None, iterations: int = 1, seed: int = 0

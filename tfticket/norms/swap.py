@@ -33,6 +33,7 @@ from tfticket.norms.transfer import (
     variables_of,
 )
 from tfticket.state import known_class, named_layers, named_variables, stable_name
+from tfticket.wording import brief_repr
 
 Where = str | Iterable[str] | Callable[[str, keras.Layer], bool] | None
 """The norms to swap: glob patterns of keys, or a function of key and layer; all if None."""
@@ -335,3 +336,5 @@ class SwapReport:
 
     def __str__(self) -> str:
         return "\n".join("  ".join(filter(None, row)) for row in self.rows())
+
+    __repr__ = brief_repr

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tfticket.lottery.comparison import Interval, t_interval
+from tfticket.wording import brief_repr
 
 CONFIDENCE = 0.95
 """Coverage of the intervals of a study, unless its recipe says otherwise."""
@@ -36,6 +37,8 @@ class Estimate(Interval):
 
     values: Mapping[int, float] = field(default_factory=dict)
     how: str = MEAN
+
+    __repr__ = brief_repr
 
     @classmethod
     def of(cls, values: Mapping[int, float], confidence: float = CONFIDENCE) -> Estimate:

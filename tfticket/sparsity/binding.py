@@ -12,7 +12,7 @@ import keras
 from tfticket.errors import InvariantError, MaskError
 from tfticket.internals import optimized
 from tfticket.sparsity.constraint import MaskConstraint, masked
-from tfticket.sparsity.convert import check_mask, mask_variables
+from tfticket.sparsity.convert import check_mask, mask_variables, require_mask
 from tfticket.sparsity.mask import Mask
 from tfticket.state import Also, innermost_optimizer, prunable_variables
 
@@ -130,6 +130,7 @@ class KeepMask(keras.callbacks.Callback):
             default the mask that a sparsified model has.
 
     Raises:
+        TypeError: when `mask` is no `Mask`.
         MaskError: when `fit` begins and the mask doesn't fit the model.
 
     Example:
@@ -144,8 +145,12 @@ class KeepMask(keras.callbacks.Callback):
 
     def __init__(self, mask: Mask | None = None) -> None:
         super().__init__()
+        require_mask(mask)
         self.mask = mask
         self._binding: MaskBinding | None = None
+
+    def __repr__(self) -> str:
+        return f"KeepMask({self.mask})"
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Attach the mask."""

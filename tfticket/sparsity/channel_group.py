@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tfticket.errors import MaskError
+from tfticket.wording import brief_repr
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Slot:
     key: str
     axis: int
     indices: tuple[int, ...]
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         distinct = len(set(self.indices)) == len(self.indices) > 0
@@ -58,6 +61,8 @@ class ChannelGroup:
     name: str
     produced: tuple[Slot, ...]
     consumed: tuple[Slot, ...]
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         if not self.produced:

@@ -13,6 +13,7 @@ from tfticket.sparsity.channel_group import ChannelGroup, Slot
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.ranking import keep_highest
 from tfticket.sparsity.structure import Scores, Structure
+from tfticket.wording import brief_repr
 
 
 class Channels(Structure):
@@ -47,6 +48,8 @@ class Channels(Structure):
     """
 
     name = "channel"
+
+    __repr__ = brief_repr
 
     def __init__(self, groups: Iterable[ChannelGroup]) -> None:
         self.groups = tuple(groups)

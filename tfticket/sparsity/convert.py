@@ -22,6 +22,7 @@ from tfticket.state import (
     prunable_variables,
     variable_owners,
 )
+from tfticket.wording import brief
 
 _INSTEAD = (
     "For a subclassed model give the callback `KeepMask` (or `TicketSearch`) to `fit`: it masks "
@@ -55,6 +56,7 @@ def sparsify(
         A model of the same architecture with `Masked` layers.
 
     Raises:
+        TypeError: when `mask` is no `Mask`.
         ModelError: for a subclassed model, which Keras can't clone (use the callback `KeepMask`);
             for a layer that can't be copied, is quantized, or has LoRA.
         MaskError: when the mask doesn't fit.
@@ -65,6 +67,7 @@ def sparsify(
         >>> int(np.count_nonzero(sparse.get_layer("out").kernel))
         3
     """
+    require_mask(mask)
     asked = asked_for(model, also).union(mask or ())
     skip = list(skip)
     chosen = prunable_variables(model, skip, lambda key, variable: key in asked)
@@ -159,12 +162,25 @@ def set_mask(model: keras.Model, mask: Mask) -> None:
         >>> get_mask(sparse).kept
         3
     """
+    require_mask(mask)
     variables = mask_variables(model)
     check_mask(mask, {key: tuple(variable.shape) for key, variable in variables.items()})
     for key, variable in variables.items():
         variable.assign(mask[key])
     for layer in masked_layers(model):
         layer.enforce()
+
+
+def require_mask(mask: object) -> None:
+    """Raise a `TypeError` for what is neither a `Mask` nor None."""
+    if mask is None or isinstance(mask, Mask):
+        return
+    held = isinstance(getattr(mask, "mask", None), Mask)
+    remedy = "Give its `.mask`." if held else "Make one with `Mask({key: array, ...})`."
+    raise TypeError(
+        f"`mask` must be a `tfticket.Mask` of keys to boolean arrays. Received: {brief(mask)}. "
+        f"{remedy}"
+    )
 
 
 def check_mask(mask: Mask, shapes: dict[str, tuple[int, ...]]) -> None:

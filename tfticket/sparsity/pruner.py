@@ -16,6 +16,7 @@ from tfticket.errors import MaskError
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.ranking import keep_highest_of_all
 from tfticket.sparsity.structure import UNSTRUCTURED, Scores, Structure
+from tfticket.wording import brief_repr
 
 Quotas = Mapping[tuple[str, ...], int]
 """Keys whose units compete with one another, to how many of the units survive."""
@@ -75,6 +76,8 @@ class QuotaPruner(Pruner):
     Args:
         structure: Pruning structure; single weights by default.
     """
+
+    __repr__ = brief_repr
 
     def __init__(self, *, structure: Structure | None = None) -> None:
         self.structure = structure or UNSTRUCTURED

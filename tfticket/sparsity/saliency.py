@@ -23,7 +23,7 @@ from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.scores import WEIGHT_SCORES, WeightScore
 from tfticket.state import prunable_variables
-from tfticket.wording import named
+from tfticket.wording import brief_repr, named
 
 Saliency = Callable[..., dict[str, np.ndarray]]
 
@@ -190,6 +190,8 @@ class SaliencyScore:
     x: Any = None
     y: Any = None
     iterations: int | None = None
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         if self.name not in SALIENCIES:

@@ -12,6 +12,7 @@ import numpy as np
 from tfticket.errors import ModelError
 from tfticket.noise.coteaching.metrics import SelectionSummary
 from tfticket.noise.coteaching.model import CoTeaching
+from tfticket.wording import brief_repr
 
 Kind = Literal["agreement", "starvation", "vanishing_class", "drift", "not_finite"]
 
@@ -42,6 +43,8 @@ class CollapseEvent:
     classes: tuple[int, ...]
     action: str
     relief: float
+
+    __repr__ = brief_repr
 
 
 class SelectionMonitor(keras.callbacks.Callback):
@@ -76,6 +79,9 @@ class SelectionMonitor(keras.callbacks.Callback):
     Raises:
         ModelError: when a setting is out of range, or `fit` begins with another kind of model.
     """
+
+    def __repr__(self) -> str:
+        return f"SelectionMonitor({len(self.events)} events)"
 
     def __init__(
         self,

@@ -26,6 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure, framed
+from tfticket.display.words import percent
 from tfticket.errors import DataError
 from tfticket.noise.estimate.bounds import Bounds, bounds
 from tfticket.noise.estimate.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC
@@ -35,8 +38,8 @@ from tfticket.noise.labels.transition import pair, symmetric
 from tfticket.noise.theory import rates_from_accuracy
 
 
-@dataclass(frozen=True, eq=False)
-class NoiseEstimate:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseEstimate(Displayable):
     """Rate, interval, type and matrix of the noise in labels.
 
     Attributes:
@@ -71,6 +74,32 @@ class NoiseEstimate:
     window: int
     examples: int
     learned: bool = True
+
+    def __repr__(self) -> str:
+        bounds = f"{self.rate:.3f} ({self.low:.3f} to {self.high:.3f})"
+        known = "" if self.identifiable else ", not identifiable"
+        return f"NoiseEstimate({bounds}, {self.kind}{known})"
+
+    def summary(self) -> str:
+        """Return rate, interval and type of the noise in a sentence or two."""
+        said = (
+            f"{percent(self.rate)} of the labels are estimated to be wrong "
+            f"({100 * self.confidence:.6g} % CI {percent(self.low)} to {percent(self.high)}), "
+            f"of the kind {self.kind}."
+        )
+        return said if self.identifiable else f"{said} The rate can't be relied on: {self.reason}"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each entry of the transition matrix: true, given, probability."""
+        return [
+            {"true": true, "given": given, "probability": probability}
+            for true, row in enumerate(self.matrix.tolist())
+            for given, probability in enumerate(row)
+        ]
+
+    def _figure(self) -> Figure | None:
+        title = "estimated transition matrix, P(given | true)"
+        return framed(self.matrix, width=240, height=240, title=title, x="given", y="true")
 
     @property
     def agreement(self) -> float:

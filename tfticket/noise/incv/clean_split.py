@@ -10,6 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure
+from tfticket.display.plots import bars
+from tfticket.display.words import listed, number
 from tfticket.errors import DataError
 from tfticket.files import digest, load_arrays, write_arrays
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate
@@ -33,8 +37,8 @@ class Round:
     removed: int
 
 
-@dataclass(frozen=True, eq=False)
-class CleanSplit:
+@dataclass(frozen=True, eq=False, repr=False)
+class CleanSplit(Displayable):
     """A division of examples, by id: their place in the data that the selection was made from.
 
     Attributes:
@@ -94,6 +98,36 @@ class CleanSplit:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in self._counts().items())
+        return f"CleanSplit({counts}, {self.estimate!r})"
+
+    def _counts(self) -> dict[str, int]:
+        return {name: len(getattr(self, name)) for name in self._ARRAYS[:3]}
+
+    def summary(self) -> str:
+        """Return the sizes of the three sets and the estimate of the noise in two sentences."""
+        counts = listed([f"{number(count)} {name}" for name, count in self._counts().items()])
+        return f"{counts} of {number(len(self))} examples. {self.estimate.summary()}"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each example: id, set, given label, its probability, votes."""
+        sets = {int(each): name for name in self._ARRAYS[:3] for each in getattr(self, name)}
+        return [
+            {
+                "id": each,
+                "set": sets[each],
+                "given": int(label),
+                "probability_of_given": float(self.probabilities[each, label]),
+                "votes": int(self.votes[each, 0]),
+                "votes_for_given": int(self.votes[each, 1]),
+            }
+            for each, label in enumerate(self.labels)
+        ]
+
+    def _figure(self) -> Figure | None:
+        return bars(self._counts(), "examples")
 
     @property
     def sha256(self) -> str:

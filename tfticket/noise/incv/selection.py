@@ -30,6 +30,7 @@ from tfticket.noise.incv.networks import (
 from tfticket.noise.incv.rule import STABLE, CrossValidation, Fold, Predict
 from tfticket.noise.labels.given import checked_labels
 from tfticket.seeds import sub_seed
+from tfticket.wording import brief_repr
 
 Tell = Callable[[int, int], None]
 """Is called with the number of the network that is trained next, from 1, and the largest number."""
@@ -84,6 +85,8 @@ class INCV:
     Raises:
         DataError: when a number is out of range.
     """
+
+    __repr__ = brief_repr
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from tfticket.noise.labels.transition import (
     checked_rate,
 )
 from tfticket.seeds import generator
+from tfticket.wording import brief_repr
 
 _SPREAD = 0.1  # deviation of the flip rates of single examples (Xia et al. 2020, algorithm 2)
 _CHUNK = 1024
@@ -288,6 +289,8 @@ class Corruption:
     exact: bool = False
 
     _KIND: ClassVar[str] = "corruption"
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         given = checked_labels(self.given, self.num_classes, name="given")

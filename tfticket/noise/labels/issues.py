@@ -24,11 +24,16 @@ Jiang & Chuang 2021, arXiv:1911.00068).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure
+from tfticket.display.plots import lines
+from tfticket.display.words import number, percent, plural
 from tfticket.errors import DataError
 from tfticket.noise.labels.given import checked_labels, checked_probabilities
 from tfticket.noise.labels.transition import as_transition
@@ -44,8 +49,8 @@ _TIE = 1e-9  # probabilities that differ by less are equal
 _FITTED_ON = 4000
 
 
-@dataclass(frozen=True, eq=False)
-class LabelIssues:
+@dataclass(frozen=True, eq=False, repr=False)
+class LabelIssues(Displayable):
     """Labels that are probably wrong, the most certain first.
 
     Attributes:
@@ -68,6 +73,34 @@ class LabelIssues:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"LabelIssues({len(self)} of {len(self.all_probabilities)} labels)"
+
+    def summary(self) -> str:
+        """Return the number of issues, and how many are expected to be real, in a sentence."""
+        found = (
+            f"{plural(len(self), 'label issue')} in {number(len(self.all_probabilities))} labels"
+        )
+        if not len(self):
+            return f"{found}."
+        return f"{found}, {percent(self.expected_precision)} of them expected to be real."
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each issue, the most certain first: id, given, suggested, score."""
+        columns = (self.ids, self.given, self.suggested, self.probability)
+        return [
+            {"id": each, "given": given, "suggested": suggested, "probability": probability}
+            for each, given, suggested, probability in zip(
+                *(column.tolist() for column in columns), strict=True
+            )
+        ]
+
+    def _figure(self) -> Figure | None:
+        if not len(self):
+            return None
+        found = (list(range(1, len(self) + 1)), (100 * self.probability).tolist())
+        return lines({"issues": found}, "label issue, most certain first", "issue score (%)")
 
     @property
     def expected_precision(self) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from tfticket.errors import DataError
 from tfticket.noise.labels.given import read_npz
 from tfticket.reading import read_npy
+from tfticket.wording import brief_repr
 
 ORIENTATION = "T[i, j] = P(given = j | true = i): row = true label, rows sum to 1"
 _TOLERANCE = 1e-6
@@ -46,6 +47,8 @@ class TransitionMatrix:
     matrix: np.ndarray
     kind: str = "matrix"
     nominal_rate: float | None = None
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         matrix = _checked(self.matrix)

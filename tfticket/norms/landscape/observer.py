@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import keras
 import tensorflow as tf
 
+from tfticket.display.words import plural
 from tfticket.errors import ModelError
 from tfticket.internals import build_by_batch, print_msg
 from tfticket.norms.landscape.records import Record
@@ -97,6 +98,10 @@ class Observer(keras.callbacks.Callback, Generic[R]):
         self._observed = False
         self._execution_begun = 0.0
         self._usual: float | None = None
+
+    def __repr__(self) -> str:
+        when = self.when or f"budget={self.budget}"
+        return f"{type(self).__name__}({when}, {plural(len(self._moments), 'moment')})"
 
     @property
     def cost(self) -> Cost:

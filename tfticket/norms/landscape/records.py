@@ -36,6 +36,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure
+from tfticket.display.plots import lines
+from tfticket.display.words import plural
 from tfticket.errors import TicketError
 from tfticket.files import load_arrays, write_arrays
 from tfticket.metrics import Row
@@ -47,8 +51,8 @@ _TINY = 1e-30  # a gradient shorter than this has no direction
 _ROUNDING = 2.0**-22  # relative distances below this are lost in the weights' own float32
 
 
-@dataclass(frozen=True, eq=False)
-class Record(abc.ABC):
+@dataclass(frozen=True, eq=False, repr=False)
+class Record(Displayable):
     """Abstract base: the measurements of one training at T moments.
 
     Attributes:
@@ -76,6 +80,23 @@ class Record(abc.ABC):
 
     def __len__(self) -> int:
         return len(self.step)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._when()}, {len(getattr(self, self.AXIS))} {self.AXIS})"
+
+    def _when(self) -> str:
+        """Number and range of the moments."""
+        if not len(self):
+            return "no moments"
+        return f"{plural(len(self), 'moment')}, steps {self.step[0]} to {self.step[-1]}"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each moment: its step, and all columns of the table of metrics."""
+        columns = {name: values.tolist() for name, values in self.columns().items()}
+        return [
+            {"step": step, **{name: values[moment] for name, values in columns.items()}}
+            for moment, step in enumerate(self.step.tolist())
+        ]
 
     @classmethod
     def joined(cls, moments: Sequence[Self], axis: npt.NDArray[Any]) -> Self:
@@ -145,7 +166,7 @@ class Record(abc.ABC):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SmoothnessRecord(Record):
     """Loss and gradient along the direction of a step: T moments, K points each.
 
@@ -297,6 +318,27 @@ class SmoothnessRecord(Record):
         largest: npt.NDArray[np.int64] = np.argmax(np.where(np.isnan(curve), -np.inf, curve), 1)
         return largest
 
+    def summary(self) -> str:
+        """Return the medians over the moments in a sentence."""
+        if not len(self):
+            return "Smoothness was measured at no moment."
+        saturated = int(self.saturated.sum())
+        where = f" (saturated at {saturated})" if saturated else ""
+        return (
+            f"Smoothness at {self._when()}: effective beta {_median(self.effective_beta):.3g}"
+            f"{where}, largest change of the gradient "
+            f"{_median(self.gradient_predictiveness[:, 1]):.3g}, largest loss of the band "
+            f"{_median(self.loss_band[:, 1]):.3g} (medians)."
+        )
+
+    def _figure(self) -> Figure | None:
+        if not len(self):
+            return None
+        low, high = self.loss_band.T
+        series = {"largest": high, "at the step": self.loss, "smallest": low}
+        found = {name: (self.step.tolist(), values.tolist()) for name, values in series.items()}
+        return lines(found, "step", "loss along the gradient")
+
     def columns(self) -> dict[str, Floats]:
         """See `Record`."""
         return {
@@ -318,7 +360,7 @@ class SmoothnessRecord(Record):
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ShiftRecord(Record):
     """Internal covariate shift: T moments, L layers.
 
@@ -348,6 +390,23 @@ class ShiftRecord(Record):
     cosine: Floats
     gradient_norm: Floats
 
+    def summary(self) -> str:
+        """Return the medians over moments and layers in a sentence."""
+        if not len(self):
+            return "Covariate shift was measured at no moment."
+        return (
+            f"Internal covariate shift of {plural(len(self.layers), 'layer')} at {self._when()}: "
+            f"cosine {_median(self.cosine):.3f}, distance {_median(self.l2):.3g} (medians)."
+        )
+
+    def _figure(self) -> Figure | None:
+        found = {
+            str(layer): (self.step.tolist(), self.cosine[:, place].tolist())
+            for place, layer in enumerate(self.layers)
+            if np.isfinite(self.cosine[:, place]).any()
+        }
+        return lines(found, "step", "cosine of the gradients before and after") if found else None
+
     def columns(self) -> dict[str, Floats]:
         """See `Record`."""
         return {
@@ -355,6 +414,12 @@ class ShiftRecord(Record):
             for place, layer in enumerate(self.layers)
             for name, values in (("l2", self.l2), ("cosine", self.cosine))
         }
+
+
+def _median(values: Floats) -> float:
+    """The median of the numbers among values; NaN where there is none."""
+    found = values[np.isfinite(values)]
+    return float(np.median(found)) if found.size else float("nan")
 
 
 def _band(values: Floats) -> Floats:

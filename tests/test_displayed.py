@@ -1,0 +1,92 @@
+"""Results of all areas show themselves: in a sentence, a table, a figure, a notebook."""
+
+import re
+
+import numpy as np
+import pytest
+from noisy_splits import estimate, split
+
+from tfticket.display import Displayable
+from tfticket.lottery import Ticket
+from tfticket.noise import find_label_issues
+from tfticket.norms import ShiftRecord
+from tfticket.sparsity import Mask
+
+
+def ticket():
+    mask = Mask({"hidden/kernel": np.eye(4), "out/kernel": np.ones((4, 2))})
+    weights = {key: np.ones(array.shape) for key, array in mask.items()}
+    provenance = {"result": {"at_early_stop": {"accuracy": 0.97}}}
+    return Ticket(mask, weights, level=2, rewind_step=100, provenance=provenance)
+
+
+def shift():
+    values = np.array([[0.5, np.nan], [0.7, 0.1]])
+    return ShiftRecord(np.array([0, 10]), np.array(["b", "c"]), values, values, values)
+
+
+def issues():
+    probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.95, 0.05]] * 20)
+    labels = np.array([0, 1, 0] * 20)
+    labels[4] = 0
+    return find_label_issues(labels, probabilities, transition=[[0.9, 0.1], [0.1, 0.9]])
+
+
+RESULTS = {
+    "ticket": (
+        ticket,
+        "Ticket of level 2: 50.0.%.* kept (12 of 24 weights), .* step 100. .* accuracy of 97.00.%.",
+        {"key": ["hidden/kernel", "out/kernel"], "kept": [4, 8], "density": [0.25, 1.0]},
+    ),
+    "shift": (
+        shift,
+        "Internal covariate shift of 2 layers at 2 moments, steps 0 to 10: cosine 0.500, .*",
+        {"step": [0, 10], "l2/b": [0.5, 0.7]},
+    ),
+    "estimate": (
+        estimate,
+        "20.0.% of the labels are estimated to be wrong (95 % CI 15.0.% to 25.0.%), .* symmetric.",
+        {"true": [0, 0, 0, 1, 1, 1, 2, 2, 2], "given": [0, 1, 2] * 3},
+    ),
+    "split": (
+        split,
+        "3 clean, 1 candidate and 2 removed of 6 examples. 20.0.% of the labels .*",
+        {"set": ["clean", "removed", "clean", "clean", "removed", "candidate"],
+         "votes": [1, 2, 1, 2, 1, 2]},
+    ),
+    "issues": (
+        issues,
+        "1 label issue in 60 labels, 100.% of them expected to be real.",
+        {"id": [4], "given": [0], "suggested": [1]},
+    ),
+}  # fmt: skip
+
+each_result = pytest.mark.parametrize("name", RESULTS)
+
+
+@each_result
+def test_a_result_is_a_sentence_rows_and_a_figure(name, tmp_path):
+    make, sentence, columns = RESULTS[name]
+    result = make()
+    assert isinstance(result, Displayable)
+    said = re.escape(sentence).replace(r"\.\*", ".*").replace(r"\.%", ".%").replace(r"\ ", " ")
+    assert re.fullmatch(said, result.summary()), result.summary()
+    frame = result.to_dataframe()
+    assert {name: frame[name].tolist() for name in columns} == columns
+    assert result.plot().save(tmp_path / "x.svg").read_text().startswith("<svg")
+    assert "<table>" in result._repr_html_()
+
+
+@each_result
+def test_a_repr_is_short(name):
+    text = repr(RESULTS[name][0]())
+    assert len(text) < 130
+    assert "array(" not in text
+
+
+def test_a_record_of_no_moment_has_nothing_to_draw():
+    empty = ShiftRecord.joined([], np.array(["b"]))
+    assert repr(empty) == "ShiftRecord(no moments, 1 layers)"
+    assert empty.to_rows() == []
+    with pytest.raises(ValueError, match="measured at no moment"):
+        empty.plot()
