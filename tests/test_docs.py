@@ -49,6 +49,7 @@ EXAMPLES = [found for page in WITH_EXAMPLES for found in EXAMPLE.findall(TEXT[pa
 # An example runs with fewer steps than a reader would train, and nothing else is changed.
 FEWER = {
     "level_steps=200": "level_steps=20",
+    "levels=5, epochs=25": "levels=1, epochs=2",
     "level_steps=400": "level_steps=100",
     "epochs=20, verbose=0": "epochs=2, verbose=0",
 }
@@ -178,7 +179,10 @@ def test_the_examples_that_run_with_fewer_steps_have_these_numbers() -> None:
 
 
 def test_no_example_is_overlooked() -> None:
-    assert len(EXAMPLES) == sum(TEXT[page].count("```python") for page in WITH_EXAMPLES) > 0
+    text = "".join(TEXT[page] for page in WITH_EXAMPLES)
+    not_run = text.count("<!-- not run -->
+```python")  # of packages that aren't dependencies
+    assert len(EXAMPLES) == text.count("```python") - not_run > 0
 
 
 @pytest.mark.parametrize("code", [code for _, code in EXAMPLES], ids=[name for name, _ in EXAMPLES])
