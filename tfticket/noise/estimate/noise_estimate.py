@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfticket.display import Displayable
-from tfticket.display.charts import Figure, framed
+from tfticket.display.charts import Figure
+from tfticket.display.pictures import framed
 from tfticket.display.words import percent
 from tfticket.errors import DataError
 from tfticket.noise.estimate.bounds import Bounds, bounds
