@@ -1,5 +1,6 @@
 """Pages in a real browser. Skipped where there is none; `.ci/run` installs Debian's chromium."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -7,6 +8,7 @@ import shutil
 import pytest
 import synthetic_runs
 
+from tfticket.files import write_json
 from tfticket.studies.report import render
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -20,7 +22,8 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-quic",
 )  # fmt: skip
-SHOTS = pathlib.Path(__file__).parents[2] / "build" / "screenshots"
+ROOT = pathlib.Path(__file__).parents[2]
+SHOTS = ROOT / "build" / "screenshots"
 """Pictures of the pages, for whoever looks at a run of CI; nothing compares them."""
 
 
@@ -43,7 +46,20 @@ def write_noisy(path):
     )
 
 
-WRITERS = {"lottery": write_lottery, "norms": write_norms, "noisy": write_noisy}
+def write_edge(path):
+    """The table of the published study, as a run."""
+    published = json.loads((ROOT / "saved_models/edge_mnist/summary.json").read_text())
+    table = {key: published[key] for key in ("rows", "choice", "replicates", "host", "seed")}
+    write_json(path / "edge.json", {**table, "margin": 0.005, "files": []})
+    searches = [{"structure": "unstructured"}, {"structure": "channel"}]
+    recipe = {"kind": "edge", "name": "edge_mnist", "title": "Files", "search": searches}
+    write_json(path / "recipe.json", recipe)
+    write_json(path / "COMPLETE", {})
+
+
+WRITERS = {
+    "lottery": write_lottery, "norms": write_norms, "noisy": write_noisy, "edge": write_edge,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=WRITERS)

@@ -39,7 +39,7 @@ _AXIS = {
     "titleFontWeight": "normal", "titleFontSize": 9.5, "labelFontSize": 9, "tickSize": 4,
     "labelLimit": 260, "titleLimit": 320,
 }  # fmt: skip
-_CONFIG = {
+CONFIG = {
     "background": css("paper"),
     "font": "DejaVu Sans, Liberation Sans, sans-serif",
     "padding": 4,
@@ -56,18 +56,17 @@ _CONFIG = {
 }  # fmt: skip
 
 
-def to_svg(figure: Figure, *, name: str, text: float = 1.0) -> str:
+def to_svg(figure: Figure, *, name: str) -> str:
     """Draw a figure as an SVG element in the colors of the page; the same bytes each time.
 
     Args:
         figure: The specification.
         name: Prefix of its identifiers, unique on the page.
-        text: Factor on the size of titles and labels.
     """
     import vl_convert  # here, since most who make figures never draw them
 
     svg = vl_convert.vegalite_to_svg(
-        figure, config=enlarged(_CONFIG, text), format_locale=_LOCALE, allowed_base_urls=[]
+        figure, config=CONFIG, format_locale=_LOCALE, allowed_base_urls=[]
     )
     numbers: dict[str, int] = {}  # Vega counts on from one drawing to the next
     return re.sub(
@@ -75,20 +74,6 @@ def to_svg(figure: Figure, *, name: str, text: float = 1.0) -> str:
         lambda found: f"{found[1]}{name}-{numbers.setdefault(found[2], len(numbers) + 1)}",
         svg,
     )
-
-
-def enlarged(properties: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Multiply all font sizes among properties of Vega-Lite.
-
-    Example:
-        >>> enlarged({"axis": {"labelFontSize": 9}, "padding": 4}, 2)
-        {'axis': {'labelFontSize': 18}, 'padding': 4}
-    """
-    return {
-        key: enlarged(value, factor) if isinstance(value, dict)
-        else value * factor if key.lower().endswith("fontsize") else value
-        for key, value in properties.items()
-    }  # fmt: skip
 
 
 def to_png(svg: str) -> bytes:
@@ -101,7 +86,7 @@ def to_png(svg: str) -> bytes:
 def standalone(figure: Figure) -> Figure:
     """Return the specification with all that `to_svg` adds, for other programs."""
     schema = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json"}
-    return schema | figure | {"config": {**_CONFIG, "locale": {"number": _LOCALE}}}
+    return schema | figure | {"config": {**CONFIG, "locale": {"number": _LOCALE}}}
 
 
 def rows(**columns: Any) -> Rows:

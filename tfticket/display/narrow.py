@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from tfticket.display.charts import Figure, enlarged
+from tfticket.display.charts import CONFIG, Figure
 
 ROOM = 358
 """Width in pixels that a page has on a screen of 390."""
@@ -47,7 +48,10 @@ def narrowed(figure: Figure) -> Figure | None:
             left = ROOM
         rows[-1].append(panel)
         left -= taken
-    return {"vconcat": [{"hconcat": row} if len(row) > 1 else row[0] for row in rows]}
+    config = enlarged(CONFIG, TEXT)
+    config["legend"] |= {"layout": {"top": {"direction": "vertical", "anchor": "start"}}}
+    below = [{"hconcat": row} if len(row) > 1 else row[0] for row in rows]
+    return {"vconcat": below, "config": config}
 
 
 def _grid(figure: Figure) -> list[list[Figure]]:
@@ -100,8 +104,23 @@ def _relabeled(layer: Figure, titles: dict[str, str]) -> Figure:
             encoding[name] |= {"title": titles[name], "axis": channel["axis"] | {"labels": True}}
         legend = channel.get("legend")
         if isinstance(legend, dict):
-            longest = max(map(len, legend.get("values", ())), default=0)
+            names = legend.get("values") or channel["scale"]["domain"]
+            longest = max(map(len, names), default=0)
             encoding[name]["legend"] = legend | {"columns": max(1, int(ROOM // (24 + 6 * longest)))}
     return {**layer, "mark": enlarged(layer["mark"], TEXT)} | (
         {"encoding": encoding} if encoding else {}
     )
+
+
+def enlarged(properties: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Multiply all font sizes among properties of Vega-Lite.
+
+    Example:
+        >>> enlarged({"axis": {"labelFontSize": 9}, "padding": 4}, 2)
+        {'axis': {'labelFontSize': 18}, 'padding': 4}
+    """
+    return {
+        key: enlarged(value, factor) if isinstance(value, dict)
+        else value * factor if key.lower().endswith("fontsize") else value
+        for key, value in properties.items()
+    }  # fmt: skip

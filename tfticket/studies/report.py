@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tfticket import __version__
 from tfticket.display import charts
-from tfticket.display.narrow import TEXT, narrowed
+from tfticket.display.narrow import narrowed
 from tfticket.display.palette import PALETTE
 from tfticket.files import write_bytes, write_json, write_text
 from tfticket.report.contents import Contents
@@ -113,7 +113,7 @@ def _draw(contents: Contents) -> dict[str, Drawing]:
         if figure is not None:
             svg = charts.to_svg(figure, name=name)
             column = narrowed(figure)
-            narrow = charts.to_svg(column, name=f"{name}-narrow", text=TEXT) if column else ""
+            narrow = charts.to_svg(column, name=f"{name}-narrow") if column else ""
             drawn[name] = Drawing(
                 name=name,
                 file=f"{place:02d}_{name}.png",
