@@ -108,6 +108,16 @@ def test_three_arguments_or_more_are_described():
     assert silent == []
 
 
+def test_a_signature_shows_no_address():
+    """As `help` and editors show it: a default is a value or a name."""
+    for value, names in public_objects().items():
+        try:
+            signature = str(inspect.signature(value))
+        except ValueError:  # some classes of the standard library have none
+            continue
+        assert " at 0x" not in signature, names[0]
+
+
 def has_example(value):
     return ">>> " in value.__doc__ and "+SKIP" not in value.__doc__
 

@@ -156,7 +156,7 @@ def compare(
     baseline: Network,
     folder: Path,
     conditions: Conditions,
-    tell: Tell = lambda line: None,
+    tell: Tell | None = None,
 ) -> Comparison:
     """Prepare, convert, verify and time networks in formats; nothing is written.
 
@@ -170,12 +170,13 @@ def compare(
         baseline: The dense network, or the only one.
         folder: Where the files would be written.
         conditions: What to convert and check with.
-        tell: Called with a line about each file.
+        tell: Called with a line about each file; None tells nobody.
 
     Raises:
         ExportError: when the baseline itself can't be converted.
         ModelError: for a subclassed model.
     """
+    tell = tell or (lambda line: None)
     as_given = conditions.convertible(baseline.model)
     first = Attempt(baseline, None, "fp32", _draft(baseline, as_given, "fp32", folder, conditions))
     tell(describe(first))

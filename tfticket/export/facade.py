@@ -106,7 +106,7 @@ def export(
     provenance: Mapping[str, Any] | None = None,
     margin: float = 0.005,
     min_agreement: float = 0.95,
-    tell: Tell = lambda line: None,
+    tell: Tell | None = None,
 ) -> Exported:
     """Try every format that a target allows, and write the one that is best for it.
 
@@ -134,7 +134,7 @@ def export(
         provenance: What the file is to tell about its origin.
         margin: Accuracy that may be lost against the model, in [0, 1); needs labels.
         min_agreement: Smallest share of equal answers for formats that round, in [0, 1].
-        tell: Called with a line about each file that is tried.
+        tell: Called with a line about each file that is tried; None tells nobody.
 
     Returns:
         The report of the file, the reason, and all that was tried.

@@ -39,7 +39,7 @@ from tfticket.sparsity.binding import MaskBinding
 from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.pruners import as_pruner
 from tfticket.sparsity.saliency import SaliencyScore, as_score
-from tfticket.sparsity.scores import WeightScore, magnitude
+from tfticket.sparsity.scores import WeightScore
 from tfticket.state import Snapshot, innermost_optimizer
 
 
@@ -148,7 +148,7 @@ class TicketSearch(keras.callbacks.Callback, Displayable):
         level_steps: int,
         *,
         pruner: Pruner | str = "global",
-        score: WeightScore | SaliencyScore | str | None = magnitude,
+        score: WeightScore | SaliencyScore | str | None = "magnitude",
         rewind_step: int = 0,
         rewind: Rewind = "weights",
         optimizer_state: Literal["restore", "fresh"] = "restore",
@@ -162,7 +162,7 @@ class TicketSearch(keras.callbacks.Callback, Displayable):
         validation_data: Any = None,
         feed: Seekable | None = None,
         store: TrialStore | None = None,
-        listener: TrialListener = TrialListener.SILENT,
+        listener: TrialListener | None = None,
         provenance: Mapping[str, Any] | None = None,
         compact: bool = True,
         log_dir: str | os.PathLike[str] | None = None,
@@ -188,7 +188,7 @@ class TicketSearch(keras.callbacks.Callback, Displayable):
         self.validation_data = validation_data
         self.feed = feed
         self.store = store or MemoryStore()
-        self.listener = listener
+        self.listener = listener or TrialListener.SILENT
         self.provenance = dict(provenance or {})
         self.compact = compact
         self.results: list[TrialResult] = []
