@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Chart:
     @property
     def svg(self) -> str:
         """The drawing as an SVG element in the light colors."""
-        return light(to_svg(self.figure, name="chart"))
+        return light(self._drawn())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the figure, in the format that the name ends with.
@@ -64,7 +65,7 @@ class Chart:
         if suffix == ".svg":
             return write_text(path, self.svg + "\n")
         if suffix == ".png":
-            return write_bytes(path, to_png(to_svg(self.figure, name="chart")))
+            return write_bytes(path, to_png(self._drawn()))
         if suffix == ".html":
             return write_text(path, self._page())
         if suffix == ".json":
@@ -74,12 +75,17 @@ class Chart:
             f"Received: path={os.fspath(path)!r}"
         )
 
+    def _drawn(self) -> str:
+        """Draw it with identifiers of its own, since a notebook shows several charts on a page."""
+        content = json.dumps(self.figure, sort_keys=True).encode()
+        return to_svg(self.figure, name=f"chart-{zlib.crc32(content):08x}")
+
     def _page(self) -> str:
         colors = [
             " ".join(f"--{name}: {pair[mode]};" for name, pair in PALETTE.items())
             for mode in (0, 1)
         ]
-        svg = to_svg(self.figure, name="chart")
+        svg = self._drawn()
         return _PAGE.format(title=self.title, svg=svg, light=colors[0], dark=colors[1])
 
     def _repr_svg_(self) -> str:
