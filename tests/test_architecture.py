@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.studies.edge.schema", "tfticket.studies.norms.schema"),
     ("tfticket.studies.norms.conditions",),
     ("tfticket.studies.lottery.schema", "tfticket.studies.noisy.schema"),
+    ("tfticket.studies.lottery.tasks",),
     ("tfticket.studies.kind",),
     ("tfticket.recipe.rates", "tfticket.report"),
     ("tfticket.recipe", "tfticket.export", "tfticket.interop"),
@@ -74,7 +75,11 @@ RANK = {group: rank for rank, groups in enumerate(LAYERS) for group in groups}
 # Answer at once, so they import nothing that takes long, not even below something else.
 QUICK = (
     "tfticket",
+    "tfticket.display",
+    "tfticket.display.words",
     "tfticket.errors",
+    "tfticket.lottery",
+    "tfticket.lottery.metric",
     "tfticket.reading",
     "tfticket.recipe",
     "tfticket.recipe.catalog",
@@ -92,6 +97,7 @@ QUICK = (
     "tfticket.studies.edge.schema",
     "tfticket.studies.kind",
     "tfticket.studies.lottery.schema",
+    "tfticket.studies.lottery.tasks",
     "tfticket.studies.noisy.schema",
     "tfticket.studies.norms.conditions",
     "tfticket.studies.norms.schema",

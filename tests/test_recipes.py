@@ -17,7 +17,7 @@ from tfticket.studies.norms.conditions import conditions
 ENTRIES = catalog.list_recipes()
 BOTH_FORMS = pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])
 EACH = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-NO_NETWORK = ("digits", "mnist1d", "linear")
+NO_NETWORK = ("digits", "mnist1d", "linear", "friedman1", "shapes")
 
 
 def test_the_recipes_of_the_main_job_are_there():

@@ -96,7 +96,7 @@ def test_what_inputs_are_depends_on_no_split_and_no_limit(tmp_path):
         assert float(loaded(tmp_path, x, **options).scale) == np.float32(1 / 255)
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist1d", "linear"])
+@pytest.mark.parametrize("name", ["digits", "mnist1d", "linear", "friedman1", "shapes"])
 def test_built_in_data_is_scaled_as_ever(name):
     found, asked = data.load(name), data.load(name, normalize="unit")
     np.testing.assert_array_equal(found.scale, asked.scale)

@@ -131,3 +131,42 @@ def test_linear_data_are_taken_as_they_are_and_know_no_classes():
     x, y = next(iter(Feed(data.train, batch_size=1000, seed=0, chunk_steps=1).dataset()))
     assert x.shape == y.shape == (1000, 10)
     assert y.dtype == "float32"
+
+
+def test_friedman1_depends_on_five_of_its_inputs():
+    source = sources.read_friedman1()
+    x, y = source.train.x.astype(float), source.train.y[:, 0]
+    formula = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
+    formula += 10 * x[:, 3] + 5 * x[:, 4]
+    noise = y - formula
+    assert noise.mean() == pytest.approx(0, abs=3 / np.sqrt(len(y)))
+    assert noise.std() == pytest.approx(1, abs=3 / np.sqrt(2 * len(y)))
+    np.testing.assert_array_equal(sources.read_friedman1().test.y, source.test.y)
+
+
+def test_targets_are_scaled_by_what_is_trained_on_alone():
+    data, source = load("friedman1", validation=500), sources.read_friedman1()
+    assert data.train.y.mean() == pytest.approx(0, abs=1e-5)
+    assert data.train.y.std() == pytest.approx(1, abs=1e-5)
+    given = source.train.y[data.train_ids]
+    scaled = (source.test.y - given.mean()) / given.std()
+    np.testing.assert_allclose(data.test.y, scaled, rtol=1e-5, atol=1e-6)
+    assert data.regression
+    assert not data.segmentation
+    assert f"less {given.mean():.4g}, divided by {given.std():.4g}" in data.description
+
+
+def test_shapes_are_brighter_than_what_is_behind_them():
+    data = load("shapes", validation=200)
+    assert (len(data.train), len(data.validation), len(data.test)) == (800, 200, 300)
+    assert (data.input_shape, data.outputs) == ((16, 16, 1), 4)
+    assert data.segmentation
+    assert not data.regression
+    y, x = data.test.y, data.test.x[..., 0]
+    assert y.shape == x.shape == (300, 16, 16)
+    assert set(np.unique(y)) == {0, 1, 2, 3}
+    # 0.1 to 0.3 behind, 0.5 to 0.9 in shapes, each with noise of 0.08.
+    inside, outside = x[y > 0] / 255, x[y == 0] / 255
+    assert inside.mean() == pytest.approx(0.7, abs=0.02)
+    assert outside.mean() == pytest.approx(0.2, abs=0.02)
+    np.testing.assert_array_equal(sources.read_shapes().test.x[..., None], data.test.x)

@@ -33,12 +33,12 @@ SHAPE = (28, 28, 2)  # the least that all of them take
 def test_every_model_with_every_norm_gives_logits_that_can_be_trained(name, norm, seeded):
     options = {"width": 0.05} if name != "dln" else {"depth": 3}  # one unit a layer learns nothing
     model = build(name, SHAPE, 3, norm=norm, seed=1, **options)
-    assert model.output_shape == (None, 3)
+    assert model.output_shape == (None, *(SHAPE[:2] if name == "unet" else ()), 3)
     assert not gives_probabilities(model)
     x = np.random.default_rng(0).normal(size=(4, *SHAPE)).astype(np.float32)
     model.compile("sgd", "mse", run_eagerly=True)
     before = [v.numpy() for v in model.trainable_variables]
-    assert np.isfinite(model.train_on_batch(x, np.ones((4, 3), np.float32)))
+    assert np.isfinite(model.train_on_batch(x, np.ones((4, *model.output_shape[1:]), np.float32)))
     moved = [
         not np.array_equal(b, v) for b, v in zip(before, model.trainable_variables, strict=True)
     ]
@@ -67,6 +67,20 @@ def test_unknown_model():
 def test_one_class():
     with pytest.raises(ModelError, match=r"at least 2\. Received: 1"):
         build("lenet_300_100", (8,), 1)
+
+
+def test_a_regression_may_have_one_target():
+    assert build("mlp", (8,), 1).output_shape == (None, 1)
+    with pytest.raises(ModelError, match=r"at least 1\. Received: 0"):
+        build("mlp", (8,), 0)
+
+
+def test_a_unet_halves_twice():
+    model = build("unet", (16, 12, 1), 4)
+    assert model.output_shape == (None, 16, 12, 4)
+    assert sum(int(np.prod(v.shape)) for v in prunable_variables(model).values()) == 14_504
+    with pytest.raises(ModelError, match=r"multiples of 4.*\(16, 10, 1\)"):
+        build("unet", (16, 10, 1), 4)
 
 
 def test_nine_convolutions_and_the_output():

@@ -77,15 +77,17 @@ def test_all_mistakes_are_told_at_once():
         "title": "must be given: a text that isn't empty.",
         "paper": "must be like arXiv:1803.03635. Received: 1803.03635.",
         "data.name": "must be one of digits, mnist1d, mnist, fashion_mnist, cifar10, cifar100, "
-        'linear, tfds:NAME, folder:PATH, npz:PATH. Received: "mnits".',
+        'linear, friedman1, shapes, tfds:NAME, folder:PATH, npz:PATH. Received: "mnits".',
         "train.optimizer.name": 'must be one of sgd, adam, adamw, rmsprop. Received: "sdg". '
         "Did you mean `sgd`?",
         "train.evaluate_every": "must be a whole number of at least 1. Received: 0.",
         "train.jit": 'must be true, false, "auto" (dense networks only) or "measure". Received: 1.',
         "train.stepps": "is not a known key. Did you mean `steps`? Allowed: optimizer, "
-        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit, distribute.",
+        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit, distribute, "
+        "loss.",
         "train.rewind_step": "is not a known key. It belongs to [lottery]. Allowed: optimizer, "
-        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit, distribute.",
+        "learning_rate, steps, evaluate_every, label_smoothing, mixed_precision, jit, distribute, "
+        "loss.",
         "lottery.pruner": 'must be one of global, layerwise, erk. Received: "globl". '
         "Did you mean `global`?",
         "lottery.rates.conv": "must be a share of at least 0 and below 1, not a percentage. "

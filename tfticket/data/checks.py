@@ -32,7 +32,7 @@ def checked(name: str, source: Source, *, channel_axis: bool = True) -> Source:
     wide = any(_is_wide(split.x) for split in splits)
 
     def examples(part: str, split: Split) -> Split:
-        x, y = _numbers(name, part, split, wide=wide, regression=source.regression)
+        x, y = _numbers(name, part, split, source, wide=wide)
         if channel_axis and x.ndim == 3:
             x = x[..., np.newaxis]
         elif not channel_axis and x.ndim == 4 and x.shape[-1] == 1:
@@ -71,9 +71,13 @@ def _is_wide(x: np.ndarray) -> bool:
 
 
 def _numbers(
-    name: str, part: str, split: Split, *, wide: bool, regression: bool
+    name: str, part: str, split: Split, source: Source, *, wide: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    x, y = split.x, split.y if regression else _labels(name, part, split.y)
+    x, y = split.x, split.y
+    if source.segmentation:
+        y = _labels(name, part, y.reshape(-1)).reshape(y.shape)
+    elif not source.regression:
+        y = _labels(name, part, y)
     if x.dtype == object or not np.issubdtype(x.dtype, np.number):
         raise DataError(
             f"Inputs of `{name}` must be one array of numbers. Received: {part} inputs of type "

@@ -17,8 +17,8 @@ class Split:
     Attributes:
         x: Inputs, shape (n, *input_shape), uint8 where the source is uint8 and float32 elsewhere;
             int64 for whole numbers that float32 can't hold, such as hashes.
-        y: Labels, shape (n,), int32 in [0, num_classes); of a regression targets, shape
-            (n, outputs), float32.
+        y: Labels, shape (n,), int32 in [0, num_classes); of a segmentation one a pixel, shape
+            (n, height, width); of a regression targets, shape (n, outputs), float32.
         files: For each example the file that it was read from, below the folder of the data set
             and with `/` between folders, shape (n,), text; None where examples have no files.
     """
@@ -100,6 +100,11 @@ class DataSet:
         """Whether targets are numbers, not classes."""
         return not self.num_classes
 
+    @property
+    def segmentation(self) -> bool:
+        """Whether each pixel has a label."""
+        return bool(self.num_classes) and self.train.y.ndim > 1
+
     def inputs(self, split: Split, limit: int | None = None) -> np.ndarray:
         """Return the first `limit` examples of a split (all if None), scaled by `as_fed`."""
         return self.as_fed(split.x[:limit])
@@ -132,7 +137,7 @@ class DataSet:
 
     @property
     def outputs(self) -> int:
-        """Number of outputs of a network for one example: its logits, or the targets."""
+        """Number of outputs of a network for one example or pixel: its logits, or the targets."""
         return self.train.y.shape[1] if self.regression else self.num_classes
 
 
@@ -142,13 +147,16 @@ class Source:
 
     Attributes:
         train: Inputs of shape (n, ...), any numeric type, and integers of shape (n,) or (n, 1); of
-            a regression floats of shape (n, outputs).
+            a regression floats of shape (n, outputs), of a segmentation (n, height, width).
         test: The same, or None when the source has no test data of its own.
         description: Origin of the arrays.
         class_names: A name for each class; empty when the source has none, and then the number of
             classes is that of the training labels.
         max_value: The largest value that inputs can have, which `unit` scales to 1, or None.
         regression: Whether targets are numbers, not classes.
+        standardized: Whether targets of a regression are scaled to mean 0 and deviation 1, measured
+            on what is trained on.
+        segmentation: Whether each pixel has a label.
     """
 
     train: Split
@@ -157,3 +165,5 @@ class Source:
     class_names: tuple[str, ...] = ()
     max_value: float | None = None
     regression: bool = False
+    standardized: bool = False
+    segmentation: bool = False

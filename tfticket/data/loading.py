@@ -21,11 +21,14 @@ from tfticket.seeds import generator
 
 PathLike = str | os.PathLike[str]
 
-NAMES = ("digits", "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", "linear")
+NAMES = ("digits", "mnist1d", "mnist", "fashion_mnist", "cifar10", "cifar100", "linear",
+         "friedman1", "shapes")  # fmt: skip
 _WITHOUT_FILES = {
     "digits": sources.read_digits,
     "mnist1d": sources.read_mnist1d,
     "linear": sources.read_linear,
+    "friedman1": sources.read_friedman1,
+    "shapes": sources.read_shapes,
 }
 _PREFIXES: dict[str, Callable[[str, PathLike | None], Source]] = {
     "tfds:": tfds.read,
@@ -57,8 +60,9 @@ def load(
 
     Args:
         name: `digits`, `mnist1d` (see `sources.read_mnist1d`), `mnist`, `fashion_mnist`, `cifar10`,
-            `cifar100`, `linear` (a regression, see `sources.read_linear`), `tfds:NAME` (any image
-            classification set of TensorFlow Datasets, as `NAME`, `NAME/CONFIG` or with
+            `cifar100`, `linear` and `friedman1` (regressions, see `sources.read_linear` and
+            `read_friedman1`), `shapes` (a label a pixel, see `sources.read_shapes`), `tfds:NAME`
+            (any image classification set of TensorFlow Datasets, as `NAME`, `NAME/CONFIG` or with
             `:VERSION`), `folder:PATH` (one folder of images a class, see `folder.read`) or
             `npz:PATH` (see `sources.read_npz`).
         data_dir: Folder of data sets of TensorFlow Datasets, and the folder that a relative PATH
@@ -176,6 +180,18 @@ def _data_set(
     """
     fed = normalization(normalize, source.train.x, train.x, source.max_value)
     options = (*options, fed.key, limit)
+    description = f"{source.description} {fed.words}"
+    if source.standardized:
+        mean, deviation = train.y.mean(axis=0), train.y.std(axis=0)
+        train, splits = (
+            _scaled(train, mean, deviation),
+            {
+                key: _scaled(each, mean, deviation) if isinstance(each, Split) else each
+                for key, each in splits.items()
+            },
+        )
+        shown = [", ".join(f"{value:.4g}" for value in each) for each in (mean, deviation)]
+        description += f" Targets are standardized: less {shown[0]}, divided by {shown[1]}."
     return DataSet(
         name=name,
         train=train,
@@ -185,12 +201,17 @@ def _data_set(
         input_shape=tuple(int(size) for size in train.x.shape[1:]),
         scale=fed.scale,
         offset=fed.offset,
-        description=f"{source.description} {fed.words}",
+        description=description,
         source_count=len(source.train),
         fingerprint=hashlib.sha256(f"{_fingerprint(source)}{options}".encode()).hexdigest(),
         normalize=fed.kind,
         feeding=fed.words,
     )
+
+
+def _scaled(split: Split, mean: np.ndarray, deviation: np.ndarray) -> Split:
+    """Return a split with targets less a mean, divided by a deviation."""
+    return dataclasses.replace(split, y=((split.y - mean) / deviation).astype(np.float32))
 
 
 def _check_limit(limit: int | None) -> None:

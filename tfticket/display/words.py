@@ -80,6 +80,20 @@ def points(difference: float) -> str:
     return text if text.startswith(MINUS) or not text.strip("0.") else f"+{text}"
 
 
+def significant(value: float, digits: int = 4) -> str:
+    """A number with so many significant digits: 0.2531, 31.42, 3142."""
+    size = math.floor(math.log10(abs(value))) if value and math.isfinite(value) else 0
+    if size < -4:
+        return f"{value:.{digits - 1}g}".replace("-", MINUS)
+    return number(value, max(0, digits - 1 - size))
+
+
+def signed(value: float) -> str:
+    """A number with its sign."""
+    text = significant(value)
+    return f"+{text}" if value > 0 and math.isfinite(value) else text
+
+
 def factor(ratio: float) -> str:
     """A ratio: 0.85 times, 3.5 times, 12 times."""
     if not math.isfinite(ratio):

@@ -10,31 +10,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import special
 
 from tfticket.errors import RunError
+from tfticket.lottery.metric import ACCURACY, Metric
 from tfticket.lottery.speed import LossCurve, steps_to_common_loss
-from tfticket.wording import brief_repr
+from tfticket.wording import brief_repr, check_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Criteria:
-    """Margins, confidence and number of looks of a comparison.
+    """Metric, margins, confidence and number of looks of a comparison.
 
     Attributes:
-        margin: Loss of test accuracy that still counts as none, in [0, 1); 0.002 is 0.2 points.
+        margin: Loss of the metric that still counts as none, at least 0, in the unit of the metric:
+            for an accuracy in [0, 1), where 0.002 is 0.2 points.
         time_margin: How much later still counts as not later, at least 0; 0.1 is 10 % more steps.
         confidence: Coverage of every interval at the first look at the data, in (0, 1).
         looks: How often the verdict has been read, this time included, each time with more seeds.
             Adding seeds because a verdict is open is another chance of an error, so each further
             look spends half of the error that is left: see `interval_confidence`.
-        accuracy_resolution: Step of the accuracy scale, one over the size of the test set. The
-            spread over seeds is never taken below the one that rounding alone gives, so that a few
-            seeds with equal accuracies don't pass as certainty. The spacing of evaluations does the
-            same for steps.
+        accuracy_resolution: Step of the scale of an accuracy, one over the size of the test set; 0
+            for other metrics. The spread over seeds is never taken below the one that rounding
+            alone gives, so that a few seeds with equal accuracies don't pass as certainty. The
+            spacing of evaluations does the same for steps.
+        metric: What networks are compared by, with its direction.
+        margin_is: `absolute`, or `relative`: the margin is a share, in [0, 1), of the mean over the
+            dense networks, which is taken as given.
 
     Raises:
         RunError: A value lies outside its range.
@@ -42,6 +47,11 @@ class Criteria:
     Example:
         >>> Criteria().interval_confidence, Criteria(looks=2).interval_confidence
         (0.95, 0.975)
+        >>> error = Metric.of("mean_squared_error")
+        >>> by_error = Criteria(margin=0.05, metric=error, margin_is="relative")
+        >>> dense = {0: Outcome(0.5, 0.5, 300, ())}
+        >>> by_error.against(dense).margin
+        0.025
     """
 
     margin: float = 0.002
@@ -49,10 +59,15 @@ class Criteria:
     confidence: float = 0.95
     looks: int = 1
     accuracy_resolution: float = 0.0
+    metric: Metric = ACCURACY
+    margin_is: Literal["absolute", "relative"] = "absolute"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.margin < 1:
-            raise RunError(f"`margin` must lie in [0, 1). Received: margin={self.margin}.")
+        check_name("margin_is", self.margin_is, ("absolute", "relative"))
+        share = self.metric.is_share or self.margin_is == "relative"
+        if not 0 <= self.margin < (1 if share else math.inf):
+            rule = "lie in [0, 1)" if share else f"be a {self.metric.label} of at least 0"
+            raise RunError(f"`margin` must {rule}. Received: margin={self.margin}.")
         if not 0 < self.confidence < 1:
             raise RunError(
                 "`confidence` must lie strictly between 0 and 1; 0.95 is usual. "
@@ -76,6 +91,25 @@ class Criteria:
         """One-sided error of each test at this look; over all looks it sums to 1 - confidence."""
         return (1 - self.confidence) / float(2**self.looks)
 
+    def against(self, dense: Mapping[int, Outcome]) -> Criteria:
+        """Return the same criteria with an absolute margin.
+
+        Args:
+            dense: Outcomes of the dense networks, by seed.
+        """
+        if self.margin_is == "absolute" or not dense:
+            return self
+        mean = math.fsum(outcome.value for outcome in dense.values()) / len(dense)
+        return replace(self, margin=self.margin * abs(mean), margin_is="absolute")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the metric is left out where it is the accuracy."""
+        found = dict(vars(self), interval_confidence=self.interval_confidence)
+        metric, margin_is = found.pop("metric"), found.pop("margin_is")
+        if metric != ACCURACY:
+            found |= {"metric": metric.name, "direction": metric.direction}
+        return found if margin_is == "absolute" else found | {"margin_is": margin_is}
+
 
 USUAL = Criteria()
 
@@ -85,16 +119,16 @@ class Outcome:
     """The result of one trained network.
 
     Attributes:
-        accuracy: Test accuracy at the early-stop iteration, in [0, 1].
-        accuracy_at_end: Test accuracy after the last step, in [0, 1].
+        value: Metric on the test data at the early-stop iteration; an accuracy lies in [0, 1].
+        value_at_end: The same after the last step.
         early_stop_step: Optimizer steps until the minimum of the validation loss. 0 (the loss never
             fell below its first value) counts as 1.
         curves: Validation loss along training; one curve, or several where the outcome is the mean
             of several networks (a control that was drawn more than once).
     """
 
-    accuracy: float
-    accuracy_at_end: float
+    value: float
+    value_at_end: float
     early_stop_step: float
     curves: tuple[LossCurve, ...]
 
@@ -202,7 +236,8 @@ class Comparison:
 
     Attributes:
         seeds: The common seeds, sorted.
-        gain: Difference in test accuracy at the early-stop iteration, a' - a.
+        gain: Difference in the metric on test data at the early-stop iteration, a' - a where higher
+            is better and a - a' where lower is.
         gain_at_end: The same after the last step.
         speedup: Steps of the second over steps of the first, to the lowest validation loss that
             both reach, s(L) / s'(L); see `tfticket.lottery.speed`.
@@ -276,7 +311,7 @@ def compare(
     Args:
         first: Outcomes of the network in question, by seed.
         second: Outcomes of the one it is held against, by seed.
-        criteria: Confidence and resolutions; the margin plays no part here.
+        criteria: Metric, confidence and resolutions; the margin plays no part here.
 
     Returns:
         Paired intervals over the common seeds.
@@ -293,16 +328,19 @@ def compare(
     pairs = [(first[seed], second[seed]) for seed in seeds]
     # Two numbers rounded to a grid of step q differ by an error of variance 2 q^2 / 12.
     accuracy_floor = criteria.accuracy_resolution / math.sqrt(6)
+    sign = criteria.metric.sign
     speeds = [_log_speedup(a, b) for a, b in pairs]
     floor = math.sqrt(math.fsum(error**2 for _, error in speeds) / len(speeds))
     confidence = criteria.interval_confidence
     return Comparison(
         seeds=seeds,
         gain=t_interval(
-            [a.accuracy - b.accuracy for a, b in pairs], confidence=confidence, floor=accuracy_floor
+            [sign * (a.value - b.value) for a, b in pairs],
+            confidence=confidence,
+            floor=accuracy_floor,
         ),
         gain_at_end=t_interval(
-            [a.accuracy_at_end - b.accuracy_at_end for a, b in pairs],
+            [sign * (a.value_at_end - b.value_at_end) for a, b in pairs],
             confidence=confidence,
             floor=accuracy_floor,
         ),

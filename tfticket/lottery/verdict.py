@@ -7,7 +7,8 @@ arXiv:1912.05671) call a subnetwork that reaches full accuracy *matching*. One t
 show none of this, so all of it is put to the test over seeds. The networks of a seed share their
 initial weights and the order of the data, so they are compared seed by seed:
 
-    gain_i    = a'_i - a_i           test accuracy at the iteration of minimum validation loss
+    gain_i    = a'_i - a_i           test accuracy at the iteration of minimum validation loss, or
+                                     another metric: a_i - a'_i where lower is better
     speedup_i = s_i(L) / s'_i(L)     steps to the loss that both reach; see `lottery.speed`
 
 Each gets a two-sided Student t interval over the seeds, and the verdict on a level reads them so:
@@ -141,7 +142,7 @@ class LevelVerdict:
         density: Mean density over seeds, in (0, 1].
         verdict: What the intervals of this level show.
         faster: Whether the interval of the speed-up lies above 1.
-        more_accurate: Whether the interval of the gain lies above 0.
+        more_accurate: Whether the interval of the gain lies above 0, whatever the metric.
         lacking: What keeps a matching ticket from being called winning, in words; else empty.
         against_dense: The ticket against the dense network.
         against_controls: The ticket against each control of the same level, by branch name.
@@ -206,7 +207,7 @@ def judge(
     Args:
         levels: The levels of the search; each shares a seed with `dense`.
         dense: Outcomes of the dense networks, by seed.
-        criteria: Margins, confidence, number of looks.
+        criteria: Metric, margins, confidence, number of looks.
         rewound: Whether tickets began from early weights. Those that went on from trained ones can
             match, but not win: they didn't learn from where the dense network began.
 
@@ -227,6 +228,7 @@ def judge(
         >>> [str(found.verdict) for found in judge([level], dense)]
         ['winning']
     """
+    criteria = criteria.against(dense)
     compared = [
         (
             compare(each.ticket, dense, criteria=criteria),
@@ -343,7 +345,7 @@ class _Tests:
     """One-sided p-values of one level; what could not be tested is 1.
 
     Attributes:
-        matching: Of "less accurate than dense by the margin or more".
+        matching: Of "worse than dense by the margin or more".
         not_later: Of "later than dense by the time margin or more".
         behind: Of "its twin is not behind in anything".
         could_win: Whether there is a twin, and weights were rewound.

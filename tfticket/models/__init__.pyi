@@ -4,6 +4,7 @@ from .files import save_file as save_file
 from .files import takes_whole_numbers as takes_whole_numbers
 from .jit import jit_choice as jit_choice
 from .jit import measured_jit as measured_jit
+from .losses import REGRESSION_LOSSES as REGRESSION_LOSSES
 from .losses import SummedSquares as SummedSquares
 from .losses import gives_probabilities as gives_probabilities
 from .losses import loss_for as loss_for
@@ -15,6 +16,8 @@ from .zoo import conv2 as conv2
 from .zoo import conv4 as conv4
 from .zoo import conv6 as conv6
 from .zoo import lenet_300_100 as lenet_300_100
+from .zoo import mlp as mlp
 from .zoo import resnet20 as resnet20
 from .zoo import resnet32 as resnet32
+from .zoo import unet as unet
 from .zoo import vgg as vgg

@@ -145,6 +145,7 @@ def check_fits(
     model: keras.Model,
     input_shape: tuple[int, ...] | None,
     num_classes: int | None,
+    label_shape: tuple[int, ...] = (),
 ) -> None:
     """Raise a `ModelError` if a model doesn't fit the data.
 
@@ -152,7 +153,8 @@ def check_fits(
         path: Name of the model in the error.
         model: The model.
         input_shape: As for `load_file`.
-        num_classes: As for `load_file`.
+        num_classes: As for `load_file`; of a regression the number of targets.
+        label_shape: Shape of the labels of one example; (height, width) for a label a pixel.
 
     Example:
         >>> from tfticket.models import lenet_300_100
@@ -172,10 +174,11 @@ def check_fits(
         raise ModelError(
             f"`{path}` takes examples of shape {takes}, not {tuple(input_shape)} as in the data."
         )
-    if num_classes is not None and gives != (num_classes,):
+    if num_classes is not None and not _fits(gives, (*label_shape, num_classes)):
+        each = "a pixel" if label_shape else "an example"
         raise ModelError(
-            f"`{path}` gives {gives}, but must give {num_classes} numbers an example, one a class "
-            "of the data."
+            f"`{path}` gives {gives}, but must give {num_classes} numbers {each}, one a class "
+            "or a target of the data."
         )
 
 

@@ -17,6 +17,14 @@ _WITH_ACTIVATION = (
 )
 
 
+REGRESSION_LOSSES: dict[str, type[keras.losses.Loss]] = {
+    "mean_squared_error": keras.losses.MeanSquaredError,
+    "mean_absolute_error": keras.losses.MeanAbsoluteError,
+    "huber": keras.losses.Huber,
+}
+"""Losses of recipes for numbers, by name."""
+
+
 def gives_probabilities(model: keras.Model) -> bool:
     """Return whether a model ends in a softmax; all networks of the zoo end in logits.
 
@@ -43,7 +51,8 @@ def loss_for(model: keras.Model, *, label_smoothing: float = 0.0) -> keras.losse
     """Return the cross-entropy for integer labels, from logits unless the model ends in a softmax.
 
     Args:
-        model: A Sequential or Functional model with one output of shape (batch, classes).
+        model: A Sequential or Functional model with one output of shape (batch, classes), or of
+            shape (batch, height, width, classes) for a label a pixel.
         label_smoothing: Share of the target that is spread evenly over all classes, in [0, 1).
 
     Raises:
@@ -81,8 +90,8 @@ class SmoothedCrossentropy(keras.losses.Loss):
         self.from_logits = from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the loss of each example, shape (batch,)."""
-        labels = keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32")
+        """Return the loss of each example, shape (batch,), or pixel."""
+        labels = keras.ops.cast(keras.ops.reshape(y_true, (-1, *y_pred.shape[1:-1])), "int32")
         return keras.losses.categorical_crossentropy(
             keras.ops.one_hot(labels, y_pred.shape[-1], dtype=y_pred.dtype),
             y_pred,

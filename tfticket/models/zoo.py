@@ -48,6 +48,67 @@ def lenet_300_100(
     return keras.Model(inputs, make.logits(x, num_classes), name="lenet_300_100")
 
 
+def mlp(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
+    """Build a network of two hidden dense layers of 64 units with ReLU, for small tables.
+
+    Args:
+        input_shape: Shape of one example; flattened if need be.
+        num_classes: Number of logits, or of targets of a regression, which may be one.
+        **options: See `Options`; `dropout` follows each hidden layer.
+
+    Example:
+        >>> mlp((10,), 1).count_params()
+        4929
+    """
+    make = parts(options, initializer="glorot_normal")
+    inputs = x = keras.Input(tuple(input_shape), name="input")
+    if len(input_shape) > 1:
+        x = keras.layers.Flatten(name="flatten")(x)
+    x = make.dense(x, 64, "dense1")
+    x = make.dense(x, 64, "dense2")
+    return keras.Model(inputs, make.logits(x, num_classes), name="mlp")
+
+
+def unet(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
+    """Build a small U-Net that gives logits for each pixel: 14,536 kernel weights of 4 classes.
+
+    Two poolings down from 8 to 32 channels and back up, each stage one 3x3 convolution, with the
+    features of the same size beside it. Source: Ronneberger et al. (arXiv:1505.04597), which has
+    two convolutions a stage, four poolings and 64 to 1024 channels.
+
+    Args:
+        input_shape: Shape of one image, whose sides are multiples of 4.
+        num_classes: Number of logits of a pixel.
+        **options: See `Options`; `dropout` comes at the smallest size.
+
+    Raises:
+        ModelError: when the sides can't be halved twice.
+
+    Example:
+        >>> unet((16, 16, 1), 4).output_shape
+        (None, 16, 16, 4)
+    """
+    make = parts(options, initializer="he_normal")
+    inputs = x = image_input(input_shape, smallest=4)
+    if any(side % 4 for side in input_shape[:2]):
+        raise ModelError(
+            "The sides of the images of a U-Net must be multiples of 4, since it halves them twice."
+            f" Received: examples of shape {tuple(input_shape)}."
+        )
+    beside = []
+    for stage, channels in enumerate((8, 16), start=1):
+        x = make.convolve(x, channels, f"down{stage}")
+        beside.append(x)
+        x = keras.layers.MaxPooling2D(name=f"pool{stage}")(x)
+    x = make.drop(make.convolve(x, 32, "middle"), "middle")
+    for stage, channels in ((2, 16), (1, 8)):
+        x = keras.layers.UpSampling2D(name=f"larger{stage}")(x)
+        x = keras.layers.Concatenate(name=f"beside{stage}")([x, beside[stage - 1]])
+        x = make.convolve(x, channels, f"up{stage}")
+    # A dense layer sees each pixel by itself.
+    return keras.Model(inputs, make.logits(x, num_classes), name="unet")
+
+
 def conv2(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build Conv-2 of Frankle & Carbin (arXiv:1803.03635): 4,300,992 kernel weights on CIFAR-10.
 
@@ -300,6 +361,7 @@ def dln(
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "lenet_300_100": lenet_300_100,
+    "mlp": mlp,
     "conv2": conv2,
     "conv4": conv4,
     "conv6": conv6,
@@ -308,6 +370,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "resnet32": resnet32,
     "vgg": vgg,
     "dln": dln,
+    "unet": unet,
 }
 
 
@@ -317,7 +380,7 @@ def build(name: str, input_shape: Shape, num_classes: int, **options: Any) -> ke
     Args:
         name: A key of `MODELS`.
         input_shape: Shape of one example.
-        num_classes: Number of logits, or of targets of a regression, at least 2.
+        num_classes: Number of logits, or of targets of a regression; at least 2, but for `mlp`.
         **options: See `tfticket.models.parts.Options`; for `vgg` and `dln` also `depth`.
 
     Raises:
@@ -334,6 +397,6 @@ def build(name: str, input_shape: Shape, num_classes: int, **options: Any) -> ke
             + (f" Did you mean {close[0]!r}?" if close else "")
             + f" A model is one of {', '.join(MODELS)}, or a .keras file."
         )
-    if num_classes < 2:
-        raise ModelError(f"`num_classes` must be at least 2. Received: {num_classes}.")
+    if num_classes < (least := 1 if name == "mlp" else 2):
+        raise ModelError(f"`num_classes` must be at least {least}. Received: {num_classes}.")
     return MODELS[name](input_shape, num_classes, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ def check_model(path: str | Path, model: keras.Model, found: DataSet) -> None:
     Raises:
         ModelError: when it doesn't fit the data, or takes whole numbers and would get fractions.
     """
-    models.check_fits(path, model, found.input_shape, found.num_classes)
+    labels = found.train.y.shape[1:] if found.segmentation else ()
+    models.check_fits(path, model, found.input_shape, found.outputs, labels)
     needs = models.takes_whole_numbers(model)
     fraction = None if needs is None else found.fraction()
     if fraction is not None:
@@ -199,6 +200,7 @@ def compile_model(
     steps_per_execution: int,
     regression: bool = False,
     loss: keras.losses.Loss | None = None,
+    metrics: Sequence[keras.metrics.Metric] | None = None,
 ) -> None:
     """Compiles a model as a recipe says.
 
@@ -207,19 +209,20 @@ def compile_model(
         train: The table of the recipe.
         rate: The learning rate, a number or a table.
         steps_per_execution: How many steps are made between two returns to Python.
-        regression: Sum squared errors, and measure no accuracy.
+        regression: Sum squared errors, and measure no accuracy, unless there is a `loss`.
         loss: In place of cross-entropy.
+        metrics: In place of the accuracy.
     """
     options = train.optimizer.model_dump(exclude={"name"}, exclude_none=True)
-    if regression:
+    if regression and loss is None:
         loss, metrics = models.SummedSquares(), []
-    else:
-        loss = loss or models.loss_for(model, label_smoothing=train.label_smoothing)
+    loss = loss or models.loss_for(model, label_smoothing=train.label_smoothing)
+    if metrics is None:
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
     model.compile(
         optimizer=_OPTIMIZERS[train.optimizer.name](learning_rate(rate), **options),
         loss=loss,
-        metrics=metrics,
+        metrics=list(metrics),
         steps_per_execution=steps_per_execution,
         # As on one thread, so that any number of processes and threads gives the same bits.
         jit_compile=models.jit_choice(
@@ -228,6 +231,21 @@ def compile_model(
     )
     if train.jit == "measure":
         model.jit_compile = models.measured_jit(model)
+
+
+def metrics_of(found: DataSet) -> list[keras.metrics.Metric]:
+    """Metrics of a search on a data set: of classes, of numbers, or of a label a pixel."""
+    if found.regression:
+        return [
+            keras.metrics.MeanSquaredError(),
+            keras.metrics.RootMeanSquaredError(),
+            keras.metrics.MeanAbsoluteError(),
+        ]
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    if not found.segmentation:
+        return [accuracy]
+    classes = found.num_classes
+    return [keras.metrics.MeanIoU(classes, sparse_y_pred=False, name="mean_iou"), accuracy]
 
 
 def be_deterministic() -> None:

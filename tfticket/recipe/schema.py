@@ -7,7 +7,7 @@ is in the kind's rules. `parsing.parse` and `parsing.load` apply both and are th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -26,6 +26,9 @@ from tfticket.recipe.table import (
     Texts,
 )
 from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
+
+Task = Literal["classes", "numbers", "pixels"]
+_TASKS: Mapping[str, Task] = {"linear": "numbers", "friedman1": "numbers", "shapes": "pixels"}
 
 
 class Data(Table):
@@ -49,11 +52,19 @@ class Data(Table):
     augment: Literal["none", "flip_crop"] = "none"
     limit: Count | None = None
 
+    @property
+    def task(self) -> Task:
+        """What labels are: a class an example, numbers to be predicted, or a class a pixel."""
+        return _TASKS.get(self.name, "classes")
+
 
 class Train(Table):
-    """Training of one network, or of one level of a search."""
+    """Training of one network, or of one level of a search.
 
-    LATER = frozenset({"distribute"})
+    A `loss` that is left out is cross-entropy, or the mean squared error of numbers.
+    """
+
+    LATER = frozenset({"distribute", "loss"})
 
     optimizer: Annotated[
         Sgd | Adam | AdamW | RmsProp,
@@ -74,6 +85,9 @@ class Train(Table):
         Literal["none", "mirrored"],
         Field(description='"none", or "mirrored": over all devices of this machine'),
     ] = "none"
+    loss: Literal["cross_entropy", "mean_squared_error", "mean_absolute_error", "huber"] | None = (
+        None
+    )
 
 
 class Expect(Table):
@@ -134,8 +148,17 @@ class Recipe(Table):
     smoke: dict[str, Any] = Field(default={}, description="a table of changes to the recipe")
 
 
-def on_one_device(train: Train) -> Iterator[Problem]:
-    """Yields a problem unless networks are trained on one device each."""
+def only_searches(train: Train, *, loss: bool = True) -> Iterator[Problem]:
+    """Yields what only recipes of the kind lottery can be told.
+
+    Args:
+        train: The table.
+        loss: Whether the loss is among it.
+    """
+    if loss and train.loss is not None:
+        yield Problem(
+            "train.loss", "is for recipes of the kind lottery; this kind has its own. Leave it out."
+        )
     if train.distribute != "none":
         yield Problem(
             "train.distribute",

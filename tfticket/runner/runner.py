@@ -134,6 +134,7 @@ def facts(data: DataSet) -> dict[str, Any]:
             "most_common": None if data.regression else _most_common(data.test.y),
             "normalize": data.normalize,
             "feeding": data.feeding,
+            **({"segmentation": True} if data.segmentation else {}),
             "scale": np.ravel(data.scale).tolist(),
             "offset": np.ravel(data.offset).tolist(),
         },
@@ -142,4 +143,4 @@ def facts(data: DataSet) -> dict[str, Any]:
 
 def _most_common(labels: np.ndarray) -> float:
     """The share of the most common label."""
-    return float(np.bincount(labels).max() / len(labels))
+    return float(np.bincount(labels.ravel()).max() / labels.size)

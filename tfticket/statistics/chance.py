@@ -81,7 +81,7 @@ def chance_warning(accuracy: float, labels: np.ndarray, *, of: str) -> str | Non
 
     Args:
         accuracy: Share of correct predictions, in [0, 1].
-        labels: The labels, integers, shape (n,).
+        labels: The labels, integers, shape (n,), or one a pixel.
         of: Name of the model at the beginning of the sentence: `The dense network`.
 
     Example:
@@ -90,11 +90,12 @@ def chance_warning(accuracy: float, labels: np.ndarray, *, of: str) -> str | Non
     """
     _, counts = np.unique(labels, return_counts=True)
     shares = counts / counts.sum()
-    if not at_chance(accuracy, shares, len(labels)):
+    each = "examples" if labels.ndim == 1 else "pixels"
+    if not at_chance(accuracy, shares, labels.size):
         return None
     more = "hardly" if accuracy > shares.max() else "not"
     return (
-        f"{of} is right on {100 * accuracy:.1f} % of {len(labels):,} examples, {more} more than "
+        f"{of} is right on {100 * accuracy:.1f} % of {labels.size:,} {each}, {more} more than "
         f"the {100 * shares.max():.1f} % that have the most common label: chance level. It may be "
         "fed in another way than it was trained, or the labels mean something else, or it hasn't "
         "learned."

@@ -90,10 +90,10 @@ def test_a_study_gives_the_bits_and_the_words_of_the_recipe(tiny, found, tmp_pat
     theirs = summarize(run.path)
     assert found.seeds == theirs.seeds == (0, 1)
     for ours, level in zip(found.levels, theirs.levels, strict=True):
-        assert (ours.branch, ours.level, ours.accuracy) == (
+        assert (ours.branch, ours.level, ours.value) == (
             level.branch,
             level.level,
-            level.accuracy,
+            level.value,
         )
     for seed in (0, 1):
         for level in range(3):
@@ -149,7 +149,55 @@ def test_an_accuracy_of_another_name_is_found():
         return model
 
     found = study(build, pairs(), seeds=1, controls=[], **QUICK)
-    assert 0 < found.dense.accuracy.mean < 1
+    assert 0 < found.dense.value.mean < 1
+
+
+def regressor(metrics=("mean_squared_error",)):
+    layers = [keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((10,)), *layers])
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=list(metrics))
+    return model
+
+
+def diabetes():
+    from sklearn.datasets import load_diabetes
+
+    x, y = load_diabetes(return_X_y=True)
+    x, y = 20 * x, (y - 152) / 77
+    return [(x[part], y[part]) for part in (slice(300), slice(300, 370), slice(370, None))]
+
+
+def test_a_regression_is_judged_by_its_error():
+    options = {**QUICK, "steps": 40, "evaluate_every": 10}
+    found = study(regressor, diabetes(), seeds=2, **options)
+    assert (found.metric.name, found.metric.direction) == ("mean_squared_error", "min")
+    dense, ticket = found.level("dense", 0), found.level("ticket", 1)
+    gain = np.mean([dense.value.values[seed] - ticket.value.values[seed] for seed in (0, 1)])
+    assert found.verdicts[0].against_dense.gain.mean == pytest.approx(gain)
+    assert found.criteria.margin == pytest.approx(0.05 * dense.value.mean)
+    row = found.to_rows()[1]
+    assert row["gain"] == pytest.approx(gain)
+    assert {"mean_squared_error", "mean_squared_error_at_end"} < row.keys()
+    # The mean squared error is the loss, whose direction is known as well.
+    again = study(regressor, diabetes(), seeds=2, metric="loss", margin=0.1, **options)
+    assert again.criteria.margin == 0.1
+    assert again.verdicts[0].against_dense.gain.mean == pytest.approx(gain, rel=1e-4)
+    assert "points" not in found.summary() + again.summary()
+
+
+def fitness(y, outputs):
+    return -keras.ops.abs(y - outputs)
+
+
+def test_a_metric_of_your_own_needs_a_direction():
+    def build():
+        return regressor([fitness])
+
+    with pytest.raises(ValueError, match=r"'max' or 'min' for metric='fitness'"):
+        study(build, diabetes(), seeds=1, **QUICK)
+    found = study(build, diabetes(), seeds=1, controls=[], direction="max", **QUICK)
+    assert found.dense.value.mean < 0
+    assert found.criteria.margin == pytest.approx(-0.05 * found.dense.value.mean)
 
 
 def test_seeds_that_begin_with_the_same_weights_are_warned_of():
@@ -178,6 +226,10 @@ def without_accuracy():
         (uncompiled, {}, ModelError, "compiled Keras model. Received: Sequential"),
         (without_accuracy, {}, ModelError, r"metrics=\['accuracy'\].*Received: loss"),
         (small, {"metric": "f1"}, ModelError, "metric='f1'"),
+        (small, {"metric": "acuracy"}, ModelError, "Did you mean 'accuracy'?"),
+        (small, {"direction": "min"}, ValueError, "since higher is better"),
+        (small, {"margin": -0.1}, RunError, r"lie in \[0, 1\). Received: margin=-0.1"),
+        (small, {"margin_is": "relative"}, ValueError, "needs a `margin`"),
         (small, {"seeds": 0}, ValueError, "seeds=0"),
         (small, {"schedule": "iterative"}, TypeError, "such as 0.2, or a schedule"),
         (small, {"pruner": "globl"}, ValueError, "Did you mean 'global'?"),

@@ -50,7 +50,7 @@ def test_a_control_may_be_held_against_dense(summary):
 
 def test_the_accuracy_of_the_dense_network(summary):
     checked = check(summary, measure="accuracy", value=0.979, branch="dense")
-    assert checked.estimate == summary.dense.accuracy
+    assert checked.estimate == summary.dense.value
     assert checked.measured.detail == f"at 100{words.THIN}% of the weights"
 
 
@@ -77,8 +77,8 @@ def test_a_density_that_was_passed_without_accuracy_is_not_as_sparse(summary):
 
 def fallen(level):
     """The same level with no accuracy at all."""
-    values = dict.fromkeys(level.accuracy.values, 0.1)
-    return replace(level, accuracy=replace(level.accuracy, values=values))
+    values = dict.fromkeys(level.value.values, 0.1)
+    return replace(level, value=replace(level.value, values=values))
 
 
 def test_how_numbers_agree(summary):

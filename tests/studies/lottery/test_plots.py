@@ -32,7 +32,7 @@ def test_the_hypothesis_joins_the_means_of_each_branch(summary):
         *(verdict.against_dense.speedup.mean for verdict in summary.verdicts),
     ]
     assert lines(accuracy)["ticket"]["y"] == in_percent(
-        level.accuracy.mean for level in summary.branch("ticket")
+        level.value.mean for level in summary.branch("ticket")
     )
     # A control begins at the dense network, where there is nothing to control yet.
     for drawn in (speed, accuracy):
@@ -40,7 +40,7 @@ def test_the_hypothesis_joins_the_means_of_each_branch(summary):
             [1.0, *(level.density for level in summary.branch("reinit"))]
         )
     assert set(lines(speed)["dense"]["y"]) == {1.0}
-    assert lines(accuracy)["dense"]["y"] == in_percent([summary.dense.accuracy.mean] * 2)
+    assert lines(accuracy)["dense"]["y"] == in_percent([summary.dense.value.mean] * 2)
 
 
 def test_intervals_are_bands_and_whiskers(summary):
@@ -48,7 +48,7 @@ def test_intervals_are_bands_and_whiskers(summary):
     found = [verdict.against_dense.speedup for verdict in summary.verdicts]
     assert series(speed, "area")["ticket"]["low"] == [1.0, *(each.lower for each in found)]
     assert series(speed, "area")["ticket"]["high"] == [1.0, *(each.upper for each in found)]
-    levels = [level.accuracy for level in summary.branch("ticket")]
+    levels = [level.value for level in summary.branch("ticket")]
     assert series(accuracy, "area")["ticket"]["low"] == in_percent(s.smallest for s in levels)
     assert series(accuracy, "area")["ticket"]["high"] == in_percent(s.largest for s in levels)
     whiskers = series(accuracy, "rule", 0)["ticket"]
@@ -57,8 +57,8 @@ def test_intervals_are_bands_and_whiskers(summary):
 
 
 def test_the_accuracy_at_the_end_is_that_of_the_end(summary):
-    (panel,) = panels(figures.accuracy_at_end(summary))
-    assert lines(panel)["ticket"]["y"][0] == 100 * summary.dense.accuracy_at_end.mean
+    (panel,) = panels(figures.value_at_end(summary))
+    assert lines(panel)["ticket"]["y"][0] == 100 * summary.dense.value_at_end.mean
 
 
 def test_the_smallest_winning_ticket_is_marked(summary):
@@ -73,7 +73,7 @@ def test_no_ticket_leaves_the_figure(summary):
     speed, accuracy = panels(figures.hypothesis(summary))
     for level in summary.branch("ticket"):
         low, high = domain(accuracy, "y")
-        assert low < 100 * level.accuracy.smallest <= 100 * level.accuracy.largest < high
+        assert low < 100 * level.value.smallest <= 100 * level.value.largest < high
     for verdict in summary.verdicts:
         low, high = domain(speed, "y")
         assert low < verdict.against_dense.speedup.mean < high

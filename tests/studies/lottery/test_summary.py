@@ -110,7 +110,7 @@ def test_seeds_that_were_added_are_paid_for(tmp_path):
     summary = summarize(path)
     assert summary.criteria.looks == 2
     assert summary.verdicts[0].against_dense.gain.confidence == pytest.approx(0.975)
-    assert summary.dense.accuracy.confidence == pytest.approx(0.975)
+    assert summary.dense.value.confidence == pytest.approx(0.975)
     assert "97.5 % intervals" in summary.notes[0]
 
 

@@ -96,7 +96,7 @@ def test_all_networks_are_listed(summary):
     assert len(table.rows) == len(summary.levels)
     assert table.rows[0][0].text == "dense"
     assert column(table, "accuracy, early stop")[0].text == words.percent(
-        summary.dense.accuracy.mean, 2
+        summary.dense.value.mean, 2
     )
 
 

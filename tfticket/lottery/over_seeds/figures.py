@@ -15,6 +15,7 @@ from tfticket.display.charts import WIDE, Axis, Figure, Panel, Rows, density_axi
 from tfticket.display.palette import DASHED, DOTTED, LEVELS, Look, css
 from tfticket.display.words import number, percent
 from tfticket.lottery.comparison import Comparison
+from tfticket.lottery.metric import Metric
 from tfticket.lottery.over_seeds.levels import LevelSummary
 from tfticket.lottery.over_seeds.verdicts import Verdicts
 from tfticket.lottery.search_results import branch_looks
@@ -29,25 +30,25 @@ Measure = Callable[[LevelSummary], Estimate]
 
 
 def hypothesis(summary: Verdicts) -> Figure | None:
-    """Draw speed and accuracy against density, for tickets and their controls.
+    """Draw speed and the metric against density, for tickets and their controls.
 
     Speed is relative to the dense network of the same seed; its band is the interval over seeds.
     """
     if summary.dense is None or not _has_levels(summary):
         return None
     return charts.beside(
-        _speeds(summary), _by_density(summary, lambda level: level.accuracy, width=WIDE / 2)
+        _speeds(summary), _by_density(summary, lambda level: level.value, width=WIDE / 2)
     )
 
 
-def accuracy_at_end(summary: Verdicts) -> Figure | None:
-    """Draw test accuracy after the last step against density, dense at the left.
+def value_at_end(summary: Verdicts) -> Figure | None:
+    """Draw the metric on test data after the last step against density, dense at the left.
 
     Band: minimum to maximum over seeds. Whiskers: interval of the mean.
     """
     if not _has_levels(summary):
         return None
-    return _by_density(summary, lambda level: level.accuracy_at_end)
+    return _by_density(summary, lambda level: level.value_at_end)
 
 
 def early_stop(summary: Verdicts) -> Figure | None:
@@ -61,23 +62,24 @@ def early_stop(summary: Verdicts) -> Figure | None:
 
 
 def plane(summary: Verdicts) -> Figure | None:
-    """Draw the accuracy gain over the dense network against the speed-up, level by level.
+    """Draw the gain over the dense network against the speed-up, level by level.
 
     Whiskers, on the tickets only: the intervals of both.
     """
     if summary.dense is None or not summary.verdicts:
         return None
     path: Rows = []
+    scale = summary.metric.scale
     for branch in summary.branches:
         found = [comparison for _, comparison in _against_dense(summary, branch)]
         path += rows(
             x=[1.0, *(c.speedup.mean for c in found)],
-            y=[0.0, *(100 * c.gain.mean for c in found)],
+            y=[0.0, *(scale * c.gain.mean for c in found)],
             name=branch,
         )
     crosses = [
-        {"x": speed.mean, "left": speed.lower, "right": speed.upper, "y": 100 * gain.mean,
-         "low": 100 * gain.lower, "high": 100 * gain.upper, "name": "ticket"}
+        {"x": speed.mean, "left": speed.lower, "right": speed.upper, "y": scale * gain.mean,
+         "low": scale * gain.lower, "high": scale * gain.upper, "name": "ticket"}
         for _, comparison in _against_dense(summary, "ticket")
         for speed, gain in [(comparison.speedup, comparison.gain)]
         if gain.seeds > 1
@@ -168,11 +170,12 @@ def _ratio_axis(title: str, low: float, high: float) -> Axis:
 
 
 def _by_density(
-    summary: Verdicts, measure: Measure, *, axis: Axis | None = None, scale: float = 100,
+    summary: Verdicts, measure: Measure, *, axis: Axis | None = None, scale: float | None = None,
     width: float = charts.NARROW,
 ) -> Figure:  # fmt: skip
     """Means of each branch with the range over seeds as a band and the interval as whiskers."""
-    panel = _density_panel(summary, axis or _accuracy_axis(summary, measure), width)
+    scale = summary.metric.scale if scale is None else scale
+    panel = _density_panel(summary, axis or _metric_axis(summary, measure), width)
     found: Rows = []
     whiskers: Rows = []
     for place, branch in enumerate(summary.branches):
@@ -222,30 +225,45 @@ def _winning(panel: Panel, summary: Verdicts) -> list[Figure]:
 
 
 def _plane_panel(summary: Verdicts, points: np.ndarray) -> Panel:
-    """Room for all means; a control that collapses may leave at the bottom, as in `accuracy`."""
+    """Room for all means; a control that collapses may leave at the bottom, as in `value`."""
     speeds, gains = points.T
-    tickets = [100 * verdict.against_dense.gain.mean for verdict in summary.verdicts]
+    metric = summary.metric
+    tickets = [metric.scale * verdict.against_dense.gain.mean for verdict in summary.verdicts]
     top, low = max(0.0, float(gains.max())), min(0.0, *tickets)
-    bottom = max(min(0.0, float(gains.min())), top - max(3 * (top - low), 1))
-    margin = 0.1 * (top - bottom) or 0.2
+    least, room = (1, 0.2) if metric.is_share else (0, 1e-3)
+    bottom = max(min(0.0, float(gains.min())), top - max(3 * (top - low), least))
+    margin = 0.1 * (top - bottom) or room
     left, right = min(1.0, float(speeds.min())) / 1.2, max(1.0, float(speeds.max())) * 1.2
     return Panel(
         _ratio_axis("times as fast as dense, logarithmic", left, right),
-        Axis("accuracy against dense (points)", (bottom - margin, top + 1.8 * margin)),
+        Axis(
+            f"{metric.difference} against dense{' (points)' if metric.is_share else ''}",
+            (bottom - margin, top + 1.8 * margin),
+        ),
         branch_looks(summary.branches) | {"dense": Look("ink", "circle")},
     )
 
 
-def _accuracy_axis(summary: Verdicts, measure: Measure) -> Axis:
+def _metric_axis(summary: Verdicts, measure: Measure) -> Axis:
     """Keeps a control that collapses, or an interval of two seeds, from flattening the rest."""
     spreads = [(level, measure(level)) for level in summary.levels]
+    metric = summary.metric
+    if metric.direction == "min":
+        best = min(spread.smallest for _, spread in spreads)
+        high = max(spread.largest for _, spread in spreads)
+        tickets = max(spread.largest for level, spread in spreads if level.branch == "ticket")
+        worst = min(high, best + 3 * (tickets - best)) if tickets > best else high
+        margin = 0.06 * (worst - best) or 1e-3
+        return Axis(f"test {metric.axis}", (best - 1.6 * margin, worst + margin))
     top = max(spread.largest for _, spread in spreads)
     low = min(spread.smallest for _, spread in spreads)
     tickets = min(spread.smallest for level, spread in spreads if level.branch == "ticket")
     bottom = max(low, top - max(3 * (top - tickets), 0.01))
     margin = 0.06 * (top - bottom) or 0.005
-    domain = (100 * max(0.0, bottom - margin), 100 * min(1.0, top + 1.6 * margin))
-    return Axis("test accuracy (%)", domain)
+    domain = (bottom - margin, top + 1.6 * margin)
+    if metric.is_share:
+        domain = (100 * max(0.0, domain[0]), 100 * min(1.0, domain[1]))
+    return Axis(f"test {metric.axis}", domain)
 
 
 _CURVES = 6
@@ -254,7 +272,7 @@ _MANY = 40  # evaluations above which a curve is smoothed
 
 
 def learning_curves(files: RunFiles, summary: Verdicts, *, name: str) -> Figure | None:
-    """Draw validation `loss` or `accuracy` along training, mean over seeds, for a choice of levels.
+    """Draw validation `loss` or the metric along training, mean over seeds, for a choice of levels.
 
     A thick line is the running mean of five evaluations where there are many, the thin one what
     was measured. A dot marks the mean early-stop iteration.
@@ -264,7 +282,8 @@ def learning_curves(files: RunFiles, summary: Verdicts, *, name: str) -> Figure 
         return None
     shown = charts.spread_out(levels, _CURVES + 1)
     colors = ["ink", *LEVELS] if shown[0].level == 0 else list(LEVELS)
-    scale = 1 if name == "loss" else 100
+    metric = summary.metric
+    scale = metric.scale if name == metric.name else 1
     used: dict[str, Look] = {}
     drawn: list[tuple[str, np.ndarray, np.ndarray, np.ndarray]] = []
     dots: Rows = []
@@ -280,22 +299,24 @@ def learning_curves(files: RunFiles, summary: Verdicts, *, name: str) -> Figure 
         drawn.append((label, steps, values, smooth))
         stop = level.early_stop_step.mean
         dots += rows(x=[stop], y=np.interp(stop, steps, smooth), name=label)
-    axis = _curve_axis(np.concatenate([smooth for *_, smooth in drawn]), name)
+    axis = _curve_axis(np.concatenate([smooth for *_, smooth in drawn]), name, metric)
     panel = Panel(charts.step_axis(max(steps[-1] for _, steps, *_ in drawn)), axis, used)
     return panel.draw(*panel.curves(drawn), panel.points(dots))
 
 
-def _curve_axis(values: np.ndarray, name: str) -> Axis:
+def _curve_axis(values: np.ndarray, name: str, metric: Metric) -> Axis:
     """The first evaluations are far off; what matters happens near the best values."""
-    if name == "loss":
-        return charts.fitted("validation loss", [values], quantiles=(0, 0.93))
-    title = "validation accuracy (%)"
+    title = f"validation {metric.axis if name == metric.name else name}"
+    if name == "loss" or metric.direction == "min":
+        return charts.fitted(title, [values], quantiles=(0, 0.93))
+    if not metric.is_share:
+        return charts.fitted(title, [values], quantiles=(0.07, 1))
     return charts.fitted(title, [values], quantiles=(0.07, 1), limits=(0, 100))
 
 
 def _curves(files: RunFiles, level: LevelSummary, name: str) -> list[tuple[np.ndarray, np.ndarray]]:
     found = []
-    for seed in level.accuracy.values:
+    for seed in level.value.values:
         curve = files.curves.get((seed, level.branch, level.level), {}).get(("validation", name))
         if curve is not None and len(curve.steps) > 1:
             found.append((curve.steps, curve.values))

@@ -9,12 +9,12 @@ from tfticket.display.words import (
     factor,
     percent,
     plural,
-    points,
-    points_interval,
     ranges,
+    significant,
     size_in_points,
 )
 from tfticket.lottery.comparison import Comparison, Interval
+from tfticket.lottery.metric import ACCURACY, Metric
 from tfticket.lottery.verdict import (
     LevelVerdict,
     Verdict,
@@ -23,12 +23,15 @@ from tfticket.lottery.verdict import (
 )
 
 
-def headline(verdicts: Sequence[LevelVerdict], *, has_dense: bool = True) -> str:
+def headline(
+    verdicts: Sequence[LevelVerdict], *, has_dense: bool = True, metric: Metric = ACCURACY
+) -> str:
     """Name the smallest winning ticket with its numbers, or say what stands in the way.
 
     Args:
         verdicts: One a level, levels rising.
         has_dense: Whether a dense network is finished.
+        metric: What networks are judged by.
     """
     if not verdicts:
         if has_dense:
@@ -36,15 +39,16 @@ def headline(verdicts: Sequence[LevelVerdict], *, has_dense: bool = True) -> str
         return "No network is trained yet: there is nothing to judge."
     winning = smallest_winning(verdicts)
     if winning is None:
-        return f"No winning ticket is established. {_instead(verdicts)}"
-    return f"Smallest winning ticket: {_place(winning)}. {_numbers(winning)}"
+        return f"No winning ticket is established. {_instead(verdicts, metric)}"
+    return f"Smallest winning ticket: {_place(winning)}. {_numbers(winning, metric)}"
 
 
-def hypothesis(verdicts: Sequence[LevelVerdict]) -> str:
+def hypothesis(verdicts: Sequence[LevelVerdict], *, metric: Metric = ACCURACY) -> str:
     """Say where tickets learn fastest, where they are back at the dense speed, what reinit costs.
 
     Args:
         verdicts: One a level, levels rising.
+        metric: What networks are judged by.
 
     Returns:
         One sentence; empty with fewer than two seeds or without levels.
@@ -76,7 +80,8 @@ def hypothesis(verdicts: Sequence[LevelVerdict]) -> str:
         twin = with_twin[-1].twin
         assert twin is not None
         sentence += (
-            f"; reinitialized, the ticket of {percent(with_twin[-1].density)} {_against(twin)}"
+            f"; reinitialized, the ticket of {percent(with_twin[-1].density)} "
+            f"{_against(twin, metric)}"
         )
     return f"{sentence}."
 
@@ -85,28 +90,34 @@ def _place(verdict: LevelVerdict) -> str:
     return f"{percent(verdict.density)} of the weights (level {verdict.level})"
 
 
-def _numbers(verdict: LevelVerdict) -> str:
+def _numbers(verdict: LevelVerdict, metric: Metric) -> str:
     gain, speedup = verdict.against_dense.gain, verdict.against_dense.speedup
+    higher = metric.direction == "max"
     said = (
-        f"Test accuracy {points(gain.mean)} points against the dense network "
-        f"({100 * gain.confidence:.6g} % CI {points_interval(gain)}, "
-        f"{plural(gain.seeds, 'seed')}); "
+        f"{'Test' if higher else 'Gain in test'} {metric.label} {_gain(gain.mean, metric)} "
+        f"against the dense network ({100 * gain.confidence:.6g} % CI {metric.say_gains(gain)}, "
+        f"{'' if higher else 'positive is better, '}{plural(gain.seeds, 'seed')}); "
         f"learns {_times(speedup)} as fast ({_bounds(speedup)})."
     )
     if verdict.twin is not None:
-        said += f" Reinitialized, it {_against(verdict.twin)}."
+        said += f" Reinitialized, it {_against(verdict.twin, metric)}."
     return said
 
 
-def _against(twin: Comparison) -> str:
+def _gain(gain: float, metric: Metric) -> str:
+    return f"{metric.say_gain(gain)} points" if metric.is_share else metric.say_gain(gain)
+
+
+def _against(twin: Comparison, metric: Metric) -> str:
     """Say how the twin falls behind, from the comparison of the ticket with it."""
-    verb = "loses" if twin.gain.mean >= 0 else "gains"
+    behind, size = twin.gain.mean >= 0, abs(twin.gain.mean)
+    if metric.is_share:
+        said = f"{'loses' if behind else 'gains'} {size_in_points(size)}"
+    else:
+        said = f"is {'worse' if behind else 'better'} by {significant(size)}"
     slower = twin.speedup.mean
     times = factor(max(slower, 1 / slower)).removesuffix(TIMES)
-    return (
-        f"{verb} {size_in_points(twin.gain.mean)} and learns {times} times "
-        f"{'slower' if slower >= 1 else 'faster'}"
-    )
+    return f"{said} and learns {times} times {'slower' if slower >= 1 else 'faster'}"
 
 
 def _times(speedup: Interval) -> str:
@@ -118,25 +129,30 @@ def _bounds(speedup: Interval) -> str:
     return " to ".join(bounds)
 
 
-def _of_one_seed(verdicts: Sequence[LevelVerdict]) -> str:
-    """The sparsest ticket that is at least as accurate as the dense network in the only seed."""
+def _of_one_seed(verdicts: Sequence[LevelVerdict], metric: Metric) -> str:
+    """The sparsest ticket that is at least as good as the dense network in the only seed."""
     as_good = [v for v in verdicts if v.against_dense.gain.mean >= 0]
     if not as_good:
-        return "In the only seed every ticket is less accurate than the dense network. "
+        worse = "less accurate" if metric.is_accuracy else "worse"
+        return f"In the only seed every ticket is {worse} than the dense network. "
     smallest = min(as_good, key=lambda v: v.density)
     gain, speedup = smallest.against_dense.gain, smallest.against_dense.speedup
+    gained = f"reach {_gain(gain.mean, metric)}"
+    if not metric.is_accuracy:
+        gained += f" ({metric.difference})"
     return (
-        f"In the only seed, {_place(smallest)} reach {points(gain.mean)} points against the dense "
+        f"In the only seed, {_place(smallest)} {gained} against the dense "
         f"network and learn {_times(speedup)} as fast. "
     )
 
 
-def _instead(verdicts: Sequence[LevelVerdict]) -> str:
+def _instead(verdicts: Sequence[LevelVerdict], metric: Metric) -> str:
     if max(verdict.against_dense.gain.seeds for verdict in verdicts) < 2:
-        return f"{_of_one_seed(verdicts)}One seed can't tell that from luck: run at least two more."
-    alone = [found for found in verdicts if found.verdict is Verdict.WINNING]
-    if alone:
-        smallest = min(alone, key=lambda found: found.density)
+        alone = _of_one_seed(verdicts, metric)
+        return f"{alone}One seed can't tell that from luck: run at least two more."
+    winning = [found for found in verdicts if found.verdict is Verdict.WINNING]
+    if winning:
+        smallest = min(winning, key=lambda found: found.density)
         return (
             f"{_place(smallest)} would win if it were the only level that was tried, but not with "
             f"{len(verdicts)} levels considered{_hint(smallest)}"

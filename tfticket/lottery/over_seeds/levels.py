@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfticket.lottery.comparison import Outcome
+from tfticket.lottery.metric import ACCURACY, Metric
 from tfticket.lottery.speed import LossCurve
 from tfticket.report.estimate import Estimate
 from tfticket.report.reading import DENSE, Curve, Place
@@ -34,10 +35,10 @@ class _Network:
 
     @classmethod
     def read(
-        cls, results: Mapping[str, tuple[int, float]], curve: Curve | None, accuracy: str
+        cls, results: Mapping[str, tuple[int, float]], curve: Curve | None, metric: str
     ) -> _Network | None:
         """None when it isn't finished."""
-        needed = (_AT_EARLY_STOP.format(accuracy), _AT_END.format(accuracy), "density")
+        needed = (_AT_EARLY_STOP.format(metric), _AT_END.format(metric), "density")
         if curve is None or not all(name in results for name in needed):
             return None
         steps, losses = curve.steps.astype(int).tolist(), curve.values.tolist()
@@ -59,8 +60,8 @@ class LevelSummary:
         density: Mean share of prunable weights that are left, in (0, 1].
         remaining: Mean number of them.
         prunable: Number of prunable weights of the dense network.
-        accuracy: Test accuracy at the early-stop iteration, in [0, 1].
-        accuracy_at_end: Test accuracy after the last step, in [0, 1].
+        value: Metric on the test data at the early-stop iteration; an accuracy lies in [0, 1].
+        value_at_end: The same after the last step.
         early_stop_step: Optimizer steps until the minimum of the validation loss.
         curves: Validation loss along training, of each draw of each seed.
         seconds: Time that the level took, over all seeds.
@@ -74,8 +75,8 @@ class LevelSummary:
     density: float
     remaining: float
     prunable: int
-    accuracy: Estimate
-    accuracy_at_end: Estimate
+    value: Estimate
+    value_at_end: Estimate
     early_stop_step: Estimate
     curves: Mapping[int, tuple[LossCurve, ...]]
     seconds: float
@@ -87,25 +88,26 @@ class LevelSummary:
         """Seed to outcome, for comparisons."""
         return {
             seed: Outcome(
-                self.accuracy.values[seed],
-                self.accuracy_at_end.values[seed],
+                self.value.values[seed],
+                self.value_at_end.values[seed],
                 self.early_stop_step.values[seed],
                 self.curves[seed],
             )
-            for seed in self.accuracy.values
+            for seed in self.value.values
         }
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+    def to_dict(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """Plain values for JSON, where values have the name of the metric."""
+        names = {"value": metric.key, "value_at_end": _AT_END.format(metric.key)}
         own = {key: value for key, value in vars(self).items() if key != "curves"}
         return {
-            key: value.to_dict() if isinstance(value, Estimate) else value
+            names.get(key, key): value.to_dict() if isinstance(value, Estimate) else value
             for key, value in own.items()
         }
 
 
 def read_levels(
-    results: Results, curves: Curves, *, confidence: float, accuracy: str = "accuracy"
+    results: Results, curves: Curves, *, confidence: float, metric: str = "accuracy"
 ) -> list[LevelSummary]:
     """All branches and levels with a finished network: `ticket` first, then controls by name.
 
@@ -113,24 +115,24 @@ def read_levels(
         results: Of each network.
         curves: Of each network.
         confidence: Coverage of the intervals, in (0, 1).
-        accuracy: Name of the metric.
+        metric: Name of the metric.
     """
     groups: dict[tuple[str, int], dict[int, list[_Network]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for place in sorted(results):
         seed, branch, level = place
-        network = _Network.read(results[place], curves.get(place, {}).get(_LOSS), accuracy)
+        network = _Network.read(results[place], curves.get(place, {}).get(_LOSS), metric)
         if network is not None:
             groups[_DRAW.sub("", branch), level][seed].append(network)
     order = sorted(groups, key=lambda group: (group[0] != DENSE[0], group))
-    return [_level(*group, groups[group], confidence, accuracy) for group in order]
+    return [_level(*group, groups[group], confidence, metric) for group in order]
 
 
 def _level(
-    branch: str, level: int, by_seed: _BySeed, confidence: float, accuracy: str
+    branch: str, level: int, by_seed: _BySeed, confidence: float, metric: str
 ) -> LevelSummary:
-    at_early_stop, at_end = _AT_EARLY_STOP.format(accuracy), _AT_END.format(accuracy)
+    at_early_stop, at_end = _AT_EARLY_STOP.format(metric), _AT_END.format(metric)
 
     def mean_of_draws(name: str, place: int = 1) -> dict[int, float]:
         return {
@@ -151,8 +153,8 @@ def _level(
         density=mean("density"),
         remaining=mean("remaining"),
         prunable=round(mean("prunable")),
-        accuracy=estimate(at_early_stop),
-        accuracy_at_end=estimate(at_end),
+        value=estimate(at_early_stop),
+        value_at_end=estimate(at_end),
         early_stop_step=estimate(at_early_stop, 0),
         curves={seed: tuple(draw.curve for draw in draws) for seed, draws in by_seed.items()},
         seconds=math.fsum(draw.get("seconds", (0, 0.0))[1] for draw in draws),

@@ -56,7 +56,7 @@ class StudyResult(Verdicts, Displayable):
     """The result of `lottery.study`: verdicts on each level, over seeds, with intervals.
 
     Attributes:
-        criteria: Margins, confidence and number of looks of the verdicts.
+        criteria: Metric, margins, confidence and number of looks of the verdicts.
         levels: Dense network, tickets and controls by level, each with its estimates over seeds.
         verdicts: One for each pruned level, levels rising; see `lottery.verdict`.
         tickets: Tickets by seed and level; level 0 is the dense network.
@@ -94,9 +94,9 @@ class StudyResult(Verdicts, Displayable):
             "level": level.level,
             "branch": level.branch,
             "density": level.density,
-            "seeds": level.accuracy.seeds,
-            **_bounds("accuracy", level.accuracy),
-            "accuracy_at_end": level.accuracy_at_end.mean,
+            "seeds": level.value.seeds,
+            **_bounds(self.metric.key, level.value),
+            f"{self.metric.key}_at_end": level.value_at_end.mean,
             "early_stop_step": level.early_stop_step.mean,
         }
         if level.level > 0 and (found := self.compare(level)) is not None:

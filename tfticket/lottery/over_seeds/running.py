@@ -9,9 +9,9 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -20,8 +20,10 @@ from tfticket.data import ChunkedFit, DataSet, Feed, Split, batches
 from tfticket.display.words import percent
 from tfticket.errors import DataError, ModelError, RunError
 from tfticket.files import digest, read_table, write_json
-from tfticket.lottery.comparison import USUAL, Criteria
 from tfticket.lottery.controls import Control, as_controls
+from tfticket.lottery.measure import scalars
+from tfticket.lottery.metric import ACCURACY, Direction, Metric
+from tfticket.lottery.over_seeds.criteria import chosen_criteria, chosen_metric
 from tfticket.lottery.over_seeds.result import StudyResult, Tickets
 from tfticket.lottery.over_seeds.store import RunStore
 from tfticket.lottery.search import TicketSearch
@@ -58,8 +60,10 @@ def study(
     evaluate_every: int | None = None,
     pruner: Pruner | str = "layerwise",
     rewind_step: int = 0,
-    margin: float = USUAL.margin,
     metric: str | None = None,
+    direction: Direction | None = None,
+    margin: float | None = None,
+    margin_is: Literal["absolute", "relative"] | None = None,
     directory: str | os.PathLike[str] | None = None,
     verbose: int = 1,
     **options: Any,
@@ -73,7 +77,7 @@ def study(
     Source: Frankle & Carbin (2019, arXiv:1803.03635); the verdicts are those of `lottery.verdict`.
 
     Args:
-        build: Returns a new, built and compiled Keras model, with an accuracy among its metrics.
+        build: Returns a new, built and compiled Keras model, which reports what it is judged by.
             Keras' random seed is set before. One that takes an argument `seed` gets the seed, for
             initializers that are given one, as in `build(seed)` of `INCV`.
         data: A data set of `tfticket.data`, or pairs of arrays (x, y) for training, validation and
@@ -91,8 +95,14 @@ def study(
             and of `rewind_step`; by default about a twentieth of the steps.
         pruner: Pruning scope: `layerwise`, `global`, `erk`, or a pruner.
         rewind_step: Step that weights are rewound to; 0 is the original hypothesis.
-        margin: Loss of test accuracy that still counts as none, in [0, 1).
-        metric: Name of the accuracy among the model's metrics; by default found by its name.
+        metric: What networks are judged by: a name among the model's metrics, or `loss`. By default
+            the accuracy, or else the first metric that the model was compiled with.
+        direction: `max` where higher is better, `min` where lower is; only needed for metrics of
+            your own.
+        margin: Loss of the metric that still counts as none: 0.002 of an accuracy or another share,
+            and 5 % of the dense networks' mean of other metrics, unless given.
+        margin_is: `absolute`, in the unit of the metric, or `relative`, a share of the mean of the
+            dense networks; absolute for a `margin` that is given.
         directory: Folder of the study, by which an interrupted one is resumed, and more seeds are
             added to a finished one; None keeps it in memory.
         verbose: 0 is silent, 1 prints a line for each network to stderr.
@@ -104,8 +114,9 @@ def study(
     Raises:
         ValueError: for a setting out of its range, or a name that isn't known.
         DataError: when the data can't be used.
-        ModelError: when `build` returns no compiled model with an accuracy.
-        RunError: when `directory` holds another study, or is written by another process.
+        ModelError: when `build` returns no compiled model, or it doesn't report the metric.
+        RunError: when `directory` holds another study, or is written by another process, and for a
+            margin out of its range.
 
     Example:
         >>> from tfticket import data
@@ -118,6 +129,16 @@ def study(
         >>> found = study(build, data.load("digits"), seeds=2, levels=1, steps=20, verbose=0)
         >>> found.seeds, [verdict.level for verdict in found.verdicts], len(found.tickets)
         ((0, 1), [1], 4)
+
+    A regression is judged by its error, of which less is better; gains are positive all the same.
+
+        >>> def build():
+        ...     model = keras.Sequential([keras.Input((10,)), keras.layers.Dense(1)])
+        ...     model.compile("adam", "mse", metrics=["mean_squared_error"])
+        ...     return model
+        >>> found = study(build, data.load("friedman1"), levels=1, steps=20, verbose=0)
+        >>> found.metric.name, found.metric.direction, len(found.verdicts)
+        ('mean_squared_error', 'min', 1)
     """
     plan = _Plan.of(data, steps, epochs, batch_size, evaluate_every, rewind_step)
     chosen = _checked_seeds(seeds)
@@ -128,7 +149,6 @@ def study(
         "rewind_step": rewind_step,
         **options,
     }
-    criteria = Criteria(margin=margin, accuracy_resolution=1 / len(plan.test))
     listener = _Printed() if verbose else TrialListener.SILENT
     with _opened(directory) as folder:
         run = RunDir(folder) if folder is not None else None
@@ -141,12 +161,13 @@ def study(
                 fine_tuning = settings.get("rewind") == "none"
                 store = RunStore(run, seed, keep_slots=fine_tuning)
             model = _built(build, seed, plan)
-            metric = _accuracy(model, plan, metric)
+            judged = chosen_metric(_reported(model, plan), metric, direction)
+            criteria = chosen_criteria(judged, plan.test.y, margin, margin_is)
             _warn_of_equal_weights(model, seed, begun)
             if run is not None:
                 _check_settings(run, model, plan, settings)
             if isinstance(listener, _Printed):
-                listener.seed, listener.metric = seed, metric
+                listener.seed, listener.metric = seed, judged
             search = _searched(model, plan, seed, store, listener, settings)
             found = [t.level for t in search.procedure.trials() if t.branch == TICKET]
             if isinstance(store, MemoryStore):
@@ -157,11 +178,7 @@ def study(
         if run is not None:
             run.note_look(chosen)
             looks = run.environment_facts().get("looks", [])
-            criteria = Criteria(
-                margin=margin,
-                accuracy_resolution=criteria.accuracy_resolution,
-                looks=max(1, len(looks)),
-            )
+            criteria = replace(criteria, looks=max(1, len(looks)))
             rows = [row for row in read_metrics(run.metrics) if row.seed in chosen]
     results, curves = by_network(rows)
     return StudyResult.of(
@@ -169,7 +186,6 @@ def study(
         curves,
         criteria=criteria,
         rewound=settings.get("rewind", "weights") == "weights",
-        accuracy=metric or "accuracy",
         tickets=Tickets(tickets),
         directory=folder,
     )
@@ -335,19 +351,10 @@ def _warn_of_equal_weights(model: keras.Model, seed: int, begun: dict[str, int])
         )
 
 
-def _accuracy(model: keras.Model, plan: _Plan, metric: str | None) -> str:
-    """Return the name of the accuracy among the metrics of a model, by trying it on an example."""
+def _reported(model: keras.Model, plan: _Plan) -> list[str]:
+    """Return the names that a model reports, by trying it on an example."""
     one = Split(plan.validation.x[:1], plan.validation.y[:1])
-    names = list(model.evaluate(plan.held_out(one), verbose=0, return_dict=True))
-    found = [name for name in names if "acc" in name]
-    chosen = metric or ("accuracy" if "accuracy" in found or len(found) != 1 else found[0])
-    if chosen in names:
-        return chosen
-    raise ModelError(
-        "A study needs an accuracy among the metrics of the model: compile it with "
-        f"metrics=['accuracy'], or name its own by `metric`. Received: {', '.join(names)}"
-        f"{'' if metric is None else f', metric={metric!r}'}."
-    )
+    return list(scalars(model.evaluate(plan.held_out(one), verbose=0, return_dict=True)))
 
 
 def _searched(
@@ -442,14 +449,14 @@ class _Printed(TrialListener):
     """Prints a line for each finished network to stderr."""
 
     seed: int = 0
-    metric: str = ""
+    metric: Metric = ACCURACY
 
     def end(self, result: TrialResult) -> None:
         """See `TrialListener`."""
-        trial, accuracy = result.trial, result.at_early_stop.get(self.metric, math.nan)
+        trial, value = result.trial, result.at_early_stop.get(self.metric.name, math.nan)
         name = "dense" if trial.level == 0 else f"{trial.branch}, level {trial.level}"
         print(
             f"seed {self.seed}, {name}: {percent(result.density)} of the weights, "
-            f"accuracy {percent(accuracy, 2)}, {result.seconds:.1f} s",
+            f"{self.metric.label} {self.metric.say(value)}, {result.seconds:.1f} s",
             file=sys.stderr,
         )

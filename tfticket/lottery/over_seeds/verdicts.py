@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from tfticket.display import words
 from tfticket.lottery.comparison import Comparison, Criteria, compare
+from tfticket.lottery.metric import Metric
 from tfticket.lottery.over_seeds.headline import headline, hypothesis
 from tfticket.lottery.over_seeds.levels import Curves, LevelSummary, Results, read_levels
 from tfticket.lottery.verdict import (
@@ -28,7 +29,7 @@ class Verdicts:
     """Levels and verdicts of the searches of one or more seeds, as far as they are finished.
 
     Attributes:
-        criteria: Margins, confidence and number of looks of the verdicts.
+        criteria: Metric, margins, confidence and number of looks of the verdicts.
         levels: Branches in the order `ticket`, then controls by name; levels rising.
         verdicts: One for each level of the search that can be compared with the dense network.
     """
@@ -45,7 +46,6 @@ class Verdicts:
         *,
         criteria: Criteria,
         rewound: bool,
-        accuracy: str = "accuracy",
         **more: Any,
     ) -> Self:
         """Judge the networks that are finished.
@@ -53,13 +53,14 @@ class Verdicts:
         Args:
             results: Network to its results, as `report.reading.RunFiles` has them.
             curves: Network to its curves, likewise.
-            criteria: Margins, confidence and number of looks.
+            criteria: Metric, margins, confidence and number of looks.
             rewound: Whether tickets began from early weights; see `lottery.verdict.judge`.
-            accuracy: Name of the metric.
             **more: Fields of a child.
         """
         confidence = criteria.interval_confidence
-        levels = read_levels(results, curves, confidence=confidence, accuracy=accuracy)
+        levels = read_levels(results, curves, confidence=confidence, metric=criteria.metric.name)
+        dense = next((each for each in levels if (each.branch, each.level) == DENSE), None)
+        criteria = criteria if dense is None else criteria.against(dense.outcomes)
         verdicts = _judged(levels, criteria, rewound=rewound)
         return cls(criteria=criteria, levels=tuple(levels), verdicts=verdicts, **more)
 
@@ -71,7 +72,12 @@ class Verdicts:
     @property
     def seeds(self) -> tuple[int, ...]:
         """Seeds that have a finished network."""
-        return tuple(sorted({seed for level in self.levels for seed in level.accuracy.values}))
+        return tuple(sorted({seed for level in self.levels for seed in level.value.values}))
+
+    @property
+    def metric(self) -> Metric:
+        """What networks are judged by."""
+        return self.criteria.metric
 
     @cached_property
     def dense(self) -> LevelSummary | None:
@@ -91,12 +97,12 @@ class Verdicts:
     @property
     def sentence(self) -> str:
         """The smallest winning ticket with its numbers, or what stands in its way."""
-        return headline(self.verdicts, has_dense=self.dense is not None)
+        return headline(self.verdicts, has_dense=self.dense is not None, metric=self.metric)
 
     @property
     def hypothesis(self) -> str:
         """A sentence about the speed of tickets along the levels; empty with a single seed."""
-        return hypothesis(self.verdicts)
+        return hypothesis(self.verdicts, metric=self.metric)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -165,16 +171,15 @@ class Verdicts:
     def verdicts_to_dict(self) -> dict[str, Any]:
         """Criteria, verdicts and levels as plain values for JSON."""
         winning, matching = self.smallest_winning, self.smallest_matching
-        criteria = vars(self.criteria) | {"interval_confidence": self.criteria.interval_confidence}
         return {
             "hypothesis": self.hypothesis,
             "notes": list(self.notes),
             "seeds": list(self.seeds),
-            "criteria": criteria,
+            "criteria": self.criteria.to_dict(),
             "smallest_winning": winning.to_dict() if winning else None,
             "smallest_matching": matching.to_dict() if matching else None,
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
-            "levels": [level.to_dict() for level in self.levels],
+            "levels": [level.to_dict(self.metric) for level in self.levels],
         }
 
 

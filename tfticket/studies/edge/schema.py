@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from tfticket.recipe.schema import Expect, Recipe, on_one_device
+from tfticket.recipe.schema import Expect, Recipe, only_searches
 from tfticket.recipe.table import (
     Positive,
     Problem,
@@ -28,8 +28,8 @@ from tfticket.studies.lottery.schema import (
     Model,
     Verdict,
     step_problems,
-    task_problems,
 )
+from tfticket.studies.lottery.tasks import only_classes, task_problems
 
 
 class Edge(Table):
@@ -106,8 +106,15 @@ class EdgeRecipe(Recipe):
                     f"search[{index}].structure",
                     f"must be another in each search. Received again: {structure!r}.",
                 )
-        yield from on_one_device(self.train)
-        yield from task_problems(self.data)
+        yield from only_searches(self.train, loss=False)
+        yield from only_classes(self.data, "the file to ship is chosen by its accuracy")
+        yield from task_problems(self.data, self.train, self.model.name)
+        if self.verdict.metric != "accuracy":
+            yield Problem(
+                "verdict.metric",
+                "must be accuracy, by which the file to ship is chosen. "
+                f"Received: {self.verdict.metric!r}.",
+            )
         found = [
             problem
             for index, search in enumerate(self.search)

@@ -15,6 +15,7 @@ from tfticket.errors import DataError, ExportError, RunError
 from tfticket.export.plain import save_keras
 from tfticket.export.result import ExportReport, Format, Preprocessing
 from tfticket.export.tflite import to_tflite
+from tfticket.lottery.over_seeds.levels import LevelSummary
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET
 from tfticket.lottery.verdict import smallest_matching
@@ -97,17 +98,23 @@ def choose(summary: Summary) -> Choice:
     matching = smallest_matching(summary.verdicts)
     if matching is not None:
         return Choice(matching.level, "no ticket is winning; the smallest that matches")
-    enough = summary.dense.accuracy.mean - summary.criteria.margin
-    as_good = [level for level in tickets if level.accuracy.mean >= enough]
+    metric = summary.metric
+
+    def quality(level: LevelSummary) -> float:
+        return metric.sign * level.value.mean
+
+    enough = quality(summary.dense) - summary.criteria.margin
+    as_good = [level for level in tickets if quality(level) >= enough]
+    good = "accurate" if metric.is_accuracy else "good"
     if as_good:
         smallest_level = min(as_good, key=lambda level: level.density)
         return Choice(
             smallest_level.level,
-            "no ticket is shown to match; the smallest that was as accurate on average",
+            f"no ticket is shown to match; the smallest that was as {good} on average",
         )
     if tickets:
-        best = max(tickets, key=lambda level: level.accuracy.mean)
-        return Choice(best.level, "no ticket is as accurate; the one that comes nearest")
+        best = max(tickets, key=quality)
+        return Choice(best.level, f"no ticket is as {good}; the one that comes nearest")
     return Choice(_DENSE, "no ticket is finished; the dense network")
 
 
@@ -260,6 +267,8 @@ def _line(report: ExportReport) -> str:
     parts = [f"{report.size_bytes:,} bytes, {report.gzip_bytes:,} after gzip"]
     if seen.accuracy is not None:
         parts.append(f"accuracy {seen.accuracy:.2%} on {seen.count:,} test examples")
+    if seen.error is not None:
+        parts.append(f"root mean square error {seen.error:.4g} on {seen.count:,} test examples")
     if report.latency is not None:
         parts.append(f"{report.latency.speedup:.2f} times as fast as dense fp32 on this machine")
     return f"{report.path.name}: {', '.join(parts)}."

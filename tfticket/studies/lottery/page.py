@@ -7,8 +7,9 @@ from typing import Any
 
 from tfticket.display import words
 from tfticket.display.charts import Figure, spread_out
-from tfticket.display.words import factor, joined, number, percent, percent2, points
+from tfticket.display.words import factor, joined, number, percent, percent2, significant
 from tfticket.lottery.comparison import Comparison
+from tfticket.lottery.metric import Metric
 from tfticket.lottery.over_seeds import figures
 from tfticket.lottery.verdict import LevelVerdict
 from tfticket.report import facts as common
@@ -40,6 +41,7 @@ def compose(files: RunFiles) -> Contents:
         values={
             "facts": facts(summary),
             "meanings": MEANINGS,
+            "margin_share": _margin_share(files.table("verdict")),
             "structure": structure(files.table("lottery")),
             "verdicts": verdict_table(summary),
             "family": family_table(summary),
@@ -57,6 +59,13 @@ def compose(files: RunFiles) -> Contents:
     )
 
 
+def _margin_share(verdict: Mapping[str, Any]) -> str:
+    """What a relative margin is a share of, behind its size; nothing for an absolute one."""
+    if verdict.get("margin_is") != "relative":
+        return ""
+    return f" ({words.rate(verdict['margin'])} of the dense network's mean)"
+
+
 def _focus(anatomy: Anatomy | None, winning: list[int]) -> LevelAnatomy | None:
     """The level to show layer by layer: the smallest winning ticket, or the sparsest there is."""
     if anatomy is None or not anatomy.levels:
@@ -65,16 +74,20 @@ def _focus(anatomy: Anatomy | None, winning: list[int]) -> LevelAnatomy | None:
 
 
 def _results(files: RunFiles, summary: Summary) -> dict[str, tuple[str, Figure | None]]:
+    metric = summary.metric
+    along = None
+    if metric.name != "loss":
+        along = figures.learning_curves(files, summary, name=metric.name)
     return {
-        "hypothesis": ("Speed and accuracy", figures.hypothesis(summary)),
-        "plane": ("Accuracy against speed", figures.plane(summary)),
-        "accuracy_at_end": ("Accuracy after the last iteration", figures.accuracy_at_end(summary)),
+        "hypothesis": (f"Speed and {metric.label}", figures.hypothesis(summary)),
+        "plane": (f"{_title(metric.difference)} against speed", figures.plane(summary)),
+        f"{metric.key}_at_end": (
+            f"{metric.title} after the last iteration",
+            figures.value_at_end(summary),
+        ),
         "early_stop": ("Early-stop iteration", figures.early_stop(summary)),
         "loss_curves": ("Validation loss", figures.learning_curves(files, summary, name="loss")),
-        "accuracy_curves": (
-            "Validation accuracy",
-            figures.learning_curves(files, summary, name="accuracy"),
-        ),
+        f"{metric.key}_curves": (f"Validation {metric.label}", along),
         "connectivity": ("Linear mode connectivity", figures.connectivity(files.connectivity)),
     }
 
@@ -99,6 +112,7 @@ def _insides(
 
 def verdict_table(summary: Summary) -> Table | None:
     """The verdict on each level, with its intervals and the seeds that would settle it."""
+    metric = summary.metric
     strips, remaining = _strips(summary), {x.level: x.remaining for x in summary.branch("ticket")}
 
     # The control against its ticket: signs and ratios are those of the control.
@@ -112,11 +126,11 @@ def verdict_table(summary: Summary) -> Table | None:
             "weights left",
             lambda found: Cell(percent(found.density), number(remaining[found.level])),
         ),
-        ("<verdict", _verdict),
-        _gains("accuracy against dense, points", lambda found: found.against_dense),
+        ("<verdict", lambda found: _verdict(found, metric)),
+        _gains(metric.against("dense"), lambda found: found.against_dense, metric),
         ("<", lambda found: Cell("", strip=strips.get(found.level))),
         _speeds(lambda found: found.against_dense),
-        _gains("reinitialized, points", twin),
+        _gains(f"reinitialized{metric.comma_unit}", twin, metric),
         _speeds(twin),
         (
             "early stop, times",
@@ -139,8 +153,8 @@ def family_table(summary: Summary) -> Table | None:
         ("weights left", lambda found: percent(found.density)),
         ("<all levels considered", _family_cell),
         (
-            "accuracy against dense, points",
-            lambda found: words.points_interval(found.family.gain),
+            summary.metric.against("dense"),
+            lambda found: summary.metric.say_gains(found.family.gain),
         ),
         ("times as fast", lambda found: words.factor_interval(found.family.speedup)),
         ("p, not matching", lambda found: words.p_value(found.family.p_matching)),
@@ -155,7 +169,8 @@ def control_table(summary: Summary) -> Table | None:
         def of(found: LevelVerdict) -> Comparison | None:
             return found.against_controls.get(name)
 
-        return _gains(f"against {name}, points", of), _speeds(of)
+        metric = summary.metric
+        return _gains(f"against {name}{metric.comma_unit}", of, metric), _speeds(of)
 
     return table(
         [found for found in summary.verdicts if found.against_controls],
@@ -167,23 +182,24 @@ def control_table(summary: Summary) -> Table | None:
 
 def results_table(summary: Summary) -> Table | None:
     """Every branch and level: means, and minimum to maximum over seeds."""
+    metric = summary.metric
     return table(
         summary.levels,
         ("<branch", lambda level: level.branch if level.level else "dense"),
         ("level", lambda level: str(level.level)),
         ("weights left", lambda level: percent(level.density)),
         ("count", lambda level: number(level.remaining)),
-        ("accuracy, early stop", lambda level: range_cell(level.accuracy, percent2)),
-        ("accuracy, last step", lambda level: range_cell(level.accuracy_at_end, percent2)),
+        (f"{metric.label}, early stop", lambda level: range_cell(level.value, metric.say)),
+        (f"{metric.label}, last step", lambda level: range_cell(level.value_at_end, metric.say)),
         ("early-stop iteration", lambda level: range_cell(level.early_stop_step, number)),
-        ("seeds", lambda level: str(level.accuracy.seeds)),
+        ("seeds", lambda level: str(level.value.seeds)),
         ("time", lambda level: words.duration(level.seconds)),
     )
 
 
-def _gains(heading: str, of: _Of) -> _Column:
-    """Column of differences of accuracy, in points."""
-    return heading, lambda found: interval_cell(getattr(of(found), "gain", None), points)
+def _gains(heading: str, of: _Of, metric: Metric) -> _Column:
+    """Column of differences that are positive where the first network is better."""
+    return heading, lambda found: interval_cell(getattr(of(found), "gain", None), metric.say_gain)
 
 
 def _speeds(of: _Of) -> _Column:
@@ -191,8 +207,9 @@ def _speeds(of: _Of) -> _Column:
     return "times as fast", lambda found: interval_cell(getattr(of(found), "speedup", None), factor)
 
 
-def _verdict(found: LevelVerdict) -> Cell:
-    said = joined("faster" if found.faster else "", "more accurate" if found.more_accurate else "")
+def _verdict(found: LevelVerdict, metric: Metric) -> Cell:
+    better = "more accurate" if metric.is_accuracy else "better"
+    said = joined("faster" if found.faster else "", better if found.more_accurate else "")
     tag = found.verdict.name.lower()
     return Cell(str(found.verdict), joined(said, found.lacking, by="; "), tag=tag)
 
@@ -274,6 +291,21 @@ def export_table(exports: Sequence[Mapping[str, Any]]) -> Table | None:
     def verified(name: str) -> Callable[[Mapping[str, Any]], str]:
         return lambda file: _given((file.get("verification") or {}).get(name), percent2)
 
+    def error(name: str) -> Callable[[Mapping[str, Any]], str]:
+        return lambda file: _given((file.get("verification") or {}).get(name), significant)
+
+    answers = [
+        ("accuracy", verified("accuracy")),
+        ("Keras", verified("keras_accuracy")),
+        ("same answer as Keras", verified("agreement")),
+    ]
+    if any((file.get("verification") or {}).get("error") is not None for file in exports):
+        answers = [
+            ("root mean square error", error("error")),
+            ("Keras", error("keras_error")),
+            ("variance explained", verified("explained")),
+        ]
+
     def latency(file: Mapping[str, Any]) -> Cell:
         found = file.get("latency") or {}
         return Cell(
@@ -287,11 +319,13 @@ def export_table(exports: Sequence[Mapping[str, Any]]) -> Table | None:
         ("<format", lambda file: str(file.get("format", ""))),
         ("size", lambda file: _given(file.get("size_bytes"), words.size)),
         ("gzip", lambda file: _given(file.get("gzip_bytes"), words.size)),
-        ("accuracy", verified("accuracy")),
-        ("Keras", verified("keras_accuracy")),
-        ("same answer as Keras", verified("agreement")),
+        *answers,
         ("one inference", latency),
     )
+
+
+def _title(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _given(value: Any, say: Callable[[Any], str], absent: str = words.NONE) -> str:

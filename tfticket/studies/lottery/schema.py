@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from tfticket.recipe.schema import Data, Expect, Recipe, Train
+from tfticket.recipe.schema import Expect, Recipe, Train
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -29,6 +29,12 @@ from tfticket.recipe.table import (
     twice,
 )
 from tfticket.studies.kind import Kind, more_seeds
+from tfticket.studies.lottery.tasks import (
+    MetricName,
+    metric_problems,
+    only_classes,
+    task_problems,
+)
 
 FormatName = Literal["fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast"]
 
@@ -46,9 +52,12 @@ class Model(Table):
     """The network: one of the zoo by `name`, or any `.keras` file by `file`."""
 
     name: (
-        Literal["lenet_300_100", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32", "vgg"]
+        Literal[
+            "lenet_300_100", "mlp", "conv2", "conv4", "conv6", "cnn9", "resnet20", "resnet32",
+            "vgg", "unet",
+        ]
         | None
-    ) = None
+    ) = None  # fmt: skip
     file: (
         Annotated[str, Field(pattern=r"\.keras$", description="a path to a .keras file")] | None
     ) = None
@@ -282,34 +291,59 @@ class Export(Table):
 class Verdict(Table):
     """When a ticket is called winning or matching; see `tfticket.lottery.verdict`.
 
-    `margin` is the loss of accuracy that still counts as equal, `time_margin` how much later still
-    counts as not later (0.1 is 10 % more steps); `confidence` is that of the intervals over seeds.
+    `metric` is what networks are judged by, `direction` which side of it is better ("max" or "min",
+    known for all that can be named). `margin` is the loss of it that still counts as equal, in its
+    own unit, or with `margin_is` = "relative" a share of the mean of the dense networks.
+    `time_margin` is how much later still counts as not later (0.1 is 10 % more steps); `confidence`
+    is that of the intervals over seeds.
     """
 
-    LATER = frozenset({"time_margin"})
+    LATER = frozenset({"time_margin", "metric", "direction", "margin_is"})
 
-    margin: ShareOrNone = 0.002
+    margin: NotNegative = 0.002
     time_margin: NotNegative = 0.1
     confidence: Share = 0.95
+    metric: MetricName = "accuracy"
+    direction: Literal["max", "min"] | None = None
+    margin_is: Literal["absolute", "relative"] = "absolute"
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        share = self.margin_is == "relative" or self.metric in ("accuracy", "mean_iou")
+        if share and self.margin >= 1:
+            yield Problem(
+                "margin",
+                "must be a share of at least 0 and below 1, not a percentage. "
+                f"Received: {self.margin:g}.",
+            )
+        if not share and "margin" not in self.model_fields_set:
+            yield Problem(
+                "margin",
+                f"must be given for {self.metric}: the rise that still counts as equal, in its own "
+                'unit, or a share of the dense networks\' with margin_is = "relative".',
+            )
 
 
 class Claim(Expect):
     """An expectation about tickets.
 
     Attributes:
-        measure: What is compared. `accuracy` is the mean test accuracy at the early-stop step,
-            `gain` its difference from `against`, `early_stop_speedup` the early-stop step of
-            `against` divided by that of `branch` (the papers' measure), `speedup` the same of the
-            steps to the loss that both reach, `smallest_density` the lowest density at which
-            `branch` is still as accurate as `against`.
+        measure: What is compared. `accuracy`, or `metric` for any of `verdict.metric`, is its mean
+            on test data at the early-stop step, `gain` its difference from `against`, positive
+            where `branch` is better, `early_stop_speedup` the early-stop step of `against` divided
+            by that of `branch` (the papers' measure), `speedup` the same of the steps to the loss
+            that both reach, `smallest_density` the lowest density at which `branch` is still as
+            accurate, or as good, as `against`.
         branch: Whose number it is; `dense` is level 0 of the search.
-        against: What all measures but `accuracy` are relative to.
+        against: What all measures but `accuracy` and `metric` are relative to.
         density: Where it is read, at the level that is nearest.
     """
 
     LATER = frozenset({"at_least", "at_most"})
 
-    measure: Literal["accuracy", "gain", "speedup", "early_stop_speedup", "smallest_density"]
+    measure: Literal[
+        "accuracy", "metric", "gain", "speedup", "early_stop_speedup", "smallest_density"
+    ]
     branch: Text = "ticket"
     against: Text = "dense"
     density: (
@@ -363,7 +397,19 @@ class LotteryRecipe(Recipe):
                     key,
                     f"must not go beyond lottery.levels = {last}. Received: {listed(beyond)}.",
                 )
-        yield from task_problems(self.data)
+        yield from task_problems(self.data, self.train, self.model.name)
+        yield from metric_problems(self.data, self.verdict.metric, self.verdict.direction)
+        if self.connectivity:
+            yield from only_classes(
+                self.data, "instability is a rise of the error rate", key="connectivity"
+            )
+        for number, claim in enumerate(self.expect):
+            if claim.measure == "accuracy" and self.verdict.metric != "accuracy":
+                yield Problem(
+                    f"expect[{number}].measure",
+                    f"must be 'metric' for verdict.metric = {self.verdict.metric!r}. "
+                    "Received: 'accuracy'.",
+                )
         if self.train.distribute != "none" and self.train.jit in (True, "measure"):
             yield Problem(
                 "train.distribute",
@@ -397,16 +443,6 @@ def step_problems(train: Train, lottery: Lottery, table: str) -> Iterator[Proble
             "train.evaluate_every",
             f"must divide {divided}, so that each level ends, and rewinds, at an evaluation. "
             f"Received: {every}. Try {nearest_divisor(every, common)}.",
-        )
-
-
-def task_problems(data: Data) -> Iterator[Problem]:
-    """Yields what is wrong with data that tickets can't be judged on."""
-    if data.name == "linear":
-        yield Problem(
-            "data.name",
-            "must have classes, since tickets are judged by their accuracy. Received: linear, "
-            "which has numbers to be predicted.",
         )
 
 

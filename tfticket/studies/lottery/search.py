@@ -22,6 +22,7 @@ from tfticket.state import prunable_variables
 from tfticket.studies.lottery.schema import DEFAULT_RATE, Controls, Lottery
 
 _SALIENCY_EXAMPLES_A_CLASS = 10
+_CLASSES_OF_NUMBERS = 10  # of a regression: as many examples as for so many classes
 
 
 def search_options(lottery: Lottery, model: keras.Model, data: DataSet) -> dict[str, Any]:
@@ -49,7 +50,8 @@ def score(name: str, data: DataSet) -> WeightScore | SaliencyScore | None:
         return None
     if name in WEIGHT_SCORES:
         return WEIGHT_SCORES[name]
-    first = data.train.first(_SALIENCY_EXAMPLES_A_CLASS * data.num_classes)
+    classes = data.num_classes or _CLASSES_OF_NUMBERS
+    first = data.train.first(_SALIENCY_EXAMPLES_A_CLASS * classes)
     _, iterations = SALIENCIES[name]
     return SaliencyScore(name, data.inputs(first), first.y, iterations)
 

@@ -10,12 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfticket import models
 from tfticket.data import DataSet, Feed
 from tfticket.files import write_json
 from tfticket.lottery import TicketSearch
 from tfticket.lottery.trial import TICKET, MemoryStore, TrialListener, TrialStore
 from tfticket.lottery.trial import Trial as SearchTrial
-from tfticket.recipe.rates import forget_graphs
+from tfticket.recipe.rates import forget_graphs, metrics_of
 from tfticket.runs.plan import Plan, Task, Trial
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
@@ -57,13 +58,17 @@ class LotteryStudy(Study):
         Raises:
             ModelError: when it can't be built or doesn't fit the data.
         """
-        train = self.recipe.train
+        train, loss = self.recipe.train, None
+        if self.data.regression:
+            loss = models.REGRESSION_LOSSES[train.loss or "mean_squared_error"]()
         return self.build(
             seed,
             drawn=sub_seed(seed, "init"),
             norm=self.recipe.model.norm,
             rate=train.learning_rate,
             steps_per_execution=train.evaluate_every,
+            loss=loss,
+            metrics=metrics_of(self.data),
         )
 
     def feed(self, seed: int) -> Feed:

@@ -14,13 +14,13 @@ from typing import Any
 
 from tfticket.display import words
 from tfticket.lottery.comparison import Criteria
+from tfticket.lottery.metric import Metric
 from tfticket.lottery.over_seeds.verdicts import Verdicts
 from tfticket.report.contents import Summary as BaseSummary
 from tfticket.report.contents import unfinished
 from tfticket.report.estimate import Estimate
 from tfticket.report.expectation import (
     POINTS,
-    RATE,
     TIMES,
     Expectation,
     Measured,
@@ -32,13 +32,11 @@ from tfticket.report.reading import DENSE, RunFiles, read_run
 from tfticket.studies.lottery.schema import control_levels
 
 _MEASURES = {
-    "accuracy": ("test accuracy", RATE),
-    "gain": ("test accuracy against {against}, points", POINTS),
     "speedup": ("times as fast as {against}", TIMES),
     "early_stop_speedup": ("early stop, times as soon as {against}", TIMES),
     "smallest_density": ("smallest density as accurate as {against}", Unit(words.percent)),
 }
-"""Measure of an expectation to its words and its unit."""
+"""Measure of an expectation to its words and its unit, but for those in the unit of the metric."""
 # A level whose density differs from the claim's by more than this factor measures something else.
 _NEAR = 1.3
 
@@ -51,6 +49,10 @@ class Summary(BaseSummary, Verdicts):
     def confidence(self) -> float:
         """Coverage of the intervals at this look at the data."""
         return self.criteria.interval_confidence
+
+    @property
+    def _good(self) -> str:
+        return "accurate" if self.metric.is_accuracy else "good"
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -80,12 +82,23 @@ class Summary(BaseSummary, Verdicts):
         """The recipe's expectations, each read at the level of the density that it names."""
         return check(self.files.expect, self._measure)
 
+    def _words(self, measure: str) -> tuple[str, Unit]:
+        metric = self.metric
+        if measure == "gain":
+            text = metric.against("{against}")
+            text = f"test {text}" if metric.direction == "max" else text
+            return text, POINTS if metric.is_share else Unit(metric.say_gain, neutral=0.0)
+        if measure in ("accuracy", "metric"):
+            return f"test {metric.label}", Unit(metric.say)
+        return _MEASURES[measure]
+
     def _measure(self, table: Mapping[str, Any]) -> Measured:
         branch, against = str(table.get("branch", "ticket")), str(table.get("against", "dense"))
-        text, unit = _MEASURES[table["measure"]]
+        text, unit = self._words(table["measure"])
         about = text.format(against=against)
         about = about if branch == "ticket" else f"{branch}: {about}"
         if table["measure"] == "smallest_density":
+            about = about.replace("as accurate as", f"as {self._good} as")
             return self._smallest_density(about, unit, branch, against, table.get("value"))
         density = table.get("density")
         levels = [self.dense] if branch == "dense" else self.branch(branch)
@@ -98,8 +111,8 @@ class Summary(BaseSummary, Verdicts):
             near = f"the nearest level has {words.percent(level.density)}"
             return Measured(None, about, unit, remark=near)
         at = f"at {words.percent(level.density)} of the weights"
-        if table["measure"] == "accuracy":
-            return Measured(level.accuracy, about, unit, at)
+        if table["measure"] in ("accuracy", "metric"):
+            return Measured(level.value, about, unit, at)
         found = self.compare(level, against)
         if found is None:
             return Measured(None, about, unit, remark=f"no {against} network to compare with")
@@ -126,7 +139,7 @@ class Summary(BaseSummary, Verdicts):
                 about,
                 unit,
                 beside_paper="not as sparse",
-                remark=f"no {branch} network is as accurate",
+                remark=f"no {branch} network is as {self._good}",
             )
         said = "as sparse or sparser" if value and density <= _NEAR * value else "not as sparse"
         if density == min(compared) and (value is None or density > _NEAR * value):
@@ -155,13 +168,17 @@ def summarize(run: str | Path) -> Summary:
 def summarize_files(files: RunFiles) -> Summary:
     """Summarize a run that has been read already."""
     usual, verdict = Criteria(), files.table("verdict")
-    examples = files.environment.get("data", {}).get("test")
+    data = files.environment.get("data", {})
+    metric = Metric.of(str(verdict.get("metric", "accuracy")), verdict.get("direction"))
+    examples = data.get("test") if metric.is_accuracy and not data.get("segmentation") else None
     criteria = Criteria(
         margin=verdict.get("margin", usual.margin),
         time_margin=verdict.get("time_margin", usual.time_margin),
         confidence=verdict.get("confidence", usual.confidence),
         looks=max(1, len(files.environment.get("looks") or ())),
         accuracy_resolution=1 / examples if examples else 0.0,
+        metric=metric,
+        margin_is=verdict.get("margin_is", usual.margin_is),
     )
     rewound = files.table("lottery").get("rewind", "weights") == "weights"
     return Summary.of(files.results, files.curves, criteria=criteria, rewound=rewound, files=files)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tfticket.recipe.noise import Noise, Rate
-from tfticket.recipe.schema import Expect, Recipe, on_one_device
+from tfticket.recipe.schema import Expect, Recipe, only_searches
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -201,12 +201,12 @@ class NoisyRecipe(Recipe):
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""
         yield from self._unique_problems()
-        yield from on_one_device(self.train)
+        yield from only_searches(self.train)
         yield from self._method_problems()
         yield from self._selection_problems()
         yield from self._step_problems()
         yield from self._claim_problems()
-        if self.data.name == "linear":
+        if self.data.task != "classes":
             yield Problem("data.name", "must have classes, since labels are made wrong.")
         if self.train.label_smoothing:
             yield Problem("train.label_smoothing", "isn't for this kind. Remove it.")

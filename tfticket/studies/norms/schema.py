@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tfticket.recipe.noise import Noise
-from tfticket.recipe.schema import Expect, Recipe, on_one_device
+from tfticket.recipe.schema import Expect, Recipe, only_searches
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -177,7 +177,7 @@ class NormsRecipe(Recipe):
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""
         yield from twice({"seeds": self.seeds})
-        yield from on_one_device(self.train)
+        yield from only_searches(self.train)
         yield from self._network_problems()
         yield from self._step_problems()
         yield from self._task_problems()
@@ -225,14 +225,21 @@ class NormsRecipe(Recipe):
             )
 
     def _task_problems(self) -> Iterator[Problem]:
-        if self.data.name != "linear":
+        if self.data.task == "pixels":
+            yield Problem(
+                "data.name",
+                "must have one label an example, or numbers to be predicted. Received: "
+                f"{self.data.name!r}, which has a label a pixel.",
+            )
+        if self.data.task != "numbers":
             return
         about_classes = ("statistics", "tickets", "noise")
         for key in about_classes:
             if getattr(self, key):
                 yield Problem(
                     key,
-                    "needs data with classes. Received: data.name = 'linear'. Remove it.",
+                    f"needs data with classes. Received: data.name = {self.data.name!r}. "
+                    "Remove it.",
                 )
         if self.train.label_smoothing:
             yield Problem("train.label_smoothing", "needs data with classes. Remove it.")
