@@ -83,6 +83,21 @@ def test_that_each_network_is_compiled_is_no_news():
     assert quiet._worth_logging(record("Something else is slow."))
 
 
+def test_other_warnings_of_tensorflow_come_through_and_the_filter_goes(caplog):
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    logger.propagate, before = True, (logger.propagate, list(logger.filters))
+    try:
+        with quiet.retracing_expected():
+            logger.warning("5 calls to <f> triggered tf.function retracing.")
+            logger.warning("Something else is slow.")
+        assert [found.getMessage() for found in caplog.records] == ["Something else is slow."]
+        assert list(logger.filters) == before[1]
+    finally:
+        logger.propagate = before[0]
+
+
 def test_chatter_is_dropped_and_all_else_comes_out(capfd):
     with quiet.quiet():
         print("Saved artifact at '/tmp/x'")

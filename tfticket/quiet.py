@@ -79,6 +79,21 @@ def worth_saying(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @contextlib.contextmanager
+def retracing_expected() -> Iterator[None]:
+    """Drop the warning that functions are traced again, as those of each network are."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    known = _worth_logging in logger.filters
+    logger.addFilter(_worth_logging)
+    try:
+        yield
+    finally:
+        if not known:
+            logger.removeFilter(_worth_logging)
+
+
+@contextlib.contextmanager
 def _filtered_stderr() -> Iterator[None]:
     sys.stderr.flush()
     saved = os.dup(2)

@@ -30,6 +30,7 @@ from tfticket.lottery.search import TicketSearch
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET, MemoryStore, TrialListener, TrialResult, TrialStore
 from tfticket.metrics import Row, read_metrics
+from tfticket.quiet import retracing_expected
 from tfticket.report.reading import by_network
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import locked
@@ -150,7 +151,7 @@ def study(
         **options,
     }
     listener = _Printed() if verbose else TrialListener.SILENT
-    with _opened(directory) as folder:
+    with _opened(directory) as folder, retracing_expected():
         run = RunDir(folder) if folder is not None else None
         rows: list[Row] = []
         tickets: dict[tuple[int, int], Ticket | Path] = {}
