@@ -56,6 +56,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "tutorials",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/\d\d_\w+\.py",
+    "within_subsection_order": "FileNameSortKey",
     "capture_repr": ("_repr_html_",),
     "ignore_repr_types": r"tfticket\.display\.chart\.Chart",  # the scraper keeps them
     "image_scrapers": (ChartScraper(), "matplotlib"),

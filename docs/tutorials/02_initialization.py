@@ -81,6 +81,6 @@ for level in found.verdicts:
     )
 
 # %%
-# The rules behind the words are in `Tickets and verdicts <../concepts-tickets.html>`__, studies
-# with more seeds in `Results: lottery tickets <../results-lottery.html>`__. A control of your own
+# The rules behind the words are in :doc:`Tickets and verdicts <../concepts-tickets>`, studies
+# with more seeds in :doc:`Results: lottery tickets <../results-lottery>`. A control of your own
 # is a child of :class:`~tfticket.lottery.Control`.

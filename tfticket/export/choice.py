@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from tfticket.display.words import plural
 from tfticket.errors import ExportError
 from tfticket.export.comparison import Attempt, Comparison
 from tfticket.export.result import Format
@@ -127,7 +128,8 @@ def choose(comparison: Comparison, *, objective: Objective, margin: float) -> Ch
         raise ExportError(_none_passed(comparison, needed))
     cost, praise = _COSTS[objective]
     best = min(tried, key=cost)
-    return Choice(best, f"{praise} of {len(tried)} files that {_reason(best, comparison, margin)}")
+    passed = plural(len(tried), "file")
+    return Choice(best, f"{praise} of {passed} that {_reason(best, comparison, margin)}")
 
 
 def _none_passed(comparison: Comparison, needed: float | None) -> str:
