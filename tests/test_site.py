@@ -14,7 +14,11 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.insert(0, str(DOCS))
 
-from extensions import offline, reference, repository, studies  # noqa: E402
+from extensions import figures, offline, reference, repository, studies  # noqa: E402
+
+from tfticket.display import Chart  # noqa: E402
+from tfticket.display.narrow import ROOM  # noqa: E402
+from tfticket.display.plots import lines  # noqa: E402
 
 HOME = "https://github.com/tfticket/tfticket"
 
@@ -127,6 +131,29 @@ def test_pages_of_runs_are_in_the_site(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(studies, "PUBLISHED", tmp_path / "saved")
     studies.copy_pages(tmp_path / "site")
     assert (tmp_path / "site" / "studies" / "lth_a.page.html").read_text() == "a page"
+
+
+def test_a_chart_of_a_tutorial_is_shown_once_at_any_width(tmp_path: Path) -> None:
+    scraper = figures.ChartScraper()
+    places = iter([str(tmp_path / "images" / "a_1.png"), str(tmp_path / "images" / "a_2.png")])
+
+    def shown(value: object) -> str:
+        names = {"example_globals": {"___": value}, "image_path_iterator": places}
+        return scraper(None, names, {"src_dir": str(tmp_path)})
+
+    assert shown(3) == ""
+    chart = Chart(lines({"a": ([0, 1], [2.0, 3.0])}, "step", "loss"), title="Record")
+    found = re.findall(r"image:: /(\S+)\n   :alt: (.+)\n   :class: .*?(\S+)\n", shown(chart))
+    assert found == [
+        ("images/a_1.svg", "Figure of the Record", "on-wide"),
+        ("images/a_1_narrow.svg", "Figure of the Record", "on-narrow"),
+    ]
+    widths = [float(re.search(r'width="([\d.]+)"', (tmp_path / path).read_text())[1])
+              for path, *_ in found]  # fmt: skip
+    assert widths[1] <= ROOM < widths[0]
+    assert shown(chart) == "", "it is still the last value of the next block"
+    css = (DOCS / "static" / "site.css").read_text("utf-8")
+    assert all(f".{name} {{ display: none; }}" in css for *_, name in found)
 
 
 @pytest.mark.parametrize(

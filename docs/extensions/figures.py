@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sphinx_gallery.scrapers import figure_rst
+from tfticket.display import Chart
+from tfticket.display.narrow import narrowed
+
+_IMAGE = """
+.. image:: /{path}
+   :alt: {alt}
+   :class: sphx-glr-single-img {shown}
+"""
 
 
 class ChartScraper:
     """Keep the last value of a block where it is a chart of tfticket.
 
-    Those have a method `save`, which writes the format that a file's suffix names. A value that
-    draws itself into the page by `_repr_html_` is left to sphinx-gallery.
+    One that is wide is kept a second time, laid out for narrow screens; `site.css` shows one of
+    them. A value that draws itself into the page by `_repr_html_` is left to sphinx-gallery.
     """
 
     def __init__(self) -> None:
@@ -28,11 +35,22 @@ class ChartScraper:
     ) -> str:
         """Save the chart, and return how it is included; nothing if there is none."""
         value = variables["example_globals"].get("___")
-        if not hasattr(value, "_repr_svg_") or not hasattr(value, "save"):
+        if not isinstance(value, Chart):
             return ""
         if id(value) == self._kept:
             return ""
         self._kept = id(value)
-        path = Path(next(variables["image_path_iterator"]))
+        path = Path(next(variables["image_path_iterator"])).with_suffix(".svg")
         value.save(path)
-        return str(figure_rst([str(path)], settings["src_dir"]))
+        column = narrowed(value.figure)
+        if column is None:
+            return _included(path, settings, value.title)
+        narrow = Chart(column).save(path.with_stem(f"{path.stem}_narrow"))
+        return _included(path, settings, value.title, shown="on-wide") + _included(
+            narrow, settings, value.title, shown="on-narrow"
+        )
+
+
+def _included(path: Path, settings: Mapping[str, Any], title: str, *, shown: str = "") -> str:
+    place = path.relative_to(settings["src_dir"]).as_posix()
+    return _IMAGE.format(path=place, alt=f"Figure of the {title}", shown=shown)

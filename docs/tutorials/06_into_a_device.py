@@ -2,8 +2,9 @@
 Fit a network into a device
 ===========================
 
-A microcontroller has some hundred kilobytes. This tutorial removes whole channels of a network,
-exports it with 8-bit numbers, checks the file, and writes the C array that goes into a firmware.
+A microcontroller has some hundred kilobytes. This tutorial removes whole channels of a
+network, exports it with 8-bit numbers, checks the file, and writes the C array that
+goes into a firmware.
 """
 
 # %%
@@ -11,8 +12,8 @@ exports it with 8-bit numbers, checks the file, and writes the C array that goes
 # --------------------------
 #
 # Single zeros don't make a dense file smaller; channels that are gone do.
-# :func:`~tfticket.channels.channel_groups` finds the channels that can go, each with all the
-# weights that produce and read it.
+# :func:`~tfticket.channels.channel_groups` finds the channels that can go, each with
+# all the weights that produce and read it.
 
 import tempfile
 from pathlib import Path
@@ -51,9 +52,9 @@ print(f"{len(groups)} channels can be removed")
 # Prune while training
 # --------------------
 #
-# :class:`~tfticket.sparsity.GradualPruning` prunes step by step within one ``fit``: after a first
-# part of the training, weights of the channels of lowest magnitude become zero, more and more of
-# them.
+# :class:`~tfticket.sparsity.GradualPruning` prunes step by step within one ``fit``:
+# after a first part of the training, weights of the channels of lowest magnitude
+# become zero, more and more of them.
 
 pruned = build()
 structure = sparsity.Channels(channels.channel_groups(pruned))
@@ -69,10 +70,10 @@ for key, kept in pruning.mask.items():
 # Export
 # ------
 #
-# :func:`~tfticket.export.export` takes the zero channels out, converts the model to ``int8``, runs
-# the file, and holds its answers against those of Keras before it is written. ``check_on`` are
-# examples that the model wasn't trained on. The target ``micro`` allows what TensorFlow Lite Micro
-# can run.
+# :func:`~tfticket.export.export` takes the zero channels out, converts the model to
+# ``int8``, runs the file, and holds its answers against those of Keras before it is
+# written. ``check_on`` are examples that the model wasn't trained on. The target
+# ``micro`` allows what TensorFlow Lite Micro can run.
 
 folder = Path(tempfile.mkdtemp())
 made = {
@@ -107,29 +108,31 @@ for name, result in made.items():
 # Check and explain
 # -----------------
 #
-# :func:`~tfticket.export.check_file` runs any ``.tflite`` file, whoever made it, and looks for what
-# is known to go wrong. :func:`~tfticket.export.explain_file` says why a file isn't smaller or
-# faster, here that of the dense network.
+# :func:`~tfticket.export.check_file` runs any ``.tflite`` file, whoever made it, and
+# looks for what is known to go wrong. :func:`~tfticket.export.explain_file` says why
+# a file isn't smaller or faster, here that of the dense network.
 
 checked = export.check_file(folder / "pruned.tflite")
 print(checked.input)
 print(checked.output)
 print(dict(checked.operators))
-for found in export.explain_file(folder / "dense.tflite").explanations:
+explained = export.explain_file(folder / "dense.tflite")
+for found in explained.explanations:
     print(f"- {found.fact} {found.remedy}")
 
 # %%
 # The C array
 # -----------
 #
-# For ``micro`` the model is also written as C source: an array, and a header with shapes, scales
-# and the memory that its tensors need at least.
+# For ``micro`` the model is also written as C source: an array, and a header with
+# shapes, scales and the memory that its tensors need at least.
 
 header = next(path for path in made["pruned"].sources if path.suffix == ".h")
 print(*[path.name for path in made["pruned"].sources])
-print(*[line for line in header.read_text().splitlines() if line.startswith("#define")], sep="\n")
+lines = header.read_text().splitlines()
+print(*[line for line in lines if line.startswith("#define")], sep="\n")
 
 # %%
-# With ``pip install 'tfticket[micro]'`` the file is run in TensorFlow Lite Micro, too, and
-# ``made.micro.arena_bytes`` is the memory that it took. Formats, targets and limits are in
-# :doc:`Export to a device <../howto-export>`.
+# With ``pip install 'tfticket[micro]'`` the file is run in TensorFlow Lite Micro,
+# too, and ``made.micro.arena_bytes`` is the memory that it took. Formats, targets and
+# limits are in :doc:`Export to a device <../howto-export>`.
