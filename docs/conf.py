@@ -53,6 +53,8 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 sphinx_gallery_conf = {
+    # Continuous integration runs the tutorials as tests, and needn't do it twice.
+    "plot_gallery": os.environ.get("TFTICKET_RUN_TUTORIALS", "1") == "1",
     "examples_dirs": "tutorials",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/\d\d_\w+\.py",
