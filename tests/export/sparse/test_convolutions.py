@@ -48,12 +48,13 @@ def test_the_file_is_smaller_and_answers_alike_and_its_warnings_come_with_it():
 
 
 BETWEEN = {
-    "MAX_POOL_2D": layers.MaxPooling2D(),
-    "AVERAGE_POOL_2D": layers.AveragePooling2D(2),
-    "CONV_2D": layers.Conv2D(16, 3),
-    "DEPTHWISE_CONV_2D": layers.DepthwiseConv2D(3),
-    "SOFTMAX": layers.Softmax(),
-    "TRANSPOSE": layers.Permute((2, 1, 3)),
+    # Named, since numbers in names begin anew in tests that clear the session.
+    "MAX_POOL_2D": layers.MaxPooling2D(name="between_max"),
+    "AVERAGE_POOL_2D": layers.AveragePooling2D(2, name="between_average"),
+    "CONV_2D": layers.Conv2D(16, 3, name="between_conv"),
+    "DEPTHWISE_CONV_2D": layers.DepthwiseConv2D(3, name="between_depthwise"),
+    "SOFTMAX": layers.Softmax(name="between_softmax"),
+    "TRANSPOSE": layers.Permute((2, 1, 3), name="between_permute"),
     "MAXIMUM": lambda x: keras.ops.maximum(x, 0.5),
     "SUB": lambda x: x - keras.ops.relu(x),
 }
