@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,14 @@ TRACKED = [folder for folder in OF_KIND["norms"] if (folder / "curves.npz").is_f
 
 def test_there_are_some() -> None:
     assert all(OF_KIND.values())
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("*/page.html")), ids=lambda page: page.parent.name
+)
+def test_a_page_names_no_folder_of_the_machine_that_made_it(page: Path) -> None:
+    text = re.sub(r'\b(href|d)="[^"]*"', "", page.read_text("utf-8"))
+    assert re.findall(r"(?<![\w.</])/(?:[\w.-]+/)+[\w.-]+", text) == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

@@ -1,1 +1,1 @@
-"""Extensions of Sphinx that the site of tfticket needs and nobody else has."""
+"""Sphinx extensions for the documentation of tfticket."""

@@ -112,7 +112,7 @@ def _entry(module: ModuleType, name: str) -> str:
 
 
 def _described(module: ModuleType, name: str) -> str:
-    """What stands below a constant in the module that defines it, which the stub names."""
+    """Return the docstring of a constant, from the module that the stub imports it from."""
     from sphinx.pycode import ModuleAnalyzer
 
     path = Path(str(module.__file__))

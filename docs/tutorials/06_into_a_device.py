@@ -108,9 +108,9 @@ for name, result in made.items():
 # Check and explain
 # -----------------
 #
-# :func:`~tfticket.export.check_file` runs any ``.tflite`` file, whoever made it, and
-# looks for what is known to go wrong. :func:`~tfticket.export.explain_file` says why
-# a file isn't smaller or faster, here that of the dense network.
+# :func:`~tfticket.export.check_file` runs any ``.tflite`` file, from any converter, and
+# looks for known defects. :func:`~tfticket.export.explain_file` explains why a file
+# isn't smaller or faster, here that of the dense network.
 
 checked = export.check_file(folder / "pruned.tflite")
 print(checked.input)

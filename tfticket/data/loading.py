@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import os
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from tfticket.data.dataset import DataSet, Source, Split
 from tfticket.data.normalization import normalization
 from tfticket.errors import DataError
 from tfticket.seeds import generator
+from tfticket.wording import did_you_mean
 
 PathLike = str | os.PathLike[str]
 
@@ -227,11 +227,9 @@ def _read(name: str, data_dir: PathLike | None) -> Source:
     for prefix, read in _PREFIXES.items():
         if name.startswith(prefix) and name != prefix:
             return read(name.removeprefix(prefix), data_dir)
-    close = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.5)
     raise DataError(
-        f"No data set named {name!r}."
-        + (f" Did you mean {close[0]!r}?" if close else "")
-        + f" It must be one of {', '.join(NAMES)}, tfds:NAME, folder:PATH, npz:PATH."
+        f"No data set named {name!r}.{did_you_mean(name, NAMES)} It must be one of "
+        f"{', '.join(NAMES)}, tfds:NAME, folder:PATH, npz:PATH."
     )
 
 

@@ -170,7 +170,7 @@ def compare(
         baseline: The dense network, or the only one.
         folder: Where the files would be written.
         conditions: What to convert and check with.
-        tell: Called with a line about each file; None tells nobody.
+        tell: Called with a line of progress for each file, or None.
 
     Raises:
         ExportError: when the baseline itself can't be converted.

@@ -62,7 +62,7 @@ class Convertible:
 
     @cached_property
     def reference(self) -> Reference:
-        """What the model answers to the examples that its files are checked on."""
+        """Outputs of the model on the examples that its files are checked with."""
         return reference_of(self.model, self.examples, self.check_on)
 
     @cached_property

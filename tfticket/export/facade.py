@@ -134,7 +134,7 @@ def export(
         provenance: What the file is to tell about its origin.
         margin: Accuracy that may be lost against the model, in [0, 1); needs labels.
         min_agreement: Smallest share of equal answers for formats that round, in [0, 1].
-        tell: Called with a line about each file that is tried; None tells nobody.
+        tell: Called with a line of progress for each file that is tried, or None.
 
     Returns:
         The report of the file, the reason, and all that was tried.

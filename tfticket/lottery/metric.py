@@ -92,7 +92,7 @@ class Metric:
     @property
     def is_accuracy(self) -> bool:
         """Whether it is a share of right answers."""
-        return _is_accuracy(self.name)
+        return is_accuracy(self.name)
 
     @property
     def is_share(self) -> bool:
@@ -166,10 +166,16 @@ def known_direction(name: str) -> Direction | None:
         >>> known_direction("my_metric") is None
         True
     """
-    return "max" if _is_accuracy(name) else DIRECTIONS.get(name)
+    return "max" if is_accuracy(name) else DIRECTIONS.get(name)
 
 
-def _is_accuracy(name: str) -> bool:
+def is_accuracy(name: str) -> bool:
+    """Return whether a metric is an accuracy, by its name.
+
+    Example:
+        >>> is_accuracy("sparse_categorical_accuracy"), is_accuracy("loss")
+        (True, False)
+    """
     return "acc" in name
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfticket.display import charts, palette
 from tfticket.display.charts import Figure, Panel, density_axis, rows
 from tfticket.display.palette import DASHED, DOTTED, Look
 from tfticket.display.words import percent, plural
-from tfticket.lottery.trial import TICKET, TrialResult
+from tfticket.lottery.metric import is_accuracy
+
+if TYPE_CHECKING:  # pages take `branch_looks`, and are made without TensorFlow
+    from tfticket.lottery.trial import TrialResult
 
 _USUAL = {
     "ticket": Look("blue", "circle"),
@@ -49,6 +52,8 @@ def result_rows(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
 
 def result_sentence(results: Sequence[TrialResult], pending: int) -> str:
     """Say how accurate the dense network and the sparsest ticket are, and what is left to train."""
+    from tfticket.lottery.trial import TICKET  # imports Keras, as pages don't
+
     to_train = f"{plural(pending, 'network')} left to train." if pending else ""
     tickets = [result for result in results if result.trial.branch == TICKET]
     if not tickets:
@@ -58,7 +63,7 @@ def result_sentence(results: Sequence[TrialResult], pending: int) -> str:
     said = f"{plural(len(tickets), 'network')} trained, dense to {sparsest} of the weights"
     if name:
         values = [_value(result, name) for result in (tickets[0], tickets[-1])]
-        shown = [percent(v, 2) if "acc" in name else f"{v:.4g}" for v in values]
+        shown = [percent(v, 2) if is_accuracy(name) else f"{v:.4g}" for v in values]
         said += f": {tickets[0].measured_on} {name} {shown[0]} to {shown[1]}"
     return " ".join([f"{said}. One seed can't tell that from luck.", to_train]).strip()
 
@@ -68,7 +73,7 @@ def result_figure(results: Sequence[TrialResult]) -> Figure | None:
     name = _metric(results)
     if not name:
         return None
-    scale, unit = (100, " (%)") if "acc" in name else (1, "")
+    scale, unit = (100, " (%)") if is_accuracy(name) else (1, "")
     branches = list(dict.fromkeys(result.trial.branch for result in results))
     data = [
         row
@@ -90,7 +95,7 @@ def _metric(results: Sequence[TrialResult]) -> str:
     """The accuracy, or else the first metric; empty where nothing was evaluated."""
     shared = set.intersection(*(set(_metrics(result)) for result in results)) if results else set()
     names = [name for name in _metrics(results[0]) if name in shared] if shared else []
-    return next((name for name in names if "acc" in name), names[-1] if names else "")
+    return next((name for name in names if is_accuracy(name)), names[-1] if names else "")
 
 
 def _metrics(result: TrialResult) -> dict[str, float]:

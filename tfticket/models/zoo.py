@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any, Unpack
 
@@ -11,6 +10,7 @@ import keras
 from tfticket.errors import ModelError
 from tfticket.models.parts import Options, Parts, Shape, image_input, parts
 from tfticket.seeds import sub_seed
+from tfticket.wording import did_you_mean
 
 _VGG_CHANNELS = (64, 128, 256, 512, 512)
 _VGG_REPEATS = {
@@ -391,11 +391,9 @@ def build(name: str, input_shape: Shape, num_classes: int, **options: Any) -> ke
         'dense1_norm'
     """
     if name not in MODELS:
-        close = difflib.get_close_matches(name, MODELS, n=1)
         raise ModelError(
-            f"No network named {name!r}."
-            + (f" Did you mean {close[0]!r}?" if close else "")
-            + f" A model is one of {', '.join(MODELS)}, or a .keras file."
+            f"No network named {name!r}.{did_you_mean(name, MODELS)} A model is one of "
+            f"{', '.join(MODELS)}, or a .keras file."
         )
     if num_classes < (least := 1 if name == "mlp" else 2):
         raise ModelError(f"`num_classes` must be at least {least}. Received: {num_classes}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +16,7 @@ from tfticket.norms.layers.fused import FusedBatchNorm
 from tfticket.norms.layers.group import GroupNorm
 from tfticket.norms.layers.response import FilterResponseNorm
 from tfticket.state import named_layers
+from tfticket.wording import did_you_mean
 
 # The constants of PyTorch, which the reference runs of the papers had. Keras' own epsilon of 1e-3
 # makes weak activations weaker, and its momentum of 0.99 needs some hundred steps before the moving
@@ -162,7 +162,7 @@ class Norm:
             if option not in known:
                 raise ModelError(
                     f"The options of the norm {self.kind!r} are {', '.join(known) or 'none'}. "
-                    f"Received: {option!r}.{_nearest(option, known)}"
+                    f"Received: {option!r}.{did_you_mean(option, known)}"
                 )
 
     @property
@@ -201,14 +201,9 @@ def _find(kind: str) -> _Kind:
     if kind not in _KINDS:
         raise ModelError(
             f"A norm must be one of {', '.join(_KINDS)}. Received: {kind!r}."
-            f"{_nearest(kind, _KINDS)}"
+            f"{did_you_mean(kind, _KINDS)}"
         )
     return _KINDS[kind]
-
-
-def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 NORMS: dict[str, Norm] = {kind: Norm(kind) for kind in _KINDS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,30 @@ def _common(files: RunFiles, contents: Contents) -> dict[str, Any]:
         "paper": files.recipe.get("paper"),
         "deviations": files.recipe.get("deviations") or (),
         "chance": chance_note(files),
-        "command": shlex.join(command) if isinstance(command, list) else command,
+        "command": shlex.join(portable(command)) if isinstance(command, list) else command,
         "palette": PALETTE,
         "version": __version__,
     }
+
+
+_PLACES = ("--runs", "--data-dir")
+
+
+def portable(command: Sequence[str]) -> list[str]:
+    """Return a command line without the folders of the machine that ran it: pages are shown around.
+
+    Example:
+        >>> portable(["tfticket", "recipe", "run", "/home/me/mine.toml", "--runs", "/data/runs"])
+        ['tfticket', 'recipe', 'run', 'mine.toml']
+    """
+    found: list[str] = []
+    for word, before in zip(command, ["", *command], strict=False):
+        if word.partition("=")[0] in _PLACES or before in _PLACES:
+            continue
+        name, equals, value = word.rpartition("=")
+        path = Path(value.strip("\"'"))
+        found.append(f"{name}{equals}{path.name}" if path.is_absolute() else word)
+    return found
 
 
 def _draw(contents: Contents) -> dict[str, Drawing]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfticket.errors import ModelError
 from tfticket.lottery.comparison import USUAL, Criteria
-from tfticket.lottery.metric import Direction, Metric
+from tfticket.lottery.metric import Direction, Metric, is_accuracy
 from tfticket.wording import did_you_mean
 
 _RELATIVE_MARGIN = 0.05
@@ -33,7 +33,7 @@ def chosen_metric(
         >>> chosen_metric(["loss", "mean_absolute_error"])
         Metric(name='mean_absolute_error', direction='min')
     """
-    accuracies = [each for each in reported if "acc" in each]
+    accuracies = [each for each in reported if is_accuracy(each)]
     if name is not None:
         chosen = name
     elif len(accuracies) > 1:
