@@ -34,6 +34,10 @@ class ScalarLog:
         self._log = log
         self._writers: dict[str, Any] = {}
 
+    def __bool__(self) -> bool:
+        """Return whether anybody reads what is written."""
+        return self._log_dir is not None or self._log is not None
+
     def write(
         self,
         values: Mapping[str, float],

@@ -13,7 +13,6 @@ from tfticket.wording import ranges as ranges
 MINUS = "\N{MINUS SIGN}"
 THIN = "\N{NARROW NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
-DASH = "\N{EN DASH}"
 NONE = "\N{EM DASH}"
 
 

@@ -37,11 +37,11 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
     return flat
 
 
-def by_split(logs: Mapping[str, float]) -> dict[str, float]:
+def named_by_split(logs: Mapping[str, float]) -> dict[str, float]:
     """Name the logs of an epoch by split.
 
     Example:
-        >>> by_split({"loss": 0.5, "val_loss": 0.6})
+        >>> named_by_split({"loss": 0.5, "val_loss": 0.6})
         {'train/loss': 0.5, 'validation/loss': 0.6}
     """
     return {

@@ -17,7 +17,7 @@ from tfticket.internals import given_learning_rate
 from tfticket.lottery.compact import Compactor, TakesStandIn
 from tfticket.lottery.companions import companions, refuse_unfit
 from tfticket.lottery.controls import Control, as_controls
-from tfticket.lottery.measure import TrialMeasure, by_split, final_values, scalars
+from tfticket.lottery.measure import TrialMeasure, final_values, named_by_split, scalars
 from tfticket.lottery.procedure import Procedure, Rewind
 from tfticket.lottery.search_results import result_figure, result_rows, result_sentence
 from tfticket.lottery.starting import StartingPoints, require_built_optimizers
@@ -295,7 +295,7 @@ class TicketSearch(keras.callbacks.Callback, Displayable):
             self._binding.check()
             self._check_learning_rate()
             self.listener.update(trial, step, metrics)
-            self._write(trial, step, by_split(metrics))
+            self._write(trial, step, named_by_split(metrics))
             if step == self.procedure.rewind_step and trial == self.procedure.ticket(0):
                 self.store.save_snapshot(REWIND, Snapshot.capture(self.model, step=step))
             if step == trial.stop_step:
@@ -374,6 +374,8 @@ class TicketSearch(keras.callbacks.Callback, Displayable):
 
     def _write(self, trial: Trial, step: int, values: Mapping[str, float]) -> None:
         """Write to the logs; steps of all networks rise, those of the ones before included."""
+        if not self._log:
+            return
         trials = self.procedure.trials()
         before = sum(each.steps for each in trials[: trials.index(trial)])
         run = f"{trial.branch}_level_{trial.level:02d}"

@@ -183,9 +183,9 @@ class Observer(keras.callbacks.Callback, Generic[R]):
             build_by_batch(self.model, batch)
         moment = self.measure(self._step, batch)
         self._moments.append(moment)
-        rows = moment.rows(seed=0, branch="fit", steps_per_epoch=1)
-        values = {f"{row.split}/{row.name}": row.value for row in rows}
-        self._log.write(values, self._step)
+        if self._log:
+            rows = moment.rows(seed=0, branch="fit", steps_per_epoch=1)
+            self._log.write({f"{row.split}/{row.name}": row.value for row in rows}, self._step)
         if self.on_record is not None:
             self.on_record(moment)
         self._seconds.append(time.perf_counter() - start)
