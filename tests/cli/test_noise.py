@@ -95,11 +95,14 @@ def test_any_matrix_and_noise_by_looks(data, capsys):
     assert main(["noise", "corrupt", data, "--matrix", "matrix.csv", "--exact", "-o", "a.npz"]) == 0
     made = Corruption.load("a.npz")
     np.testing.assert_allclose(made.realized, [[1, 0, 0], [0, 0.5, 0.5], [0, 0, 1]], atol=0.01)
-    looks = ["--kind", "instance", "--rate", "0.3"]
-    assert main(["noise", "corrupt", data, *looks, "-o", "b.npz"]) == 0
-    assert Corruption.load("b.npz").realized_rate == pytest.approx(0.3, abs=0.1)
-    assert main(["noise", "corrupt", data, *looks, "--exact", "-o", "c.npz"]) == 2
-    assert "no --exact number" in capsys.readouterr().err
+    for kind in ("instance", "human_like"):
+        looks = ["--kind", kind, "--rate", "0.3"]
+        assert main(["noise", "corrupt", data, *looks, "-o", f"{kind}.npz"]) == 0
+        made = Corruption.load(f"{kind}.npz")
+        assert made.kind.startswith(kind)
+        assert made.realized_rate == pytest.approx(0.3, abs=0.1)
+        assert main(["noise", "corrupt", data, *looks, "--exact", "-o", "c.npz"]) == 2
+        assert "no --exact number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tfticket.recipe.noise import Noise
         ({"kind": "none", "rate": 0.1}, "rate"),
         ({"kind": "none", "exact": True}, "exact"),
         ({"kind": "instance", "rate": 0.2, "exact": True}, "exact"),
+        ({"kind": "human_like", "rate": 0.2, "exact": True}, "exact"),
         ({"kind": "matrix", "matrix": ((0.5, 0.5), (0, 1)), "rate": 0.2}, "rate"),
         ({"kind": "matrix", "matrix": ((0.5, 0.6), (0, 1))}, "matrix"),
         ({"kind": "matrix", "matrix": ((0.5, 0.5, 0), (0, 1, 0))}, "matrix"),

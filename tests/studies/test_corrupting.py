@@ -46,6 +46,13 @@ def test_relabeled_examples_are_the_same_ones(digits):
     np.testing.assert_array_equal(split.y, given)
 
 
+def test_human_like_noise_of_training_and_validation_data(digits):
+    noise = Noise(kind="human_like", rate=0.3)
+    for made in (training_labels(digits, noise, 0), validation_labels(digits, noise, 0)):
+        assert made.kind == "human_like"
+        assert made.realized_rate == pytest.approx(0.3, abs=0.09)
+
+
 def test_no_noise_gives_the_labels_themselves(digits):
     made = training_labels(digits, Noise(kind="none"), 0)
     assert made.realized_rate == 0

@@ -15,8 +15,9 @@ from tfticket.cli.common import data_dir_option, json_option, print_columns, pri
 if TYPE_CHECKING:
     from tfticket.noise import CleanSplit, LabeledData, NoiseEstimate
 
-_INSTANCE = "instance"
-KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", _INSTANCE)
+_BY_LOOKS = {"instance": "instance_dependent", "human_like": "human_like"}
+"""Kind of noise that depends on the example to the function of `tfticket.noise` that draws it."""
+KINDS = ("symmetric", "symmetric_inclusive", "pair", "cifar10_asymmetric", *_BY_LOOKS)
 DEFAULT_KIND = "symmetric"
 
 labels_option = click.option(
@@ -409,10 +410,12 @@ def corrupted(
 
         return labeled.corrupted(read_transition_file(matrix), seed=seed, exact=exact)
     assert rate is not None  # the command asked for one of them
-    if kind == _INSTANCE:
+    if kind in _BY_LOOKS:
         if exact:
-            raise click.UsageError("Instance-dependent noise has no --exact number of labels.")
-        return labeled.corrupted_by_looks(rate, seed=seed)
+            raise click.UsageError(f"Noise of the kind {kind} has no --exact number of labels.")
+        from tfticket import noise
+
+        return labeled.corrupted_by_looks(rate, seed=seed, draw=getattr(noise, _BY_LOOKS[kind]))
     from tfticket.noise.labels.transition import named_transition
 
     made = named_transition(kind or DEFAULT_KIND, labeled.data.num_classes, rate)

@@ -22,6 +22,7 @@ from .labels.corruption import given_labels as given_labels
 from .labels.corruption import instance_dependent as instance_dependent
 from .labels.corruption import open_set as open_set
 from .labels.given import read_label_file as read_label_file
+from .labels.human_like import human_like as human_like
 from .labels.issues import LabelIssues as LabelIssues
 from .labels.issues import find_label_issues as find_label_issues
 from .labels.transition import TransitionMatrix as TransitionMatrix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
@@ -113,18 +114,19 @@ class LabeledData:
             )
         return self._with(corrupt(self.given, transition, seed=seed, exact=exact))
 
-    def corrupted_by_looks(self, rate: float, *, seed: int) -> LabeledData:
-        """Corrupt the labels by instance-dependent noise; see `instance_dependent`.
+    def corrupted_by_looks(
+        self, rate: float, *, seed: int, draw: Callable[..., Corruption] = instance_dependent
+    ) -> LabeledData:
+        """Corrupt the labels by noise that depends on the example.
 
         Args:
             rate: Mean flip rate, in [0, 1].
             seed: Seed of the noise.
+            draw: `instance_dependent` or `human_like`.
         """
         classes = self.data.num_classes
         return self._with(
-            instance_dependent(
-                self.data.train.x, self.given, num_classes=classes, rate=rate, seed=seed
-            )
+            draw(self.data.train.x, self.given, num_classes=classes, rate=rate, seed=seed)
         )
 
     def _with(self, made: Corruption) -> LabeledData:

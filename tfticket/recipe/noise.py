@@ -16,6 +16,8 @@ Rate = Annotated[float, Field(ge=0, le=1, description="a share in [0, 1], not a 
 
 _ROUNDING = 1e-6
 _WITHOUT_RATE = ("none", "matrix", "file")
+BY_LOOKS = ("instance", "human_like")
+"""Kinds that depend on the example."""
 _KIND_OF = {"matrix": "matrix", "path": "file", "foreign": "open_set"}
 """Each key that is of one kind alone."""
 _NOT_IN_NAMES = re.compile("[^A-Za-z0-9_.+-]")
@@ -26,8 +28,9 @@ class Noise(Table):
 
     Attributes:
         kind: `symmetric_inclusive` may draw the true label again, so fewer are wrong than `rate`
-            says. `matrix` is any transition matrix, `file` are labels that someone else gave. With
-            `open_set` the labels stay, and examples of no class take the place of some.
+            says. `instance` and `human_like` depend on the example. `matrix` is any transition
+            matrix, `file` are labels that someone else gave. With `open_set` the labels stay, and
+            examples of no class take the place of some.
         rate: Of the kinds that have one.
         exact: Whether the number of wrong labels is fixed; otherwise each label is drawn.
         matrix: Of the kind `matrix`: a row for each true class, of the probabilities of the given
@@ -48,6 +51,7 @@ class Noise(Table):
         "pair",
         "cifar10_asymmetric",
         "instance",
+        "human_like",
         "matrix",
         "file",
         "open_set",
@@ -95,5 +99,5 @@ class Noise(Table):
                 "probabilities of the given labels of one true class. Received: sums of "
                 f"{[round(sum(row), 6) for row in self.matrix]}.",
             )
-        if self.kind in ("none", "instance", "file", "open_set") and self.exact:
+        if self.kind in ("none", *BY_LOOKS, "file", "open_set") and self.exact:
             yield Problem("exact", f"isn't for {self.kind!r}. Remove it.")

@@ -14,7 +14,7 @@ from tfticket.data import DataSet, Split, load_whole
 from tfticket.errors import DataError
 from tfticket.noise import Corruption, TransitionMatrix
 from tfticket.noise.labels.transition import named_transition
-from tfticket.recipe.noise import Noise
+from tfticket.recipe.noise import BY_LOOKS, Noise
 from tfticket.seeds import generator, sub_seed
 
 
@@ -77,10 +77,9 @@ def _corrupted(data: DataSet, split: Split, ids: np.ndarray, noise: Noise, seed:
     labels, num_classes = split.y.astype(np.int64), data.num_classes
     if noise.kind == "none":
         return noisy.given_labels(labels, labels, num_classes=num_classes)
-    if noise.kind == "instance":
-        return noisy.instance_dependent(
-            split.x, labels, num_classes=num_classes, rate=noise.rate, seed=seed
-        )
+    if noise.kind in BY_LOOKS:
+        draw = noisy.human_like if noise.kind == "human_like" else noisy.instance_dependent
+        return draw(split.x, labels, num_classes=num_classes, rate=noise.rate, seed=seed)
     if noise.path is not None:
         given = noisy.read_label_file(noise.path, num_classes=num_classes)
         if len(given) != data.source_count:

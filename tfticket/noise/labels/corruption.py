@@ -30,7 +30,8 @@ from tfticket.seeds import generator
 from tfticket.wording import brief_repr
 
 _SPREAD = 0.1  # deviation of the flip rates of single examples (Xia et al. 2020, algorithm 2)
-_CHUNK = 1024
+CHUNK = 1024
+"""Rows that are worked on at once."""
 
 
 def corrupt(
@@ -104,7 +105,7 @@ def instance_dependent(
         DataError: when an argument is out of its range, or x and labels differ in number.
     """
     true = checked_labels(labels, num_classes)
-    inputs = _rows(x, len(true))
+    inputs = as_rows(x, len(true))
     q = _flip_rates(checked_rate(rate), len(true), seed)
     given = true.copy()
     flip = generator(seed, "noise", "flips").random(len(true)) < q
@@ -115,11 +116,11 @@ def instance_dependent(
             size=(inputs.shape[1], num_classes)
         )
         members = np.flatnonzero(flip & (true == label))
-        for start in range(0, len(members), _CHUNK):
-            ids = members[start : start + _CHUNK]
+        for start in range(0, len(members), CHUNK):
+            ids = members[start : start + CHUNK]
             scores = (inputs[ids].astype(np.float64) - offset) * scale @ w
             scores[:, label] = -np.inf
-            given[ids] = _pick(special.softmax(scores, axis=1), aim[ids])
+            given[ids] = pick(special.softmax(scores, axis=1), aim[ids])
     return Corruption(
         given=given,
         true=true,
@@ -195,7 +196,7 @@ def _each_for_itself(true: np.ndarray, matrix: np.ndarray, rng: np.random.Genera
     flip = rng.random(len(true)) < 1 - np.diag(matrix)[true]
     aim = rng.random(len(true))
     given = true.copy()
-    given[flip] = _pick(_targets(matrix)[true[flip]], aim[flip])
+    given[flip] = pick(_targets(matrix)[true[flip]], aim[flip])
     return given
 
 
@@ -230,7 +231,7 @@ def _targets(matrix: np.ndarray) -> np.ndarray:
     return targets
 
 
-def _pick(probabilities: np.ndarray, aim: np.ndarray) -> np.ndarray:
+def pick(probabilities: np.ndarray, aim: np.ndarray) -> np.ndarray:
     """The class that a number in [0, 1) stands for, in each row."""
     bounds = np.cumsum(probabilities, axis=1)
     bounds /= bounds[:, -1:]  # so that rounding never leaves a gap below 1
@@ -238,7 +239,8 @@ def _pick(probabilities: np.ndarray, aim: np.ndarray) -> np.ndarray:
     return picked
 
 
-def _rows(x: ArrayLike, count: int) -> np.ndarray:
+def as_rows(x: ArrayLike, count: int) -> np.ndarray:
+    """Check inputs and return them as rows, shape (count, values of an example)."""
     array = np.asarray(x)
     if array.ndim < 2 or len(array) != count or array.dtype.kind not in "uifb":
         raise DataError(
@@ -253,8 +255,8 @@ def _standardizing(inputs: np.ndarray) -> tuple[float, float]:
     """One over the deviation and the mean of all values; products then have a deviation near 1."""
     mean = float(inputs.mean(dtype=np.float64))
     square = sum(
-        float(np.square(inputs[start : start + _CHUNK] - mean, dtype=np.float64).sum())
-        for start in range(0, len(inputs), _CHUNK)
+        float(np.square(inputs[start : start + CHUNK] - mean, dtype=np.float64).sum())
+        for start in range(0, len(inputs), CHUNK)
     )
     deviation = np.sqrt(square / inputs.size)
     return (1 / deviation if deviation > 0 else 0.0), mean
@@ -268,8 +270,8 @@ class Corruption:
         given: The labels to train on, shape (n,), int64 in [0, num_classes).
         true: The true labels, shape (n,), int64; -1 where the example is of no class.
         num_classes: k.
-        kind: How they were made: a kind of `TransitionMatrix`, `instance_dependent`, `open_set`, or
-            `file`.
+        kind: How they were made: a kind of `TransitionMatrix`, `instance_dependent`, `human_like`,
+            `open_set`, or `file`.
         nominal_rate: The rate that was asked for, in [0, 1]; None where none was.
         nominal: The matrix T that they were drawn from, shape (k, k); None where there is none.
         seed: Seed of the run; None for labels from a file.

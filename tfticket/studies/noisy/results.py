@@ -39,6 +39,7 @@ NOISES = {
     "pair": "pair noise",
     "cifar10_asymmetric": "asymmetric noise",
     "instance": "instance-dependent noise",
+    "human_like": "human-like noise",
     "matrix": "noise by a matrix",
     "file": "labels of a file",
     "open_set": "open-set noise",
