@@ -58,6 +58,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.introspection",),
     ("tfticket.internals",),
     ("tfticket.quiet",),
+    ("tfticket.labels",),
     (
         "tfticket.children",
         "tfticket.files",

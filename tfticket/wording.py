@@ -58,7 +58,7 @@ def brief(value: Any) -> str:
     if isinstance(shape, tuple) and shape:
         return f"array{tuple(map(int, shape))}"
     if isinstance(value, str):
-        return repr(value if len(value) <= _LONGEST else value[: _LONGEST - 3] + "...")
+        return repr(shortened(value))
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, bytes):
@@ -77,6 +77,15 @@ def brief(value: Any) -> str:
         return str(value.__qualname__)
     text = repr(value)
     return f"{type(value).__name__}()" if " at 0x" in text else text
+
+
+def shortened(text: str) -> str:
+    """Cut a text of more than 40 characters.
+
+    >>> shortened("A long row of words, of which few are read")
+    'A long row of words, of which few are...'
+    """
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def _is_plain(value: Any) -> bool:

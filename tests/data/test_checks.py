@@ -40,15 +40,22 @@ BAD[4, 1] = np.nan
     ("made", "words"),
     [
         (source(y=np.arange(5)), r"training inputs of shape \(6, 2\) and 5 labels"),
-        (source(y=np.array([0.0, 1.0] * 3)), "Labels of `data` must be integers.*float64"),
-        (source(y=np.array(["a", "b"] * 3)), "np.unique"),
+        (source(y=np.array([0.0, 1.5] * 3)), r"names\. Received: 1\.5 at example 1"),
+        (source(y=np.array(["a", "b"] * 3), class_names=("a", "c")), r"a, c\. Received: 'b' at ex"),
         (source(y=np.eye(6, dtype=int)), "one-hot"),
-        (source(y=np.array([0, 1, -1] * 2)), "must be 0 or more.*-1 to 1"),
+        (source(y=np.array([0, 1, -2] * 2)), "must be 0 or more.*-2 to 1"),
+        (
+            source(y=np.array([0, -1, 1, 0, 1, -1])),
+            "^2 of 6 training examples of `data` have no label; the first without is example 1",
+        ),
+        (source(y=np.array(["a", "", "b", "nan", "a", "b"])), "^2 of 6 training"),
+        (source(y=np.array([0, 1, np.nan] * 2)), "^2 of 6 training.*example 2"),
+        (source(y=np.full(6, -1)), "^None of the 6 training examples of `data` have a label"),
         (source(y=np.array([0, 1, 3] * 2)), r"labels up to 3 without \[2\]"),
         (source(y=np.zeros(6, int)), "two classes or more"),
         (
             source(y=np.array([0, 1, 2] * 2), class_names=("a", "b")),
-            "training label 2 at example 2",
+            r"training labels of `data` must be below .* 2\. Received: 2 at example 2",
         ),
         (source(BAD), "training example 4"),
         (source(BAD.astype(np.complex64)), "real numbers"),
@@ -60,10 +67,36 @@ BAD[4, 1] = np.nan
         (source(np.zeros((6, 0))), "must not be empty"),
         (source(test=Split(X[:, :1], np.zeros(6, int))), "one shape and type"),
         (source(test=Split(X.astype(float), np.zeros(6, int))), "one shape and type"),
-        (source(test=Split(X, np.array([0, 0, 0, 0, 7, 0]))), "test label 7 at example 4"),
+        (source(test=Split(X, np.array([0, 0, 0, 0, 7, 0]))), "test labels of .* 7 at example 4"),
         (source(test=Split(X[:0], np.zeros(0, int))), "must not be empty"),
     ],
 )
 def test_bad_data(made, words):
     with pytest.raises(DataError, match=words):
         checked("data", made)
+
+
+def test_names_and_whole_floats_become_numbers():
+    names = checked("data", source(y=np.array(["dog", " cat", "dog"] * 2)))
+    assert names.train.y.tolist() == [1, 0, 1] * 2
+    assert names.train.y.dtype == np.int32
+    assert names.class_names == ("cat", "dog")
+    test = Split(X[:2], np.array(["cat", "dog"]))
+    both = checked("data", source(y=np.array(["dog", "cat", "ant"] * 2), test=test))
+    assert both.test.y.tolist() == [1, 2]
+    assert checked("data", source(y=np.array([0.0, 1.0] * 3))).class_names == ("0", "1")
+    with pytest.raises(DataError, match="test labels of `data` must be among the 2 classes"):
+        checked("data", source(y=np.array(["dog", "cat"] * 3), test=Split(X[:1], np.array(["a"]))))
+
+
+def test_missing_labels_can_be_kept_and_are_no_class():
+    y = np.array(["b", "", "a", "b", "None", "a"])
+    made = checked("data", source(y=y), missing_labels="keep")
+    assert made.train.y.tolist() == [1, -1, 0, 1, -1, 0]
+    assert made.class_names == ("a", "b")
+    numbers = checked("data", source(y=np.array([0, 1, -1] * 2)), missing_labels="keep")
+    assert numbers.class_names == ("0", "1")
+    with pytest.raises(DataError, match="None of the 6"):
+        checked("data", source(y=np.full(6, -1)), missing_labels="keep")
+    with pytest.raises(DataError, match="must be refuse or keep"):
+        checked("data", source(), missing_labels="drop")

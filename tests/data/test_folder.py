@@ -243,6 +243,36 @@ def test_all_that_cannot_be_read_is_named_at_once(tmp_path):
     assert lines[-1] == "Repair or remove them."
 
 
+def test_what_cannot_be_read_is_left_out_and_listed_when_asked_for(tmp_path, cache):
+    for index in range(4):
+        write(tmp_path / f"{'ab'[index % 2]}/{index}.png", index)
+    (tmp_path / "a/1.png").write_bytes(b"not a picture")
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "b/9.png")
+    (tmp_path / "b/9.png").write_bytes((tmp_path / "b/9.png").read_bytes()[:2000])
+    name = f"folder:{tmp_path}"
+    for _ in range(2):  # the second time from the cache
+        whole = data.load_whole(name, unreadable="skip")
+        assert whole.train.files.tolist() == ["a/0.png", "a/2.png", "b/1.png", "b/3.png"]
+        assert whole.train.x[:, 0, 0, 0].tolist() == [0, 2, 1, 3]
+        assert whole.train.y.tolist() == [0, 0, 1, 1]
+        first, second = whole.unreadable
+        assert (first.file, first.class_name) == ("a/1.png", "a")
+        assert first.reason == "it is damaged, or no image"
+        assert (second.file, second.class_name) == ("b/9.png", "b")
+        assert "truncated" in second.reason
+        assert "; 2 can't be read" in whole.description
+        with pytest.raises(DataError, match=r"a/1\.png` can't be read as an image: it is damaged"):
+            data.load_whole(name)
+    assert len(list((cache / "tfticket/data").iterdir())) == 1
+    with pytest.raises(DataError, match="refuse or skip"):
+        data.load_whole(name, unreadable="drop")
+    for file in ("a/0.png", "a/2.png", "b/1.png", "b/3.png"):
+        (tmp_path / file).write_bytes(b"")
+    with pytest.raises(DataError, match="Repair or remove them"):
+        data.load_whole(name, unreadable="skip")
+
+
 def test_missing_folder(tmp_path):
     with pytest.raises(DataError, match=r"must name a folder that exists. Received: .*nowhere"):
         folder.read("nowhere", tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfticket.data import Feed, load, sources
+from tfticket.data import Feed, load, load_whole, sources
 from tfticket.errors import DataError
 
 
@@ -66,6 +66,16 @@ def test_npz_without_test_data_and_with_names(tmp_path):
     read = sources.read_npz(str(tmp_path / "a.npz"), None)
     assert read.test is None
     assert read.class_names == ("cat", "dog")
+
+
+def test_npz_with_names_in_place_of_numbers(tmp_path):
+    np.savez(tmp_path / "a.npz", x=X, y=np.array(["dog", "cat", ""] * 2))
+    name = f"npz:{tmp_path / 'a.npz'}"
+    whole = load_whole(name, missing_labels="keep")
+    assert whole.class_names == ("cat", "dog")
+    assert whole.train.y.tolist() == [1, 0, -1] * 2
+    with pytest.raises(DataError, match="2 of 6 training examples"):
+        load(name)
 
 
 def test_npz_with_wrong_keys(tmp_path):

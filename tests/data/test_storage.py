@@ -5,11 +5,12 @@ import pytest
 
 from tfticket.data import load, storage
 from tfticket.data.arrays import aligned
-from tfticket.data.dataset import Source, Split
+from tfticket.data.dataset import Source, Split, Unreadable
 from tfticket.data.storage import share, shared
 
 SPLIT = Split(np.arange(12, dtype=np.uint8).reshape(6, 2), np.array([0, 1] * 3, np.int32))
-SOURCE = Source(SPLIT, SPLIT, "made up", class_names=("a", "b"), max_value=16.0)
+BAD = (Unreadable("a/1.png", "it is damaged", "a"),)
+SOURCE = Source(SPLIT, SPLIT, "made up", class_names=("a", "b"), max_value=16.0, unreadable=BAD)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def same(one, other):
             np.testing.assert_array_equal(a.x, b.x)
             np.testing.assert_array_equal(a.y, b.y)
             assert a.x.dtype == b.x.dtype
-    rest = ("description", "class_names", "max_value")
+    rest = ("description", "class_names", "max_value", "unreadable")
     return all(getattr(one, name) == getattr(other, name) for name in rest)
 
 

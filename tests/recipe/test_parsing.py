@@ -77,7 +77,8 @@ def test_all_mistakes_are_told_at_once():
         "title": "must be given: a text that isn't empty.",
         "paper": "must be like arXiv:1803.03635. Received: 1803.03635.",
         "data.name": "must be one of digits, mnist1d, mnist, fashion_mnist, cifar10, cifar100, "
-        'linear, friedman1, shapes, tfds:NAME, folder:PATH, npz:PATH. Received: "mnits".',
+        "linear, friedman1, shapes, tfds:NAME, folder:PATH, npz:PATH, csv:PATH, parquet:PATH. "
+        'Received: "mnits".',
         "train.optimizer.name": 'must be one of sgd, adam, adamw, rmsprop. Received: "sdg". '
         "Did you mean `sgd`?",
         "train.evaluate_every": "must be a whole number of at least 1. Received: 0.",

@@ -1,6 +1,9 @@
+from .cells import Cells as Cells
+from .cells import Feature as Feature
 from .chunked import ChunkedFit as ChunkedFit
 from .dataset import DataSet as DataSet
 from .dataset import Split as Split
+from .dataset import Unreadable as Unreadable
 from .feed import AUGMENTATIONS as AUGMENTATIONS
 from .feed import Feed as Feed
 from .loading import load as load

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfticket.data.arrays import pieces
+from tfticket.data.arrays import aligned_rows, pieces
+from tfticket.data.cells import Cells, Feature
 from tfticket.wording import brief_repr
 
 
@@ -17,15 +18,18 @@ class Split:
     Attributes:
         x: Inputs, shape (n, *input_shape), uint8 where the source is uint8 and float32 elsewhere;
             int64 for whole numbers that float32 can't hold, such as hashes.
-        y: Labels, shape (n,), int32 in [0, num_classes); of a segmentation one a pixel, shape
+        y: Labels, shape (n,), int32 in [0, num_classes), and -1 where one is missing (which only
+            `load_whole` keeps, when asked to); of a segmentation one a pixel, shape
             (n, height, width); of a regression targets, shape (n, outputs), float32.
         files: For each example the file that it was read from, below the folder of the data set
             and with `/` between folders, shape (n,), text; None where examples have no files.
+        cells: The rows of the table that examples were read from; None where there is none.
     """
 
     x: np.ndarray
     y: np.ndarray
     files: np.ndarray | None = None
+    cells: Cells | None = None
 
     __repr__ = brief_repr
 
@@ -34,8 +38,35 @@ class Split:
 
     def first(self, count: int | None) -> Split:
         """Return the first `count` examples; all if None."""
-        files = None if self.files is None else self.files[:count]
-        return Split(self.x[:count], self.y[:count], files)
+        chosen = np.arange(len(self))[:count]
+        return Split(self.x[:count], self.y[:count], *self._beside(chosen))
+
+    def take(self, chosen: np.ndarray) -> Split:
+        """Return the examples at some places, shape (m,), rising; the arrays are aligned copies."""
+        return Split(
+            aligned_rows(self.x, chosen), aligned_rows(self.y, chosen), *self._beside(chosen)
+        )
+
+    def _beside(self, chosen: np.ndarray) -> tuple[np.ndarray | None, Cells | None]:
+        return (
+            None if self.files is None else self.files[chosen],
+            None if self.cells is None else self.cells.take(chosen),
+        )
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file of a data set that can't be read.
+
+    Attributes:
+        file: Its path below the folder of the data set, with `/` between folders.
+        reason: Why, as a clause: `it is damaged, or no image`.
+        class_name: Name of the class that it belongs to.
+    """
+
+    file: str
+    reason: str
+    class_name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +95,8 @@ class DataSet:
             fingerprints mean equal numbers.
         normalize: Scaling of the inputs: `none`, `unit` or `standard`.
         feeding: Type, range and scaling of the inputs in a sentence, part of `description` too.
+        unreadable: The files that were left out, see `load_whole`.
+        features: Of a table: what each column of the inputs is; else empty.
 
     Example:
         >>> from tfticket.data import load
@@ -88,6 +121,8 @@ class DataSet:
     fingerprint: str
     normalize: str = "none"
     feeding: str = ""
+    unreadable: tuple[Unreadable, ...] = ()
+    features: tuple[Feature, ...] = ()
 
     def __repr__(self) -> str:
         counts = f"{len(self.train):,} + {len(self.validation):,} + {len(self.test):,} examples"
@@ -157,6 +192,8 @@ class Source:
         standardized: Whether targets of a regression are scaled to mean 0 and deviation 1, measured
             on what is trained on.
         segmentation: Whether each pixel has a label.
+        unreadable: The files that were left out since they can't be read.
+        features: Of a table: what each column of the inputs is; else empty.
     """
 
     train: Split
@@ -167,3 +204,5 @@ class Source:
     regression: bool = False
     standardized: bool = False
     segmentation: bool = False
+    unreadable: tuple[Unreadable, ...] = ()
+    features: tuple[Feature, ...] = ()

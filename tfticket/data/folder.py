@@ -14,9 +14,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tfticket.data import storage
-from tfticket.data.dataset import Source, Split
+from tfticket.data.dataset import Source, Split, Unreadable
 from tfticket.data.sources import resolved
 from tfticket.errors import DataError
+
+UNREADABLE = ("refuse", "skip")
+"""What becomes of images that can't be read."""
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
 _TEST_FOLDERS = ("test", "validation", "valid", "val")
@@ -27,7 +30,9 @@ _MOST_LISTED = 10
 _T = TypeVar("_T")
 
 
-def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
+def read(
+    path: str, data_dir: str | os.PathLike[str] | None, *, unreadable: str = "refuse"
+) -> Source:
     """Read a folder of images.
 
     `PATH/CLASS/*.png` is training data; `PATH/train/CLASS/*` and `PATH/test/CLASS/*` (or
@@ -40,11 +45,17 @@ def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
     Args:
         path: The folder, with an optional `@HEIGHTxWIDTH`.
         data_dir: Folder that a relative path starts from.
+        unreadable: `refuse` raises an error when images can't be read, `skip` leaves them out and
+            lists them in the source.
 
     Raises:
         DataError: when the folder is missing, has no class folders or no images, or images can't
             be read; the message lists them.
     """
+    if unreadable not in UNREADABLE:
+        raise DataError(
+            f"`unreadable` must be {' or '.join(UNREADABLE)}. Received: {unreadable!r}."
+        )
     match = re.fullmatch(r"(?P<path>.+?)(?:@(?P<height>[1-9]\d*)x(?P<width>[1-9]\d*))?", path)
     assert match is not None  # the pattern fits any text
     root = resolved(match["path"], data_dir)
@@ -58,11 +69,14 @@ def read(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
     size = (int(match["width"]), int(match["height"])) if match["height"] else None
     unread = _unread(root, parts, found)
     stamps = [storage.stamp(root, listing.files) for listing in found]
-    return storage.remember(
+    source = storage.remember(
         f"folder-{root.name}",
         [str(root.absolute()), classes, size, unread, stamps],
-        lambda: _source(root, classes, found, size, unread),
+        lambda: _source(root, classes, found, size, unread, skip=unreadable == "skip"),
     )
+    if source.unreadable and unreadable == "refuse":
+        raise _refusal(root, source.unreadable)
+    return source
 
 
 @dataclass(frozen=True)
@@ -188,23 +202,34 @@ def _source(
     found: list[_Listing],
     size: tuple[int, int] | None,
     unread: str,
+    *,
+    skip: bool,
 ) -> Source:
     bad: dict[Path, str] = {}
     survey = _Survey.of([file for listing in found for file in listing.files], bad)
     if survey.sizes:
         size = size or survey.sizes.most_common(1)[0][0]  # (width, height), as pillow has it
         splits = [_decode(root, listing, classes, size, survey, bad) for listing in found]
-    if bad:
-        raise _unreadable(bad)
+    unreadable = tuple(
+        Unreadable(file.relative_to(root).as_posix(), bad[file].rstrip("."), name)
+        for listing in found
+        for name, files in listing.images.items()
+        for file in files
+        if file in bad
+    )
+    if unreadable and not (skip and survey.sizes and all(map(len, splits))):
+        raise _refusal(root, unreadable)
     assert size is not None  # there are images
     resized = sum(count for other, count in survey.sizes.items() if other != size)
+    told = f"; {len(unreadable):,} can't be read" if unreadable else ""
     return Source(
         splits[0],
         splits[1] if len(splits) > 1 else None,
         description=f"Images of the folder {root.name}, {size[1]}x{size[0]} pixels, "
-        f"{resized:,} of {survey.sizes.total():,} resized{survey.words}{_not_read(unread)}.",
+        f"{resized:,} of {survey.sizes.total():,} resized{survey.words}{told}{_not_read(unread)}.",
         class_names=tuple(classes),
         max_value=_largest(splits) if survey.deep else None,
+        unreadable=unreadable,
     )
 
 
@@ -282,12 +307,12 @@ def _tried(file: Path, bad: dict[Path, str], look: Callable[[Image.Image], _T]) 
     return None
 
 
-def _unreadable(bad: dict[Path, str]) -> DataError:
-    named = sorted(bad)[:_MOST_NAMED]
-    lines = [f"`{file}` can't be read as an image: {bad[file].rstrip('.')}." for file in named]
-    if len(bad) > len(named):
-        lines.append(f"{len(bad) - len(named):,} more can't be read.")
-    them = "it" if len(bad) == 1 else "them"
+def _refusal(root: Path, unreadable: tuple[Unreadable, ...]) -> DataError:
+    named = unreadable[:_MOST_NAMED]
+    lines = [f"`{root / each.file}` can't be read as an image: {each.reason}." for each in named]
+    if len(unreadable) > len(named):
+        lines.append(f"{len(unreadable) - len(named):,} more can't be read.")
+    them = "it" if len(unreadable) == 1 else "them"
     return DataError("\n".join([*lines, f"Repair or remove {them}."]))
 
 
@@ -299,15 +324,20 @@ def _decode(
     survey: _Survey,
     bad: dict[Path, str],
 ) -> Split:
-    files = [(file, name) for name, files in listing.images.items() for file in files]
+    files = [
+        (file, name) for name, files in listing.images.items() for file in files if file not in bad
+    ]
     shape = (len(files), size[1], size[0], 1 if survey.gray else 3)
     x = np.empty(shape, np.float32 if survey.deep else np.uint8)
     for index, (file, _) in enumerate(files):
-        pixels = None if file in bad else _tried(file, bad, lambda i: _pixels(i, size, survey))
+        pixels = _tried(file, bad, lambda i: _pixels(i, size, survey))
         if pixels is not None:
             x[index] = pixels.reshape(shape[1:])
-    y = np.array([classes.index(name) for _, name in files], np.int32)
-    return Split(x, y, np.array([file.relative_to(root).as_posix() for file, _ in files]))
+    kept = [index for index, (file, _) in enumerate(files) if file not in bad]
+    x = x if len(kept) == len(files) else x[kept]
+    y = np.array([classes.index(files[index][1]) for index in kept], np.int32)
+    names = [files[index][0].relative_to(root).as_posix() for index in kept]
+    return Split(x, y, np.array(names, str))
 
 
 def _pixels(image: Image.Image, size: tuple[int, int], survey: _Survey) -> np.ndarray:

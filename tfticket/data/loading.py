@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfticket.data import folder, sources, tfds
-from tfticket.data.arrays import aligned_rows, pieces
+from tfticket.data import folder, sources, tables, tfds
+from tfticket.data.arrays import pieces
 from tfticket.data.checks import checked
 from tfticket.data.dataset import DataSet, Source, Split
 from tfticket.data.normalization import normalization
@@ -30,11 +30,7 @@ _WITHOUT_FILES = {
     "friedman1": sources.read_friedman1,
     "shapes": sources.read_shapes,
 }
-_PREFIXES: dict[str, Callable[[str, PathLike | None], Source]] = {
-    "tfds:": tfds.read,
-    "folder:": folder.read,
-    "npz:": sources.read_npz,
-}
+_PREFIXES = ("tfds", "folder", "npz", "csv", "parquet")
 _TEST_SHARE = 0.2
 
 
@@ -47,6 +43,7 @@ def load(
     normalize: str = "auto",
     limit: int | None = None,
     input_shape: tuple[int | None, ...] | None = None,
+    label_column: str | None = None,
 ) -> DataSet:
     """Load a data set by name: read, checked, split and ready to feed.
 
@@ -63,8 +60,9 @@ def load(
             `cifar100`, `linear` and `friedman1` (regressions, see `sources.read_linear` and
             `read_friedman1`), `shapes` (a label a pixel, see `sources.read_shapes`), `tfds:NAME`
             (any image classification set of TensorFlow Datasets, as `NAME`, `NAME/CONFIG` or with
-            `:VERSION`), `folder:PATH` (one folder of images a class, see `folder.read`) or
-            `npz:PATH` (see `sources.read_npz`).
+            `:VERSION`), `folder:PATH` (one folder of images a class, see `folder.read`),
+            `npz:PATH` (see `sources.read_npz`), `csv:PATH` or `parquet:PATH` (a table with a column
+            of labels, see `tables.read`).
         data_dir: Folder of data sets of TensorFlow Datasets, and the folder that a relative PATH
             starts from.
         validation: Part of the training data that is held out: a count of at least 1, or a share in
@@ -79,9 +77,11 @@ def load(
         input_shape: Shape of an example that a model takes. Arrays of shape (n, a, b) are gray
             images, which get a channel axis, unless it has two sides: then they are series, or the
             model takes images without that axis.
+        label_column: Name of the column of labels in a table, as `csv:PATH?label=NAME` has it.
 
     Raises:
-        DataError: when the name is unknown, the data can't be found, or can't be used.
+        DataError: when the name is unknown, the data can't be found, can't be used, or examples
+            have no label.
 
     Example:
         >>> data = load("digits", validation=100)
@@ -89,11 +89,19 @@ def load(
         ((1338, 8, 8, 1), 100, 359, 10)
     """
     source = checked(
-        name, _read(name, data_dir), channel_axis=input_shape is None or len(input_shape) != 2
+        name,
+        _read(
+            name,
+            data_dir,
+            label_column=label_column,
+            known=lambda count: _hold_out_test(name, count)[0],
+        ),
+        channel_axis=input_shape is None or len(input_shape) != 2,
     )
     pool, test, words = np.arange(len(source.train)), source.test, ""
     if test is None:
-        pool, test = _hold_out_test(name, source.train)
+        pool, held = _hold_out_test(name, len(source.train))
+        test = source.train.take(held)
         words = f" {len(test):,} examples were held out as test data."
     held_out = _validation_count(name, validation, len(pool))
     order = generator(seed, "validation").permutation(len(pool))
@@ -106,9 +114,9 @@ def load(
         options=(held_out, seed),
         normalize=normalize,
         limit=limit,
-        train=_take(source.train, train_ids),
-        validation=_take(source.train, validation_ids),
-        test=_take(test, np.arange(len(test))[:limit]),
+        train=source.train.take(train_ids),
+        validation=source.train.take(validation_ids),
+        test=test.take(np.arange(len(test))[:limit]),
         train_ids=train_ids,
         validation_ids=validation_ids,
     )
@@ -120,8 +128,11 @@ def load_whole(
     data_dir: PathLike | None = None,
     normalize: str = "auto",
     limit: int | None = None,
+    label_column: str | None = None,
+    missing_labels: str = "refuse",
+    unreadable: str = "refuse",
 ) -> DataSet:
-    """Load all labeled examples of a source in their order, to look at the labels themselves.
+    """Load all examples of a source in their order, to look at the labels themselves.
 
     Nothing is held out: an example's place in `train` is its place in the source's training data.
     `validation` is empty, and so is `test` if the source has no test data of its own.
@@ -131,6 +142,11 @@ def load_whole(
         data_dir: As for `load`.
         normalize: As for `load`.
         limit: Use only the first `limit` examples.
+        label_column: As for `load`.
+        missing_labels: `refuse` raises an error when an example has no label, `keep` has its label
+            as -1.
+        unreadable: `refuse` raises an error when files of a folder can't be read, `skip` leaves
+            them out and lists them in `unreadable` of the data set; ids count the others.
 
     Raises:
         DataError: when the name is unknown, the data can't be found, or can't be used.
@@ -140,7 +156,11 @@ def load_whole(
         >>> len(data.train), len(data.validation), data.source_count
         (500, 0, 1797)
     """
-    source = checked(name, _read(name, data_dir))
+    source = checked(
+        name,
+        _read(name, data_dir, label_column=label_column, unreadable=unreadable),
+        missing_labels=missing_labels,
+    )
     _check_limit(limit)
     train, nothing = source.train.first(limit), source.train.first(0)
     return _data_set(
@@ -206,6 +226,8 @@ def _data_set(
         fingerprint=hashlib.sha256(f"{_fingerprint(source)}{options}".encode()).hexdigest(),
         normalize=fed.kind,
         feeding=fed.words,
+        unreadable=source.unreadable,
+        features=source.features,
     )
 
 
@@ -219,18 +241,45 @@ def _check_limit(limit: int | None) -> None:
         raise DataError(f"`limit` must be at least 1. Received: limit={limit}.")
 
 
-def _read(name: str, data_dir: PathLike | None) -> Source:
+def _read(
+    name: str,
+    data_dir: PathLike | None,
+    *,
+    label_column: str | None = None,
+    unreadable: str = "refuse",
+    known: Callable[[int], np.ndarray] | None = None,
+) -> Source:
+    """Read a source.
+
+    Args:
+        name: As for `load`.
+        data_dir: As for `load`.
+        label_column: As for `load`.
+        unreadable: As for `load_whole`.
+        known: Of a table with so many rows, the places of those that its features are fitted on;
+            None for all.
+    """
+    prefix, _, path = name.partition(":")
+    is_table = prefix in ("csv", "parquet") and path
+    if label_column is not None and not is_table:
+        raise DataError(
+            f"Only tables (csv:PATH, parquet:PATH) have a label column. Received: {name} with "
+            f"label_column={label_column!r}."
+        )
     if name in _WITHOUT_FILES:
         return _WITHOUT_FILES[name]()
     if name in NAMES:
         return tfds.read(name, data_dir)
-    for prefix, read in _PREFIXES.items():
-        if name.startswith(prefix) and name != prefix:
-            return read(name.removeprefix(prefix), data_dir)
-    raise DataError(
-        f"No data set named {name!r}.{did_you_mean(name, NAMES)} It must be one of "
-        f"{', '.join(NAMES)}, tfds:NAME, folder:PATH, npz:PATH."
-    )
+    if prefix not in _PREFIXES or not path:
+        raise DataError(
+            f"No data set named {name!r}.{did_you_mean(name, NAMES)} It must be one of "
+            f"{', '.join(NAMES)}, tfds:NAME, folder:PATH, npz:PATH, csv:PATH, parquet:PATH."
+        )
+    if is_table:
+        return tables.read(name, data_dir, label_column=label_column, known=known)
+    if prefix == "folder":
+        return folder.read(path, data_dir, unreadable=unreadable)
+    return (tfds.read if prefix == "tfds" else sources.read_npz)(path, data_dir)
 
 
 def _fingerprint(source: Source) -> str:
@@ -243,22 +292,16 @@ def _fingerprint(source: Source) -> str:
     return sha.hexdigest()
 
 
-def _hold_out_test(name: str, split: Split) -> tuple[np.ndarray, Split]:
-    """Return the places that are left, rising, and the test data."""
-    count = round(len(split) * _TEST_SHARE)
-    if not 0 < count < len(split):
+def _hold_out_test(name: str, examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places that are left, rising, and those of the test data."""
+    count = round(examples * _TEST_SHARE)
+    if not 0 < count < examples:
         raise DataError(
-            f"`{name}` must have examples to train and to test on. Received: {len(split)}."
+            f"`{name}` must have examples to train and to test on. Received: {examples}."
         )
     # Not by the run's seed: runs with other seeds must be comparable on the same test examples.
-    order = generator(0, "test").permutation(len(split))
-    return np.sort(order[count:]), _take(split, order[:count])
-
-
-def _take(split: Split, chosen: np.ndarray) -> Split:
-    chosen = np.sort(chosen)  # the source's order
-    files = None if split.files is None else split.files[chosen]
-    return Split(aligned_rows(split.x, chosen), aligned_rows(split.y, chosen), files)
+    order = generator(0, "test").permutation(examples)
+    return np.sort(order[count:]), np.sort(order[:count])
 
 
 def _validation_count(name: str, validation: int | float, available: int) -> int:

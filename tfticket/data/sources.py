@@ -179,7 +179,7 @@ def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
     The file holds `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y` (a fifth becomes test
     data); `class_names` may be there too. Inputs have shape (n, features), (n, height, width),
     (n, height, width, channels) or, for a model of series, (n, steps, features); labels are
-    integers from 0.
+    integers from 0, or names; NaN, -1 and empty names are missing ones.
 
     Args:
         path: The file.

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,7 +17,8 @@ import numpy as np
 import platformdirs
 
 from tfticket.data.arrays import ALIGNMENT
-from tfticket.data.dataset import DataSet, Source, Split
+from tfticket.data.cells import Cells
+from tfticket.data.dataset import DataSet, Source, Split, Unreadable
 
 _HEADER = "source.json"
 _SPLITS = ("train", "validation", "test")
@@ -33,6 +34,8 @@ def remember(name: str, origin: Any, read: Callable[[], Source]) -> Source:
     """Return what `read` returns, memory-mapped from the cache if it was read before.
 
     If the cache is damaged, full or not writable, it isn't used.
+
+    Tables aren't remembered: their cells and features would be lost.
 
     Args:
         name: Readable beginning of the folder's name, such as `cifar10-3.0.2`.
@@ -59,12 +62,13 @@ def _load(entry: Path) -> Source | None:
     try:
         header = json.loads((entry / _HEADER).read_text())
         train, test = (
-            Split(*(np.load(entry / f"{part}_{a}.npy", mmap_mode="r") for a in names))
+            Split(**{a: np.load(entry / f"{part}_{a}.npy", mmap_mode="r") for a in names})
             if (names := header["parts"].get(part))
             else None
             for part in ("train", "test")
         )
         rest = {**header["rest"], "class_names": tuple(header["rest"]["class_names"])}
+        rest["unreadable"] = tuple(Unreadable(*each) for each in rest.get("unreadable", ()))
         return None if train is None else Source(train, test, **rest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
         return None
@@ -78,11 +82,12 @@ def _arrays(split: Split) -> dict[str, np.ndarray]:
 def _save(entry: Path, source: Source) -> Source | None:
     parts = {"train": source.train, "test": source.test}
     splits = {part: split for part, split in parts.items() if split is not None}
-    rest = ("description", "class_names", "max_value")
+    rest = {key: getattr(source, key) for key in ("description", "class_names", "max_value")}
+    rest["unreadable"] = [astuple(each) for each in source.unreadable]
     arrays = {part: _arrays(split) for part, split in splits.items()}
     header = {
         "parts": {part: list(each) for part, each in arrays.items()},
-        "rest": {key: getattr(source, key) for key in rest},
+        "rest": rest,
     }
     temporary = None
     try:
@@ -110,7 +115,7 @@ class Layout:
     """The places of arrays in a shared file; small enough to be sent to each process.
 
     Attributes:
-        places: Name of an array to its offset, shape and type.
+        places: Name of an array to its offset, shape and type; cells of a table are bytes.
         files: Name of a split to its `files`.
         rest: The fields of the data set that aren't in the file.
     """
@@ -125,8 +130,11 @@ def share(data: DataSet, file: BinaryIO) -> Layout:
     places = {}
     for name in _SPLITS:
         split = getattr(data, name)
-        for part in ("x", "y"):
-            array = np.ascontiguousarray(getattr(split, part))
+        arrays = {"x": split.x, "y": split.y}
+        if split.cells is not None:
+            arrays["cells"] = split.cells.to_bytes()
+        for part, each in arrays.items():
+            array = np.ascontiguousarray(each)
             file.write(bytes(-file.tell() % ALIGNMENT))
             places[f"{name}.{part}"] = (file.tell(), array.shape, array.dtype.str)
             file.write(array.reshape(-1).view(np.uint8).data)
@@ -144,10 +152,18 @@ def shared(layout: Layout, file: Any) -> DataSet:
         file: The file, open for reading, or its path.
     """
     arrays = {name: _mapped(file, *place) for name, place in layout.places.items()}
-    train, validation, test = (
-        Split(arrays[f"{name}.x"], arrays[f"{name}.y"], layout.files[name]) for name in _SPLITS
-    )
+    train, validation, test = (_split(name, arrays, layout.files[name]) for name in _SPLITS)
     return DataSet(train=train, validation=validation, test=test, **layout.rest)
+
+
+def _split(name: str, arrays: Mapping[str, np.ndarray], files: np.ndarray | None) -> Split:
+    cells = arrays.get(f"{name}.cells")
+    return Split(
+        arrays[f"{name}.x"],
+        arrays[f"{name}.y"],
+        files,
+        None if cells is None else Cells.from_bytes(cells),
+    )
 
 
 def _mapped(file: Any, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:

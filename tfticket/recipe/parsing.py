@@ -121,7 +121,7 @@ def _fill_normalize(raw: dict[str, Any]) -> None:
         return
     if isinstance(model, dict) and model.get("file") is not None:
         data["normalize"] = "none"
-    elif not str(data.get("name")).startswith("npz:"):
+    elif not str(data.get("name")).startswith(("npz:", "csv:", "parquet:")):
         data["normalize"] = "unit"
 
 

@@ -48,9 +48,9 @@ SomeTables = Annotated[
 DataName = Annotated[
     str,
     Field(
-        pattern=r"^(digits|mnist1d|mnist|fashion_mnist|cifar10|cifar100|linear|friedman1|shapes|(tfds|folder|npz):.+)$",
+        pattern=r"^(digits|mnist1d|mnist|fashion_mnist|cifar10|cifar100|linear|friedman1|shapes|(tfds|folder|npz|csv|parquet):.+)$",
         description="one of digits, mnist1d, mnist, fashion_mnist, cifar10, cifar100, "
-        "linear, friedman1, shapes, tfds:NAME, folder:PATH, npz:PATH",
+        "linear, friedman1, shapes, tfds:NAME, folder:PATH, npz:PATH, csv:PATH, parquet:PATH",
     ),
 ]
 Boundaries = Annotated[

@@ -72,7 +72,13 @@ def test_every_format_reads_the_same(tmp_path):
         ("labels.pt", "", "one of .npy"),
         ("labels.csv", "a,b\n1,2\n", "Received: \\['a', 'b'\\]"),
         ("labels.csv", "id,label\n0,1\n2,1\n", "each of them once"),
-        ("labels.csv", "label\ncat\n", "can't be read"),
+        ("labels.csv", "label\ncat\n", "must be numbers, since the names.*'cat'"),
+        ("labels.csv", "id,label\nx,1\n", "can't be read"),
+        ("labels.csv", "id\n0\n1\n", r"Received: \[\]"),
+        ("labels.csv", 'label\n"' + "1" * 200_000 + '"\n', "can't be read.*field"),
+        ("labels.csv", "id,label\n0,1\n1,\n", "1 of the 2 labels in .* missing.*example 1"),
+        ("labels.txt", "1\n\n2\n", "1 of the 3 labels"),
+        ("labels.txt", "", "1 of the 1 labels"),
         ("labels.txt", "1\n7\n", r"in \[0, 3\)"),
         ("labels.txt", "1\n", "Received: 1"),
         ("labels.npy", "nothing", "can't be read"),
@@ -88,3 +94,39 @@ def test_files_that_hold_no_labels(tmp_path, name, content, rule):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="can't be read"):
         read_label_file(tmp_path / "absent.npy")
+
+
+NAMES = ("ant", "bee", "cow")
+
+
+def test_names_of_classes_read_the_same(tmp_path):
+    names = [NAMES[label] for label in LABELS]
+    np.save(tmp_path / "a.npy", names)
+    np.savez(tmp_path / "b.npz", target=names)
+    (tmp_path / "c.csv").write_text("class\n" + "\n".join(names))
+    (tmp_path / "d.txt").write_text("# labels\n" + "\r\n".join(names) + "\n\n")
+    np.save(tmp_path / "e.npy", LABELS.astype(float))
+    for path in [*tmp_path.iterdir(), *files(tmp_path)]:
+        read = read_label_file(path, num_classes=3, count=4, class_names=NAMES)
+        np.testing.assert_array_equal(read, LABELS)
+    with pytest.raises(DataError, match=r"The labels in .*ant, cow. Received: 'bee'.* example 2"):
+        read_label_file(tmp_path / "c.csv", class_names=("ant", "cow"))
+
+
+def test_missing_labels_are_kept_when_asked_for(tmp_path):
+    (tmp_path / "a.csv").write_text("id,given,given_name\n2,,\n1,0,ant\n0,2,cow\n,1,bee\n")
+    (tmp_path / "b.txt").write_text("cow\nant\n\n".removesuffix("\n") + "NaN\n")
+    np.save(tmp_path / "c.npy", [2.0, 0.0, np.nan])
+    np.save(tmp_path / "d.npy", [2, 0, -1])
+    for path in tmp_path.iterdir():
+        read = read_label_file(path, num_classes=3, class_names=NAMES, missing="keep")
+        assert read.tolist() == [2, 0, -1], path
+    with pytest.raises(DataError, match="refuse or keep"):
+        read_label_file(path, missing="drop")
+
+
+def test_the_column_given_holds_numbers_and_others_hold_names(tmp_path):
+    for column, expected in (("given", [1, 2]), ("label", [0, 1])):
+        path = tmp_path / f"{column}.csv"
+        path.write_text(f"{column}\n1\n2\n")
+        assert read_label_file(path, class_names=("1", "2", "3")).tolist() == expected

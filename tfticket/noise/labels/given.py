@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Callable, Sequence
 from numbers import Integral
@@ -12,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tfticket.errors import DataError
-from tfticket.reading import names_in, open_archive, read_array, read_npy
+from tfticket.labels import LABEL_COLUMNS, MISSING, MISSING_TEXTS, is_whole, numbered
+from tfticket.reading import names_in, open_archive, read_array, read_npy, read_text
+from tfticket.wording import brief
 
 _SUM_TOLERANCE = 1e-3  # what float16 probabilities of 1000 classes may be off by
 NO_CLASS = -1
 """The true label of an example that belongs to none of the classes."""
 _CHECKED_AT_ONCE = 4096  # examples
-_LABEL_COLUMNS = ("given", "label", "labels", "y")
 
 
 def checked_labels(
@@ -121,24 +123,38 @@ def _regular(values: ArrayLike, name: str) -> np.ndarray:
 
 
 def read_label_file(
-    path: str | os.PathLike[str], *, num_classes: int | None = None, count: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    num_classes: int | None = None,
+    count: int | None = None,
+    class_names: Sequence[str] | None = None,
+    missing: str = "refuse",
 ) -> np.ndarray:
-    """Read labels from a file.
+    r"""Read labels from a file: numbers, or names of classes.
 
-    Formats: `.npy`; `.npz` with an array called given, label, labels or y, or with one array only;
-    `.csv` with a header and a column of one of these names, and, if there is one, a column `id`
-    that says which example each row is about; `.txt` with one label a line.
+    Formats: `.npy`; `.npz` with an array called given, label, labels, target, class or y, or with
+    one array only; `.csv` with a header and a column of one of these names, and, if there is one, a
+    column `id` that says which example each row is about; `.txt` with one label a line. In a `.csv`
+    the column `given` holds numbers, as tfticket writes it. Any other text is a name if all labels
+    of the file are, and else a number. Missing are empty cells and lines, NaN, None and -1.
 
     Args:
         path: The file.
         num_classes: The labels must lie in [0, num_classes); None leaves the upper end open.
         count: How many there must be; None takes any number.
+        class_names: A name for each class, by label; None takes numbers only.
+        missing: `refuse` raises an error when a label is missing, `keep` has it as -1.
 
     Returns:
         Labels, shape (n,), int64, in the order of the examples.
 
     Raises:
         DataError: when the file can't be read, or doesn't hold such labels.
+
+    Example:
+        >>> _ = Path("labels.csv").write_text("id,label\n1,dog\n0,cat\n2,dog\n")
+        >>> read_label_file("labels.csv", class_names=("cat", "dog"))
+        array([0, 1, 1])
     """
     path = Path(path)
     read = _READERS.get(path.suffix.lower())
@@ -148,16 +164,36 @@ def read_label_file(
             "formats as an array with numpy.save."
         )
     try:
-        labels = checked_labels(read(path), num_classes, name=str(path))
+        found = read(path) if class_names else _numbers(read(path))
+        labels, names = numbered(found, class_names, name=f"The labels in `{path}`")
     except DataError:
         raise
     except Exception as error:  # whatever a damaged file makes its readers raise
         raise DataError(f"`{path}` can't be read as labels: {error}.") from error
+    if names and class_names is None:
+        raise DataError(
+            f"The labels in `{path}` must be numbers, since the names of the classes aren't known. "
+            f"Received: {brief(names[0])}."
+        )
+    _check_missing(path, labels, missing)
+    least = MISSING if missing == "keep" else 0
+    labels = checked_labels(labels, num_classes, name=str(path), least=least)
     if count is not None and len(labels) != count:
         raise DataError(
             f"`{path}` must hold a label for each of the {count} examples. Received: {len(labels)}."
         )
     return labels
+
+
+def _check_missing(path: Path, labels: np.ndarray, missing: str) -> None:
+    gone = labels == MISSING
+    if missing not in ("refuse", "keep"):
+        raise DataError(f"`missing` must be refuse or keep. Received: {missing!r}.")
+    if gone.any() and missing == "refuse":
+        raise DataError(
+            f"{int(gone.sum()):,} of the {len(gone):,} labels in `{path}` are missing, the first "
+            f"one at example {int(gone.argmax())}. Each example must have a label here."
+        )
 
 
 def read_npz(path: Path, known: Sequence[str], what: str) -> np.ndarray:
@@ -167,12 +203,14 @@ def read_npz(path: Path, known: Sequence[str], what: str) -> np.ndarray:
 
 
 def _read_csv(path: Path) -> np.ndarray:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        column = _pick(path, list(table.fieldnames or ()), _LABEL_COLUMNS, "labels")
-        rows = list(table)
-    labels = np.array([int(row[column]) for row in rows], np.int64)
-    if "id" not in (table.fieldnames or ()):
+    table = csv.DictReader(io.StringIO(_text(path), newline=""))
+    header = list(table.fieldnames or ())
+    column = _pick(path, [name for name in header if name != "id"], LABEL_COLUMNS, "labels")
+    # A row without an id is about a file that couldn't be read.
+    rows = [row for row in table if "id" not in header or row["id"]]
+    labels = np.array([row[column] or "" for row in rows], object)
+    labels = _numbers(labels) if column == LABEL_COLUMNS[0] else labels
+    if "id" not in header:
         return labels
     ids = np.array([int(row["id"]) for row in rows], np.int64)
     if not np.array_equal(np.sort(ids), np.arange(len(ids))):
@@ -183,6 +221,25 @@ def _read_csv(path: Path) -> np.ndarray:
     ordered = np.empty_like(labels)
     ordered[ids] = labels
     return ordered
+
+
+def _read_txt(path: Path) -> np.ndarray:
+    lines = _text(path).rstrip().split("\n")
+    return np.array([line for line in lines if not line.startswith("# ")], object)
+
+
+def _text(path: Path) -> str:
+    return read_text(path).removeprefix("\ufeff")
+
+
+def _numbers(labels: np.ndarray) -> np.ndarray:
+    """Return texts that are whole numbers or missing as numbers; anything else as it is."""
+    if labels.dtype.kind not in "OU":
+        return labels
+    texts = [str(text).strip() for text in labels.ravel()]
+    if not all(text in MISSING_TEXTS or is_whole(text) for text in texts):
+        return labels
+    return np.array([np.nan if text in MISSING_TEXTS else float(text) for text in texts])
 
 
 def _pick(path: Path, names: list[str], known: Sequence[str], what: str) -> str:
@@ -196,7 +253,7 @@ def _pick(path: Path, names: list[str], known: Sequence[str], what: str) -> str:
 
 _READERS: dict[str, Callable[[Path], np.ndarray]] = {
     ".npy": read_npy,
-    ".npz": lambda path: read_npz(path, _LABEL_COLUMNS, "labels"),
+    ".npz": lambda path: read_npz(path, LABEL_COLUMNS, "labels"),
     ".csv": _read_csv,
-    ".txt": lambda path: np.loadtxt(path, dtype=np.int64, ndmin=1),
+    ".txt": _read_txt,
 }
