@@ -1,3 +1,4 @@
+from .calibration import expected_calibration_error as expected_calibration_error
 from .evaluation import batch_statistics as batch_statistics
 from .evaluation import eval_norm as eval_norm
 from .evaluation import predict as predict

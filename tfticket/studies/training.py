@@ -140,11 +140,13 @@ class SearchListener(TrialListener):
     Args:
         progress: The listener of the run.
         seed: The seed of the search.
+        prefix: Begins the names of networks.
     """
 
-    def __init__(self, progress: Progress, seed: int) -> None:
+    def __init__(self, progress: Progress, seed: int, prefix: str = "") -> None:
         self._progress = progress
         self._seed = seed
+        self._prefix = prefix
 
     def begin(self, trial: SearchTrial, density: float) -> None:
         """See `TrialListener`."""
@@ -153,7 +155,7 @@ class SearchListener(TrialListener):
 
     def name(self, trial: SearchTrial) -> str:
         """Return the name of a network."""
-        return trial.branch
+        return self._prefix + trial.branch
 
     def update(self, trial: SearchTrial, step: int, logs: Mapping[str, float]) -> None:
         """See `TrialListener`."""
@@ -168,7 +170,7 @@ class SearchListener(TrialListener):
             **{f"{name}_at_early_stop": value for name, value in result.at_early_stop.items()},
             **{f"{name}_at_end": value for name, value in result.at_end.items()},
         }
-        own = Trial(self._seed, result.trial.branch, result.trial.level)
+        own = Trial(self._seed, self.name(result.trial), result.trial.level)
         self._progress.end(own, summary)
 
 

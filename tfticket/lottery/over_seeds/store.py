@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET, FinishedTrial, Trial, TrialStore
+from tfticket.metrics import Row
 from tfticket.runs.rundir import RunDir
 from tfticket.state import Snapshot
 
 _SNAPSHOTS = {"initial": RunDir.initial, "rewind": RunDir.rewind}
+
+Measure = Callable[[FinishedTrial], Iterable[Row]]
+"""Measures a finished network; its rows are kept with those of the search."""
 
 
 class RunStore(TrialStore):
@@ -27,6 +31,9 @@ class RunStore(TrialStore):
             trains them. All if None.
         keep_slots: Whether end states keep the slots of the optimizer, which only fine-tuning goes
             on with.
+        prefix: Begins the names of branches and snapshots on disk, where a run holds several
+            searches of a seed.
+        measure: Measures each network when it has finished.
     """
 
     def __init__(
@@ -36,19 +43,23 @@ class RunStore(TrialStore):
         *,
         branches: Collection[str] | None = None,
         keep_slots: bool = False,
+        prefix: str = "",
+        measure: Measure | None = None,
     ) -> None:
         self._run = run
         self._keep_slots = keep_slots
         self._seed = seed
         self._branches = branches
+        self._prefix = prefix
+        self._measure = measure
 
     def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
         """See `TrialStore`."""
-        snapshot.save(_SNAPSHOTS[name](self._run, self._seed))
+        snapshot.save(self._snapshot(name))
 
     def load_snapshot(self, name: str) -> Snapshot | None:
         """See `TrialStore`."""
-        path = _SNAPSHOTS[name](self._run, self._seed)
+        path = self._snapshot(name)
         return Snapshot.load(path) if path.exists() else None
 
     def save(self, finished: FinishedTrial) -> None:
@@ -58,21 +69,22 @@ class RunStore(TrialStore):
             final = finished.final
             if not self._keep_slots:
                 final = replace(final, optimizer=None)
-            final.save(self._run.final(self._seed, trial.branch, trial.level))
+            final.save(self._final(trial.level))
             if finished.scored is not finished.final:
                 finished.scored.save(self._scored(trial.level))
-        self._run.append_rows(finished.rows)
-        finished.ticket.save(self._run.ticket(self._seed, trial.branch, trial.level))
+        rows = (*finished.rows, *(self._measure(finished) if self._measure else ()))
+        self._run.append_rows(replace(row, branch=self._prefix + row.branch) for row in rows)
+        finished.ticket.save(self._ticket(trial.branch, trial.level))
 
     def is_finished(self, trial: Trial) -> bool:
         """See `TrialStore`."""
         if self._branches is not None and trial.branch not in (TICKET, *self._branches):
             return True
-        return self._run.finished(self._seed, trial.branch, trial.level)
+        return self._ticket(trial.branch, trial.level).is_file()
 
     def ticket(self, branch: str, level: int) -> Ticket:
         """See `TrialStore`."""
-        return Ticket.load(self._run.ticket(self._seed, branch, level))
+        return Ticket.load(self._ticket(branch, level))
 
     def scored(self, level: int) -> Snapshot:
         """See `TrialStore`."""
@@ -81,8 +93,18 @@ class RunStore(TrialStore):
 
     def final(self, level: int) -> Snapshot:
         """See `TrialStore`."""
-        return Snapshot.load(self._run.final(self._seed, TICKET, level))
+        return Snapshot.load(self._final(level))
+
+    def _snapshot(self, name: str) -> Path:
+        path = _SNAPSHOTS[name](self._run, self._seed)
+        return path.with_name(self._prefix + path.name)
+
+    def _ticket(self, branch: str, level: int) -> Path:
+        return self._run.ticket(self._seed, self._prefix + branch, level)
+
+    def _final(self, level: int) -> Path:
+        return self._run.final(self._seed, self._prefix + TICKET, level)
 
     def _scored(self, level: int) -> Path:
-        final = self._run.final(self._seed, TICKET, level)
+        final = self._final(level)
         return final.with_name(final.name.replace(".final.", ".early_stop."))

@@ -357,13 +357,18 @@ def facts(summary: Summary) -> common.Facts:
             ),
         ),
         ("Training", common.training(files, iterations, files.table("data").get("batch_size"))),
-        ("Pruning", _pruning(files.table("lottery"))),
+        ("Pruning", pruning(files.table("lottery"))),
         seeds=summary.seeds,
         seconds=sum(level.seconds for level in summary.levels),
     )
 
 
-def _pruning(lottery: Mapping[str, Any]) -> str:
+def pruning(lottery: Mapping[str, Any]) -> str:
+    """Describe how a search prunes; empty where nothing is known.
+
+    Args:
+        lottery: The table of the recipe.
+    """
     if not lottery:
         return ""
     rate, rates = lottery.get("rate"), lottery.get("rates") or {}

@@ -142,7 +142,7 @@ class LotteryStudy(Study):
     def _tasks(self) -> tuple[Task, ...]:
         trials = self.trials(self.network())
         forget_graphs()
-        searches = tuple(_search_task(seed, trials) for seed in self.recipe.seeds)
+        searches = tuple(search_task(seed, trials) for seed in self.recipe.seeds)
         return (*searches, Task(_CONNECTIVITY)) if self.recipe.connectivity else searches
 
     def finished(self, task: Task, run: RunDir) -> bool:
@@ -173,16 +173,22 @@ class LotteryStudy(Study):
         }
 
 
-def _search_task(seed: int, planned: Sequence[SearchTrial]) -> Task:
-    """The task of a seed."""
-    name = f"seed {seed}"
-    trials = tuple(Trial(seed, trial.branch, trial.level) for trial in planned)
+def search_task(seed: int, planned: Sequence[SearchTrial], prefix: str = "") -> Task:
+    """Return the task of a seed, whose parts are the tickets and each of their controls.
+
+    Args:
+        seed: The seed.
+        planned: Its networks, in the order of training.
+        prefix: Begins the names of the task and of its branches.
+    """
+    name = f"{prefix}seed {seed}"
+    trials = tuple(Trial(seed, prefix + trial.branch, trial.level) for trial in planned)
     branches = dict.fromkeys(trial.branch for trial in trials)
     parts = tuple(
         Task(
-            name if branch == TICKET else f"{name}, {branch}",
+            name if branch == prefix + TICKET else f"{name}, {branch}",
             tuple(trial for trial in trials if trial.branch == branch),
-            after=() if branch == TICKET else (name,),
+            after=() if branch == prefix + TICKET else (name,),
         )
         for branch in branches
     )

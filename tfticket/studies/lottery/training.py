@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfticket.data import ChunkedFit, Feed
 from tfticket.errors import ModelError
 from tfticket.lottery.connectivity import ConnectivityScan, scan
-from tfticket.lottery.over_seeds.store import RunStore
+from tfticket.lottery.over_seeds.store import Measure, RunStore
 from tfticket.recipe.rates import forget_graphs
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
@@ -31,6 +31,9 @@ def search_tickets(
     progress: Progress,
     seed: int,
     branches: Collection[str] | None = None,
+    *,
+    prefix: str = "",
+    measure: Measure | None = None,
 ) -> None:
     """Train what isn't finished yet of one seed.
 
@@ -40,6 +43,8 @@ def search_tickets(
         progress: The listener.
         seed: The seed.
         branches: Tickets, or the controls to train; those need finished tickets. All if None.
+        prefix: See `RunStore`.
+        measure: See `RunStore`.
     """
     model = placed_model(study, seed)
     feed = study.feed(seed)
@@ -48,9 +53,14 @@ def search_tickets(
         model,
         feed=feed,
         store=RunStore(
-            run, seed, branches=branches, keep_slots=study.recipe.lottery.rewind == "none"
+            run,
+            seed,
+            branches=branches,
+            keep_slots=study.recipe.lottery.rewind == "none",
+            prefix=prefix,
+            measure=measure,
         ),
-        listener=SearchListener(progress, seed),
+        listener=SearchListener(progress, seed, prefix),
         provenance={
             "recipe": study.recipe.name,
             "data": study.data.description,

@@ -1,0 +1,1 @@
+"""Memorization of wrong labels by sparse networks, density by density."""
