@@ -29,7 +29,7 @@ def issues():
     probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.95, 0.05]] * 20)
     labels = np.array([0, 1, 0] * 20)
     labels[4] = 0
-    return find_label_issues(labels, probabilities, transition=[[0.9, 0.1], [0.1, 0.9]])
+    return find_label_issues(labels, pred_probs=probabilities, transition=[[0.9, 0.1], [0.1, 0.9]])
 
 
 RESULTS = {
@@ -56,8 +56,8 @@ RESULTS = {
     ),
     "issues": (
         issues,
-        "1 label issue in 60 labels, 100.% of them expected to be real.",
-        {"id": [4], "given": [0], "suggested": [1]},
+        "1 label issue in 60 labels, 100.*% of them expected to be real.",
+        {"id": [*range(60)], "given": [0, 1, 0, 0, 0, 0] + [0, 1, 0] * 18},
     ),
 }  # fmt: skip
 

@@ -69,7 +69,7 @@ def test_rows_of_numbers_are_looked_at_without_a_network(data, capsys):
     np.savez("rows.npz", x=x, y=given)
     assert main(["noise", "clean", "npz:rows.npz", "-o", "out"]) == 0
     streams = capsys.readouterr()
-    assert "Rows of 8 numbers, scaled by column; 5 folds" in streams.err
+    assert "Rows of 8 numbers, scaled by column, predicted by" in streams.err
     assert "Training" not in streams.err
     with Path("out/suspects.csv").open(newline="") as file:
         ids = {int(row["id"]) for row in csv.DictReader(file)}

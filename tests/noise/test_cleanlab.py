@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_labels import CLASSES, split_of
 
-from tfticket.noise import compare_with_cleanlab, corrupt, find_label_issues, symmetric
+from tfticket.noise import compare_with_cleanlab, corrupt, symmetric
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +14,7 @@ NOISY = corrupt(TRUE, symmetric(CLASSES, 0.1), seed=0, exact=True)
 
 def compared(given=NOISY.given, true=TRUE):
     split = split_of(given, true)
-    issues = find_label_issues(split.labels, split.probabilities, transition=split.estimate.matrix)
+    issues = split.label_issues()
     return compare_with_cleanlab(split, issues)
 
 

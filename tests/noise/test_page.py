@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 def page_of(labeled, split):
     matrix = symmetric(CLASSES, 0.1)
-    issues = find_label_issues(split.labels, split.probabilities, transition=matrix)
+    issues = find_label_issues(split.labels, pred_probs=split.probabilities, transition=matrix)
     return render(labeled, split, issues), issues
 
 

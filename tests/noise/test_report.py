@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_labels import CLASSES, split_of, write_images
 
-from tfticket.noise import CleanSplit, LabeledData, find_label_issues, symmetric, write_label_report
+from tfticket.noise import CleanSplit, LabeledData, symmetric, write_label_report
 from tfticket.noise.report import COLUMNS
 
 pytestmark = pytest.mark.slow
@@ -17,7 +17,7 @@ def found(tmp_path):
     whole = LabeledData.load(write_images(tmp_path / "images.npz"))
     labeled = whole.corrupted(symmetric(CLASSES, 0.1), seed=0, exact=True)
     split = split_of(labeled.given, whole.given)
-    issues = find_label_issues(split.labels, split.probabilities, transition=split.estimate.matrix)
+    issues = split.label_issues()
     return labeled, split, write_label_report(tmp_path / "out", labeled, split, issues)
 
 
@@ -41,7 +41,7 @@ def test_a_name_of_a_class_is_no_formula_in_a_spreadsheet(found, tmp_path):
     labeled, split, _ = found
     names = tuple(f'=HYPERLINK("http://a/{k}")' for k in range(CLASSES))
     named = replace(labeled, data=replace(labeled.data, class_names=names))
-    issues = find_label_issues(split.labels, split.probabilities, transition=split.estimate.matrix)
+    issues = split.label_issues()
     files = write_label_report(tmp_path / "named", named, split, issues)
     with files.table.open(newline="") as file:
         cells = [row[name] for row in csv.DictReader(file) for name in COLUMNS[-2:]]

@@ -4,6 +4,8 @@ from tiny_labels import write_images
 
 from tfticket.errors import DataError
 from tfticket.noise import LabeledData, RowAudit, symmetric
+from tfticket.noise.audit import labeled as data
+from tfticket.noise.incv.learners import LEARNERS, parts_of
 
 pytestmark = pytest.mark.slow
 
@@ -20,10 +22,10 @@ def test_wrong_labels_of_rows_are_found(tmp_path):
     labeled = rows(tmp_path / "rows.npz").corrupted(symmetric(4, 0.1), seed=0, exact=True)
     audit = RowAudit(labeled, iterations=2)
     split = audit.run()
-    assert audit.learner in ("logistic regression", "nearest neighbors", "the mean of both")
+    assert set(parts_of(audit.learner)) <= set(LEARNERS)
     issues = split.label_issues()
     wrong = labeled.corruption.changed
-    assert wrong[issues.ids].mean() > 0.9
+    assert wrong[issues.ids].mean() > 0.85
     assert wrong[issues.ids].sum() > 0.9 * wrong.sum()
     assert split.estimate.low <= 0.1 <= split.estimate.high
     again = RowAudit(labeled, iterations=2).run()
@@ -60,9 +62,28 @@ def test_few_rows_and_classes_of_one(tmp_path, labels):
         assert len(split) == len(labels)
 
 
-def test_images_and_settings_out_of_range_are_refused(tmp_path):
+def test_small_images_are_rows_of_pixels(tmp_path):
     images = LabeledData.load(write_images(tmp_path / "images.npz"))
+    assert images.has_small_images
     assert not images.has_rows
+    labeled = images.corrupted(symmetric(3, 0.1), seed=0, exact=True)
+    split = RowAudit(labeled).run()
+    assert set(split.label_issues().ids) == set(np.flatnonzero(labeled.corruption.changed))
+
+
+def test_examples_without_a_label_are_predicted(tmp_path):
+    labeled = rows(tmp_path / "rows.npz", spread=0.5)
+    given = labeled.given.copy()
+    given[::10] = -1
+    split = RowAudit(LabeledData(labeled.data, given), iterations=2).run()
+    assert set(np.flatnonzero(given == -1)) <= set(split.candidate.tolist())
+    assert (split.votes[::10, 1] == 0).all()
+    assert (split.probabilities[::10].argmax(axis=1) == labeled.given[::10]).all()
+
+
+def test_large_images_and_settings_out_of_range_are_refused(tmp_path, monkeypatch):
+    images = LabeledData.load(write_images(tmp_path / "images.npz"))
+    monkeypatch.setattr(data, "_MOST_PIXELS", 300 * 16 - 1)
     with pytest.raises(DataError, match=r"rows of floats.*Received.*uint8"):
         RowAudit(images)
     labeled = rows(tmp_path / "rows.npz")

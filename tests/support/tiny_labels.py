@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfticket.noise import CleanSplit, estimate_noise
-from tfticket.noise.audit import Network
+from tfticket.noise import CleanSplit, Network, estimate_noise
 
 CLASSES = 3
 NETWORK = Network("lenet_300_100", width=0.1, epochs=25, batch_size=30, learning_rate=0.01)

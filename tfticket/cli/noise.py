@@ -183,7 +183,7 @@ def clean(
             {
                 **split.to_dict(),
                 "suspects": len(issues),
-                "expected_precision": issues.expected_precision,
+                "expected_precision": issues.precision,
                 "cleanlab": None if peer is None else asdict(peer),
                 "files": asdict(found),
             }
@@ -192,8 +192,8 @@ def clean(
     rows = [("label issues", f"{len(issues):,} of {len(labeled):,}")]
     if not split.estimate.learned:
         rows = [("label issues", "none are named, since nothing was learned from these labels")]
-    if len(issues):
-        rows.append(("expected to be real", f"about {100 * issues.expected_precision:.0f} %"))
+    if not math.isnan(issues.precision):
+        rows.append(("expected to be real", f"about {100 * issues.precision:.0f} %"))
     if peer is not None:
         rows.append(("by cleanlab", f"{peer.theirs:,}, of which {peer.both:,} are the same"))
     print_columns([*estimated(split.estimate, labeled), *rows])
@@ -327,10 +327,7 @@ def diagnose(
 def load_labeled(
     data: str, labels: Path | None, data_dir: Path | None, limit: int | None
 ) -> LabeledData:
-    """Start TensorFlow, and load the labels in question."""
-    from tfticket.quiet import start_tensorflow
-
-    start_tensorflow()
+    """Load the labels in question."""
     from tfticket.noise import LabeledData
 
     labeled = LabeledData.load(data, labels=labels, data_dir=data_dir, limit=limit)
@@ -350,32 +347,27 @@ def run_audit(
     **network: Any,
 ) -> CleanSplit:
     """Say which models audit the labels and what it costs, then run the audit."""
-    from tfticket.noise import LabelAudit, Network, RowAudit
+    from tfticket.noise import audit_labels
+    from tfticket.quiet import start_tensorflow
 
     given = {"batch_size": batch_size, "learning_rate": learning_rate, **network}
     given = {name: value for name, value in given.items() if value is not None}
-    if labeled.has_rows and not given:
-        rows = RowAudit(labeled, folds=folds, iterations=iterations, seed=seed)
-        split = rows.run()
-        click.echo(
-            f"Rows of {labeled.data.input_shape[0]:,} numbers, scaled by column; {rows.folds} "
-            f"folds. Predicted by {rows.learner}. Give --model for a network.",
-            err=True,
-        )
-        return split
-    made = Network(**given)
-    audit = LabelAudit(labeled, made, folds=folds or 2, iterations=iterations, seed=seed)
-    click.echo(
-        f"{made.model_for(labeled)}, width {made.width_for(labeled):g}, "
-        f"{made.epochs_for(labeled)} epochs, batches of {made.batch_size_for(labeled)}. "
-        f"At most {audit.cost.fits} networks, "
-        f"{audit.cost.steps:,} steps: {audit.cost.epochs:.1f} passes over {len(labeled):,} "
-        "examples.",
-        err=True,
-    )
-    return audit.run(
+    settings = None
+    if given:
+        start_tensorflow()
+        from tfticket.noise import Network
+
+        settings = Network(**given)
+    return audit_labels(
+        labeled,
+        network=settings,
+        folds=folds,
+        iterations=iterations,
+        seed=seed,
         folder=keep,
+        say=lambda sentence: click.echo(sentence, err=True),
         tell=lambda number, of: click.echo(f"Training network {number} of {of}.", err=True),
+        start=None if given else start_tensorflow,
     )
 
 

@@ -1,8 +1,9 @@
 from . import theory as theory
-from .audit import LabelAudit as LabelAudit
-from .audit import LabeledData as LabeledData
-from .audit import Network as Network
-from .audit import RowAudit as RowAudit
+from .audit.choice import audit_labels as audit_labels
+from .audit.labeled import LabeledData as LabeledData
+from .audit.networks import LabelAudit as LabelAudit
+from .audit.networks import Network as Network
+from .audit.rows import RowAudit as RowAudit
 from .comparison import Diagnosis as Diagnosis
 from .comparison import compare_with_cleanlab as compare_with_cleanlab
 from .comparison import diagnose as diagnose
@@ -14,6 +15,12 @@ from .coteaching.stages import fit_in_stages as fit_in_stages
 from .coteaching.stages import stages as stages
 from .estimate.noise_estimate import NoiseEstimate as NoiseEstimate
 from .estimate.noise_estimate import estimate_noise as estimate_noise
+from .features import features_of as features_of
+from .features import find_duplicates as find_duplicates
+from .features import find_outliers as find_outliers
+from .features import read_features as read_features
+from .features import read_pred_probs as read_pred_probs
+from .find import find_label_issues as find_label_issues
 from .incv.clean_split import CleanSplit as CleanSplit
 from .incv.selection import INCV as INCV
 from .labels.corruption import Corruption as Corruption
@@ -24,7 +31,6 @@ from .labels.corruption import open_set as open_set
 from .labels.given import read_label_file as read_label_file
 from .labels.human_like import human_like as human_like
 from .labels.issues import LabelIssues as LabelIssues
-from .labels.issues import find_label_issues as find_label_issues
 from .labels.transition import TransitionMatrix as TransitionMatrix
 from .labels.transition import cifar10_asymmetric as cifar10_asymmetric
 from .labels.transition import pair as pair

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfticket.errors import DataError
 from tfticket.noise import CleanSplit, Corruption, LabelIssues, theory
+from tfticket.noise.labels.given import NO_CLASS
 from tfticket.noise.theory import HeldOut
 
 
@@ -105,6 +106,10 @@ def compare_with_cleanlab(split: CleanSplit, issues: LabelIssues) -> Agreement |
         return None
     with warnings.catch_warnings():  # it warns of a class with one example or none, and flags none
         warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)
-        theirs = filters.find_label_issues(split.labels, split.probabilities, n_jobs=1)
-    found = np.asarray(theirs)
+        known = split.labels != NO_CLASS
+        theirs = filters.find_label_issues(
+            split.labels[known], split.probabilities[known], n_jobs=1
+        )
+    found = np.zeros(len(split), bool)
+    found[known] = theirs
     return Agreement(theirs=int(found.sum()), ours=len(issues), both=int(found[issues.ids].sum()))

@@ -85,10 +85,10 @@ def to_csv(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for place, example in enumerate(issues.ids.tolist()):
-        given, suggested = int(issues.given[place]), int(issues.suggested[place])
+    for example in issues.ids.tolist():
+        given, suggested = int(issues.given[example]), int(issues.suggested[example])
         votes, agreed = split.votes[example].tolist()
-        probability = f"{issues.probability[place]:.4f}"
+        probability = f"{issues.score[example]:.6g}"
         named = (table_cell(names[given]), table_cell(names[suggested]))
         writer.writerow((example, given, suggested, probability, agreed, votes, *named))
     return text.getvalue()
@@ -103,7 +103,8 @@ def render(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
         issues: Its label issues; the first ones are shown.
     """
     names, x = labeled.data.class_names, labeled.data.train.x
-    first = (issues.ids, issues.given, issues.suggested, issues.probability)
+    ids = issues.ids
+    first = (ids, issues.given[ids], issues.suggested[ids], issues.score[ids])
     cards = [
         {
             "number": number,
@@ -128,7 +129,7 @@ def render(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
         examples=len(labeled),
         estimate=split.estimate,
         issues=len(issues),
-        expected=issues.expected_precision,
+        expected=issues.precision,
         cards=cards,
         palette=PALETTE,
         version=__version__,

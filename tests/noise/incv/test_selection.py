@@ -184,7 +184,7 @@ def test_the_cost_is_told_before():
     ("labels", "rule"),
     [
         (np.zeros(90, int), "2 labels or more"),
-        (np.arange(90) % 4, r"in \[0, 3\)"),
+        (np.arange(90) % 4, r"in \[-1, 3\)"),
         (np.arange(89) % 3, "90 inputs, 89 labels"),
         (np.eye(3)[np.arange(90) % 3], "argmax"),
     ],

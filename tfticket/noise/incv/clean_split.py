@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,9 @@ from tfticket.display.words import listed, number
 from tfticket.errors import DataError
 from tfticket.files import digest, load_arrays, write_arrays
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate
-from tfticket.noise.labels.issues import LabelIssues, find_label_issues
+from tfticket.noise.labels.issues import LabelIssues, issues_of
+
+_FOLDS = "folds"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class CleanSplit(Displayable):
         clean: Ids whose held-out prediction is the given label, rising, int64; never empty.
         candidate: Ids that were neither selected nor removed, rising, int64.
         removed: Ids whose given label is least likely, rising, int64.
-        labels: Given labels, shape (n,), int64.
+        labels: Given labels, shape (n,), int64; -1 where there is none: such examples are
+            candidates.
         probabilities: Out-of-sample probabilities, averaged over the iterations in which the
             example was held out, shape (n, k), float32, rows summing to 1.
         votes: Number of networks that predicted each example, and of these those that predicted
@@ -53,6 +56,9 @@ class CleanSplit(Displayable):
         estimate: Rate and type of the noise, from the first iteration, where everything was held
             out.
         rounds: What each iteration did.
+        folds: The fold of each example in the first iteration, shape (n,), int64; None where it
+            isn't known.
+        learner: What predicted: `network`, or the name of a simple learner.
 
     Raises:
         DataError: when the ids aren't each of 0 to n - 1 once, or nothing is clean.
@@ -66,6 +72,8 @@ class CleanSplit(Displayable):
     votes: np.ndarray
     estimate: NoiseEstimate
     rounds: tuple[Round, ...] = ()
+    folds: np.ndarray | None = None
+    learner: str = ""
 
     _KIND: ClassVar[str] = "clean_split"
     _ARRAYS: ClassVar[tuple[str, ...]] = (
@@ -91,10 +99,11 @@ class CleanSplit(Displayable):
                 f"Probabilities and votes must be about {count} examples. Received: "
                 f"{self.probabilities.shape} and {self.votes.shape}."
             )
-        for name in self._ARRAYS:
-            array = np.array(getattr(self, name))
-            array.setflags(write=False)
-            object.__setattr__(self, name, array)
+        for name in (*self._ARRAYS, _FOLDS):
+            if getattr(self, name) is not None:
+                array = np.array(getattr(self, name))
+                array.setflags(write=False)
+                object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -119,12 +128,16 @@ class CleanSplit(Displayable):
                 "id": each,
                 "set": sets[each],
                 "given": int(label),
-                "probability_of_given": float(self.probabilities[each, label]),
+                "probability_of_given": self._probability_of_given(each),
                 "votes": int(self.votes[each, 0]),
                 "votes_for_given": int(self.votes[each, 1]),
             }
             for each, label in enumerate(self.labels)
         ]
+
+    def _probability_of_given(self, example: int) -> float:
+        label = self.labels[example]
+        return float(self.probabilities[example, label]) if label >= 0 else float("nan")
 
     def _figure(self) -> Figure | None:
         return bars(self._counts(), "examples")
@@ -134,11 +147,20 @@ class CleanSplit(Displayable):
         """Hash of the three sets."""
         return digest({name: getattr(self, name) for name in self._ARRAYS[:3]})
 
-    def label_issues(self) -> LabelIssues:
-        """Find the labels that are probably wrong; none where nothing was learned from them."""
-        learned = self.estimate.learned
-        matrix = self.estimate.matrix if learned else np.eye(self.probabilities.shape[1])
-        return find_label_issues(self.labels, self.probabilities, transition=matrix)
+    def label_issues(self, class_names: Sequence[str] | None = None) -> LabelIssues:
+        """Rank all labels by how suspicious they are, and name those that are probably wrong.
+
+        Args:
+            class_names: A name for each class; None names them by number.
+        """
+        return issues_of(
+            self.labels,
+            self.probabilities,
+            estimate=self.estimate,
+            folds=self.folds,
+            learner=self.learner,
+            class_names=class_names,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Counts and the estimate, as plain values for JSON; ids stay in the file."""
@@ -158,11 +180,13 @@ class CleanSplit(Displayable):
             RunError: when it can't be written.
         """
         arrays = {name: getattr(self, name) for name in self._ARRAYS}
+        if self.folds is not None:
+            arrays[_FOLDS] = self.folds
         return write_arrays(path, kind=self._KIND, header=self._header(), arrays=arrays)
 
     def _header(self) -> dict[str, Any]:
         rounds = [asdict(one) for one in self.rounds]
-        return {"estimate": self.estimate.to_dict(), "rounds": rounds}
+        return {"estimate": self.estimate.to_dict(), "rounds": rounds, "learner": self.learner}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CleanSplit:
@@ -179,4 +203,6 @@ class CleanSplit(Displayable):
             **{name: arrays[name] for name in cls._ARRAYS},
             estimate=NoiseEstimate.from_dict(header["estimate"]),
             rounds=tuple(Round(**one) for one in header["rounds"]),
+            folds=arrays.get(_FOLDS),  # older files have none
+            learner=str(header.get("learner", "")),
         )

@@ -19,6 +19,11 @@ from tfticket.seeds import generator, sub_seed
 from tfticket.state import innermost_optimizer
 
 Build = Callable[[int], keras.Model]
+Watch = Callable[[float, float], None]
+"""Is called with the shares of held-out labels that a network agrees with, in [0, 1], at half of
+its training and at the end; may raise to stop a selection."""
+
+_WATCHED = 2000  # held-out examples
 
 
 def fresh_model(build: Build, seed: int) -> keras.Model:
@@ -104,6 +109,7 @@ def predict_held_out(
     batch_size: int,
     decay: bool,
     seed: int,
+    watch: Watch | None = None,
 ) -> np.ndarray:
     """Train a new network on `train`, and return its probabilities for `held_out`.
 
@@ -120,6 +126,7 @@ def predict_held_out(
         batch_size: Examples in a step; at most m are taken.
         decay: Whether a constant learning rate falls to 0 along half a cosine.
         seed: Decides initialization, dropout and order.
+        watch: Called at the end; where there are two steps or more.
 
     Returns:
         Probabilities, shape (h, k), float32.
@@ -133,18 +140,34 @@ def predict_held_out(
     if decay:
         _let_rate_fall(model, steps=len(orders) // batch)
     targets = tf.constant(labels.astype(np.int32))
-    data = (
-        tf.data.Dataset.from_tensor_slices(orders)
-        .batch(batch, drop_remainder=True)
-        .map(lambda ids: (tf.gather(x, ids), tf.gather(targets, ids)))
-        .with_options(_options())
-    )
+
+    def batches(ids: np.ndarray) -> tf.data.Dataset:
+        return (
+            tf.data.Dataset.from_tensor_slices(ids)
+            .batch(batch, drop_remainder=True)
+            .map(lambda ids: (tf.gather(x, ids), tf.gather(targets, ids)))
+            .with_options(_options())
+        )
+
+    def predicted(ids: np.ndarray) -> np.ndarray:
+        test = tf.data.Dataset.from_tensor_slices(ids).batch(max(batch, 256))
+        test = test.map(lambda ids: tf.gather(x, ids)).with_options(_options())
+        return as_probabilities(model.predict(test, verbose=0))
+
+    half = len(orders) // batch // 2 * batch
+    asked = held_out[labels[held_out] >= 0]
+    asked = asked[:: -(-len(asked) // _WATCHED) or 1]
+    agreements = []
     with _seeded(sub_seed(seed, "fit")):
         # The data goes through all epochs by itself, in an order of its own.
-        model.fit(data, epochs=1, shuffle=False, verbose=0)
-    test = tf.data.Dataset.from_tensor_slices(held_out).batch(max(batch, 256))
-    test = test.map(lambda ids: tf.gather(x, ids)).with_options(_options())
-    return as_probabilities(model.predict(test, verbose=0))
+        for part in (orders,) if watch is None or not half else (orders[:half], orders[half:]):
+            model.fit(batches(part), epochs=1, shuffle=False, verbose=0)
+            if watch is not None:
+                agrees = predicted(asked).argmax(axis=1) == labels[asked]
+                agreements.append(float(agrees.mean()))
+    if watch is not None and len(agreements) > 1:
+        watch(*agreements)
+    return predicted(held_out)
 
 
 def as_probabilities(outputs: np.ndarray) -> np.ndarray:

@@ -24,7 +24,8 @@ from tfticket.noise.estimate.kinds import CLEAN, PAIR
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate, estimate_noise
 from tfticket.noise.incv.clean_split import CleanSplit, Round
 from tfticket.noise.incv.learners import best_learner
-from tfticket.seeds import generator
+from tfticket.noise.labels.given import NO_CLASS
+from tfticket.seeds import generator, sub_seed
 
 STABLE = 0.01
 """Growth of a selection below which it is called stable, as a share of it."""
@@ -37,6 +38,9 @@ def deal(
     ids: np.ndarray, labels: np.ndarray, *, folds: int, seed: int, iteration: int
 ) -> np.ndarray:
     """Deal examples to folds at random, each class as evenly as can be.
+
+        >>> deal(np.arange(6), np.array([0, 1, 0, 1, 0, 1]), folds=3, seed=0, iteration=0)
+        array([2, 1, 1, 2, 0, 0])
 
     Args:
         ids: Examples, shape (m,).
@@ -111,12 +115,14 @@ class Fold:
         train: Ids that the model is trained on: all selected ones, and the candidates of the other
             folds.
         held_out: Ids that it predicts, rising.
+        repeat: Which dealing of the iteration, from 0.
     """
 
     iteration: int
     number: int
     train: np.ndarray
     held_out: np.ndarray
+    repeat: int = 0
 
 
 Predict = Callable[[Fold], Mapping[str, np.ndarray]]
@@ -126,10 +132,15 @@ Predict = Callable[[Fold], Mapping[str, np.ndarray]]
 class CrossValidation:
     """The iterations of INCV, whatever the models are: all follows from held-out probabilities.
 
+    Examples without a label are held out from all models: they are predicted, and nothing is
+    learned from them or decided on them.
+
     Args:
-        labels: Given labels, shape (n,), int64.
+        labels: Given labels, shape (n,), int64; -1 where there is none.
         num_classes: k.
         folds: At least 2.
+        repeats: How often an iteration deals, at least 1; the mean of the predictions counts. More
+            are for models that take no time.
         stable: The selection is stable when an iteration adds less than this share to it.
         seed: Seed of the run.
 
@@ -151,17 +162,20 @@ class CrossValidation:
         num_classes: int,
         *,
         folds: int,
+        repeats: int = 1,
         stable: float = STABLE,
         seed: int = 0,
     ) -> None:
-        if len(labels) < 2 * folds or len(np.unique(labels)) < 2:
+        known = labels[labels != NO_CLASS]
+        if len(known) < 2 * folds or len(np.unique(known)) < 2:
             raise DataError(
                 f"There must be at least {2 * folds} examples for {folds} folds, of 2 labels or "
-                f"more. Received: {len(labels)} examples, labels {np.unique(labels)[:5].tolist()}."
+                f"more. Received: {len(known)} examples, labels {np.unique(known)[:5].tolist()}."
             )
         self.labels = labels
         self.num_classes = num_classes
         self.folds = folds
+        self.repeats = repeats
         self.stable = stable
         self.seed = seed
         self.iteration = 0
@@ -170,7 +184,8 @@ class CrossValidation:
         self.removed = np.array([], np.int64)
         self.learner = ""
         self.estimate: NoiseEstimate | None = None
-        self._sums = np.zeros((len(labels), num_classes))
+        self._sums = np.zeros((len(labels), num_classes), np.float32 if repeats > 1 else float)
+        self._first = self._dealt(0)
         self._votes = np.zeros((len(labels), 2), np.int64)
         self._rounds: list[Round] = []
 
@@ -188,9 +203,13 @@ class CrossValidation:
 
     def fold(self, number: int) -> Fold:
         """The fold of that number in the coming iteration."""
-        own = self._dealt() == number
-        train = np.concatenate([self.selected, self.candidates[~own]])
-        return Fold(self.iteration, number, train, self.candidates[own])
+        return self._fold(number, self._dealt(0), 0)
+
+    def _fold(self, number: int, dealt: np.ndarray, repeat: int) -> Fold:
+        own = dealt == number
+        rest = self.candidates[~own]
+        train = np.concatenate([self.selected, rest[self.labels[rest] != NO_CLASS]])
+        return Fold(self.iteration, number, train, self.candidates[own], repeat)
 
     def iterate(
         self, predict: Predict, check: Callable[[np.ndarray, np.ndarray], None] | None = None
@@ -199,52 +218,65 @@ class CrossValidation:
 
         Args:
             predict: Trains the model of a fold.
-            check: Is given the probabilities of the first iteration, shape (n, k), and the fold of
-                each example, and raises where such models can't be selected by.
+            check: Is given the probabilities of the labeled examples in the first iteration, shape
+                (n, k), and the fold of each, and raises where such models can't be selected by.
 
         Returns:
             Whether another iteration is to follow: the selection has grown, and candidates are
             left.
         """
-        dealt, found = self._dealt(), {}
-        for number in range(self.folds):
-            for name, rows in predict(self.fold(number)).items():
-                if name not in found:
-                    found[name] = np.empty((len(dealt), self.num_classes), rows.dtype)
-                found[name][dealt == number] = rows
+        found: dict[str, np.ndarray] = {}
+        for repeat in range(self.repeats):
+            dealt = self._dealt(repeat)
+            for number in range(self.folds):
+                for name, rows in predict(self._fold(number, dealt, repeat)).items():
+                    if name not in found:
+                        found[name] = np.zeros((len(dealt), self.num_classes), rows.dtype)
+                    found[name][dealt == number] += rows
+        known = self.labels[self.candidates] != NO_CLASS
+        if self.repeats > 1:
+            for rows in found.values():
+                rows /= self.repeats
         if self.iteration == 0:
-            self.learner = best_learner(found, self.labels)
+            labels = self.labels[self.candidates[known]]
+            self.learner = best_learner({name: rows[known] for name, rows in found.items()}, labels)
             if check is not None:
-                check(found[self.learner], dealt)
-        selected, grown = len(self.selected), self._decide(found[self.learner], dealt)
+                check(found[self.learner][known], self._first[known])
+        selected, grown = len(self.selected), self._decide(found[self.learner], known)
         self.iteration += 1
-        return grown > self.stable * selected and len(self.candidates) >= self.folds
+        left = int((self.labels[self.candidates] != NO_CLASS).sum())
+        return grown > self.stable * selected and left >= self.folds
 
-    def _dealt(self) -> np.ndarray:
+    def _dealt(self, repeat: int) -> np.ndarray:
         """The fold of each candidate."""
-        labels = self.labels[self.candidates]
         return deal(
-            self.candidates, labels, folds=self.folds, seed=self.seed, iteration=self.iteration
+            self.candidates,
+            self.labels[self.candidates],
+            folds=self.folds,
+            seed=self.seed if repeat == 0 else sub_seed(self.seed, "repeat", repeat),
+            iteration=self.iteration,
         )
 
-    def _decide(self, predicted: np.ndarray, dealt: np.ndarray) -> int:
-        """Decide on all candidates, and return the number of those that were selected."""
-        ids = self.candidates
+    def _decide(self, predicted: np.ndarray, known: np.ndarray) -> int:
+        """Decide on all candidates with a label, and return how many were selected."""
+        self._sums[self.candidates] += predicted
+        self._votes[self.candidates, 0] += 1
+        ids, predicted = self.candidates[known], predicted[known]
         labels = self.labels[ids]
         if self.estimate is None:
-            self.estimate = estimate_noise(labels, predicted, folds=dealt, seed=self.seed)
+            # A mean over several dealings is as sure of itself in all folds.
+            folds = self._first[known] if self.repeats == 1 else None
+            self.estimate = estimate_noise(labels, predicted, folds=folds, seed=self.seed)
         ratio, most = removal(self.estimate, len(self.labels))
         selected, removed = decide(
             ids, labels, predicted, removable=most - len(self.removed), ratio=ratio
         )
-        self._sums[ids] += predicted
-        self._votes[ids, 0] += 1
         self._votes[selected, 1] += 1
         agreement = len(selected) / len(ids)
         self._rounds.append(Round(len(ids), agreement, len(selected), len(removed)))
         self.selected = np.union1d(self.selected, selected)
         self.removed = np.union1d(self.removed, removed)
-        self.candidates = np.setdiff1d(ids, np.union1d(selected, removed))
+        self.candidates = np.setdiff1d(self.candidates, np.union1d(selected, removed))
         return len(selected)
 
     def result(self) -> CleanSplit:
@@ -266,6 +298,8 @@ class CrossValidation:
             labels=self.labels,
             probabilities=means.astype(np.float32),
             votes=self._votes,
+            folds=self._first,
+            learner=self.learner,
             estimate=self.estimate,
             rounds=tuple(self._rounds),
         )

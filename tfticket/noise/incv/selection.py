@@ -21,6 +21,7 @@ from tfticket.noise.incv.clean_split import CleanSplit
 from tfticket.noise.incv.learners import check_learned
 from tfticket.noise.incv.networks import (
     Build,
+    Watch,
     check_inputs,
     check_loss,
     class_count,
@@ -28,7 +29,7 @@ from tfticket.noise.incv.networks import (
     predict_held_out,
 )
 from tfticket.noise.incv.rule import STABLE, CrossValidation, Fold, Predict
-from tfticket.noise.labels.given import checked_labels
+from tfticket.noise.labels.given import NO_CLASS, checked_labels
 from tfticket.seeds import sub_seed
 from tfticket.wording import brief_repr
 
@@ -133,16 +134,19 @@ class INCV:
         *,
         folder: str | os.PathLike[str] | None = None,
         tell: Tell | None = None,
+        watch: Watch | None = None,
     ) -> CleanSplit:
         """Select clean examples.
 
         Args:
             x: Inputs, shape (n, ...), as the model takes them.
-            y: Given labels, integers of shape (n,).
+            y: Given labels, integers of shape (n,); -1 for examples without a label, which are
+                predicted only.
             folder: Folder of finished folds. When it holds some of the same selection, they aren't
                 trained again, and the result is bit-identical.
             tell: Called before each training with the number of the network, from 1, and the
                 largest possible number of networks.
+            watch: Called after the first network was trained, see `Watch`.
 
         Returns:
             Clean, candidate and removed ids, with votes, out-of-sample probabilities and the
@@ -155,7 +159,7 @@ class INCV:
                 nearest neighbors of the inputs see.
             RunError: when `folder` belongs to another selection, or no label was predicted.
         """
-        validation, predict, check = self._prepare(x, y, tell, folder, clear=True)
+        validation, predict, check = self._prepare(x, y, tell, folder, watch, clear=True)
         return validation.run(predict, self.iterations, check)
 
     def train_fold(
@@ -187,7 +191,7 @@ class INCV:
             RunError: as `select`.
         """
         # Not cleared: another process may be about to write there.
-        validation, predict, check = self._prepare(x, y, tell, folder, clear=False)
+        validation, predict, check = self._prepare(x, y, tell, folder, None, clear=False)
         if all(validation.iterate(predict, check) for _ in range(iteration)):
             predict(validation.fold(fold))
 
@@ -197,6 +201,7 @@ class INCV:
         y: ArrayLike,
         tell: Tell | None,
         folder: str | os.PathLike[str] | None,
+        watch: Watch | None,
         *,
         clear: bool,
     ) -> tuple[CrossValidation, Predict, Callable[[np.ndarray, np.ndarray], None]]:
@@ -204,7 +209,7 @@ class INCV:
         probe = fresh_model(self.build, sub_seed(self.seed, "incv", "probe"))
         num_classes = class_count(probe)
         check_loss(probe, num_classes)
-        labels = checked_labels(y, num_classes, name="y")
+        labels = checked_labels(y, num_classes, name="y", least=NO_CLASS)
         inputs = np.asarray(x)
         check_inputs(inputs, labels, model=probe)
         validation = CrossValidation(
@@ -219,6 +224,7 @@ class INCV:
                 if tell is not None:
                     number = fold.iteration * self.folds + fold.number + 1
                     tell(number, self.iterations * self.folds)
+                first = fold.iteration == fold.number == 0
                 probabilities = predict_held_out(
                     self.build,
                     tensor,
@@ -229,13 +235,16 @@ class INCV:
                     batch_size=self.batch_size,
                     decay=self.decay,
                     seed=sub_seed(self.seed, "incv", fold.iteration, fold.number),
+                    watch=watch if first else None,
                 )
                 store.save(fold.iteration, fold.number, probabilities)
             return {"network": probabilities}
 
         def check(probabilities: np.ndarray, folds: np.ndarray) -> None:
             predicted = probabilities.argmax(axis=1)
-            check_learned(inputs, labels, predicted=predicted, folds=folds, seed=self.seed)
+            known = labels != NO_CLASS
+            seen = inputs if known.all() else inputs[known]
+            check_learned(seen, labels[known], predicted=predicted, folds=folds, seed=self.seed)
 
         return validation, predict, check
 

@@ -112,6 +112,37 @@ def check_finite(x: np.ndarray) -> None:
             )
 
 
+def checked_features(features: ArrayLike, count: int | None = None) -> np.ndarray:
+    """Check rows of numbers, and return them as floats, shape (n, columns).
+
+    Args:
+        features: Numbers, shape (n, ...); whatever an example is, is made a row.
+        count: The n that is expected; None takes any.
+
+    Raises:
+        DataError: when they are no finite numbers, or not as many as expected.
+    """
+    try:
+        array = np.asarray(features)
+    except ValueError as error:
+        raise DataError(f"`features` must have rows of one length. Received: {error}") from error
+    if array.ndim < 2 or array.size == 0 or array.dtype.kind not in "biuf":
+        raise DataError(
+            "`features` must be numbers of shape (n, columns), a row for each example. Received: "
+            f"shape {array.shape}, {array.dtype}."
+        )
+    if count is not None and len(array) != count:
+        raise DataError(
+            f"`features` must have a row for each of the {count:,} labels. Received: "
+            f"{len(array):,} rows."
+        )
+    array = array.reshape(len(array), -1)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float32)
+    check_finite(array)
+    return array
+
+
 def _regular(values: ArrayLike, name: str) -> np.ndarray:
     """An array of them; a `DataError` for rows that differ in length."""
     try:

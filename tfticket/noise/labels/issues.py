@@ -1,21 +1,25 @@
-"""Label issues: the labels that are probably wrong, and what they should be.
+"""Label issues: every label ranked by how suspicious it is, and those that are probably wrong.
 
-Given out-of-sample probabilities q = P(true = j | x) and the transition matrix T, Bayes' rule says
-how probable each class is once the given label y is known too:
+Given out-of-sample probabilities q = P(true = j | x) and the transition matrix T, Bayes' rule gives
+the odds of another class j against the given label y:
 
-    P(true = j | x, y) = q_j T_jy / sum_i q_i T_iy
+    log odds = max_{j != y} log(q_j T_jy) - log(q_y T_yy)
 
-A label is an issue when another one is more probable. Ranking by this instead of by the network's
-probabilities alone weighs a network's doubt against how rare wrong labels are: of a 4 that looks
-like a 9, a right label is the likelier explanation when 1 % are wrong, and a wrong one at 50 %.
-The threshold needs no tuning, and the mean of the probabilities is the precision to expect.
+They rank, and never saturate, where probabilities round to 1. They weigh a network's doubt against
+how rare wrong labels are, and where these come from: of a 4 that looks like a 9, a right label is
+the likelier explanation when 1 % are wrong, and a wrong one at 50 %. A temperature, under which the
+given labels are most likely, first corrects networks that are too sure of themselves.
 
-Held-out probabilities aren't q yet. A network that was trained on given labels learns *their*
-probabilities, of which q are those behind: p = q M, where M = (1 - l) I + l T says how far it did.
-And networks are over- or underconfident, which a temperature t corrects, q^(1/t); an even share is
-mixed in for mistakes that they are sure of. The three numbers are those under which the given
-labels are most likely, the largest sum of log sum_j q_j T_jy on a grid, without an l whose M has no
-inverse (half of the labels of two classes wrong, and all learned): no q follows from p there.
+T must not hold a network's own mistakes, or these lead the list. Mistakes become rarer as
+predictions become more confident, and wrong labels don't: of all windows of confidence, the one
+that shows the least of a confusion tells how often labels are confused (`confusions`).
+
+What probabilities these odds stand for is settled by the estimated noise rate: all log odds are
+shifted until their probabilities sum to the number of labels that are estimated to be wrong. The
+mean over the first m is then the precision to expect of a list of m.
+
+The list ends where the F1 score that is expected is largest. Where no wrong label is shown, it
+holds what is more probably wrong than right. It is never longer than the estimate lets it be.
 
 The idea to rank labels by out-of-sample probabilities is that of confident learning (Northcutt,
 Jiang & Chuang 2021, arXiv:1911.00068).
@@ -23,6 +27,7 @@ Jiang & Chuang 2021, arXiv:1911.00068).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,177 +39,359 @@ from tfticket.display import Displayable
 from tfticket.display.charts import Figure
 from tfticket.display.plots import lines
 from tfticket.display.words import number, percent, plural
-from tfticket.errors import DataError
-from tfticket.noise.labels.given import checked_labels, checked_probabilities
-from tfticket.noise.labels.transition import as_transition
+from tfticket.noise.estimate.kinds import CLEAN, PAIR, SYMMETRIC
+from tfticket.noise.estimate.noise_estimate import NoiseEstimate
+from tfticket.noise.estimate.windows import count_windows
+from tfticket.noise.labels.given import NO_CLASS
+from tfticket.noise.labels.transition import noise_rate
 
-_LEARNED = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
-_TEMPERATURES = 2.0 ** np.arange(-3, 4.1, 0.5)
-_EVEN = (0.0, 0.01, 0.1)  # of the noise rate: more would explain the noise away
-_FLOOR = 1e-7
-_ANY_CONFUSION = 0.05  # share of the noise that may be of a kind that T knows nothing of
-_TINY = 1e-12
-_LARGEST_CONDITION = 1e6  # of M; beyond it, rounding would be taken for probabilities
-_TIE = 1e-9  # probabilities that differ by less are equal
-_FITTED_ON = 4000
+_TEMPERATURES = 2.0 ** np.arange(-2, 3.1, 0.25)
+_FLOOR = 1e-9
+_TIE = 1e-9  # of log odds
+_EVEN = 0.05  # mixed into probabilities, for mistakes that networks are sure of
+_TAIL = 0.001
+_FITTED_ON = 2000
+_AT_ONCE = 2**22  # numbers
+_ANY_CONFUSION = 0.2  # share of the noise that may be of a kind that T knows nothing of
+_MOST_CONFUSED = 0.45  # share of a class that goes to a single other one
+_MOST_WRONG = 0.8  # share of a class
+_LEAST_RATE = 0.01
+_MOST_CLASSES = 500  # whose confusions are counted
+_DOUBT = 0.25  # of what can't be ruled out above a rate that can't be relied on
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LabelIssues(Displayable):
-    """Labels that are probably wrong, the most certain first.
+    """All labels, ranked by how suspicious they are, and those that are probably wrong.
 
     Attributes:
-        ids: Their places in the data, shape (s,), int64.
-        given: The given labels, shape (s,), int64.
-        suggested: The suggested labels, which are most probable, shape (s,), int64.
-        probability: Issue scores, P(given label is wrong), shape (s,), falling, in [0, 1].
-        all_probabilities: The same for every example, shape (n,).
-        learned: The l that was fitted, in [0, 1].
-        temperature: The t that was fitted; above 1 for networks that are too sure of themselves.
+        given: The given labels, shape (n,), int64; -1 where there is none.
+        suggested: The labels that are most probable, shape (n,), int64.
+        score: Issue scores, shape (n,), in [0, 1], higher for labels that are more suspicious:
+            probabilities that the label is wrong, as far as the noise rate is known. NaN without a
+            label.
+        is_issue: Whether the label is probably wrong, shape (n,), bool.
+        margin: Out-of-sample probability of the given label less the largest other one, shape
+            (n,), in [-1, 1]; NaN without a label.
+        expected_precision: Share of the labels that are at least as suspicious which are expected
+            to be wrong, shape (n,); NaN without a label, and where the noise rate isn't
+            identifiable.
+        ranking: Ids of all examples with a label, the most suspicious first, shape (m,), int64.
+        pred_probs: The out-of-sample probabilities, shape (n, k), float32.
+        estimate: The noise, as it is estimated.
+        class_names: A name for each class.
+        fold: The fold in which each example was held out, shape (n,), int64; -1 where unknown.
+        learner: What predicted; empty where the predictions were given.
     """
 
-    ids: np.ndarray
     given: np.ndarray
     suggested: np.ndarray
-    probability: np.ndarray
-    all_probabilities: np.ndarray
-    learned: float
-    temperature: float
+    score: np.ndarray
+    is_issue: np.ndarray
+    margin: np.ndarray
+    expected_precision: np.ndarray
+    ranking: np.ndarray
+    pred_probs: np.ndarray
+    estimate: NoiseEstimate
+    class_names: tuple[str, ...]
+    fold: np.ndarray
+    learner: str = ""
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return int(self.is_issue.sum())
 
     def __repr__(self) -> str:
-        return f"LabelIssues({len(self)} of {len(self.all_probabilities)} labels)"
+        return f"LabelIssues({len(self)} of {len(self.given)} labels)"
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The label issues: ids of labels that are probably wrong, most suspicious first."""
+        ids: np.ndarray = self.ranking[self.is_issue[self.ranking]]
+        return ids
+
+    @property
+    def precision(self) -> float:
+        """Share of the issues that are expected to be real; NaN where nothing can be expected."""
+        if not len(self) or not self.estimate.identifiable:
+            return float("nan")
+        return float(self.score[self.is_issue].mean())
 
     def summary(self) -> str:
         """Return the number of issues, and how many are expected to be real, in a sentence."""
-        found = (
-            f"{plural(len(self), 'label issue')} in {number(len(self.all_probabilities))} labels"
-        )
-        if not len(self):
+        count = len(self.ranking)
+        found = f"{plural(len(self), 'label issue')} in {number(count)} labels"
+        missing = len(self.given) - count
+        if missing:
+            found += f", {number(missing)} more without a label"
+        if np.isnan(self.precision):
             return f"{found}."
-        return f"{found}, {percent(self.expected_precision)} of them expected to be real."
+        return f"{found}, {percent(self.precision)} of them expected to be real."
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return a row for each issue, the most certain first: id, given, suggested, score."""
-        columns = (self.ids, self.given, self.suggested, self.probability)
-        return [
-            {"id": each, "given": given, "suggested": suggested, "probability": probability}
-            for each, given, suggested, probability in zip(
-                *(column.tolist() for column in columns), strict=True
-            )
-        ]
+        """Return a row for each example, by id."""
+        names = {NO_CLASS: ""} | dict(enumerate(self.class_names))
+        columns = {
+            "id": range(len(self.given)),
+            "given": self.given.tolist(),
+            "given_name": [names[label] for label in self.given.tolist()],
+            "suggested": self.suggested.tolist(),
+            "suggested_name": [names[label] for label in self.suggested.tolist()],
+            "score": self.score.tolist(),
+            "is_issue": self.is_issue.tolist(),
+            "fold": self.fold.tolist(),
+            "margin": self.margin.tolist(),
+            "expected_precision": self.expected_precision.tolist(),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _figure(self) -> Figure | None:
         if not len(self):
             return None
-        found = (list(range(1, len(self) + 1)), (100 * self.probability).tolist())
-        return lines({"issues": found}, "label issue, most certain first", "issue score (%)")
-
-    @property
-    def expected_precision(self) -> float:
-        """Share of the issues that are expected to be real; NaN without issues."""
-        return float(self.probability.mean()) if len(self) else float("nan")
+        found = (list(range(1, len(self) + 1)), (100 * self.score[self.ids]).tolist())
+        return lines({"issues": found}, "label issue, most suspicious first", "issue score (%)")
 
 
-def find_label_issues(
-    labels: ArrayLike, probabilities: ArrayLike, *, transition: ArrayLike
+def issues_of(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    estimate: NoiseEstimate,
+    transition: ArrayLike | None = None,
+    folds: np.ndarray | None = None,
+    learner: str = "",
+    class_names: Sequence[str] | None = None,
 ) -> LabelIssues:
-    """Find the labels that are probably wrong.
-
-        >>> probabilities = np.array([[0.9, 0.1], [0.1, 0.9], [0.95, 0.05]] * 20)
-        >>> labels = np.array([0, 1, 0] * 20)
-        >>> labels[4] = 0
-        >>> find_label_issues(labels, probabilities, transition=[[0.9, 0.1], [0.1, 0.9]]).ids
-        array([4])
+    """Rank labels, and name those that are probably wrong.
 
     Args:
-        labels: Given labels, shape (n,), integers in [0, k).
-        probabilities: Out-of-sample probabilities, shape (n, k). In-sample ones would agree with
-            whatever the network was trained on.
-        transition: T, shape (k, k): `NoiseEstimate.matrix`.
+        labels: Given labels, shape (n,), int64; -1 where there is none.
+        probabilities: Out-of-sample probabilities, shape (n, k), rows summing to 1.
+        estimate: What is estimated from the same predictions.
+        transition: T, shape (k, k), where it is known: it then counts, and not the estimate.
+        folds: The fold of each example, shape (n,).
+        learner: What predicted.
+        class_names: A name for each class; None names them by number.
+    """
+    k = probabilities.shape[1]
+    known = np.flatnonzero(labels != NO_CLASS)
+    given = labels[known]
+    if transition is not None:
+        matrix = np.asarray(transition, np.float64)
+        rate = noise_rate(matrix, np.bincount(given, minlength=k) / len(given))
+        matrix = softened(matrix)
+        most = len(given)
+    else:
+        rows, dealt = probabilities[known], None if folds is None else folds[known]
+        matrix = ranking_matrix(given, rows, estimate=estimate, folds=dealt)
+        most = _most_accused(estimate, len(given))
+    odds, other, margin = log_odds(given, probabilities, matrix, known)
+    order = np.lexsort((known, -odds))
+    if transition is None:
+        rate = _expected_rate(estimate, odds)
+    wrong = special.expit(odds + _shift(odds, rate))
+    # Where all classes are equally probable, nothing speaks against a label.
+    best = np.where((odds > _TIE) & (wrong > 0.5), other, given)
+    clean = transition is None and estimate.kind == CLEAN
+    count = min(most, _list_length(wrong[order], clean=clean))
+    doubted = (best != given) | (margin < 0)
+    accused = order[:count][doubted[order[:count]]]
+    best[accused] = other[accused]
+
+    score, margins, precision = (np.full(len(labels), np.nan) for _ in range(3))
+    score[known], margins[known] = wrong, margin
+    is_issue = np.zeros(len(labels), bool)
+    is_issue[known[accused]] = True
+    if estimate.identifiable or transition is not None:
+        precision[known[order]] = np.cumsum(wrong[order]) / np.arange(1, len(order) + 1)
+    suggested = probabilities.argmax(axis=1)
+    suggested[known] = best
+    return LabelIssues(
+        given=labels.copy(),
+        suggested=suggested,
+        score=score,
+        is_issue=is_issue,
+        margin=margins,
+        expected_precision=precision,
+        ranking=known[order],
+        pred_probs=probabilities.astype(np.float32, copy=False),
+        estimate=estimate,
+        class_names=tuple(class_names or map(str, range(k))),
+        fold=np.full(len(labels), -1) if folds is None else np.asarray(folds, np.int64),
+        learner=learner,
+    )
+
+
+def log_odds(
+    given: np.ndarray, probabilities: np.ndarray, matrix: np.ndarray, ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute the log odds that labels are wrong.
+
+    Args:
+        given: Labels of some examples, shape (m,).
+        probabilities: Out-of-sample probabilities of all, shape (n, k).
+        matrix: T, shape (k, k).
+        ids: These examples, shape (m,).
 
     Returns:
-        The issues, most certain first; ties go by id.
-
-    Raises:
-        DataError: when shapes or values are wrong.
+        Log odds, the most probable other classes and the margins, each of shape (m,).
     """
-    matrix = _softened(np.asarray(as_transition(transition)))
-    labels = checked_labels(labels, len(matrix))
-    probabilities = checked_probabilities(probabilities, len(labels))
-    if probabilities.shape[1] != len(matrix):
-        raise DataError(
-            f"Probabilities must be about the {len(matrix)} classes of the transition matrix. "
-            f"Received: shape {probabilities.shape}."
-        )
-    classes, learned, temperature = _calibrated(probabilities, matrix, labels)
-    posterior = classes * matrix[:, labels].T
-    posterior /= posterior.sum(axis=1, keepdims=True)
-    everyone = np.arange(len(labels))
-    own = posterior[everyone, labels]
-    wrong = 1 - own
-    order = np.lexsort((everyone, -wrong))
-    is_issue = posterior.max(axis=1) > own + _TIE
-    ids = order[is_issue[order]]
-    suggested = posterior.argmax(axis=1)[ids]
-    return LabelIssues(ids, labels[ids], suggested, wrong[ids], wrong, learned, temperature)
+    with np.errstate(divide="ignore"):
+        told = np.log(matrix.T)  # row y: log T_jy
+    temperature = _temperature(given, probabilities, matrix, ids)
+    odds, margin = np.empty(len(ids)), np.empty(len(ids))
+    others = np.empty(len(ids), np.int64)
+    step = max(1, _AT_ONCE // probabilities.shape[1])
+    for start in range(0, len(ids), step):
+        part = slice(start, start + step)
+        rows, y = probabilities[ids[part]].astype(np.float64), given[part]
+        own = np.arange(len(rows)), y
+        alone = rows[own].copy()
+        rows[own] = -1
+        margin[part] = alone - rows.max(axis=1)
+        rows[own] = alone
+        joint = _softened_logs(rows) / temperature + told[y]
+        alone = joint[own].copy()
+        joint[own] = -np.inf
+        other = joint.argmax(axis=1)
+        rival = joint[np.arange(len(rows)), other]
+        with np.errstate(invalid="ignore"):
+            odds[part] = np.where(rival == -np.inf, -np.inf, rival - alone)
+        others[part] = other
+    return odds, others, margin
 
 
-def _softened(matrix: np.ndarray) -> np.ndarray:
-    """A matrix by which no confusion is quite impossible."""
-    k = len(matrix)
-    rate = 1 - np.diag(matrix).mean()
-    even = rate / (k - 1) * (1 - np.eye(k)) + (1 - rate) * np.eye(k)
-    softened: np.ndarray = (1 - _ANY_CONFUSION) * matrix + _ANY_CONFUSION * even
-    return softened
+def _softened_logs(rows: np.ndarray) -> np.ndarray:
+    """Logarithms of probabilities that a network may be mistaken on, and not quite alike for any.
 
-
-def _calibrated(
-    probabilities: np.ndarray, matrix: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, float, float]:
-    """The q under which the given labels are most likely, with its l and t."""
-    # Every so-many-th example: three numbers don't need a million of them, and none is drawn.
-    part = slice(None, None, -(-len(labels) // _FITTED_ON))
-    likelihood = matrix[:, labels[part]].T
-    best, rate = (-np.inf, 0.0, 1.0, 0.0), 1 - float(np.diag(matrix).mean())
-    for learned in _LEARNED:
-        mixing = _mixing(matrix, learned)
-        if np.linalg.cond(mixing) > _LARGEST_CONDITION:
-            continue
-        logs = _unmixed(probabilities[part], mixing)
-        for temperature in _TEMPERATURES.tolist():
-            classes = _tempered(logs, temperature)
-            for even in (rate * share for share in _EVEN):
-                explained = (_leveled(classes, even) * likelihood).sum(axis=1)
-                total = float(np.log(explained + _TINY).sum())
-                best = max(best, (total, learned, temperature, even))
-    _, learned, temperature, even = best
-    logs = _unmixed(probabilities, _mixing(matrix, learned))
-    return _leveled(_tempered(logs, temperature), even), learned, temperature
-
-
-def _mixing(matrix: np.ndarray, learned: float) -> np.ndarray:
-    """M = (1 - l) I + l T."""
-    mixing: np.ndarray = (1 - learned) * np.eye(len(matrix)) + learned * matrix
-    return mixing
-
-
-def _unmixed(probabilities: np.ndarray, mixing: np.ndarray) -> np.ndarray:
-    """Logarithms of the class probabilities behind those of labels, q = p inv(M)."""
-    behind = np.maximum(np.linalg.solve(mixing.T, probabilities.T).T, _FLOOR)
-    logs: np.ndarray = np.log(behind / behind.sum(axis=1, keepdims=True))
+    Below the even share, they fall by a thousandth of what they would, so that order is kept.
+    """
+    logs: np.ndarray = np.log(rows + _EVEN / rows.shape[1])
+    logs += _TAIL * np.log(np.maximum(rows, np.finfo(np.float32).tiny))
     return logs
 
 
-def _tempered(logs: np.ndarray, temperature: float) -> np.ndarray:
-    classes: np.ndarray = special.softmax(
-        (logs - logs.max(axis=1, keepdims=True)) / temperature, axis=1
+def softened(matrix: np.ndarray, share: float = 0.05) -> np.ndarray:
+    """Return a matrix by which no confusion is quite impossible, shape (k, k)."""
+    even: np.ndarray = (1 - share) * matrix + share * _even(
+        len(matrix), 1 - float(np.diag(matrix).mean())
     )
-    return classes
+    return even
 
 
-def _leveled(classes: np.ndarray, even: float) -> np.ndarray:
-    leveled: np.ndarray = (1 - even) * classes + even / classes.shape[1]
-    return leveled
+def _even(k: int, rate: float) -> np.ndarray:
+    matrix = np.full((k, k), rate / (k - 1))
+    np.fill_diagonal(matrix, 1 - rate)
+    return matrix
+
+
+def ranking_matrix(
+    given: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    estimate: NoiseEstimate,
+    folds: np.ndarray | None = None,
+) -> np.ndarray:
+    """The transition matrix to rank by, shape (k, k).
+
+    Args:
+        given: Given labels, shape (m,).
+        probabilities: Their out-of-sample probabilities, shape (m, k).
+        estimate: What is estimated from them.
+        folds: The fold of each, shape (m,).
+    """
+    k = probabilities.shape[1]
+    if estimate.kind == PAIR and estimate.identifiable:
+        return softened(estimate.matrix, _ANY_CONFUSION)
+    if estimate.kind != SYMMETRIC and estimate.learned and k <= _MOST_CLASSES:
+        return softened(confusions(given, probabilities, folds=folds), _ANY_CONFUSION)
+    return _even(k, float(np.clip(estimate.rate, _LEAST_RATE, 1 - 1 / k - _LEAST_RATE)))
+
+
+def confusions(
+    given: np.ndarray, probabilities: np.ndarray, *, folds: np.ndarray | None = None
+) -> np.ndarray:
+    """Estimate how often each class is given as each other, beside a network's own mistakes.
+
+    In windows of rising confidence, wrong predictions become rare and wrong labels don't. Of a
+    confusion, the smallest of the upper ends (one deviation) of its shares in all windows counts:
+    what is rare in one window can't be noise, and few examples don't show that it is rare.
+
+    Args:
+        given: Given labels, shape (m,).
+        probabilities: Their out-of-sample probabilities, shape (m, k).
+        folds: The fold of each, shape (m,).
+
+    Returns:
+        A transition matrix, shape (k, k).
+    """
+    counts = count_windows(given, probabilities, folds=folds).counts
+    sizes = np.maximum(counts.sum(axis=2, keepdims=True), 1)
+    shares = counts / sizes
+    upper = shares + np.sqrt((shares * (1 - shares) + 1 / sizes) / sizes)
+    matrix: np.ndarray = np.minimum(upper.min(axis=0), _MOST_CONFUSED)
+    np.fill_diagonal(matrix, 0)
+    wrong = matrix.sum(axis=1, keepdims=True)
+    matrix *= np.minimum(1, _MOST_WRONG / np.maximum(wrong, _FLOOR))
+    np.fill_diagonal(matrix, 1 - matrix.sum(axis=1))
+    return matrix
+
+
+def _temperature(
+    given: np.ndarray, probabilities: np.ndarray, matrix: np.ndarray, ids: np.ndarray
+) -> float:
+    """The temperature of class probabilities q under which given labels, of q T, are likeliest."""
+    part = slice(None, None, -(-len(ids) // _FITTED_ON))
+    rows = probabilities[ids[part]].astype(np.float64)
+    logs = _softened_logs(rows)
+    told = matrix.T[given[part]]
+
+    def likelihood(temperature: float) -> float:
+        classes = special.softmax(logs / temperature, axis=1)
+        return float(np.log((classes * told).sum(axis=1) + _FLOOR).mean())
+
+    return float(max(_TEMPERATURES.tolist(), key=likelihood))
+
+
+def _shift(odds: np.ndarray, rate: float) -> float:
+    """What must be added to log odds for their probabilities to have the mean `rate`."""
+    finite = odds[np.isfinite(odds)]
+    if not len(finite) or rate <= 0:
+        return -np.inf if rate <= 0 else 0.0
+    goal = min(rate * len(odds), len(finite) * (1 - _FLOOR))
+    low, high = -float(finite.max()) - 40.0, -float(finite.min()) + 40.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if special.expit(finite + middle).sum() > goal else (middle, high)
+    return (low + high) / 2
+
+
+def _list_length(wrong: np.ndarray, *, clean: bool) -> int:
+    """How many of the most suspicious labels to list.
+
+    Args:
+        wrong: Probabilities that labels are wrong, falling, shape (m,).
+        clean: Whether no wrong label is shown.
+    """
+    if clean:
+        return int((wrong > 0.5).sum())
+    hits = np.cumsum(wrong)
+    if not len(hits) or hits[-1] <= 0:
+        return 0
+    f1 = 2 * hits / (np.arange(1, len(hits) + 1) + hits[-1])
+    return int(f1.argmax()) + 1
+
+
+def _expected_rate(estimate: NoiseEstimate, odds: np.ndarray) -> float:
+    """The rate that is estimated; where it can't be relied on, the mean of probabilities too."""
+    if estimate.identifiable:
+        return estimate.rate
+    high = max(estimate.rate, min(estimate.high, estimate.disagreement[0]))
+    mean = float(np.clip(special.expit(odds).mean(), estimate.rate, high))
+    return mean + _DOUBT * (high - mean)
+
+
+def _most_accused(estimate: NoiseEstimate, count: int) -> int:
+    """How many labels an estimate lets be wrong; none where nothing was learned."""
+    if not estimate.learned:
+        return 0
+    return int(np.floor(estimate.high * count))
