@@ -179,3 +179,14 @@ def test_names_are_those_that_keras_gives():
     internals.CompileMetrics(["mae"], None)
     internals.global_state.set_global_attribute("tfticket_test", 1)
     assert internals.global_state.get_global_attribute("tfticket_test") == 1
+
+
+def test_a_step_becomes_a_function_as_that_of_fit(model):
+    model.make_train_function()
+    assert internals.is_function_of_keras(model.train_function)
+    assert not internals.is_function_of_keras(lambda iterator: None)
+    step = internals.function_of_steps(model, lambda batch: {"sum": tf.reduce_sum(batch)})
+    iterator = iter(tf.data.Dataset.from_tensors(np.ones(3, np.float32)))
+    assert float(step(iterator)["sum"]) == 3
+    with pytest.raises(tf.errors.OutOfRangeError):
+        step(iterator)

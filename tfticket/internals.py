@@ -208,6 +208,16 @@ def with_optionals(model: keras.Model, function: Any) -> Any:
     return model._autoconvert_optionals(function)
 
 
+def function_of_steps(model: keras.Model, step: Any) -> Any:
+    """Compile a step as `fit` compiles `train_step`: a function of an iterator of batches."""
+    return model._make_function(step)
+
+
+def is_function_of_keras(function: Any) -> bool:
+    """Tell whether Keras made what stands in `model.train_function`."""
+    return str(getattr(function, "__module__", "")).startswith("keras.")
+
+
 def optimized(optimizer: keras.Optimizer) -> list[keras.Variable]:
     """List the variables that an optimizer was built for."""
     return list(optimizer._trainable_variables)

@@ -13,6 +13,7 @@ from .coteaching.monitor import CollapseEvent as CollapseEvent
 from .coteaching.monitor import SelectionMonitor as SelectionMonitor
 from .coteaching.stages import fit_in_stages as fit_in_stages
 from .coteaching.stages import stages as stages
+from .early_learning import EarlyLearning as EarlyLearning
 from .estimate.noise_estimate import NoiseEstimate as NoiseEstimate
 from .estimate.noise_estimate import estimate_noise as estimate_noise
 from .features import features_of as features_of
@@ -38,5 +39,8 @@ from .labels.transition import read_transition_file as read_transition_file
 from .labels.transition import symmetric as symmetric
 from .losses import ForwardCorrection as ForwardCorrection
 from .losses import GeneralizedCrossentropy as GeneralizedCrossentropy
+from .margin_audit import MarginAudit as MarginAudit
+from .margins import MarginRecord as MarginRecord
+from .margins import with_threshold_class as with_threshold_class
 from .report import write_label_report as write_label_report
 from .theory import memorization as memorization

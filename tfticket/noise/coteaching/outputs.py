@@ -13,6 +13,7 @@ from tfticket.internals import Functional, maker_of
 Outputs = Literal["logits", "probabilities", "values"]
 OUTPUTS = ("logits", "probabilities", "values")
 _TINY = 1e-7
+_SMALLEST = 1.2e-38  # normal float32
 _PROBABLE = ("softmax", "sigmoid")  # as activations are written in a configuration
 
 
@@ -57,6 +58,20 @@ def log_probabilities(outputs: Any, kind: Outputs) -> Any:
     if kind == "logits":
         return ops.log_softmax(outputs, axis=-1)
     return ops.log(ops.clip(outputs, _TINY, 1.0))
+
+
+def class_logits(outputs: Any, kind: Outputs) -> Any:
+    """Logits of two classes or more, float32, shape (..., classes).
+
+    Those of probabilities are their logarithms, which are logits but for a constant in each row. A
+    single output stands for two classes, as in `log_probabilities`.
+    """
+    ops = keras.ops
+    outputs = ops.cast(outputs, "float32")
+    if outputs.shape[-1] == 1:
+        first = ops.zeros_like(outputs) if kind == "logits" else 1.0 - outputs
+        outputs = ops.concatenate([first, outputs], axis=-1)
+    return outputs if kind == "logits" else ops.log(ops.maximum(outputs, _SMALLEST))
 
 
 def mean_outputs(first: Any, second: Any, kind: Outputs) -> Any:

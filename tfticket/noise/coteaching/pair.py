@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfticket.errors import ModelError
-from tfticket.internals import Functional, flat_layers, no_automatic_dependency_tracking, own_seeds
+from tfticket.internals import Functional, no_automatic_dependency_tracking
 from tfticket.noise.coteaching import checks
 from tfticket.noise.coteaching.distill import distill, ensemble
 from tfticket.noise.coteaching.metrics import Counts, PairMetrics
@@ -24,11 +24,10 @@ from tfticket.noise.coteaching.outputs import (
     mean_outputs,
 )
 from tfticket.noise.losses import PerSampleLoss
+from tfticket.noise.seeded import SeededModel
 
-_SEED = "seed_"
 
-
-class PairModel(keras.Model, ABC):
+class PairModel(SeededModel, ABC):
     """Abstract base of `CoTeaching`: all but the training step and its settings.
 
     Args:
@@ -206,24 +205,6 @@ class PairModel(keras.Model, ABC):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Save its variables, and the states of all seeds, which Keras doesn't save."""
-        super().save_own_variables(store)
-        for number, state in enumerate(self._seed_states()):
-            store[f"{_SEED}{number}"] = state
-
-    def load_own_variables(self, store: Any) -> None:
-        """Load what `save_own_variables` saved."""
-        saved = {name: store[name] for name in tuple(store.keys())}
-        seeds = {name: saved.pop(name) for name in list(saved) if name.startswith(_SEED)}
-        super().load_own_variables(saved)
-        for number, state in enumerate(self._seed_states()):
-            state.assign(seeds[f"{_SEED}{number}"])
-
-    def _seed_states(self) -> list[keras.Variable]:
-        layers = [x for x in flat_layers(self) if not isinstance(x, keras.metrics.Metric)]
-        return [state for layer in layers for state in own_seeds(layer)]
 
 
 class PairOptimizer(keras.optimizers.Optimizer):
