@@ -1,5 +1,6 @@
 """`export`: a model or a ticket, a target, and one file."""
 
+import json
 import shutil
 import subprocess
 
@@ -10,7 +11,7 @@ from exports import layers
 from helpers import mlp
 
 from tfticket.errors import ExportError
-from tfticket.export import TARGETS, export, read_provenance
+from tfticket.export import TARGETS, check_file, export, read_provenance
 from tfticket.export.micro import has_micro, run_on_micro
 from tfticket.export.runtime import Session
 from tfticket.lottery.ticket import Ticket
@@ -64,12 +65,19 @@ def test_each_target_gets_the_best_of_what_it_allows(made):
     assert names == {f"{t}.{end}" for t in TARGETS for end in ("tflite", "json")} | {
         "micro.c",
         "micro.h",
+        "micro_ops.h",
+        "micro_selftest.cc",
     }
 
 
 def test_the_micro_export_compiles_and_runs_in_its_runtime(exported, made, tmp_path):
     micro = made["micro"]
-    assert [path.name for path in micro.sources] == ["micro.h", "micro.c"]
+    assert [path.name for path in micro.sources] == [
+        "micro.h",
+        "micro.c",
+        "micro_ops.h",
+        "micro_selftest.cc",
+    ]
     compiler = shutil.which("gcc") or shutil.which("cc")
     assert compiler, "the tests need a C compiler"
     subprocess.run(
@@ -84,6 +92,25 @@ def test_the_micro_export_compiles_and_runs_in_its_runtime(exported, made, tmp_p
     assert np.abs(ours - theirs).max() <= 2.1 * micro.report.output.scale
     assert micro.micro is not None
     np.testing.assert_array_equal(micro.micro.outputs, theirs)
+    arena = f"#define MICRO_ARENA_SIZE {micro.micro.arena_bytes}\n"
+    assert arena in micro.sources[0].read_text()
+
+
+def test_a_file_for_micro_is_slim_and_its_report_says_where_it_is_from(exported, made, tmp_path):
+    micro = made["micro"]
+    int8 = next(a for a in micro.comparison.attempts if a.format == "int8").draft
+    assert micro.report.size_bytes < int8.report.size_bytes - 1000
+    assert f"from {int8.report.size_bytes:,} to {micro.report.size_bytes:,} bytes" in micro.reason
+    raw, y = exported.x[1000:1300], exported.y[1000:1300]
+    seen = check_file(micro.report.path, raw=raw, y=y)
+    assert seen.provenance == micro.report.provenance
+    assert seen.accuracy == pytest.approx(micro.report.verification.accuracy, abs=0.01)
+    alone = shutil.copy(micro.report.path, tmp_path / "alone.tflite")
+    assert check_file(alone).provenance is None
+    other = json.loads(micro.report.report_path.read_text()) | {"sha256": "0" * 64}
+    (tmp_path / "alone.json").write_text(json.dumps(other))  # of another file
+    with pytest.raises(ExportError, match="holds no provenance"):
+        read_provenance(alone)
 
 
 def test_without_calibration_nothing_is_int8(exported, options, tmp_path):

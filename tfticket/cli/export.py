@@ -237,6 +237,7 @@ def _say(made: Exported, *, as_json: bool) -> None:
                 "file": made.report.to_dict(),
                 "reason": made.reason,
                 "sources": [str(path) for path in made.sources],
+                "micro": None if made.micro is None else made.micro.to_dict(),
                 "tried": to_rows(made.comparison),
             }
         )
@@ -251,8 +252,8 @@ def _say(made: Exported, *, as_json: bool) -> None:
         click.echo(warning, err=True)
     if made.micro is not None:
         click.echo(
-            f"TensorFlow Lite Micro ran it, with {made.micro.activation_bytes:,} bytes for "
-            "activations.",
+            f"TensorFlow Lite Micro ran it in an arena of {made.micro.arena_bytes:,} bytes, "
+            f"{made.micro.activation_bytes:,} of them for activations.",
             err=True,
         )
     for path in (made.report.path, *made.sources):

@@ -21,4 +21,7 @@ from .preparation import shrink as shrink
 from .result import FORMATS as FORMATS
 from .result import ExportReport as ExportReport
 from .result import Preprocessing as Preprocessing
+from .self_test import write_micro_sources as write_micro_sources
+from .slimming import Slimmed as Slimmed
+from .slimming import slim as slim
 from .tflite import to_tflite as to_tflite

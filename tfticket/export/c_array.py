@@ -36,20 +36,25 @@ _KEYWORDS = """
 
 
 def write_c_array(
-    content: bytes, path: str | os.PathLike[str], name: str | None = None
+    content: bytes,
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    arena_bytes: int | None = None,
 ) -> tuple[Path, Path]:
     """Write a `.tflite` file as a C array, aligned to 16 bytes, with a header.
 
     Both compile as C11 and as C++11. The header declares `NAME`, an array of constant bytes, and
     `NAME_len`, and defines what the code around the model must know: `NAME_INPUT_SHAPE`,
     `NAME_INPUT_SIZE`, `NAME_INPUT_SCALE`, `NAME_INPUT_ZERO_POINT`, the same for the output, and
-    `NAME_ARENA_LOWER_BOUND`, all in capitals.
+    `NAME_ARENA_LOWER_BOUND`, all in capitals; and `NAME_ARENA_SIZE` where that was measured.
 
     Args:
         content: The whole file. Equal files give equal sources.
         path: Where to write, without suffix: `.h` and `.c` are added to it.
         name: What to call the array; a C identifier. By default the last part of `path`, with
             anything that can't be in one replaced by `_`.
+        arena_bytes: Bytes of memory that TensorFlow Lite Micro took to run it, see `MicroRun`.
 
     Returns:
         The header and the source.
@@ -68,7 +73,7 @@ def write_c_array(
         ('net.h', 'net.c')
     """
     path = Path(path)
-    name = _identifier(path.name) if name is None else name
+    name = identifier(path.name) if name is None else name
     if not _is_identifier(name):
         raise ExportError(
             "`name` must be a C identifier: letters, digits and _, beginning with a letter, and no "
@@ -79,7 +84,9 @@ def write_c_array(
             "`path` must end in a name that C can include: no quotes, backslashes or line ends. "
             f"Received: {str(path)!r}"
         )
-    request = foreign.Request([(f"`{path.name}`", content)], {"name": name})
+    request = foreign.Request(
+        [(f"`{path.name}`", content)], {"name": name, "arena_bytes": arena_bytes}
+    )
     declared: str = foreign.ask(header_in_child, request).value
     header = path.with_name(f"{path.name}.h")
     source = path.with_name(f"{path.name}.c")
@@ -87,7 +94,7 @@ def write_c_array(
         header: declared,
         source: _source(content, name, header.name),
     }
-    with _both_or_none(header, source):
+    with all_or_none(header, source):
         for file, text in texts.items():
             write_text(file, text)
     return header, source
@@ -96,12 +103,12 @@ def write_c_array(
 def header_in_child(request: foreign.Request) -> foreign.Answer:
     """Make the text of the header in a child."""
     parsed = parse(request.content, source=request.source)
-    return foreign.Answer(_header(request.content, parsed, request.options["name"]))
+    return foreign.Answer(_header(request.content, parsed, **request.options))
 
 
 @contextlib.contextmanager
-def _both_or_none(*files: Path) -> Iterator[None]:
-    """Puts back what was there when something goes wrong inside."""
+def all_or_none(*files: Path) -> Iterator[None]:
+    """Put back what was there when something goes wrong inside."""
     before = {file: file.read_bytes() if file.is_file() else None for file in files}
     try:
         yield
@@ -115,7 +122,8 @@ def _both_or_none(*files: Path) -> Iterator[None]:
         raise
 
 
-def _identifier(text: str) -> str:
+def identifier(text: str) -> str:
+    """Return a C identifier made of the name of a file."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", text)
     return name if _is_identifier(name) else f"model_{name}"
 
@@ -124,7 +132,7 @@ def _is_identifier(name: str) -> bool:
     return bool(_IDENTIFIER.fullmatch(name)) and name not in _KEYWORDS.split()
 
 
-def _header(content: bytes, parsed: Any, name: str) -> str:
+def _header(content: bytes, parsed: Any, name: str, arena_bytes: int | None) -> str:
     graph, guard = parsed.subgraphs[0], f"{name.upper()}_H_"
     lines = [
         f"/* {name}: a TensorFlow Lite model of {len(content):,} bytes.",
@@ -145,6 +153,7 @@ def _header(content: bytes, parsed: Any, name: str) -> str:
             *lines,
             "/* Activations need at least so many bytes of the arena; the runtime needs more. */",
             f"#define {name.upper()}_ARENA_LOWER_BOUND {arena_lower_bound(parsed)}",
+            *_arena(name, arena_bytes),
             "",
             "#ifdef __cplusplus",
             'extern "C" {',
@@ -161,6 +170,15 @@ def _header(content: bytes, parsed: Any, name: str) -> str:
             "",
         ]
     )
+
+
+def _arena(name: str, arena_bytes: int | None) -> list[str]:
+    if arena_bytes is None:
+        return []
+    return [
+        "/* It took so many on a machine with pointers of 64 bits; those of 32 bits take less. */",
+        f"#define {name.upper()}_ARENA_SIZE {arena_bytes}",
+    ]
 
 
 def _tensor(prefix: str, tensor: Any) -> list[str]:

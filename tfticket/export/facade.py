@@ -22,12 +22,13 @@ from tfticket.display.charts import Figure
 from tfticket.display.plots import bars
 from tfticket.display.words import percent2, size
 from tfticket.errors import ExportError
-from tfticket.export.c_array import write_c_array
 from tfticket.export.choice import SPECS, TARGETS, TargetName, choose
 from tfticket.export.comparison import Comparison, Conditions, Network, Tell, compare
 from tfticket.export.finetune import FineTuning
 from tfticket.export.micro import MicroRun, check_on_micro
 from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket.export.self_test import write_micro_sources
+from tfticket.export.slimming import slim
 from tfticket.export.verification import CheckData
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.mask import Mask
@@ -119,7 +120,8 @@ def export(
             it: a ticket itself holds the weights that training starts from.
         path: Where to write; must end in `.tflite`.
         target: `phone` (LiteRT on ARM or x86; small and fast), `micro` (TensorFlow Lite Micro:
-            int8, and a C array beside the file), `smallest` or `fastest`.
+            int8, without what no runtime reads, and C sources beside the file: see `slim` and
+            `write_micro_sources`), `smallest` or `fastest`.
         formats: What to try instead of all that the target allows.
         model: The trained model, when `source` is a ticket.
         calibration: Some hundred training examples as the model takes them; without them nothing
@@ -175,9 +177,13 @@ def export(
     if target != "micro":
         return Exported(made.save(), choice.reason, comparison)
     x = calibration if check_on is None else check_on[0]
+    reason = choice.reason
+    if x is not None:
+        slimmed = slim(made.content, x, source=path.name)
+        made, reason = made.slimmed(slimmed.content), f"{reason} {slimmed.summary()}"
     micro = check_on_micro(made.content, x, path.name)
-    sources = write_c_array(made.content, path.with_suffix(""))
-    return Exported(made.save(), choice.reason, comparison, sources, micro)
+    sources = write_micro_sources(made.content, path.with_suffix(""), micro)
+    return Exported(made.save(), reason, comparison, sources, micro)
 
 
 def _network(

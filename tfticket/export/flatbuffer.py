@@ -93,13 +93,18 @@ def _fill(holder: Any, *names: str) -> None:
             setattr(holder, name, [])
 
 
-def pack(model: Any) -> bytes:
+def pack(model: Any, *, shared: bool = False) -> bytes:
     """Write the schema's objects as the bytes of a file; equal objects give equal bytes.
 
     Raw data begins at multiples of 16 bytes, as the format asks and the generated code alone does
     not do: a microcontroller reads the weights in place.
+
+    Args:
+        model: A `ModelT`.
+        shared: Write equal lists of numbers once, and point to them. Readers follow pointers, so
+            nothing changes for them; files made before this was possible keep their bytes without.
     """
-    builder = _AlignedBuilder(1024)
+    builder = _SharingBuilder(1024) if shared else _AlignedBuilder(1024)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
 
@@ -108,6 +113,18 @@ class _AlignedBuilder(flatbuffers.Builder):
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
         alignment = {1: _ALIGNMENT, 2: _ALIGNMENT_OF_INDICES}.get(elemSize, alignment)
         return super().StartVector(elemSize, numElems, alignment)
+
+
+class _SharingBuilder(_AlignedBuilder):
+    def __init__(self, initialSize: int) -> None:  # noqa: N803
+        super().__init__(initialSize)
+        self._written: dict[tuple[str, bytes], Any] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> Any:  # noqa: N802
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._written:
+            self._written[key] = super().CreateNumpyVector(x)
+        return self._written[key]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,10 @@ def embed(model: Any, provenance: Mapping[str, Any]) -> None:
 
 
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read what a `.tflite` file made by tfticket says about itself.
+    """Read what a `.tflite` file made by tfticket says about itself, or the report beside it does.
+
+    A slim file holds nothing but what runtimes read; the report (`NAME.json`) counts for it if it
+    names the hash of these bytes.
 
     Returns:
         Hashes of mask and weights, format, how to feed it, versions, and under `provenance` what
@@ -61,12 +65,31 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     source = f"`{path}`"
     request = foreign.Request([(source, foreign.read_file(path))])
     found: dict[str, Any] | None = foreign.ask(read_in_child, request).value
+    found = found or beside(path, request.content)
     if found is None:
         raise ExportError(
             f"{source} holds no provenance, so it was not exported by tfticket, or was rewritten "
             "since by a program that drops metadata."
         )
     return found
+
+
+def beside(path: str | os.PathLike[str], content: bytes) -> dict[str, Any] | None:
+    """Return the provenance in the report beside a file; None if there's none for these bytes."""
+    try:
+        told = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
+        about = told["provenance"]
+        if told["sha256"] != hashlib.sha256(content).hexdigest() or not _is_provenance(about):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return dict(about)
+
+
+def _is_provenance(about: Any) -> bool:
+    return isinstance(about, dict) and all(
+        isinstance(about.get(name, kind()), kind) for name, kind in _KINDS.items()
+    )
 
 
 def read_in_child(request: foreign.Request) -> foreign.Answer:
@@ -88,9 +111,8 @@ def provenance_of(model: Any, source: str) -> dict[str, Any] | None:
         provenance: dict[str, Any] = json.loads(bytes(model.buffers[entry.buffer].data))
         found = provenance.pop(_HASH)
         json.dumps(provenance, ensure_ascii=False).encode()  # text that can be written somewhere
-        for name, kind in _KINDS.items():
-            if not isinstance(provenance.get(name, kind()), kind):
-                raise TypeError(f"{name} is no {kind.__name__}")
+        if not _is_provenance(provenance):
+            raise TypeError(f"{', '.join(_KINDS)} have other types")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExportError(f"The provenance in {source} is damaged ({error!r}).") from error
     if found != _hash(model, entry.buffer):

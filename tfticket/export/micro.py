@@ -49,6 +49,13 @@ _FLOAT_ONLY = "CEIL COS EXP FLOOR FLOOR_DIV FLOOR_MOD L2_POOL_2D LOG NEG ROUND S
 OPERATORS = frozenset(_OPERATORS.split())
 """The operators that it has, without custom ones."""
 
+_IRREGULAR = {
+    "BATCH_MATMUL": "BatchMatMul",
+    "CUMSUM": "CumSum",
+    "PADV2": "PadV2",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
+}
+
 FLOAT_ONLY = frozenset(_FLOAT_ONLY.split())
 """Those of them whose kernels compute with float32 and nothing else."""
 
@@ -77,6 +84,16 @@ _PACKAGE = "tflite_micro"
 _ARENA = re.compile(r"Arena allocation (total|head) (\d+) bytes")
 _EXAMPLES = 50
 _MOST_UNITS = 4  # its kernels round in other places; on MNIST answers differ by one
+
+
+def registration_of(operator: str) -> str:
+    """Return the method of `MicroMutableOpResolver` that registers an operator.
+
+    Example:
+        >>> registration_of("DEPTHWISE_CONV_2D")
+        'AddDepthwiseConv2D'
+    """
+    return f"Add{_IRREGULAR.get(operator) or operator.title().replace('_', '')}"
 
 
 def check_micro(parsed: Any, source: str) -> None:
@@ -232,16 +249,24 @@ class MicroRun:
     """A run of a file in TensorFlow Lite Micro.
 
     Attributes:
-        outputs: Its answers, shape (n, ...), float32; integers are scaled back.
+        given: The examples as the file takes them, shape (n, ...), int8.
+        stored: Its answers as it gives them, shape (n, ...), int8.
+        outputs: The same scaled back, float32.
         arena_bytes: Memory that it took in all on this machine. Where pointers have 32 bits, it
             takes less for its own records.
         activation_bytes: The part of it that holds activations and scratch buffers, which is the
             same everywhere where the same kernels run.
     """
 
+    given: np.ndarray
+    stored: np.ndarray
     outputs: np.ndarray
     arena_bytes: int
     activation_bytes: int
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the memory that it took, for JSON."""
+        return {"arena_bytes": self.arena_bytes, "activation_bytes": self.activation_bytes}
 
 
 def has_micro() -> bool:
@@ -279,7 +304,7 @@ def _run(content: bytes, x: np.ndarray, source: str, timeout: float, *, linted: 
     request = foreign.Request([(source, content)], {"linted": linted}, {"x": np.asarray(x)})
     found = foreign.ask(run_in_child, request, timeout=timeout, where="TensorFlow Lite Micro")
     arena = {part: int(size) for part, size in _ARENA.findall(found.said)}
-    return MicroRun(found.arrays["outputs"], arena["total"], arena["head"])
+    return MicroRun(**found.arrays, arena_bytes=arena["total"], activation_bytes=arena["head"])
 
 
 def run_in_child(request: foreign.Request) -> foreign.Answer:
@@ -295,17 +320,19 @@ def run_in_child(request: foreign.Request) -> foreign.Answer:
             f"`x` must be examples of the shape {session.input.shape[1:]}, at least one. "
             f"Received: the shape {x.shape}."
         )
-    outputs = []
+    given, answers = session.input.quantize(x), []
     try:
         interpreter = runtime.Interpreter.from_bytes(content)
-        for stored in session.input.quantize(x):
-            interpreter.set_input(stored[None], 0)
+        for example in given:
+            interpreter.set_input(example[None], 0)
             interpreter.invoke()
-            outputs.append(interpreter.get_output(0)[0].copy())
+            answers.append(interpreter.get_output(0)[0].copy())
     except (RuntimeError, ValueError) as error:
         sys.exit(str(error))  # behind what the runtime itself has written
     interpreter.print_allocations()
-    return foreign.Answer(None, {"outputs": session.output.dequantize(np.stack(outputs))})
+    stored = np.stack(answers)
+    outputs = session.output.dequantize(stored)
+    return foreign.Answer(None, {"given": given, "stored": stored, "outputs": outputs})
 
 
 def check_on_micro(content: bytes, x: np.ndarray | None, source: str) -> MicroRun | None:

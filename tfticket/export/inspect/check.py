@@ -16,7 +16,7 @@ from tfticket.export.contents import check_hazards
 from tfticket.export.flatbuffer import Sizes
 from tfticket.export.inspect.delegates import Feed, Ways, custom_operators
 from tfticket.export.labels import Labels, check_numbers
-from tfticket.export.metadata import provenance_of
+from tfticket.export.metadata import beside, provenance_of
 from tfticket.export.runtime import TensorSpec
 
 _SECONDS = 6.0  # on random inputs
@@ -111,7 +111,7 @@ def check_file(
     Args:
         path: The file; it may be of any origin.
         raw: Examples as the data set has them, shape (n, ...). They are brought to the file's input
-            as its own metadata says, so this needs a file made by tfticket.
+            as its metadata says, or the report beside a slim file: it must be made by tfticket.
         y: Their labels: see `Labels.of`.
         timeout: Seconds that it may compute; by default 15, and 2 for each MiB of the file, and
             a quarter for each example.
@@ -139,7 +139,8 @@ def check_file(
         arrays["raw"] = check_numbers(raw, "raw")
         if y is not None:
             arrays["y"] = check_numbers(y, "y")
-    request = foreign.Request([(f"`{path}`", content)], arrays=arrays)
+    options = {"provenance": beside(path, content)}
+    request = foreign.Request([(f"`{path}`", content)], options, arrays)
     if timeout is None:
         timeout = request.seconds + _SECONDS_AN_EXAMPLE * len(arrays.get("raw", ()))
     found = foreign.ask(check_in_child, request, timeout=timeout).value
@@ -160,7 +161,7 @@ def check_in_child(request: foreign.Request) -> foreign.Answer:
     """Check a file in a child: all that `check_file` finds but the sizes."""
     content, source = request.content, request.source
     parsed = flatbuffer.parse(content, source=source)
-    provenance = provenance_of(parsed, source)
+    provenance = provenance_of(parsed, source) or request.options.get("provenance")
     notes = [*check_hazards(parsed, source)]
     ways = Ways(content, parsed, source=source)
     notes += _notes(parsed, ways.side)

@@ -1,0 +1,145 @@
+"""Slim files for microcontrollers: without what no runtime reads.
+
+Of a small network, most of the file isn't weights: names of tensors, versions of the converter,
+signatures, entries for data that isn't there, and equal lists written once for each tensor (the
+zero points of weights and biases, shapes). Each cut is kept only if the answers stay
+bit-identical in LiteRT, with and without its default delegate, and in TensorFlow Lite Micro.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tfticket.export import flatbuffer
+from tfticket.export.flatbuffer import is_constant, tensors
+from tfticket.export.micro import has_micro, run_on_micro
+from tfticket.export.runtime import Session
+
+_EXAMPLES = 10
+
+
+@dataclass(frozen=True)
+class Slimmed:
+    """A file without what no runtime reads.
+
+    Attributes:
+        content: The whole file; never larger than it was.
+        saved_bytes: How much smaller it is.
+        dropped: What was left out, in words.
+        runtimes: Where its answers were found bit-identical.
+    """
+
+    content: bytes
+    saved_bytes: int
+    dropped: tuple[str, ...]
+    runtimes: tuple[str, ...]
+
+    def summary(self) -> str:
+        """Return what was saved, in a sentence."""
+        if not self.saved_bytes:
+            return "Nothing could be left out of the file."
+        before = len(self.content) + self.saved_bytes
+        where = " and ".join(self.runtimes)
+        return (
+            f"Slimmed from {before:,} to {len(self.content):,} bytes with bit-identical answers "
+            f"in {where}."
+        )
+
+
+def slim(content: bytes, x: np.ndarray, *, source: str = "The file") -> Slimmed:
+    """Leave out of a file what no runtime reads.
+
+    Args:
+        content: The whole file, of one input and one output.
+        x: Examples as the Keras model takes them, shape (n, ...), n at least 1. The first ten are
+            run.
+        source: What to call the file in an error.
+
+    Returns:
+        The slim file. Names of tensors and provenance are gone: the report beside the file has
+        them (see `read_provenance`).
+
+    Raises:
+        ExportError: when the file doesn't run as it is.
+    """
+    x = np.asarray(x[:_EXAMPLES], np.float32)
+    expected = _answers(content, x, source)
+
+    def agrees(cuts: Mapping[str, Cut]) -> bytes | None:
+        parsed = flatbuffer.parse(content, source=source)
+        for cut in cuts.values():
+            cut(parsed)
+        made = flatbuffer.pack(parsed, shared=True)
+        found = _answers(made, x, source)
+        return made if all(np.array_equal(found[name], expected[name]) for name in found) else None
+
+    kept = dict(_CUTS)
+    made = agrees(kept)
+    if made is None:  # one of them is read after all: keep those that aren't
+        kept = {name: cut for name, cut in _CUTS.items() if agrees({name: cut}) is not None}
+        made = agrees(kept)
+    if made is None or len(made) >= len(content):
+        return Slimmed(content, 0, (), tuple(expected))
+    return Slimmed(made, len(content) - len(made), (*kept, "repeated lists"), tuple(expected))
+
+
+def _answers(content: bytes, x: np.ndarray, source: str) -> dict[str, np.ndarray]:
+    """Answers by runtime, bit by bit."""
+    ways = [Session(content, source=source, delegate=d).run(x) for d in (True, False)]
+    found = {"LiteRT": np.stack(ways)}
+    if has_micro():
+        found["TensorFlow Lite Micro"] = run_on_micro(content, x, source=source).outputs
+    return found
+
+
+Cut = Callable[[Any], None]
+"""Leaves something out of a `ModelT`, in place."""
+
+
+def _without_metadata(model: Any) -> None:
+    for entry in model.metadata or []:
+        model.buffers[entry.buffer].data = None
+    model.metadata = model.metadataBuffer = model.description = model.signatureDefs = None
+
+
+def _without_names(model: Any) -> None:
+    for graph in model.subgraphs:
+        graph.name = None
+        for tensor in graph.tensors:
+            tensor.name = None
+
+
+def _without_ranges(model: Any) -> None:
+    for tensor in tensors(model):
+        if tensor.quantization is not None:
+            tensor.quantization.min = tensor.quantization.max = None
+            if not _has(tensor.quantization.scale):
+                tensor.quantization = None
+
+
+def _without_empty_buffers(model: Any) -> None:
+    """Let everything that is computed share the first buffer, which is empty by convention."""
+    for tensor in tensors(model):
+        if not is_constant(model, tensor):
+            tensor.buffer = 0
+    used = sorted({0, *(tensor.buffer for tensor in tensors(model))})
+    places = {old: new for new, old in enumerate(used)}
+    model.buffers = [model.buffers[old] for old in used]
+    for tensor in tensors(model):
+        tensor.buffer = places[tensor.buffer]
+
+
+def _has(numbers: Any) -> bool:
+    return numbers is not None and len(numbers) > 0
+
+
+_CUTS: Mapping[str, Cut] = {
+    "metadata and signatures": _without_metadata,
+    "names of tensors": _without_names,
+    "ranges of the calibration": _without_ranges,
+    "entries for data that isn't there": _without_empty_buffers,
+}
