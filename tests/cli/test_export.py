@@ -31,6 +31,7 @@ def test_wrong_arguments_are_told_before_tensorflow_starts(
         (["net.keras", "--level", "3"], "--level belongs to a run"),
         ([".", "--data", "digits"], "--data belongs to a model file"),
         (["net.keras", "--check", "--target", "phone"], "--target makes a file"),
+        (["net.keras", "--runtimes"], "--runtimes belongs to --check"),
         (["net.keras", "--target", "watch"], "'watch' is not one of"),
         (["net.keras", "--margin", "1"], "--margin"),
     ],
@@ -113,8 +114,18 @@ def test_micro_writes_c_files_too_and_json_tells_all_that_was_tried(model, capsy
     assert main([*arguments, "--target", "micro", "-o", str(output)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["format"] for row in told["tried"]] == ["fp32", "int8"]
-    assert [name.rsplit("/", 1)[1] for name in told["sources"]] == ["micro.h", "micro.c"]
+    assert [name.rsplit("/", 1)[1] for name in told["sources"]] == [
+        "micro.h",
+        "micro.c",
+        "micro_ops.h",
+        "micro_selftest.cc",
+    ]
     assert output.with_suffix(".c").is_file()
+    assert told["micro"]["arena_bytes"] > told["micro"]["activation_bytes"]
+    assert main(["export", "--check", str(output), "--target", "micro", "--runtimes"]) == 0
+    lines = capsys.readouterr().out
+    assert f"arena      {told['micro']['arena_bytes']:,} bytes in TensorFlow Lite Micro" in lines
+    assert "runtime    reference kernels: " in lines
 
 
 def test_a_file_is_explained(model, capsys):

@@ -92,7 +92,7 @@ def test_the_micro_export_compiles_and_runs_in_its_runtime(exported, made, tmp_p
     assert np.abs(ours - theirs).max() <= 2.1 * micro.report.output.scale
     assert micro.micro is not None
     np.testing.assert_array_equal(micro.micro.outputs, theirs)
-    arena = f"#define MICRO_ARENA_SIZE {micro.micro.arena_bytes}\n"
+    arena = f"#define MICRO_ARENA_SIZE {micro.micro.arena.arena_bytes}\n"
     assert arena in micro.sources[0].read_text()
 
 

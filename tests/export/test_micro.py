@@ -167,8 +167,8 @@ def test_micro_answers_as_litert_does_in_the_memory_that_was_foretold(net):
     scale = Session(content, source="it").output.scale
     assert np.abs(run.outputs - expected).max() <= scale * 1.01
     assert (run.outputs.argmax(1) == expected.argmax(1)).mean() >= 0.99
-    assert run.activation_bytes >= arena_lower_bound(parsed(content))
-    assert run.arena_bytes > run.activation_bytes
+    assert run.arena.activation_bytes >= arena_lower_bound(parsed(content))
+    assert run.arena.arena_bytes > run.arena.activation_bytes
 
 
 @needs_micro

@@ -58,7 +58,7 @@ def test_the_self_test_holds_ten_examples_and_their_answers(sources, run):
 def test_the_header_names_the_arena_that_it_took(sources, run):
     text = sources[0].read_text()
     (size,) = re.findall(r"#define NET_ARENA_SIZE (\d+)", text)
-    assert int(size) == run.arena_bytes > run.activation_bytes
+    assert int(size) == run.arena.arena_bytes > run.arena.activation_bytes
 
 
 def test_only_the_operators_of_the_file_are_registered(sources, content):
@@ -116,7 +116,7 @@ def test_the_self_test_compiles_and_passes_and_notices_another_answer(sources, r
     passed = outcome(text)
     assert passed.returncode == 0, passed
     used = int(re.search(r"10 of 10 answers equal, (\d+) of", passed.stdout)[1])
-    assert used <= run.arena_bytes
+    assert used <= run.arena.arena_bytes
     first = numbers(text, "expected")[0]
     other = text.replace(f"{{{first[0]}, {first[1]}, ", f"{{{first[0] ^ 1}, {first[1]}, ")
     failed = outcome(other)

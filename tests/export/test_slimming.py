@@ -61,7 +61,7 @@ def test_answers_are_bit_identical_on_other_examples_too(content, slimmed):
     assert has_micro(), "the dev extra has TensorFlow Lite Micro"
     before, after = (run_on_micro(each, x) for each in (content, slimmed.content))
     np.testing.assert_array_equal(before.stored, after.stored)
-    assert after.arena_bytes == before.arena_bytes
+    assert after.arena.arena_bytes == before.arena.arena_bytes
 
 
 def test_equal_lists_are_written_once(content):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,17 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
     type=click.FloatRange(0, min_open=True),
     help="Seconds that --check may compute.  [default: 15, and 2 for each MiB of the file]",
 )
-@click.option("--target", type=click.Choice(_TARGETS), help="Try all formats, write the best.")
+@click.option(
+    "--runtimes",
+    is_flag=True,
+    default=None,
+    help="With --check: compare the answers of all runtimes, operator by operator.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(_TARGETS),
+    help="Try all formats, write the best. With --check: micro, whether it runs there.",
+)
 @click.option("--level", type=click.IntRange(min=0), help="Level.  [default: as the recipe says]")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed.  [default: the first]")
 @click.option(
@@ -76,9 +87,10 @@ def export(source: Path, only_check: bool, **options: Any) -> None:
     tfticket export runs/lth_digits/default --target micro
     tfticket export net.keras --target smallest --data mnist --normalize unit -o net.tflite
     tfticket export --check net.tflite
+    tfticket export --check net.tflite --target micro --runtimes
     """
     if not only_check:
-        _refuse(options, "timeout", why="belongs to --check")
+        _refuse(options, "timeout", "runtimes", why="belongs to --check")
     if only_check:
         _check(source, options)
     elif source.suffix == ".keras":
@@ -208,7 +220,9 @@ def _model(source: Path, options: dict[str, Any]) -> None:
 
 def _check(source: Path, options: dict[str, Any]) -> None:
     """Verify one file."""
-    wrong = ("target", "level", "seed", "output", "ticket_path")
+    wrong = ["level", "seed", "output", "ticket_path"]
+    if options["target"] != "micro":
+        wrong.insert(0, "target")
     _refuse(options, *wrong, why="makes a file, which --check doesn't")
     raw = y = None
     if options["data_name"] is not None:
@@ -221,7 +235,8 @@ def _check(source: Path, options: dict[str, Any]) -> None:
         raw, y = found.test.x, found.test.y
     from tfticket.export.inspect.check import check_file, check_lines
 
-    seen = check_file(source, raw=raw, y=y, timeout=options["timeout"])
+    asked = {name: options[name] for name in ("timeout", "target")}
+    seen = check_file(source, raw=raw, y=y, runtimes=bool(options["runtimes"]), **asked)
     if options["as_json"]:
         print_json(seen.to_dict())
     else:
@@ -237,7 +252,7 @@ def _say(made: Exported, *, as_json: bool) -> None:
                 "file": made.report.to_dict(),
                 "reason": made.reason,
                 "sources": [str(path) for path in made.sources],
-                "micro": None if made.micro is None else made.micro.to_dict(),
+                "micro": None if made.micro is None else asdict(made.micro.arena),
                 "tried": to_rows(made.comparison),
             }
         )
@@ -252,8 +267,7 @@ def _say(made: Exported, *, as_json: bool) -> None:
         click.echo(warning, err=True)
     if made.micro is not None:
         click.echo(
-            f"TensorFlow Lite Micro ran it in an arena of {made.micro.arena_bytes:,} bytes, "
-            f"{made.micro.activation_bytes:,} of them for activations.",
+            f"Arena: {made.micro.arena.summary()}.",
             err=True,
         )
     for path in (made.report.path, *made.sources):

@@ -12,7 +12,7 @@ import gzip
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flatbuffers
@@ -351,14 +351,23 @@ class Constant:
 def constants(model: Any) -> Iterator[Constant]:
     """Yield the tensors whose values are in the file, of types that numpy has or of 4 bits.
 
-    Sparsely stored ones are given whole, with their zeros.
+    Sparsely stored ones are given whole, with their zeros. One without a name, as in a slim file,
+    is called by the operator that reads it: `CONV_2D 3` is the fourth operator.
 
     Raises:
         ExportError: when a sparsely stored tensor contradicts itself.
     """
+    readers = {
+        id(tensor): f"{name} {place}"
+        for graph in graphs(model)
+        for place, (name, operator) in reversed(list(enumerate(graph.named())))
+        for tensor in graph.read(operator)
+    }
     for tensor in tensors(model):
         if is_constant(model, tensor) and has_values(tensor):
-            yield constant_of(model, tensor)
+            found = constant_of(model, tensor)
+            name = None if tensor.name else readers.get(id(tensor))
+            yield replace(found, name=name) if name else found
 
 
 def constant_of(model: Any, tensor: Any) -> Constant:

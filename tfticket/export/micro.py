@@ -29,7 +29,7 @@ from tfticket.export.flatbuffer import (
     shape_of,
     type_name,
 )
-from tfticket.export.runtime import Session
+from tfticket.export.runtime import Loaded, Session
 
 _OPERATORS = """
     ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND
@@ -244,6 +244,28 @@ def arena_lower_bound(parsed: Any) -> int:
     return max(live, default=0)
 
 
+@dataclass(frozen=True)
+class Arena:
+    """The memory that TensorFlow Lite Micro took to run a file.
+
+    Attributes:
+        arena_bytes: In all, on this machine. Where pointers have 32 bits, it takes less for its own
+            records.
+        activation_bytes: The part that holds activations and scratch buffers, which is the same
+            everywhere where the same kernels run.
+    """
+
+    arena_bytes: int
+    activation_bytes: int
+
+    def summary(self) -> str:
+        """Return both numbers in words."""
+        return (
+            f"{self.arena_bytes:,} bytes in TensorFlow Lite Micro, {self.activation_bytes:,} of "
+            "them for activations"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class MicroRun:
     """A run of a file in TensorFlow Lite Micro.
@@ -252,21 +274,13 @@ class MicroRun:
         given: The examples as the file takes them, shape (n, ...), int8.
         stored: Its answers as it gives them, shape (n, ...), int8.
         outputs: The same scaled back, float32.
-        arena_bytes: Memory that it took in all on this machine. Where pointers have 32 bits, it
-            takes less for its own records.
-        activation_bytes: The part of it that holds activations and scratch buffers, which is the
-            same everywhere where the same kernels run.
+        arena: The memory that it took.
     """
 
     given: np.ndarray
     stored: np.ndarray
     outputs: np.ndarray
-    arena_bytes: int
-    activation_bytes: int
-
-    def to_dict(self) -> dict[str, int]:
-        """Return the memory that it took, for JSON."""
-        return {"arena_bytes": self.arena_bytes, "activation_bytes": self.activation_bytes}
+    arena: Arena
 
 
 def has_micro() -> bool:
@@ -292,19 +306,62 @@ def run_on_micro(
         ExportError: when the package isn't installed, `check_micro` refuses the file, or the
             runtime does, with its last words.
     """
+    _require_micro()
+    return _run(content, x, source, timeout, linted=True)
+
+
+def _require_micro() -> None:
     if not has_micro():
         raise ExportError(
             "TensorFlow Lite Micro must be installed to run a file in it. Received: no package "
             f"{_PACKAGE}. Install it: pip install 'tfticket[micro]'"
         )
-    return _run(content, x, source, timeout, linted=True)
+
+
+def arena_of(content: bytes, *, source: str = "The file") -> Arena:
+    """Check that TensorFlow Lite Micro runs a file, and tell the memory that it takes.
+
+    Args:
+        content: The whole file: any number of inputs and outputs, int8 throughout.
+        source: What to call the file in an error.
+
+    Raises:
+        ExportError: when the package isn't installed, `check_micro` refuses the file, or the
+            runtime does.
+    """
+    _require_micro()
+    where = "TensorFlow Lite Micro"
+    found = foreign.ask(arena_in_child, foreign.Request([(source, content)]), where=where)
+    return _arena(found.said)
+
+
+def arena_in_child(request: foreign.Request) -> foreign.Answer:
+    """Run a file once in a child, on zeros; the runtime says of its memory on standard error."""
+    from tflite_micro import runtime  # an optional extra
+
+    content, source = request.content, request.source
+    check_micro(flatbuffer.parse(content, source=source), source)
+    given = Loaded(content, source=source, delegate=False).inputs
+    try:
+        interpreter = runtime.Interpreter.from_bytes(content)
+        for place, spec in enumerate(given):
+            interpreter.set_input(np.zeros(spec.shape, spec.dtype), place)
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as error:
+        sys.exit(str(error))  # behind what the runtime itself has written
+    interpreter.print_allocations()
+    return foreign.Answer(None)
+
+
+def _arena(said: str) -> Arena:
+    sizes = {part: int(size) for part, size in _ARENA.findall(said)}
+    return Arena(sizes["total"], sizes["head"])
 
 
 def _run(content: bytes, x: np.ndarray, source: str, timeout: float, *, linted: bool) -> MicroRun:
     request = foreign.Request([(source, content)], {"linted": linted}, {"x": np.asarray(x)})
     found = foreign.ask(run_in_child, request, timeout=timeout, where="TensorFlow Lite Micro")
-    arena = {part: int(size) for part, size in _ARENA.findall(found.said)}
-    return MicroRun(**found.arrays, arena_bytes=arena["total"], activation_bytes=arena["head"])
+    return MicroRun(**found.arrays, arena=_arena(found.said))
 
 
 def run_in_child(request: foreign.Request) -> foreign.Answer:

@@ -51,7 +51,7 @@ def write_micro_sources(
     test = path.with_name(f"{path.name}_selftest.cc")
     header, source = (path.with_name(f"{path.name}.{end}") for end in "hc")
     with all_or_none(header, source, operators, test):
-        arena = None if run is None else run.arena_bytes
+        arena = None if run is None else run.arena.arena_bytes
         written: list[Path] = [*write_c_array(content, path, name, arena_bytes=arena)]
         write_text(operators, _operators(parsed, name))
         written.append(operators)

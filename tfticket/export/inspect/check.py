@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,8 +15,10 @@ from tfticket.export import flatbuffer, foreign, latency
 from tfticket.export.contents import check_hazards
 from tfticket.export.flatbuffer import Sizes
 from tfticket.export.inspect.delegates import Feed, Ways, custom_operators
+from tfticket.export.inspect.runtimes import Answers, compare_runtimes
 from tfticket.export.labels import Labels, check_numbers
 from tfticket.export.metadata import beside, provenance_of
+from tfticket.export.micro import Arena, arena_of
 from tfticket.export.runtime import TensorSpec
 
 _SECONDS = 6.0  # on random inputs
@@ -59,6 +61,9 @@ class FileCheck:
         host: The processor.
         provenance: What tfticket wrote into the file; None for a foreign file.
         notes: What should be known of it, a sentence or two each.
+        runtimes: How the answers of other runtimes compare with those of LiteRT's own kernels;
+            empty unless asked for.
+        arena: What TensorFlow Lite Micro took to run it; None unless asked for.
     """
 
     path: Path
@@ -76,6 +81,8 @@ class FileCheck:
     host: str
     provenance: Mapping[str, Any] | None
     notes: tuple[str, ...] = ()
+    runtimes: tuple[Answers, ...] = ()
+    arena: Arena | None = None
 
     @property
     def input(self) -> TensorSpec | None:
@@ -101,6 +108,8 @@ def check_file(
     raw: np.ndarray | None = None,
     y: np.ndarray | None = None,
     timeout: float | None = None,
+    runtimes: bool = False,
+    target: Literal["micro"] | None = None,
 ) -> FileCheck:
     """Run a file with and without the default delegate, and look for what is known to go wrong.
 
@@ -115,6 +124,11 @@ def check_file(
         y: Their labels: see `Labels.of`.
         timeout: Seconds that it may compute; by default 15, and 2 for each MiB of the file, and
             a quarter for each example.
+        runtimes: Also compare the answers of the default delegate, of the reference kernels and of
+            TensorFlow Lite Micro (where it is installed) on five of the inputs, and name the first
+            operator whose results differ.
+        target: `micro` also checks that TensorFlow Lite Micro runs it with int8 throughout, and
+            tells the arena that it takes.
 
     Returns:
         What was found.
@@ -122,7 +136,7 @@ def check_file(
     Raises:
         ExportError: when the file can't be read, is damaged, doesn't run, gives no finite answers,
             answers differently with and without the delegate, or has a storage that is known to
-            crash or to be silently wrong somewhere.
+            crash or to be silently wrong somewhere; when the target can't run it.
 
     Example:
         >>> import keras
@@ -143,7 +157,9 @@ def check_file(
     request = foreign.Request([(f"`{path}`", content)], options, arrays)
     if timeout is None:
         timeout = request.seconds + _SECONDS_AN_EXAMPLE * len(arrays.get("raw", ()))
-    found = foreign.ask(check_in_child, request, timeout=timeout).value
+    answer = foreign.ask(check_in_child, request, timeout=timeout)
+    found, source = answer.value, request.source
+    arena = arena_of(content, source=source) if target == "micro" else None
     return FileCheck(
         **{
             **found,
@@ -153,8 +169,20 @@ def check_file(
             "gives": tuple(TensorSpec.of(each) for each in found["gives"]),
             "tensors": tuple(TensorZeros(**each) for each in found["tensors"]),
             "notes": tuple(found["notes"]),
+            "runtimes": compare_runtimes(content, _feeds(answer), source=source)
+            if runtimes
+            else (),
+            "arena": arena,
         }
     )
+
+
+def _feeds(answer: foreign.Answer) -> list[Feed]:
+    """The first inputs that a file was checked on, as it stores them."""
+    feeds: dict[str, Feed] = {}
+    for name, array in answer.arrays.items():
+        feeds.setdefault(name.partition(".")[0], []).append(array)
+    return list(feeds.values())
 
 
 def check_in_child(request: foreign.Request) -> foreign.Answer:
@@ -166,6 +194,7 @@ def check_in_child(request: foreign.Request) -> foreign.Answer:
     ways = Ways(content, parsed, source=source)
     notes += _notes(parsed, ways.side)
     raw, y = request.arrays.get("raw"), request.arrays.get("y")
+    specs = ways.fast.inputs
     if raw is None:
         seen = ways.on_random(_SECONDS)
     else:
@@ -200,7 +229,12 @@ def check_in_child(request: foreign.Request) -> foreign.Answer:
             "host": timed.host,
             "provenance": provenance,
             "notes": notes,
-        }
+        },
+        {
+            f"{number}.{place}": spec.quantize(array)
+            for number, feed in enumerate(seen.feeds)
+            for place, (spec, array) in enumerate(zip(specs, feed, strict=True))
+        },
     )
 
 
@@ -267,6 +301,9 @@ def check_lines(seen: FileCheck) -> list[str]:
         lines.append(f"accuracy   {seen.accuracy:.2%}")
     if seen.error is not None:
         lines.append(f"error      {seen.error:.4g} (root mean square, in the unit of the labels)")
+    lines += [f"runtime    {answers.summary()}" for answers in seen.runtimes]
+    if seen.arena is not None:
+        lines.append(f"arena      {seen.arena.summary()}")
     lines += [f"note       {note}" for note in seen.notes]
     lines += [
         f"zeros      {tensor.name}: {tensor.zeros:,} of {tensor.size:,}" for tensor in seen.tensors

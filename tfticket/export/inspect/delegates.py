@@ -16,6 +16,7 @@ from tfticket.export.runtime import Loaded, TensorSpec
 
 _SIDES = (32, 128, 224, 512, 8, 1)  # what sides of unknown length are tried with
 _MOST = 200
+KEPT_FEEDS = 5
 _FLOAT_TOLERANCE = 1e-3
 _ROUNDED_TOLERANCE = 5e-2
 # They order or choose by numbers, so that a difference of rounding may change everything.
@@ -40,12 +41,14 @@ class Compared:
         outputs: What the first output was with the delegate, one array an input; empty unless asked
             for.
         shapes: Of the outputs, after the last run.
+        feeds: The first inputs that it was run on, at most five.
     """
 
     count: int
     difference: float
     outputs: list[np.ndarray]
     shapes: list[tuple[int, ...]]
+    feeds: list[Feed]
 
 
 class Ways:
@@ -115,19 +118,22 @@ class Ways:
         end = time.monotonic() + seconds
         seen = [_Seen() for _ in self.fast.outputs]
         outputs: list[np.ndarray] = []
-        count, answers = 0, []
+        count, answers, first = 0, [], []
         for count, feed in enumerate(feeds, start=1):
             answers = self._finite(self.fast, feed, "with the default delegate")
             if count <= _MOST:
                 others = self._finite(self._plain, feed, "without delegates")
                 for each, ours, theirs in zip(seen, answers, others, strict=True):
                     each.add(ours, theirs)
+            if count <= KEPT_FEEDS:
+                first.append(feed)
             if keep:
                 outputs.append(answers[0])
             if time.monotonic() > end:
                 break
         difference = max((self._checked(each) for each in seen), default=0.0)
-        return Compared(count, difference, outputs, [answer.shape for answer in answers])
+        shapes = [answer.shape for answer in answers]
+        return Compared(count, difference, outputs, shapes, first)
 
     def _feeds(self, drawing: Callable[..., Any]) -> Iterator[Feed]:
         return (_random(self.fast.inputs, number, drawing) for number in range(_MOST))
