@@ -103,7 +103,11 @@ def test_custom_operators_and_unknown_sides_are_found(content):
 def test_names_of_others_may_be_missing_or_no_text(content):
     model = flatbuffer.parse(content, source="it")
     tensor = next(t for t in model.subgraphs[0].tensors if flatbuffer.is_constant(model, t))
-    for name, called in ((None, "FULLY_CONNECTED 3"), (b"\xff\x1b[31mw", "\ufffd?[31mw"), ("w", "w")):
+    for name, called in (
+        (None, "FULLY_CONNECTED 3"),
+        (b"\xff\x1b[31mw", "\ufffd?[31mw"),
+        ("w", "w"),
+    ):
         tensor.name = name
         assert called in {constant.name for constant in flatbuffer.constants(model)}
 

@@ -214,7 +214,7 @@ def _behind_each(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Res
                 all_results.update(results)
     finally:
         graph.operators, graph.outputs = operators, outputs
-    return found
+    return list(found)
 
 
 def _on_micro(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Results]:
