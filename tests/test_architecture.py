@@ -46,6 +46,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.recipe.rates", "tfticket.report"),
     ("tfticket.recipe", "tfticket.export", "tfticket.interop"),
     ("tfticket.studies",),
+    ("tfticket.noise.apply", "tfticket.noise.page"),
     ("tfticket.noise.audit", "tfticket.noise.features"),
     ("tfticket.lottery", "tfticket.norms", "tfticket.noise", "tfticket.data", "tfticket.models"),
     ("tfticket.norms.catalog",),

@@ -79,13 +79,13 @@ def brief(value: Any) -> str:
     return f"{type(value).__name__}()" if " at 0x" in text else text
 
 
-def shortened(text: str) -> str:
-    """Cut a text of more than 40 characters.
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Cut a text of more than 40 characters, or another number.
 
     >>> shortened("A long row of words, of which few are read")
     'A long row of words, of which few are...'
     """
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _is_plain(value: Any) -> bool:

@@ -32,7 +32,8 @@ def test_corrupted_labels_are_found_again(data, capsys):
     streams = capsys.readouterr()
     assert "At most 2 networks, 250 steps" in streams.err
     assert streams.err.count("Training network") == 2
-    assert streams.out.splitlines()[-3:] == [
+    assert streams.out.splitlines()[-4:] == [
+        "out/labels.csv",
         "out/suspects.csv",
         "out/index.html",
         "out/pred_probs.npy",

@@ -33,8 +33,35 @@ def test_each_wrong_label_is_a_row_with_what_it_should_be(found):
         assert int(row["given"]) == labeled.given[place]
         assert int(row["suggested"]) == labeled.corruption.true[place]
         assert row["suggested_name"] == labeled.data.class_names[int(row["suggested"])]
-        assert (row["votes_for_given"], row["votes"]) == ("0", "1")
-        assert 0.5 < float(row["probability"]) <= 1
+        assert 0.5 < float(row["score"]) <= 1
+        assert float(row["margin"]) == pytest.approx(0.02 - 0.96, abs=1e-6)
+        assert row["is_issue"] == "true"
+
+
+def test_every_example_is_a_row_the_most_suspicious_first(found):
+    labeled, split, files = found
+    with files.labels.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(int(row["id"]) for row in rows) == list(range(300))
+    wrong = [labeled.corruption.changed[int(row["id"])] for row in rows]
+    assert wrong == [True] * 30 + [False] * 270
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert not split.estimate.identifiable
+    assert {row["expected_precision"] for row in rows} == {""}
+    with files.table.open(newline="") as file:
+        assert list(csv.DictReader(file)) == rows[:30]
+    for row in rows[30:]:
+        assert row["suggested"] == row["given"] == str(labeled.given[int(row["id"])])
+        assert row["is_issue"] == "false"
+
+
+def test_where_true_labels_are_known_the_list_is_judged(found, tmp_path):
+    _, _, files = found
+    summary = json.loads((files.table.parent / "summary.json").read_text())
+    assert summary["detection"] == {"precision": 1, "recall": 1, "average_precision": 1}
+    assert summary["data"] == f"npz:{tmp_path / 'images.npz'}"
+    assert summary["labels"] is None
 
 
 def test_a_name_of_a_class_is_no_formula_in_a_spreadsheet(found, tmp_path):
@@ -44,7 +71,8 @@ def test_a_name_of_a_class_is_no_formula_in_a_spreadsheet(found, tmp_path):
     issues = split.label_issues()
     files = write_label_report(tmp_path / "named", named, split, issues)
     with files.table.open(newline="") as file:
-        cells = [row[name] for row in csv.DictReader(file) for name in COLUMNS[-2:]]
+        names = ("given_name", "suggested_name")
+        cells = [row[name] for row in csv.DictReader(file) for name in names]
     assert len(cells) == 2 * len(issues)
     assert all(cell.startswith("'=HYPERLINK") for cell in cells)
 

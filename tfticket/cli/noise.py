@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfticket.cli.common import data_dir_option, json_option, print_columns, print_json
+from tfticket.cli.corrections import apply, undo
 
 if TYPE_CHECKING:
     from tfticket.noise import CleanSplit, LabeledData, NoiseEstimate
@@ -165,8 +166,9 @@ def clean(
 ) -> None:
     """Find the label issues of DATA: labels that are probably wrong.
 
-    Writes a table of them, a page that shows the most certain ones, and the out-of-sample
-    probabilities of all examples. DATA isn't changed.
+    Writes a table of all labels, one of the issues, and the out-of-sample probabilities. A page
+    shows the most suspicious ones, for a person to decide on. DATA isn't changed; `tfticket noise
+    apply` corrects it.
 
     \b
     tfticket noise clean folder:photos -o photos-labels
@@ -174,9 +176,11 @@ def clean(
     labeled = load_labeled(data, labels, data_dir, limit)
     split = run_audit(labeled, seed, iterations=iterations, **network)
     from tfticket.noise import compare_with_cleanlab, write_label_report
+    from tfticket.noise.origin import Origin
 
     issues = split.label_issues()
-    found = write_label_report(output, labeled, split, issues)
+    origin = Origin.of(data, labels=labels, data_dir=data_dir, limit=limit)
+    found = write_label_report(output, labeled, split, issues, origin=origin)
     peer = compare_with_cleanlab(split, issues)
     if as_json:
         print_json(
@@ -184,8 +188,9 @@ def clean(
                 **split.to_dict(),
                 "suspects": len(issues),
                 "expected_precision": issues.precision,
+                "detection": None if found.detection is None else asdict(found.detection),
                 "cleanlab": None if peer is None else asdict(peer),
-                "files": asdict(found),
+                "files": found.files(),
             }
         )
         return
@@ -196,8 +201,13 @@ def clean(
         rows.append(("expected to be real", f"about {100 * issues.precision:.0f} %"))
     if peer is not None:
         rows.append(("by cleanlab", f"{peer.theirs:,}, of which {peer.both:,} are the same"))
+    if found.detection is not None:
+        rows += [
+            (name.replace("_", " "), share(value))
+            for name, value in asdict(found.detection).items()
+        ]
     print_columns([*estimated(split.estimate, labeled), *rows])
-    for path in (found.table, found.page, found.probabilities):
+    for path in (found.labels, found.table, found.page, found.probabilities):
         click.echo(path)
 
 
@@ -322,6 +332,10 @@ def diagnose(
             ("wrong labels found", share(found.suspect_recall)),
         ]
     )
+
+
+noise.add_command(apply)
+noise.add_command(undo)
 
 
 def load_labeled(

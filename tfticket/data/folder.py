@@ -63,7 +63,7 @@ def read(
         raise DataError(
             f"`folder:PATH` must name a folder that exists. Received: {root.absolute()}."
         )
-    parts = _parts(root)
+    parts = parts_of(root)
     found = [_Listing.of(part) for part in parts]
     classes = _classes(parts, found)
     size = (int(match["width"]), int(match["height"])) if match["height"] else None
@@ -132,7 +132,7 @@ def _kind(file: Path, root: Path) -> str:
     return file.suffix.lower() or "without a suffix"
 
 
-def _parts(root: Path) -> list[Path]:
+def parts_of(root: Path) -> list[Path]:
     """Return the folder of training data, and that of test data if there is one."""
     train = root / "train"
     tests = [root / name for name in _TEST_FOLDERS if (root / name).is_dir()]

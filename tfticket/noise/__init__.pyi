@@ -1,4 +1,6 @@
 from . import theory as theory
+from .apply import Corrections as Corrections
+from .apply import read_corrections as read_corrections
 from .audit.choice import audit_labels as audit_labels
 from .audit.labeled import LabeledData as LabeledData
 from .audit.networks import LabelAudit as LabelAudit
@@ -42,5 +44,6 @@ from .losses import GeneralizedCrossentropy as GeneralizedCrossentropy
 from .margin_audit import MarginAudit as MarginAudit
 from .margins import MarginRecord as MarginRecord
 from .margins import with_threshold_class as with_threshold_class
+from .moves import MoveReceipt as MoveReceipt
 from .report import write_label_report as write_label_report
 from .theory import memorization as memorization

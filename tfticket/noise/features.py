@@ -256,7 +256,7 @@ def _equal(keys: Iterable[bytes]) -> list[tuple[int, int]]:
 
 
 def _near_images(x: np.ndarray) -> list[tuple[int, int]]:
-    small = _thumbnails(x, _SIDE, _SIDE + 1)
+    small = thumbnails(x, _SIDE, _SIDE + 1)
     bits = small[:, :, 1:] > small[:, :, :-1]
     packed = np.packbits(bits.reshape(len(x), -1), axis=1)
     bands = packed.reshape(len(x), _BANDS, -1)
@@ -277,8 +277,17 @@ def _near_images(x: np.ndarray) -> list[tuple[int, int]]:
     ]
 
 
-def _thumbnails(x: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Gray images of a few pixels, each the mean of its part, shape (n, height, width)."""
+def thumbnails(x: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Shrink images to gray ones of a few pixels, each the mean of its part.
+
+    Args:
+        x: Images, shape (n, h, w, channels).
+        height: Rows of pixels, at most h.
+        width: Columns of pixels, at most w.
+
+    Returns:
+        An array of shape (n, height, width), float32.
+    """
     gray: np.ndarray = x.mean(axis=3, dtype=np.float32)
     for axis, size in ((1, height), (2, width)):
         edges = np.linspace(0, gray.shape[axis], size + 1).astype(int)

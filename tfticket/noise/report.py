@@ -1,37 +1,41 @@
-"""The files of an audit: label issues as a table and as a page, and probabilities."""
+"""The files of an audit: a row for every example, the label issues as a page, probabilities."""
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
+import math
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-import jinja2
 import numpy as np
-from PIL import Image
 
-from tfticket import __version__
-from tfticket.display.palette import PALETTE
-from tfticket.files import table_cell, write_atomic, write_json, write_text
+from tfticket.files import write_atomic, write_json, write_text
 from tfticket.noise import CleanSplit, LabelIssues
 from tfticket.noise.audit import LabeledData
+from tfticket.noise.features import find_duplicates, find_outliers, thumbnails
+from tfticket.noise.origin import SUMMARY, Origin
+from tfticket.noise.page import Relations, render
+from tfticket.noise.table import COLUMNS, csv_text
 
-_SHOWN = 120  # label issues on the page
+_SIDE = 16  # pixels of the thumbnails by which images are outliers
 
-COLUMNS = (
-    "id",
-    "given",
-    "suggested",
-    "probability",
-    "votes_for_given",
-    "votes",
-    "given_name",
-    "suggested_name",
-)
+
+@dataclass(frozen=True)
+class Detection:
+    """How well issues find wrong labels, where the true ones are known; all in [0, 1].
+
+    Attributes:
+        precision: Share of the issues whose label is wrong; NaN without issues.
+        recall: Share of the wrong labels that are issues; NaN without wrong labels.
+        average_precision: Mean precision over the ranks of the wrong labels, by score, which no
+            cut decides on; NaN without wrong labels.
+    """
+
+    precision: float
+    recall: float
+    average_precision: float
 
 
 @dataclass(frozen=True)
@@ -39,110 +43,182 @@ class LabelReport:
     """The files of an audit.
 
     Attributes:
-        table: A row for each label issue, the most certain first.
-        page: The most certain label issues, as images with both labels.
+        labels: A row for every example, the most suspicious first.
+        table: The same for the label issues alone.
+        page: The most suspicious label issues, for a person to decide on.
         probabilities: Out-of-sample probabilities of all examples, shape (n, k), for any other
             tool.
-        split: The `CleanSplit`.
+        split: The `CleanSplit`; None where the predictions were given.
+        detection: How well the issues find wrong labels; None where the true ones aren't known.
     """
 
+    labels: Path
     table: Path
     page: Path
     probabilities: Path
-    split: Path
+    split: Path | None
+    detection: Detection | None = None
+
+    def files(self) -> dict[str, Path]:
+        """Return the files by name."""
+        return {key: value for key, value in asdict(self).items() if isinstance(value, Path)}
 
 
 def write_label_report(
-    folder: str | os.PathLike[str], labeled: LabeledData, split: CleanSplit, issues: LabelIssues
+    folder: str | os.PathLike[str],
+    labeled: LabeledData,
+    split: CleanSplit | None,
+    issues: LabelIssues,
+    *,
+    origin: Origin | None = None,
+    features: np.ndarray | None = None,
 ) -> LabelReport:
     """Write all files of an audit, each whole or not at all.
 
     Args:
         folder: Where to; files of these names are replaced.
         labeled: The labels in question, with their examples.
-        split: The result of the audit.
+        split: The result of the audit; None where the predictions were given.
         issues: Its label issues.
+        origin: Where the data are from, for `apply`; None takes the name that they were loaded by.
+        features: Features of the examples, shape (n, columns), by which duplicates and outliers are
+            found; None looks at the examples themselves.
 
     Raises:
         RunError: when a file can't be written.
     """
     folder = Path(folder)
+    origin = origin or Origin.of(labeled.data.name)
+    found = detection(labeled, issues)
+    others = relations(labeled, features)
+    everyone = np.concatenate([issues.ranking, np.flatnonzero(np.isnan(issues.score))])
 
     def write_probabilities(file: BinaryIO) -> None:
-        np.lib.format.write_array(file, split.probabilities, allow_pickle=False)
+        np.lib.format.write_array(file, issues.pred_probs, allow_pickle=False)
 
     probabilities = write_atomic(folder / "pred_probs.npy", write_probabilities)
-    table = write_text(folder / "suspects.csv", to_csv(labeled, split, issues))
-    page = write_text(folder / "index.html", render(labeled, split, issues))
-    saved = split.save(folder / "clean_split.npz")
-    write_json(folder / "summary.json", {"suspects": len(issues), **split.to_dict()})
-    return LabelReport(table, page, probabilities, saved)
+    rows = label_rows(labeled, issues, others, everyone) + unreadable_rows(labeled)
+    everything = write_text(folder / "labels.csv", csv_text(COLUMNS, rows))
+    suspects = label_rows(labeled, issues, others, issues.ids)
+    table = write_text(folder / "suspects.csv", csv_text(COLUMNS, suspects))
+    page = write_text(folder / "index.html", render(labeled, issues, others))
+    saved = None if split is None else split.save(folder / "clean_split.npz")
+    write_json(
+        folder / SUMMARY,
+        {
+            **origin.to_dict(),
+            "suspects": len(issues),
+            **(audit_dict(issues) if split is None else split.to_dict()),
+            "unreadable": len(labeled.data.unreadable),
+            "detection": None if found is None else asdict(found),
+        },
+    )
+    return LabelReport(everything, table, page, probabilities, saved, found)
 
 
-def to_csv(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
-    """Format label issues as CSV text; `given` and `suggested` count from 0, as labels do."""
-    names = labeled.data.class_names
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for example in issues.ids.tolist():
-        given, suggested = int(issues.given[example]), int(issues.suggested[example])
-        votes, agreed = split.votes[example].tolist()
-        probability = f"{issues.score[example]:.6g}"
-        named = (table_cell(names[given]), table_cell(names[suggested]))
-        writer.writerow((example, given, suggested, probability, agreed, votes, *named))
-    return text.getvalue()
+def audit_dict(issues: LabelIssues) -> dict[str, Any]:
+    """What can be said of predictions that were given, as plain values for JSON."""
+    return {"examples": len(issues.given), "estimate": issues.estimate.to_dict()}
 
 
-def render(labeled: LabeledData, split: CleanSplit, issues: LabelIssues) -> str:
-    """Render the page as HTML text.
+def detection(labeled: LabeledData, issues: LabelIssues) -> Detection | None:
+    """Compare issues with the wrong labels; None where the true labels aren't known.
+
+    Args:
+        labeled: The labels in question, with the true ones.
+        issues: The label issues.
+    """
+    if labeled.corruption is None:
+        return None
+    known = issues.ranking
+    wrong, is_issue = labeled.corruption.changed[known], issues.is_issue[known]
+    hits = int((wrong & is_issue).sum())
+    return Detection(
+        precision=hits / len(issues) if len(issues) else math.nan,
+        recall=hits / int(wrong.sum()) if wrong.any() else math.nan,
+        average_precision=_average_precision(wrong, issues.score[known]),
+    )
+
+
+def _average_precision(wrong: np.ndarray, score: np.ndarray) -> float:
+    if not wrong.any():
+        return math.nan
+    from sklearn.metrics import average_precision_score  # half a second that others don't need
+
+    return float(average_precision_score(wrong, score))
+
+
+def relations(labeled: LabeledData, features: np.ndarray | None = None) -> Relations:
+    """Find duplicates and outliers.
+
+    Rows of numbers are compared as they are, images by their looks.
+
+    Args:
+        labeled: The examples.
+        features: Their features, shape (n, columns), or None.
+    """
+    x = labeled.data.train.x
+    rows = features
+    if rows is None and x.ndim == 4:
+        rows = thumbnails(x, *(min(side, _SIDE) for side in x.shape[1:3])).reshape(len(x), -1)
+    elif rows is None:
+        rows = x.reshape(len(x), -1)
+    return Relations(find_duplicates(x, features=features), find_outliers(rows))
+
+
+def label_rows(
+    labeled: LabeledData, issues: LabelIssues, others: Relations, ids: np.ndarray
+) -> list[Sequence[str]]:
+    """Format a row for each of some examples.
 
     Args:
         labeled: The labels in question, with their examples.
-        split: The result of the audit.
-        issues: Its label issues; the first ones are shown.
+        issues: What was found about each of them.
+        others: Their duplicates, and which are outliers.
+        ids: The examples, in the order of the rows, shape (m,).
     """
-    names, x = labeled.data.class_names, labeled.data.train.x
-    ids = issues.ids
-    first = (ids, issues.given[ids], issues.suggested[ids], issues.score[ids])
-    cards = [
-        {
-            "number": number,
-            "given": names[given],
-            "suggested": names[suggested],
-            "probability": probability,
-            "image": _data_uri(x[number]),
-        }
-        for number, given, suggested, probability in zip(
-            *(each[:_SHOWN].tolist() for each in first), strict=True
+    names, files = labeled.data.class_names, labeled.data.train.files
+
+    def row(example: int) -> Sequence[str]:
+        given, suggested = int(issues.given[example]), int(issues.suggested[example])
+        return (
+            str(example),
+            "" if files is None else str(files[example]),
+            *(("", "") if given < 0 else (str(given), names[given])),
+            str(suggested),
+            names[suggested],
+            _cell(issues.score[example]),
+            _truth(issues.is_issue[example]),
+            "" if issues.fold[example] < 0 else str(issues.fold[example]),
+            _cell(issues.margin[example]),
+            _cell(issues.expected_precision[example]),
+            " ".join(map(str, others.duplicates[example])),
+            _truth(others.outliers[example]),
+            "no label" if given < 0 else "",
         )
+
+    return [row(example) for example in ids.tolist()]
+
+
+def unreadable_rows(labeled: LabeledData) -> list[Sequence[str]]:
+    """Format a row for each file that couldn't be read; it has no id."""
+    names = labeled.data.class_names
+    return [
+        (
+            "",
+            each.file,
+            str(names.index(each.class_name)) if each.class_name in names else "",
+            each.class_name,
+            *("", "", "", _truth(False), "", "", "", "", _truth(False)),
+            f"unreadable: {each.reason}",
+        )
+        for each in labeled.data.unreadable
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tfticket", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("noise/page.html.j2").render(
-        data=labeled.data,
-        examples=len(labeled),
-        estimate=split.estimate,
-        issues=len(issues),
-        expected=issues.precision,
-        cards=cards,
-        palette=PALETTE,
-        version=__version__,
-    )
 
 
-def _data_uri(x: np.ndarray) -> str:
-    """An example as PNG in a data URI; empty when it isn't one with one channel or three."""
-    if x.ndim != 3 or x.shape[2] not in (1, 3):
-        return ""
-    if x.dtype != np.uint8:
-        low, high = float(x.min()), float(x.max())
-        x = ((x - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(x[:, :, 0] if x.shape[2] == 1 else x).save(file, format="PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"

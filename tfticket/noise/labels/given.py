@@ -166,7 +166,8 @@ def read_label_file(
     Formats: `.npy`; `.npz` with an array called given, label, labels, target, class or y, or with
     one array only; `.csv` with a header and a column of one of these names, and, if there is one, a
     column `id` that says which example each row is about; `.txt` with one label a line. In a `.csv`
-    the column `given` holds numbers, as tfticket writes it. Any other text is a name if all labels
+    the column `given` holds numbers, as tfticket writes it, and so does `label` beside it, which is
+    the corrected one. Any other text is a name if all labels
     of the file are, and else a number. Missing are empty cells and lines, NaN, None and -1.
 
     Args:
@@ -236,11 +237,13 @@ def read_npz(path: Path, known: Sequence[str], what: str) -> np.ndarray:
 def _read_csv(path: Path) -> np.ndarray:
     table = csv.DictReader(io.StringIO(_text(path), newline=""))
     header = list(table.fieldnames or ())
-    column = _pick(path, [name for name in header if name != "id"], LABEL_COLUMNS, "labels")
+    known = [name for name in header if name != "id"]
+    corrected = {"given", "label"} <= set(known)  # as `tfticket noise apply` writes
+    column = "label" if corrected else _pick(path, known, LABEL_COLUMNS, "labels")
     # A row without an id is about a file that couldn't be read.
     rows = [row for row in table if "id" not in header or row["id"]]
     labels = np.array([row[column] or "" for row in rows], object)
-    labels = _numbers(labels) if column == LABEL_COLUMNS[0] else labels
+    labels = _numbers(labels) if corrected or column == LABEL_COLUMNS[0] else labels
     if "id" not in header:
         return labels
     ids = np.array([int(row["id"]) for row in rows], np.int64)
