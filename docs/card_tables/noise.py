@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from card_tables.numbers import fixed, interval, paired, percent, plain, points, table
+from card_tables.numbers import (
+    density,
+    fixed,
+    interval,
+    paired,
+    percent,
+    plain,
+    points,
+    table,
+)
 from card_tables.studies import recipe, result, summary
 
 _METHODS = {
     "cross_entropy": "cross-entropy",
     "coteaching": "co-teaching",
     "incv": "INCV, then co-teaching",
+    "early_learning": "early-learning regularization",
 }
 _MEMORIZED = {
     "memorized_last": "wrong labels memorized, last {last} evaluations",
@@ -103,6 +113,38 @@ def memorization(name: str) -> str:
     return table(columns, rows)
 
 
+_NETWORKS = {"ticket": "ticket", "reinit": "reinitialized", "random": "random mask"}
+_SPARSE = {"memorized": "memorized", "accuracy": "accuracy", "calibration_error": "calibration"}
+
+
+def sparsity(name: str, *noises: str) -> str:
+    """Memorization, accuracy and calibration by density: tickets and controls; all noises if none.
+
+    The first row of a noise is the dense network, which all of them begin as.
+    """
+    found = summary(name)["levels"]
+    by = {(each["noise"], each["network"], each["level"]): each for each in found}
+    tickets = [
+        x for x in found if x["network"] == "ticket" and x["noise"] in (noises or x["noise"])
+    ]
+    measured = [m for m in _SPARSE if any(m in x["measures"] for x in tickets)]
+    rows = []
+    for own in tickets:
+        noise, level = own["noise"], own["level"]
+        dense = by[noise, "ticket", 0]["measures"]["accuracy"]
+        cells = [_noise(noise), density(own["density"])]
+        for measure in measured:
+            for network in _NETWORKS if level else ("ticket", "", ""):
+                measures = by.get((noise, network, level), {}).get("measures", {})
+                cells.append(percent(measures[measure]["mean"], 1) if measure in measures else "")
+        change = paired(own["measures"]["accuracy"], dense)
+        cells.append(interval(lambda v: points(v, 1), change) if level else "")
+        rows.append(cells)
+    columns = ["noise", "weights left"]
+    columns += [f"{_SPARSE[m]}: {title}" for m in measured for title in _NETWORKS.values()]
+    return table([*columns, "accuracy: ticket - dense, points"], rows)
+
+
 def theory(name: str) -> str:
     """Held-out predictions of networks that memorized wrong labels, beside the closed forms."""
     rows = []
@@ -126,13 +168,13 @@ def claims(name: str) -> str:
         if claim["claim"] not in expected:  # withdrawn since
             continue
         ours, show = claim["ours"], _show(claim)
-        least = claim["at_least"]
+        bounds = {"at least": claim.get("at_least"), "at most": claim.get("at_most")}
         why = plain(claim["why"])
         rows.append(
             [
                 claim["claim"],
                 "" if claim["value"] is None else show(claim["value"]),
-                "" if least is None else f"at least {show(least)}",
+                ", ".join(f"{n} {show(v)}" for n, v in bounds.items() if v is not None),
                 interval(show, ours),
                 result(claim["reading"]) + (f": {why}" if why else ""),
             ]
@@ -146,4 +188,4 @@ def _show(claim: Mapping[str, Any]) -> Any:
 
 def _noise(name: str) -> str:
     kind = name.rstrip("0123456789.")
-    return f"{kind} {name.removeprefix(kind)}"
+    return f"{kind.replace('_', '-')} {name.removeprefix(kind)}".strip()

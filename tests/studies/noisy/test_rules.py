@@ -24,6 +24,8 @@ OPEN_SET = "noise=[{kind='open_set', rate=0.2, foreign='npz:other.npz'}]"
         (["methods=[{name='gce', agreement=0.5}]"], "agreement: isn't an option of gce"),
         (["methods=[{name='coteaching', matrix='given'}]", SELECTION], "matrix: isn't an option"),
         (["methods=[{name='gce', batch='reduced'}]"], "batch: isn't an option of gce"),
+        (["methods=[{name='gce', mixup=1.0}]"], "mixup: isn't an option of gce"),
+        (["methods=[{name='early_learning', q=0.5}]"], "q: isn't an option of early_learning"),
         (
             ["methods=[{name='decoupling', batch='reduced'}]", "train.jit=true"],
             'methods[0].batch: can\'t be "reduced" where train.jit is true',

@@ -33,9 +33,10 @@ _USUAL = {
     "decoupling": Look("amber", "diamond"),
     "gce": Look("level1", palette.SAW),
     "forward": Look("level5", palette.HEXAGON),
+    "early_learning": Look("muted", palette.STAR),
 }
 _OTHERS = (
-    Look("muted", palette.STAR), Look("ink", "triangle-left"), Look("level3", "triangle-right"),
+    Look("ink", "triangle-left"), Look("level3", "triangle-right"),
     Look("level2", palette.PENTAGON),
 )  # fmt: skip
 

@@ -28,6 +28,7 @@ METHODS = {
     "coteaching_plus": "co-teaching+",
     "jocor": "JoCoR",
     "decoupling": "decoupling",
+    "early_learning": "early-learning regularization",
     "incv": "INCV",
     "held_out": "held-out predictions",
 }

@@ -15,6 +15,7 @@ from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
     Decay,
+    NotNegative,
     Positive,
     Problem,
     Repeats,
@@ -40,6 +41,7 @@ MethodName = Literal[
     "coteaching_plus",
     "jocor",
     "decoupling",
+    "early_learning",
     "incv",
     "held_out",
 ]
@@ -56,6 +58,7 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "coteaching_plus": _RAMP | {"warmup"},
     "jocor": _RAMP | {"agreement"},
     "decoupling": frozenset({"warmup", "batch"}),
+    "early_learning": frozenset({"strength", "momentum", "mixup"}),
     "incv": _RAMP - {"forget_rate"} | {"warmup"},
     "held_out": frozenset(),
 }
@@ -77,10 +80,10 @@ class Method(Table):
     `warmup` are epochs in the papers.
 
     Attributes:
-        name: `cross_entropy`, `gce` and `forward` train on everything; `coteaching`,
-            `coteaching_plus`, `jocor` and `decoupling` on what they select in each batch; `incv`
-            selects by cross-validation, then co-teaches; `held_out` trains nothing, and compares
-            held-out predictions with theory.
+        name: `cross_entropy`, `gce`, `forward` and `early_learning` train on everything;
+            `coteaching`, `coteaching_plus`, `jocor` and `decoupling` on what they select in each
+            batch; `incv` selects by cross-validation, then co-teaches; `held_out` trains nothing,
+            and compares held-out predictions with theory.
         label: What it is called; its name unless given.
         forget_rate: Share of a batch that co-teaching and its kin drop: the realized rate
             (`given`), the one that held-out predictions tell (`estimated`), or a number.
@@ -96,9 +99,13 @@ class Method(Table):
             takes less time where about a third or more is forgotten.
         q: Of `gce`, in (0, 1].
         matrix: Of `forward`, the realized transition matrix (`given`) or the estimated one.
+        strength: Of `early_learning`, the weight of its regularization; see
+            `tfticket.noise.EarlyLearning`.
+        momentum: Of `early_learning`, that of its targets.
+        mixup: Of `early_learning`, the alpha of MixUp; 0 is without.
     """
 
-    LATER = frozenset({"batch"})
+    LATER = frozenset({"batch", "strength", "momentum", "mixup"})
 
     name: MethodName
     label: (
@@ -124,6 +131,9 @@ class Method(Table):
     batch: Literal["whole", "reduced"] = "whole"
     q: Robustness = 0.7
     matrix: Knowledge = "estimated"
+    strength: NotNegative = 3.0
+    momentum: Decay = 0.7
+    mixup: NotNegative = 0.0
 
     @model_validator(mode="before")
     @classmethod

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -228,23 +228,33 @@ class NoisyStudy(Study):
         )
 
     def feed(
-        self, seed: int, noise: Noise, corruption: Corruption, ids: np.ndarray | None = None
+        self,
+        seed: int,
+        noise: Noise,
+        corruption: Corruption,
+        ids: np.ndarray | None = None,
+        *,
+        beside: Literal["true", "id"] = "true",
     ) -> Feed:
-        """Return training batches in the order of the seed, with labels as `CoTeaching` takes them.
+        """Return training batches in the order of the seed, whose labels are under their names.
 
         Args:
             seed: Of the run.
             noise: Whose labels they are; open-set noise is in the inputs.
-            corruption: Given labels, the first column, and true ones, the second.
+            corruption: Given and true labels.
             ids: Only these examples; None for all.
+            beside: What stands beside the given labels: true labels, as `CoTeaching` takes them, or
+                ids, as `EarlyLearning` does.
         """
         chosen = slice(None) if ids is None else ids
-        labels = np.stack([corruption.given, corruption.true], axis=1).astype(np.int32)
+        others = corruption.true if beside == "true" else np.arange(len(corruption.given))
+        labels = np.stack([corruption.given, others], axis=1).astype(np.int32)
         x = self._training_inputs(seed, noise)
         split = Split(np.ascontiguousarray(x[chosen]), labels[chosen])
         size = min(self.recipe.data.batch_size, len(split))
         every = self.recipe.train.evaluate_every
-        return self.make_feed(split, seed, every, batch_size=size, labels=_by_name)
+        named = functools.partial(_by_name, beside=beside)
+        return self.make_feed(split, seed, every, batch_size=size, labels=named)
 
     def incv(self, seed: int) -> INCV:
         """Return what predicts each example by networks that weren't trained on it.
@@ -277,5 +287,5 @@ class NoisyStudy(Study):
         return open_training(self.data, noise, seed, self.foreign)[0]
 
 
-def _by_name(labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {"given": labels[:, 0], "true": labels[:, 1]}
+def _by_name(labels: tf.Tensor, *, beside: str) -> dict[str, tf.Tensor]:
+    return {"given": labels[:, 0], beside: labels[:, 1]}

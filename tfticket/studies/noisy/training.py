@@ -19,6 +19,7 @@ from tfticket.noise import (
     CollapseEvent,
     Corruption,
     CoTeaching,
+    EarlyLearning,
     ForgetRate,
     ForwardCorrection,
     GeneralizedCrossentropy,
@@ -27,6 +28,7 @@ from tfticket.noise import (
 from tfticket.noise.coteaching.selection import Update
 from tfticket.noise.coteaching.stages import Stage, fit_stages
 from tfticket.noise.coteaching.stages import stages as staged
+from tfticket.seeds import sub_seed
 from tfticket.state import innermost_optimizer
 from tfticket.studies.noisy.schema import Condition, Method
 from tfticket.studies.training import Hook, Watch, by_split, outcomes, rows_of
@@ -77,10 +79,12 @@ class _Watch(Watch):
     def also_measured(self, step: int) -> Mapping[str, float]:
         """See `Watch`."""
         found = self.model.evaluate(self.test, verbose=0, return_dict=True)
-        self.clean[step] = {
-            "accuracy": (found["first_accuracy"] + found["second_accuracy"]) / 2,
-            "ensemble_accuracy": found["accuracy"],
-        }
+        self.clean[step] = {"accuracy": found["accuracy"]}
+        if "first_accuracy" in found:
+            self.clean[step] = {
+                "accuracy": (found["first_accuracy"] + found["second_accuracy"]) / 2,
+                "ensemble_accuracy": found["accuracy"],
+            }
         return {}
 
     def by_split(self, step: int) -> dict[str, dict[str, float]]:
@@ -107,6 +111,8 @@ def train(
         split: The selection, where the method needs one.
         hook: Takes the steps made so far and what was measured.
     """
+    if condition.method.name == "early_learning":
+        return train_early_learning(study, condition, seed, corruption=corruption, hook=hook)
     began = time.perf_counter()
     planned = stages(study, condition, corruption, split)
     largest = max(stage.forget_rate for stage in planned)
@@ -131,28 +137,39 @@ def train(
     summary = {"noise_rate": corruption.realized_rate, "forget_rate": planned[-1].forget_rate}
     summary |= {"events": float(len(events)), "seconds": time.perf_counter() - began}
     summary |= _quality(watch, study.recipe.last) | watch.divergence
+    along = {step: watch.by_split(step) for step in watch.measured}
+    return Trained(
+        _rows(study, condition, seed, along), _accuracies(along, study.recipe.last), summary
+    )
+
+
+Measured = Mapping[str, Mapping[str, float]]
+"""Split to measurements by name."""
+
+
+def _rows(
+    study: NoisyStudy, condition: Condition, seed: int, along: Mapping[int, Measured]
+) -> tuple[Row, ...]:
     per_epoch = len(study.data.train) / study.recipe.data.batch_size
-    rows = tuple(
+    return tuple(
         row
-        for step in watch.measured
-        for split, found in watch.by_split(step).items()
+        for step, splits in along.items()
+        for split, found in splits.items()
         for row in rows_of(seed, condition.branch, step, step / per_epoch, split, found)
     )
-    return Trained(rows, _accuracies(watch, study.recipe.last), summary)
 
 
-def _accuracies(watch: _Watch, last: int) -> dict[str, float]:
+def _accuracies(along: Mapping[int, Measured], last: int) -> dict[str, float]:
     """Of the end, of the last evaluations, and where the noisy validation data would have stopped.
 
     Those that a run keeps: `ensemble_accuracy` is known along training.
     """
-    steps = sorted(watch.measured)
-    along = {
-        name: [watch.clean[step][name] for step in steps]
-        for name in ("accuracy", "ensemble_accuracy")
+    steps = sorted(along)
+    clean = {
+        name: [along[step]["clean"][name] for step in steps] for name in along[steps[0]]["clean"]
     }
-    found = outcomes(along, [watch.measured[step]["val_accuracy"] for step in steps], last)
-    return {name: found[name] for name in _KEPT}
+    found = outcomes(clean, [along[step]["validation"]["accuracy"] for step in steps], last)
+    return {name: found[name] for name in _KEPT if name in found}
 
 
 def _quality(watch: _Watch, last: int) -> dict[str, float]:
@@ -162,6 +179,83 @@ def _quality(watch: _Watch, last: int) -> dict[str, float]:
         f"{name}_last": float(np.mean([each[name] for each in found]))
         for name in ("label_precision", "label_recall")
     }
+
+
+def train_early_learning(
+    study: NoisyStudy, condition: Condition, seed: int, *, corruption: Corruption, hook: Hook
+) -> Trained:
+    """Train the two networks of a seed one after the other, each by early-learning regularization.
+
+    They begin with the weights that the pairs of other methods begin with, and see the same
+    batches; measurements are means of both.
+
+    Args:
+        study: The study.
+        condition: The condition.
+        seed: Of the initial weights, the order of the data and the noise.
+        corruption: The labels.
+        hook: Takes the steps made so far and what was measured.
+    """
+    began = time.perf_counter()
+    watches: list[_Watch] = []
+    for name in ("first", "second"):
+        watch = _Watch(study, hook)
+        model = make_early_learning(study, condition, seed, name)
+        feed = study.feed(seed, condition.noise, corruption, beside="id")
+        model.fit(
+            **feed.fit_arguments(),
+            epochs=condition.steps // feed.chunk_steps,
+            validation_data=study.validation(seed, condition.noise),
+            callbacks=[watch],
+            verbose=0,
+        )
+        watches.append(watch)
+    first, second = watches
+    steps = sorted(first.measured.keys() & second.measured.keys())
+    along = {step: _mean(first.by_split(step), second.by_split(step)) for step in steps}
+    summary = {"noise_rate": corruption.realized_rate, "seconds": time.perf_counter() - began}
+    summary |= {"label_precision_last": 1 - corruption.realized_rate, "label_recall_last": 1.0}
+    summary |= first.divergence | second.divergence
+    return Trained(
+        _rows(study, condition, seed, along), _accuracies(along, study.recipe.last), summary
+    )
+
+
+def _mean(first: Measured, second: Measured) -> dict[str, dict[str, float]]:
+    return {
+        split: {name: (first[split][name] + second[split][name]) / 2 for name in first[split]}
+        for split in first
+    }
+
+
+def make_early_learning(
+    study: NoisyStudy, condition: Condition, seed: int, name: str
+) -> EarlyLearning:
+    """Return a compiled network with a target for each example.
+
+    Args:
+        study: The study.
+        condition: The condition.
+        seed: Of the run.
+        name: Which network of the seed: `first` or `second`.
+    """
+    method, network = condition.method, study.model(seed, name)
+    model = EarlyLearning(
+        network,
+        examples=len(study.data.train),
+        strength=method.strength,
+        momentum=method.momentum,
+        mixup=method.mixup,
+        seed=sub_seed(seed, "mixup", name),
+    )
+    model.compile(
+        innermost_optimizer(network),
+        models.loss_for(network),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        steps_per_execution=study.recipe.train.evaluate_every,
+        jit_compile=network.jit_compile,
+    )
+    return model
 
 
 _UPDATES: dict[str, Update] = {
