@@ -69,6 +69,7 @@ _OF_KIND: dict[str, tuple[tuple[str, str], ...]] = {
     "norms": (("Against no normalization", "contrasts"), ("Subnetworks", "subnetworks"),
               ("Claims", "claims")),
     "noisy": (("Methods", "methods"), ("Estimated noise rates", "rates"), ("Claims", "claims")),
+    "memorization": (("By sparsity", "sparsity"), ("Claims", "claims")),
     "edge": (("Exported file, by seed", "replicates"), ("Claims", "claims"),
              ("Operations and energy", "energy")),
 }  # fmt: skip

@@ -41,7 +41,7 @@ from tfticket.display.plots import lines
 from tfticket.display.words import number, percent, plural
 from tfticket.noise.estimate.kinds import CLEAN, PAIR, SYMMETRIC
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate
-from tfticket.noise.estimate.windows import count_windows, pieces
+from tfticket.noise.estimate.windows import count_windows
 from tfticket.noise.labels.given import NO_CLASS
 from tfticket.noise.labels.transition import noise_rate
 
@@ -51,6 +51,7 @@ _TIE = 1e-9  # of log odds
 _EVEN = 0.05  # mixed into probabilities, for mistakes that networks are sure of
 _TAIL = 0.001
 _FITTED_ON = 2000
+_AT_ONCE = 2**22  # numbers
 _ANY_CONFUSION = 0.2  # share of the noise that may be of a kind that T knows nothing of
 _MOST_CONFUSED = 0.45  # share of a class that goes to a single other one
 _MOST_WRONG = 0.8  # share of a class
@@ -180,12 +181,8 @@ def issues_of(
         matrix = softened(matrix)
         most = len(given)
     else:
-        matrix = ranking_matrix(
-            given,
-            probabilities if len(known) == len(labels) else probabilities[known],
-            estimate=estimate,
-            folds=None if folds is None else folds[known],
-        )
+        rows, dealt = probabilities[known], None if folds is None else folds[known]
+        matrix = ranking_matrix(given, rows, estimate=estimate, folds=dealt)
         most = _most_accused(estimate, len(given))
     odds, other, margin = log_odds(given, probabilities, matrix, known)
     order = np.lexsort((known, -odds))
@@ -243,7 +240,9 @@ def log_odds(
     temperature = _temperature(given, probabilities, matrix, ids)
     odds, margin = np.empty(len(ids)), np.empty(len(ids))
     others = np.empty(len(ids), np.int64)
-    for part in pieces(len(ids), probabilities.shape[1]):
+    step = max(1, _AT_ONCE // probabilities.shape[1])
+    for start in range(0, len(ids), step):
+        part = slice(start, start + step)
         rows, y = probabilities[ids[part]].astype(np.float64), given[part]
         own = np.arange(len(rows)), y
         alone = rows[own].copy()

@@ -68,6 +68,7 @@ class LevelSummary(ConditionSummary[NetworkCondition]):
             "network": self.condition.network,
             "level": self.level,
             "density": self.density,
+            "networks": len(self.values("accuracy")),
             "measures": self.measures_dict(),
         }
 
@@ -145,8 +146,9 @@ class Summary(BaseSummary):
                 f"most {_percent(most, 'memorized')}, at {words.percent(most.density)} of the "
                 "weights) and"
             )
+        under = "Without wrong labels" if noise == "none" else f"Under {self.noises[noise]}"
         yield (
-            f"Under {self.noises[noise]}, the dense network{memory} has a test accuracy of "
+            f"{under}, the dense network{memory} has a test accuracy of "
             f"{_percent(dense, 'accuracy')}; that of tickets is between "
             f"{_percent(low, 'accuracy')} (at {words.percent(low.density)} of the weights) and "
             f"{_percent(high, 'accuracy')} (at {words.percent(high.density)})."
