@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.recipe", "tfticket.export", "tfticket.interop"),
     ("tfticket.studies",),
     ("tfticket.noise.apply", "tfticket.noise.page"),
-    ("tfticket.noise.audit", "tfticket.noise.features"),
+    ("tfticket.noise.audit", "tfticket.noise.corrected_table", "tfticket.noise.features"),
     ("tfticket.lottery", "tfticket.norms", "tfticket.noise", "tfticket.data", "tfticket.models"),
     ("tfticket.norms.catalog",),
     ("tfticket.norms.layers",),

@@ -280,3 +280,71 @@ def test_nothing_to_change(arrays, tmp_path):
     assert corrections.summary() == "0 labels to change."
     assert corrections.labels().labels.tolist() == [0, 1, 2, 0, 1, 2]
     assert Path(corrections.write_labels(tmp_path / "same.csv")).is_file()
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_corrected_copy_of_a_csv_file_changes_these_cells_alone(tmp_path, ending):
+    lines = [
+        '\ufeffage; label ;"the note"',
+        '3;cat;"a ""b"""',
+        "",
+        "1.50;dog;",
+        '4;"cat";"two',
+        'lines"',
+    ]
+    lines += [" 7 ;;x", "8;dog;z"]
+    path = tmp_path / "pets.csv"
+    path.write_bytes(ending.join(lines).encode())
+    rows = [
+        decided(2, "cat", "dog", "confirm"),
+        decided(3, "", "cat", "correct", "o;wl"),
+        decided(4, "dog", "cat", "confirm"),
+    ]
+    table = write_table(tmp_path / "decisions.csv", rows, DECIDED_COLUMNS)
+    corrections = read_corrections(table, data=f"csv:{path}", new_classes=True)
+    with pytest.raises(DataError, match="holds the data"):
+        corrections.write_labels(path)
+    made = corrections.write_labels(tmp_path / "corrected.csv").read_bytes().decode()
+    lines[4] = '4;dog;"two'
+    lines[6:8] = [' 7 ;"o;wl";x', "8;cat;z"]
+    assert made == ending.join(lines)
+
+
+@pytest.mark.parametrize("kind", ["string", "int64", "double", "bool", "category"])
+def test_a_corrected_copy_of_a_parquet_file_keeps_types(tmp_path, kind):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    values = {
+        "string": ["cat", "dog"], "int64": [3, 5], "double": [0.5, 2.0], "bool": [True, False],
+        "category": ["cat", "dog"],
+    }[kind]  # fmt: skip
+    names = {"int64": ("3", "5"), "double": ("0.5", "2"), "bool": ("true", "false")}.get(
+        kind, NAMES
+    )
+    labels = pa.array([*values, *values, None])
+    labels = labels.dictionary_encode() if kind == "category" else labels
+    table = pa.table({"x": [1.0, 2.0, 1.5, 2.5, 1.0], "label": labels})
+    table = table.replace_schema_metadata({"mine": "kept"})
+    path = tmp_path / "pets.parquet"
+    parquet.write_table(table, path)
+    rows = [decided(1, names[1], names[0], "confirm"), decided(4, "", names[1], "confirm")]
+    decisions = write_table(tmp_path / "decisions.csv", rows, DECIDED_COLUMNS)
+    corrections = read_corrections(decisions, data=f"parquet:{path}")
+    made = parquet.read_table(corrections.write_labels(tmp_path / "corrected.parquet"))
+    assert made.schema.equals(table.schema, check_metadata=True)
+    assert made["label"].to_pylist() == [values[0], values[0], *values, values[1]]
+    assert made["x"].equals(table["x"])
+
+
+def test_a_column_of_numbers_holds_no_names(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    path = tmp_path / "pets.parquet"
+    parquet.write_table(pa.table({"x": [1.0, 2.0, 1.5], "label": [3, 5, 5]}), path)
+    rows = [decided(1, "5", "3", "correct", "owl")]
+    table = write_table(tmp_path / "decisions.csv", rows, DECIDED_COLUMNS)
+    corrections = read_corrections(table, data=f"parquet:{path}", new_classes=True)
+    with pytest.raises(DataError, match="type int64, which can't hold 'owl'"):
+        corrections.write_labels(tmp_path / "corrected.parquet")

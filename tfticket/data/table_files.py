@@ -48,7 +48,7 @@ def read_csv(path: Path) -> pa.Table:
 
     if path.stat().st_size > MOST_UNPACKED:
         raise UnreadableError(f"it has more than {MOST_UNPACKED:,} bytes")
-    header, separator = _header(path)
+    header, separator = header_of(path)
     names = _checked_names(header)
     wrong: list[Any] = []
 
@@ -88,8 +88,15 @@ def read_csv(path: Path) -> pa.Table:
     return _filled(table.rename_columns(names))
 
 
-def _header(path: Path) -> tuple[list[str], str]:
-    """Return the cells of the first row that isn't empty, and what separates them."""
+def header_of(path: Path) -> tuple[list[str], str]:
+    """Return the cells of the first row of a CSV file that isn't empty, and what separates them.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnreadableError: when there is none.
+    """
     with path.open("rb") as file:
         start = file.read(_LONGEST_HEADER)
     try:

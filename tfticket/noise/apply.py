@@ -22,8 +22,9 @@ from tfticket.data.folder import parts_of
 from tfticket.display import Displayable
 from tfticket.display.words import number, plural
 from tfticket.errors import DataError, RunError
-from tfticket.files import free_space, write_text
+from tfticket.files import free_space, write_bytes, write_text
 from tfticket.noise.audit import LabeledData
+from tfticket.noise.corrected_table import corrected_table
 from tfticket.noise.moves import (
     Move,
     MoveReceipt,
@@ -129,7 +130,9 @@ class Corrections(Displayable):
         Raises:
             DataError: when the data can't be loaded, or the table doesn't fit it.
         """
-        labeled = self._load()
+        return self._labels(self._load())
+
+    def _labels(self, labeled: LabeledData) -> CorrectedLabels:
         names, given = list(labeled.data.class_names), labeled.given
         self._check_given(labeled)
         known = set(names)
@@ -144,21 +147,34 @@ class Corrections(Displayable):
         return CorrectedLabels(given, labels, tuple(names))
 
     def write_labels(self, path: PathLike) -> Path:
-        """Write all labels as CSV: `id`, `given`, `label`, counted from 0; missing ones are empty.
+        """Write all labels, corrected: a copy of the table, if the labels are a column of one.
 
-        `--labels` of `tfticket noise` and `read_label_file` read its column `label`.
+        Else it is a CSV file: `id`, `given` and `label`, counted from 0; missing ones are empty.
+        `read_label_file`, and with it `--labels` of `tfticket noise`, read the column `label`.
+
+        Args:
+            path: The file; one of this name is replaced.
 
         Raises:
-            DataError: see `labels`.
+            DataError: see `labels`; when it is the file of the data.
             RunError: when the file can't be written.
         """
-        made = self.labels()
+        labeled = self._load()
+        made, cells = self._labels(labeled), labeled.data.train.cells
+        if cells is not None and self.origin.labels is None:
+            source = self.origin.file
+            assert source is not None  # cells come from a file
+            if Path(path).resolve() == source.resolve():
+                raise DataError(f"`{path}` holds the data. Write the copy to another file.")
+            changed = np.flatnonzero(made.labels != made.given)
+            labels = {int(each): made.class_names[made.labels[each]] for each in changed}
+            return write_bytes(path, corrected_table(source, cells, labels))
         rows = enumerate(zip(made.given.tolist(), made.labels.tolist(), strict=True))
-        cells = [
+        lines = [
             (str(place), *("" if label < 0 else str(label) for label in labels))
             for place, labels in rows
         ]
-        return write_text(path, csv_text(("id", "given", "label"), cells))
+        return write_text(path, csv_text(("id", "given", "label"), lines))
 
     def moves(self) -> list[Move]:
         """Find for each changed file of an image folder its new name, in the folder of its class.

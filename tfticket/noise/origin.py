@@ -127,6 +127,12 @@ class Origin:
         kind, _, path = self.data.partition(":")
         return Path(_OPTIONS.sub("", path)) if kind == "folder" else None
 
+    @property
+    def file(self) -> Path | None:
+        """The file of a table; None for other data."""
+        kind, _, path = self.data.partition(":")
+        return Path(_OPTIONS.sub("", path)) if kind in ("csv", "parquet") else None
+
 
 def _absolute(path: PathLike, start: PathLike | None = None) -> str:
     return str((Path(start or ".").expanduser() / Path(path).expanduser()).absolute())

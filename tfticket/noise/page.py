@@ -17,7 +17,7 @@ from tfticket import __version__
 from tfticket.data.arrays import pieces
 from tfticket.data.cells import Feature
 from tfticket.display.palette import PALETTE
-from tfticket.display.words import number, percent, plural
+from tfticket.display.words import THIN, number, percent, plural
 from tfticket.noise import LabelIssues
 from tfticket.noise.audit import LabeledData
 from tfticket.noise.evidence import Against, ClassMeans
@@ -148,7 +148,7 @@ def headline(issues: LabelIssues) -> str:
             f"The share of wrong labels is not identifiable. {estimate.reason}"
             f"{' ' + listed if count else ''}"
         )
-    confidence = f"with {percent(estimate.confidence)} confidence"
+    confidence = f"with {100 * estimate.confidence:.6g}{THIN}% confidence"
     if not count:
         said = (
             "No wrong labels are established, in any class"
@@ -222,7 +222,7 @@ class _Cards:
             "score": f"{issues.score[example]:.3f}",
             "expected": ""
             if math.isnan(expected)
-            else f"of the first {number(rank)}, {percent(expected, 0)} are expected to be wrong",
+            else f"expected to be wrong: {percent(expected, 0)} of the first {number(rank)}",
             "image": "" if self._thumbnails is None else self._thumbnails.uri(self._x[example]),
             "small": self._thumbnails is not None and max(self._x.shape[1:3]) <= _PIXELS,
             "text": self._text(example),
