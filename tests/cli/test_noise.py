@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,101 @@ def test_rows_of_numbers_are_looked_at_without_a_network(data, capsys):
     assert main(["noise", "estimate", "npz:rows.npz", *OPTIONS, "--json"]) == 0
     streams = capsys.readouterr()
     assert streams.err.count("Training network") == 2  # a network was asked for
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """Features of two classes of names, a twelfth of the labels wrong, as a table and as arrays."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    true = np.arange(240) % 2
+    x = rng.normal(size=(240, 3)) + 4 * true[:, None]
+    wrong = np.arange(240) % 12 == 5
+    names = np.array(["cat", "dog"])[np.where(wrong, 1 - true, true)]
+    lines = [f"{a:.4f},{b:.4f},{c:.4f},{name}" for (a, b, c), name in zip(x, names, strict=True)]
+    lines[7] = lines[7].rpartition(",")[0] + ","
+    Path("pets.csv").write_text("\n".join(["tail,ear,nose,kind", *lines]) + "\n")
+    np.save("features.npy", x)
+    np.save("probs.npy", 0.02 + 0.96 * np.eye(2)[true])
+    np.save("true.npy", true)
+    return np.flatnonzero(wrong)
+
+
+def read(path):
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    "option", [[], ["--features", "features.npy"], ["--pred-probs", "probs.npy"]]
+)
+def test_a_table_with_names_and_a_missing_label(rows, capsys, option):
+    asked = ["csv:pets.csv", "--label-column", "kind", *option, "-o", "out"]
+    assert main(["noise", "clean", *asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    everyone = read("out/labels.csv")
+    assert sorted(int(row["id"]) for row in everyone) == list(range(240))
+    assert {row["note"] for row in everyone[:-1]} == {""}
+    last = everyone[-1]
+    assert (last["id"], last["given"], last["suggested_name"]) == ("7", "", "dog")
+    assert (last["score"], last["is_issue"], last["note"]) == ("", "false", "no label")
+    found = {int(row["id"]) for row in read("out/suspects.csv")}
+    assert len(found & set(rows)) / len(rows) >= 0.9
+    assert len(found & set(rows)) / len(found) >= 0.9
+    assert told["suspects"] == len(found)
+    assert Path("out/clean_split.npz").exists() == ("--pred-probs" not in option)
+    page = Path("out/index.html").read_text()
+    assert "Without a label" in page
+    assert '<th scope="row" class="text">nose</th>' in page
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert summary["data"] == f"csv:{Path('pets.csv').absolute()}?label=kind"
+
+    # What follows finds the data by the summary.
+    assert main(["noise", "apply", "out/suspects.csv", "--output", "right.csv", "--yes"]) == 0
+    before, after = (Path(name).read_text().splitlines() for name in ("pets.csv", "right.csv"))
+    assert [place - 1 for place in range(241) if before[place] != after[place]] == sorted(found)
+
+
+def test_where_true_labels_are_known_the_list_is_judged(rows, capsys):
+    true = np.load("true.npy")
+    given = np.where(np.isin(np.arange(240), rows), 1 - true, true)
+    np.save("given.npy", np.where(np.arange(240) == 9, -1, given))
+    Path("clean.csv").write_text(
+        "x,label\n" + "".join(f"{n % 7},{'' if n == 7 else y}\n" for n, y in enumerate(true))
+    )
+    asked = ["csv:clean.csv", "--labels", "given.npy", "--pred-probs", "probs.npy", "-o", "out"]
+    assert main(["noise", "clean", *asked]) == 0
+    told = dict(re.split("  +", line) for line in capsys.readouterr().out.splitlines()[:-4])
+    for name in ("precision", "recall", "average precision"):
+        assert told[name] == "100.00 %"
+    assert told["realized rate"] == "8.33 %"
+    assert main(["noise", "clean", *asked, "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)["detection"]
+    assert hits == {"precision": 1, "recall": 1, "average_precision": 1}
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "message"),
+    [
+        (["--pred-probs", "features.npy"], 1, "`features.npy`: `probabilities` must be finite"),
+        (["--pred-probs", "three.npy"], 1, "a column for each of the 2 classes"),
+        (["--pred-probs", "short.npy"], 1, "shape (240, classes)"),
+        (["--features", "short.npy"], 1, "a row for each of the 240 labels"),
+        (["--features", "none.npy"], 2, "does not exist"),
+        (["--features", "pets.csv"], 1, "can't be read as rows of numbers"),
+        (["--features", "features.npy", "--epochs", "3"], 2, "--epochs is about training"),
+        (["--pred-probs", "probs.npy", "--folds", "3"], 2, "--folds is about training"),
+        (["--pred-probs", "probs.npy", "--features", "features.npy"], 2, "one of them"),
+        (["--label-column", "king"], 1, "Did you mean 'kind'"),
+    ],
+)
+def test_predictions_and_features_that_do_not_fit(rows, capsys, option, status, message):
+    np.save("three.npy", np.full((240, 3), 1 / 3))
+    np.save("short.npy", np.full((200, 2), 0.5))
+    column = [] if "--label-column" in option else ["--label-column", "kind"]
+    assert main(["noise", "clean", "csv:pets.csv", *column, *option, "-o", "out"]) == status
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_labels_that_nothing_can_be_learned_from_are_told(data, capsys):

@@ -15,7 +15,7 @@ NOISY = corrupt(TRUE, symmetric(CLASSES, 0.1), seed=0, exact=True)
 def compared(given=NOISY.given, true=TRUE):
     split = split_of(given, true)
     issues = split.label_issues()
-    return compare_with_cleanlab(split, issues)
+    return compare_with_cleanlab(issues)
 
 
 def test_without_cleanlab_there_is_nothing_to_compare(monkeypatch):

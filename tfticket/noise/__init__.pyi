@@ -1,7 +1,9 @@
 from . import theory as theory
 from .apply import Corrections as Corrections
 from .apply import read_corrections as read_corrections
+from .audit.choice import audit_features as audit_features
 from .audit.choice import audit_labels as audit_labels
+from .audit.choice import issues_by as issues_by
 from .audit.labeled import LabeledData as LabeledData
 from .audit.networks import LabelAudit as LabelAudit
 from .audit.networks import Network as Network

@@ -93,12 +93,11 @@ class Agreement:
     both: int
 
 
-def compare_with_cleanlab(split: CleanSplit, issues: LabelIssues) -> Agreement | None:
+def compare_with_cleanlab(issues: LabelIssues) -> Agreement | None:
     """Run cleanlab on the same out-of-sample probabilities; None when it isn't installed.
 
     Args:
-        split: Labels and probabilities.
-        issues: Our label issues of that split.
+        issues: Our label issues.
     """
     try:
         filters = importlib.import_module("cleanlab.filter")
@@ -106,10 +105,8 @@ def compare_with_cleanlab(split: CleanSplit, issues: LabelIssues) -> Agreement |
         return None
     with warnings.catch_warnings():  # it warns of a class with one example or none, and flags none
         warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)
-        known = split.labels != NO_CLASS
-        theirs = filters.find_label_issues(
-            split.labels[known], split.probabilities[known], n_jobs=1
-        )
-    found = np.zeros(len(split), bool)
+        known = issues.given != NO_CLASS
+        theirs = filters.find_label_issues(issues.given[known], issues.pred_probs[known], n_jobs=1)
+    found = np.zeros(len(known), bool)
     found[known] = theirs
     return Agreement(theirs=int(found.sum()), ours=len(issues), both=int(found[issues.ids].sum()))

@@ -45,6 +45,7 @@ class Origin:
         labels: PathLike | None = None,
         data_dir: PathLike | None = None,
         limit: int | None = None,
+        label_column: str | None = None,
     ) -> Origin:
         """Make paths absolute, so that they hold from any folder.
 
@@ -53,11 +54,14 @@ class Origin:
             labels: File of the labels in question; None for the data's own.
             data_dir: Folder of the data sets, from which a relative path starts.
             limit: Number of examples that were looked at; None for all.
+            label_column: Column of the labels of a table; None leaves it to `data`.
 
         Example:
             >>> Origin.of("digits").data, Origin.of("npz:a.npz", data_dir="/b").data
             ('digits', 'npz:/b/a.npz')
         """
+        if label_column is not None:
+            data += f"?label={label_column}"
         kind, colon, path = data.partition(":")
         if colon and kind in _WITH_PATHS:
             options = _OPTIONS.search(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +19,7 @@ from tfticket.noise.origin import SUMMARY, Origin
 from tfticket.noise.page import Relations, render
 from tfticket.noise.table import COLUMNS, csv_text
 
+_SPLIT = "clean_split.npz"
 _SIDE = 16  # pixels of the thumbnails by which images are outliers
 
 
@@ -49,6 +50,7 @@ class LabelReport:
         probabilities: Out-of-sample probabilities of all examples, shape (n, k), for any other
             tool.
         split: The `CleanSplit`; None where the predictions were given.
+        audit: What the audit found, as plain values for JSON.
         detection: How well the issues find wrong labels; None where the true ones aren't known.
     """
 
@@ -57,11 +59,12 @@ class LabelReport:
     page: Path
     probabilities: Path
     split: Path | None
+    audit: Mapping[str, Any]
     detection: Detection | None = None
 
     def files(self) -> dict[str, Path]:
         """Return the files by name."""
-        return {key: value for key, value in asdict(self).items() if isinstance(value, Path)}
+        return {key: value for key, value in vars(self).items() if isinstance(value, Path)}
 
 
 def write_label_report(
@@ -102,18 +105,23 @@ def write_label_report(
     suspects = label_rows(labeled, issues, others, issues.ids)
     table = write_text(folder / "suspects.csv", csv_text(COLUMNS, suspects))
     page = write_text(folder / "index.html", render(labeled, issues, others))
-    saved = None if split is None else split.save(folder / "clean_split.npz")
+    saved = None
+    if split is None:
+        (folder / _SPLIT).unlink(missing_ok=True)  # of an earlier audit
+    else:
+        saved = split.save(folder / _SPLIT)
+    audit = audit_dict(issues) if split is None else split.to_dict()
     write_json(
         folder / SUMMARY,
         {
             **origin.to_dict(),
             "suspects": len(issues),
-            **(audit_dict(issues) if split is None else split.to_dict()),
+            **audit,
             "unreadable": len(labeled.data.unreadable),
             "detection": None if found is None else asdict(found),
         },
     )
-    return LabelReport(everything, table, page, probabilities, saved, found)
+    return LabelReport(everything, table, page, probabilities, saved, audit, found)
 
 
 def audit_dict(issues: LabelIssues) -> dict[str, Any]:
@@ -130,11 +138,11 @@ def detection(labeled: LabeledData, issues: LabelIssues) -> Detection | None:
     """
     if labeled.corruption is None:
         return None
-    known = issues.ranking
+    known = issues.ranking[labeled.data.train.y[issues.ranking] >= 0]
     wrong, is_issue = labeled.corruption.changed[known], issues.is_issue[known]
     hits = int((wrong & is_issue).sum())
     return Detection(
-        precision=hits / len(issues) if len(issues) else math.nan,
+        precision=hits / int(is_issue.sum()) if is_issue.any() else math.nan,
         recall=hits / int(wrong.sum()) if wrong.any() else math.nan,
         average_precision=_average_precision(wrong, issues.score[known]),
     )

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfticket.errors import DataError
 from tfticket.noise.audit.labeled import LabeledData
 from tfticket.noise.audit.rows import RowAudit
+from tfticket.noise.find import find_label_issues
 from tfticket.noise.incv.clean_split import CleanSplit
 from tfticket.noise.incv.learners import held_out_score
+from tfticket.noise.incv.row_selection import select_rows
+from tfticket.noise.labels.given import checked_features, checked_probabilities
+from tfticket.noise.labels.issues import LabelIssues
 
 if TYPE_CHECKING:
     from tfticket.noise.audit.networks import Network
@@ -80,6 +86,66 @@ def audit_labels(
         return split
     say(f"The given labels are more likely by {simple.learner}, which is taken.")
     return simple
+
+
+def audit_features(
+    labeled: LabeledData,
+    features: np.ndarray,
+    *,
+    folds: int | None = None,
+    iterations: int = 1,
+    seed: int = 0,
+) -> CleanSplit:
+    """Audit labels by features of the examples, with the simple learners of `RowAudit`.
+
+    Args:
+        labeled: The labels in question.
+        features: A row of numbers for each example, shape (n, columns), finite: embeddings of any
+            network.
+        folds: Number of parts; None is 5, and fewer below 10 examples.
+        iterations: Largest number of rounds; one is enough for an estimate.
+        seed: Random seed.
+
+    Raises:
+        DataError: when features and labels differ in number, or there are too few of them.
+
+    Example:
+        >>> labeled = LabeledData.load("digits", limit=600)
+        >>> pixels = labeled.inputs().reshape(600, -1)
+        >>> audit_features(labeled, pixels[:, 16:48]).estimate.identifiable
+        True
+    """
+    rows = checked_features(features, len(labeled))
+    classes = labeled.data.num_classes
+    return select_rows(
+        rows, labeled.given, num_classes=classes, folds=folds, iterations=iterations, seed=seed
+    )
+
+
+def issues_by(labeled: LabeledData, pred_probs: np.ndarray, *, seed: int = 0) -> LabelIssues:
+    """Find label issues of data by out-of-sample probabilities that somebody has already.
+
+    Args:
+        labeled: The labels in question.
+        pred_probs: Out-of-sample probabilities, shape (n, k), the classes in the order of the data.
+        seed: Random seed.
+
+    Raises:
+        DataError: when they are no probabilities of these examples and classes.
+
+    Example:
+        >>> labeled = LabeledData.load("digits", limit=600)
+        >>> issues_by(labeled, 0.01 + 0.9 * np.eye(10)[labeled.given])
+        LabelIssues(0 of 600 labels)
+    """
+    rows, data = checked_probabilities(pred_probs, len(labeled)), labeled.data
+    if rows.shape[1] != data.num_classes:
+        raise DataError(
+            f"Probabilities must have a column for each of the {data.num_classes} classes of "
+            f"`{data.name}`. Received: {rows.shape[1]}."
+        )
+    found = find_label_issues(labeled.given, pred_probs=rows, seed=seed)
+    return dataclasses.replace(found, class_names=data.class_names)
 
 
 def _is_good_enough(split: CleanSplit) -> bool:

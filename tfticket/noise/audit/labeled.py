@@ -103,8 +103,10 @@ class LabeledData:
                 f"`{labels}` must hold a label for each of the {len(own):,} training examples of "
                 f"`{name}`, in their order. Received: {len(given):,}."
             )
-        filled = np.where(given == NO_CLASS, np.maximum(own, 0), given)
-        return cls(whole, given, given_labels(own, filled, num_classes=whole.num_classes))
+        # Where a label is missing, given or true, nothing is known to be wrong.
+        true = np.where(own == NO_CLASS, np.maximum(given, 0), own)
+        filled = np.where(given == NO_CLASS, true, given)
+        return cls(whole, given, given_labels(true, filled, num_classes=whole.num_classes))
 
     def corrupted(
         self, transition: TransitionMatrix, *, seed: int, exact: bool = False
