@@ -47,8 +47,9 @@ from tfticket.noise.labels.transition import noise_rate
 
 _TEMPERATURES = 2.0 ** np.arange(-2, 3.1, 0.25)
 _FLOOR = 1e-9
-_TIE = 1e-9  # of log odds
-_EVEN = 0.05  # mixed into probabilities, for mistakes that networks are sure of
+_TIE = 1e-9  # of probabilities
+_EVEN = 0.2  # of the disagreement: mistakes that networks are sure of
+_EVEN_SHARES = (1e-4, 0.1)
 _TAIL = 0.001
 _FITTED_ON = 2000
 _AT_ONCE = 2**22  # numbers
@@ -184,13 +185,14 @@ def issues_of(
         rows, dealt = probabilities[known], None if folds is None else folds[known]
         matrix = ranking_matrix(given, rows, estimate=estimate, folds=dealt)
         most = _most_accused(estimate, len(given))
-    odds, other, margin = log_odds(given, probabilities, matrix, known)
+    even = float(np.clip(_EVEN * estimate.disagreement[0], *_EVEN_SHARES))
+    odds, other, margin = log_odds(given, probabilities, matrix, known, even=even)
     order = np.lexsort((known, -odds))
     if transition is None:
         rate = _expected_rate(estimate, odds)
     wrong = special.expit(odds + _shift(odds, rate))
-    # Where all classes are equally probable, nothing speaks against a label.
-    best = np.where((odds > _TIE) & (wrong > 0.5), other, given)
+    # Where another class is just as probable, nothing speaks against a label.
+    best = np.where((np.abs(margin) > _TIE) & (wrong > 0.5), other, given)
     clean = transition is None and estimate.kind == CLEAN
     count = min(most, _list_length(wrong[order], clean=clean))
     doubted = (best != given) | (margin < 0)
@@ -222,7 +224,12 @@ def issues_of(
 
 
 def log_odds(
-    given: np.ndarray, probabilities: np.ndarray, matrix: np.ndarray, ids: np.ndarray
+    given: np.ndarray,
+    probabilities: np.ndarray,
+    matrix: np.ndarray,
+    ids: np.ndarray,
+    *,
+    even: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the log odds that labels are wrong.
 
@@ -231,13 +238,15 @@ def log_odds(
         probabilities: Out-of-sample probabilities of all, shape (n, k).
         matrix: T, shape (k, k).
         ids: These examples, shape (m,).
+        even: Even share that is mixed into probabilities, for what a network is mistaken on and
+            sure of.
 
     Returns:
         Log odds, the most probable other classes and the margins, each of shape (m,).
     """
     with np.errstate(divide="ignore"):
         told = np.log(matrix.T)  # row y: log T_jy
-    temperature = _temperature(given, probabilities, matrix, ids)
+    temperature = _temperature(given, probabilities, matrix, ids, even=even)
     odds, margin = np.empty(len(ids)), np.empty(len(ids))
     others = np.empty(len(ids), np.int64)
     step = max(1, _AT_ONCE // probabilities.shape[1])
@@ -249,7 +258,7 @@ def log_odds(
         rows[own] = -1
         margin[part] = alone - rows.max(axis=1)
         rows[own] = alone
-        joint = _softened_logs(rows) / temperature + told[y]
+        joint = _softened_logs(rows, even) / temperature + told[y]
         alone = joint[own].copy()
         joint[own] = -np.inf
         other = joint.argmax(axis=1)
@@ -260,12 +269,12 @@ def log_odds(
     return odds, others, margin
 
 
-def _softened_logs(rows: np.ndarray) -> np.ndarray:
+def _softened_logs(rows: np.ndarray, even: float) -> np.ndarray:
     """Logarithms of probabilities that a network may be mistaken on, and not quite alike for any.
 
     Below the even share, they fall by a thousandth of what they would, so that order is kept.
     """
-    logs: np.ndarray = np.log(rows + _EVEN / rows.shape[1])
+    logs: np.ndarray = np.log(rows + even / rows.shape[1])
     logs += _TAIL * np.log(np.maximum(rows, np.finfo(np.float32).tiny))
     return logs
 
@@ -337,12 +346,17 @@ def confusions(
 
 
 def _temperature(
-    given: np.ndarray, probabilities: np.ndarray, matrix: np.ndarray, ids: np.ndarray
+    given: np.ndarray,
+    probabilities: np.ndarray,
+    matrix: np.ndarray,
+    ids: np.ndarray,
+    *,
+    even: float,
 ) -> float:
     """The temperature of class probabilities q under which given labels, of q T, are likeliest."""
     part = slice(None, None, -(-len(ids) // _FITTED_ON))
     rows = probabilities[ids[part]].astype(np.float64)
-    logs = _softened_logs(rows)
+    logs = _softened_logs(rows, even)
     told = matrix.T[given[part]]
 
     def likelihood(temperature: float) -> float:
