@@ -1,9 +1,8 @@
-"""Pages in a real browser. Skipped where there is none; `.ci/run` installs Debian's chromium."""
+"""Pages of studies in a real browser."""
 
 import json
 import pathlib
 import re
-import shutil
 
 import pytest
 import synthetic_runs
@@ -11,17 +10,8 @@ import synthetic_runs
 from tfticket.files import write_json
 from tfticket.studies.report import render
 
-playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
-QUIET = (
-    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-quic",
-)  # fmt: skip
+pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "screenshots"
 """Pictures of the pages, for whoever looks at a run of CI; nothing compares them."""
@@ -68,14 +58,6 @@ def page(request, tmp_path_factory):
     run = tmp_path_factory.mktemp("browser") / request.param / "default"
     WRITERS[request.param](run)
     return render(run)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield found
-        found.close()
 
 
 @pytest.fixture
