@@ -98,6 +98,19 @@ def test_what_can_not_be_looked_at():
         find_label_issues([0, 1, 0, 1], model=mlp((2, 2)), x=rows)
 
 
+def test_hundreds_of_classes_and_ten_thousand():
+    rng = np.random.default_rng(0)
+    true = rng.permutation(np.repeat(np.arange(100), 6))
+    x = rng.normal(size=(100, 32))[true] + 0.4 * rng.normal(size=(600, 32))
+    given = corrupt(true, symmetric(100, 0.1), seed=0, exact=True).given
+    issues = find_label_issues(given, features=x)
+    hits = (given != true)[issues.ids].sum()
+    assert hits >= 0.9 * len(issues)
+    assert hits >= 0.9 * 60
+    with pytest.raises(DataError, match="10,000 classes, of which each may be confused"):
+        find_label_issues(np.arange(20_000) % 10_000, features=rng.normal(size=(20_000, 2)))
+
+
 def test_features_need_no_tensorflow():
     check = (
         "import sys, numpy as np; from tfticket.noise import find_label_issues; "

@@ -93,9 +93,15 @@ def find_label_issues(
         rows = _checked(pred_probs, codes, names)
         _check_classes(matrix, rows.shape[1])
         known = codes != NO_CLASS
-        estimate = estimate_noise(codes[known], rows[known], seed=seed)
+        labeled = rows if known.all() else rows[known]
+        estimate = estimate_noise(codes[known], labeled, seed=seed)
+        del labeled
         return issues_of(
-            codes, rows, estimate=estimate, transition=matrix, class_names=names or None
+            codes,
+            rows.astype(np.float32),
+            estimate=estimate,
+            transition=matrix,
+            class_names=names or None,
         )
     if features is not None:
         split = select_rows(

@@ -25,7 +25,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from tfticket.noise.estimate.windows import Windows
+from tfticket.noise.estimate.windows import Windows, pieces
 from tfticket.seeds import generator
 
 CLEAN, SYMMETRIC, PAIR, GENERAL = "clean", "symmetric", "pair", "general"
@@ -199,8 +199,10 @@ def rank_labels(labels: np.ndarray, probabilities: np.ndarray, *, seed: int) -> 
     """
     count, k = probabilities.shape
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    before = (probabilities > own).sum(axis=1)
-    equal = (probabilities == own).sum(axis=1)
+    before, equal = np.empty(count, np.int64), np.empty(count, np.int64)
+    for part in pieces(*probabilities.shape):
+        before[part] = (probabilities[part] > own[part]).sum(axis=1)
+        equal[part] = (probabilities[part] == own[part]).sum(axis=1)
     rank = before + (generator(seed, "noise", "ties").random(count) * equal).astype(np.int64)
     low, predicted = rank >= k - _lower_half(k), probabilities.argmax(axis=1)
     return Ranks(
@@ -220,11 +222,14 @@ def _lower_half(num_classes: int) -> int:
 def _on_lower_ranks(probabilities: np.ndarray) -> np.ndarray:
     """Return how often each class is on a lower rank; ties share their ranks."""
     lower = _lower_half(probabilities.shape[1])
-    edge = np.partition(probabilities, lower - 1, axis=1)[:, lower - 1 : lower]
-    below, at = probabilities < edge, probabilities == edge
-    left = lower - below.sum(axis=1, keepdims=True)
-    shared = at * (left / at.sum(axis=1, keepdims=True))
-    counts: np.ndarray = below.sum(axis=0) + shared.sum(axis=0)
+    counts = np.zeros(probabilities.shape[1])
+    for part in pieces(*probabilities.shape):
+        rows = probabilities[part]
+        edge = np.partition(rows, lower - 1, axis=1)[:, lower - 1 : lower]
+        below, at = rows < edge, rows == edge
+        left = lower - below.sum(axis=1, keepdims=True)
+        shared = at * (left / at.sum(axis=1, keepdims=True))
+        counts += below.sum(axis=0) + shared.sum(axis=0)
     return counts
 
 

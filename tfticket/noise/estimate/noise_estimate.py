@@ -33,7 +33,7 @@ from tfticket.display.words import percent
 from tfticket.errors import DataError
 from tfticket.noise.estimate.bounds import Bounds, bounds
 from tfticket.noise.estimate.kinds import CLEAN, GENERAL, PAIR, SYMMETRIC
-from tfticket.noise.estimate.windows import count_windows
+from tfticket.noise.estimate.windows import check_class_count, checked_folds, windows_of
 from tfticket.noise.labels.given import checked_labels, checked_probabilities
 from tfticket.noise.labels.transition import pair, symmetric
 from tfticket.noise.theory import rates_from_accuracy
@@ -155,9 +155,11 @@ def estimate_noise(
     if not 0 < confidence < 1:
         raise DataError(f"`confidence` must be in (0, 1). Received: {confidence}.")
     rows = checked_probabilities(probabilities)
+    check_class_count(rows.shape[1])
     given = checked_labels(labels, rows.shape[1])
-    by_class = count_windows(given, rows, folds=folds)
-    pooled = count_windows(given, rows, folds=folds, by_class=False)
+    networks = checked_folds(folds, given, rows)
+    by_class = windows_of(given, rows, networks=networks, by_class=True)
+    pooled = windows_of(given, rows, networks=networks, by_class=False)
     found = bounds(given, rows, by_class=by_class, pooled=pooled, confidence=confidence, seed=seed)
     everything = by_class.counts[0]
     sure = float(rows.max(axis=1).mean())

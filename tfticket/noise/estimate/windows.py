@@ -15,6 +15,7 @@ rate, one that is too small knows little. `widest_unbiased` settles that.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,10 @@ from numpy.typing import ArrayLike
 from tfticket.errors import DataError
 from tfticket.noise.labels.given import checked_labels, checked_probabilities
 
+MOST_CLASSES = 2000
+"""Classes whose confusions fit in memory, several times."""
+
+_AT_ONCE = 2**22  # numbers
 _STEP = 2**-0.5  # each window has this share of the examples of the one before
 _SMALLEST_SHARE = 1 / 32
 _SMALLEST_COUNTS = (100, 1000)
@@ -93,14 +98,41 @@ def count_windows(
         DataError: when shapes or values are wrong.
     """
     rows = checked_probabilities(probabilities)
-    count, k = rows.shape
-    given = checked_labels(labels, k)
-    networks = np.zeros(count, int) if folds is None else checked_labels(folds, name="folds")
-    if not len(given) == len(networks) == count:
+    given = checked_labels(labels, rows.shape[1])
+    networks = checked_folds(folds, given, rows)
+    return windows_of(given, rows, networks=networks, by_class=by_class)
+
+
+def check_class_count(num_classes: int) -> None:
+    """Raise a `DataError` when there are more classes than can be confused with each other."""
+    if num_classes > MOST_CLASSES:
+        raise DataError(
+            f"Received: {num_classes:,} classes, of which each may be confused with each. There "
+            f"may be at most {MOST_CLASSES:,}. Merge classes into groups, or look at the labels of "
+            "some classes at a time."
+        )
+
+
+def checked_folds(folds: ArrayLike | None, given: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Check which network predicted each example, shape (n,); None means one for all.
+
+    Raises:
+        DataError: when labels, rows and folds aren't as many.
+    """
+    networks = np.zeros(len(rows), int) if folds is None else checked_labels(folds, name="folds")
+    if not len(given) == len(networks) == len(rows):
         raise DataError(
             "Labels, probabilities and folds must be as many. Received: "
-            f"{len(given)}, {count}, {len(networks)}."
+            f"{len(given)}, {len(rows)}, {len(networks)}."
         )
+    return networks
+
+
+def windows_of(
+    given: np.ndarray, rows: np.ndarray, *, networks: np.ndarray, by_class: bool
+) -> Windows:
+    """Do what `count_windows` does with labels, probabilities and networks that were checked."""
+    count, k = rows.shape
     predicted = rows.argmax(axis=1)
     groups = networks * k + predicted if by_class else networks
     rank = _ranks(_log_odds(rows), groups)
@@ -151,8 +183,17 @@ def share_most_alike(probabilities: np.ndarray) -> float:
     return float(np.mean(confidence >= confidence.max() - _ALIKE))
 
 
+def pieces(count: int, columns: int) -> Iterator[slice]:
+    """Yield slices of so many rows, each of which holds at most some million numbers."""
+    step = max(1, _AT_ONCE // max(1, columns))
+    for start in range(0, count, step):
+        yield slice(start, start + step)
+
+
 def _log_odds(probabilities: np.ndarray) -> np.ndarray:
-    best = np.partition(probabilities, -2, axis=1)[:, -2:]
+    best = np.empty((len(probabilities), 2))
+    for part in pieces(*probabilities.shape):
+        best[part] = np.partition(probabilities[part], -2, axis=1)[:, -2:]
     tiny = np.finfo(np.float32).tiny
     return np.log(np.maximum(best[:, 1], tiny)) - np.log(np.maximum(best[:, 0], tiny))
 

@@ -15,8 +15,11 @@ held-out labels.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -32,7 +35,7 @@ _AND = " and "
 _STRENGTH, _KERNEL_STRENGTH = 0.1, 1.0  # inverse of the penalty of scikit-learn
 _LANDMARKS = 300
 _MOST_STEPS, _FEWEST_STEPS = 200, 20
-_MOST_WORK = 4e9  # examples times columns times classes times steps
+_MOST_WORK = 2e9  # examples times columns times classes times steps
 _MOST_NEIGHBORS, _FEWEST_NEIGHBORS = 10, 3
 _MOST_REMEMBERED = 20_000  # rows among which neighbors are looked for
 _MOST_COLUMNS = 2000  # of a covariance
@@ -82,7 +85,7 @@ def predict_rows(
             continue
         rows = np.zeros((len(held_out), num_classes), np.float32)
         # Held-out data judges steps that didn't suffice, and labels may be rare.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _one_thread():
             warnings.simplefilter("ignore")
             if name == NEIGHBORS:
                 rows[:, classes] = _neighbors(x_train, y, x_test, seed, image_shape)
@@ -90,6 +93,20 @@ def predict_rows(
                 rows[:, classes] = _TRAINED[name](x_train, y, x_test, seed, steps)
         found[name] = rows
     return found
+
+
+def _one_thread() -> contextlib.AbstractContextManager[object]:
+    """Let no threads share the work on small matrices: they'd wait for one another, 20 times."""
+    threads: contextlib.AbstractContextManager[object] = _threads().limit(limits=1)
+    return threads
+
+
+@functools.cache
+def _threads() -> Any:
+    import sklearn.neighbors  # noqa: F401 - loads the libraries whose threads are meant
+    from threadpoolctl import ThreadpoolController  # comes with scikit-learn
+
+    return ThreadpoolController()
 
 
 def with_mean(predicted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

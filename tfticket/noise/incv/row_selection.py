@@ -82,8 +82,4 @@ def select_rows(
             )
         return {chosen: found[chosen]} if chosen else found
 
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
-
-    # Many small matrices: threads of a busy machine wait for one another 20 times as long.
-    with threadpool_limits(limits=1):
-        return validation.run(predict, iterations)
+    return validation.run(predict, iterations)

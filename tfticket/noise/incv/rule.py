@@ -22,6 +22,7 @@ import numpy as np
 from tfticket.errors import DataError, RunError
 from tfticket.noise.estimate.kinds import CLEAN, PAIR
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate, estimate_noise
+from tfticket.noise.estimate.windows import check_class_count
 from tfticket.noise.incv.clean_split import CleanSplit, Round
 from tfticket.noise.incv.learners import best_learner
 from tfticket.noise.labels.given import NO_CLASS
@@ -166,6 +167,7 @@ class CrossValidation:
         stable: float = STABLE,
         seed: int = 0,
     ) -> None:
+        check_class_count(num_classes)
         known = labels[labels != NO_CLASS]
         if len(known) < 2 * folds or len(np.unique(known)) < 2:
             raise DataError(

@@ -84,7 +84,7 @@ def checked_probabilities(probabilities: ArrayLike, count: int | None = None) ->
         )
     if array.dtype.kind not in "biuf":
         raise DataError(f"`probabilities` must be numbers. Received: {array.dtype}.")
-    array = array.astype(np.float64)
+    array = array.astype(np.float64)  # a copy in any case
     sums = array.sum(axis=1)
     if not (np.isfinite(array).all() and (array >= 0).all()):
         raise DataError(
@@ -96,8 +96,8 @@ def checked_probabilities(probabilities: ArrayLike, count: int | None = None) ->
             "Each row of `probabilities` must sum to 1. Received: sums from "
             f"{sums.min():.4g} to {sums.max():.4g}."
         )
-    normalized: np.ndarray = array / sums[:, None]
-    return normalized
+    array /= sums[:, None]
+    return array
 
 
 def check_finite(x: np.ndarray) -> None:

@@ -41,7 +41,7 @@ from tfticket.display.plots import lines
 from tfticket.display.words import number, percent, plural
 from tfticket.noise.estimate.kinds import CLEAN, PAIR, SYMMETRIC
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate
-from tfticket.noise.estimate.windows import count_windows
+from tfticket.noise.estimate.windows import count_windows, pieces
 from tfticket.noise.labels.given import NO_CLASS
 from tfticket.noise.labels.transition import noise_rate
 
@@ -52,7 +52,6 @@ _EVEN = 0.2  # of the disagreement: mistakes that networks are sure of
 _EVEN_SHARES = (1e-4, 0.1)
 _TAIL = 0.001
 _FITTED_ON = 2000
-_AT_ONCE = 2**22  # numbers
 _ANY_CONFUSION = 0.2  # share of the noise that may be of a kind that T knows nothing of
 _MOST_CONFUSED = 0.45  # share of a class that goes to a single other one
 _MOST_WRONG = 0.8  # share of a class
@@ -182,8 +181,12 @@ def issues_of(
         matrix = softened(matrix)
         most = len(given)
     else:
-        rows, dealt = probabilities[known], None if folds is None else folds[known]
-        matrix = ranking_matrix(given, rows, estimate=estimate, folds=dealt)
+        matrix = ranking_matrix(
+            given,
+            probabilities if len(known) == len(labels) else probabilities[known],
+            estimate=estimate,
+            folds=None if folds is None else folds[known],
+        )
         most = _most_accused(estimate, len(given))
     even = float(np.clip(_EVEN * estimate.disagreement[0], *_EVEN_SHARES))
     odds, other, margin = log_odds(given, probabilities, matrix, known, even=even)
@@ -249,9 +252,7 @@ def log_odds(
     temperature = _temperature(given, probabilities, matrix, ids, even=even)
     odds, margin = np.empty(len(ids)), np.empty(len(ids))
     others = np.empty(len(ids), np.int64)
-    step = max(1, _AT_ONCE // probabilities.shape[1])
-    for start in range(0, len(ids), step):
-        part = slice(start, start + step)
+    for part in pieces(len(ids), probabilities.shape[1]):
         rows, y = probabilities[ids[part]].astype(np.float64), given[part]
         own = np.arange(len(rows)), y
         alone = rows[own].copy()
