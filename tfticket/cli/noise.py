@@ -134,7 +134,7 @@ def clean(
         rows = [("label issues", "none are named, since nothing was learned from these labels")]
     if not math.isnan(issues.precision):
         rows.append(("expected to be real", f"about {100 * issues.precision:.0f} %"))
-    if peer is not None:
+    if peer is not None and issues.estimate.learned:
         rows.append(("by cleanlab", f"{peer.theirs:,}, of which {peer.both:,} are the same"))
     rows += [(name.replace("_", " "), share(value)) for name, value in (hits or {}).items()]
     missing, unreadable = len(labeled) - len(issues.ranking), len(labeled.data.unreadable)

@@ -260,7 +260,7 @@ def _near_images(x: np.ndarray) -> list[tuple[int, int]]:
     bits = small[:, :, 1:] > small[:, :, :-1]
     packed = np.packbits(bits.reshape(len(x), -1), axis=1)
     bands = packed.reshape(len(x), _BANDS, -1)
-    looks = small / max(float(np.ptp(small)), np.finfo(np.float32).tiny)
+    looks = small / (float(np.ptp(small)) or 1.0)
     pairs: set[tuple[int, int]] = set()
     for band in range(_BANDS):
         buckets = defaultdict(list)

@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from tfticket import __version__
-from tfticket.data import DataSet
 from tfticket.data.arrays import pieces
 from tfticket.data.cells import Feature
 from tfticket.display.palette import PALETTE
@@ -117,10 +116,13 @@ def render(labeled: LabeledData, issues: LabelIssues, others: Relations) -> str:
         lstrip_blocks=True,
     )
     moves = data.name.startswith("folder:")
+    suffix = "parquet" if data.name.startswith("parquet:") else "csv"
+    way = "--move" if moves else f"--output corrected.{suffix}"
     return environment.get_template("page.html.j2").render(
         name=_without_folders(data.name),
         class_names=data.class_names,
-        title=f"{plural(count, 'label issue') if count else 'No label issues'} among {number(len(labeled))} labels",
+        title=f"{plural(count, 'label issue') if count else 'No label issues'} among "
+        f"{number(len(labeled))} labels",
         headline=headline(issues),
         facts=_facts(labeled, issues, others),
         shown=plural(count, "label issue")
@@ -132,10 +134,7 @@ def render(labeled: LabeledData, issues: LabelIssues, others: Relations) -> str:
         wide=any(card["columns"] or card["text"] for card in cards),
         key=_key(labeled),
         moves=moves,
-        command="tfticket noise apply decisions.csv "
-        + (
-            "--move" if moves else f"--output corrected.{'parquet' if _is_parquet(data) else 'csv'}"
-        ),
+        command=f"tfticket noise apply decisions.csv {way}",
         unreadable=data.unreadable,
         palette=PALETTE,
         version=__version__,
@@ -174,10 +173,6 @@ def headline(issues: LabelIssues) -> str:
         f"{percent(estimate.high)} {confidence}; type of the noise: {estimate.kind}). Of the "
         f"{number(count)} in this list about {number(real)} are expected to be."
     )
-
-
-def _is_parquet(data: DataSet) -> bool:
-    return data.name.startswith("parquet:")
 
 
 def _without_folders(name: str) -> str:
