@@ -3,6 +3,7 @@
 What a single module refuses is in the tests of that module; here stands what goes through several.
 """
 
+import csv
 import json
 from pathlib import Path
 
@@ -405,3 +406,68 @@ def test_two_classes_that_were_not_learned_are_said_not_to_be(folder, capsys, li
     assert not told["estimate"]["identifiable"]
     assert told["estimate"]["reason"]
     assert (folder / "out" / "suspects.csv").is_file()
+
+
+@pytest.fixture
+def rows(tmp_path, monkeypatch):
+    """Rows of numbers that are out of order in one way each."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype("float32")
+    y = (x[:, 0] > 0).astype(int)
+    np.savez("ok.npz", x=x, y=y)
+    np.savez("two.npz", x=x[:2], y=[0, 1])
+    np.savez("equal.npz", x=np.ones((60, 4), "float32"), y=np.arange(60) % 2)
+    np.savez("few.npz", x=np.repeat(x[:4], 15, axis=0), y=np.repeat([0, 1, 0, 1], 15))
+    np.savez("many.npz", x=rng.normal(size=(10_000, 2)).astype("float32"), y=np.arange(10_000))
+    Path("empty.csv").write_text("a,label\n")
+    Path("blank.csv").write_text("a,b,label\n" + ",,\n" * 20)
+    Path("unlabeled.csv").write_text("a,label\n" + "1,\n2,\n" * 10)
+    Path("one.csv").write_text("a,label\n" + "".join(f"{value},cat\n" for value in x[:, 0]))
+    np.save("short.npy", y[:50])
+    np.save("other.npy", y + 1)
+    np.save("names.npy", np.array(["cat", "dog"])[y])
+    np.save("none.npy", np.full(60, -1))
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("command", ["estimate", "clean"])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("csv:empty.csv", "a header and no rows"),
+        ("csv:blank.csv", "dropped: a, b (empty)"),
+        ("csv:unlabeled.csv", "None of the 20 training examples"),
+        ("csv:one.csv", "two classes or more"),
+        ("npz:two.npz", "at least 4 examples"),
+        ("npz:many.npz", "10,000 classes"),
+        ("npz:ok.npz --labels short.npy", "each of the 60 training examples"),
+        ("npz:ok.npz --labels other.npy", "number of classes, 2"),
+        ("npz:ok.npz --labels names.npy", "among the 2 classes: 0, 1"),
+        ("npz:ok.npz --labels none.npy", "Received: 0 examples"),
+    ],
+)
+def test_rows_and_labels_that_can_not_be_looked_at(capsys, command, data, message):
+    asked = ["-o", "out"] if command == "clean" else []
+    assert main(["noise", command, *data.split(), *asked]) == 1
+    streams = capsys.readouterr()
+    assert message in streams.err
+    assert streams.out == ""
+    assert not Path("out").exists()
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize("name", ["equal", "few"])
+def test_duplicates_alone_are_told_and_nobody_is_accused(capsys, name):
+    assert main(["noise", "clean", f"npz:{name}.npz", "-o", "out"]) == 0
+    said = capsys.readouterr().out
+    assert ("nothing was learned" if name == "equal" else "0 of 60") in said
+    with Path("out/labels.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 60
+    assert {row["is_issue"] for row in table} == {"false"}
+    equal = {int(row["id"]): row["duplicate_of"].split() for row in table}
+    if name == "few":
+        assert equal[0] == [str(place) for place in range(1, 15)]
+    assert all(equal.values())
+    assert main(["noise", "apply", "out/labels.csv", "-o", "same.csv", "--yes"]) == 0
