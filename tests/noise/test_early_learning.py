@@ -7,6 +7,8 @@ import tensorflow as tf
 from helpers import Subclassed, batch, logits_loss, mlp, noisy_convnet
 from small_pair import assert_same, softmax
 
+from tfticket.data import ChunkedFit, Feed
+from tfticket.data.dataset import Split
 from tfticket.errors import DataError, ModelError
 from tfticket.noise import EarlyLearning, MarginAudit
 
@@ -165,6 +167,27 @@ def test_ids_travel_with_tf_data_and_validation_splits():
     assert found["accuracy"] == pytest.approx((model.predict(X, verbose=0).argmax(1) == Y).mean())
     outputs = np.asarray(model.network(X))
     assert found["loss"] == pytest.approx(-np.log(softmax(outputs)[range(20), Y]).mean(), rel=1e-5)
+
+
+def test_it_is_trained_in_chunks_as_step_by_step():
+    images = np.random.default_rng(0).integers(0, 256, (24, 2, 3, 1), "uint8")
+    given = np.arange(24) % 3
+
+    def labels(ids):
+        return {"given": tf.gather(given, ids), "id": ids}
+
+    feed = {"batch_size": 8, "seed": 0, "chunk_steps": 3, "scale": 1 / 255, "labels": labels}
+    models = []
+    for chunked in (False, True):
+        keras.utils.set_random_seed(2)
+        network = keras.Sequential([keras.Input((2, 3, 1)), layers.Flatten(), layers.Dense(3)])
+        options = {"jit_compile": False, "steps_per_execution": 3}
+        models.append(learner(network, examples=24, mixup=1.0, seed=0, compile=options))
+        source = Feed(Split(images, np.arange(24, dtype=np.int32)), **feed)
+        callbacks = [ChunkedFit(source)] if chunked else []
+        models[-1].fit(**source.fit_arguments(), epochs=2, verbose=0, callbacks=callbacks)
+    for ours, theirs in zip(*(state(model) for model in models), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -293,13 +293,20 @@ class EarlyLearning(SeededModel):
         variables = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluate the network; ids that come with the labels are ignored."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if isinstance(y, Mapping):
-            y, _ = split_ids(y, needed_by="EarlyLearning")
-        results: dict[str, Any] = super().test_step((x, y, weight_of(sample_weight)))
-        return results
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The loss of `compile` and what layers add; ids that come with the labels are ignored."""
+        return super().compute_loss(x, _given(y), y_pred, weight_of(sample_weight), training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """The metrics of `compile`; ids that come with the labels are ignored."""
+        return super().compute_metrics(x, _given(y), y_pred, weight_of(sample_weight))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, the network among them."""
@@ -313,6 +320,10 @@ class EarlyLearning(SeededModel):
         """Make the model again, with its network."""
         network = keras.saving.deserialize_keras_object(config["network"], custom_objects)
         return cls(**{**config, "network": network})
+
+
+def _given(y: Any) -> Any:
+    return y[GIVEN] if isinstance(y, Mapping) else y
 
 
 def _classes_of(network: keras.Model, kind: Outputs) -> int:
