@@ -8,7 +8,7 @@ from noisy_splits import estimate, split
 
 from tfticket.display import Displayable
 from tfticket.lottery import Ticket
-from tfticket.noise import find_label_issues
+from tfticket.noise import MarginRecord, find_label_issues
 from tfticket.norms import ShiftRecord
 from tfticket.sparsity import Mask
 
@@ -32,7 +32,25 @@ def issues():
     return find_label_issues(labels, pred_probs=probabilities, transition=[[0.9, 0.1], [0.1, 0.9]])
 
 
+def margins():
+    counts = np.array([2, 2, 0])
+    return MarginRecord(
+        given=np.array([0, 1, -1]),
+        epochs=counts,
+        margin_sums=np.array([8, -3, 0], np.float32),
+        correct=np.array([2, 0, 0]),
+        forgetting_events=0 * counts,
+        last_correct=counts > 2,
+        probability_sums=np.array([[1.9, 0.1], [1.4, 0.6], [0, 0]], np.float32),
+    )
+
+
 RESULTS = {
+    "margins": (
+        margins,
+        "1 label issue in 3 labels, by the margin over 2 epochs: below 0.00. 1 example had .*",
+        {"id": [0, 1, 2], "suggested": [0, 0, -1], "is_issue": [False, True, False]},
+    ),
     "ticket": (
         ticket,
         "Ticket of level 2: 50.0.%.* kept (12 of 24 weights), .* step 100. .* accuracy of 97.00.%.",

@@ -202,6 +202,19 @@ def test_an_example_may_come_several_times_where_that_is_said():
     assert "suggested" not in audit.record.to_rows()[0]
 
 
+def test_a_validation_split_has_ids_that_are_ignored():
+    model, audit = linear(metrics=["accuracy"]), MarginAudit(20)
+    weight, options = np.linspace(1, 2, 20), {"batch_size": 8, "shuffle": False, "verbose": 0}
+    labels = identified(Y)
+    logs = model.fit(
+        X, labels, sample_weight=weight, validation_split=0.25, callbacks=[audit], **options
+    ).history
+    assert np.flatnonzero(audit.record.epochs).tolist() == list(range(15))
+    found = model.evaluate(X[15:], Y[15:], sample_weight=weight[15:], verbose=0, return_dict=True)
+    assert logs["val_loss"] == pytest.approx([found["loss"]])
+    assert logs["val_accuracy"] == pytest.approx([found["accuracy"]])
+
+
 class Stopping(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if batch == 1:

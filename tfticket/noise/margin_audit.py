@@ -9,7 +9,7 @@ there is no second forward pass and no Python between steps, and nothing is left
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import keras
@@ -34,8 +34,9 @@ class MarginAudit(keras.callbacks.Callback):
     still learns what examples have in common, and not much longer.
 
     In arrays or in `tf.data`, training labels are `{"given": labels, "id": ids}`; validation labels
-    are as always. Each `fit` begins a new record, or goes on with `start`. Class weights can't be
-    given beside ids (a rule of Keras); sample weights can, and don't change a margin.
+    are as always, or have ids that are ignored (a `validation_split`). Each `fit` begins a new
+    record, or goes on with `start`. Class weights can't be given beside ids (a rule of Keras);
+    sample weights can, and don't change a margin.
 
     Args:
         examples: Number of examples n; ids are in [0, n). Those that aren't trained on stay unseen.
@@ -103,8 +104,7 @@ class MarginAudit(keras.callbacks.Callback):
         self.start = start
         self._sums: _Sums | None = None
         self._record: MarginRecord | None = start
-        self._function: Callable[[Any], Any] | None = None
-        self._keras_function: Any = None
+        self._made: dict[str, tuple[Any, Callable[[Any], Any]]] = {}
         self._seen_before = np.zeros(0)
         self._looked = False
 
@@ -140,7 +140,7 @@ class MarginAudit(keras.callbacks.Callback):
             start=self.start,
             probabilities=self.probabilities,
         )
-        self._function, self._keras_function, self._looked = None, None, False
+        self._made, self._looked = {}, False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Note how often examples were seen so far."""
@@ -149,24 +149,33 @@ class MarginAudit(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Replace the function of `fit` for one call."""
-        model, train = self.model, self.model.train_function
+        train = self.model.train_function
         if not is_function_of_keras(train):
             raise ModelError(
                 "Another callback (`ChunkedFit`, `LandscapeTracker` or one like them) replaces the "
                 f"training function too, by {type(train).__name__}. An audit sees predictions only "
                 "where Keras trains the model: leave the other callback out."
             )
+        self._replace("train_function", self._step)
 
-        def audited(iterator: Any) -> Any:
-            model.train_function = train  # an interrupted `fit` leaves nothing behind
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Take the ids out of the labels of a `validation_split`."""
+        if self._sums is not None and is_function_of_keras(self.model.test_function):
+            self._replace("test_function", self._test_step)
+
+    def _replace(self, name: str, make_step: Callable[[], Callable[[Any], Any]]) -> None:
+        """Replace a function of the model for one call."""
+        model, of_keras = self.model, getattr(self.model, name)
+
+        def ours(iterator: Any) -> Any:
+            setattr(model, name, of_keras)  # an interrupted `fit` leaves nothing behind
             if self._sums is None:
-                return train(iterator)
-            if self._function is None or self._keras_function is not train:
-                self._function = function_of_steps(model, self._step())
-                self._keras_function = train
-            return self._function(iterator)
+                return of_keras(iterator)
+            if name not in self._made or self._made[name][0] is not of_keras:
+                self._made[name] = of_keras, function_of_steps(model, make_step())
+            return self._made[name][1](iterator)
 
-        model.train_function = audited
+        setattr(model, name, ours)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Look at the ids of the first batch; those of all are looked at when the epoch ends."""
@@ -181,7 +190,7 @@ class MarginAudit(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Keep the record, and release the variables."""
         self._record = self.record
-        self._sums, self._function, self._keras_function = None, None, None
+        self._sums, self._made = None, {}
 
     def _check(self) -> None:
         assert self._sums is not None
@@ -226,6 +235,18 @@ class MarginAudit(keras.callbacks.Callback):
                 )
             sums.add(ids, given, seen[0], kind)
             return logs
+
+        return step
+
+    def _test_step(self) -> Callable[[Any], Any]:
+        """The test step of the model, for labels with ids and without."""
+        model = self.model
+
+        def step(data: Any) -> Any:
+            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+            if isinstance(y, Mapping):
+                y, _ = split_ids(y, needed_by="MarginAudit")
+            return model.test_step((x, y, weight_of(sample_weight)))
 
         return step
 

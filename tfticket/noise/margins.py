@@ -144,11 +144,13 @@ class MarginRecord(Displayable):
         """Margin below which a label is an issue.
 
         The 99th percentile of the threshold examples, which are wrong by construction; 0 where
-        there are none: below it, another label had the larger logit on average.
+        there is no such class: below it, another label had the larger logit on average. NaN where
+        none of them was seen.
         """
         if self.threshold_class is None:
             return 0.0
-        return float(np.percentile(self.margin[self._is_threshold], _PERCENTILE))
+        margins = self.margin[self._is_threshold & (self.epochs > 0)]
+        return float(np.percentile(margins, _PERCENTILE)) if len(margins) else float("nan")
 
     @property
     def is_issue(self) -> np.ndarray:
@@ -296,7 +298,7 @@ def with_threshold_class(labels: ArrayLike, *, num_classes: int, seed: int) -> n
     Raises:
         DataError: when labels are out of range.
 
-    Source: Pleiss et al. (2020, arXiv:2001.10528), section 3.2.
+    Source: Pleiss et al. (2020, arXiv:2001.10528), threshold samples.
 
     Example:
         >>> labels = with_threshold_class([0, 1] * 6, num_classes=2, seed=0)
