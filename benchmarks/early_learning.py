@@ -54,7 +54,8 @@ def main(
 
     use_cores(cores)
     start_tensorflow()
-    setting = {"data": data, "network": network, "examples": examples, "epochs": epochs}
+    setting: dict[str, Any] = {"data": data, "network": network}
+    setting |= {"examples": examples, "epochs": epochs}
     rows = json.loads(output.read_text())["trainings"] if output.exists() else []
     done = {(row["noise"], row["method"], row["seed"]) for row in rows}
     for seed, noise, method in itertools.product(range(seeds), NOISES, METHODS):
