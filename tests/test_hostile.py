@@ -32,6 +32,7 @@ def samples(tmp_path_factory):
     synthetic_runs.write_noisy(folder / "runs" / "noisy")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     hostile.write_labels(folder / "labels")
+    hostile.write_tables(folder / "tables")
     hostile.SAMPLES[:] = [folder]
     return folder
 
@@ -56,7 +57,7 @@ def models(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("name", "examples"),
-    [("ticket", 100), ("run", 40), ("recipe", 60), ("--set", 60), ("labels", 60)],
+    [("ticket", 100), ("run", 40), ("recipe", 60), ("--set", 60), ("labels", 60), ("table", 60)],
 )
 def test_whatever_is_in_a_file_is_read_or_refused_in_a_short_error(
     samples, tmp_path_factory, name, examples

@@ -86,7 +86,7 @@ def test_what_says_nothing_is_dropped_and_told():
     )
     assert [f.name for f in made.features] == ["good"]
     assert made.words == (
-        "1 column of numbers make 1 features; dropped: key (another text in each row), index "
+        "1 feature from 1 column of numbers; dropped: key (another text in each row), index "
         "(it counts the rows), same, one (constant), empty, blank (empty), struct (of the type "
         "struct<a: int64>)"
     )

@@ -87,7 +87,7 @@ def bomb(path):
 @pytest.mark.parametrize(
     ("write", "words"),
     [
-        (double_names, "1 names stand above several columns, such as 'a'"),
+        (double_names, "several of its columns are called 'a'"),
         (no_rows, "no rows"),
         (truncated, "no Parquet file, or damaged"),
         (lambda path: path.write_bytes(b""), "no Parquet file, or damaged"),

@@ -46,9 +46,18 @@ def test_a_table_becomes_rows_of_numbers(table):
     assert whole.train.y.tolist() == [0, 1, 1, 0, 0, 1]
     assert whole.class_names == ("cat", "dog")
     assert [f.column for f in whole.features] == ["age", "age", "color", "color", "color"]
-    assert "Table pets.csv, 6 rows, labels in `label`; 1 column of numbers, 1 column of" in (
-        whole.description
+    assert (
+        "Table pets.csv, 6 rows, labels in `label`; 5 features from 1 column of numbers, 1 column"
+        in (whole.description)
     )
+
+
+def test_features_are_standardized_by_column_for_a_network(table):
+    whole = data.load_whole(table())
+    fed = whole.inputs(whole.train)
+    np.testing.assert_allclose(fed.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(fed.std(axis=0), 1, rtol=1e-6)
+    assert whole.normalize == "standard"  # though they are whole numbers
 
 
 def test_the_cells_stay_with_the_examples(table, tmp_path):
@@ -152,7 +161,7 @@ def test_missing_labels_are_refused_or_kept(table):
         ("a,label\n1,x\n2,y,z\n", r"row 3 has 3 cells and the header 2"),
         ("a,b\n1,x\n2,y\n", r"no column called given, .*class or y\. Name.*Columns: a, b\."),
         ("5.1,3.5,1.4,setosa\n4.9,3.0,1.4,setosa\n", "first row, which must name .* holds numbers"),
-        ("a,b,a,label\n1,2,3,x\n", "1 names stand above several columns, such as 'a'"),
+        ("a,b,a,label\n1,2,3,x\n", "several of its columns are called 'a'"),
         ("a,label\n1,x\n2,x\n", r"two classes or more. Received: 1 \(x\)"),
         ("label\nx\ny\n", "must have a column beside the labels.*no other column"),
         ("a,label\n1,x\n1,y\n", r"Received: dropped: a \(constant\)"),

@@ -292,6 +292,7 @@ def prepare(samples: Path) -> None:
             shutil.copy(path, samples / "tflite" / name)
     print("Models ...", flush=True)
     hostile.write_labels(samples / "labels")
+    hostile.write_tables(samples / "tables")
     for folder in ("keras", "legacy"):
         (samples / folder).mkdir()
     _python(ROOT / "tests" / "fuzz_models.py", samples / "keras")

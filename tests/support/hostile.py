@@ -333,6 +333,49 @@ def _read_labels(path: Path) -> str:
     return "\n".join(errors) if len(errors) == len(readers) else ""
 
 
+# Tables
+
+
+def write_tables(folder: Path) -> None:
+    """Makes tables in CSV and Parquet files."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    columns = {
+        "a": rng.normal(size=40),
+        "b": pa.array([None if row % 5 == 0 else row % 4 for row in range(40)]),
+        "c": rng.choice(["red", "green", ""], 40),
+        "d": [f"the {row % 7} little words of row {row}" for row in range(40)],
+        "e": [f"20{row:02}-01-01" for row in range(40)],
+        "label": rng.choice(["cat", "dog"], 40),
+    }
+    table = pa.table(columns)
+    csv.write_csv(table, folder / "a.csv")
+    categories = {"c": table["c"].dictionary_encode(), "f": list(rng.normal(size=(40, 3)))}
+    for number, packed in enumerate(("none", "snappy", "zstd")):
+        table = pa.table({**columns, **categories})
+        parquet.write_table(table, folder / f"{number}.parquet", compression=packed)
+
+
+def _table(rng: Random, samples: Path, work: Path) -> Path:
+    source = _one(rng, samples, "tables/*")
+    content = source.read_bytes()
+    of_text = source.suffix == ".csv" and rng.random() < 0.8
+    return _written(work / source.name, (damaged_csv if of_text else damaged_bytes)(rng, content))
+
+
+def _read_table(path: Path) -> str:
+    from tfticket.data import load, load_whole
+
+    name = f"{path.suffix[1:]}:{path}"
+    with contextlib.suppress(TFTicketError):
+        load(name)
+    list(load_whole(name, missing_labels="keep").train.cells or ())
+    return ""
+
+
 # Models
 
 
@@ -406,6 +449,7 @@ FORMATS = {
         Format("recipe", "light", 150, _toml, _read_toml),
         Format("--set", "light", 80, _set, _read_set),
         Format("labels", "light", 60, _labels, _read_labels),
+        Format("table", "light", 60, _table, _read_table),
         Format(".keras", "keras", 60, _keras, _read_keras),
         Format("legacy", "legacy", 10, _legacy, _read_legacy),
         Format(".tflite", "keras", 30, _tflite, _read_tflite),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MOST_CATEGORIES = 50
 """Limit of the categories of a column that get a feature of their own."""
 
-_RARE = 0.005  # share of the rows; rarer categories are pooled
+_RARE, _MOST_RARE = 0.005, 20  # share of the rows, and rows: rarer categories are pooled
 _ENOUGH = 0.9  # share of the cells that must be numbers for the others to count as missing
 _MOST_BYTES = 2**31
 _MOST_LISTED = 10
@@ -93,9 +93,9 @@ def encode(table: pa.Table, columns: Sequence[str], known: np.ndarray, *, source
       missing. Booleans are 0 and 1, dates are days since 1970, times of day are hours, and lists of
       equally many numbers are as many columns.
     - A column of other texts is a category, with a feature of 0 and 1 for each of its
-      `MOST_CATEGORIES` most frequent values. Values in less than 0.5 % of the rows, or in one row,
-      are pooled into one more feature, and empty cells are one more. Of two features that say the
-      same, the first one is left out.
+      `MOST_CATEGORIES` most frequent values. The others are pooled into one more feature, and so
+      are values in one row, or in less than 0.5 % of the rows and in less than 20; empty cells are
+      one more. Of two features that say the same, the first one is left out.
     - Texts of three words or more are weighted by TF-IDF, see `terms.term_weights`.
     - Dropped are constant columns, texts that differ in each row, and whole numbers that count the
       rows.
@@ -155,7 +155,8 @@ def _words(made: _Made) -> str:
         for kind, count in made.kinds.items()
     )
     dropped = _dropped(made)
-    told = f"{kinds} make {len(made.features):,} features"
+    count = len(made.features)
+    told = f"{count:,} feature{'s' if count > 1 else ''} from {kinds}"
     return f"{told}; {dropped}" if dropped else told
 
 
@@ -306,7 +307,7 @@ def _of_categories(name: str, texts: _Texts, known: np.ndarray) -> list[tuple[Fe
     codes = texts.codes[known]
     counts = np.bincount(codes[codes >= 0], minlength=len(texts.values))
     there, different = int(counts.sum()), int((counts > 0).sum())
-    least = max(2, math.ceil(_RARE * there))
+    least = min(max(2, math.ceil(_RARE * there)), _MOST_RARE)
     frequent = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
     kept = {texts.values[code]: code for code in frequent if counts[code] >= least}
     if different > 1 and not kept:

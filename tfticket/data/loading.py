@@ -198,7 +198,9 @@ def _data_set(
         train: The examples to train on.
         **splits: The other splits, and the ids.
     """
-    fed = normalization(normalize, source.train.x, train.x, source.max_value)
+    fed = normalization(
+        normalize, source.train.x, train.x, source.max_value, table=bool(source.features)
+    )
     options = (*options, fed.key, limit)
     description = f"{source.description} {fed.words}"
     if source.standardized:

@@ -41,15 +41,20 @@ class Normalization:
 
 
 def normalization(
-    normalize: str, source: np.ndarray, train: np.ndarray, max_value: float | None
+    normalize: str,
+    source: np.ndarray,
+    train: np.ndarray,
+    max_value: float | None,
+    *,
+    table: bool = False,
 ) -> Normalization:
     """Choose and measure the scaling of inputs.
 
     `auto` chooses by what the inputs are. Whole numbers in a known range are scaled to [0, 1] if
     they are pixels of images: bytes by 1/255, others by the largest number of as many bits.
     Nonnegative whole numbers of rank 2 whose columns have similar ranges are taken for ids or
-    counts and not scaled. Whatever else leaves [-1, 1] is standardized: features by column, images
-    by channel.
+    counts and not scaled, unless they are features of a table. Whatever else leaves [-1, 1] is
+    standardized: features by column, images by channel.
 
     Args:
         normalize: One of `NORMALIZE`.
@@ -57,6 +62,7 @@ def normalization(
             the split.
         train: Inputs to train on, of which means and deviations are measured.
         max_value: The value that `unit` scales to 1, if the source knows it.
+        table: Whether the columns are features of a table.
 
     Raises:
         DataError: when `normalize` is unknown.
@@ -66,7 +72,7 @@ def normalization(
             f"`normalize` must be one of {', '.join(NORMALIZE)}. Received: {normalize!r}."
         )
     seen = _Seen.of(source)
-    kind, high = _suited(seen, max_value) if normalize == "auto" else (normalize, None)
+    kind, high = _suited(seen, max_value, table=table) if normalize == "auto" else (normalize, None)
     scale, offset, done = np.array(1.0), np.array(0.0), "taken as they are"
     if kind == "unit":
         low, top = (0.0, high) if high is not None else _unit_range(seen, train, max_value)
@@ -130,7 +136,7 @@ class _Seen:
         return f"{kind} from {self.low:g} to {self.high:g}"
 
 
-def _suited(seen: _Seen, max_value: float | None) -> tuple[Normalize, float | None]:
+def _suited(seen: _Seen, max_value: float | None, *, table: bool) -> tuple[Normalize, float | None]:
     """Choose for `auto`: the kind, and the number that becomes 1 if not the one of `unit`."""
     if max_value is not None:
         return "unit", None
@@ -138,7 +144,7 @@ def _suited(seen: _Seen, max_value: float | None) -> tuple[Normalize, float | No
         return "none", None
     if seen.bytes:
         return "unit", None
-    if not seen.whole or seen.low < 0:
+    if table or not seen.whole or seen.low < 0:
         return "standard", None
     if not seen.features:
         return "unit", 2.0 ** int(seen.high).bit_length() - 1

@@ -141,9 +141,7 @@ def _checked_names(header: list[str]) -> list[str]:
     names = [name.strip() or f"column {number}" for number, name in enumerate(header, 1)]
     double = [name for name, count in Counter(names).items() if count > 1]
     if double:
-        raise UnreadableError(
-            f"{len(double):,} names stand above several columns, such as {brief(double[0])}"
-        )
+        raise UnreadableError(f"several of its columns are called {brief(double[0])}")
     return names
 
 
