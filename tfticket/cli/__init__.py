@@ -21,6 +21,7 @@ from tfticket import __version__
 from tfticket.cli.common import InterruptError, Invocation, interruptible, printable
 from tfticket.cli.explain import explain
 from tfticket.cli.export import export
+from tfticket.cli.fit import fit
 from tfticket.cli.noise import noise
 from tfticket.cli.norms import norms
 from tfticket.cli.recipe import recipe
@@ -63,6 +64,7 @@ for command in (
     norms,
     noise,
     export,
+    fit,
     explain,
     import_tfmot,
     completion,
@@ -108,12 +110,13 @@ def run_command(command: click.Command, arguments: Sequence[str], *, name: str) 
 def _run(command: click.Command, given: tuple[str, ...], name: str) -> int:
     try:
         with interruptible():
-            command.main(list(given), prog_name=name, standalone_mode=False, obj=Invocation(given))
+            status = command.main(
+                list(given), prog_name=name, standalone_mode=False, obj=Invocation(given)
+            )
+            return status if isinstance(status, int) else 0  # of `click.exceptions.Exit`
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
     except TFTicketError as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         return 1
@@ -124,7 +127,6 @@ def _run(command: click.Command, given: tuple[str, ...], name: str) -> int:
     except (click.Abort, KeyboardInterrupt, InterruptError) as error:
         click.echo(f"\nInterrupted. {error}".rstrip(), err=True)
         return 130
-    return 0
 
 
 def _drop_output() -> None:

@@ -10,6 +10,11 @@ from .facade import Exported as Exported
 from .facade import export as export
 from .finetune import FineTuning as FineTuning
 from .finetune import fine_tune as fine_tune
+from .fitting.budget import Budget as Budget
+from .fitting.budget import Taken as Taken
+from .fitting.narrowing import Training as Training
+from .fitting.search import Fitted as Fitted
+from .fitting.search import fit as fit
 from .inspect.check import check_file as check_file
 from .inspect.energy import EnergyModel as EnergyModel
 from .inspect.explain import explain_file as explain_file

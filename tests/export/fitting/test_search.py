@@ -1,0 +1,175 @@
+"""`fit`: budgets that are kept, that are out of reach, and the control."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from tfticket.errors import ExportError, RunError
+from tfticket.export import check_file
+from tfticket.export.fitting import search
+from tfticket.export.fitting.budget import Budget
+from tfticket.export.fitting.narrowing import Training
+from tfticket.export.fitting.search import fit
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
+layers = keras.layers
+
+
+def drawn(count, seed):
+    """Four classes that a narrow network can tell apart."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 4, count)
+    x = rng.normal(size=(count, 8)).astype("float32")
+    x[:, :4] += 4 * np.eye(4, dtype="float32")[y]
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(7)
+    x, y = drawn(400, 0)
+    made = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(48, activation="relu", name="first"),
+            layers.Dense(48, activation="relu", name="second"),
+            layers.Dense(4, name="output"),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    made.compile("adam", loss, jit_compile=False)
+    made.fit(x, y, epochs=8, batch_size=20, verbose=0)
+    return made
+
+
+@pytest.fixture
+def options():
+    return {
+        "training": Training(*drawn(400, 0), steps=60, learning_rate=5e-3),
+        "validation": drawn(200, 1),
+        "test": drawn(200, 2),
+        "target": "phone",
+    }
+
+
+def test_a_network_that_keeps_the_budget_stays_as_it_is(model, options, tmp_path):
+    found = fit(model, tmp_path / "net.tflite", Budget(0.9, flash_bytes=20_000), **options)
+    assert found.met
+    assert [each.name for each in found.candidates] == ["the network as it was given"]
+    assert found.control is None
+    assert found.reason.endswith("Nothing had to be taken out.")
+    assert {path.name for path in found.files} == {"net.tflite", "net.json", "net.keras"}
+    assert {path.name for path in tmp_path.iterdir()} == {"net.tflite", "net.json", "net.keras"}
+
+
+def test_channels_go_until_the_budget_is_kept_and_a_dense_network_is_held_against(
+    model, options, tmp_path
+):
+    path, told = tmp_path / "net.tflite", []
+    found = fit(model, path, Budget(0.9, flash_bytes=4_800), tell=told.append, **options)
+    assert found.met
+    sizes = [each.taken.flash_bytes for each in found.candidates]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-2] > 4_800 >= sizes[-1] == found.best.taken.flash_bytes
+    assert found.best.shortfalls == {}
+    assert found.control.taken.flash_bytes <= found.best.taken.flash_bytes
+    better = found.control.taken.accuracy >= found.best.taken.accuracy
+    assert found.chosen is (found.control if better else found.best)
+    assert ("it is what was written" in found.reason) == better
+    assert f"a dense network of {found.control.taken.flash_bytes:,} bytes" in found.reason.lower()
+    assert path.stat().st_size == found.chosen.taken.flash_bytes
+    assert check_file(path, raw=options["test"][0], y=options["test"][1]).accuracy == (
+        pytest.approx(found.chosen.test_accuracy)
+    )
+    written = keras.models.load_model(path.with_suffix(".keras"))
+    assert written.count_params() == found.chosen.model.count_params()
+    assert len(told) == len(found.to_rows()) + ("helps" in " ".join(told))
+    assert model.count_params() == 48 * 9 + 48 * 49 + 4 * 49  # as it was
+
+
+def test_only_the_widest_activations_give_way_to_a_limit_of_ram(options, tmp_path):
+    wide = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(256, activation="relu", name="wide"),
+            layers.Dense(16, activation="relu", name="narrow"),
+            layers.Dense(4, name="output"),
+        ]
+    )
+    wide.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    wide.fit(*drawn(400, 0), epochs=8, batch_size=20, verbose=0)
+    budget = Budget(0.9, ram_bytes=200)
+    found = fit(wide, tmp_path / "net.tflite", budget, control=False, **options)
+    assert found.met
+    assert found.chosen.taken.ram_bytes <= 200 < found.candidates[0].taken.ram_bytes
+    widths = {layer.name: layer.units for layer in found.chosen.model.layers}
+    assert widths["narrow"] == 16
+    assert widths["wide"] < 176
+
+
+@pytest.mark.parametrize("stands", ["accuracy", "flash"])
+def test_what_is_out_of_reach_is_said_and_nothing_is_written(model, options, tmp_path, stands):
+    budget, because = Budget(0.9, flash_bytes=20_000), "train it first"
+    if stands == "accuracy":  # labels that nobody can know
+        options["validation"] = (options["validation"][0], np.arange(200) % 4)
+    else:
+        model = keras.Sequential([keras.Input((8,)), layers.Dense(1), layers.Dense(4)])
+        budget, because = Budget(0.01, flash_bytes=900), "no channel left"
+    found = fit(model, tmp_path / "net.tflite", budget, **options)
+    assert not found.met
+    assert found.chosen is None
+    assert found.files == ()
+    assert "is out of reach" in found.reason
+    assert because in found.reason
+    assert list(found.best.shortfalls) == [stands]
+    assert found.reason.endswith(f"what stands in the way is {stands}.")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_was_stopped_goes_on_and_ends_the_same(model, options, tmp_path):
+    budget, keep = Budget(0.9, flash_bytes=6_000), tmp_path / "keep"
+    whole = fit(model, tmp_path / "a.tflite", budget, folder=keep, **options)
+    (keep / "control.keras").unlink()
+    last = sorted(keep.glob("round_*.keras"))[-1]
+    last.unlink()
+    before = {path: path.stat().st_mtime_ns for path in keep.glob("round_*.keras")}
+    again = fit(model, tmp_path / "b.tflite", budget, folder=keep, **options)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert last.exists()
+    assert [row | {"name": ""} for row in again.to_rows()] == [
+        row | {"name": ""} for row in whole.to_rows()
+    ]
+    assert (tmp_path / "a.tflite").read_bytes() == (tmp_path / "b.tflite").read_bytes()
+    other = dataclasses.replace(options["training"], seed=1)
+    with pytest.raises(RunError, match="the rounds of another search"):
+        fit(model, tmp_path / "c.tflite", budget, folder=keep, **{**options, "training": other})
+
+
+def test_only_accuracy_is_missing_so_it_trains_longer(model, options, tmp_path, monkeypatch):
+    """The rounds train for a step, which isn't enough; four times that is no better."""
+    options["training"] = dataclasses.replace(options["training"], steps=1, learning_rate=1e-9)
+    monkeypatch.setattr(search, "_LEAST_LEFT", 0.2)
+    monkeypatch.setattr(search, "_HOPELESS", 1.0)
+    budget = Budget(0.97, flash_bytes=5_000)
+    found = fit(model, tmp_path / "net.tflite", budget, **options)
+    assert found.candidates[-1].name.endswith("trained longer")
+    assert "training longer didn't bring it back" in found.reason
+
+
+def test_for_a_microcontroller_the_arena_counts(model, options, tmp_path):
+    path = tmp_path / "net.tflite"
+    budget = Budget(0.9, flash_bytes=20_000, ram_bytes=20_000)
+    found = fit(model, path, budget, **{**options, "target": "micro"})
+    assert found.met
+    assert found.chosen.taken.measured_ram
+    assert found.chosen.taken.ram_bytes == check_file(path, target="micro").arena.arena_bytes
+    assert {path.name for path in found.files} == {
+        "net.tflite", "net.json", "net.keras", "net.h", "net.c", "net_ops.h", "net_selftest.cc",
+    }  # fmt: skip
+
+
+def test_a_path_of_another_kind_is_refused(model, options, tmp_path):
+    with pytest.raises(ExportError, match=r"must end in \.tflite"):
+        fit(model, tmp_path / "net.onnx", Budget(0.9, flash_bytes=10), **options)

@@ -1,0 +1,145 @@
+"""Networks that take part in a search: their files, and what these take of a budget."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from tfticket.export import flatbuffer, latency
+from tfticket.export.conversion import Convertible
+from tfticket.export.fitting.budget import Budget, Taken
+from tfticket.export.fitting.narrowing import Training
+from tfticket.export.micro import arena_lower_bound, check_on_micro
+from tfticket.export.preparation import prepare
+from tfticket.export.result import ExportReport, Preprocessing
+from tfticket.export.runtime import Session
+from tfticket.export.self_test import write_micro_sources
+from tfticket.export.slimming import slim
+from tfticket.export.tflite import Draft, draft
+from tfticket.files import digest
+from tfticket.state import named_variables
+from tfticket.wording import brief_repr
+
+Target = Literal["phone", "micro"]
+Data = tuple[np.ndarray, np.ndarray]
+
+_CALIBRATION = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A network in int8, and what its file takes.
+
+    Attributes:
+        name: What was done to the network, in words.
+        model: The network.
+        draft: The file, not written.
+        taken: What it takes of the budget.
+        shortfalls: The limits that it doesn't keep, see `Budget.shortfalls`.
+        test_accuracy: Of the file on data that nothing was chosen by; None without.
+    """
+
+    name: str
+    model: keras.Model
+    draft: Draft
+    taken: Taken
+    shortfalls: Mapping[str, float]
+    test_accuracy: float | None = None
+
+    __repr__ = brief_repr
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "name": self.name,
+            "parameters": self.model.count_params(),
+            **self.taken.to_dict(),
+            "shortfalls": dict(self.shortfalls),
+            "test_accuracy": self.test_accuracy,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """Makes files, and measures them."""
+
+    path: Path
+    budget: Budget
+    training: Training
+    validation: Data
+    test: Data | None
+    target: Target
+    preprocessing: Preprocessing | None
+    provenance: Mapping[str, Any] | None
+
+    def candidate(self, name: str, model: keras.Model) -> Candidate:
+        """Convert a network, verify the file, and measure what it takes."""
+        x, _ = self.validation
+        calibration = np.asarray(self.training.x[:_CALIBRATION], np.float32)
+        made = draft(
+            Convertible(prepare(model).model, calibration, self.validation),
+            self.path,
+            format="int8",
+            preprocessing=self.preprocessing,
+            provenance={**(self.provenance or {}), "fitted": name},
+            min_agreement=0.0,  # the accuracy of the file decides
+        )
+        run = None
+        if self.target == "micro":
+            made = made.slimmed(slim(made.content, x, source=self.path.name).content)
+            run = check_on_micro(made.content, x, self.path.name)
+        parsed = flatbuffer.parse(made.content, source=self.path.name)
+        taken = Taken(
+            accuracy=float(made.report.verification.accuracy or 0.0),
+            flash_bytes=made.report.size_bytes,
+            ram_bytes=arena_lower_bound(parsed) if run is None else run.arena.arena_bytes,
+            activation_bytes=arena_lower_bound(parsed),
+            measured_ram=run is not None,
+            microseconds=None if self.budget.microseconds is None else self._time(made.content),
+        )
+        return Candidate(name, model, made, taken, self.budget.shortfalls(taken))
+
+    def _time(self, content: bytes) -> float:
+        session = Session(content, source=self.path.name)
+        session.feed(self.validation[0][0])
+        return latency.alone(session.invoke).microseconds
+
+    def tested(self, candidate: Candidate) -> Candidate:
+        """Score a file on test data."""
+        if self.test is None:
+            return candidate
+        x, y = self.test
+        outputs = Session(candidate.draft.content, source=self.path.name).run(x)
+        return replace(candidate, test_accuracy=float((outputs.argmax(-1) == y).mean()))
+
+    def write(self, candidate: Candidate) -> tuple[Path, ...]:
+        """Write the file, its report, the Keras model, and for `micro` the C sources."""
+        content = candidate.draft.content
+        sources: tuple[Path, ...] = ()
+        if self.target == "micro":
+            run = check_on_micro(content, self.validation[0], self.path.name)
+            sources = write_micro_sources(content, self.path.with_suffix(""), run)
+        report: ExportReport = candidate.draft.save()
+        keras_file = self.path.with_suffix(".keras")
+        candidate.model.save(keras_file)
+        return (report.path, report.report_path, keras_file, *sources)
+
+    def fingerprint(self, model: keras.Model) -> str:
+        """Hash of all that decides what a round gives."""
+        weights = {key: v.numpy() for key, v in named_variables(model).items()}
+        t = self.training
+        arrays = {
+            "x": t.x,
+            "y": np.asarray(t.y),
+            "vx": self.validation[0],
+            "vy": self.validation[1],
+        }
+        told = [self.budget, self.target, t.steps, t.batch_size, t.learning_rate, t.seed]
+        text = f"{digest(weights)} {digest(arrays)} {told}"
+        return hashlib.sha256(text.encode()).hexdigest()
