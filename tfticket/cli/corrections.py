@@ -158,7 +158,7 @@ def apply(
 @json_option
 @click.argument("receipt", type=_file)
 def undo(receipt: Path, data: str | None, changed: bool, as_json: bool) -> None:
-    """Bring moved files back, by the RECEIPT of `tfticket noise apply --move`.
+    """Bring moved files back, by the RECEIPT of `apply --move`.
 
     Where a file is missing, was changed, or another has its name, nothing is moved.
 
