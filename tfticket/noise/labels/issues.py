@@ -1,9 +1,9 @@
 """Label issues: every label ranked by how suspicious it is, and those that are probably wrong.
 
 Given out-of-sample probabilities q = P(true = j | x) and the transition matrix T, Bayes' rule gives
-the odds of another class j against the given label y:
+the odds that a given label y is wrong:
 
-    log odds = max_{j != y} log(q_j T_jy) - log(q_y T_yy)
+    log odds = log sum_{j != y} q_j T_jy - log q_y T_yy
 
 They rank, and never saturate, where probabilities round to 1. They weigh a network's doubt against
 how rare wrong labels are, and where these come from: of a 4 that looks like a 9, a right label is
@@ -12,11 +12,13 @@ given labels are most likely, first corrects networks that are too sure of thems
 
 T must not hold a network's own mistakes, or these lead the list. Mistakes become rarer as
 predictions become more confident, and wrong labels don't: of all windows of confidence, the one
-that shows the least of a confusion tells how often labels are confused (`confusions`).
+that shows the least of a confusion tells how often labels are confused (`confusions`). A network
+that disagrees with most labels shows nothing but its own, so that any confusion counts for as much.
 
-What probabilities these odds stand for is settled by the estimated noise rate: all log odds are
-shifted until their probabilities sum to the number of labels that are estimated to be wrong. The
-mean over the first m is then the precision to expect of a list of m.
+What probabilities these odds stand for is settled by the noise rate: the estimated one, or the mean
+of the probabilities where that is higher and the estimate's interval allows it. All log odds are
+shifted until their probabilities sum to that share of the labels. The mean over the first m is then
+the precision to expect of a list of m.
 
 The list ends where the F1 score that is expected is largest. Where no wrong label is shown, it
 holds what is more probably wrong than right. It is never longer than the estimate lets it be.
@@ -53,6 +55,7 @@ _EVEN_SHARES = (1e-4, 0.1)
 _TAIL = 0.001
 _FITTED_ON = 2000
 _ANY_CONFUSION = 0.2  # share of the noise that may be of a kind that T knows nothing of
+_TRUSTED, _DISTRUSTED = 0.3, 0.6  # disagreement, beyond which confusions are a network's own
 _MOST_CONFUSED = 0.45  # share of a class that goes to a single other one
 _MOST_WRONG = 0.8  # share of a class
 _LEAST_RATE = 0.01
@@ -262,11 +265,10 @@ def log_odds(
         joint = _softened_logs(rows, even) / temperature + told[y]
         alone = joint[own].copy()
         joint[own] = -np.inf
-        other = joint.argmax(axis=1)
-        rival = joint[np.arange(len(rows)), other]
+        others[part] = joint.argmax(axis=1)
         with np.errstate(invalid="ignore"):
-            odds[part] = np.where(rival == -np.inf, -np.inf, rival - alone)
-        others[part] = other
+            rivals = special.logsumexp(joint, axis=1)
+            odds[part] = np.where(rivals == -np.inf, -np.inf, rivals - alone)
     return odds, others, margin
 
 
@@ -313,7 +315,9 @@ def ranking_matrix(
     if estimate.kind == PAIR and estimate.identifiable:
         return softened(estimate.matrix, _ANY_CONFUSION)
     if estimate.kind != SYMMETRIC and estimate.learned and k <= _MOST_CLASSES:
-        return softened(confusions(given, probabilities, folds=folds), _ANY_CONFUSION)
+        doubt = (estimate.disagreement[0] - _TRUSTED) / (_DISTRUSTED - _TRUSTED)
+        share = float(np.clip(doubt, _ANY_CONFUSION, 1))
+        return softened(confusions(given, probabilities, folds=folds), share)
     return _even(k, float(np.clip(estimate.rate, _LEAST_RATE, 1 - 1 / k - _LEAST_RATE)))
 
 
@@ -397,12 +401,17 @@ def _list_length(wrong: np.ndarray, *, clean: bool) -> int:
 
 
 def _expected_rate(estimate: NoiseEstimate, odds: np.ndarray) -> float:
-    """The rate that is estimated; where it can't be relied on, the mean of probabilities too."""
-    if estimate.identifiable:
+    """The rate that is estimated, or that the odds speak for, where that is higher.
+
+    Where the rate can't be relied on, it is a quarter up to what can't be ruled out.
+    """
+    if estimate.kind == CLEAN:
         return estimate.rate
-    high = max(estimate.rate, min(estimate.high, estimate.disagreement[0]))
-    mean = float(np.clip(special.expit(odds).mean(), estimate.rate, high))
-    return mean + _DOUBT * (high - mean)
+    high = min(estimate.high, estimate.disagreement[0])
+    if estimate.kind == PAIR:  # is memorized, and then agreed with
+        high = max(high, estimate.rate)
+    rate = float(np.clip(special.expit(odds).mean(), min(estimate.rate, high), high))
+    return rate if estimate.identifiable else rate + _DOUBT * (high - rate)
 
 
 def _most_accused(estimate: NoiseEstimate, count: int) -> int:
