@@ -5,7 +5,7 @@ import pytest
 from tiny_labels import CLASSES, NETWORK, write_images
 
 from tfticket.errors import ModelError, RunError
-from tfticket.noise import LabelAudit, LabeledData, Network, audit_labels, symmetric
+from tfticket.noise import CleanSplit, LabelAudit, LabeledData, Network, audit_labels, symmetric
 from tfticket.noise.audit import choice, networks
 
 pytestmark = pytest.mark.slow
@@ -26,10 +26,17 @@ def test_an_audit_tells_its_cost_then_finds_the_wrong_labels(labeled, tmp_path):
     wrong = labeled.corruption.changed
     assert wrong[split.clean].mean() < 0.05
     assert (split.probabilities.argmax(axis=1) == labeled.corruption.true).mean() > 0.9
+    # Each was trained on once, and its margin there tells as much.
+    assert (split.margins[wrong] < 0).mean() > 0.9
+    assert (split.margins[~wrong] > 0).mean() > 0.9
+    read = CleanSplit.load(split.save(tmp_path / "split.npz"))
+    np.testing.assert_array_equal(read.margins, split.margins)
+    np.testing.assert_array_equal(read.label_issues().ranking, split.label_issues().ranking)
 
     again = audit.run(folder=tmp_path / "keep", tell=lambda *numbers: told.append(numbers))
     assert told == [(1, 2), (2, 2)]  # nothing was trained
     np.testing.assert_array_equal(again.probabilities, split.probabilities)
+    np.testing.assert_array_equal(again.margins, split.margins)
     with pytest.raises(RunError, match="same data, labels"):
         LabelAudit(labeled, NETWORK, seed=4).run(folder=tmp_path / "keep")
 

@@ -157,3 +157,16 @@ def test_every_example_has_a_row():
         assert row["suggested_name"] == NAMES[true[row["id"]]]
     assert "1 more without a label" in issues.summary()
     assert 5 not in issues.ranking
+
+
+def test_margins_of_a_training_rank_beside_predictions():
+    true, given, rows = predictions(symmetric(5, 0.2), count=1000, mistakes=0.3, seconds=False)
+    estimate, wrong = estimate_noise(given, rows), true != given
+    margins = np.where(wrong, -1.0, 1.0) + np.random.default_rng(0).normal(0, 0.8, len(true))
+    alone = issues_of(given, rows, estimate=estimate)
+    both = issues_of(given, rows, estimate=estimate, in_sample=margins)
+    assert average_precision(wrong, both.ranking) > average_precision(wrong, alone.ranking) + 0.02
+    assert average_precision(wrong, both.ranking) > average_precision(wrong, margins.argsort())
+    margins[3] = np.nan  # was never trained on: then predictions rank by themselves
+    unseen = issues_of(given, rows, estimate=estimate, in_sample=margins)
+    np.testing.assert_array_equal(unseen.ranking, alone.ranking)

@@ -203,6 +203,7 @@ class LabelAudit:
                     folder=root if root is None or not doubled else root / f"doubled_{doubled}",
                     tell=tell,
                     watch=_stop_if_gaining if may_double else None,
+                    margins=True,
                 )
             except _StillGainingError as gaining:
                 reason = str(gaining)

@@ -19,7 +19,7 @@ from tfticket.files import digest, load_arrays, write_arrays
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate
 from tfticket.noise.labels.issues import LabelIssues, issues_of
 
-_FOLDS = "folds"
+_OPTIONAL = ("folds", "margins")  # older files have none
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class CleanSplit(Displayable):
         folds: The fold of each example in the first iteration, shape (n,), int64; None where it
             isn't known.
         learner: What predicted: `network`, or the name of a simple learner.
+        margins: Mean logit margin of each example in the trainings that it took part in, shape
+            (n,), see `MarginAudit`; NaN where unknown. None where it wasn't recorded.
 
     Raises:
         DataError: when the ids aren't each of 0 to n - 1 once, or nothing is clean.
@@ -74,6 +76,7 @@ class CleanSplit(Displayable):
     rounds: tuple[Round, ...] = ()
     folds: np.ndarray | None = None
     learner: str = ""
+    margins: np.ndarray | None = None
 
     _KIND: ClassVar[str] = "clean_split"
     _ARRAYS: ClassVar[tuple[str, ...]] = (
@@ -99,7 +102,7 @@ class CleanSplit(Displayable):
                 f"Probabilities and votes must be about {count} examples. Received: "
                 f"{self.probabilities.shape} and {self.votes.shape}."
             )
-        for name in (*self._ARRAYS, _FOLDS):
+        for name in (*self._ARRAYS, *_OPTIONAL):
             if getattr(self, name) is not None:
                 array = np.array(getattr(self, name))
                 array.setflags(write=False)
@@ -158,6 +161,7 @@ class CleanSplit(Displayable):
             self.probabilities,
             estimate=self.estimate,
             folds=self.folds,
+            in_sample=self.margins,
             learner=self.learner,
             class_names=class_names,
         )
@@ -180,8 +184,8 @@ class CleanSplit(Displayable):
             RunError: when it can't be written.
         """
         arrays = {name: getattr(self, name) for name in self._ARRAYS}
-        if self.folds is not None:
-            arrays[_FOLDS] = self.folds
+        arrays |= {name: getattr(self, name) for name in _OPTIONAL}
+        arrays = {name: array for name, array in arrays.items() if array is not None}
         return write_arrays(path, kind=self._KIND, header=self._header(), arrays=arrays)
 
     def _header(self) -> dict[str, Any]:
@@ -203,6 +207,7 @@ class CleanSplit(Displayable):
             **{name: arrays[name] for name in cls._ARRAYS},
             estimate=NoiseEstimate.from_dict(header["estimate"]),
             rounds=tuple(Round(**one) for one in header["rounds"]),
-            folds=arrays.get(_FOLDS),  # older files have none
+            folds=arrays.get("folds"),
+            margins=arrays.get("margins"),
             learner=str(header.get("learner", "")),
         )

@@ -15,6 +15,7 @@ from tfticket.errors import DataError, ModelError
 from tfticket.internals import given_learning_rate
 from tfticket.noise.labels.given import check_finite, checked_probabilities
 from tfticket.noise.losses import PerSampleLoss
+from tfticket.noise.margin_audit import MarginAudit
 from tfticket.seeds import generator, sub_seed
 from tfticket.state import innermost_optimizer
 
@@ -110,6 +111,7 @@ def predict_held_out(
     decay: bool,
     seed: int,
     watch: Watch | None = None,
+    margins: np.ndarray | None = None,
 ) -> np.ndarray:
     """Train a new network on `train`, and return its probabilities for `held_out`.
 
@@ -127,6 +129,8 @@ def predict_held_out(
         decay: Whether a constant learning rate falls to 0 along half a cosine.
         seed: Decides initialization, dropout and order.
         watch: Called at the end; where there are two steps or more.
+        margins: Array of shape (n,) in which the mean logit margin of each example that is trained
+            on is written, see `MarginAudit`; None to do without.
 
     Returns:
         Probabilities, shape (h, k), float32.
@@ -141,11 +145,15 @@ def predict_held_out(
         _let_rate_fall(model, steps=len(orders) // batch)
     targets = tf.constant(labels.astype(np.int32))
 
+    def labels_of(ids: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
+        given = tf.gather(targets, ids)
+        return given if margins is None else {"given": given, "id": ids}
+
     def batches(ids: np.ndarray) -> tf.data.Dataset:
         return (
             tf.data.Dataset.from_tensor_slices(ids)
             .batch(batch, drop_remainder=True)
-            .map(lambda ids: (tf.gather(x, ids), tf.gather(targets, ids)))
+            .map(lambda ids: (tf.gather(x, ids), labels_of(ids)))
             .with_options(_options())
         )
 
@@ -157,16 +165,23 @@ def predict_held_out(
     half = len(orders) // batch // 2 * batch
     asked = held_out[labels[held_out] >= 0]
     asked = asked[:: -(-len(asked) // _WATCHED) or 1]
-    agreements = []
+    agreements: list[float] = []
+    audit: MarginAudit | None = None
     with _seeded(sub_seed(seed, "fit")):
         # The data goes through all epochs by itself, in an order of its own.
         for part in (orders,) if watch is None or not half else (orders[:half], orders[half:]):
-            model.fit(batches(part), epochs=1, shuffle=False, verbose=0)
+            if margins is not None:
+                start = None if audit is None else audit.record
+                audit = MarginAudit(len(labels), probabilities=False, repeats=True, start=start)
+            callbacks = [] if audit is None else [audit]
+            model.fit(batches(part), epochs=1, shuffle=False, verbose=0, callbacks=callbacks)
             if watch is not None:
                 agrees = predicted(asked).argmax(axis=1) == labels[asked]
                 agreements.append(float(agrees.mean()))
     if watch is not None and len(agreements) > 1:
         watch(*agreements)
+    if margins is not None and audit is not None:
+        margins[train] = audit.record.margin[train]
     return predicted(held_out)
 
 

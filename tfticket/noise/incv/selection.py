@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,7 @@ class INCV:
         folder: str | os.PathLike[str] | None = None,
         tell: Tell | None = None,
         watch: Watch | None = None,
+        margins: bool = False,
     ) -> CleanSplit:
         """Select clean examples.
 
@@ -147,6 +148,8 @@ class INCV:
             tell: Called before each training with the number of the network, from 1, and the
                 largest possible number of networks.
             watch: Called after the first network was trained, see `Watch`.
+            margins: Whether the networks of the first iteration record the logit margins of the
+                examples that they are trained on, at nearly no cost; see `MarginAudit`.
 
         Returns:
             Clean, candidate and removed ids, with votes, out-of-sample probabilities and the
@@ -159,8 +162,15 @@ class INCV:
                 nearest neighbors of the inputs see.
             RunError: when `folder` belongs to another selection, or no label was predicted.
         """
-        validation, predict, check = self._prepare(x, y, tell, folder, watch, clear=True)
-        return validation.run(predict, self.iterations, check)
+        seen: list[np.ndarray] | None = [] if margins else None
+        validation, predict, check = self._prepare(x, y, tell, folder, watch, seen, clear=True)
+        split = validation.run(predict, self.iterations, check)
+        if not seen or len(seen) < self.folds:
+            return split
+        known = np.isfinite(seen).any(axis=0)
+        means = np.full(len(split), np.nan, np.float32)
+        means[known] = np.nanmean(np.array(seen)[:, known], axis=0)
+        return replace(split, margins=means)
 
     def train_fold(
         self,
@@ -191,7 +201,7 @@ class INCV:
             RunError: as `select`.
         """
         # Not cleared: another process may be about to write there.
-        validation, predict, check = self._prepare(x, y, tell, folder, None, clear=False)
+        validation, predict, check = self._prepare(x, y, tell, folder, None, None, clear=False)
         if all(validation.iterate(predict, check) for _ in range(iteration)):
             predict(validation.fold(fold))
 
@@ -202,6 +212,7 @@ class INCV:
         tell: Tell | None,
         folder: str | os.PathLike[str] | None,
         watch: Watch | None,
+        seen: list[np.ndarray] | None,
         *,
         clear: bool,
     ) -> tuple[CrossValidation, Predict, Callable[[np.ndarray, np.ndarray], None]]:
@@ -220,11 +231,16 @@ class INCV:
 
         def predict(fold: Fold) -> dict[str, np.ndarray]:
             probabilities = store.load(fold.iteration, fold.number)
+            own: np.ndarray | None = None
+            if seen is not None and fold.iteration == 0:
+                own = store.margins(fold.number)
             if probabilities is None:
                 if tell is not None:
                     number = fold.iteration * self.folds + fold.number + 1
                     tell(number, self.iterations * self.folds)
                 first = fold.iteration == fold.number == 0
+                if seen is not None and fold.iteration == 0:
+                    own = np.full(len(labels), np.nan, np.float32)
                 probabilities = predict_held_out(
                     self.build,
                     tensor,
@@ -236,8 +252,11 @@ class INCV:
                     decay=self.decay,
                     seed=sub_seed(self.seed, "incv", fold.iteration, fold.number),
                     watch=watch if first else None,
+                    margins=own,
                 )
-                store.save(fold.iteration, fold.number, probabilities)
+                store.save(fold.iteration, fold.number, probabilities, margins=own)
+            if seen is not None and own is not None:
+                seen.append(own)
             return {"network": probabilities}
 
         def check(probabilities: np.ndarray, folds: np.ndarray) -> None:
@@ -330,8 +349,22 @@ class FoldStore:
             )
         return arrays["probabilities"]
 
-    def save(self, iteration: int, fold: int, probabilities: np.ndarray) -> None:
-        """Keep the probabilities of a finished fold.
+    def margins(self, fold: int) -> np.ndarray | None:
+        """Read the margins of a fold of the first iteration, shape (n,); None without any."""
+        path = self._path(0, fold)
+        if path is None or not path.is_file():
+            return None
+        return read_arrays(path, kind=_KIND)[1].get("margins")
+
+    def save(
+        self,
+        iteration: int,
+        fold: int,
+        probabilities: np.ndarray,
+        *,
+        margins: np.ndarray | None = None,
+    ) -> None:
+        """Keep the probabilities of a finished fold, and the margins of what it was trained on.
 
         Raises:
             RunError: when they can't be written.
@@ -340,6 +373,8 @@ class FoldStore:
         if path is not None:
             header = {"fingerprint": self.fingerprint, "iteration": iteration, "fold": fold}
             arrays = {"probabilities": probabilities}
+            if margins is not None:
+                arrays["margins"] = margins
             write_arrays(path, kind=_KIND, header=header, arrays=arrays)
 
     def _path(self, iteration: int, fold: int) -> Path | None:

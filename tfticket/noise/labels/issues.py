@@ -20,6 +20,10 @@ of the probabilities where that is higher and the estimate's interval allows it.
 shifted until their probabilities sum to that share of the labels. The mean over the first m is then
 the precision to expect of a list of m.
 
+In-sample margins of networks, averaged over epochs, tell apart what held-out predictions confuse,
+and come for free where a network is trained on the other folds. Where they are known, their order,
+brought to the distribution of the odds, counts for as much as these.
+
 The list ends where the F1 score that is expected is largest. Where no wrong label is shown, it
 holds what is more probably wrong than right. It is never longer than the estimate lets it be.
 
@@ -161,6 +165,7 @@ def issues_of(
     estimate: NoiseEstimate,
     transition: ArrayLike | None = None,
     folds: np.ndarray | None = None,
+    in_sample: np.ndarray | None = None,
     learner: str = "",
     class_names: Sequence[str] | None = None,
 ) -> LabelIssues:
@@ -172,6 +177,8 @@ def issues_of(
         estimate: What is estimated from the same predictions.
         transition: T, shape (k, k), where it is known: it then counts, and not the estimate.
         folds: The fold of each example, shape (n,).
+        in_sample: Mean in-sample logit margin of each example, shape (n,), NaN where unknown: then
+            both rank.
         learner: What predicted.
         class_names: A name for each class; None names them by number.
     """
@@ -193,6 +200,8 @@ def issues_of(
         most = _most_accused(estimate, len(given))
     even = float(np.clip(_EVEN * estimate.disagreement[0], *_EVEN_SHARES))
     odds, other, margin = log_odds(given, probabilities, matrix, known, even=even)
+    if in_sample is not None and np.isfinite(in_sample[known]).all():
+        odds = (odds + _matched(-in_sample[known], odds)) / 2
     order = np.lexsort((known, -odds))
     if transition is None:
         rate = _expected_rate(estimate, odds)
@@ -270,6 +279,13 @@ def log_odds(
             rivals = special.logsumexp(joint, axis=1)
             odds[part] = np.where(rivals == -np.inf, -np.inf, rivals - alone)
     return odds, others, margin
+
+
+def _matched(values: np.ndarray, odds: np.ndarray) -> np.ndarray:
+    """Values of the same order, distributed as the odds are, shape (m,)."""
+    matched = np.empty_like(odds)
+    matched[np.argsort(values, kind="stable")] = np.sort(odds)
+    return matched
 
 
 def _softened_logs(rows: np.ndarray, even: float) -> np.ndarray:
