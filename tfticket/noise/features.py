@@ -306,7 +306,7 @@ def _near_features(features: np.ndarray) -> list[tuple[int, int]]:
 
 
 _MOST_COLUMNS = 64
-_MOST_ROWS = 10_000
+_MOST_ROWS = 5_000
 _NEIGHBORS = 10
 _DEVIATIONS = 6.0
 

@@ -24,6 +24,7 @@ _STEPS_A_CLASS = 60
 _FEWEST_EPOCHS, _MOST_EPOCHS = 2, 60
 _STILL_GAINING = 0.04  # agreement on held-out labels in the second half of a training
 _MOST_DOUBLED = 2
+_STABLE = 0.02  # growth of a selection that isn't worth another round of networks
 _ROBUSTNESS = 0.7  # the q of the paper of generalized cross-entropy
 _BATCHES_AN_EPOCH = 10
 
@@ -149,6 +150,7 @@ class LabelAudit:
             folds=self.folds,
             iterations=self.iterations,
             batch_size=self.network.batch_size_for(self.labeled),
+            stable=_STABLE,
             seed=self.seed,
         )
 

@@ -247,6 +247,8 @@ class CrossValidation:
         selected, grown = len(self.selected), self._decide(found[self.learner], known)
         self.iteration += 1
         left = int((self.labels[self.candidates] != NO_CLASS).sum())
+        if self.iteration == 1 and left <= self.stable * grown:
+            return False  # there is nothing left by which the selection could grow
         return grown > self.stable * selected and left >= self.folds
 
     def _dealt(self, repeat: int) -> np.ndarray:
