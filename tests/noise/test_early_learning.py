@@ -40,7 +40,7 @@ def state(model):
 
 
 def numpy_training(w, b, *, strength, momentum, epochs, lr=0.5, weight=None):
-    """Equations 6, 7 and 9 of Liu et al. (2020) for softmax regression and gradient descent."""
+    """ELR of Liu et al. (2020) for softmax regression and gradient descent."""
     targets, weight = np.zeros((20, 3)), np.ones(20) if weight is None else weight
     for _ in range(epochs):
         for rows in np.split(np.arange(20), [8, 16]):

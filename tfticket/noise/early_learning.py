@@ -39,12 +39,11 @@ class EarlyLearning(SeededModel):
     ones. The running mean t_i of what it predicts for example i is its target; it minimizes
 
         loss + (strength / n) sum_i log(1 - <p_i, t_i>)
-        t_i <- momentum t_i + (1 - momentum) p_i,  with p_i clamped to [1e-4, 1 - 1e-4] and then
-                                                   normalized to 1
+        t_i <- momentum t_i + (1 - momentum) p_i
 
-    whose gradient keeps on pulling towards the target where the label says something else. It needs
-    neither the noise rate nor a second network. Called, it is the network, which is
-    `model.network`.
+    where p_i is clamped to [1e-4, 1 - 1e-4], and in the second line normalized to 1 after that. The
+    gradient keeps on pulling towards the target where the label says something else. It needs
+    neither the noise rate nor a second network. Called, it is the network, `model.network`.
 
     Targets belong to examples by their ids. For arrays in memory the ids are their places, so `fit`
     takes plain labels; batches of a data set have labels `{"given": ..., "id": ...}`. The targets
@@ -56,10 +55,10 @@ class EarlyLearning(SeededModel):
     training mode, whose moving statistics are thrown away; a step takes about a third longer then.
     Reported metrics are of that pass.
 
-    Source: Liu et al. (2020, arXiv:2007.00151), equations 6 and 9; clamping, and targets that are
-    updated before they are used, are of the authors' program. Unlike there, sample weights weigh
-    both terms; and of ELR+ there is MixUp alone: no second network whose predictions become
-    targets, no ramp of `strength`; averaged weights are Keras' `use_ema`.
+    Source: Liu et al. (2020, arXiv:2007.00151), ELR with targets by temporal ensembling; clamping,
+    and targets that are updated before they are used, are of the authors' program. Unlike there,
+    sample weights weigh both terms; and of ELR+ there is MixUp alone: no second network whose
+    predictions become targets, no ramp of `strength`; averaged weights are Keras' `use_ema`.
 
     Args:
         network: Any Keras model with one output of shape (batch, classes).
@@ -267,7 +266,7 @@ class EarlyLearning(SeededModel):
         return tf.clip_by_value(p, _CLAMP, 1 - _CLAMP)
 
     def _moved(self, ids: Any, p: Any) -> Any:
-        """Move the targets of a batch towards the predictions, and return them (equation 9)."""
+        """Move the targets of a batch towards the predictions, and return them."""
         held = backing_variable(self._held)
         ids = tf.cast(tf.reshape(ids, (-1,)), tf.int64)
         ids = tf.where((ids >= 0) & (ids < self.examples), ids, self.examples)
@@ -277,7 +276,7 @@ class EarlyLearning(SeededModel):
         return t
 
     def _regularizer(self, p: Any, t: Any, weight: Any) -> Any:
-        """(strength / n) sum_i log(1 - <p_i, t_i>), the second term of equation 6."""
+        """(strength / n) sum_i log(1 - <p_i, t_i>), the second term of the loss."""
         values = tf.math.log(1 - tf.reduce_sum(p * t, axis=1))
         return self.strength * tf.reduce_mean(values if weight is None else weight * values)
 
