@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tfticket.cli import main
+from tfticket.noise import moves
 from tfticket.noise.table import COLUMNS, csv_text
 
 FILES = ("cat/1.png", "cat/2.png", "dog/1.png", "dog/3.png")
@@ -121,6 +122,30 @@ def test_without_a_choice_it_says_what_there_is_to_do(photos, capsys):
     assert main(["noise", "apply", "out/labels.csv", "--min-score", "0.99", "--move", "--yes"]) == 0
     assert capsys.readouterr().out == "0 labels to change\n"
     assert not Path("out/moved.json").exists()
+
+
+@pytest.mark.parametrize("command", ["apply", "undo"])
+def test_ctrl_c_says_how_to_go_on_and_loses_nothing(photos, capsys, monkeypatch, command):
+    before, rename, moved = state(photos), moves.rename, []
+
+    def interrupted(old, new):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(rename(old, new))
+
+    apply = ["noise", "apply", "out/labels.csv", "--move", "--yes"]
+    if command == "undo":
+        assert main(apply) == 0
+    monkeypatch.setattr(moves, "rename", interrupted)
+    assert main(apply if command == "apply" else ["noise", "undo", "out/moved.json"]) == 130
+    again = {"apply": "noise apply out/moved.json --yes", "undo": "noise undo out/moved.json"}
+    assert f"Nothing is lost. Go on by `tfticket {again[command]}`" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.chdir(photos.parent)
+    assert main(again[command].split()) == 0
+    assert (state(photos) == before) == (command == "undo")
+    assert main(["noise", "undo", "out/moved.json"]) == 0
+    assert state(photos) == before
 
 
 def test_a_class_name_steers_no_terminal(photos, capsys):

@@ -160,7 +160,7 @@ def headline(issues: LabelIssues) -> str:
             else f"About {percent(estimate.rate)} of the labels are wrong, but none stands out"
         )
         return f"{said}; at most {percent(estimate.high)} can be wrong, {confidence}."
-    most = math.floor(len(issues.ranking) * estimate.high)
+    most = _most_wrong(issues)
     real = round(count * issues.precision)
     if estimate.kind == "clean" or real > most:
         return (
@@ -173,6 +173,11 @@ def headline(issues: LabelIssues) -> str:
         f"{percent(estimate.high)} {confidence}; type of the noise: {estimate.kind}). Of the "
         f"{number(count)} in this list about {number(real)} are expected to be."
     )
+
+
+def _most_wrong(issues: LabelIssues) -> int:
+    """How many labels can be wrong, by the upper end of the interval of the rate."""
+    return math.floor(len(issues.ranking) * issues.estimate.high)
 
 
 def _without_folders(name: str) -> str:
@@ -217,7 +222,8 @@ class _Cards:
 
     def _card(self, rank: int, example: int) -> dict[str, Any]:
         issues, files = self._issues, self._labeled.data.train.files
-        expected = float(issues.expected_precision[example])
+        # The first few aren't said to be surer than all labels together allow.
+        expected = min(float(issues.expected_precision[example]), _most_wrong(issues) / rank)
         return {
             "id": example,
             "file": "" if files is None else str(files[example]),
