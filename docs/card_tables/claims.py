@@ -17,6 +17,8 @@ NORMS = "batch norm"
 PAIRS = "co-teaching"
 INCV = "INCV"
 ONE_D = "MNIST-1D"
+DESCENT = "double descent"
+CALIBRATION = "calibration"
 _README = "README of the program"
 
 
@@ -257,4 +259,14 @@ CLAIMS = (
           open="no study; `lottery.analysis.surviving_inputs` measures it"),
     Claim(ONE_D, "Masks help on shuffled, flipped and cut signals too", "lottery tickets",
           open="no study"),
+    Claim(DESCENT, "Under wrong labels, the sparser the network the less accurate, at first",
+          "abstract", "double_descent_under_noise", "Worse: the sparsest", "the paper's networks"),
+    Claim(DESCENT, "... then the more accurate", "abstract", "double_descent_under_noise",
+          "Better: a sparser"),
+    Claim(DESCENT, "... and at last less again", "abstract", "double_descent_under_noise",
+          "Worse again"),
+    Claim(DESCENT, "A ticket need not win: new initial weights do as well", "abstract",
+          "double_descent_under_noise", "A ticket need not win"),
+    Claim(CALIBRATION, "Under wrong labels, sparse networks are better calibrated", "abstract",
+          "double_descent_under_noise", "Sparse networks are better calibrated"),
 )  # fmt: skip
