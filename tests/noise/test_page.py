@@ -56,6 +56,12 @@ def issues_with(count, *, real=1.0, **estimate):
     ("count", "estimate", "said"),
     [
         (
+            40,
+            {"kind": "symmetric", "identifiable": True, "rate": 0.03, "low": 0.02, "high": 0.05},
+            "About 3.6 % of the labels are wrong (2.0 % to 5.0 % with 95 % confidence; type of the "
+            "noise: symmetric). Of the 40 in this list about 36 are expected to be.",
+        ),
+        (
             20,
             {"kind": "symmetric", "identifiable": True, "rate": 0.03, "low": 0.02, "high": 0.05},
             "About 3.0 % of the labels are wrong (2.0 % to 5.0 % with 95 % confidence; type of the "

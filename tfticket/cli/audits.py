@@ -235,20 +235,26 @@ def look(
 
 
 def estimated(
-    estimate: NoiseEstimate, labeled: LabeledData, *, listed: int = 0
+    estimate: NoiseEstimate, labeled: LabeledData, issues: LabelIssues | None = None
 ) -> list[tuple[str, str]]:
     """Format an estimate as rows of text.
 
     Args:
         estimate: The estimate.
         labeled: The labels that it is about.
-        listed: Number of label issues that are listed beside it: labels aren't called clean then.
+        issues: The label issues that are listed beside it, which it mustn't contradict.
     """
+    rate, kind = estimate.rate, estimate.kind
+    if issues is not None and len(issues):
+        from tfticket.noise.page import likely_rate
+
+        rate = likely_rate(issues)
+        kind = "none is established" if kind == "clean" else kind
     between = f"{share(estimate.low)} to {share(estimate.high)}"
     rows = [
-        ("estimated rate", share(estimate.rate) if estimate.identifiable else "not identifiable"),
+        ("estimated rate", share(rate) if estimate.identifiable else "not identifiable"),
         ("interval", f"{between} ({100 * estimate.confidence:g} %)"),
-        ("type", "none is established" if estimate.kind == "clean" and listed else estimate.kind),
+        ("type", kind),
         ("identifiable", "yes" if estimate.identifiable else f"no: {estimate.reason}"),
     ]
     if labeled.corruption is not None:

@@ -140,7 +140,7 @@ def clean(
     missing, unreadable = len(labeled) - len(issues.ranking), len(labeled.data.unreadable)
     rows += [("without a label", f"{missing:,}")] if missing else []
     rows += [("unreadable files", f"{unreadable:,}")] if unreadable else []
-    print_facts([*estimated(issues.estimate, labeled, listed=len(issues)), *rows])
+    print_facts([*estimated(issues.estimate, labeled, issues), *rows])
     for path in (files.labels, files.table, files.page, files.probabilities):
         click.echo(path)
 

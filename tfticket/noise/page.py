@@ -169,10 +169,26 @@ def headline(issues: LabelIssues) -> str:
             f"{f'{number(count)} ' if count > 1 else ''}most suspicious."
         )
     return (
-        f"About {percent(estimate.rate)} of the labels are wrong ({percent(estimate.low)} to "
+        f"About {percent(likely_rate(issues))} of the labels are wrong ({percent(estimate.low)} to "
         f"{percent(estimate.high)} {confidence}; type of the noise: {estimate.kind}). Of the "
         f"{number(count)} in this list about {number(real)} are expected to be."
     )
+
+
+def likely_rate(issues: LabelIssues) -> float:
+    """The noise rate to show beside a list: the estimate, or what the list expects if it is more.
+
+    The rate is counted from all labels, and anything in its interval may be true; a list whose
+    issues are expected to be more than that rate says that it is nearer to the upper end.
+
+    Args:
+        issues: The list, of an estimate that is identifiable.
+    """
+    estimate = issues.estimate
+    if math.isnan(issues.precision):
+        return estimate.rate
+    listed = len(issues) * issues.precision / len(issues.ranking)
+    return max(estimate.rate, min(listed, estimate.high))
 
 
 def _most_wrong(issues: LabelIssues) -> int:
