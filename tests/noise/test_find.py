@@ -63,6 +63,20 @@ def test_clean_data_are_hardly_accused():
     assert len(find_label_issues(data.target, features=data.data)) <= 2
 
 
+def test_the_only_example_of_a_class_is_not_accused():
+    x, true = blobs()
+    given = true.copy()
+    given[0] = 3  # is far from all others
+    x[0] = 50
+    assert 0 not in find_label_issues(given, features=x).ids
+
+
+def test_duplicates_only_tell_nothing():
+    issues = find_label_issues(np.arange(60) % 3, features=np.ones((60, 4)))
+    assert len(issues) == 0
+    assert not issues.estimate.identifiable
+
+
 def test_a_model_is_a_template():
     x, true = blobs(each=100)
     given = corrupt(true, symmetric(3, 0.1), seed=0, exact=True).given
@@ -94,6 +108,10 @@ def test_what_can_not_be_looked_at():
         find_label_issues([None, ""], pred_probs=rows[:2])
     with pytest.raises(DataError, match="each of the 3 labels"):
         find_label_issues([0, 1, 1], features=rows)
+    with pytest.raises(DataError, match="2 different labels, the largest of which is 700"):
+        find_label_issues([0, 700, 0, 700], features=rows)
+    with pytest.raises(DataError, match="of 2 labels or more"):
+        find_label_issues([0] * 20, features=np.eye(20))
     with pytest.raises(ModelError, match="must be compiled"):
         find_label_issues([0, 1, 0, 1], model=mlp((2, 2)), x=rows)
 

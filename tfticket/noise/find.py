@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _STEPS, _STEPS_A_CLASS = 600, 60  # of a network, see `noise.Network`
 _FEWEST_EPOCHS, _MOST_EPOCHS = 2, 60
 _BATCH = 128
+_MOST_ABSENT = 10  # classes for each that occurs
 
 
 def find_label_issues(
@@ -88,6 +89,8 @@ def find_label_issues(
         raise DataError(
             f"Received: {len(codes):,} examples, none of which has a label. Some must have one."
         )
+    if pred_probs is None and not names:
+        _check_no_gaps(codes)
     matrix = None if transition is None else np.asarray(as_transition(transition))
     if pred_probs is not None:
         rows = _checked(pred_probs, codes, names)
@@ -125,6 +128,15 @@ def find_label_issues(
         learner=split.learner,
         class_names=names or None,
     )
+
+
+def _check_no_gaps(codes: np.ndarray) -> None:
+    count, occur = int(codes.max()) + 1, len(np.unique(codes[codes != NO_CLASS]))
+    if count > _MOST_ABSENT * occur:
+        raise DataError(
+            f"Received: {occur} different labels, the largest of which is {count - 1:,}. Labels "
+            "that are integers count the classes from 0: give other ones as text."
+        )
 
 
 def _checked(pred_probs: ArrayLike, codes: np.ndarray, names: Sequence[str]) -> np.ndarray:

@@ -211,6 +211,8 @@ def issues_of(
     clean = transition is None and estimate.kind == CLEAN
     count = min(most, _list_length(wrong[order], clean=clean))
     doubted = (best != given) | (margin < 0)
+    # The only example of a class was held out from all that could have known the class.
+    doubted &= np.bincount(given, minlength=k)[given] > 1
     accused = order[:count][doubted[order[:count]]]
     best[accused] = other[accused]
 
