@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,24 @@ def test_embeddings_and_bytes(path):
     np.testing.assert_array_equal(whole.train.x, rows)
     assert whole.train.cells[1][1:] == ("3 bytes", "1")
     assert "dropped: image (of the type binary)" in whole.description
+
+
+@pytest.mark.parametrize(
+    ("declared", "names"),
+    [
+        ({"info": {"features": {"label": {"names": ["neg", "pos"]}}}}, ("neg", "pos")),
+        ({"info": {"features": {"label": {"names": ["neg", 1]}}}}, ("-1", "0", "1")),
+        ({"info": []}, ("-1", "0", "1")),
+        ("{", ("-1", "0", "1")),
+    ],
+)
+def test_names_of_classes_are_taken_from_hugging_face(path, declared, names):
+    table = pa.table({"x": [1, 2, 4, 3], "label": [1, 0, -1, 1]})
+    told = declared if isinstance(declared, str) else json.dumps(declared)
+    parquet.write_table(table.replace_schema_metadata({"huggingface": told}), path)
+    kept = data.load_whole(f"parquet:{path}", missing_labels="keep")
+    assert kept.class_names == names
+    assert kept.train.y.tolist() == ([1, 0, -1, 1] if len(names) == 2 else [2, 1, 0, 2])
 
 
 def test_labels_that_are_none(path):

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfticket.reading import MOST_EXPANSION, MOST_UNPACKED, UnreadableError
+from tfticket.reading import MOST_EXPANSION, MOST_UNPACKED, UnreadableError, parse_json
 from tfticket.wording import brief
 
 if TYPE_CHECKING:
@@ -177,12 +177,35 @@ def read_parquet(path: Path) -> pa.Table:
                 batches.append(batch)
             table = Table.from_batches(batches, file.schema_arrow).rename_columns(names)
             table.validate(full=True)
-            table = _decoded(table)
+            table = _decoded(table).replace_schema_metadata(file.schema_arrow.metadata)
     except UnreadableError:
         raise
     except Exception as error:  # whatever damaged bytes make pyarrow raise
         raise UnreadableError(f"it is no Parquet file, or damaged: {error!s:.200}") from error
     return _filled(table)
+
+
+def declared_names(table: pa.Table, column: str) -> tuple[str, ...]:
+    """Return the names of classes that Hugging Face Datasets declares of a column of numbers.
+
+    Args:
+        table: From `read_parquet`.
+        column: Name of the column.
+
+    Returns:
+        A name for each number; empty where none are declared.
+    """
+    from pyarrow import types
+
+    declared = (table.schema.metadata or {}).get(b"huggingface")
+    if declared is None or not types.is_integer(table.schema.field(column).type):
+        return ()
+    try:
+        names = parse_json(declared)["info"]["features"][column]["names"]
+    except (UnreadableError, KeyError, TypeError):
+        return ()
+    fits = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if fits else ()
 
 
 def _decoded(table: pa.Table) -> pa.Table:

@@ -13,7 +13,7 @@ from tfticket.data.cells import Cells
 from tfticket.data.columns import encode, number_in
 from tfticket.data.dataset import Source, Split
 from tfticket.data.sources import resolved
-from tfticket.data.table_files import read_csv, read_parquet
+from tfticket.data.table_files import declared_names, read_csv, read_parquet
 from tfticket.errors import DataError
 from tfticket.labels import LABEL_COLUMNS, MISSING_TEXTS, is_whole, numbered
 from tfticket.reading import UnreadableError
@@ -40,7 +40,8 @@ def read(
 
     The labels are the column that is named, or else the first of `given`, `label`, `labels`,
     `target`, `class` and `y` that exists. Labels are names, whatever they look like, so that 1, 2
-    and 3 are three classes; they are ordered by number if all are whole numbers.
+    and 3 are three classes; they are ordered by number if all are whole numbers. Only a Parquet
+    file of Hugging Face Datasets has numbers of classes (-1 is missing) and declares their names.
 
     Inputs are rows of float32; `columns.encode` says how columns become features. What is fitted
     (medians, categories, words) is fitted on `known`: on every row of an audit, and for training on
@@ -85,10 +86,9 @@ def read(
             )
         ) from error
     label = _found(table.column_names, label_column, str(file))
-    y, class_names = numbered(
-        np.array(_labels(table[label], f"`{label}` of `{file}`"), object),
-        name=f"The labels in `{label}` of `{file}`",
-    )
+    declared, told = declared_names(table, label), f"`{label}` of `{file}`"
+    labels = table[label].to_numpy() if declared else _labels(table[label], told)
+    y, class_names = numbered(labels, declared, name=f"The labels in {told}")
     rows = np.arange(table.num_rows)
     inputs = encode(
         table, [each for each in table.column_names if each != label],
@@ -122,7 +122,8 @@ def _found(names: Sequence[str], asked: str | None, file: str) -> str:
     few = ", ".join(shortened(name) for name in names[:_MOST_LISTED])
     more = f" and {len(names) - _MOST_LISTED:,} more" if len(names) > _MOST_LISTED else ""
     raise DataError(
-        f"{problem} Name the column of labels (`csv:PATH?label=COLUMN`, `label_column=`). "
+        f"{problem} Name the column of labels (`csv:PATH?label=COLUMN`, "
+        "`label_column=`, `--label-column`). "
         f"Columns: {few}{more}."
     )
 
@@ -131,8 +132,8 @@ def _is_number(text: str) -> bool:
     return not math.isnan(number_in(text))
 
 
-def _labels(column: pa.ChunkedArray, name: str) -> list[str | None]:
-    """Return names of classes; refuse what are none.
+def _labels(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    """Return names of classes, shape (n,), None where one is missing; refuse what are none.
 
     Args:
         column: The column of labels.
@@ -149,14 +150,15 @@ def _labels(column: pa.ChunkedArray, name: str) -> list[str | None]:
         )
     if all(map(is_whole, different)):
         if not any("." in text for text in different):
-            return texts
-        return [text.partition(".")[0] if text in different else None for text in texts]
+            return np.array(texts, object)
+        whole = [text.partition(".")[0] if text in different else None for text in texts]
+        return np.array(whole, object)
     if len(different) > _MOST_FRACTIONS and all(map(_is_number, different)):
         raise DataError(
             f"{name} must hold classes. Received: {len(different):,} different numbers with "
             "fractions, which look like the target of a regression."
         )
-    return texts
+    return np.array(texts, object)
 
 
 def _label(value: Any) -> str | None:
