@@ -151,6 +151,21 @@ def test_a_single_column_of_words_is_looked_at_by_letters():
     assert "texts by TF-IDF" not in encoded(word=words, a=[1, 2] * 30).words
 
 
+def test_a_hostile_amount_of_text_is_read_in_part(monkeypatch):
+    texts = [f"{'one two three ' * 50}{'left' if row % 2 else 'right'} {row}" for row in range(60)]
+    made = encoded(a=texts)
+    assert [f.name for f in made.features][:2] == ["a: left", "a: one"]
+    monkeypatch.setattr("tfticket.data.terms._MOST_WORDS", 60 * 28)
+    assert {f.name for f in encoded(a=texts).features} == {"a: one", "a: two", "a: three"}
+
+
+def test_features_that_would_not_fit_into_memory_are_refused(monkeypatch):
+    monkeypatch.setattr("tfticket.data.columns._MOST_BYTES", 4 * 4 * 2)
+    assert encoded(a=[1, 2, 3, 5], b=[1, 2, 3, 5]).x.shape == (4, 2)
+    with pytest.raises(DataError, match=r"32 bytes. Received: 3 features or more of 4 rows"):
+        encoded(a=[1, 2, 3, 5], b=[1, 2, 3, 5], c=[1, 2, 3, 5])
+
+
 def test_large_texts_and_many_columns_of_them_stay_in_their_limits():
     rng = np.random.default_rng(0)
     texts = [" ".join(f"w{word}" for word in rng.integers(0, 3000, 40)) for _ in range(300)]

@@ -27,7 +27,7 @@ _RARE, _MOST_RARE = 0.005, 20  # share of the rows, and rows: rarer categories a
 _ENOUGH = 0.9  # share of the cells that must be numbers for the others to count as missing
 _MOST_BYTES = 2**31
 _MOST_LISTED = 10
-_NUMBER = re.compile(r"[+-]?([0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]{5,15}(Z|[+-][0-9:]{4,5})?)?")
 _DAY = 86_400.0
 _FEWEST_NUMBERED = 20  # rows; fewer may be whole numbers without a gap by chance
@@ -63,8 +63,10 @@ class _Texts:
 
 @dataclass
 class _Made:
-    """What became of the columns so far."""
+    """What became of the columns of a table so far."""
 
+    source: str
+    rows: int
     columns: list[np.ndarray] = field(default_factory=list)
     features: list[Feature] = field(default_factory=list)
     kinds: dict[str, int] = field(default_factory=dict)
@@ -75,7 +77,14 @@ class _Made:
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         for feature, values in made:
             self.features.append(feature)
-            self.columns.append(values)
+            with np.errstate(over="ignore"):  # told where inputs are checked
+                self.columns.append(values if values.dtype == bool else values.astype(np.float32))
+        if len(self.features) * self.rows * 4 > _MOST_BYTES:
+            raise DataError(
+                f"The features of `{self.source}` must fit into {_MOST_BYTES:,} bytes. Received: "
+                f"{len(self.features):,} features or more of {self.rows:,} rows. Leave out columns "
+                "or rows."
+            )
 
     def drop(self, column: str, reason: str) -> None:
         self.dropped.setdefault(reason, []).append(column)
@@ -109,7 +118,7 @@ def encode(table: pa.Table, columns: Sequence[str], known: np.ndarray, *, source
     Raises:
         DataError: when no column is left, or there are too many features for the memory.
     """
-    made, texts = _Made(), dict[str, _Texts]()
+    made, texts = _Made(source, table.num_rows), dict[str, _Texts]()
     for name in columns:
         try:
             parsed = _parsed(table[name], known)
@@ -136,16 +145,9 @@ def encode(table: pa.Table, columns: Sequence[str], known: np.ndarray, *, source
             f"`{source}` must have a column beside the labels that says something about them. "
             f"Received: {_dropped(made) or 'no other column'}."
         )
-    count = len(made.features)
-    if count * table.num_rows * 4 > _MOST_BYTES:
-        raise DataError(
-            f"The features of `{source}` must fit into {_MOST_BYTES:,} bytes. Received: {count:,} "
-            f"features of {table.num_rows:,} rows. Leave out columns or rows."
-        )
-    x = np.empty((table.num_rows, count), np.float32)
-    with np.errstate(over="ignore"):  # a number that is too large is told where inputs are checked
-        for place, values in enumerate(made.columns):
-            x[:, place] = values
+    x = np.empty((table.num_rows, len(made.features)), np.float32)
+    for place, values in enumerate(made.columns):
+        x[:, place] = values
     return Inputs(x, tuple(made.features), _words(made))
 
 

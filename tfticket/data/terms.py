@@ -11,6 +11,7 @@ MOST_TERMS = 1000
 
 _MOST_NUMBERS = 2**26  # a quarter of a gigabyte
 _LONGEST = 100_000  # characters of a text that are looked at
+_MOST_WORDS, _MOST_LETTERS = 3e8, 3e7  # characters in all rows, a minute's work
 _FEWEST_WORDS = 3.0
 _MANY = 50  # different texts; fewer are categories
 _LOOKED_AT = 10_000  # different texts
@@ -48,7 +49,8 @@ def term_weights(
     A word counts 1 + log(occurrences), times the logarithm of the inverse share of texts that have
     it, and each text is scaled to length 1. The most frequent words that are in two texts or more
     become features. Texts of fewer than three words are looked at by their groups of two to four
-    letters. Case and accents don't count.
+    letters. Case and accents don't count. Where there is more text than can be read in about a
+    minute, the beginning of each is read.
 
     Args:
         values: The different texts.
@@ -61,9 +63,12 @@ def term_weights(
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    texts = [text[:_LONGEST] for text in values]
     most = max(1, min(MOST_TERMS, _MOST_NUMBERS // max(1, len(codes))) // share)
     by_word = _words(values) >= _FEWEST_WORDS
+    lengths = np.array([*(min(len(text), _LONGEST) for text in values), 0])
+    budget = _MOST_WORDS if by_word else _MOST_LETTERS
+    longest = _LONGEST if lengths[codes].sum() <= budget else int(budget // len(codes))
+    texts = [text[:longest] for text in values]
     vectorizer = TfidfVectorizer(
         analyzer="word" if by_word else "char_wb",
         ngram_range=(1, 1) if by_word else (2, 4),
