@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tfticket.noise.moves import MoveReceipt
 
 _SHOWN = 10
+_FOLDER_WAYS = ", --copy-to FOLDER or --move"
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 yes_option = click.option(
@@ -147,7 +148,10 @@ def apply(
     if not len(corrections):
         return
     if not yes:
-        click.echo(_next(output, copy_to, move=move), err=True)
+        chosen = output is not None or copy_to is not None or move
+        ways = "--output FILE" + ("" if corrections.origin.folder is None else _FOLDER_WAYS)
+        hint = "Give --yes to do it." if chosen else f"Choose {ways}."
+        click.echo(f"Nothing was changed. {hint}", err=True)
     for path in done.values():
         click.echo(path)
 
@@ -242,7 +246,7 @@ def _resumable(receipt: Path, command: str) -> Iterator[None]:
 def _say(corrections: Corrections, lines: list[tuple[str, str]]) -> None:
     """Print how many labels change, from which class to which, and the first ones."""
     counts = corrections.counts()
-    click.echo(f"{len(corrections):,} labels to change")
+    click.echo(f"{len(corrections):,} label{'' if len(corrections) == 1 else 's'} to change")
     shown = [
         (printable(a or "none"), "->", printable(b), f"{n:,}") for (a, b), n in counts[:_SHOWN]
     ]
@@ -258,9 +262,3 @@ def _say(corrections: Corrections, lines: list[tuple[str, str]]) -> None:
 
 def _example(change: Any) -> str:
     return change.file or f"example {change.id}"
-
-
-def _next(output: Path | None, copy_to: Path | None, *, move: bool) -> str:
-    if output is None and copy_to is None and not move:
-        return "Nothing was changed. Choose --output FILE, --copy-to FOLDER or --move."
-    return "Nothing was changed. Give --yes to do it."

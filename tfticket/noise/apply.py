@@ -80,12 +80,21 @@ class CorrectedLabels:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Corrections(Displayable):
-    """The changes that a table asks for.
+    r"""The changes that a table asks for, see `read_corrections`.
 
-        corrections = read_corrections("photos-labels/suspects.csv", min_score=0.9)
-        print(corrections.summary())
-        receipt = corrections.move_files("moved.json")
-        receipt.undo()
+    An image folder is corrected by `move_files`, which a receipt undoes, or by `copy_to`; other
+    data by `write_labels`.
+
+        >>> for name in ("cat/1.png", "dog/2.png"):
+        ...     Path("photos", name).parent.mkdir(parents=True)
+        ...     _ = Path("photos", name).write_text(name)
+        >>> table = "id,file,given_name,suggested_name,is_issue,score"
+        >>> _ = Path("suspects.csv").write_text(f"{table}\n0,cat/1.png,cat,dog,true,0.9")
+        >>> corrections = read_corrections("suspects.csv", data="folder:photos")
+        >>> corrections.summary(), corrections.moves()[0].target
+        ('1 label to change: 1 from cat to dog.', 'dog/1.png')
+        >>> corrections.move_files("moved.json").undo()
+        MoveReceipt(1 file, undone)
 
     Attributes:
         table: The table, as it was read.
@@ -369,7 +378,13 @@ def read_corrections(
     min_score: float | None = None,
     new_classes: bool = False,
 ) -> Corrections:
-    """Read the changes that a table of labels asks for.
+    r"""Read the changes that a table of labels asks for.
+
+        >>> _ = Path("pets.csv").write_text("age,label\n3,cat\n1,dog\n9,cat\n")
+        >>> decided = "id,file,given_name,suggested_name,decision,label_name"
+        >>> _ = Path("decisions.csv").write_text(f"{decided}\n2,,cat,dog,confirm,\n")
+        >>> read_corrections("decisions.csv", data="csv:pets.csv").labels().labels
+        array([0, 1, 1])
 
     `labels.csv` and `suspects.csv` ask for the suggested label wherever `is_issue` is true,
     `decisions.csv` for what a person confirmed or corrected.

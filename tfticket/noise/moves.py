@@ -57,8 +57,14 @@ class Move:
 class MoveReceipt(Displayable):
     """Moves inside a folder, and how far they are.
 
-        receipt = move_files(folder, [Move("cat/7.png", "dog/7.png")], "moves.json")
-        receipt.undo()
+        >>> for folder in ("cat", "dog"):
+        ...     Path(folder).mkdir()
+        >>> _ = Path("cat/7.txt").write_text("seven")
+        >>> receipt = move_files(".", [Move("cat/7.txt", "dog/7.txt")], "moved.json")
+        >>> receipt, Path("dog/7.txt").exists()
+        (MoveReceipt(1 file, done), True)
+        >>> receipt.undo(), Path("cat/7.txt").exists()
+        (MoveReceipt(1 file, undone), True)
 
     Attributes:
         path: The receipt's own file.
