@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,14 @@ def test_labels_of_a_file_meet_their_examples_wherever_these_went(tmp_path, limi
         np.testing.assert_array_equal(made.true, split.y)
         assert made.realized_rate == 1
         np.testing.assert_array_equal(made.given, [images[image.tobytes()] for image in split.x])
+
+
+def test_a_file_may_name_the_classes(digits, tmp_path):
+    named = replace(digits, class_names=tuple("abcdefghij"))
+    wrong = (data.load_whole("digits").train.y + 1) % 10
+    (tmp_path / "labels.txt").write_text("\n".join("abcdefghij"[label] for label in wrong))
+    made = training_labels(named, Noise(kind="file", path=str(tmp_path / "labels.txt")), 0)
+    np.testing.assert_array_equal(made.given, (digits.train.y + 1) % 10)
 
 
 def test_a_file_must_be_about_all_examples_and_stay_as_it_was(digits, tmp_path):

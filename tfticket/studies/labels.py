@@ -81,7 +81,9 @@ def _corrupted(data: DataSet, split: Split, ids: np.ndarray, noise: Noise, seed:
         draw = noisy.human_like if noise.kind == "human_like" else noisy.instance_dependent
         return draw(split.x, labels, num_classes=num_classes, rate=noise.rate, seed=seed)
     if noise.path is not None:
-        given = noisy.read_label_file(noise.path, num_classes=num_classes)
+        given = noisy.read_label_file(
+            noise.path, num_classes=num_classes, class_names=data.class_names
+        )
         if len(given) != data.source_count:
             raise DataError(
                 f"`{noise.path}` must hold a label for each of the {data.source_count:,} training "
