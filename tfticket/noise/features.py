@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfticket.data.arrays import pieces
 from tfticket.errors import DataError, ModelError
 from tfticket.noise.labels.given import checked_features, checked_probabilities, read_npz
 from tfticket.reading import read_npy
@@ -288,6 +289,13 @@ def thumbnails(x: np.ndarray, height: int, width: int) -> np.ndarray:
     Returns:
         An array of shape (n, height, width), float32.
     """
+    small = np.empty((len(x), height, width), np.float32)
+    for piece in pieces(x):  # floats of all of them may not fit into memory
+        small[piece] = _shrunk(x[piece], height, width)
+    return small
+
+
+def _shrunk(x: np.ndarray, height: int, width: int) -> np.ndarray:
     gray: np.ndarray = x.mean(axis=3, dtype=np.float32)
     for axis, size in ((1, height), (2, width)):
         edges = np.linspace(0, gray.shape[axis], size + 1).astype(int)
