@@ -120,6 +120,11 @@ def test_where_a_path_starts(tmp_path, monkeypatch):
     assert sources.resolved("~/a", None) == tmp_path / "a"
     assert sources.resolved("a", "~/b") == tmp_path / "b/a"
     assert sources.resolved("/a", "b") == Path("/a")
+    for kind in ("npz", "csv", "parquet", "folder"):
+        with pytest.raises(DataError, match="can't be looked for: File name too long"):
+            load(f"{kind}:{'a' * 5000}")
+    with pytest.raises(DataError, match="can't be looked for: Could not determine home"):
+        load("csv:~nobody_of_this_name/a.csv")
 
 
 def test_linear_targets_are_one_matrix_times_the_inputs():

@@ -77,6 +77,13 @@ def test_names_of_classes_are_taken_from_hugging_face(path, declared, names):
     assert kept.train.y.tolist() == ([1, 0, -1, 1] if len(names) == 2 else [2, 1, 0, 2])
 
 
+def test_what_the_system_does_not_read(tmp_path):
+    with pytest.raises(UnreadableError, match="can't be read: Is a directory"):
+        read_csv(tmp_path)
+    with pytest.raises(UnreadableError, match="no Parquet file"):
+        read_parquet(tmp_path)
+
+
 def test_labels_that_are_none(path):
     parquet.write_table(pa.table({"x": [1, 2], "label": [[1], [2]]}), path)
     with pytest.raises(DataError, match=r"numbers or texts to be labels\. Received: list"):

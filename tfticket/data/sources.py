@@ -14,6 +14,7 @@ from tfticket.data.dataset import Source, Split
 from tfticket.errors import DataError
 from tfticket.reading import UnreadableError, arrays_in, open_archive
 from tfticket.seeds import generator
+from tfticket.wording import brief
 
 _LINEAR_SIZE = 10
 _FRIEDMAN_SIZE = 10
@@ -169,8 +170,21 @@ def _outline(shape: str, side: int) -> np.ndarray:
 
 
 def resolved(path: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """Resolve PATH of `folder:` and `npz:`: expand `~`, relative to `data_dir`."""
-    return Path(data_dir or ".").expanduser() / Path(path).expanduser()
+    """Resolve PATH of `folder:`, `npz:` and tables: expand `~`, relative to `data_dir`.
+
+    Raises:
+        DataError: when it can't be looked for: a name that is too long, a folder that is closed to
+            this user, `~` of a user that doesn't exist.
+    """
+    try:
+        found = Path(data_dir or ".").expanduser() / Path(path).expanduser()
+        found.exists()
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(
+            f"A file or folder can't be looked for: {reason}. Received: {brief(path)}."
+        ) from error
+    return found
 
 
 def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:

@@ -97,8 +97,11 @@ def header_of(path: Path) -> tuple[list[str], str]:
     Raises:
         UnreadableError: when there is none.
     """
-    with path.open("rb") as file:
-        start = file.read(_LONGEST_HEADER)
+    try:
+        with path.open("rb") as file:
+            start = file.read(_LONGEST_HEADER)
+    except OSError as error:
+        raise UnreadableError(f"it can't be read: {error.strerror or error}") from error
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
     except UnicodeDecodeError:
