@@ -64,7 +64,7 @@ _MOST_CONFUSED = 0.45  # share of a class that goes to a single other one
 _MOST_WRONG = 0.8  # share of a class
 _LEAST_RATE = 0.01
 _MOST_CLASSES = 500  # whose confusions are counted
-_DOUBT = 0.25  # of what can't be ruled out above a rate that can't be relied on
+_DOUBT = 0.1  # of what can't be ruled out above a rate that can't be relied on
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -421,7 +421,7 @@ def _list_length(wrong: np.ndarray, *, clean: bool) -> int:
 def _expected_rate(estimate: NoiseEstimate, odds: np.ndarray) -> float:
     """The rate that is estimated, or that the odds speak for, where that is higher.
 
-    Where the rate can't be relied on, it is a quarter up to what can't be ruled out.
+    Where the rate can't be relied on, it is a tenth of the way up to what can't be ruled out.
     """
     if estimate.kind == CLEAN:
         return estimate.rate
