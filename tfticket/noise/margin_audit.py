@@ -297,7 +297,7 @@ class _Sums:
     def __init__(self, examples: int, *, start: MarginRecord | None, probabilities: bool) -> None:
         self._examples = examples
         sums = np.zeros((examples + 1, len(_SUMS)), np.float32)
-        last = np.tile(np.array([NEVER_SEEN, 0], np.int32), (examples + 1, 1))
+        last = np.tile(np.array([NEVER_SEEN, 0], np.float32), (examples + 1, 1))
         self._probable: np.ndarray | None = None  # to begin with
         if start is not None:
             sums[:-1] = np.stack([getattr(start, name) for name in _SUMS], axis=1)
@@ -328,12 +328,11 @@ class _Sums:
         nothing = tf.fill(tf.shape(labels), -np.inf)
         other = tf.reduce_max(tf.tensor_scatter_nd_update(logits, places, nothing), axis=-1)
         margin = given - other
-        correct = margin > 0
-        was_correct = tf.gather(self._last, ids)[:, 1] == 1
-        forgotten = was_correct & ~correct
-        counts = [tf.cast(each, tf.float32) for each in (tf.ones_like(correct), correct, forgotten)]
+        correct = tf.cast(margin > 0, tf.float32)
+        forgotten = tf.nn.relu(tf.gather(self._last, ids)[:, 1] - correct)
+        counts = [tf.ones_like(margin), correct, forgotten]
         self._sums.scatter_add(tf.IndexedSlices(tf.stack([margin, *counts], axis=1), ids))
-        now = tf.stack([labels, tf.cast(correct, tf.int32)], axis=1)
+        now = tf.stack([tf.cast(labels, tf.float32), correct], axis=1)
         self._last.scatter_update(tf.IndexedSlices(now, ids))
         if self._keeps:
             self._of(classes).scatter_add(tf.IndexedSlices(tf.nn.softmax(logits), ids))
