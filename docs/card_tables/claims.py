@@ -19,6 +19,7 @@ INCV = "INCV"
 ONE_D = "MNIST-1D"
 DESCENT = "double descent"
 CALIBRATION = "calibration"
+EARLY = "early learning"
 _README = "README of the program"
 
 
@@ -269,4 +270,7 @@ CLAIMS = (
           "double_descent_under_noise", "A ticket need not win"),
     Claim(CALIBRATION, "Under wrong labels, sparse networks are better calibrated", "abstract",
           "double_descent_under_noise", "Sparse networks are better calibrated"),
+    Claim(EARLY, "Early-learning regularization beats cross-entropy with 40 % wrong labels",
+          "table 1", "human_like_mnist", "Early-learning regularization beats cross-entropy",
+          "the paper's network, data and noise"),
 )  # fmt: skip
