@@ -61,6 +61,7 @@ class MarginAudit(keras.callbacks.Callback):
         >>> x = np.random.default_rng(0).normal(size=(200, 2)).astype("float32")
         >>> y = (x[:, 0] > 0).astype(int)
         >>> y[:10] = 1 - y[:10]
+        >>> keras.utils.set_random_seed(0)
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
         >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         >>> model.compile(keras.optimizers.Adam(0.1), loss)
