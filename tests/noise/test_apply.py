@@ -348,3 +348,25 @@ def test_a_column_of_numbers_holds_no_names(tmp_path):
     corrections = read_corrections(table, data=f"parquet:{path}", new_classes=True)
     with pytest.raises(DataError, match="type int64, which can't hold 'owl'"):
         corrections.write_labels(tmp_path / "corrected.parquet")
+
+
+def test_missing_labels_are_filled_in_where_that_is_asked_for(tmp_path):
+    path = tmp_path / "pets.csv"
+    path.write_text("age,label\n3,cat\n1,dog\n9,\n7,cat\n")
+    rows = [
+        issue(0, "cat", "cat", is_issue=False),
+        issue(1, "dog", "cat"),
+        issue(2, "", "dog", score="", is_issue=False),
+        issue(3, "cat", "cat", is_issue=False),
+    ]
+    table = write_table(tmp_path / "out" / "labels.csv", rows)
+    options = {"data": f"csv:{path}", "min_score": 0.95}
+    assert len(read_corrections(table, **options)) == 0
+    filled = read_corrections(table, fill_missing=True, **options)
+    made = filled.write_labels(tmp_path / "corrected.csv")
+    assert made.read_text() == "age,label\n3,cat\n1,dog\n9,dog\n7,cat\n"
+    decisions = write_table(
+        tmp_path / "decisions.csv", [decided(1, "dog", "cat", "confirm")], DECIDED_COLUMNS
+    )
+    with pytest.raises(DataError, match="Leave out --min-score and --fill-missing"):
+        read_corrections(decisions, data=f"csv:{path}", fill_missing=True)

@@ -60,6 +60,9 @@ data_option = click.option(
     "--new-classes", is_flag=True, help="Let decisions correct to classes that DATA lacks."
 )
 @click.option(
+    "--fill-missing", is_flag=True, help="Give examples without a label the suggested one, too."
+)
+@click.option(
     "--receipt",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The receipt of --move.  [default: moved.json beside the table]",
@@ -80,6 +83,7 @@ def apply(
     move: bool,
     min_score: float | None,
     new_classes: bool,
+    fill_missing: bool,
     receipt: Path | None,
     data: str | None,
     labels: Path | None,
@@ -100,7 +104,7 @@ def apply(
     """
     if table.suffix.lower() == ".json":
         given = (output, copy_to, min_score, receipt, labels)
-        if any(each is not None for each in given) or move or new_classes:
+        if any(each is not None for each in given) or move or new_classes or fill_missing:
             raise click.UsageError("A receipt says everything. Give --yes, --data or --json alone.")
         _resume(table, data, yes=yes, as_json=as_json)
         return
@@ -121,6 +125,7 @@ def apply(
         data_dir=data_dir,
         min_score=min_score,
         new_classes=new_classes,
+        fill_missing=fill_missing,
     )
     done: dict[str, Any] = {}
     if move or copy_to is not None:

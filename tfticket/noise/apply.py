@@ -377,6 +377,7 @@ def read_corrections(
     data_dir: PathLike | None = None,
     min_score: float | None = None,
     new_classes: bool = False,
+    fill_missing: bool = False,
 ) -> Corrections:
     r"""Read the changes that a table of labels asks for.
 
@@ -397,21 +398,22 @@ def read_corrections(
         data_dir: Folder of the data sets.
         min_score: Follow only rows with an issue score of at least this; not for decisions.
         new_classes: Allow corrections to classes that the data lacks.
+        fill_missing: Give examples without a label the suggested one; not for decisions.
 
     Raises:
         DataError: when the table can't be read, contradicts itself, or it isn't known which data
             it is about.
     """
     read = read_label_table(table)
-    if read.decided and min_score is not None:
+    if read.decided and (min_score is not None or fill_missing):
         raise DataError(
-            f"`{table}` holds the decisions of a person, which have no score. Leave out "
-            "--min-score."
+            f"`{table}` holds the decisions of a person, which have no score and no suggestion for "
+            "missing labels. Leave out --min-score and --fill-missing."
         )
     origin = Origin.beside(read.path, data=data, labels=labels, data_dir=data_dir)
     changes: dict[Any, Change] = {}
     for row in read.rows:
-        label = _label(row, read, min_score)
+        label = _label(row, read, min_score, fill_missing=fill_missing)
         if label is None or label == row.given_name:
             continue
         if row.id is None and not row.file:
@@ -425,10 +427,13 @@ def read_corrections(
     return Corrections(read, origin, tuple(changes.values()), new_classes)
 
 
-def _label(row: LabelRow, table: LabelTable, min_score: float | None) -> str | None:
+def _label(
+    row: LabelRow, table: LabelTable, min_score: float | None, *, fill_missing: bool
+) -> str | None:
     """The name of the label that a row asks for, or None."""
     if not table.decided:
         followed = row.is_issue and (min_score is None or row.score >= min_score)
+        followed |= fill_missing and row.id is not None and not row.given_name
         label = row.suggested_name if followed else None
     else:
         label = {"confirm": row.suggested_name, "correct": row.label_name}.get(row.decision)
