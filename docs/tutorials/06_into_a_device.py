@@ -124,8 +124,8 @@ for found in explained.explanations:
 # The C array
 # -----------
 #
-# For ``micro`` the model is also written as C source: an array, and a header with
-# shapes, scales and the memory that its tensors need at least.
+# For ``micro`` the model is also written as C source: an array, a header with shapes,
+# scales and the memory that it took, the operators to register, and a self-test.
 
 header = next(path for path in made["pruned"].sources if path.suffix == ".h")
 print(*[path.name for path in made["pruned"].sources])
@@ -134,5 +134,5 @@ print(*[line for line in lines if line.startswith("#define")], sep="\n")
 
 # %%
 # With ``pip install 'tfticket[micro]'`` the file is run in TensorFlow Lite Micro,
-# too, and ``made.micro.arena_bytes`` is the memory that it took. Formats, targets and
+# too, and ``made.micro.arena`` is the memory that it took. Formats, targets and
 # limits are in :doc:`Export to a device <../howto-export>`.
