@@ -177,7 +177,7 @@ def run_audit(
 
 @dataclass(frozen=True)
 class Found:
-    """What an audit found.
+    """Result of an audit.
 
     Attributes:
         issues: The label issues, with the estimate.

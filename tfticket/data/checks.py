@@ -12,7 +12,7 @@ from tfticket.errors import DataError
 from tfticket.labels import MISSING, numbered
 
 MISSING_LABELS = ("refuse", "keep")
-"""What becomes of examples without a label."""
+"""Treatments of examples without a label."""
 
 _WHOLE = 2**24  # up to here float32 holds each whole number
 

@@ -35,12 +35,12 @@ _FEWEST_NUMBERED = 20  # rows; fewer may be whole numbers without a gap by chanc
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What was made of a table.
+    """Model inputs encoded from a table.
 
     Attributes:
         x: Shape (n, features), float32, finite unless a number is too large for it.
-        features: What each column of `x` is.
-        words: What was made of the columns and which ones were dropped, in words.
+        features: A description of each column of `x`.
+        words: The encoding and the dropped columns, in words.
     """
 
     x: np.ndarray
@@ -63,7 +63,7 @@ class _Texts:
 
 @dataclass
 class _Made:
-    """What became of the columns of a table so far."""
+    """Encoded columns, collected one by one."""
 
     source: str
     rows: int

@@ -19,7 +19,7 @@ from tfticket.data.sources import resolved
 from tfticket.errors import DataError
 
 UNREADABLE = ("refuse", "skip")
-"""What becomes of images that can't be read."""
+"""Treatments of unreadable images."""
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".webp"})
 _TEST_FOLDERS = ("test", "validation", "valid", "val")

@@ -41,7 +41,7 @@ PathLike = str | os.PathLike[str]
 
 _MOST_NAMED = 10
 _NO_FOLDER_NAME = re.compile(r"^[._]|[/\0]")
-"""What `folder:` doesn't take for a class, or leads elsewhere."""
+"""Names that can't be a class folder of `folder:`."""
 
 
 @dataclass(frozen=True)
@@ -446,7 +446,7 @@ def _label(
 
 
 def _spellings(cell: str) -> tuple[str, ...]:
-    """What a cell may stand for: itself, or the text behind its quote."""
+    """Return the texts that a cell may stand for: itself, or without its leading quote."""
     return tuple(dict.fromkeys((cell, unescaped(cell))))
 
 

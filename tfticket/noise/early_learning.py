@@ -152,7 +152,7 @@ class EarlyLearning(SeededModel):
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """What the network gives."""
+        """Return the outputs of the network."""
         return self.network(inputs, training=training)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:

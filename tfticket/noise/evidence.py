@@ -1,4 +1,4 @@
-"""What speaks against a label in a row of numbers: the columns in which it is unlike its class.
+"""Evidence against a label in a row of numbers: the columns in which it is unlike its class.
 
 The measure is simple, and says so: with m the mean of a column in a class and s its deviation
 within classes, a row's value v speaks against the given class, and for the suggested one, by

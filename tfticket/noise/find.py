@@ -13,6 +13,7 @@ from tfticket.labels import numbered
 from tfticket.noise.estimate.noise_estimate import estimate_noise
 from tfticket.noise.incv.clean_split import CleanSplit
 from tfticket.noise.incv.row_selection import select_rows
+from tfticket.noise.incv.rule import usual_batch_size, usual_epochs
 from tfticket.noise.labels.given import (
     NO_CLASS,
     checked_features,
@@ -25,8 +26,6 @@ from tfticket.noise.labels.transition import as_transition
 if TYPE_CHECKING:
     import keras
 
-_STEPS, _STEPS_A_CLASS = 600, 60  # of a network, see `noise.Network`
-_FEWEST_EPOCHS, _MOST_EPOCHS = 2, 60
 _BATCH = 128
 _MOST_ABSENT = 10  # classes for each that occurs
 
@@ -181,9 +180,8 @@ def _held_out(
             "`model` must be a compiled Keras model, or a function that builds one by a seed. "
             f"Received: {model!r}."
         )
-    batch = max(1, min(_BATCH, len(codes) // 10))
-    steps = max(_STEPS, _STEPS_A_CLASS * (int(codes.max()) + 1))
-    epochs = min(max(-(-steps * batch // len(codes)), _FEWEST_EPOCHS), _MOST_EPOCHS)
+    batch = usual_batch_size(len(codes), _BATCH)
+    epochs = usual_epochs(len(codes), int(codes.max()) + 1, batch_size=batch)
     return INCV(build, epochs=epochs, iterations=1, batch_size=batch, seed=seed).select(x, codes)
 
 

@@ -350,7 +350,7 @@ class _Sums:
         return self._probabilities
 
     def seen(self) -> np.ndarray:
-        """How often each example was seen; last, how many ids were out of range."""
+        """Return the epochs in which each example was seen; last, the ids out of range."""
         seen: np.ndarray = self._sums[:, _SUMS.index("epochs")].numpy()
         return seen
 

@@ -215,7 +215,7 @@ class MoveReceipt(Displayable):
         return steps
 
     def _is_due(self, move: Move, old: str, new: str, *, changed: bool) -> bool:
-        """Whether a file still has its old name; a `DataError` where that can't be told."""
+        """Test whether a file still has its old name; raise a `DataError` if that can't be told."""
         for name in (old, new):
             refuse_links(self.folder, name)
         here, there = self._at(old), self._at(new)

@@ -82,7 +82,7 @@ class Thumbnails:
 
 @dataclass(frozen=True)
 class Relations:
-    """What examples are to each other.
+    """Duplicates and outliers among the examples.
 
     Attributes:
         duplicates: For each example the ids of those that equal it, exactly or nearly.
@@ -192,7 +192,7 @@ def likely_rate(issues: LabelIssues) -> float:
 
 
 def _most_wrong(issues: LabelIssues) -> int:
-    """How many labels can be wrong, by the upper end of the interval of the rate."""
+    """Return the largest number of wrong labels within the interval of the rate."""
     return math.floor(len(issues.ranking) * issues.estimate.high)
 
 
@@ -203,7 +203,7 @@ def _without_folders(name: str) -> str:
 
 
 def _key(labeled: LabeledData) -> str:
-    """What decisions are kept under: other labels of the same data are others."""
+    """Return the storage key of the decisions: a hash of the data and the given labels."""
     text = f"{labeled.data.fingerprint}{labeled.given.tolist()}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -299,7 +299,7 @@ class _Cards:
 
 
 def _is_word(feature: Feature) -> bool:
-    """Whether a column of inputs is the weight of a word."""
+    """Test whether a column of inputs is the weight of a word."""
     return feature.name.startswith(f"{feature.column}: ")
 
 

@@ -25,7 +25,7 @@ _SIDE = 16  # pixels of the thumbnails by which images are outliers
 
 @dataclass(frozen=True)
 class Detection:
-    """How well issues find wrong labels, where the true ones are known; all in [0, 1].
+    """Detection of wrong labels, where the true ones are known; all in [0, 1].
 
     Attributes:
         precision: Share of the issues whose label is wrong; NaN without issues.
@@ -125,7 +125,7 @@ def write_label_report(
 
 
 def audit_dict(issues: LabelIssues) -> dict[str, Any]:
-    """What can be said of predictions that were given, as plain values for JSON."""
+    """Return the audit of given predictions as plain values for JSON."""
     return {"examples": len(issues.given), "estimate": issues.estimate.to_dict()}
 
 

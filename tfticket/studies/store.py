@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 import numpy as np
 
 from tfticket.errors import DataError, RunError, TicketError
-from tfticket.files import read_arrays, read_table, write_arrays, write_json
+from tfticket.files import checked_name, read_arrays, read_table, write_arrays, write_json
 from tfticket.metrics import Row
 from tfticket.recipe.noise import Noise
 from tfticket.report.estimate import Estimate
@@ -218,6 +218,15 @@ def read_conditions(
         raise RunError(
             f"`{path}` must list the trainings of the run. Received: {error!r}. {remedy}"
         ) from error
+
+
+def common_fields(files: RunFiles, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `Condition` from an entry of `cells.json`, of all seeds of the run."""
+    return {
+        "name": checked_name(entry["branch"], files.path / "cells.json"),
+        "steps": int(entry["steps"]),
+        "seeds": tuple(sorted(files.seeds)),
+    }
 
 
 def read_trials(

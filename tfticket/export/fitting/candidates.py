@@ -15,7 +15,7 @@ from tfticket.export import flatbuffer, latency
 from tfticket.export.conversion import Convertible
 from tfticket.export.fitting.budget import Budget, Taken
 from tfticket.export.fitting.narrowing import Training
-from tfticket.export.micro import arena_lower_bound, check_on_micro
+from tfticket.export.micro import MicroRun, arena_lower_bound, check_on_micro
 from tfticket.export.preparation import prepare
 from tfticket.export.result import ExportReport, Preprocessing
 from tfticket.export.runtime import Session
@@ -42,6 +42,7 @@ class Candidate:
         draft: The file, not written.
         taken: What it takes of the budget.
         shortfalls: The limits that it doesn't keep, see `Budget.shortfalls`.
+        run: Its run in TensorFlow Lite Micro; None where it wasn't run there.
         test_accuracy: Of the file on data that nothing was chosen by; None without.
     """
 
@@ -50,6 +51,7 @@ class Candidate:
     draft: Draft
     taken: Taken
     shortfalls: Mapping[str, float]
+    run: MicroRun | None = None
     test_accuracy: float | None = None
 
     __repr__ = brief_repr
@@ -103,7 +105,7 @@ class Maker:
             measured_ram=run is not None,
             microseconds=None if self.budget.microseconds is None else self._time(made.content),
         )
-        return Candidate(name, model, made, taken, self.budget.shortfalls(taken))
+        return Candidate(name, model, made, taken, self.budget.shortfalls(taken), run)
 
     def _time(self, content: bytes) -> float:
         session = Session(content, source=self.path.name)
@@ -123,8 +125,7 @@ class Maker:
         content = candidate.draft.content
         sources: tuple[Path, ...] = ()
         if self.target == "micro":
-            run = check_on_micro(content, self.validation[0], self.path.name)
-            sources = write_micro_sources(content, self.path.with_suffix(""), run)
+            sources = write_micro_sources(content, self.path.with_suffix(""), candidate.run)
         report: ExportReport = candidate.draft.save()
         keras_file = self.path.with_suffix(".keras")
         candidate.model.save(keras_file)

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from tfticket.channels.flow import Flow
 from tfticket.channels.groups import channel_groups
@@ -253,6 +254,5 @@ def probabilities(model: keras.Model, x: np.ndarray) -> np.ndarray:
     outputs = predictions(model, x)
     if gives_probabilities(model):
         return outputs
-    shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    found: np.ndarray = shifted / shifted.sum(axis=1, keepdims=True)
+    found: np.ndarray = special.softmax(outputs, axis=1)
     return found

@@ -249,7 +249,7 @@ def _computed(parsed: Any) -> list[int]:
 
 @dataclass(frozen=True)
 class _Runtime:
-    """How to run a file, and how to look inside where a run shows its outputs alone."""
+    """A way to run a file, and one to see inside if a run shows its outputs alone."""
 
     run: Run
     inside: Run | None = None

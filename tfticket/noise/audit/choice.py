@@ -1,4 +1,4 @@
-"""What audits which data: simple learners where they are enough, networks where these gain."""
+"""Choice of the auditor: simple learners if they are enough, networks if these gain."""
 
 from __future__ import annotations
 

@@ -13,20 +13,17 @@ from tfticket import models
 from tfticket.noise.audit.labeled import LabeledData
 from tfticket.noise.incv.clean_split import CleanSplit
 from tfticket.noise.incv.learners import NotLearnedError
+from tfticket.noise.incv.rule import usual_batch_size, usual_epochs
 from tfticket.noise.incv.selection import INCV, Cost, Tell
 from tfticket.noise.losses import GeneralizedCrossentropy
 from tfticket.wording import brief_repr
 
 _SMALLEST_IMAGE = 4
 _SMALLEST_FOR_VGG = 32
-_STEPS = 600  # what a small network needs to learn ten classes and not yet to memorize a label
-_STEPS_A_CLASS = 60
-_FEWEST_EPOCHS, _MOST_EPOCHS = 2, 60
 _STILL_GAINING = 0.04  # agreement on held-out labels in the second half of a training
 _MOST_DOUBLED = 2
 _STABLE = 0.02  # growth of a selection that isn't worth another round of networks
 _ROBUSTNESS = 0.7  # the q of the paper of generalized cross-entropy
-_BATCHES_AN_EPOCH = 10
 
 
 @dataclass(frozen=True)
@@ -72,15 +69,14 @@ class Network:
 
     def batch_size_for(self, labeled: LabeledData) -> int:
         """Examples in a step: an epoch has ten of them at least, where there are as many."""
-        return max(1, min(self.batch_size, len(labeled) // _BATCHES_AN_EPOCH))
+        return usual_batch_size(len(labeled), self.batch_size)
 
     def epochs_for(self, labeled: LabeledData) -> int:
         """Passes over the training data."""
         if self.epochs is not None:
             return self.epochs
-        steps = max(1, len(labeled) // self.batch_size_for(labeled))
-        needed = max(_STEPS, _STEPS_A_CLASS * labeled.data.num_classes)
-        return min(max(-(-needed // steps), _FEWEST_EPOCHS), _MOST_EPOCHS)
+        size = self.batch_size_for(labeled)
+        return usual_epochs(len(labeled), labeled.data.num_classes, batch_size=size)
 
     def build(self, labeled: LabeledData, seed: int) -> keras.Model:
         """Build a new, compiled network.

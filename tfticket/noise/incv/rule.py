@@ -35,6 +35,35 @@ _LARGEST_RATIO = 2.0  # of removed to selected, in one iteration (the paper's co
 _TINY = 1e-12
 
 
+_STEPS = 600  # of a small network, to learn ten classes and not yet to memorize a label
+_STEPS_A_CLASS = 60
+_FEWEST_EPOCHS, _MOST_EPOCHS = 2, 60
+_BATCHES_AN_EPOCH = 10
+
+
+def usual_batch_size(count: int, most: int) -> int:
+    """Return the examples in a step: an epoch has ten steps at least, if there are as many.
+
+    Args:
+        count: Number of examples.
+        most: Largest batch size.
+    """
+    return max(1, min(most, count // _BATCHES_AN_EPOCH))
+
+
+def usual_epochs(count: int, num_classes: int, *, batch_size: int) -> int:
+    """Return the passes over the data that a network needs to learn and not yet to memorize.
+
+    Args:
+        count: Number of examples.
+        num_classes: k.
+        batch_size: Examples in a step.
+    """
+    steps = max(1, count // batch_size)
+    needed = max(_STEPS, _STEPS_A_CLASS * num_classes)
+    return min(max(-(-needed // steps), _FEWEST_EPOCHS), _MOST_EPOCHS)
+
+
 def deal(
     ids: np.ndarray, labels: np.ndarray, *, folds: int, seed: int, iteration: int
 ) -> np.ndarray:

@@ -390,7 +390,7 @@ def _temperature(
 
 
 def _shift(odds: np.ndarray, rate: float) -> float:
-    """What must be added to log odds for their probabilities to have the mean `rate`."""
+    """Return the shift of log odds under which their probabilities have the mean `rate`."""
     finite = odds[np.isfinite(odds)]
     if not len(finite) or rate <= 0:
         return -np.inf if rate <= 0 else 0.0
@@ -403,7 +403,7 @@ def _shift(odds: np.ndarray, rate: float) -> float:
 
 
 def _list_length(wrong: np.ndarray, *, clean: bool) -> int:
-    """How many of the most suspicious labels to list.
+    """Return the number of labels to list, the most suspicious first.
 
     Args:
         wrong: Probabilities that labels are wrong, falling, shape (m,).
@@ -433,7 +433,7 @@ def _expected_rate(estimate: NoiseEstimate, odds: np.ndarray) -> float:
 
 
 def _most_accused(estimate: NoiseEstimate, count: int) -> int:
-    """How many labels an estimate lets be wrong; none where nothing was learned."""
+    """Return the largest number of wrong labels by an estimate; 0 if nothing was learned."""
     if not estimate.learned:
         return 0
     return int(np.floor(estimate.high * count))

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Any
 
 from tfticket.display import words
-from tfticket.files import checked_name
 from tfticket.report.contents import Summary as BaseSummary
 from tfticket.report.contents import unfinished
 from tfticket.report.estimate import Estimate, estimates
@@ -17,7 +16,7 @@ from tfticket.report.expectation import POINTS, RATE, Expectation, Measured, che
 from tfticket.report.reading import RunFiles
 from tfticket.studies.lottery.schema import control_levels
 from tfticket.studies.noisy.results import noise_name
-from tfticket.studies.store import Condition, ConditionSummary, read_conditions
+from tfticket.studies.store import Condition, ConditionSummary, common_fields, read_conditions
 
 TICKET = "ticket"
 MEASURES: Mapping[str, str] = {
@@ -222,9 +221,7 @@ def summarize_files(files: RunFiles) -> Summary:
         files,
         lambda entries: [
             NetworkCondition(
-                name=checked_name(entry["branch"], files.path / "cells.json"),
-                steps=int(entry["steps"]),
-                seeds=tuple(sorted(files.seeds)),
+                **common_fields(files, entry),
                 noise=str(entry["noise"]),
                 noise_name=noise_name(str(entry["noise_kind"]), float(entry["nominal_rate"])),
                 network=str(entry["network"]),

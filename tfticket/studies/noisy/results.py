@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tfticket.display import words
-from tfticket.files import checked_name
 from tfticket.report.estimate import Estimate, estimates
 from tfticket.report.reading import RunFiles
 from tfticket.studies.store import (
@@ -15,6 +14,7 @@ from tfticket.studies.store import (
     ConditionSummary,
     RecordedStudy,
     Trial,
+    common_fields,
     read_conditions,
     read_trials,
 )
@@ -124,9 +124,7 @@ def read_study(files: RunFiles) -> Study:
         files,
         lambda entries: [
             MethodCondition(
-                name=checked_name(entry["branch"], files.path / "cells.json"),
-                steps=int(entry["steps"]),
-                seeds=tuple(sorted(files.seeds)),
+                **common_fields(files, entry),
                 noise=str(entry["noise"]),
                 noise_kind=str(entry["noise_kind"]),
                 nominal_rate=float(entry["nominal_rate"]),
