@@ -260,16 +260,23 @@ CLAIMS = (
           open="no study; `lottery.analysis.surviving_inputs` measures it"),
     Claim(ONE_D, "Masks help on shuffled, flipped and cut signals too", "lottery tickets",
           open="no study"),
-    Claim(DESCENT, "Under wrong labels, the sparser the network the less accurate, at first",
-          "abstract", "double_descent_under_noise", "Worse: the sparsest", "the paper's networks"),
-    Claim(DESCENT, "... then the more accurate", "abstract", "double_descent_under_noise",
-          "Better: a sparser"),
-    Claim(DESCENT, "... and at last less again", "abstract", "double_descent_under_noise",
-          "Worse again"),
-    Claim(DESCENT, "A ticket need not win: new initial weights do as well", "abstract",
-          "double_descent_under_noise", "A ticket need not win"),
-    Claim(CALIBRATION, "Under wrong labels, sparse networks are better calibrated", "abstract",
-          "double_descent_under_noise", "Sparse networks are better calibrated"),
+    *(
+        Claim(paper, claim + on, "abstract", study, begins, open)
+        for paper, claim, begins, open in (
+            (DESCENT, "Under wrong labels, the sparser the network the less accurate, at first",
+             "Worse: the sparsest", "the paper's networks"),
+            (DESCENT, "... then the more accurate", "Better: a sparser", ""),
+            (DESCENT, "... and at last less again", "Worse again", ""),
+            (DESCENT, "A ticket need not win: new initial weights do as well",
+             "A ticket need not win", ""),
+            (CALIBRATION, "Under wrong labels, sparse networks are better calibrated",
+             "Sparse networks are better calibrated", ""),
+        )
+        for on, study in (
+            (", MNIST", "double_descent_under_noise_mnist"),
+            (", MNIST-1D", "double_descent_under_noise"),
+        )
+    ),
     Claim(EARLY, "Early-learning regularization beats cross-entropy with 40 % wrong labels",
           "table 1", "human_like_mnist", "Early-learning regularization beats cross-entropy",
           "the paper's network, data and noise"),

@@ -309,6 +309,7 @@ class _Sums:
         self._keeps = probabilities and (start is None or self._probable is not None)
         self._probabilities: tf.Variable | None = None
 
+    @tf.autograph.experimental.do_not_convert  # has no `if` of tensors; half of tracing otherwise
     def add(self, ids: Any, labels: Any, outputs: Any, kind: Outputs) -> None:
         """Add a batch, in the graph.
 
