@@ -27,6 +27,9 @@ from tfticket.reading import (
 )
 
 TEMPORARY_SUFFIX = ".partial"
+REPORT_SUFFIX = ".report.json"
+"""Of the report beside a `.tflite` file. `NAME.json` is left to whoever redirects `--json` there."""
+
 _HEADER = "header.json"
 _DTYPES = "dtypes"
 _BEGIN_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")

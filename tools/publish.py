@@ -23,6 +23,7 @@ from tfticket.cli import run_command
 from tfticket.cli.common import run_argument
 from tfticket.errors import RunError
 from tfticket.files import (
+    REPORT_SUFFIX,
     read_arrays,
     read_table,
     understood,
@@ -254,7 +255,7 @@ def _lottery(run: RunDir) -> Published:
     files = {
         "ticket.npz": run.ticket(seed, "ticket", level),
         "model.tflite": exported,
-        "model.json": exported.with_suffix(".json"),
+        "model.json": exported.with_suffix(REPORT_SUFFIX),
     }
     measured: dict[int, dict[str, float]] = {0: {}, level: {}}
     for row in read_metrics(run.metrics):
@@ -393,7 +394,7 @@ def _edge(run: RunDir) -> Published:
         )
     path = run.shipped(name)
     return Published(
-        report | {"model.tflite": _read(path), "model.json": _read(path.with_suffix(".json"))},
+        report | {"model.tflite": _read(path), "model.json": _read(path.with_suffix(REPORT_SUFFIX))},
         {
             "host": summary["host"],
             "choice": {key: summary["choice"][key] for key in ("name", "reason")},

@@ -87,7 +87,7 @@ def exported(exported_run, name, size, report=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
     if report is not None:
-        write_json(path.with_suffix(".json"), report)
+        write_json(path.with_suffix(".report.json"), report)
     return path
 
 
@@ -142,7 +142,7 @@ def test_a_file_that_is_not_smaller_says_so(exported_run, size, words):
 
 
 def test_what_was_not_verified_is_not_said_to_be(exported_run):
-    (exported_run.path / "export" / "seed_0_level_05.int8.json").unlink()
+    (exported_run.path / "export" / "seed_0_level_05.int8.report.json").unlink()
     assert lines(exported_run)[2].endswith("3.2 times smaller than dense fp32)")
 
 

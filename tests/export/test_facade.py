@@ -62,7 +62,7 @@ def test_each_target_gets_the_best_of_what_it_allows(made):
     assert made["fastest"].report.latency.speedup == speeds[made["fastest"].report.format]
     assert made["micro"].report.format == "int8"
     names = {path.name for path in folder.iterdir()}
-    assert names == {f"{t}.{end}" for t in TARGETS for end in ("tflite", "json")} | {
+    assert names == {f"{t}.{end}" for t in TARGETS for end in ("tflite", "report.json")} | {
         "micro.c",
         "micro.h",
         "micro_ops.h",
@@ -108,7 +108,7 @@ def test_a_file_for_micro_is_slim_and_its_report_says_where_it_is_from(exported,
     alone = shutil.copy(micro.report.path, tmp_path / "alone.tflite")
     assert check_file(alone).provenance is None
     other = json.loads(micro.report.report_path.read_text()) | {"sha256": "0" * 64}
-    (tmp_path / "alone.json").write_text(json.dumps(other))  # of another file
+    (tmp_path / "alone.report.json").write_text(json.dumps(other))  # of another file
     with pytest.raises(ExportError, match="holds no provenance"):
         read_provenance(alone)
 

@@ -37,4 +37,4 @@ def test_json_names_the_file_and_not_its_folder(exported):
     assert told["path"] == "net.int8.tflite"
     assert told["verification"]["agreement"] == report.verification.agreement
     assert told["feeding"]["scale"] == report.feeding["scale"]
-    assert report.report_path.name == "net.int8.json"
+    assert report.report_path.name == "net.int8.report.json"

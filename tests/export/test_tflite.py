@@ -84,7 +84,7 @@ def test_int8_takes_and_gives_int8(exported):
 
 def test_the_report_beside_the_file_says_the_same(exported):
     report = exported.reports["int8"]
-    assert json.loads(report.path.with_suffix(".json").read_text()) == json.loads(report.to_json())
+    assert json.loads(report.report_path.read_text()) == json.loads(report.to_json())
 
 
 def test_exporting_again_gives_the_same_bytes(exported, tmp_path):

@@ -279,7 +279,7 @@ def write_extras(path: Path, *, seed: int = 0, level: int = 6) -> None:
     ):
         name = f"seed_{seed}_level_{level:02d}.{kind}"
         write_json(
-            path / "export" / f"{name}.json",
+            path / "export" / f"{name}.report.json",
             {
                 "path": f"{name}.tflite",
                 "format": kind,

@@ -33,7 +33,7 @@ def run(tmp_path):
         export = path / "export" / f"{name}.tflite"
         export.parent.mkdir(exist_ok=True)
         export.write_bytes(name.encode() * size)
-        export.with_suffix(".json").write_text(json.dumps({"format": name[-4:]}))
+        export.with_suffix(".report.json").write_text(json.dumps({"format": name[-4:]}))
     win(path, None)
     for name in FIGURES:
         figure = path / "report" / "figures" / name
@@ -223,7 +223,7 @@ def test_publish_prints_the_folder(tmp_path, capsys):
     run = synthetic_runs.write_lottery(tmp_path / "lth_synthetic" / "default", seeds=(0,), levels=1)
     (run / "export").mkdir()
     (run / "export" / "seed_0_level_01.int8.tflite").write_bytes(b"model")
-    (run / "export" / "seed_0_level_01.int8.json").write_text("{}")
+    (run / "export" / "seed_0_level_01.int8.report.json").write_text("{}")
     assert main(["report", str(run)]) == 0
     capsys.readouterr()
     assert command(str(run), "--root", str(tmp_path / "saved")) == 0

@@ -114,6 +114,7 @@ def _file_line(run: RunDir) -> list[str]:
 
 
 def _describe(path: Path, dense_bytes: int | None) -> str:
+    from tfticket.files import REPORT_SUFFIX
     from tfticket.reading import read_json
 
     size = path.stat().st_size
@@ -126,7 +127,7 @@ def _describe(path: Path, dense_bytes: int | None) -> str:
             facts.append(f"{smaller:.1f} times smaller than dense fp32")
         else:
             facts.append(f"{1 / smaller:.1f} times larger than dense fp32")
-    report = path.with_suffix(".json")
+    report = path.with_suffix(REPORT_SUFFIX)
     if report.is_file() and "verification" in read_json(report):
         facts.append("verified in LiteRT")
     return f"File: {path} ({', '.join(facts)})"

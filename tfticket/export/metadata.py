@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, foreign
+from tfticket.files import REPORT_SUFFIX
 
 _NAME = "tfticket.provenance"
 _HASH = "buffers_sha256"
@@ -44,8 +45,8 @@ def embed(model: Any, provenance: Mapping[str, Any]) -> None:
 def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read what a `.tflite` file made by tfticket says about itself, or the report beside it does.
 
-    A slim file holds nothing but what runtimes read; the report (`NAME.json`) counts for it if it
-    names the hash of these bytes.
+    A slim file holds nothing but what runtimes read; the report (`NAME.report.json`) counts for it
+    if it names the hash of these bytes.
 
     Returns:
         Hashes of mask and weights, format, how to feed it, versions, and under `provenance` what
@@ -77,7 +78,7 @@ def read_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
 def beside(path: str | os.PathLike[str], content: bytes) -> dict[str, Any] | None:
     """Return the provenance in the report beside a file; None if there's none for these bytes."""
     try:
-        told = json.loads(Path(path).with_suffix(".json").read_text(encoding="utf-8"))
+        told = json.loads(Path(path).with_suffix(REPORT_SUFFIX).read_text(encoding="utf-8"))
         about = told["provenance"]
         if told["sha256"] != hashlib.sha256(content).hexdigest() or not _is_provenance(about):
             return None

@@ -16,6 +16,7 @@ from tfticket.export.emulate import Emulated
 from tfticket.export.latency import Latency
 from tfticket.export.runtime import TensorSpec
 from tfticket.export.verification import Verification
+from tfticket.files import REPORT_SUFFIX
 
 Format = Literal[
     "fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast", "sparse_conv"
@@ -126,8 +127,8 @@ class ExportReport:
 
     @property
     def report_path(self) -> Path:
-        """Path of the report beside the file, `.json` in place of `.tflite`."""
-        return self.path.with_suffix(".json")
+        """Path of the report beside the file, `.report.json` in place of `.tflite`."""
+        return self.path.with_suffix(REPORT_SUFFIX)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; of the path the name alone, since a run may be moved."""

@@ -53,7 +53,7 @@ def to_tflite(
     baseline: str | os.PathLike[str] | None = None,
     encodings: Mapping[str, Encoding] | None = None,
 ) -> ExportReport:
-    """Write a model as a `.tflite` file that was run and found right, and a `.json` beside it.
+    """Write a model as a `.tflite` file that was run and found right, and its `.report.json`.
 
     The file takes one example at a time, of what the Keras model takes (already normalized; see
     `feeding` in the report for the way from raw data), and gives what the model gives. The bytes

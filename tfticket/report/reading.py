@@ -48,7 +48,7 @@ class RunFiles:
         complete: Whether the run wrote its last file.
         results: For each trained network, name to (step, value) of the splits `test` and `summary`.
         curves: For each trained network, (split, name) to the measure along training.
-        exports: The `.json` beside each exported model, sorted by file name.
+        exports: The `.report.json` beside each exported model, sorted by file name.
         connectivity: `connectivity.json`, or None.
     """
 
@@ -114,7 +114,7 @@ def read_run(path: str | Path) -> RunFiles:
         complete=(path / "COMPLETE").is_file(),
         results=results,
         curves=curves,
-        exports=tuple(_read_table(file) for file in sorted(path.glob("export/*.json"))),
+        exports=tuple(_read_table(file) for file in sorted(path.glob("export/*.report.json"))),
         connectivity=_read_table(path / "connectivity.json") or None,
     )
 

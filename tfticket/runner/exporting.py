@@ -44,7 +44,7 @@ def export_run(
     """Exports a ticket of a run, and the dense network beside it to be held against.
 
     Writes `models/seed_S_level_LL.keras`, a plain Keras model with the zeros in place, and for each
-    format `export/seed_S_level_LL.FORMAT.tflite` with its report `.json`. The weights are those
+    format `export/seed_S_level_LL.FORMAT.tflite` with its `.report.json`. The weights are those
     at the end of the level's training.
 
     Args:

@@ -8,7 +8,7 @@ RUNS/<recipe>/<run>/
   seeds/seed_0/initial.npz  rewind.npz
   seeds/seed_0/ticket/level_00.npz  level_00.final.npz
   models/seed_0_level_10.keras
-  export/seed_0_level_10.tflite + .json
+  export/seed_0_level_10.tflite + .report.json
   connectivity.json             if the recipe asks for it
   cells.json                    of the kind `norms`: what each branch is
   searches/channel/             of the kind `edge`: a run of the kind `lottery` a structure
@@ -21,7 +21,7 @@ RUNS/<recipe>/<run>/
 
 The same recipe gives the same bits in all files but these: `LOCK`, `environment.json`, the date in
 `models/*.keras`, rows of `metrics.csv` whose name ends in `seconds`, and what depends on measured
-time: the `.json` files of `export/`, sparse `.tflite` files, `edge.json`, which files an `edge` run
+time: the reports in `export/`, sparse `.tflite` files, `edge.json`, which files an `edge` run
 keeps, and `report/`.
 
 A level is finished when its ticket file exists: it is written last and in one step, after the
@@ -117,7 +117,7 @@ class RunDir:
         return self.path / f"export/{checked_name(name, self.edge)}.tflite"
 
     def exported(self, seed: int, level: int, suffix: str = ".tflite") -> Path:
-        """Return the path of a chosen ticket for the device; `.json` of its report."""
+        """Return the path of a chosen ticket for the device, or with a suffix of its own."""
         return self.path / f"export/seed_{seed}_level_{level:02d}{suffix}"
 
     @property

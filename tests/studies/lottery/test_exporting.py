@@ -165,7 +165,7 @@ def test_one_file_that_fails_does_not_keep_the_others(run, experiment):
     with pytest.raises(ExportError, match=r"1 of 2 files failed.*must give finite"):
         export_run(run.path, level=2, formats=["fp32"], progress=heard)
     assert sorted(p.name for p in (run.path / "export").iterdir()) == [
-        "seed_1_level_00.fp32.json",
+        "seed_1_level_00.fp32.report.json",
         "seed_1_level_00.fp32.tflite",
     ]
     assert "finite" in heard.texts[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -81,6 +82,25 @@ class Budget:
         if self.microseconds is not None:
             limits.append(f"at most {self.microseconds:,.0f} us an inference")
         return ", ".join(limits)
+
+
+def missing(shortfalls: Mapping[str, float]) -> str:
+    """Say which limits aren't kept, and by how much.
+
+    Args:
+        shortfalls: From `Budget.shortfalls`.
+
+    Example:
+        >>> missing({"flash": 1.25, "accuracy": 0.003})
+        'flash 1.25 times too large, accuracy 0.30 points too low'
+    """
+    words = {
+        name: f"{name} {ratio:.3g} times too {'long' if name == 'time' else 'large'}"
+        for name, ratio in shortfalls.items()
+    }
+    if "accuracy" in words:
+        words["accuracy"] = f"accuracy {100 * shortfalls['accuracy']:.2f} points too low"
+    return ", ".join(words.values())
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import numpy as np
 from tfticket.export import flatbuffer, latency
 from tfticket.export.conversion import Convertible
 from tfticket.export.fitting.budget import Budget, Taken
-from tfticket.export.fitting.narrowing import Training
+from tfticket.export.fitting.narrowing import Training, as_if_trained
 from tfticket.export.micro import MicroRun, arena_lower_bound, check_on_micro
 from tfticket.export.preparation import prepare
-from tfticket.export.result import ExportReport, Preprocessing
+from tfticket.export.result import ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session
 from tfticket.export.self_test import write_micro_sources
-from tfticket.export.slimming import slim
+from tfticket.export.slimming import cut_all, slim
 from tfticket.export.tflite import Draft, draft
 from tfticket.files import digest
 from tfticket.state import named_variables
@@ -30,24 +30,28 @@ Target = Literal["phone", "micro"]
 Data = tuple[np.ndarray, np.ndarray]
 
 _CALIBRATION = 200
+_SKETCHED = 8  # examples that a file is run with whose size alone counts
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A network in int8, and what its file takes.
+    """A network in a format, and what its file takes.
 
     Attributes:
         name: What was done to the network, in words.
         model: The network.
+        format: The format of the file.
         draft: The file, not written.
         taken: What it takes of the budget.
         shortfalls: The limits that it doesn't keep, see `Budget.shortfalls`.
         run: Its run in TensorFlow Lite Micro; None where it wasn't run there.
-        test_accuracy: Of the file on data that nothing was chosen by; None without.
+        test_accuracy: Of the file on data that nothing was chosen by; None without, or where it
+            wasn't measured.
     """
 
     name: str
     model: keras.Model
+    format: Format
     draft: Draft
     taken: Taken
     shortfalls: Mapping[str, float]
@@ -60,6 +64,7 @@ class Candidate:
         """Return plain values for JSON."""
         return {
             "name": self.name,
+            "format": self.format,
             "parameters": self.model.count_params(),
             **self.taken.to_dict(),
             "shortfalls": dict(self.shortfalls),
@@ -80,32 +85,55 @@ class Maker:
     preprocessing: Preprocessing | None
     provenance: Mapping[str, Any] | None
 
-    def candidate(self, name: str, model: keras.Model) -> Candidate:
-        """Convert a network, verify the file, and measure what it takes."""
-        x, _ = self.validation
+    def candidate(self, name: str, model: keras.Model, format: Format) -> Candidate:
+        """Convert a network, verify the file, and measure what it takes.
+
+        Raises:
+            ExportError: when there is no such file of the network.
+        """
+        made, run = self._draft(name, model, format, self.validation), None
+        if self.target == "micro":
+            slimmed = slim(made.content, self.validation[0], source=self.path.name)
+            made = made.slimmed(slimmed.content)
+            run = check_on_micro(made.content, self.validation[0], self.path.name)
+        accuracy = float(made.report.verification.accuracy or 0.0)
+        taken = self._taken(made, accuracy, run)
+        return Candidate(name, model, format, made, taken, self.budget.shortfalls(taken), run)
+
+    def sketch(self, model: keras.Model, format: Format) -> Taken:
+        """Tell what the file of a network will take once it is trained; its accuracy counts as 1.
+
+        Where it would be run in TensorFlow Lite Micro, only the bytes of activations are known.
+        """
+        x, y = self.validation
+        few = (x[:_SKETCHED], y[:_SKETCHED])
+        made = self._draft("sketch", as_if_trained(model), format, few)
+        if self.target == "micro":
+            made = made.slimmed(cut_all(made.content, source=self.path.name))
+        return self._taken(made, 1.0, None)
+
+    def _draft(self, name: str, model: keras.Model, format: Format, check_on: Data) -> Draft:
         calibration = np.asarray(self.training.x[:_CALIBRATION], np.float32)
-        made = draft(
-            Convertible(prepare(model).model, calibration, self.validation),
+        return draft(
+            Convertible(prepare(model).model, calibration, check_on),
             self.path,
-            format="int8",
+            format=format,
             preprocessing=self.preprocessing,
             provenance={**(self.provenance or {}), "fitted": name},
             min_agreement=0.0,  # the accuracy of the file decides
         )
-        run = None
-        if self.target == "micro":
-            made = made.slimmed(slim(made.content, x, source=self.path.name).content)
-            run = check_on_micro(made.content, x, self.path.name)
-        parsed = flatbuffer.parse(made.content, source=self.path.name)
-        taken = Taken(
-            accuracy=float(made.report.verification.accuracy or 0.0),
+
+    def _taken(self, made: Draft, accuracy: float, run: MicroRun | None) -> Taken:
+        needed = arena_lower_bound(flatbuffer.parse(made.content, source=self.path.name))
+        timed = self.budget.microseconds is not None
+        return Taken(
+            accuracy=accuracy,
             flash_bytes=made.report.size_bytes,
-            ram_bytes=arena_lower_bound(parsed) if run is None else run.arena.arena_bytes,
-            activation_bytes=arena_lower_bound(parsed),
+            ram_bytes=needed if run is None else run.arena.arena_bytes,
+            activation_bytes=needed,
             measured_ram=run is not None,
-            microseconds=None if self.budget.microseconds is None else self._time(made.content),
+            microseconds=self._time(made.content) if timed else None,
         )
-        return Candidate(name, model, made, taken, self.budget.shortfalls(taken), run)
 
     def _time(self, content: bytes) -> float:
         session = Session(content, source=self.path.name)
@@ -141,6 +169,6 @@ class Maker:
             "vx": self.validation[0],
             "vy": self.validation[1],
         }
-        told = [self.budget, self.target, t.steps, t.batch_size, t.learning_rate, t.seed]
+        told = [self.budget, self.target, t.steps, t.batch_size, t.learning_rate, t.seed, t.augment]
         text = f"{digest(weights)} {digest(arrays)} {told}"
         return hashlib.sha256(text.encode()).hexdigest()

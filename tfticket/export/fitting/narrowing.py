@@ -8,7 +8,8 @@ next round goes on from there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ from tfticket.channels.flow import Flow
 from tfticket.channels.groups import channel_groups
 from tfticket.channels.roles import Role, unmasked
 from tfticket.channels.shrinking import shrink
-from tfticket.errors import ExportError, ModelError
+from tfticket.data import ChunkedFit, Feed, Split
+from tfticket.errors import ExportError, MaskError, ModelError
 from tfticket.export.labels import check_numbers
 from tfticket.export.preparation import predictions
 from tfticket.models import gives_probabilities, jit_choice
@@ -34,7 +36,10 @@ from tfticket.sparsity.pruners import GlobalPruner, LayerwisePruner
 from tfticket.state import prunable_variables
 from tfticket.wording import brief_repr
 
+_TRIES = 7
+_CHUNK = 100  # most steps of a call
 _HOT = 0.7  # of the largest activations, from which others count as large
+_ALL = 1 - 1e-6  # a rate must be below 1
 _COUNTED = (Role.MIX, Role.DEPTHWISE, Role.MERGE, Role.CONCATENATE, Role.OPAQUE)
 
 
@@ -50,6 +55,7 @@ class Training:
         batch_size: Examples a step, at least 1.
         learning_rate: Of Adam at the beginning of each round, from which it falls to 0 by a cosine.
         seed: Random seed of the order of the examples.
+        augment: `none`, or `flip_crop` for images, see `tfticket.data.flip_crop`.
 
     Raises:
         ExportError: when examples and labels differ in number, aren't finite, or a number is out of
@@ -62,6 +68,7 @@ class Training:
     batch_size: int = 64
     learning_rate: float = 1e-3
     seed: int = 0
+    augment: str = "none"
 
     __repr__ = brief_repr
 
@@ -104,6 +111,46 @@ def narrowed(model: keras.Model, rate: float, *, keys: Sequence[str] | None = No
         pruner = LayerwisePruner({**dict.fromkeys(keys, 1.0), "*": 0.0}, structure=structure)
     weights = {key: variable.numpy() for key, variable in prunable_variables(model).items()}
     return _without(model, weights, pruner, rate)
+
+
+def narrowed_to(model: keras.Model, share: float) -> keras.Model:
+    """Take out channels as `narrowed` does until at most a share of the parameters is left.
+
+    Args:
+        model: A built Sequential or Functional model. It isn't changed.
+        share: Of the parameters, in (0, 1).
+
+    Raises:
+        ModelError: when no channel can be taken out.
+    """
+    goal, low, high = share * model.count_params(), 1 / len(channel_groups(model)), 1.0
+    rate, found = max(low, 1 - math.sqrt(share)), None
+    for _ in range(_TRIES):
+        try:
+            narrow = narrowed(model, rate)
+        except MaskError:  # a layer would have no channel left
+            high = rate
+        else:
+            count = narrow.count_params()
+            if count <= goal and (found is None or count > found.count_params()):
+                found = narrow
+            low, high = (low, rate) if count <= goal else (rate, high)
+        rate = (low + high) / 2
+    return narrowest(model) if found is None else found
+
+
+def narrowest(model: keras.Model) -> keras.Model:
+    """Leave one channel of each layer, as few as a network can have.
+
+    Raises:
+        ModelError: when no channel can be taken out.
+    """
+    groups = channel_groups(model)
+    counts = Counter(group.home for group in groups)
+    factors = {key: (count - 1) / count for key, count in counts.items()}
+    pruner = LayerwisePruner(factors, structure=Channels(groups))
+    weights = {key: variable.numpy() for key, variable in prunable_variables(model).items()}
+    return _without(model, weights, pruner, _ALL)
 
 
 def uniformly_narrow(model: keras.Model, share: float, *, seed: int) -> keras.Model:
@@ -203,6 +250,7 @@ def train(
     steps: int,
     stream: str,
     teacher: np.ndarray | None = None,
+    hook: Callable[[int], None] | None = None,
 ) -> None:
     """Train a network in place.
 
@@ -214,34 +262,40 @@ def train(
         teacher: Probabilities that another network gives the training examples, shape (n, k), to
             learn half from them and half from the labels: distillation at temperature 1 (Hinton,
             Vinyals & Dean 2015, arXiv:1503.02531). None to learn from the labels alone.
+        hook: Called with the number of steps made, now and then.
     """
-    x, y = training.x, np.asarray(training.y)
-    targets = y if teacher is None else 0.5 * (np.eye(teacher.shape[1])[y] + teacher)
-    logits = not gives_probabilities(model)
-    loss = (
-        keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
-        if teacher is None
-        else keras.losses.CategoricalCrossentropy(from_logits=logits)
+    y, logits = np.asarray(training.y), not gives_probabilities(model)
+    loss: keras.losses.Loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    wanted = tf.constant(y.astype("int64"))
+    if teacher is not None:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=logits)
+        wanted = tf.constant((0.5 * (np.eye(teacher.shape[1])[y] + teacher)).astype("float32"))
+    chunk = max(n for n in range(1, min(_CHUNK, steps) + 1) if steps % n == 0)
+    feed = Feed(
+        Split(training.x, np.arange(len(y))),
+        batch_size=min(training.batch_size, len(y)),
+        seed=sub_seed(training.seed, "fitting", stream),
+        chunk_steps=chunk,
+        augment=training.augment,
+        labels=lambda places: tf.gather(wanted, places),
     )
     rate = keras.optimizers.schedules.CosineDecay(training.learning_rate, steps)
     model.compile(
-        keras.optimizers.Adam(rate), loss, jit_compile=jit_choice(model, "auto"), metrics=[]
+        keras.optimizers.Adam(rate),
+        loss,
+        jit_compile=jit_choice(model, "auto"),
+        metrics=[],
+        steps_per_execution=chunk,
     )
-    size = min(training.batch_size, len(x))
-    rng = generator(training.seed, "fitting", stream)
-    passes = math.ceil(steps * size / len(x))
-    order = np.concatenate([rng.permutation(len(x)) for _ in range(passes)])[: steps * size]
-    inputs, wanted = (
-        tf.constant(x),
-        tf.constant(targets.astype("float32" if teacher is not None else "int64")),
+    told = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: hook((epoch + 1) * chunk) if hook else None
     )
-    batches = (
-        tf.data.Dataset.from_tensor_slices(order)
-        .batch(size, drop_remainder=True)
-        .map(lambda ids: (tf.gather(inputs, ids), tf.gather(wanted, ids)))
-        .prefetch(1)
+    model.fit(
+        **feed.fit_arguments(),
+        epochs=steps // chunk,
+        callbacks=[told, ChunkedFit(feed)],
+        verbose=0,
     )
-    model.fit(batches, shuffle=False, verbose=0)
 
 
 def accuracy(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:

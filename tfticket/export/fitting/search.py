@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,28 +18,33 @@ from tfticket.display import Displayable
 from tfticket.display.charts import Figure
 from tfticket.display.plots import lines
 from tfticket.errors import ExportError, ModelError
-from tfticket.export.fitting.budget import Budget
+from tfticket.export.fitting.budget import Budget, missing
 from tfticket.export.fitting.candidates import Candidate, Data, Maker, Target
 from tfticket.export.fitting.narrowing import (
     Training,
     accuracy,
-    as_if_trained,
     hot_keys,
     narrowed,
+    narrowed_to,
+    narrowest,
     probabilities,
     train,
     uniformly_narrow,
 )
 from tfticket.export.fitting.rounds import Rounds
 from tfticket.export.preparation import check_exportable
-from tfticket.export.result import Preprocessing
+from tfticket.export.result import Format, Preprocessing
+from tfticket.wording import duration
 
 _MOST_ROUNDS = 24
 _AIM = 0.98  # of a limit, so that what is predicted may be a little off
-_LEAST_LEFT, _MOST_LEFT = 0.6, 0.97  # of the weights, or of the activations, after a round
+_LEAST_LEFT, _MOST_LEFT = 0.6, 0.98  # of the weights, or of the activations, after a round
 _HOPELESS = 0.05  # accuracy that is missing while the file is still too large
 _LONGER = 4  # times the steps of a round, where only accuracy is missing
-_TRIES, _SLACK = 8, 32  # widths of a control; bytes by which training may change its file
+_TRIES, _SLACK = 8, 32  # sizes that are looked at; bytes by which training may change a file
+_NEAR, _FINE = 0.98, 0.01  # of the bytes that a control may take, of its widths: near enough
+_EXACTER: Mapping[Format, int] = {"dynamic": 1, "fp16": 2, "fp32": 4}  # and bytes a weight
+_PAUSE = 10.0  # seconds between two lines about a training
 _UNTRAINED = "the network itself isn't as accurate; train it first"
 
 
@@ -180,18 +187,20 @@ def fit(
     rounds = Rounds.open(folder, maker.fingerprint(model))
     search = _Search(model, maker, rounds, tell or (lambda line: None))
     best, why = search.run()
+    tested = maker.tested(best)
+    tried = tuple(tested if each is best else each for each in search.candidates)
+    best = tested
     if best.shortfalls:
-        return Fitted(budget, tuple(search.candidates), best, None, None, why)
-    if len(search.candidates) == 1:
+        return Fitted(budget, tried, best, None, None, why)
+    if best.model is model:
         why += " Nothing had to be taken out."
-        return Fitted(budget, (best,), best, None, best, why, maker.write(best))
+        return Fitted(budget, tried, best, None, best, why, maker.write(best))
     other = search.control(best, trained_steps) if control else None
     chosen = best
     if other is not None:
         better = not other.shortfalls and other.taken.accuracy >= best.taken.accuracy
         chosen = other if better else best
         why += _against(other, better)
-    tried = tuple(search.candidates)
     return Fitted(budget, tried, best, other, chosen, why, maker.write(chosen))
 
 
@@ -208,34 +217,65 @@ class _Search:
         self.candidates: list[Candidate] = []
         self.steps = 0
         self._teacher: np.ndarray | None = None
+        self._format: Format = "int8"
+        self._bytes_a_parameter = 1.0
+        self._begun = time.monotonic()
 
     def run(self) -> tuple[Candidate, str]:
         """Search; return what keeps the budget or came nearest, and why, in sentences."""
-        now = self._try("the network as it was given", self.model)
+        now = self._given()
         budget = self.maker.budget
         for place in range(1, _MOST_ROUNDS + 1):
             missing = now.shortfalls
             if not missing:
                 return now, _kept(now, budget)
+            if missing.get("accuracy", 0.0) > _HOPELESS:
+                because = "narrower networks are less accurate still"
+                return self._out_of_reach(because if place > 1 else _untrained(now))
             if missing.keys() == {"accuracy"}:
                 return self._longer(now, place)
-            if missing.get("accuracy", 0.0) > _HOPELESS:
-                return self._out_of_reach(
-                    "narrower networks are less accurate still" if place > 1 else _UNTRAINED
-                )
+            too_large = self._floor(now) if place == 1 else ""
+            if too_large:
+                return self._out_of_reach(too_large)
             try:
                 now = self._try(*self._round(now, place))
             except (ModelError, ExportError) as error:
                 return self._out_of_reach(str(error).rstrip("."))
         return self._out_of_reach(f"{_MOST_ROUNDS} rounds were not enough")
 
+    def _given(self) -> Candidate:
+        """The network as it was given; in another format where there is no int8 of it."""
+        name = "the network as it was given"
+        try:
+            return self._try(name, self.model)
+        except ExportError:
+            if self.maker.target == "micro":
+                raise
+        self._format = "dynamic"
+        return self._try(name, self.model)
+
+    def _floor(self, now: Candidate) -> str:
+        """Say why no network with these layers is small enough; nothing if one may be."""
+        try:
+            smallest = narrowest(self.model)
+        except ModelError as error:
+            return str(error).rstrip(".")
+        taken, budget = self.maker.sketch(smallest, self._format), self.maker.budget
+        removed = self.model.count_params() - smallest.count_params()
+        self._bytes_a_parameter = (now.taken.flash_bytes - taken.flash_bytes) / max(removed, 1)
+        for name, limit, least in (
+            ("file", budget.flash_bytes, taken.flash_bytes),
+            ("RAM", budget.ram_bytes, taken.activation_bytes),
+        ):
+            if limit is not None and least > limit:
+                return f"with one channel left in each layer the {name} still takes {least:,} bytes"
+        return ""
+
     def _round(self, now: Candidate, place: int) -> tuple[str, keras.Model]:
         """Take out channels and train; or load what an earlier search did."""
         found = self.rounds.load(place)
         if found is None:
-            keys, left = self._what_goes(now)
-            narrow = narrowed(now.model, 1 - left, keys=keys)
-            found = self._trained(narrow, place)
+            found = self._trained(self._narrower(now), place)
             self.rounds.save(place, found)
         elif self._teacher is None and self.rounds.taught:
             self._teacher = probabilities(self.model, self.maker.training.x)
@@ -243,42 +283,37 @@ class _Search:
         share = found.count_params() / self._parameters
         return f"the network with {share:.1%} of its parameters", found
 
-    def _what_goes(self, now: Candidate) -> tuple[tuple[str, ...] | None, float]:
-        """Which kernels give way (None: all compete), and the share of the channels that stay."""
+    def _narrower(self, now: Candidate) -> keras.Model:
+        """Take out as many channels as the limit needs that is exceeded most, within bounds."""
         over = {name: ratio for name, ratio in now.shortfalls.items() if name != "accuracy"}
         worst = max(over, key=lambda name: over[name])
-        left = _AIM / over[worst]
         taken = now.taken
-        if worst == "flash":
-            left = _left(taken.flash_bytes, self._fixed_flash(now), over[worst])
-        elif worst == "ram":
-            left = _left(taken.ram_bytes, taken.ram_bytes - taken.activation_bytes, over[worst])
-        left = min(max(left, _LEAST_LEFT), _MOST_LEFT)
         if worst == "ram":
-            return hot_keys(now.model), left
-        return None, math.sqrt(left)  # weights go with the square of the channels
-
-    def _fixed_flash(self, now: Candidate) -> float:
-        """Bytes of the file that don't shrink with the parameters, by the last two networks."""
-        if len(self.candidates) < 2:
-            return 0.0
-        before = self.candidates[-2]
-        parameters, others = now.model.count_params(), before.model.count_params()
-        slope = (before.taken.flash_bytes - now.taken.flash_bytes) / max(others - parameters, 1)
-        fixed = float(now.taken.flash_bytes - slope * parameters)
-        return min(max(0.0, fixed), now.taken.flash_bytes - 1.0)
+            fixed = taken.ram_bytes - taken.activation_bytes
+            left = _bounded((_AIM * taken.ram_bytes / over[worst] - fixed) / taken.activation_bytes)
+            return narrowed(now.model, 1 - left, keys=hot_keys(now.model))
+        if worst == "time":
+            return narrowed_to(now.model, _bounded(_AIM / over[worst]))
+        limit = self.maker.budget.flash_bytes or 0
+        removed = (taken.flash_bytes - limit) / self._bytes_a_parameter
+        left = _bounded(1 - removed / now.model.count_params())
+        for _ in range(_TRIES):
+            narrow = narrowed_to(now.model, left)
+            size = self.maker.sketch(narrow, self._format).flash_bytes
+            if left == _LEAST_LEFT or size <= limit - _SLACK:
+                break
+            left = max(_LEAST_LEFT, left * min(0.99, _AIM * limit / size))
+        return narrow
 
     def _trained(self, narrow: keras.Model, place: int) -> keras.Model:
-        training = self.maker.training
-        steps, stream = training.steps_a_round, f"round {place}"
+        what = f"round {place}: {narrow.count_params():,} parameters"
         if place > 1:
-            train(narrow, training, steps=steps, stream=stream, teacher=self._teacher)
+            self._train(narrow, what, f"round {place}", teacher=self._teacher)
             return narrow
-        other = keras.models.clone_model(narrow)
-        other.set_weights(narrow.get_weights())
-        teacher = probabilities(self.model, training.x)
-        train(narrow, training, steps=steps, stream=stream)
-        train(other, training, steps=steps, stream=stream, teacher=teacher)
+        other = _copy(narrow)
+        teacher = probabilities(self.model, self.maker.training.x)
+        self._train(narrow, what, f"round {place}")
+        self._train(other, f"{what}, distilled", f"round {place}", teacher=teacher)
         plain, taught = (accuracy(each, *self.maker.validation) for each in (narrow, other))
         if taught > plain:
             self.tell(f"Learning half from the dense network helps: {taught:.2%}, not {plain:.2%}.")
@@ -287,19 +322,38 @@ class _Search:
             return other
         return narrow
 
+    def _train(
+        self,
+        model: keras.Model,
+        what: str,
+        stream: str,
+        *,
+        steps: int | None = None,
+        teacher: np.ndarray | None = None,
+    ) -> None:
+        """Train a network and tell of it."""
+        training = self.maker.training
+        steps = training.steps_a_round if steps is None else steps
+        began = told = time.monotonic()
+
+        def hook(made: int) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if now - told >= _PAUSE and made < steps:
+                told, left = now, (now - began) / made * (steps - made)
+                self.tell(f"  step {made:,} of {steps:,}, about {duration(left)} left")
+
+        self.tell(f"{what[0].upper()}{what[1:]}, {steps:,} steps")
+        train(model, training, steps=steps, stream=stream, teacher=teacher, hook=hook)
+
     def _longer(self, now: Candidate, place: int) -> tuple[Candidate, str]:
-        """Only accuracy is missing: train longer, if there was a round at all."""
-        if len(self.candidates) == 1:
-            return self._out_of_reach(_UNTRAINED)
-        found = self.rounds.load(place)
+        """Only accuracy is missing, and not much: train longer."""
+        found, steps = self.rounds.load(place), _LONGER * self.maker.training.steps_a_round
         if found is None:
-            model = keras.models.clone_model(now.model)
-            model.set_weights(now.model.get_weights())
-            steps = _LONGER * self.maker.training.steps_a_round
-            train(model, self.maker.training, steps=steps, stream="longer", teacher=self._teacher)
-            self.rounds.save(place, model)
-            found = model
-        self.steps += _LONGER * self.maker.training.steps_a_round
+            found = _copy(now.model)
+            self._train(found, "training longer", "longer", steps=steps, teacher=self._teacher)
+            self.rounds.save(place, found)
+        self.steps += steps
         last = self._try(f"{now.name}, trained longer", found)
         if not last.shortfalls:
             return last, _kept(last, self.maker.budget)
@@ -318,46 +372,101 @@ class _Search:
         )
 
     def _try(self, name: str, model: keras.Model) -> Candidate:
-        found = self.maker.tested(self.maker.candidate(name, model))
-        self.candidates.append(found)
-        missing = ", ".join(found.shortfalls) or "nothing"
-        self.tell(f"{name}: {found.taken.describe()}; missing: {missing}")
+        """Make the file of a network; where its format alone may be at fault, in others too."""
+        found = self._candidate(name, model, self._format)
+        for format in self._others(found):
+            try:
+                other = self._candidate(name, model, format)
+            except ExportError as error:
+                self.tell(f"{name} in {format}: no file. {error}")
+                continue
+            if not other.shortfalls:
+                return other
         return found
+
+    def _candidate(self, name: str, model: keras.Model, format: Format) -> Candidate:
+        found = self.maker.candidate(name, model, format)
+        self.candidates.append(found)
+        verdict = missing(found.shortfalls) or "within the budget"
+        since = duration(time.monotonic() - self._begun)
+        kind = "" if format == "int8" else f" in {format}"
+        self.tell(f"{name}{kind}: {found.taken.describe()}: {verdict} ({since})")
+        return found
+
+    def _others(self, found: Candidate) -> Iterator[Format]:
+        """Formats that may keep the limit that this one doesn't, those of fewest bytes first."""
+        over = set(found.shortfalls)
+        if self.maker.target == "micro" or not over:
+            return
+        flash = self.maker.budget.flash_bytes or math.inf
+        if over == {"flash"} and found.taken.flash_bytes / 2 < flash and _has_int4():
+            yield "int4"
+        if over == {"accuracy"} and found.draft.report.verification.keras_accuracy is not None:
+            if found.draft.report.verification.keras_accuracy < self.maker.budget.accuracy:
+                return
+            for format, factor in _EXACTER.items():
+                if format != self._format and factor * found.taken.flash_bytes < 1.2 * flash:
+                    yield format
 
     def control(self, best: Candidate, trained_steps: int) -> Candidate | None:
         """Train a dense network of no more bytes from new weights, for as many steps."""
-        training, goal = self.maker.training, best.taken.flash_bytes
-        steps = max(1, self.steps + trained_steps)
+        goal, steps = best.taken.flash_bytes, max(1, self.steps + trained_steps)
         found = self.rounds.load("control")
         if found is None:
-            found = self._of_size(goal, math.sqrt(best.model.count_params() / self._parameters))
+            found = self._of_size(goal, best)
             if found is None:
                 return None
-            train(found, training, steps=steps, stream="control")
+            count = f"{found.count_params():,}"
+            what = f"the control: a dense network of {count} parameters from new weights"
+            self._train(found, what, "control", steps=steps)
             self.rounds.save("control", found)
         name = f"a dense network of {found.count_params():,} parameters from new weights"
-        made = self.maker.tested(self.maker.candidate(name, found))
+        made = self.maker.tested(self.maker.candidate(name, found, best.format))
         self.tell(f"{name}, {steps:,} steps: {made.taken.describe()}")
         return made
 
-    def _of_size(self, goal: int, share: float) -> keras.Model | None:
-        """The network with all layers narrower by one factor, so that its file is small enough."""
+    def _of_size(self, goal: int, best: Candidate) -> keras.Model | None:
+        """The widest network whose file is small enough, all layers narrower by one factor."""
+        low, high, found = 0.0, 1.0, None
+        share = math.sqrt(best.model.count_params() / self._parameters)
         for _ in range(_TRIES):
             model = uniformly_narrow(self.model, share, seed=self.maker.training.seed)
-            size = self.maker.candidate("a control", as_if_trained(model)).taken.flash_bytes
+            size = self.maker.sketch(model, best.format).flash_bytes
             if size <= goal - _SLACK:
-                return model
-            share *= min(0.97, math.sqrt(goal / size))
-        return None
+                low, found = share, model
+                if size > _NEAR * goal:
+                    break
+            else:
+                high = share
+            guess = share * goal / size
+            share = guess if low < guess < high else (low + high) / 2
+            if high - low < _FINE:
+                break
+        return found
 
     @property
     def _parameters(self) -> int:
         return int(self.model.count_params())
 
 
-def _left(taken: float, fixed: float, over: float) -> float:
-    """Share of what isn't fixed that keeps a limit; `over` is what is taken over the limit."""
-    return (_AIM * taken / over - fixed) / (taken - fixed)
+def _bounded(left: float) -> float:
+    return min(max(left, _LEAST_LEFT), _MOST_LEFT)
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _has_int4() -> bool:
+    return importlib.util.find_spec("ai_edge_quantizer") is not None
+
+
+def _untrained(given: Candidate) -> str:
+    """Say that a network isn't accurate enough to begin with, and what was seen of it."""
+    warnings = given.draft.report.warnings
+    return " ".join([_UNTRAINED, *(f"({warning.rstrip('.')})" for warning in warnings)])
 
 
 def _against(control: Candidate, better: bool) -> str:
@@ -375,4 +484,5 @@ def _against(control: Candidate, better: bool) -> str:
 
 def _kept(candidate: Candidate, budget: Budget) -> str:
     name = candidate.name[0].upper() + candidate.name[1:]
-    return f"{name} keeps the budget ({budget.describe()}): {candidate.taken.describe()}."
+    kind = "" if candidate.format == "int8" else f" in {candidate.format}"
+    return f"{name}{kind} keeps the budget ({budget.describe()}): {candidate.taken.describe()}."
