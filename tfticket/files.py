@@ -28,7 +28,7 @@ from tfticket.reading import (
 
 TEMPORARY_SUFFIX = ".partial"
 REPORT_SUFFIX = ".report.json"
-"""Of the report beside a `.tflite` file. `NAME.json` is left to whoever redirects `--json` there."""
+"""Of the report beside a `.tflite` file. `NAME.json` is left to whoever redirects `--json`."""
 
 _HEADER = "header.json"
 _DTYPES = "dtypes"

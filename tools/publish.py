@@ -394,7 +394,8 @@ def _edge(run: RunDir) -> Published:
         )
     path = run.shipped(name)
     return Published(
-        report | {"model.tflite": _read(path), "model.json": _read(path.with_suffix(REPORT_SUFFIX))},
+        report
+        | {"model.tflite": _read(path), "model.json": _read(path.with_suffix(REPORT_SUFFIX))},
         {
             "host": summary["host"],
             "choice": {key: summary["choice"][key] for key in ("name", "reason")},
