@@ -233,6 +233,20 @@ def place_in(optimizer: keras.Optimizer, variable: keras.Variable) -> int:
     return int(optimizer._get_variable_index(variable))
 
 
+def slots_of(optimizer: keras.Optimizer, variable: keras.Variable) -> list[keras.Variable]:
+    """List what an optimizer remembers of each weight of a variable: moments, averages."""
+    place, many = place_in(optimizer, variable), len(optimized(optimizer))
+    lists = [each for each in vars(optimizer).values() if isinstance(each, list)]
+    held = [each[place] for each in lists if len(each) == many]
+    return [
+        slot
+        for slot in held
+        if isinstance(slot, keras.Variable)
+        and slot is not variable
+        and slot.shape == variable.shape
+    ]
+
+
 def moving_average(optimizer: keras.Optimizer, variable: keras.Variable) -> keras.Variable:
     """Return the average of a variable that `use_ema` keeps."""
     return optimizer._model_variables_moving_average[place_in(optimizer, variable)]

@@ -6,6 +6,7 @@ from .convert import get_mask as get_mask
 from .convert import set_mask as set_mask
 from .convert import sparsify as sparsify
 from .convert import strip as strip
+from .dynamic import SparseTraining as SparseTraining
 from .gradual import GradualPruning as GradualPruning
 from .mask import Mask as Mask
 from .pruner import Pruner as Pruner

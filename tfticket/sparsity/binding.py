@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,8 @@ _ELEMENTWISE = (
     "SGD",
 )
 
+Watch = Callable[[Mapping[str, Any]], None]
+
 _BINDINGS: weakref.WeakKeyDictionary[keras.Model, MaskBinding] = weakref.WeakKeyDictionary()
 
 
@@ -50,9 +52,17 @@ class MaskBinding:
         model: A compiled and built model.
         skip: Glob patterns of keys to leave dense; for a plain model only.
         also: Which weights to mask that aren't called `kernel`; for a plain model only, too.
+        watch: Called in the training step with the gradients of the weights by key, those of pruned
+            weights included, before each update.
     """
 
-    def __init__(self, model: keras.Model, skip: Sequence[str] = (), also: Also = ()) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        skip: Sequence[str] = (),
+        also: Also = (),
+        watch: Watch | None = None,
+    ) -> None:
         if model in _BINDINGS:
             _BINDINGS[model].release()
         self._model = weakref.ref(model)  # else the entry below would keep it alive for ever
@@ -68,9 +78,15 @@ class MaskBinding:
                 self._constraints[key] = kernel.constraint
                 kernel.constraint = MaskConstraint(self._masks[key], kernel.constraint)
         _BINDINGS[model] = self
-        self._hooked = _hook_gradients(innermost_optimizer(model), self._kernels, self._masks)
+        optimizer = innermost_optimizer(model)
+        self._hooked = _hook_gradients(optimizer, self._kernels, self._masks, watch)
         # A model that was fitted before has a traced step without all this.
         model.make_train_function(force=True)
+
+    @property
+    def kernels(self) -> dict[str, keras.Variable]:
+        """The masked variables, by key."""
+        return dict(self._kernels)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -200,22 +216,29 @@ def _hook_gradients(
     optimizer: keras.optimizers.Optimizer,
     kernels: dict[str, keras.Variable],
     masks: dict[str, keras.Variable],
+    watch: Watch | None,
 ) -> Any:
-    """Mask gradients before `apply` where updates mix weights, and return the hooked optimizer."""
-    if not _mixes_weights(optimizer):
+    """Watch gradients before `apply`, mask them where updates mix weights; return the optimizer."""
+    mixes = _mixes_weights(optimizer)
+    if watch is None and not mixes:
         return None
-    mask_of = {id(kernel): masks[key] for key, kernel in kernels.items()}
+    key_of = {id(kernel): key for key, kernel in kernels.items()}
     apply = optimizer.apply
 
     @functools.wraps(apply)
     def apply_masked(grads: Any, trainable_variables: Any = None) -> Any:
         variables = list(trainable_variables or optimized(optimizer))
-        grads = [
-            masked(grad, mask_of[id(variable)])
-            if grad is not None and id(variable) in mask_of
-            else grad
-            for grad, variable in zip(grads, variables, strict=True)
-        ]
+        places = {
+            key_of[id(variable)]: place
+            for place, variable in enumerate(variables)
+            if id(variable) in key_of and grads[place] is not None
+        }
+        if watch is not None:
+            watch({key: grads[place] for key, place in places.items()})
+        if mixes:
+            grads = list(grads)
+            for key, place in places.items():
+                grads[place] = masked(grads[place], masks[key])
         return apply(grads, trainable_variables)
 
     optimizer.apply = apply_masked
