@@ -8,6 +8,8 @@ from .convert import sparsify as sparsify
 from .convert import strip as strip
 from .dynamic import SparseTraining as SparseTraining
 from .gradual import GradualPruning as GradualPruning
+from .layerwise import prune_one_shot as prune_one_shot
+from .layerwise import wanda as wanda
 from .mask import Mask as Mask
 from .pruner import Pruner as Pruner
 from .pruners import ERKPruner as ERKPruner
