@@ -14,6 +14,7 @@ PACKAGE = ROOT / "tfticket"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.__main__",),
     ("tfticket.cli",),
+    ("tfticket.runner.fitting",),
     ("tfticket.runner.runner", "tfticket.runner.exporting"),
     ("tfticket.runner",),
     ("tfticket.studies.report",),

@@ -1,6 +1,7 @@
 """`tfticket fit` from the command line."""
 
 import json
+from pathlib import Path
 
 import keras
 import pytest
@@ -19,7 +20,7 @@ def model(tmp_path_factory):
         [
             keras.Input((8, 8, 1)),
             keras.layers.Flatten(),
-            keras.layers.Dense(24, activation="relu"),
+            keras.layers.Dense(32, activation="relu"),
             keras.layers.Dense(10),
         ]
     )
@@ -36,24 +37,35 @@ def arguments(model, *more):
 
 
 def test_a_budget_is_kept_and_the_files_are_named(model, capsys):
-    given = arguments(model, "--accuracy", "0.8", "--flash", "5K", "--target", "phone", "--json")
+    given = arguments(model, "--accuracy", "0.8", "--flash", "4K", "--target", "phone", "--json")
     assert main([*given, "--no-control"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["met"]
-    assert told["tried"][-1]["flash_bytes"] <= 5120
-    assert told["tried"][-1]["test_accuracy"] > 0.8
-    assert told["files"][0] == str(model.with_suffix(".fit.tflite"))
-    assert "flash at most 5,120 bytes" in told["budget"]
+    assert told["chosen"] == "fitted"
+    written = told["seeds"]["0"]["tried"][-1]
+    assert written["flash_bytes"] <= 4096
+    assert written["test_accuracy"] == told["test_accuracy"]["fitted"]["mean"] > 0.8
+    folder = model.with_suffix(".fit")
+    assert told["files"][0] == str(folder / "net.tflite")
+    assert all(Path(file).is_file() for file in told["files"])
+    assert "flash at most 4,096 bytes" in told["budget"]
+    page = (folder / "index.html").read_text()
+    assert f"tfticket fit {model}" in page
+    assert main([*given, "--no-control"]) == 0  # resumes, and ends the same
+    again = json.loads(capsys.readouterr().out)
+    assert again == told
+    assert main([*given, "--no-control", "--learning-rate", "0.5"]) == 1
+    assert "holds the rounds of another search" in capsys.readouterr().err
 
 
 def test_a_budget_that_is_out_of_reach_ends_with_1_and_says_why(model, capsys, tmp_path):
-    output = tmp_path / "out.tflite"
     given = arguments(model, "--accuracy", "0.999", "--ram", "60K", "--target", "phone")
-    assert main([*given, "-o", str(output)]) == 1
+    assert main([*given, "-o", str(tmp_path / "out")]) == 1
     told = capsys.readouterr()
-    assert "is out of reach: the network itself isn't as accurate" in told.err
-    assert told.out == ""
-    assert list(tmp_path.iterdir()) == []
+    assert "is out of reach: training longer didn't bring it back" in told.err
+    assert told.out.split() == [str(tmp_path / "out" / n) for n in ("summary.json", "index.html")]
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "what stands in the way is accuracy" in page
 
 
 @pytest.mark.parametrize(
@@ -65,8 +77,29 @@ def test_a_budget_that_is_out_of_reach_ends_with_1_and_says_why(model, capsys, t
         (["--latency", "5ms"], "says nothing of a microcontroller"),
         (["--flash", "9K", "--data", "linear"], "has no class for each example"),
         (["--flash", "9K", "--data", "mnist1d"], "shape"),
+        (["--flash", "9K", "-o", "net.tflite"], "names a folder"),
     ],
 )
 def test_what_makes_no_sense_is_refused(model, capsys, more, message):
     assert main(arguments(model, "--accuracy", "0.9", *more)) in (1, 2)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["nowhere.keras", "--data", "digits"], "nowhere.keras doesn't exist"),
+        (["lth_digit"], "Did you mean"),
+        (["lth_digits", "--data", "digits"], "what --data would"),
+        (["norms_digits"], "is of the kind norms"),
+        (["lth_regression"], "has no class for each example"),
+    ],
+)
+def test_models_and_recipes_are_told_apart(given, message, capsys):
+    assert main(["fit", *given, "--accuracy", "0.9", "--flash", "9K"]) in (1, 2)
+    assert message in capsys.readouterr().err
+
+
+def test_a_model_needs_data(model, capsys):
+    assert main(["fit", str(model), "--accuracy", "0.9", "--flash", "9K"]) == 2
+    assert "Give --data" in capsys.readouterr().err

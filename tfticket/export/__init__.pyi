@@ -12,8 +12,8 @@ from .finetune import FineTuning as FineTuning
 from .finetune import fine_tune as fine_tune
 from .fitting.budget import Budget as Budget
 from .fitting.budget import Taken as Taken
+from .fitting.fitted import Fitted as Fitted
 from .fitting.narrowing import Training as Training
-from .fitting.search import Fitted as Fitted
 from .fitting.search import fit as fit
 from .inspect.check import check_file as check_file
 from .inspect.energy import EnergyModel as EnergyModel

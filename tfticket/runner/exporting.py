@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from tfticket import data
-from tfticket.errors import DataError, ExportError, RunError
+from tfticket.errors import ExportError, RunError
 from tfticket.export.choice import TargetName
 from tfticket.export.facade import Exported, export
-from tfticket.export.fitting.budget import Budget
-from tfticket.export.fitting.candidates import Target
-from tfticket.export.fitting.narrowing import Training
-from tfticket.export.fitting.search import Fitted, fit
-from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket.export.result import ExportReport, Format
 from tfticket.lottery.ticket import Ticket
 from tfticket.models import load_file
 from tfticket.recipe.rates import check_model, example_shape
@@ -207,7 +203,7 @@ def export_file(
         found = data.load(
             data_name,
             data_dir=data_dir,
-            normalize=normalize or _trained_with(model_path),
+            normalize=normalize or trained_with(model_path),
             input_shape=example_shape(model),
         )
         check_model(model_path, model, found)
@@ -228,90 +224,7 @@ def export_file(
     )
 
 
-def fit_file(
-    model_path: Path,
-    output: Path,
-    budget: Budget,
-    *,
-    data_name: str,
-    data_dir: Path | None = None,
-    normalize: str | None = None,
-    target: Target = "micro",
-    steps: int | None = None,
-    learning_rate: float = 1e-3,
-    batch_size: int = 64,
-    trained_steps: int = 0,
-    control: bool = True,
-    folder: Path | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Fitted:
-    """Fit a trained `.keras` classifier into a device; see `tfticket.export.fit`.
-
-    Args:
-        model_path: The model.
-        output: Where to; must end in `.tflite`.
-        budget: The limits.
-        data_name: The data set, as for recipes: its training data train, its validation data
-            choose, its test data judge what was chosen.
-        data_dir: The directory of data sets.
-        normalize: As for `export_file`.
-        target: As for `fit`.
-        steps: As for `Training`.
-        learning_rate: As for `Training`.
-        batch_size: As for `Training`.
-        trained_steps: As for `fit`.
-        control: As for `fit`.
-        folder: As for `fit`.
-        seed: As for `Training`.
-        progress: The listener.
-
-    Raises:
-        ModelError: when the model can't be loaded, or doesn't fit the data.
-        DataError: when the data can't be had, or aren't classes.
-        ExportError: as `fit`.
-        RunError: as `fit`.
-    """
-    progress = progress or Silence()
-    model = load_file(model_path)
-    found = data.load(
-        data_name,
-        data_dir=data_dir,
-        normalize=normalize or _trained_with(model_path),
-        input_shape=example_shape(model),
-    )
-    if found.regression or found.segmentation:
-        raise DataError(
-            f"`{data_name}` has no class for each example. A network is fitted by the accuracy of "
-            "a classifier."
-        )
-    check_model(model_path, model, found)
-    progress.message(found.description)
-    return fit(
-        model,
-        output,
-        budget,
-        training=Training(
-            found.inputs(found.train),
-            found.train.y,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            seed=seed,
-        ),
-        validation=(found.inputs(found.validation), found.validation.y),
-        test=(found.inputs(found.test), found.test.y) if len(found.test) else None,
-        target=target,
-        preprocessing=Preprocessing.of(found.scale, found.offset),
-        provenance={"model": model_path.name, "data": data_name, "inputs": found.feeding},
-        trained_steps=trained_steps,
-        control=control,
-        folder=folder,
-        tell=progress.message,
-    )
-
-
-def _trained_with(model_path: Path) -> str:
+def trained_with(model_path: Path) -> str:
     """Return how a model was fed; a model of no run gets the numbers of the data set."""
     run = RunDir(model_path.absolute().parents[1])
     seed_and_level = _MODEL.fullmatch(model_path.name)

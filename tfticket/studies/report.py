@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from tfticket import __version__
 from tfticket.display import charts
+from tfticket.display.charts import Figure
 from tfticket.display.narrow import narrowed
 from tfticket.display.palette import PALETTE
 from tfticket.files import write_bytes, write_json, write_text
@@ -63,9 +64,9 @@ def render(run: str | Path) -> Path:
     kind = kind_of_run(files)
     with read_together(files):
         contents = kind.compose(files)
-        drawings = _draw(contents)
+        drawings = draw(contents.figures)
         page = (
-            _environment(kind.templates)
+            environment(kind.templates)
             .get_template("page.html.j2")
             .render(**_common(files, contents), **contents.values, drawings=drawings)
         )
@@ -80,7 +81,8 @@ def render(run: str | Path) -> Path:
     return write_text(folder / "index.html", page)
 
 
-def _environment(folder: Path) -> jinja2.Environment:
+def environment(folder: Path) -> jinja2.Environment:
+    """Return what renders the templates of a folder, which build on those of all pages."""
     return jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.FileSystemLoader(folder), jinja2.PackageLoader("tfticket.report", ".")]
@@ -127,10 +129,14 @@ def portable(command: Sequence[str]) -> list[str]:
     return found
 
 
-def _draw(contents: Contents) -> dict[str, Drawing]:
-    """Each figure as PNG and SVG, by name."""
+def draw(figures: Mapping[str, tuple[str, Figure | None]]) -> dict[str, Drawing]:
+    """Draw each figure as PNG and SVG, by name; what there is nothing of is left out.
+
+    Args:
+        figures: Name to title and figure.
+    """
     drawn = {}
-    for place, (name, (title, figure)) in enumerate(contents.figures.items(), start=1):
+    for place, (name, (title, figure)) in enumerate(figures.items(), start=1):
         if figure is not None:
             svg = charts.to_svg(figure, name=name)
             column = narrowed(figure)

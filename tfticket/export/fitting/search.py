@@ -7,19 +7,17 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfticket.display import Displayable
-from tfticket.display.charts import Figure
-from tfticket.display.plots import lines
 from tfticket.errors import ExportError, ModelError
 from tfticket.export.fitting.budget import Budget, missing
 from tfticket.export.fitting.candidates import Candidate, Data, Maker, Target
+from tfticket.export.fitting.fitted import Fitted
 from tfticket.export.fitting.narrowing import (
     Training,
     accuracy,
@@ -46,66 +44,6 @@ _NEAR, _FINE = 0.98, 0.01  # of the bytes that a control may take, of its widths
 _EXACTER: Mapping[Format, int] = {"dynamic": 1, "fp16": 2, "fp32": 4}  # and bytes a weight
 _PAUSE = 10.0  # seconds between two lines about a training
 _UNTRAINED = "the network itself isn't as accurate; train it first"
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Fitted(Displayable):
-    """The result of `fit`.
-
-    Attributes:
-        budget: The limits.
-        candidates: All that was tried, in order; the first is the network as it was given.
-        best: The one that keeps the budget, or came nearest.
-        control: A dense network of no more bytes, trained from new weights for as many steps; None
-            where the network as it was given keeps the budget, or nothing does.
-        chosen: What was written: `best`, or `control` where that is at least as accurate; None
-            where the budget is out of reach.
-        reason: Why, in sentences.
-        files: The files that were written.
-    """
-
-    budget: Budget
-    candidates: tuple[Candidate, ...]
-    best: Candidate
-    control: Candidate | None
-    chosen: Candidate | None
-    reason: str
-    files: tuple[Path, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"Fitted({'met' if self.met else 'out of reach'}, {len(self.candidates)} tried)"
-
-    @property
-    def met(self) -> bool:
-        """Whether the budget is kept."""
-        return self.chosen is not None
-
-    def summary(self) -> str:
-        """Return what was found, in sentences."""
-        return self.reason
-
-    def to_rows(self) -> list[dict[str, Any]]:
-        """Return a row for each network that was tried, the control last."""
-        control = [] if self.control is None else [self.control]
-        return [each.to_dict() for each in (*self.candidates, *control)]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return {
-            "met": self.met,
-            "budget": self.budget.describe(),
-            "chosen": None if self.chosen is None else self.chosen.name,
-            "reason": self.reason,
-            "files": [str(path) for path in self.files],
-            "tried": self.to_rows(),
-        }
-
-    def _figure(self) -> Figure | None:
-        found = (
-            [each.taken.flash_bytes / 1000 for each in self.candidates],
-            [100 * each.taken.accuracy for each in self.candidates],
-        )
-        return lines({"pruned": found}, "size of the file (kB)", "validation accuracy (%)")
 
 
 Tell = Callable[[str], None]
@@ -179,29 +117,53 @@ def fit(
         >>> fitted.met, fitted.chosen.taken.flash_bytes <= 2600
         (True, True)
     """
-    path = Path(path)
-    if path.suffix != ".tflite":
-        raise ExportError(f"`path` must end in .tflite. Received: {path}")
+    maker = Maker(Path(path), budget, training, validation, test, target, preprocessing, provenance)
+    found = search(
+        model, maker, trained_steps=trained_steps, control=control, folder=folder, tell=tell
+    )
+    return found if found.chosen is None else replace(found, files=maker.write(found.chosen))
+
+
+def search(
+    model: keras.Model,
+    maker: Maker,
+    *,
+    trained_steps: int = 0,
+    control: bool = True,
+    folder: str | os.PathLike[str] | None = None,
+    tell: Tell | None = None,
+) -> Fitted:
+    """Search as `fit` does, and write nothing but finished rounds.
+
+    Args:
+        model: As for `fit`.
+        maker: Makes its files, and holds what `fit` is told of data and budget.
+        trained_steps: As for `fit`.
+        control: As for `fit`.
+        folder: As for `fit`.
+        tell: As for `fit`.
+    """
+    if maker.path.suffix != ".tflite":
+        raise ExportError(f"`path` must end in .tflite. Received: {maker.path}")
     check_exportable(model)
-    maker = Maker(path, budget, training, validation, test, target, preprocessing, provenance)
+    budget = maker.budget
     rounds = Rounds.open(folder, maker.fingerprint(model))
-    search = _Search(model, maker, rounds, tell or (lambda line: None))
-    best, why = search.run()
+    found = _Search(model, maker, rounds, tell or (lambda line: None))
+    best, why = found.run()
     tested = maker.tested(best)
-    tried = tuple(tested if each is best else each for each in search.candidates)
+    tried = tuple(tested if each is best else each for each in found.candidates)
     best = tested
     if best.shortfalls:
         return Fitted(budget, tried, best, None, None, why)
     if best.model is model:
-        why += " Nothing had to be taken out."
-        return Fitted(budget, tried, best, None, best, why, maker.write(best))
-    other = search.control(best, trained_steps) if control else None
+        return Fitted(budget, tried, best, None, best, f"{why} Nothing had to be taken out.")
+    other = found.control(best, trained_steps) if control else None
     chosen = best
     if other is not None:
         better = not other.shortfalls and other.taken.accuracy >= best.taken.accuracy
         chosen = other if better else best
         why += _against(other, better)
-    return Fitted(budget, tried, best, other, chosen, why, maker.write(chosen))
+    return Fitted(budget, tried, best, other, chosen, why)
 
 
 @dataclass
