@@ -33,7 +33,7 @@ from tfticket.seeds import generator
 
 FLASH = (16_384, 12_288, 8_192)
 _WORDS, _FRAMES, _BANDS = 10, 49, 10
-_NOISE = 2.6
+_NOISE = 1.6
 
 Arrays = tuple[np.ndarray, np.ndarray]
 Splits = tuple[Arrays, Arrays, Arrays]
@@ -48,7 +48,7 @@ def digits() -> Splits:
     return first, second, third
 
 
-def spoken(counts: tuple[int, int, int] = (6_000, 2_000, 4_000), noise: float = _NOISE) -> Splits:
+def spoken(counts: tuple[int, int, int] = (3_000, 1_000, 4_000), noise: float = _NOISE) -> Splits:
     """Make features that look like cepstral coefficients of ten spoken words.
 
     A word is four sounds one after the other, of six that all words share; each sound is a smooth
