@@ -7,6 +7,7 @@ from .convert import set_mask as set_mask
 from .convert import sparsify as sparsify
 from .convert import strip as strip
 from .dynamic import SparseTraining as SparseTraining
+from .early import EarlyTicket as EarlyTicket
 from .gradual import GradualPruning as GradualPruning
 from .layerwise import prune_one_shot as prune_one_shot
 from .layerwise import wanda as wanda
