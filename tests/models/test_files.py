@@ -1,6 +1,7 @@
 import io
 import json
 import re
+import subprocess
 import sys
 import zipfile
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from tfticket.errors import ModelError
-from tfticket.models import lenet_300_100, load_file, save_file
+from tfticket.models import conv2, lenet_300_100, load_file, save_file
+from tfticket.sparsity import sparsify
 
 pytestmark = pytest.mark.slow
 
@@ -30,6 +32,16 @@ def test_the_weights_come_with_it_and_it_is_not_compiled(saved):
         np.testing.assert_array_equal(a, b)
     assert not loaded.compiled
     assert load_file(path).output_shape == (None, 3)
+
+
+def test_layers_of_ours_are_found_in_a_fresh_process(tmp_path):
+    made = sparsify(conv2((8, 8, 1), 3, norm="batch", width=0.05))
+    path = save_file(made, tmp_path / "a.keras")
+    script = "from tfticket.models import load_file as f; print(f(__import__('sys').argv[1]).name)"
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == made.name, done.stderr
 
 
 def test_an_open_size_takes_any(tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +16,7 @@ import keras
 from tfticket.errors import ModelError
 from tfticket.files import write_atomic
 from tfticket.internals import calls_of, in_safe_mode
-from tfticket.model_file import NamedObject, foreign_objects, read_model_file
+from tfticket.model_file import NamedObject, foreign_objects, named_objects, read_model_file
 from tfticket.reading import UnreadableError
 
 _SHOWN = 5
@@ -27,6 +30,8 @@ _GROUPS = frozenset(
         "trainers",
     }
 )  # fmt: skip
+# Ours that register layers, losses and models when they are imported.
+_OURS = re.compile(r"tfticket\.(models|noise|norms|recipe|sparsity)(\.\w+)*", re.ASCII)
 # Companions of Keras, which it imports where they are installed.
 _COMPANIONS = frozenset({"keras_cv", "keras_hub", "keras_nlp"})
 
@@ -75,6 +80,10 @@ def _check_names(path: Path) -> None:
     """Refuse a file that names code, or can't be read within limits, before Keras reads it."""
     try:
         described = {**read_model_file(path).config, "compile_config": None}
+        for module in {named.module for named in named_objects(described)}:
+            if _OURS.fullmatch(module):
+                with contextlib.suppress(ImportError):  # of another version: it is told below
+                    importlib.import_module(module)
         foreign = foreign_objects(described, is_trusted)
     except UnreadableError as error:
         raise _unreadable(path, f"{error}.") from error

@@ -26,7 +26,10 @@ from tfticket.wording import brief
 Method = Literal["surgeon", "wanda", "magnitude"]
 
 _BATCH = 32  # examples that pass at once: a convolution's patches are many times its inputs
-_ROUNDS = 4
+_ROUNDS = 8  # more prune better, and cost as much again
+_STEPS = 200  # of conjugate gradients, at most
+_ENOUGH = 1e-7  # residual that is left, relative
+_TINY = 1e-300
 
 
 def wanda(
@@ -73,9 +76,10 @@ def prune_one_shot(
     """Prune a trained model in one shot, without training it again.
 
     `surgeon` is the layerwise optimal brain surgeon: it prunes what changes a layer's outputs least
-    when all other weights make up for it, w² / (2 [H⁻¹]_qq), in 4 rounds, and sets the weights that
-    are left to the least squares solution for the outputs that the layer had. `wanda` and
-    `magnitude` change no other weight. Inputs of a layer are those in the dense network.
+    when all other weights make up for it, w² / (2 [H⁻¹]_qq), in 8 rounds, and after each sets the
+    weights that are left to the least squares solution for the outputs that the layer had. `wanda`
+    and `magnitude` change no other weight. Inputs of a layer are those in the dense network, and H
+    is that of all of them in each round.
 
     Moving statistics of batch normalization aren't changed. `tfticket.statistics.recalibrate`
     measures them again, which helps at high sparsity.
@@ -157,7 +161,7 @@ class _Layer:
         self._depthwise = depthwise
         self._matrices = self._split(np.asarray(kernel.numpy(), np.float64))
         self._products: np.ndarray | None = None  # H W of the dense kernel
-        self._inverse: np.ndarray | None = None  # diagonal of the inverse of H, for each weight
+        self._inverse: np.ndarray | None = None  # diagonals of the inverse of H
 
     @property
     def weights(self) -> np.ndarray:
@@ -173,25 +177,38 @@ class _Layer:
         return self._join(np.abs(self._matrices) * np.sqrt(self._squares)[:, :, None])
 
     def surgeon(self) -> np.ndarray:
-        """Score weights by the squared error that the outputs have at least without them."""
+        """Score weights by the squared error of the outputs without them, all others corrected."""
         if self._inverse is None:
-            diagonals = np.stack([np.diagonal(_inverse(part)) for part in self._moments])
-            self._inverse = np.broadcast_to(diagonals[:, :, None], self._matrices.shape)
-        used = self._squares[:, :, None] > 0  # else the error is that of damping alone
-        return self._join(self._matrices**2 * used / (2 * self._inverse))
+            self._inverse = np.stack([np.diagonal(scipy.linalg.inv(h)) for h in self._moments])
+        used = self._squares > 0  # else the error is that of damping alone
+        return self._join(self._matrices**2 * (used / (2 * self._inverse))[:, :, None])
 
     def correct(self, mask: np.ndarray) -> None:
-        """Set the kept weights to the least squares solution for the outputs that were."""
+        """Set the kept weights to the least squares solution for the outputs that were.
+
+        By conjugate gradients for all units at once: a solution for each unit would invert a part
+        of H of its own. Beginning with the weights as they are, they never get worse.
+        """
         if self._products is None:
             self._products = self._moments @ self._matrices
-        self._matrices, self._inverse = np.zeros((2, *self._products.shape))
-        self._inverse += 1.0  # of pruned weights, which don't compete
-        for group, kept in enumerate(self._split(mask)):
-            for unit, column in enumerate(kept.T):
-                rows = np.flatnonzero(column)
-                inverse = _inverse(self._moments[group][np.ix_(rows, rows)])
-                self._matrices[group, rows, unit] = inverse @ self._products[group, rows, unit]
-                self._inverse[group, rows, unit] = np.diagonal(inverse)
+        kept = self._split(mask)
+        scale = np.diagonal(self._moments, axis1=1, axis2=2)[:, :, None]
+        enough = _ENOUGH * np.linalg.norm(self._products, axis=1)
+        found = self._matrices * kept
+        rest = (self._products - self._moments @ found) * kept
+        way = scaled = rest / scale
+        for _ in range(_STEPS):
+            if (np.linalg.norm(rest, axis=1) <= enough).all():
+                break
+            ahead = (self._moments @ way) * kept
+            before = (rest * scaled).sum(axis=1, keepdims=True)
+            length = before / np.maximum((way * ahead).sum(axis=1, keepdims=True), _TINY)
+            found += length * way
+            rest -= length * ahead
+            scaled = rest / scale
+            after = (rest * scaled).sum(axis=1, keepdims=True)
+            way = scaled + after / np.maximum(before, _TINY) * way
+        self._matrices = found
 
     def _split(self, kernel: np.ndarray) -> np.ndarray:
         """Reshape to (groups, inputs, units)."""
@@ -208,17 +225,6 @@ class _Layer:
             moved = (shape[-2], *shape[:-2], shape[-1])
             return np.moveaxis(matrices.reshape(moved), 0, -2)
         return np.moveaxis(matrices, 0, 1).reshape(shape)
-
-
-def _inverse(moments: np.ndarray) -> np.ndarray:
-    """Invert a symmetric, positive definite matrix."""
-    if not len(moments):
-        return moments
-    lower, failed = scipy.linalg.lapack.dpotrf(moments, lower=1)
-    inverse, _ = scipy.linalg.lapack.dpotri(lower, lower=1)
-    if failed:  # by rounding only: the diagonal is damped
-        return np.asarray(np.linalg.pinv(moments, hermitian=True))
-    return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
 
 
 def _input_moments(
