@@ -33,7 +33,7 @@ from tfticket.seeds import generator
 
 FLASH = (16_384, 12_288, 8_192)
 _WORDS, _FRAMES, _BANDS = 10, 49, 10
-_NOISE = 1.6
+_NOISE = 2.0
 
 Arrays = tuple[np.ndarray, np.ndarray]
 Splits = tuple[Arrays, Arrays, Arrays]
