@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,6 @@ from tfticket.studies.edge.schema import EdgeRecipe
 from tfticket.studies.lottery.schema import LotteryRecipe
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.training import Watch
-
-Networks = Iterator[tuple[int, keras.Model]]
-"""Seeds, each with its trained network."""
 
 
 def fit_file(
@@ -80,14 +78,9 @@ def fit_file(
     _check_classes(found)
     check_model(model_path, model, found)
     progress.message(found.description)
-
-    def networks() -> Networks:
-        for seed in seeds:
-            yield seed, model
-
     makers = _makers(found, folder / f"{model_path.stem}.tflite", settings, batch_size=batch_size)
     return _fit(
-        model_path.stem, found, folder, settings, networks(), makers, trained_steps,
+        model_path.stem, found, folder, settings, seeds, lambda seed: model, makers, trained_steps,
         command, progress,
     )  # fmt: skip
 
@@ -135,9 +128,8 @@ def fit_recipe(
     progress.message(study.data.description)
     told = progress
 
-    def networks() -> Networks:
-        for seed in recipe.seeds:
-            yield seed, _dense(study, seed, folder / f"rounds/seed_{seed}/dense.keras", told)
+    def network(seed: int) -> keras.Model:
+        return _dense(study, seed, folder / f"rounds/seed_{seed}/dense.keras", told)
 
     name = recipe.name.partition(".")[0]
     makers = _makers(
@@ -145,7 +137,9 @@ def fit_recipe(
         batch_size=recipe.data.batch_size, augment=recipe.data.augment,
     )  # fmt: skip
     steps = recipe.train.steps
-    return _fit(name, study.data, folder, settings, networks(), makers, steps, command, progress)
+    return _fit(
+        name, study.data, folder, settings, recipe.seeds, network, makers, steps, command, progress
+    )
 
 
 def _check_classes(found: DataSet) -> None:
@@ -213,33 +207,32 @@ def _fit(
     found: DataSet,
     folder: Path,
     settings: Settings,
-    networks: Networks,
+    seeds: Sequence[int],
+    network: Callable[[int], keras.Model],
     makers: Callable[[int], Maker],
     trained_steps: int,
     command: str,
     progress: Progress,
 ) -> FittedSeeds:
     """Search for each seed, choose, and write the file, its page and its numbers."""
-    seeds: dict[int, Fitted] = {}
-    for seed, model in networks:
-        seeds[seed] = search(
-            model,
+    searches: dict[int, Fitted] = {}
+    for seed in seeds:
+        searches[seed] = search(
+            network(seed),
             makers(seed),
             trained_steps=trained_steps,
             control=settings.control,
             folder=folder / f"rounds/seed_{seed}",
             tell=progress.message,
         )
-        progress.message(seeds[seed].reason)
-    made = FittedSeeds(name, found.description, settings, seeds, *choose(settings, seeds))
+        if len(seeds) > 1:
+            progress.message(f"Seed {seed}: {searches[seed].reason}")
+    made = FittedSeeds(name, found.description, settings, searches, *choose(settings, searches))
     files: tuple[Path, ...] = ()
     if made.chosen is not None and made.seed is not None:
         files = makers(made.seed).write(made.chosen)
     page, summary = folder / "index.html", folder / "summary.json"
-    made = FittedSeeds(
-        name, found.description, settings, seeds, made.seed, made.way, made.reason,
-        (*files, summary, page),
-    )  # fmt: skip
+    made = replace(made, files=(*files, summary, page))
     write_json(summary, made.to_dict())
     write_page(made, page, command=command)
     return made
