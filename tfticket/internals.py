@@ -135,6 +135,13 @@ def nodes_of(graph: Any) -> Iterator[Any]:
         yield from graph._nodes_by_depth[depth]
 
 
+def function_name(operation: Any) -> str:
+    """Return the name of the class of a function of `keras.ops` in a graph; empty for others."""
+    kind = type(operation)
+    ours = kind.__module__.startswith("keras.src.ops.")
+    return kind.__name__ if ours and not isinstance(operation, keras.Layer) else ""
+
+
 def maker_of(tensor: keras.KerasTensor) -> Any:
     """Return the operation (layer, model or function) that made a symbolic tensor."""
     return tensor._keras_history.operation

@@ -76,6 +76,16 @@ def _depthwise(rng, x):
     )(x)
 
 
+def _grouped(rng, x):
+    if rng.random() < 0.5:
+        x = layers.Conv2D(6, 3, groups=2, padding="same")(layers.Conv2D(4, 1)(x))
+    return layers.Conv2D(2 * x.shape[-1], 3, groups=x.shape[-1], padding="same")(x)
+
+
+def _functions(rng, x):
+    return keras.ops.relu(x + layers.Conv2D(x.shape[-1], 1)(x) * 0.5) + 0.1
+
+
 def _pooled(rng, x):
     if min(x.shape[1:3]) < 4:
         return layers.Dropout(0.2)(layers.PReLU()(x))
@@ -109,6 +119,8 @@ _BLOCKS = (
     _residual,
     _dense_block,
     _depthwise,
+    _grouped,
+    _functions,
     _pooled,
     _padded,
     _transposed,

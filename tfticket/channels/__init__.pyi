@@ -1,5 +1,15 @@
 from .flow import Flow as Flow
 from .groups import channel_groups as channel_groups
+from .remove import remove_units as remove_units
+from .rules import Rule as Rule
+from .rules import register_rule as register_rule
+from .scores import l1_norm as l1_norm
+from .scores import l2_norm as l2_norm
+from .scores import magnitude as magnitude
+from .scores import scale as scale
+from .scores import taylor as taylor
 from .shrinking import LayerChange as LayerChange
 from .shrinking import Shrunk as Shrunk
 from .shrinking import shrink as shrink
+from .size import Size as Size
+from .size import size_of as size_of

@@ -9,6 +9,8 @@ import numpy as np
 
 from tfticket.channels.flow import Flow, Step
 from tfticket.channels.roles import Role, feels_border, taps
+from tfticket.channels.rules import is_affine, is_elementwise
+from tfticket.introspection import is_own
 
 _UNKNOWN = np.nan
 
@@ -43,6 +45,9 @@ class Constants:
     def _made_by(self, step: Step) -> np.ndarray:
         values = [self.of(tensor) for tensor in step.inputs]
         if step.role is Role.MIX:
+            known = is_affine(step.operation) and is_elementwise(step.operation.activation)
+            if not known:
+                return np.full(step.output.shape[-1], _UNKNOWN)
             return _mixed(step.operation, values[0])
         if step.role is Role.DEPTHWISE:
             return _depthwise(step.operation, values[0])
@@ -50,6 +55,8 @@ class Constants:
             return np.concatenate(values)
         if step.role is Role.FLATTEN:
             return np.tile(values[0], step.output.shape[-1] // len(values[0]))
+        if not isinstance(step.operation, keras.Layer) or is_own(step.operation):
+            return np.full(step.output.shape[-1], _UNKNOWN)
         return _computed(step, values)
 
 

@@ -12,10 +12,10 @@ from tfticket.channels.constants import Constants
 from tfticket.channels.flow import Flow, Step
 from tfticket.channels.removal import Removal
 from tfticket.channels.roles import Role, feels_border, kernel_axes, taps
+from tfticket.channels.rules import has_own_rule, is_affine
 from tfticket.cloning import Clone, Copy, clone
+from tfticket.errors import InvariantError, ModelError
 from tfticket.remaking import remade
-
-_BY_CHANNEL = (keras.layers.BatchNormalization, keras.layers.PReLU)
 
 
 def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Removal) -> Clone:
@@ -26,17 +26,21 @@ def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Remov
         flow: Its channels.
         constants: Which of them are constant, and what they are.
         removal: Which of them go.
+
+    Raises:
+        ModelError: when outputs differ, and a layer has a rule of the user's.
+        InvariantError: when they differ otherwise, which would be a mistake of tfticket.
     """
     steps = {id(step.operation): step for step in flow.steps if step.role is not Role.OPAQUE}
     folded = {
         id(step.operation): _folded(step, constants, removal)
         for step in flow.steps
-        if step.role is Role.MIX
+        if step.role is Role.MIX and is_affine(step.operation)
     }
 
     def convert(layer: keras.Layer, copy: Copy) -> keras.Layer:
         step = steps.get(id(layer))
-        if step is None or not _counts_channels(step, removal):
+        if step is None or not (id(layer) in folded or _changes(step, removal)):
             return copy(layer)
         bias = folded[id(layer)][1] if id(layer) in folded else None
         return resized(step, removal, bias)
@@ -50,7 +54,18 @@ def rebuild(model: keras.Model, flow: Flow, constants: Constants, removal: Remov
         else:
             _copy_kept(steps[id(old)], new, removal)
 
-    return clone(model, convert, instead="Rebuild it with the functional API.", fill=fill)
+    try:
+        return clone(model, convert, instead="Rebuild it with the functional API.", fill=fill)
+    except InvariantError as error:
+        operations = [step.operation for step in steps.values()]
+        own = {type(each).__name__ for each in operations if has_own_rule(each)}
+        if not own:
+            raise
+        raise ModelError(
+            f"A smaller model must have the outputs of the larger one, and a rule is wrong, of "
+            f"{', '.join(sorted(own))}: {error} A rule must name all weights by which channels "
+            "reach others."
+        ) from error
 
 
 def _folded(
@@ -96,57 +111,71 @@ def resized(step: Step, removal: Removal, bias: np.ndarray | None = None) -> ker
         bias: The bias that a layer needs which had none.
     """
     layer: Any = step.operation
-    left = int(np.count_nonzero(removal.keeps(step.output)))
-    if step.role is Role.MIX:
-        sizes: dict[str, Any] = {"units" if hasattr(layer, "units") else "filters": left}
-        return remade(layer, **sizes, use_bias=layer.use_bias or bias is not None)
     if isinstance(layer, keras.layers.Reshape):
+        left = int(np.count_nonzero(removal.keeps(step.output)))
         return remade(layer, target_shape=(*layer.target_shape[:-1], left))
-    return remade(layer)
+    if step.rule is None:
+        return remade(layer)
+    kept = {name: int(stay.sum()) for name, stay in removal.keeps_units(step).items()}
+    sizes = step.rule.resize(layer, kept)
+    if bias is not None:
+        sizes["use_bias"] = True
+    return remade(layer, **sizes)
 
 
-def _counts_channels(step: Step, removal: Removal) -> bool:
-    """Tell whether the config or the variables of a layer depend on the number of channels."""
-    by_shape = isinstance(step.operation, keras.layers.Reshape)
-    return step.role is Role.MIX or by_shape or bool(kept_indices(step, removal))
+def _changes(step: Step, removal: Removal) -> bool:
+    """Tell whether the config or the variables of a layer change."""
+    if isinstance(step.operation, keras.layers.Reshape):
+        return not removal.keeps(step.output).all()
+    return step.rule is not None and not all(
+        stay.all() for stay in removal.keeps_units(step).values()
+    )
 
 
 def kept_indices(
     step: Step, removal: Removal, read: np.ndarray | None = None
-) -> dict[str, list[tuple[int, np.ndarray]]]:
-    """Return the kept indices of the variables of a layer, by name: axes, and indices along each.
+) -> dict[int, list[tuple[int, np.ndarray]]]:
+    """Return the kept indices of the variables of a layer, by `id`: axes, and indices along each.
 
     Args:
         step: Where the layer is in the graph.
         removal: Which channels go.
         read: Which of the inputs that stay it has weights for, boolean; all if None.
     """
-    layer = step.operation
-    stay = np.flatnonzero(removal.keeps(step.inputs[0]))
-    live = np.flatnonzero(removal.keeps(step.output))
-    if step.role is Role.MIX:
-        sources, targets = kernel_axes(layer)
-        stay = stay if read is None else stay[read]
-        return {"kernel": [(sources, stay), (targets, live)], "bias": [(0, live)]}
-    if step.role is Role.DEPTHWISE:
-        return {"kernel": [(len(layer.kernel.shape) - 2, stay)], "bias": [(0, live)]}
-    if isinstance(layer, _BY_CHANNEL):
-        return {v.name: [(len(v.shape) - 1, live)] for v in layer.variables if len(v.shape)}
-    return {}
+    if step.rule is None:
+        return {}
+    keeps = removal.keeps_units(step)
+    if read is not None:
+        keeps["in"][keeps["in"]] = read
+    return {
+        id(variable): [
+            (place, np.flatnonzero(axis.spread(keeps[axis.name])))
+            for place, axis in enumerate(axes)
+            if axis is not None
+        ]
+        for variable, axes in step.rule.variables(step.operation)
+    }
 
 
 def places_in(
-    variable: keras.Variable, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]
+    variable: keras.Variable, kept: Mapping[int, Sequence[tuple[int, np.ndarray]]]
 ) -> tuple[np.ndarray, ...]:
     """Return the index of the kept values in a variable of the layer."""
     axes = [np.arange(side) for side in variable.shape]
-    for axis, indices in kept.get(variable.name, ()):
+    for axis, indices in kept.get(id(variable), ()):
         axes[axis] = indices
     return np.ix_(*axes) if axes else ()
 
 
 def _copy_kept(step: Step, new: Any, removal: Removal) -> None:
-    """Assign to an elementwise layer the weights and statistics of the channels that stay."""
+    """Assign to the layer that replaces another the values of the units that stay."""
     layer, kept = step.operation, kept_indices(step, removal)
     for theirs, ours in zip(layer.variables, new.variables, strict=True):
-        ours.assign(theirs.numpy()[places_in(theirs, kept)])
+        values = theirs.numpy()[places_in(theirs, kept)]
+        if values.shape != tuple(ours.shape):
+            raise ModelError(
+                f"The rule of {type(layer).__name__} leaves {values.shape} of `{theirs.path}`, and "
+                f"the smaller layer has {tuple(ours.shape)}. A rule must name all axes that are as "
+                "long as the number of channels, and the argument that is that number."
+            )
+        ours.assign(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,18 +10,19 @@ import numpy as np
 
 from tfticket.channels.constants import Constants
 from tfticket.channels.flow import Flow, Step
-from tfticket.channels.roles import Role, feels_border, taps
+from tfticket.channels.roles import Role, feels_border
+from tfticket.channels.rules import is_affine
 from tfticket.channels.silent import Silent
 
 
 @dataclass(frozen=True, eq=False)
 class _Reader:
-    """A layer that mixes channels, with the data that decide which of its inputs it needs.
+    """Weights that lead from units to units, with the data that decide which of them are needed.
 
     Attributes:
-        step: Its place in the graph.
-        sources: Numbers of the channels that it reads, shape (in,).
-        targets: Numbers of those that it makes, shape (out,).
+        step: The layer's place in the graph.
+        sources: Numbers of the units that are read, shape (in,).
+        targets: Numbers of those that are made, shape (out,).
         reads: Whether any weight leads from a source to a target, shape (in, out).
         values: What the sources are where they are constant, else NaN, shape (in,).
         carried: The constants that can't go into a bias, since they end at a border; shape (in,).
@@ -55,8 +57,12 @@ class Removal:
     def __init__(self, flow: Flow, constants: Constants | Silent) -> None:
         self._flow = flow
         self._readers = [
-            _reader(step, flow, constants) for step in flow.steps if step.role is Role.MIX
+            reader
+            for step in flow.steps
+            if step.role is Role.MIX
+            for reader in _readers(step, flow, constants)
         ]
+        self._made = [numbers for step in flow.steps for numbers in flow.made(step).values()]
         self._kept: set[int] = {int(number) for number in flow.fixed}
         self.carriers: dict[int, int] = {}
         self.removed = self._grow()
@@ -67,10 +73,13 @@ class Removal:
         """Tell which channels of a tensor stay, boolean, shape (channels,)."""
         return ~np.isin(self._flow.channels(tensor), self.removed)
 
+    def keeps_units(self, step: Step) -> dict[str, np.ndarray]:
+        """Tell which units of a layer stay, by the names of its rule."""
+        return {name: ~np.isin(n, self.removed) for name, n in self._flow.units(step).items()}
+
     def _grow(self) -> np.ndarray:
         """Grow the set of removed channels, each of which may leave others without a reader."""
-        made = [reader.targets for reader in self._readers]
-        numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *made]))
+        numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *self._made]))
         removed = np.zeros(0, np.int64)
         while True:
             needed = [reader.sources[self._needs(reader, removed)] for reader in self._readers]
@@ -96,17 +105,25 @@ class Removal:
             self._kept.add(int(reader.sources[largest]))
 
     def _keep_one_of_each(self) -> bool:
-        empty = [r.targets[0] for r in self._readers if np.isin(r.targets, self.removed).all()]
+        empty = [made[0] for made in self._made if np.isin(made, self.removed).all()]
         self._kept.update(int(number) for number in empty)
         return bool(empty)
 
 
-def _reader(step: Step, flow: Flow, constants: Constants | Silent) -> _Reader:
-    (source,) = step.inputs
-    sources = flow.channels(source)
-    values = constants.of(source)
-    kernel = taps(step.operation, step.operation.kernel.numpy())
-    carried = ~np.isnan(values) & (values != 0) & feels_border(step.operation)
-    return _Reader(
-        step, sources, flow.channels(step.output), np.any(kernel != 0, axis=0), values, carried
-    )
+def _readers(step: Step, flow: Flow, constants: Constants | Silent) -> Iterator[_Reader]:
+    assert step.rule is not None
+    units, affine = flow.units(step), is_affine(step.operation)
+    for variable, axes in step.rule.variables(step.operation):
+        places, target = step.rule.reads(axes, step.named)
+        for place in places:
+            source, made = axes[place], None if target is None else axes[target]
+            if source is None or made is None or target is None:
+                continue
+            sources, targets = source.spread(units[source.name]), made.spread(units[made.name])
+            kernel = np.moveaxis(variable.numpy(), (place, target), (0, 1))
+            reads = np.any(kernel != 0, axis=tuple(range(2, kernel.ndim)))
+            values = constants.of(step.inputs[0]) if affine else np.full(len(sources), np.nan)
+            carried = np.zeros(len(sources), bool)
+            if affine and feels_border(step.operation):
+                carried = ~np.isnan(values) & (values != 0)
+            yield _Reader(step, sources, targets, reads, values, carried)

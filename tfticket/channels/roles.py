@@ -5,22 +5,18 @@ A channel is an index of the last axis: a unit of a dense layer, a feature map o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
 import keras
 import numpy as np
 
+from tfticket.channels.rules import Rule, by_group, is_depthwise, is_elementwise, is_transposed
+from tfticket.internals import function_name
 from tfticket.sparsity.wrapper import Masked
 from tfticket.state import known_class
 
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _ALONE = (
     keras.layers.ActivityRegularization,
     keras.layers.AlphaDropout,
@@ -45,8 +41,8 @@ _ALONE = (
     keras.layers.MaxPooling1D,
     keras.layers.MaxPooling2D,
     keras.layers.MaxPooling3D,
-    keras.layers.PReLU,
     keras.layers.ReLU,
+    keras.layers.Rescaling,
     keras.layers.SpatialDropout1D,
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
@@ -65,42 +61,31 @@ _MERGES = (
     keras.layers.Multiply,
     keras.layers.Subtract,
 )
-_ELEMENTWISE = frozenset(
-    {
-        "celu",
-        "elu",
-        "exponential",
-        "gelu",
-        "hard_sigmoid",
-        "hard_silu",
-        "hard_swish",
-        "hard_tanh",
-        "leaky_relu",
-        "linear",
-        "log_sigmoid",
-        "mish",
-        "relu",
-        "relu6",
-        "selu",
-        "sigmoid",
-        "silu",
-        "soft_shrink",
-        "softplus",
-        "softsign",
-        "sparse_plus",
-        "squareplus",
-        "swish",
-        "tanh",
-        "tanh_shrink",
-        "threshold",
-    }
-)
+_FUNCTIONS_OF_TWO = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Maximum", "Minimum"}
+_FUNCTIONS_OF_EACH = {
+    "Absolute",
+    "Elu",
+    "Exp",
+    "Gelu",
+    "HardSigmoid",
+    "HardSilu",
+    "LeakyRelu",
+    "Negative",
+    "Relu",
+    "Relu6",
+    "Sigmoid",
+    "Silu",
+    "Softplus",
+    "Sqrt",
+    "Square",
+    "Tanh",
+}
 
 
 class Role(Enum):
     """Effect of an operation on the channels of its input."""
 
-    MIX = "each output channel is a sum over the input channels: dense layers, convolutions"
+    MIX = "channels are made of others: dense layers, convolutions, recurrent layers, attention"
     DEPTHWISE = "each channel is convolved for itself"
     ALONE = "each channel is changed for itself: normalization, activation, pooling"
     MERGE = "channels of several tensors meet one by one"
@@ -109,24 +94,30 @@ class Role(Enum):
     OPAQUE = "what becomes of a channel isn't known, so all of them stay"
 
 
-def role_of(operation: Any, inputs: list[Any]) -> Role:
+def role_of(operation: Any, inputs: list[Any], rule: Rule | None, others: Iterable[Any]) -> Role:
     """Return the role of an operation of a graph.
 
     Args:
         operation: A layer, or a function such as `keras.ops.add`.
         inputs: The symbolic tensors it is called on.
+        rule: The rule of the layer, if it has one.
+        others: What else it is called on.
     """
     layer = unmasked(operation)
+    function = function_name(operation)
+    if function in _FUNCTIONS_OF_EACH or (function in _FUNCTIONS_OF_TWO and len(inputs) == 1):
+        return Role.ALONE if all(np.ndim(each) == 0 for each in others) else Role.OPAQUE
+    if function in _FUNCTIONS_OF_TWO:
+        return _merging(inputs)
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         return Role.OPAQUE
     kind, rank = known_class(layer), len(inputs[0].shape) if inputs else 0
-    if kind is keras.layers.Dense or (kind in _CONVOLUTIONS and layer.groups == 1):
-        return Role.MIX if is_elementwise(layer.activation) else Role.OPAQUE
-    if kind in _TRANSPOSED or kind in _DEPTHWISE:
-        known = Role.MIX if kind in _TRANSPOSED else Role.DEPTHWISE
-        return known if is_elementwise(layer.activation) else Role.OPAQUE
-    if kind is keras.layers.BatchNormalization:
-        return Role.ALONE if layer.axis % rank == rank - 1 else Role.OPAQUE
+    if rule is not None:
+        if is_depthwise(layer) or by_group(layer):
+            return Role.DEPTHWISE
+        if kind is keras.layers.BatchNormalization and layer.axis % rank != rank - 1:
+            return Role.OPAQUE
+        return Role.MIX if rule.makes else Role.ALONE
     if kind is keras.layers.Activation:
         return Role.ALONE if is_elementwise(layer.activation) else Role.OPAQUE
     if kind is keras.layers.Reshape:
@@ -135,15 +126,14 @@ def role_of(operation: Any, inputs: list[Any]) -> Role:
     if kind is keras.layers.Flatten:
         return Role.FLATTEN
     if kind in _MERGES:
-        return Role.MERGE if len({tensor.shape[-1] for tensor in inputs}) == 1 else Role.OPAQUE
+        return _merging(inputs)
     if kind is keras.layers.Concatenate:
         return Role.CONCATENATE if layer.axis % rank == rank - 1 else Role.OPAQUE
     return Role.ALONE if kind in _ALONE else Role.OPAQUE
 
 
-def is_elementwise(activation: Any) -> bool:
-    """Tell whether an activation is known to be elementwise (softmax isn't)."""
-    return activation is None or getattr(activation, "__name__", "") in _ELEMENTWISE
+def _merging(inputs: list[Any]) -> Role:
+    return Role.MERGE if len({tensor.shape[-1] for tensor in inputs}) == 1 else Role.OPAQUE
 
 
 def unmasked(operation: Any) -> Any:
@@ -154,34 +144,29 @@ def unmasked(operation: Any) -> Any:
 def kernel_axes(layer: Any) -> tuple[int, int]:
     """Return the axes of a kernel that are its input and its output channels."""
     rank = len(layer.kernel.shape)
-    return (rank - 1, rank - 2) if type(layer) in _TRANSPOSED else (rank - 2, rank - 1)
-
-
-def is_depthwise(layer: Any) -> bool:
-    """Tell whether a layer is a depthwise convolution."""
-    return type(layer) in _DEPTHWISE
+    return (rank - 1, rank - 2) if is_transposed(layer) else (rank - 2, rank - 1)
 
 
 def taps(layer: Any, kernel: np.ndarray) -> np.ndarray:
     """Reshape a kernel to (positions, input channels, output channels), float64.
 
     Args:
-        layer: A layer of the role `MIX` or `DEPTHWISE`; for the latter the output channels are
-            those made of one input channel.
+        layer: An affine layer, or one of the role `DEPTHWISE`; for the latter the output channels
+            are those made of one input channel.
         kernel: Its kernel, or one of the same axes.
     """
-    if is_depthwise(layer):
-        sources, targets = kernel.ndim - 2, kernel.ndim - 1
-    else:
-        sources, targets = kernel_axes(layer)
-    moved = np.moveaxis(np.asarray(kernel, np.float64), (sources, targets), (-2, -1))
-    return moved.reshape(-1, *moved.shape[-2:])
+    kernel = np.asarray(kernel, np.float64)
+    if by_group(layer):
+        kernel = kernel.reshape(*kernel.shape[:-2], layer.groups, -1)
+    elif not is_depthwise(layer):
+        kernel = np.moveaxis(kernel, kernel_axes(layer), (-2, -1))
+    return kernel.reshape(-1, *kernel.shape[-2:])
 
 
 def feels_border(layer: Any) -> bool:
     """Tell whether a constant input gives another output near the border than in the middle."""
     if type(layer) is keras.layers.Dense:
         return False
-    if type(layer) in _TRANSPOSED:
+    if is_transposed(layer):
         return True
     return layer.padding != "valid" and int(np.prod(layer.kernel_size)) > 1

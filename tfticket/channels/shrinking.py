@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from tfticket.channels.constants import Constants
-from tfticket.channels.flow import Flow
+from tfticket.channels.flow import Flow, Step
 from tfticket.channels.rebuild import rebuild
 from tfticket.channels.removal import Removal
 from tfticket.channels.roles import Role
@@ -26,7 +27,7 @@ class LayerChange:
     """Change of one layer by `shrink`.
 
     Attributes:
-        key: Key of the layer.
+        key: Key of the layer; with a name behind it for units inside, `attention/heads`.
         before: Number of units or channels before.
         after: Number of units or channels left.
 
@@ -79,9 +80,10 @@ def shrink(model: keras.Model) -> Shrunk:
     Two kinds are removed: units whose outgoing weights are all zero, and units whose incoming
     weights are all zero, so that their output is constant. Constants are added to the bias of the
     next layer; where zero padding forbids that, one unit carries the constants of all. A channel of
-    a residual sum is removed when it is dead in every branch. Layers of unknown kind (attention,
-    recurrent, group normalization, nested models, ...), layers that are called several times, and
-    their channels stay as they are.
+    a residual sum is removed when it is dead in every branch. Attention heads, units of recurrent
+    layers, channels of grouped convolutions and of layers with a rule of yours (`register_rule`)
+    are removed when nothing reads them. Layers of unknown kind (group normalization, nested models,
+    ...), layers that are called several times, and their channels stay as they are.
 
     Tickets of unstructured pruning have few dead units at the accuracy of the dense network; those
     of `structure = "channel"` prune nothing else. The copy is compared with the model before it is
@@ -113,12 +115,10 @@ def shrink(model: keras.Model) -> Shrunk:
     removal = Removal(flow, constants)
     smaller, _, difference = rebuild(plain, flow, constants, removal)
     keys = {id(layer): key for key, layer in named_layers(plain).items()}
-    changes = []
+    changes: list[LayerChange] = []
     for step in flow.steps:
         if step.role is Role.MIX:
-            kept = removal.keeps(step.output)
-            key = keys[id(step.operation)]
-            changes.append(LayerChange(key, len(kept), int(np.count_nonzero(kept))))
+            changes += _changes(step, removal, keys[id(step.operation)])
     dead = bool(flow.steps) and not np.isnan(constants.of(flow.steps[-1].outputs[0])).any()
     return Shrunk(
         model=smaller,
@@ -126,8 +126,18 @@ def shrink(model: keras.Model) -> Shrunk:
         parameters_before=plain.count_params(),
         parameters_after=smaller.count_params(),
         max_difference=difference,
-        alarms=_alarms(changes, dead),
+        alarms=_alarms([change for change in changes if change.key in keys.values()], dead),
     )
+
+
+def _changes(step: Step, removal: Removal, key: str) -> Iterator[LayerChange]:
+    """Yield the change of a layer's output, and of the units inside it."""
+    kept = removal.keeps(step.output)
+    yield LayerChange(key, len(kept), int(np.count_nonzero(kept)))
+    assert step.rule is not None
+    for name, stay in removal.keeps_units(step).items():
+        if name not in step.named and name not in step.rule.outputs:
+            yield LayerChange(f"{key}/{name}", len(stay), int(np.count_nonzero(stay)))
 
 
 def _is_plain(model: keras.Model) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfticket.channels.flow import Flow, Step
 from tfticket.channels.roles import Role, taps
+from tfticket.channels.rules import is_affine
 
 _PASS_ZERO = (
     keras.layers.AveragePooling1D,
@@ -56,7 +57,7 @@ class Silent:
         self._resting[id(tensor)] = silent
 
     def _follow(self, step: Step) -> None:
-        if step.role is Role.MIX:
+        if step.role is Role.MIX and is_affine(step.operation):
             resting = self._unmoved(step)
             if step.operation.activation is keras.activations.relu:
                 self._silent[id(step.output)] = resting

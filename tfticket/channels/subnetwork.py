@@ -17,6 +17,7 @@ from tfticket.channels.roles import Role, taps
 from tfticket.channels.silent import Silent
 from tfticket.cloning import Copy, clone
 from tfticket.remaking import remade
+from tfticket.state import kernels_of
 
 
 class Part:
@@ -148,11 +149,11 @@ def _mixing(flow: Flow) -> Iterator[Step]:
     return (step for step in flow.steps if step.role is Role.MIX)
 
 
-def _read(step: Step, removal: Removal) -> np.ndarray:
-    """Tell which of the kept inputs a dense layer has weights for; all of another layer."""
-    stay, live = removal.keeps(step.inputs[0]), removal.keeps(step.output)
+def _read(step: Step, removal: Removal) -> np.ndarray | None:
+    """Tell which of the kept inputs a dense layer has weights for; None for another layer."""
     if type(step.operation) is not keras.layers.Dense:
-        return np.ones(int(stay.sum()), bool)
+        return None
+    stay, live = removal.keeps(step.inputs[0]), removal.keeps(step.output)
     kernel = taps(step.operation, step.operation.kernel.numpy())[0]
     read = np.any(kernel[np.ix_(stay, live)] != 0, axis=1)
     return read if read.any() else np.ones(len(read), bool)
@@ -165,17 +166,18 @@ def _some(layer: Any, read: np.ndarray | None) -> Any:
 
 
 def _parts(
-    old: keras.Layer, new: keras.Layer, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]
+    old: keras.Layer, new: keras.Layer, kept: Mapping[int, Sequence[tuple[int, np.ndarray]]]
 ) -> Iterator[Part]:
     for whole, part in zip(old.variables, new.variables, strict=True):
         yield Part(whole, part, places_in(whole, kept))
 
 
-def _left_out(step: Step, kept: Mapping[str, Sequence[tuple[int, np.ndarray]]]) -> int:
-    """Count the weights of a kernel that are left out."""
-    if "kernel" not in kept:
-        return 0
-    sides = list(step.operation.kernel.shape)
-    for axis, indices in kept["kernel"]:
-        sides[axis] = len(indices)
-    return int(math.prod(step.operation.kernel.shape) - math.prod(sides))
+def _left_out(step: Step, kept: Mapping[int, Sequence[tuple[int, np.ndarray]]]) -> int:
+    """Count the weights of the kernels of a layer that are left out."""
+    left = 0
+    for kernel in kernels_of(step.operation).values():
+        sides = list(kernel.shape)
+        for axis, indices in kept.get(id(kernel), ()):
+            sides[axis] = len(indices)
+        left += math.prod(kernel.shape) - math.prod(sides)
+    return left

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfticket.channels.roles import is_depthwise, kernel_axes
+from tfticket.channels.roles import kernel_axes
+from tfticket.channels.rules import is_depthwise
 from tfticket.errors import ExportError
 from tfticket.export.labels import check_numbers
 from tfticket.internals import flat_layers

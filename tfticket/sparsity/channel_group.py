@@ -48,6 +48,7 @@ class ChannelGroup:
         name: Name of the channel, for messages.
         produced: Slices of the kernels that make it; several where branches are added.
         consumed: Slices of the kernels that read it.
+        scaled: Entries of the scales of normalizations that it goes through.
 
     Raises:
         MaskError: when no kernel makes it.
@@ -61,6 +62,7 @@ class ChannelGroup:
     name: str
     produced: tuple[Slot, ...]
     consumed: tuple[Slot, ...]
+    scaled: tuple[Slot, ...] = ()
 
     __repr__ = brief_repr
 
@@ -70,7 +72,7 @@ class ChannelGroup:
 
     @property
     def slots(self) -> tuple[Slot, ...]:
-        """All slices of the channel."""
+        """All slices of kernels."""
         return (*self.produced, *self.consumed)
 
     @property

@@ -85,7 +85,7 @@ class Channels(Structure):
             np.add.at(counts, part.owners, part.reduced(mask[part.key], np.sum))
         means = self._by_home(sums / np.maximum(counts, 1.0))
         alive_units = self._by_home(counts > 0)
-        return {home: _rescaled(means[home], alive_units[home]) for home in means}
+        return {home: rescaled(means[home], alive_units[home]) for home in means}
 
     def expand(self, units: Mask, mask: Mask) -> Mask:
         """See `Structure`."""
@@ -165,7 +165,8 @@ def _columns(owners: dict[int, int]) -> Iterator[np.ndarray]:
     yield np.array(list(owners.values()), np.int64)
 
 
-def _rescaled(scores: np.ndarray, alive: np.ndarray) -> np.ndarray:
+def rescaled(scores: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """Divide scores by their root mean square over the living, so that layers compare fairly."""
     with np.errstate(over="ignore"):
         scale = np.sqrt(np.mean(np.square(scores[alive]))) if alive.any() else 0.0
     return scores / scale if 0.0 < scale < np.inf else scores

@@ -22,7 +22,7 @@ from tfticket.sparsity.linearized import linearized_flow
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.scores import WEIGHT_SCORES, WeightScore
-from tfticket.state import prunable_variables
+from tfticket.state import Also, prunable_variables
 from tfticket.wording import brief_repr, named
 
 Saliency = Callable[..., dict[str, np.ndarray]]
@@ -65,12 +65,32 @@ def snip(model: keras.Model, x: Any, y: Any, *, skip: Iterable[str] = ()) -> dic
         (4, 3)
     """
     kernels = prunable_variables(model, skip)
+    gradients = loss_gradients(model, x, y, skip=skip)
+    return {key: np.abs(kernels[key].numpy() * g) for key, g in gradients.items()}
+
+
+def loss_gradients(
+    model: keras.Model, x: Any, y: Any, *, skip: Iterable[str] = (), also: Also = ()
+) -> dict[str, np.ndarray]:
+    """Return the gradients of the loss of one batch, in inference mode.
+
+    Args:
+        model: A built and compiled model.
+        x: One batch of inputs, as the model takes them.
+        y: Their targets, as the loss takes them.
+        skip: Glob patterns of keys to leave out.
+        also: Weights that aren't called `kernel`, see `prunable_variables`.
+
+    Returns:
+        Key to gradient, of the shapes of the kernels.
+    """
+    kernels = prunable_variables(model, skip, also)
     values = {key: tf.identity(kernel.value) for key, kernel in kernels.items()}
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(list(values.values()))
         loss = _loss(model, (kernels, values), (x, y), training=False, temperature=1.0)
     gradients = tape.gradient(loss, values, unconnected_gradients="zero")
-    return {key: np.abs(values[key] * g) for key, g in gradients.items()}
+    return {key: np.asarray(g) for key, g in gradients.items()}
 
 
 def grasp(

@@ -8,8 +8,7 @@ next round goes on from there.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,26 +19,22 @@ from scipy import special
 
 from tfticket.channels.flow import Flow
 from tfticket.channels.groups import channel_groups
-from tfticket.channels.roles import Role, unmasked
-from tfticket.channels.shrinking import shrink
+from tfticket.channels.remove import Scope, removed
+from tfticket.channels.roles import Role
 from tfticket.data import ChunkedFit, Feed, Split
-from tfticket.errors import ExportError, MaskError, ModelError
+from tfticket.errors import ExportError, ModelError
 from tfticket.export.labels import check_numbers
 from tfticket.export.preparation import predictions
 from tfticket.models import gives_probabilities, jit_choice
 from tfticket.seeds import generator, sub_seed
-from tfticket.sparsity.channels import Channels
+from tfticket.sparsity.channel_group import ChannelGroup
 from tfticket.sparsity.convert import strip
-from tfticket.sparsity.mask import Mask
-from tfticket.sparsity.pruner import Pruner
-from tfticket.sparsity.pruners import GlobalPruner, LayerwisePruner
-from tfticket.state import prunable_variables
+from tfticket.state import kernels_of, prunable_variables
 from tfticket.wording import brief_repr
 
-_TRIES = 7
 _CHUNK = 100  # most steps of a call
 _HOT = 0.7  # of the largest activations, from which others count as large
-_ALL = 1 - 1e-6  # a rate must be below 1
+_NONE = 1e-9  # a share must be above 0
 _COUNTED = (Role.MIX, Role.DEPTHWISE, Role.MERGE, Role.CONCATENATE, Role.OPAQUE)
 
 
@@ -105,12 +100,12 @@ def narrowed(model: keras.Model, rate: float, *, keys: Sequence[str] | None = No
     Raises:
         ModelError: when no channel can be taken out.
     """
-    structure = Channels(channel_groups(model))
-    pruner: Pruner = GlobalPruner(structure=structure)
-    if keys is not None:
-        pruner = LayerwisePruner({**dict.fromkeys(keys, 1.0), "*": 0.0}, structure=structure)
-    weights = {key: variable.numpy() for key, variable in prunable_variables(model).items()}
-    return _without(model, weights, pruner, rate)
+
+    def may_go(group: ChannelGroup) -> bool:
+        return keys is None or group.home in keys
+
+    scope: Scope = "global" if keys is None else "layerwise"
+    return removed(model, 1 - rate, scope=scope, may_go=may_go).model
 
 
 def narrowed_to(model: keras.Model, share: float) -> keras.Model:
@@ -123,20 +118,10 @@ def narrowed_to(model: keras.Model, share: float) -> keras.Model:
     Raises:
         ModelError: when no channel can be taken out.
     """
-    goal, low, high = share * model.count_params(), 1 / len(channel_groups(model)), 1.0
-    rate, found = max(low, 1 - math.sqrt(share)), None
-    for _ in range(_TRIES):
-        try:
-            narrow = narrowed(model, rate)
-        except MaskError:  # a layer would have no channel left
-            high = rate
-        else:
-            count = narrow.count_params()
-            if count <= goal and (found is None or count > found.count_params()):
-                found = narrow
-            low, high = (low, rate) if count <= goal else (rate, high)
-        rate = (low + high) / 2
-    return narrowest(model) if found is None else found
+    try:
+        return removed(model, share, of="parameters").model
+    except ModelError:
+        return narrowest(model)
 
 
 def narrowest(model: keras.Model) -> keras.Model:
@@ -145,12 +130,7 @@ def narrowest(model: keras.Model) -> keras.Model:
     Raises:
         ModelError: when no channel can be taken out.
     """
-    groups = channel_groups(model)
-    counts = Counter(group.home for group in groups)
-    factors = {key: (count - 1) / count for key, count in counts.items()}
-    pruner = LayerwisePruner(factors, structure=Channels(groups))
-    weights = {key: variable.numpy() for key, variable in prunable_variables(model).items()}
-    return _without(model, weights, pruner, _ALL)
+    return removed(model, _NONE, scope="layerwise").model
 
 
 def uniformly_narrow(model: keras.Model, share: float, *, seed: int) -> keras.Model:
@@ -166,9 +146,9 @@ def uniformly_narrow(model: keras.Model, share: float, *, seed: int) -> keras.Mo
     narrow = model
     if share < 1:
         rng = generator(seed, "fitting", "uniform")
-        weights = {key: rng.random(v.shape) for key, v in prunable_variables(model).items()}
-        pruner = LayerwisePruner(structure=Channels(channel_groups(model)))
-        narrow = _without(model, weights, pruner, 1 - share)
+        narrow = removed(
+            model, share, score=lambda units, *_: rng.random(len(units)), scope="layerwise"
+        ).model
     fresh = keras.models.clone_model(strip(narrow))
     for key, variable in prunable_variables(fresh).items():
         draw = keras.initializers.HeNormal(sub_seed(seed, "fitting", key))
@@ -187,24 +167,6 @@ def as_if_trained(model: keras.Model) -> keras.Model:
         if len(variable.shape) == 1:
             variable.assign(variable.numpy() + 0.1 * rng.random(variable.shape))
     return copy
-
-
-def _without(
-    model: keras.Model, scores: Mapping[str, np.ndarray], pruner: Pruner, rate: float
-) -> keras.Model:
-    """A copy without the channels that a pruner takes by these scores."""
-    variables = prunable_variables(model)
-    mask = Mask.ones({key: tuple(variable.shape) for key, variable in variables.items()})
-    magnitudes = {key: np.abs(scores[key]) for key in mask}
-    pruned = pruner.prune(magnitudes, mask, rate)
-    if pruned == mask:
-        raise ModelError(
-            f"{model.name!r} has no channel left that can be taken out: one of each layer stays."
-        )
-    copy = strip(model)
-    for key, variable in prunable_variables(copy).items():
-        variable.assign(variable.numpy() * pruned[key])
-    return shrink(copy).model
 
 
 def hot_keys(model: keras.Model) -> tuple[str, ...]:
@@ -231,11 +193,11 @@ def hot_keys(model: keras.Model) -> tuple[str, ...]:
             for tensor in (*step.inputs, *step.outputs):
                 if _elements(tensor) >= (1 - _HOT) * size:
                     hot.update(flow.channels(tensor).tolist())
-    made = {
-        keys[id(unmasked(step.operation).kernel)]: set(flow.channels(step.output).tolist())
-        for step in flow.steps
-        if step.role is Role.MIX and id(unmasked(step.operation).kernel) in keys
-    }
+    made: dict[str, set[int]] = {}
+    for step in flow.steps:
+        kernels = kernels_of(step.operation) if step.role is Role.MIX else {}
+        for key in [keys[id(kernel)] for kernel in kernels.values() if id(kernel) in keys]:
+            made[key] = set(flow.channels(step.output).tolist())
     return tuple(key for key, numbers in made.items() if key in homes and numbers & hot)
 
 
