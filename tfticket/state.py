@@ -292,7 +292,8 @@ def stable_name(layer: keras.Layer) -> str:
 
 
 def _without_number(automatic: str, name: str) -> str:
-    return automatic if re.fullmatch(rf"{automatic}(_\d+)?", name) else name
+    found = re.fullmatch(rf"((?:forward_|backward_)?{automatic})(?:_\d+)?", name)
+    return found.group(1) if found else name
 
 
 def _own_variables(layer: keras.Layer) -> Iterator[keras.Variable]:

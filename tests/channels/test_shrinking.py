@@ -237,4 +237,4 @@ def test_a_wrong_copy_is_caught(seeded, monkeypatch):
     right = rebuild._folded
     monkeypatch.setattr(rebuild, "_folded", wrong)
     with pytest.raises(InvariantError, match="They must be equal to"):
-        shrink(build(4))
+        shrink(build(2))

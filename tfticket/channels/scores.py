@@ -56,10 +56,17 @@ def l1_norm(
 ) -> np.ndarray:
     """Score units by the sum of |w| over all of their slices, relative to their layer.
 
-    The slices are those of the kernels that make the unit and of those that read it. Arguments and
-    result as for `magnitude`.
+    The slices are those of the kernels that make the unit and of those that read it.
 
     Source: Fang et al. (2023, arXiv:2301.12900), section 3.3, for norms of whole groups.
+
+    Args:
+        groups: The units.
+        weights: Key to weights.
+        gradients: Not used.
+
+    Returns:
+        Scores, shape (units,), of mean square 1 in each layer.
 
     Example:
         >>> made, read = Slot("a", 1, (0,)), Slot("b", 0, (0,))
@@ -76,7 +83,15 @@ def l2_norm(
 ) -> np.ndarray:
     """Score units by the root of the sum of w^2 over all of their slices, relative to their layer.
 
-    Arguments, result and source as for `l1_norm`.
+    Source: as for `l1_norm`.
+
+    Args:
+        groups: The units.
+        weights: Key to weights.
+        gradients: Not used.
+
+    Returns:
+        Scores, shape (units,), of mean square 1 in each layer.
 
     Example:
         >>> groups = [ChannelGroup(f"a:{n}", (Slot("a", 1, (n,)),), ()) for n in (0, 1)]
@@ -131,10 +146,15 @@ def scale(
 ) -> np.ndarray:
     """Score units by |gamma| of the batch normalization behind them.
 
-    Of several (branches that are added) the mean counts. Arguments as for `magnitude`.
+    Of several (branches that are added) the mean counts.
 
     Source: Liu et al. (2017, arXiv:1708.06519), section 3; they train with an L1 penalty on gamma
     (`gamma_regularizer="l1"`), without which the scales tell less.
+
+    Args:
+        groups: The units.
+        weights: Key to weights.
+        gradients: Not used.
 
     Returns:
         Scores, shape (units,); NaN for units without one, which stay.

@@ -13,6 +13,7 @@ from .finetune import fine_tune as fine_tune
 from .fitting.budget import Budget as Budget
 from .fitting.budget import Taken as Taken
 from .fitting.fitted import Fitted as Fitted
+from .fitting.iterative import remove_in_rounds as remove_in_rounds
 from .fitting.narrowing import Training as Training
 from .fitting.search import fit as fit
 from .inspect.check import check_file as check_file
