@@ -1,18 +1,18 @@
 """Structured pruning: real networks to half, against Torch-Pruning, and which widths are fast.
 
     python -m benchmarks.structured halve
-    python -m benchmarks.structured peers --python TORCH/bin/python
+    TORCH_PRUNING_PYTHON=TORCH/bin/python python -m benchmarks.structured peers
     python -m benchmarks.structured widths
 
 `halve`: MobileNetV3Small and a small vision transformer of layers of Keras, untrained, to half of
 their parameters; the smaller network is held against the one with zeros in place, exported and
 verified.
 
-`peers`: a ResNet-8 and a VGG-6 are trained once on 5,000 images of CIFAR-10. tfticket and
-Torch-Pruning (in a process of its own, whose Python has torch and torch-pruning) remove the same
-shares of the channels by the L2 norm of groups, of each layer and globally; what is left is trained
-on in Keras, with the same steps in the same order. Accuracy is that of 5,000 test images; nothing
-is chosen by it.
+`peers`: a ResNet-8 and a VGG-6 are trained once on 5,000 images of CIFAR-10 (JPEG copies). tfticket
+and Torch-Pruning remove the same shares of the channels by the L2 norm of groups, of each layer and
+globally; what is left is trained on in Keras, with the same steps in the same order. Accuracy is
+that of 2,000 test images; nothing is chosen by it. Torch-Pruning runs in a process of its own, in
+an environment with `pip install torch==2.13.0` and `pip install --no-deps torch-pruning numpy`.
 
 `widths`: the time of a 3x3 convolution in LiteRT, float and int8, by its number of channels.
 """
@@ -22,8 +22,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import tempfile
+import timeit
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,9 +37,12 @@ import numpy as np
 from tfticket import data
 from tfticket.channels import channel_groups, l2_norm, remove_units, size_of
 from tfticket.export import Training, to_tflite
+from tfticket.export.conversion import Convertible
 from tfticket.export.fitting.narrowing import accuracy, train
-from tfticket.export.latency import alone
+from tfticket.export.preparation import prepare
+from tfticket.export.result import Format
 from tfticket.export.runtime import Session
+from tfticket.export.tflite import draft
 from tfticket.files import write_json
 from tfticket.quiet import start_tensorflow
 from tfticket.state import named_variables
@@ -47,7 +52,7 @@ layers = keras.layers
 
 SHARES = (0.25, 0.5, 0.75)
 SCOPES: tuple[Literal["layerwise", "global"], ...] = ("layerwise", "global")
-_PEER = Path(__file__).parent / "peers" / "torch_pruning.py"
+_PEER = Path(__file__).parent / "peers" / "torch_channels.py"
 
 
 # Networks to half.
@@ -178,7 +183,7 @@ NETWORKS: Mapping[str, tuple[Callable[[Mapping[str, int]], keras.Model], dict[st
             **{f"stage{n}_{part}": 8 * 2**n for n in (1, 2, 3) for part in "ab"},
         },
     ),
-    "vgg6": (vgg6, {"conv1": 32, "conv2": 32, "conv3": 64, "conv4": 64, "hidden": 64}),
+    "vgg6": (vgg6, {"conv1": 16, "conv2": 16, "conv3": 32, "conv4": 32, "hidden": 32}),
 }
 
 
@@ -246,7 +251,7 @@ def peers(kind: str, python: str, *, steps: int, fine_tuning: int) -> list[Point
     """Prune one network with both tools."""
     cifar = data.load("cifar10", validation=5000, seed=0)
     x, y = cifar.inputs(cifar.train)[:5000], np.asarray(cifar.train.y[:5000])
-    test = cifar.inputs(cifar.test)[:5000], np.asarray(cifar.test.y[:5000])
+    test = cifar.inputs(cifar.test)[:2000], np.asarray(cifar.test.y[:2000])
     keras.utils.set_random_seed(0)
     build, widths = NETWORKS[kind]
     model = build(widths)
@@ -287,10 +292,11 @@ def at_accuracy(points: list[Point], goal: float, of: str) -> float | None:
 # Widths.
 
 
-def widths(
-    format: Literal["fp32", "int8"], counts: range, folder: Path, side: int = 16
-) -> dict[int, float]:
-    """Time a 3x3 convolution of so many channels in and out; microseconds by width."""
+def widths(format: Format, counts: range, folder: Path, side: int = 16) -> dict[int, float]:
+    """Time three 3x3 convolutions of so many channels in and out; microseconds by width.
+
+    The fastest of many runs counts, which others on the machine disturb least.
+    """
     times = {}
     x = np.random.default_rng(0).normal(size=(64, side, side, 3)).astype("float32")
     for width in counts:
@@ -302,11 +308,15 @@ def widths(
                 layers.GlobalAveragePooling2D(),
             ]
         )
-        path = folder / f"{format}_{width}.tflite"
-        to_tflite(model, path, format=format, calibration=x, check_on=(x, None), min_agreement=0.0)
-        session = Session(path.read_bytes(), source=path.name)
+        content = draft(
+            Convertible(prepare(model).model, x, (x, None)),
+            folder / f"{format}_{width}.tflite",
+            format=format,
+            min_agreement=0.0,
+        ).content
+        session = Session(content, source=f"{width} channels")
         session.feed(x[0])
-        times[width] = min(alone(session.invoke).microseconds for _ in range(3))
+        times[width] = 1e6 * min(timeit.repeat(session.invoke, number=1, repeat=300))
     return times
 
 
@@ -314,10 +324,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one of the three."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("halve", "peers", "widths"))
-    parser.add_argument("--python", default="python3", help="with torch and torch-pruning")
     parser.add_argument("--network", choices=NETWORKS, action="append")
-    parser.add_argument("--steps", type=int, default=1200, help="of the dense training")
-    parser.add_argument("--fine-tuning", type=int, default=200, help="steps after pruning")
+    parser.add_argument("--steps", type=int, default=800, help="of the dense training")
+    parser.add_argument("--fine-tuning", type=int, default=100, help="steps after pruning")
     parser.add_argument("--out", type=Path, help="write the results to this file, as JSON")
     asked = parser.parse_args(arguments)
     start_tensorflow()
@@ -334,9 +343,12 @@ def main(arguments: list[str] | None = None) -> None:
             for width in found["fp32"]:
                 print(width, *(f"{found[f][width]:.1f}" for f in found))
         else:
+            python = os.environ.get("TORCH_PRUNING_PYTHON", "")
+            if not python:
+                parser.error("TORCH_PRUNING_PYTHON must name a Python with torch and torch-pruning")
             found = []
             for kind in asked.network or NETWORKS:
-                points = peers(kind, asked.python, steps=asked.steps, fine_tuning=asked.fine_tuning)
+                points = peers(kind, python, steps=asked.steps, fine_tuning=asked.fine_tuning)
                 found += [asdict(point) for point in points]
                 show(points)
     if asked.out is not None:

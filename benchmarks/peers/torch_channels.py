@@ -1,4 +1,4 @@
-"""`PYTHON benchmarks/peers/torch_pruning.py GIVEN.npz FOLDER`: channels removed by Torch-Pruning.
+"""`PYTHON benchmarks/peers/torch_channels.py GIVEN.npz FOLDER`: channels removed by Torch-Pruning.
 
 It runs in an environment of its own, which needs torch, torch-pruning and NumPy and not tfticket.
 `GIVEN.npz` holds the weights of a network in the layout of Keras, a few images with the outputs of
