@@ -193,7 +193,7 @@ class _Cloning:
         _require_same_call(model, copy)
         copy.name = self._rename(model)
         copy_trainable(model, copy)
-        _compile_like(model, copy)
+        compile_like(model, copy)
         return copy
 
     def _sequential(self, model: keras.Sequential, inputs: Any) -> keras.Sequential:
@@ -265,7 +265,7 @@ def _differs(model: keras.Model, copy: keras.Model, name: str) -> bool:
     return getattr(type(model), name) is not getattr(type(copy), name)
 
 
-def _compile_like(model: keras.Model, copy: keras.Model) -> None:
+def compile_like(model: keras.Model, copy: keras.Model) -> None:
     """Compile a copy like the model, with optimizer and metrics of its own."""
     if not model.compiled:
         return

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfticket.channels import Rule, channel_groups, register_rule, remove_units, rules, shrink
+from tfticket.channels import Rule, channel_groups, register_rule, remove_units, rules, shrink, size_of
 from tfticket.errors import ModelError
 from tfticket.sparsity import Channels, GlobalPruner, get_mask, set_mask, sparsify
 from tfticket.state import named_variables
@@ -139,6 +139,15 @@ def test_layers_of_each_kind_are_as_narrow_as_told():
     assert (layer.groups, layer.filters) == (4, 8)  # whole groups
     layer = shrink(without_half(randomized(attention()))).model.get_layer("attention")
     assert (layer.num_heads, layer.key_dim, layer.value_dim) == (2, 3, 2)
+
+
+def test_embeddings_are_cut_too():
+    words = layers.Embedding(9, 8, mask_zero=True, name="words")
+    model = randomized(keras.Sequential([keras.Input((5,)), words, layers.GRU(6), layers.Dense(2)]))
+    shrunk = remove_units(model, keep=0.5, scope="layerwise")
+    assert {c.key: c.after for c in shrunk.layers} == {"words": 4, "gru": 3, "dense": 2}
+    gates = 3 * (4 * 3 + 3 * 3)
+    assert size_of(shrunk.model).multiply_adds == 5 * gates + 3 * 2
 
 
 def test_a_unit_that_others_read_over_time_stays():

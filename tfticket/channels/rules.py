@@ -343,6 +343,10 @@ def _prelu(layer: Any, inputs: Mapping[str, Any]) -> Rule:
     return Rule({"alpha": (*(None,) * (len(layer.alpha.shape) - 1), "in")})
 
 
+def _embedding(layer: Any, inputs: Mapping[str, Any]) -> Rule:
+    return Rule({"embeddings": (None, "out")}, {"output_dim": "out"})
+
+
 def _attention(layer: Any, inputs: Mapping[str, Any]) -> Rule | None:
     if len(layer.output_dense.kernel.shape) != 3 or getattr(layer, "_use_gate", False):
         return None
@@ -437,6 +441,7 @@ _BUILT_IN: dict[type, Callable[[Any, Mapping[str, Any]], Rule | None]] = {
     **dict.fromkeys(_SEPARABLE, _separable),
     keras.layers.BatchNormalization: _batch_norm,
     keras.layers.PReLU: _prelu,
+    keras.layers.Embedding: _embedding,
     keras.layers.MultiHeadAttention: _attention,
     **dict.fromkeys((*_RECURRENT, keras.layers.RNN), _recurrent),
     keras.layers.Bidirectional: _bidirectional,

@@ -83,7 +83,9 @@ class Meter:
                     for side, axis in zip(variable.shape, axes, strict=True)
                 ]
                 parameters += math.prod(sides)
-                if step.role is not Role.ALONE and len(sides) > 1 and variable.name != "bias":
+                reads = bool(step.rule.reads(axes, step.named)[0])  # an embedding is looked up
+                multiplies = step.role is Role.DEPTHWISE or (step.role is Role.MIX and reads)
+                if multiplies and len(sides) > 1:
                     names = [axis.name for axis in axes if axis and axis.name in step.named]
                     products += math.prod(sides) * _positions(step, (names or ["in"])[0])
             if isinstance(step.operation, keras.layers.MultiHeadAttention):

@@ -13,6 +13,7 @@ from tfticket.channels.groups import channel_groups
 from tfticket.channels.remove import Batches, Of, Scope, remove_units
 from tfticket.channels.scores import UnitScore
 from tfticket.channels.size import size_of
+from tfticket.cloning import compile_like
 from tfticket.errors import ModelError
 from tfticket.export.fitting.narrowing import Training, train
 from tfticket.export.fitting.rounds import Rounds
@@ -59,7 +60,7 @@ def remove_in_rounds(
         tell: Called with a line of progress.
 
     Returns:
-        The network after the last round.
+        The network after the last round, compiled like the model.
 
     Raises:
         ModelError: when units can't be removed, or an argument is out of its range.
@@ -71,7 +72,8 @@ def remove_in_rounds(
         >>> x = (rng.normal(size=(300, 4)) + 3 * y[:, None]).astype("float32")
         >>> hidden, out = keras.layers.Dense(32, activation="relu"), keras.layers.Dense(2)
         >>> model = keras.Sequential([keras.Input((4,)), hidden, out])
-        >>> smaller = remove_in_rounds(model, 0.5, training=Training(x, y, steps=50), rounds=2)
+        >>> training = Training(x, y, steps=50)
+        >>> smaller = remove_in_rounds(model, 0.5, of="units", training=training, rounds=2)
         >>> smaller.layers[0].units
         16
     """
@@ -99,6 +101,7 @@ def remove_in_rounds(
             else:
                 training(found)
             done.save(place, found)
+        compile_like(model, found)
         if tell is not None:
             tell(f"round {place} of {rounds}: {_amount(found, of) / whole:.1%} of the {of} left")
         now = found
