@@ -4,7 +4,15 @@ import keras
 import numpy as np
 import pytest
 
-from tfticket.channels import Rule, channel_groups, register_rule, remove_units, rules, shrink, size_of
+from tfticket.channels import (
+    Rule,
+    channel_groups,
+    register_rule,
+    remove_units,
+    rules,
+    shrink,
+    size_of,
+)
 from tfticket.errors import ModelError
 from tfticket.sparsity import Channels, GlobalPruner, get_mask, set_mask, sparsify
 from tfticket.state import named_variables
