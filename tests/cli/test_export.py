@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from tfticket.cli import main
@@ -138,6 +139,52 @@ def test_a_file_is_explained(model, capsys):
     assert "stored densely" in told
     assert "multiply-adds computed" in told
     assert "estimate" in told
+    assert "memory: Activations need at least " in told
+    assert "  peak\n" in told
+    figure = output.with_suffix(".svg")
+    assert main(["explain", str(output), "--figure", str(figure), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["memory"]["peak"]["live_bytes"] > 0
+    assert figure.read_text().startswith("<svg")
+
+
+def test_a_model_of_several_ends_goes_through_all_commands(tmp_path, capsys):
+    from several_ends import inputs_of_two, two_by_two  # late: most tests need no TensorFlow
+
+    model, x = two_by_two(), inputs_of_two(200)
+    model.save(tmp_path / "two.keras")
+    data = tmp_path / "two.npz"
+    np.savez(data, what=np.asarray(model(x)["what"]).argmax(-1), **x)
+    output, npz = tmp_path / "two.tflite", f"npz:{data}"
+    arguments = ["export", str(tmp_path / "two.keras"), "--data", npz, "-o", str(output)]
+    assert main([*arguments, "--format", "int8", "--ends", "uint8", "--margin", "0.2"]) == 0
+    assert "Scores by output: what " in capsys.readouterr().err
+    assert main(["export", "--check", str(output), "--data", npz, "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert {spec["dtype"] for spec in (*seen["takes"], *seen["gives"])} == {"uint8"}
+    assert seen["qualities"]["what"]["accuracy"] > 0.8
+    assert main(["explain", str(tmp_path / "two.keras"), "--data", npz]) == 0
+    assert "With all layers rounded to 8 bits, accuracy goes from " in capsys.readouterr().out
+    np.savez(data, image=x["image"])
+    assert main(arguments) == 1
+    assert "It lacks motion." in capsys.readouterr().err
+    assert main([*arguments[:3], "digits"]) == 1
+    assert "takes its data from an .npz file" in capsys.readouterr().err
+
+
+def test_what_rounding_costs_is_explained_layer_by_layer(model, capsys):
+    keras_file, _ = model
+    arguments = ["explain", str(keras_file), "--data", "digits", "--normalize", "unit"]
+    assert main([*arguments, "--reach", "0", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["keep"] == []
+    assert all(each["divergence_alone"] > 0 for each in told["layers"])
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2 : 2 + len(told["layers"])]] == [
+        each["layer"] for each in told["layers"]
+    ]
+    assert main(["explain", str(keras_file)]) == 2
+    assert "Give --data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,9 @@ from tfticket.export.contents import check_hazards, count_zeros
 from tfticket.export.conversion import quantize_weights_int4
 from tfticket.export.flatbuffer import Constant
 from tfticket.export.preparation import static_copy
+from tfticket.export.runtime import Examples
 from tfticket.export.sparse.encoding import dense_layers, encode_dense_layers
-from tfticket.export.verification import Reference, verify
+from tfticket.export.verification import Expected, Reference, verify
 from tfticket.quiet import quiet
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
@@ -124,7 +125,8 @@ def test_fp16_with_sparsity_in_blocks_gives_nan():
     assert is_nan(content, delegate=True)
     assert is_nan(content, delegate=False)
     assert "read by DEQUANTIZE, which has no sparse kernel" in refused(content)
-    reference = Reference(inputs_for(content), np.zeros((20, 10), np.float32), None, "given")
+    expected = Expected("output", np.zeros((20, 10), np.float32))
+    reference = Reference(Examples((inputs_for(content),)), (expected,), "given")
     with pytest.raises(ExportError, match="finite answers"):
         verify(content, reference, format="fp16", min_agreement=0.0, source="mine")
 

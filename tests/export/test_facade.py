@@ -149,7 +149,10 @@ def test_exporting_twice_gives_the_same_bytes(exported, made, options, tmp_path)
     ("changes", "message"),
     [
         ({"target": "watch"}, r"must be one of .*'watch'"),
-        ({"target": "micro", "formats": ["fp32"]}, "takes the formats int8. Received: fp32"),
+        (
+            {"target": "micro", "formats": ["fp32"]},
+            r"formats int8, int16x8\. Received: fp32",
+        ),
         ({"path": "a.onnx"}, r"must end in \.tflite"),
     ],
 )

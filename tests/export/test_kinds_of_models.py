@@ -100,14 +100,6 @@ def test_too_many_steps_are_refused_with_what_works(tmp_path):
     assert exported(model, tmp_path, x, format="dynamic").format == "dynamic"
 
 
-def test_layers_that_keep_a_state_are_refused_by_name(tmp_path):
-    model = keras.Sequential(
-        [keras.Input((7, 3), batch_size=1), layers.LSTM(4, stateful=True, name="memory")]
-    )
-    with pytest.raises(ExportError, match=r"'memory' .* is stateful"):
-        exported(model, tmp_path, SERIES)
-
-
 def test_text_is_refused_with_where_to_cut(tmp_path):
     lookup = layers.StringLookup(vocabulary=["a", "b"])
     model = keras.Sequential([keras.Input((), dtype="string"), lookup, layers.Embedding(4, 2)])

@@ -205,9 +205,6 @@ def test_models_that_cannot_be_exported_say_why(tmp_path):
     anysize = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 3)])
     with pytest.raises(ExportError, match=r"\(None, None, None, 3\)"):
         to_tflite(anysize, tmp_path / "a.tflite")
-    first, second = keras.Input((2,)), keras.Input((2,))
-    with pytest.raises(ExportError, match="2 and 1"):
-        to_tflite(keras.Model([first, second], first + second), tmp_path / "a.tflite")
 
 
 def test_an_operator_without_a_kernel_is_named(tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -6,8 +8,15 @@ from helpers import mlp
 from tfticket.errors import ExportError
 from tfticket.export.labels import Labels
 from tfticket.export.preparation import predictions, static_copy
+from tfticket.export.runtime import Examples
 from tfticket.export.tflite import to_tflite
-from tfticket.export.verification import Reference, check_size, predicted_bytes, verify
+from tfticket.export.verification import (
+    Expected,
+    Reference,
+    check_size,
+    predicted_bytes,
+    verify,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -16,11 +25,19 @@ pytestmark = pytest.mark.slow
 def reference(exported):
     x = exported.x[1300:1550]
     outputs = predictions(exported.model, x)
-    return Reference(x, outputs, Labels.of(exported.y[1300:1550], outputs, "y"), "given")
+    labels = Labels.of(exported.y[1300:1550], outputs, "y")
+    return Reference(Examples((x,)), (Expected("output", outputs, labels),), "given")
 
 
 def changed(reference, **changes):
-    return Reference(**{**vars(reference), **changes})
+    """With other outputs or labels, or other fields."""
+    own = {name: changes.pop(name) for name in ("outputs", "labels") if name in changes}
+    (expected,) = reference.expected
+    return replace(reference, expected=(replace(expected, **own),), **changes)
+
+
+def outputs_of(reference):
+    return reference.expected[0].outputs
 
 
 def run(exported, reference, format="fp32", min_agreement=0.95):
@@ -30,11 +47,11 @@ def run(exported, reference, format="fp32", min_agreement=0.95):
 
 def test_what_is_found_is_what_keras_says(exported, reference):
     found = run(exported, reference)
-    right = reference.outputs.argmax(-1) == exported.y[1300:1550]
+    right = outputs_of(reference).argmax(-1) == exported.y[1300:1550]
     assert found.keras_accuracy == found.accuracy == pytest.approx(right.mean())
     assert found.agreement == 1.0
     assert found.max_difference == pytest.approx(
-        found.relative_difference * np.abs(reference.outputs).max()
+        found.relative_difference * np.abs(outputs_of(reference)).max()
     )
 
 
@@ -48,25 +65,25 @@ def test_without_labels_there_is_no_accuracy(exported, reference):
 @pytest.mark.parametrize("format", ["fp32", "fp16"])
 def test_other_outputs_fail(exported, reference, format):
     with pytest.raises(ExportError, match="must answer as the Keras model does"):
-        run(exported, changed(reference, outputs=reference.outputs * 1.05), format)
+        run(exported, changed(reference, outputs=outputs_of(reference) * 1.05), format)
 
 
 @pytest.mark.parametrize("format", ["dynamic", "int8"])
 def test_other_answers_fail(exported, reference, format):
-    turned = changed(reference, outputs=np.roll(reference.outputs, 1, axis=1))
+    turned = changed(reference, outputs=np.roll(outputs_of(reference), 1, axis=1))
     with pytest.raises(ExportError, match=r"at least 95\.0% of 250 inputs"):
         run(exported, turned, format)
     assert run(exported, turned, format, min_agreement=0.0).agreement < 0.5
 
 
 def test_random_inputs_hold_quantized_files_to_their_outputs(exported, reference):
-    turned = np.roll(reference.outputs, 1, axis=1)
+    turned = np.roll(outputs_of(reference), 1, axis=1)
     with pytest.raises(ExportError, match=r"to 0\.25 of the range"):
         run(exported, changed(reference, outputs=turned, inputs="random"), "int8", 0.0)
 
 
 def test_a_model_of_lower_precision_is_held_to_that(exported, reference):
-    near = changed(reference, outputs=reference.outputs * 1.002)
+    near = changed(reference, outputs=outputs_of(reference) * 1.002)
     with pytest.raises(ExportError, match="must answer"):
         run(exported, near)
     assert run(exported, changed(near, reduced_precision=True)).agreement == 1.0

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from tfticket.export.facade import Exported
 
 _FORMATS = (
-    "fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast", "sparse_conv",
+    "fp32", "fp16", "dynamic", "int8", "int16x8", "int4", "sparse_fc", "sparse_fc_fast",
+    "sparse_conv",
 )  # fmt: skip
+_OF_MODELS = ("output", "ticket_path", "data_name", "ends", "keep_float")
 _TARGETS = ("phone", "micro", "smallest", "fastest")
 
 
@@ -49,7 +51,24 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
     type=click.Choice(_FORMATS),
     help="Format; can be repeated.  [default: as the recipe or the target says]",
 )
-@click.option("--data", "data_name", help="Data for a .keras or .tflite file, as in recipes.")
+@click.option(
+    "--ends",
+    type=click.Choice(["int8", "int16", "uint8", "float32"]),
+    help="Type of inputs and outputs of int8 and int16x8 files of a .keras model.",
+)
+@click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="LAYER",
+    help="Layer of a .keras model that stays in float in an int8 file; can be repeated. "
+    "`tfticket explain MODEL.keras --data` tells which help.",
+)
+@click.option(
+    "--data",
+    "data_name",
+    help="Data for a .keras or .tflite file, as in recipes; of several inputs or outputs "
+    "npz:PATH, with an array by the name of each.",
+)
 @click.option(
     "--normalize",
     type=click.Choice(["none", "unit", "standard"]),
@@ -89,6 +108,7 @@ def export(source: Path, only_check: bool, **options: Any) -> None:
     tfticket export --check net.tflite
     tfticket export --check net.tflite --target micro --runtimes
     """
+    options["keep_float"] = options["keep_float"] or None
     if not only_check:
         _refuse(options, "timeout", "runtimes", why="belongs to --check")
     if only_check:
@@ -141,7 +161,7 @@ def _run(run: Path, options: dict[str, Any]) -> None:
     from tfticket.runs.rundir import RunDir
     from tfticket.runs.session import locked
 
-    _refuse(options, "output", "ticket_path", "data_name", why="belongs to a model file")
+    _refuse(options, *_OF_MODELS, why="belongs to a model file")
     directory = RunDir(run)
     directory.resolved()  # not a run? Say so before TensorFlow starts, and lock nothing.
     start_tensorflow()
@@ -169,7 +189,7 @@ def _target(source: Path, options: dict[str, Any]) -> None:
     from tfticket.runs.rundir import RunDir
     from tfticket.runs.session import locked
 
-    _refuse(options, "output", "ticket_path", "data_name", why="belongs to a model file")
+    _refuse(options, *_OF_MODELS, why="belongs to a model file")
     if source.is_dir():
         RunDir(source).resolved()
     start_tensorflow()
@@ -211,6 +231,8 @@ def _model(source: Path, options: dict[str, Any]) -> None:
             data_name=options["data_name"],
             normalize=options["normalize"],
             formats=_formats(options),
+            ends=options["ends"],
+            keep_float=options["keep_float"] or (),
             margin=options["margin"],
             data_dir=options["data_dir"],
             progress=progress,
@@ -220,19 +242,13 @@ def _model(source: Path, options: dict[str, Any]) -> None:
 
 def _check(source: Path, options: dict[str, Any]) -> None:
     """Verify one file."""
-    wrong = ["level", "seed", "output", "ticket_path"]
+    wrong = ["level", "seed", "output", "ticket_path", "ends", "keep_float"]
     if options["target"] != "micro":
         wrong.insert(0, "target")
     _refuse(options, *wrong, why="makes a file, which --check doesn't")
     raw = y = None
     if options["data_name"] is not None:
-        from tfticket.quiet import start_tensorflow
-
-        start_tensorflow()
-        from tfticket import data
-
-        found = data.load(options["data_name"], data_dir=options["data_dir"])
-        raw, y = found.test.x, found.test.y
+        raw, y = examples_of(options["data_name"], options["data_dir"])
     from tfticket.export.inspect.check import check_file, check_lines
 
     asked = {name: options[name] for name in ("timeout", "target")}
@@ -241,6 +257,23 @@ def _check(source: Path, options: dict[str, Any]) -> None:
         print_json(seen.to_dict())
     else:
         click.echo("\n".join(check_lines(seen)))
+
+
+def examples_of(data_name: str, data_dir: Path | None) -> tuple[Any, Any]:
+    """Test data of a data set, or the arrays of an `.npz` file by names of inputs and outputs."""
+    from tfticket.data.sources import npz_arrays
+
+    kind, _, path = data_name.partition(":")
+    arrays = npz_arrays(Path(path)) if kind == "npz" else {}
+    if arrays and not arrays.keys() & {"x", "x_train"}:
+        return arrays, None
+    from tfticket.quiet import start_tensorflow
+
+    start_tensorflow()
+    from tfticket import data
+
+    found = data.load(data_name, data_dir=data_dir)
+    return found.test.x, found.test.y
 
 
 def _say(made: Exported, *, as_json: bool) -> None:
@@ -279,7 +312,7 @@ def _formats(options: dict[str, Any]) -> Sequence[Any] | None:
 
 
 def _refuse(options: dict[str, Any], *names: str, why: str) -> None:
-    shown = {"ticket_path": "ticket", "data_name": "data"}
+    shown = {"ticket_path": "ticket", "data_name": "data", "keep_float": "keep-float"}
     for name in names:
         if options[name] is not None:
             raise click.UsageError(f"--{shown.get(name, name)} {why}.")

@@ -203,18 +203,7 @@ def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
         DataError: when the file is missing, damaged, or lacks arrays.
     """
     file = resolved(path, data_dir)
-    if not file.is_file():
-        raise DataError(
-            f"`npz:PATH` must name a file that exists. Received: {file.absolute()}, no such file."
-        )
-    try:
-        with open_archive(file) as archive:
-            arrays = dict(arrays_in(archive))
-    except UnreadableError as error:
-        raise DataError(
-            f"`{file}` can't be read as an .npz file without pickle: {error}. Write it with "
-            "`np.savez` from arrays of numbers."
-        ) from error
+    arrays = npz_arrays(file)
     if {"x_train", "y_train", "x_test", "y_test"} <= arrays.keys():
         train = Split(arrays["x_train"], arrays["y_train"])
         test: Split | None = Split(arrays["x_test"], arrays["y_test"])
@@ -231,3 +220,23 @@ def read_npz(path: str, data_dir: str | os.PathLike[str] | None) -> Source:
         description=f"Arrays of {file.name}.",
         class_names=tuple(str(name) for name in arrays.get("class_names", ())),
     )
+
+
+def npz_arrays(file: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an `.npz` file, never by pickle.
+
+    Raises:
+        DataError: when the file is missing or damaged.
+    """
+    if not file.is_file():
+        raise DataError(
+            f"`npz:PATH` must name a file that exists. Received: {file.absolute()}, no such file."
+        )
+    try:
+        with open_archive(file) as archive:
+            return dict(arrays_in(archive))
+    except UnreadableError as error:
+        raise DataError(
+            f"`{file}` can't be read as an .npz file without pickle: {error}. Write it with "
+            "`np.savez` from arrays of numbers."
+        ) from error

@@ -19,6 +19,7 @@ from .fitting.search import fit as fit
 from .inspect.check import check_file as check_file
 from .inspect.energy import EnergyModel as EnergyModel
 from .inspect.explain import explain_file as explain_file
+from .inspect.sensitivity import Sensitivity as Sensitivity
 from .metadata import read_provenance as read_provenance
 from .micro import run_on_micro as run_on_micro
 from .plain import save_keras as save_keras
@@ -27,6 +28,7 @@ from .preparation import shrink as shrink
 from .result import FORMATS as FORMATS
 from .result import ExportReport as ExportReport
 from .result import Preprocessing as Preprocessing
+from .rounding import sensitivity as sensitivity
 from .self_test import write_micro_sources as write_micro_sources
 from .slimming import Slimmed as Slimmed
 from .slimming import slim as slim

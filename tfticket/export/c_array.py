@@ -14,8 +14,8 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import foreign
+from tfticket.export.activations import arena_lower_bound
 from tfticket.export.flatbuffer import elements, indices, name_of, parse, shape_of, type_name
-from tfticket.export.micro import arena_lower_bound
 from tfticket.files import write_text
 
 _BYTES_A_LINE = 16

@@ -11,6 +11,7 @@ from tfticket.display.words import plural
 from tfticket.errors import ExportError
 from tfticket.export.comparison import Attempt, Comparison
 from tfticket.export.result import Format
+from tfticket.export.verification import Verification
 
 TargetName = Literal["phone", "micro", "smallest", "fastest"]
 TARGETS: tuple[TargetName, ...] = get_args(TargetName)
@@ -24,12 +25,14 @@ class Target:
 
     Attributes:
         formats: What is tried.
+        on_request: What is tried only where it is asked for.
         objective: What decides among those that are accurate enough: `bytes` of the file,
             `time` of an inference, or `both`, the product of the two.
     """
 
     formats: tuple[Format, ...]
     objective: Objective
+    on_request: tuple[Format, ...] = ("int16x8",)
 
 
 SPECS: Mapping[str, Target] = {
@@ -105,7 +108,8 @@ def choose(comparison: Comparison, *, objective: Objective, margin: float) -> Ch
 
     Accurate enough is what loses at most `margin` against the baseline, on the data that files were
     checked on, never on test data: of the accuracy, or of the share of variance that is explained
-    where labels are numbers. Without labels, every file that passed its checks is.
+    where labels are numbers; at each output that has labels. Without labels, every file that passed
+    its checks is.
 
     Args:
         comparison: The attempts.
@@ -122,7 +126,10 @@ def choose(comparison: Comparison, *, objective: Objective, margin: float) -> Ch
         attempt
         for attempt in comparison.passed
         if attempt is not comparison.baseline
-        and (needed is None or (attempt.score is not None and attempt.score >= needed))
+        and all(
+            own >= other - margin
+            for own, other in zip(attempt.scores, comparison.baseline.scores, strict=True)
+        )
     ]
     if not tried:
         raise ExportError(_none_passed(comparison, needed))
@@ -160,11 +167,18 @@ def _reason(best: Attempt, comparison: Comparison, margin: float) -> str:
         f"{comparison.host}."
     )
     seen = None if best.draft is None else best.draft.report.verification
-    if seen is not None and seen.accuracy is not None:
+    if seen is not None and seen.outputs and seen.scores:
+        each = (f"{name} {score:.2%}" for name, score in _by_output(seen))
+        reason += f" Scores by output: {', '.join(each)}, on {seen.count:,} examples."
+    elif seen is not None and seen.accuracy is not None:
         reason += f" Its accuracy is {seen.accuracy:.2%} on {seen.count:,} examples."
     elif seen is not None and seen.error is not None:
         reason += f" Its error is {seen.error:.4g} (root mean square) on {seen.count:,} examples."
     return reason
+
+
+def _by_output(seen: Verification) -> list[tuple[str, float]]:
+    return [(each.name, each.score) for each in seen.outputs if each.score is not None]
 
 
 def _scored(attempt: Attempt) -> str:

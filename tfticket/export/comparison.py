@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import keras
@@ -12,15 +13,17 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import latency
+from tfticket.export.contents import Ends
 from tfticket.export.conversion import Convertible
+from tfticket.export.ends import one_each, output_names
 from tfticket.export.finetune import BITS, FineTuning, fine_tune
 from tfticket.export.labels import Labels
 from tfticket.export.latency import Latency
 from tfticket.export.preparation import Prepared, prepare
 from tfticket.export.result import Format, Preprocessing
-from tfticket.export.runtime import Session
+from tfticket.export.runtime import Arrays, Examples, Loaded
 from tfticket.export.tflite import Draft, draft
-from tfticket.export.verification import CheckData
+from tfticket.export.verification import CheckData, examples_for
 from tfticket.machine import processor
 from tfticket.sparsity.mask import Mask
 from tfticket.wording import brief_repr
@@ -34,7 +37,7 @@ class Network:
 
     Attributes:
         name: What to call it; also the beginning of its files' names.
-        model: Built, Sequential or Functional, with one input and one output.
+        model: Built, Sequential or Functional.
         mask: The ticket's mask, for a plain model.
         structure: How it was pruned: a name of a structure, or `dense`.
         level: How often it was pruned.
@@ -94,6 +97,11 @@ class Attempt:
         """The score on the same data; see `Verification.score`."""
         return None if self.draft is None else self.draft.report.verification.score
 
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The score of each output with labels."""
+        return () if self.draft is None else self.draft.report.verification.scores
+
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
@@ -107,21 +115,25 @@ class Conditions:
         min_agreement: Smallest share of equal answers for formats that round.
         statistics: Batches of training inputs to take batch statistics from again; see `prepare`.
         tuning: How to tune a network to a format of few bits that costs it accuracy; None not to.
+        ends: What files of integers take and give; see `to_tflite`.
+        keep_float: The layers that stay in float in files of the format int8.
     """
 
-    calibration: np.ndarray | None = None
+    calibration: Arrays | None = None
     check_on: CheckData | None = None
-    test: tuple[np.ndarray, np.ndarray] | None = None
-    preprocessing: Preprocessing | None = None
+    test: CheckData | None = None
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None
     min_agreement: float = 0.95
     statistics: Sequence[np.ndarray] | None = None
     tuning: FineTuning | None = None
+    ends: Ends | None = None
+    keep_float: tuple[str, ...] = ()
 
     __repr__ = brief_repr
 
     def convertible(self, model: keras.Model) -> Convertible:
         """A model with the data that it is converted and checked with."""
-        return Convertible(model, self.calibration, self.check_on)
+        return Convertible(model, self.calibration, self.check_on, self.ends, self.keep_float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +202,7 @@ def compare(
             if network is not baseline or format != "fp32":
                 attempts.append(_attempt(network, prepared, of, format, folder, conditions))
                 tell(describe(attempts[-1]))
-    return Comparison(tuple(_measured(attempts, conditions)), processor())
+    return Comparison(tuple(_measured(attempts, conditions, as_given.reference.x)), processor())
 
 
 def describe(attempt: Attempt) -> str:
@@ -234,7 +246,8 @@ def _attempt(
         return Attempt(network, prepared, format, made)
 
     first, tuning = tried(of), conditions.tuning
-    if tuning is None or format not in BITS or _lost(first) <= tuning.worth:
+    several = len(of.model.inputs) + len(of.model.outputs) > 2
+    if tuning is None or format not in BITS or several or _lost(first) <= tuning.worth:
         return first
     model = fine_tune(prepared.model, tuning, bits=BITS[format])
     facts["fine_tuned_steps"] = tuning.steps
@@ -271,15 +284,10 @@ def _draft(
     )
 
 
-def _measured(attempts: list[Attempt], conditions: Conditions) -> Iterator[Attempt]:
+def _measured(
+    attempts: list[Attempt], conditions: Conditions, example: Examples
+) -> Iterator[Attempt]:
     """Time all files in one run, and score them on test data."""
-    if conditions.check_on is not None:
-        example = conditions.check_on[0][0]
-    elif conditions.calibration is not None:
-        example = conditions.calibration[0]
-    else:
-        given = attempts[0].network.model.inputs[0]
-        example = np.zeros(given.shape[1:], given.dtype)
     files = {attempt.name: attempt.draft.content for attempt in attempts if attempt.draft}
     times = latency.measure(files, example, baseline=attempts[0].name)
     for attempt in attempts:
@@ -288,9 +296,7 @@ def _measured(attempts: list[Attempt], conditions: Conditions) -> Iterator[Attem
             continue
         accuracy = None
         if conditions.test is not None:
-            x, y = conditions.test
-            outputs = Session(attempt.draft.content, source=attempt.name).run(x)
-            accuracy = Labels.of(y, outputs, "test[1]").quality(outputs).accuracy
+            accuracy = _tested(attempt.draft.content, conditions.test, attempt.network.model)
         report = replace(attempt.draft.report, latency=times[attempt.name])
         yield replace(
             attempt,
@@ -298,3 +304,17 @@ def _measured(attempts: list[Attempt], conditions: Conditions) -> Iterator[Attem
             latency=times[attempt.name],
             test_accuracy=accuracy,
         )
+
+
+def _tested(content: bytes, test: CheckData, model: keras.Model) -> float | None:
+    """Accuracy on test data, the mean over outputs with labels of classes; None without."""
+    x, y = test
+    names = output_names(model)
+    outputs = Loaded(content, source="The file").run_all(examples_for(model, x, "test[0]"))
+    found = [
+        Labels.of(labels, answers, "test[1]").quality(answers).accuracy
+        for labels, answers in zip(one_each(y, names, "test[1]"), outputs, strict=True)
+        if labels is not None
+    ]
+    known = [accuracy for accuracy in found if accuracy is not None]
+    return fmean(known) if known else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -17,7 +17,21 @@ from tfticket.export.sparse.convolutions import lint_sparse_conv
 from tfticket.export.sparse.encoding import SPARSE_VERSION
 
 _DENSE, _COMPRESSED = schema.DimensionType.DENSE, schema.DimensionType.SPARSE_CSR
-_STORED: Mapping[str, str] = {"fp16": "FLOAT16", "dynamic": "INT8", "int8": "INT8", "int4": "INT4"}
+_STORED: Mapping[str, str] = {
+    "fp16": "FLOAT16",
+    "dynamic": "INT8",
+    "int8": "INT8",
+    "int16x8": "INT8",
+    "int4": "INT4",
+}
+Ends = Literal["int8", "int16", "uint8", "float32"]
+INTEGERS: Mapping[str, tuple[Ends, ...]] = {
+    "int8": ("int8", "uint8", "float32"),
+    "int16x8": ("int16", "float32"),
+}
+"""Formats that compute with integers, and the types that each can take and give, its own first."""
+
+_UNSCALED = frozenset({"INT32", "INT64", "BOOL"})  # words and places, which aren't rounded
 _WEIGHTED = frozenset({"FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"})
 
 
@@ -155,19 +169,21 @@ def check_structure(model: Any, source: str) -> None:
         )
 
 
-def check_types(model: Any, format: str, source: str) -> tuple[str, ...]:
+def check_types(model: Any, format: str, source: str, ends: str | None = None) -> tuple[str, ...]:
     """Compare the types in a file with its format: the converter falls back to floats silently.
 
     Args:
         model: A `ModelT`, from `flatbuffer.parse`.
         format: One of `FORMATS`.
         source: What to call the file in an error.
+        ends: The type that files of integers were to take and give; their own when None.
 
     Returns:
         What should be known, in sentences: that its weights weren't rounded, all or some of them.
 
     Raises:
-        ExportError: when a file of the format int8 takes, gives or multiplies floats throughout.
+        ExportError: when a file of a format of integers takes or gives another type, or multiplies
+            floats throughout.
     """
     wanted = _STORED.get(format)
     if wanted is None:
@@ -175,13 +191,15 @@ def check_types(model: Any, format: str, source: str) -> tuple[str, ...]:
     types = list(_weight_types(model))
     others = [found for found in types if found != wanted]
     none = bool(types) and len(others) == len(types)
-    if format == "int8":
-        ends = {type_name(tensor) for tensor in flatbuffer.graphs(model)[0].ends}
-        if ends != {wanted} or none:
+    if format in INTEGERS:
+        asked = ends or INTEGERS[format][0]
+        found = {type_name(tensor) for tensor in flatbuffer.graphs(model)[0].ends}
+        if not found <= {asked.upper(), *_UNSCALED} or none:
+            wrong = sorted({*found, *(others if none else ())} - {wanted, asked.upper()})
             raise ExportError(
-                f"{source} came out with {', '.join(sorted({*ends, *others} - {wanted}))} where "
-                "int8 was asked for. A file of this format takes, gives and computes integers. "
-                "Calibrate it with data as the model takes them, or choose another format."
+                f"{source} came out with {', '.join(wrong)} where {asked} was asked for. A file of "
+                "this format takes, gives and computes integers. Calibrate it with data as the "
+                "model takes them, or choose another format."
             )
         if others:
             return (f"{len(others)} of its {len(types)} layers compute with floats.",)

@@ -1,14 +1,15 @@
 """From a model of batch 1 to the bytes of a file, in any format.
 
-Formats that the converter makes alone are `fp32`, `fp16`, `dynamic` and `int8`; in the others its
-dense fp32 file is stored otherwise, or it stores weights sparsely itself (`sparse_conv`).
+Formats that the converter makes alone are `fp32`, `fp16`, `dynamic`, `int8` and `int16x8`; in the
+others its dense fp32 file is stored otherwise, or it stores weights sparsely itself
+(`sparse_conv`).
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,24 +17,32 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
-from tfticket.export.preparation import input_structure, recurrent_steps, static_copy, unroll
+from tfticket.export.contents import INTEGERS, Ends
+from tfticket.export.ends import input_names, output_names, structures
+from tfticket.export.int4 import quantize_weights_int4
+from tfticket.export.preparation import keeps_state, recurrent_steps, static_copy, unroll
 from tfticket.export.result import Format
+from tfticket.export.runtime import Arrays, Examples
 from tfticket.export.sparse.convolutions import lint_sparse_conv
 from tfticket.export.sparse.encoding import Encoding, encode_dense_layers
 from tfticket.export.sparse.selection import Objective, sparsify_dense_layers
 from tfticket.export.verification import CheckData, Reference, examples_for, reference_of
 from tfticket.internals import flat_layers, graph_of, maker_of, nodes_of
 from tfticket.quiet import quiet
+from tfticket.state import kernels_of, named_layers
 
 _OBJECTIVES: Mapping[Format, tuple[Objective, str]] = {
     "sparse_fc": ("smallest", "smaller"),
     "sparse_fc_fast": ("fastest", "faster on this machine"),
 }
 _BATCH = 64
+_OPERATORS = {
+    "int8": tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
+    "int16x8": tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+}
 _LONGEST = 200
 _MISSING = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 _PLACE = re.compile(r"<unknown>:\d+: |error: |loc\(.*?\): ")
@@ -44,26 +53,42 @@ class Convertible:
     """A model and its data, with what all formats share: each is made once, when it is needed.
 
     Attributes:
-        model: A built Sequential or Functional model with one input and one output.
-        calibration: Training examples, shape (n, ...); int8 needs them.
+        model: A built Sequential or Functional model.
+        calibration: Training examples, shape (n, ...) for each input; int8 needs them.
         check_on: Examples that its files are checked on, and their labels or None.
+        ends: The type that a file of integers takes and gives; its own when None.
+        keep_float: Keys of layers that a file of the format int8 computes with floats.
     """
 
     model: keras.Model
-    calibration: np.ndarray | None = None
+    calibration: Arrays | None = None
     check_on: CheckData | None = None
+    ends: Ends | None = None
+    keep_float: tuple[str, ...] = ()
 
     @cached_property
-    def examples(self) -> np.ndarray | None:
-        """The calibration data in the type that the model takes."""
+    def examples(self) -> Examples | None:
+        """The calibration data in the types that the model takes."""
         if self.calibration is None:
             return None
         return examples_for(self.model, self.calibration, "calibration")
 
     @cached_property
+    def streams(self) -> bool:
+        """True if each inference changes what the next one answers."""
+        return keeps_state(self.model)
+
+    @cached_property
+    def computing(self) -> keras.Model:
+        """The model to ask for answers: one that keeps a state takes one example at a time."""
+        return self.static if self.streams else self.model
+
+    @cached_property
     def reference(self) -> Reference:
         """Outputs of the model on the examples that its files are checked with."""
-        return reference_of(self.model, self.examples, self.check_on)
+        return reference_of(
+            self.computing, self.examples, self.check_on, self.model, streaming=self.streams
+        )
 
     @cached_property
     def static(self) -> keras.Model:
@@ -73,7 +98,22 @@ class Convertible:
     @cached_property
     def dense(self) -> bytes:
         """The fp32 file, of which other formats are made, too."""
-        return convert(self.static, "fp32", None)
+        return self.convert("fp32", self.static)
+
+    def convert(self, format: Format, static: keras.Model) -> bytes:
+        """Convert a copy to a format that the converter makes; see `convert`."""
+        if format == "int8" and self.keep_float:
+            content = self._mixed(static)
+        else:
+            content = convert(static, format, self.examples, ends=self.ends, streaming=self.streams)
+        return named_ends(content, input_names(self.model), output_names(self.model))
+
+    def _mixed(self, static: keras.Model) -> bytes:
+        """Convert to int8 but for some layers; inputs and outputs are floats then."""
+        parsed = flatbuffer.parse(convert(static, "fp32", None), source="The file")
+        nodes = [node_of_layer(parsed, static, key) for key in self.keep_float]
+        assert self.examples is not None
+        return convert_mixed(static, self.examples, nodes)
 
     def unrolled(self, source: str) -> keras.Model:
         """A copy without loops, see `unroll`."""
@@ -128,16 +168,25 @@ def produce(
             return sparse_conv(static, source=source)
         case "sparse_fc" | "sparse_fc_fast":
             return _sparse_fc(format, of, encodings, source)
-    return Produced(convert(static, format, of.examples))
+    return Produced(of.convert(format, static))
 
 
-def convert(static: keras.Model, format: str, calibration: np.ndarray | None) -> bytes:
+def convert(
+    static: keras.Model,
+    format: str,
+    calibration: Arrays | Examples | None,
+    *,
+    ends: Ends | None = None,
+    streaming: bool = False,
+) -> bytes:
     """Convert a model of batch 1 to the bytes of a TensorFlow Lite file.
 
     Args:
         static: The model, from `static_copy`.
-        format: `fp32`, `fp16`, `dynamic` or `int8`.
-        calibration: For `int8`: training examples, shape (n, ...), of the model's input type.
+        format: `fp32`, `fp16`, `dynamic`, `int8` or `int16x8`.
+        calibration: For `int8` and `int16x8`: training examples of the model's input types.
+        ends: What these take and give; `int8` and `int16` when None.
+        streaming: Whether the model keeps a state, which is to be of integers then too.
 
     Returns:
         The file's bytes, with dense weights; not yet run.
@@ -145,18 +194,118 @@ def convert(static: keras.Model, format: str, calibration: np.ndarray | None) ->
     Raises:
         ExportError: when the converter fails, or would bring down the process.
     """
+    if format in INTEGERS:
+        converter = _calibrated(static, format, calibration)
+        type_of_ends = tf.dtypes.as_dtype(ends or INTEGERS[format][0])
+        converter.inference_input_type = converter.inference_output_type = type_of_ends
+        converter._experimental_variable_quantization = streaming
+        return _run(converter.convert, format, static)
     converter = tf.lite.TFLiteConverter.from_keras_model(static)
     if format != "fp32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if format == "fp16":
         converter.target_spec.supported_types = [tf.float16]
-    if format == "int8":
-        assert calibration is not None
-        _check_no_loops(static)
-        converter.representative_dataset = lambda: ([example[None]] for example in calibration)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    return _run(converter, format, static)
+    return _run(converter.convert, format, static)
+
+
+def _calibrated(static: keras.Model, format: str, calibration: Arrays | Examples | None) -> Any:
+    """A converter to integers that knows the calibration data."""
+    assert calibration is not None
+    _check_no_loops(static)
+    names = [tensor.name for tensor in static.inputs]
+    converter = tf.lite.TFLiteConverter.from_keras_model(static)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: (
+        dict(zip(names, feed, strict=True)) if len(feed) > 1 else feed
+        for feed in Examples.of(calibration).batches()
+    )
+    converter.target_spec.supported_ops = [_OPERATORS[format]]
+    return converter
+
+
+def convert_mixed(static: keras.Model, calibration: Examples, nodes: Sequence[str]) -> bytes:
+    """Convert to int8, and leave some operators in float; inputs and outputs are floats.
+
+    Args:
+        static: The model, from `static_copy`.
+        calibration: Training examples of the model's input types.
+        nodes: The tensors that these operators write in the fp32 file.
+    """
+    converter = _calibrated(static, "int8", calibration)
+
+    def make() -> Any:
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=converter.representative_dataset,
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                denylisted_nodes=list(nodes)
+            ),
+        )
+        return debugger.get_nondebug_quantized_model()
+
+    return _run(make, "int8", static)
+
+
+def node_of_layer(parsed: Any, static: keras.Model, key: str) -> str:
+    """Return the tensor that the operator of a layer writes in the fp32 file of a model.
+
+    Args:
+        parsed: The file.
+        static: The copy that it was made of.
+        key: The layer's key.
+
+    Raises:
+        ExportError: when there's no such layer, or no operator with its kernel.
+    """
+    layers = {each: layer for each, layer in named_layers(static).items() if kernels_of(layer)}
+    kernels = list(kernels_of(layers[key]).values()) if key in layers else []
+    sorted_kernels = [np.sort(kernel.numpy().ravel()) for kernel in kernels]
+    for graph in flatbuffer.graphs(parsed):
+        for operator in graph.operators:
+            for tensor in graph.read(operator):
+                if flatbuffer.is_constant(parsed, tensor) and flatbuffer.has_values(tensor):
+                    values = np.sort(flatbuffer.values(parsed, tensor).ravel())
+                    if any(np.array_equal(values, kernel) for kernel in sorted_kernels):
+                        return flatbuffer.name_of(graph.written(operator)[0])
+    if key not in layers:
+        known = (each for each, layer in layers.items() if not isinstance(layer, keras.Model))
+        raise ExportError(
+            f"No layer {key!r} has a kernel that could stay in float. Those that have are "
+            f"{', '.join(known)}."
+        )
+    raise ExportError(
+        f"The layer {key!r} is no operator of its own in the file: the converter joined its kernel "
+        "with something else, such as batch normalization. `export` folds that first; recurrent "
+        "layers can't be left in float."
+    )
+
+
+def named_ends(content: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    """Bring several inputs and outputs of a file into their order, under their names.
+
+    The converter orders outputs by chance, and numbers them in its signature.
+
+    Args:
+        content: A file of a copy from `static_copy`.
+        inputs: The names of its inputs.
+        outputs: The names of its outputs.
+    """
+    if len(inputs) == len(outputs) == 1:
+        return content
+    parsed = flatbuffer.parse(content, source="The file")
+    (signature,), graph = parsed.signatureDefs, parsed.subgraphs[0]
+    for ends, prefix, names in (
+        ("inputs", "input_", inputs), ("outputs", "output_", outputs)
+    ):  # fmt: skip
+        found = {entry.name.decode(): entry for entry in getattr(signature, ends)}
+        entries = list(found.values())
+        if len(names) > 1 or prefix == "output_":
+            entries = [found[f"{prefix}{number}"] for number in range(len(names))]
+        for entry, name in zip(entries, names, strict=True):
+            entry.name = graph.tensors[entry.tensorIndex].name = name
+        setattr(signature, ends, entries)
+        setattr(graph, ends, [entry.tensorIndex for entry in entries])
+    return flatbuffer.pack(parsed)
 
 
 def convert_sparsely(static: keras.Model) -> bytes:
@@ -168,15 +317,17 @@ def convert_sparsely(static: keras.Model) -> bytes:
     """
     converter = tf.lite.TFLiteConverter.from_keras_model(static)
     converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
-    return _run(converter, "sparse fp32", static)
+    return _run(converter.convert, "sparse fp32", static)
 
 
-def _run(converter: Any, what: str, static: keras.Model) -> bytes:
+def _run(make: Callable[[], Any], what: str, static: keras.Model) -> bytes:
     try:
         with quiet(), warnings.catch_warnings():
             # The ranges come from the calibration, not from the older way that this asks for.
             warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
-            return bytes(converter.convert())
+            # The converter itself asks it for the signature, where calibration data has names.
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated")
+            return bytes(make())
     except Exception as error:  # the converter lets through whatever its parts raise
         raise ExportError(_reason(str(error), what, static)) from error
 
@@ -207,7 +358,7 @@ def _reason(said: str, what: str, static: keras.Model) -> str:
 def _check_no_loops(static: keras.Model) -> None:
     """Calibration ends the process with a segmentation fault where a loop is in the graph."""
     given = keras.tree.map_structure(
-        lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), input_structure(static)
+        lambda tensor: tf.TensorSpec(tensor.shape, tensor.dtype), structures(static)[0]
     )
     graph = tf.function(static).get_concrete_function(given).graph.as_graph_def()
     functions = (function.node_def for function in graph.library.function)
@@ -220,7 +371,7 @@ def _check_no_loops(static: keras.Model) -> None:
         )
 
 
-def check_inside(model: keras.Model, x: np.ndarray) -> None:
+def check_inside(model: keras.Model, x: Examples) -> None:
     """Check that all that a network computes from calibration data is finite.
 
     What leaves the range of floats inside, such as outputs that a sigmoid then hides, gives a file
@@ -228,7 +379,7 @@ def check_inside(model: keras.Model, x: np.ndarray) -> None:
 
     Args:
         model: The model.
-        x: Calibration data in the model's type, shape (n, ...).
+        x: Calibration data in the model's types.
 
     Raises:
         ExportError: naming the first layer whose outputs aren't finite.
@@ -241,8 +392,9 @@ def check_inside(model: keras.Model, x: np.ndarray) -> None:
     ]
     inside = keras.Model(model.inputs, made)
     batch_size = model.inputs[0].shape[0] or _BATCH
-    for start in range(0, len(x), batch_size):
-        answers = inside([x[start : start + batch_size]], training=False)
+    for batch in x.batches(batch_size):
+        with keras.StatelessScope():  # a state that the model keeps stays as it is
+            answers = inside(batch, training=False)
         for tensor, answer in zip(made, answers, strict=True):
             if not bool(keras.ops.all(keras.ops.isfinite(answer))):
                 raise ExportError(
@@ -259,7 +411,7 @@ def _sparse_fc(
     objective, gain = _OBJECTIVES[format]
     if encodings is None:
         found = sparsify_dense_layers(
-            of.dense, example=of.reference.x[0], objective=objective, source=source
+            of.dense, example=of.reference.x, objective=objective, source=source
         )
         content, encodings = found.content, found.choices
     else:
@@ -285,69 +437,3 @@ def sparse_conv(static: keras.Model, *, source: str) -> Produced:
     content = convert_sparsely(static)
     found = lint_sparse_conv(flatbuffer.parse(content, source=source), source)
     return Produced(content, warnings=tuple(finding.message for finding in found))
-
-
-def quantize_weights_int4(content: bytes, *, source: str = "The file") -> bytes:
-    """Round the weights of a file to 4 bits; activations are computed in floats.
-
-    Each output channel has a scale of its own and no zero point, so weights that are zero stay
-    zero. The layers are computed as those of the format `dynamic` are. Made by ai-edge-quantizer.
-
-    Args:
-        content: A `.tflite` file with float32 weights, stored densely.
-        source: What to call it in an error.
-
-    Returns:
-        The new file; equal files give equal bytes.
-
-    Raises:
-        ExportError: when the file has weights that are stored sparsely or quantized already, when
-            the package ai-edge-quantizer isn't there, or when it fails.
-    """
-    _check_plain(flatbuffer.parse(content, source=source), source)
-    try:
-        from ai_edge_quantizer import quantizer, recipe
-    except ImportError as error:
-        raise ExportError(
-            "Weights in 4 bits are made by the package ai-edge-quantizer. Received: an environment "
-            f"without it ({error}). Install it: pip install 'tfticket[int4]'"
-        ) from error
-    try:
-        with quiet():
-            work = quantizer.Quantizer(content, recipe.dynamic_wi4_afp32())
-            done = work.quantize(enable_progress_bar=False, enable_progress_report=False)
-    except Exception as error:  # it lets through whatever its parts raise
-        raise ExportError(
-            f"ai-edge-quantizer could not round the weights of {source} to 4 bits: {error}"
-        ) from error
-    if done.quantized_model is None:
-        raise ExportError(f"ai-edge-quantizer made nothing of {source}.")
-    # Written again, so that the data is aligned as in all other files.
-    made = flatbuffer.parse(bytes(done.quantized_model), source=f"{source}, in 4 bits,")
-    if not any(tensor.type == schema.TensorType.INT4 for tensor in flatbuffer.tensors(made)):
-        raise ExportError(
-            f"A file needs weights of layers that can be computed in 4 bits. Received: {source}, "
-            "where none was rounded. Choose another format."
-        )
-    return flatbuffer.pack(made)
-
-
-def _check_plain(model: Any, source: str) -> None:
-    if flatbuffer.has_sparse_tensors(model):
-        raise ExportError(
-            "Weights are rounded to 4 bits where they are stored densely: of sparsely stored ones "
-            f"the quantizer makes nothing, or a file that fails. Received: {source} with sparsely "
-            "stored weights. Round the dense fp32 file."
-        )
-    rounded = [
-        f"`{flatbuffer.name_of(tensor)}` ({flatbuffer.type_name(tensor)})"
-        for tensor in flatbuffer.tensors(model)
-        if tensor.type == schema.TensorType.FLOAT16
-        or (tensor.quantization is not None and tensor.quantization.scale is not None)
-    ]
-    if rounded:
-        raise ExportError(
-            "Weights must be float32 before they are rounded to 4 bits. Received: "
-            f"{source} with {', '.join(rounded[:3])}{' and more' * (len(rounded) > 3)}. Round the "
-            "fp32 file."
-        )

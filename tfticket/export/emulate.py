@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from tfticket.errors import ExportError
 from tfticket.export import foreign
 from tfticket.export.labels import check_finite
-from tfticket.export.runtime import Session
+from tfticket.export.runtime import Arrays, Examples, Loaded
 
 CPU = "Nehalem"
 _PROGRAMS = ("qemu-x86_64", "qemu-x86_64-static")
@@ -49,7 +50,7 @@ def why_not() -> str | None:
 
 
 def run_without_avx(
-    content: bytes, x: np.ndarray, *, source: str, timeout: float = 300.0
+    content: bytes, x: Arrays | Examples, *, source: str, timeout: float = 300.0
 ) -> np.ndarray:
     """Run a file on a processor without AVX, with the default delegate.
 
@@ -60,7 +61,7 @@ def run_without_avx(
         timeout: Seconds to wait.
 
     Returns:
-        Shape (n, ...), float32.
+        One row an example, shape (n, ...), float32; several outputs one behind the other.
 
     Raises:
         ExportError: when `why_not` has a reason, or the file doesn't run there.
@@ -70,7 +71,8 @@ def run_without_avx(
         raise ExportError(
             f"An emulator is needed to run a file as if on another processor. Received: {reason}."
         )
-    request = foreign.Request([(source, content)], arrays={"x": np.asarray(x)})
+    arrays = {str(place): each for place, each in enumerate(Examples.of(x).arrays)}
+    request = foreign.Request([(source, content)], arrays=arrays)
     command = [program, "-cpu", CPU]
     try:
         answer = foreign.ask(run_in_child, request, timeout=timeout, under=command)
@@ -83,12 +85,20 @@ def run_without_avx(
 
 def run_in_child(request: foreign.Request) -> foreign.Answer:
     """Run a file in a child, which runs under an emulator."""
-    session = Session(request.content, source=request.source)
-    return foreign.Answer(None, {"outputs": session.run(request.arrays["x"])})
+    loaded = Loaded(request.content, source=request.source)
+    x = Examples(tuple(request.arrays.values()))
+    return foreign.Answer(None, {"outputs": _joined(loaded.run_all(x))})
+
+
+def _joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """One output as it is, and several flattened and side by side."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return np.concatenate([each.reshape(len(each), -1) for each in outputs], axis=1)
 
 
 def check_without_avx(
-    content: bytes, x: np.ndarray, *, source: str, timeout: float = 300.0
+    content: bytes, x: Arrays | Examples, *, source: str, timeout: float = 300.0
 ) -> Emulated:
     """Compare the answers on a processor without AVX with those of the plain kernels here.
 
@@ -101,7 +111,8 @@ def check_without_avx(
     Raises:
         ExportError: when nothing can be emulated, the file doesn't run there, or answers otherwise.
     """
-    expected = Session(content, source=source, delegate=False).run(x)
+    x = Examples.of(x)
+    expected = _joined(Loaded(content, source=source, delegate=False).run_all(x))
     outputs = run_without_avx(content, x, source=source, timeout=timeout)
     who = f"{source}, run on an emulated processor without AVX ({CPU}),"
     check_finite(outputs, who)

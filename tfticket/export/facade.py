@@ -24,9 +24,11 @@ from tfticket.display.words import percent2, size
 from tfticket.errors import ExportError
 from tfticket.export.choice import SPECS, TARGETS, TargetName, choose
 from tfticket.export.comparison import Comparison, Conditions, Network, Tell, compare
+from tfticket.export.contents import Ends
 from tfticket.export.finetune import FineTuning
 from tfticket.export.micro import MicroRun, check_on_micro
 from tfticket.export.result import ExportReport, Format, Preprocessing
+from tfticket.export.runtime import Arrays
 from tfticket.export.self_test import write_micro_sources
 from tfticket.export.slimming import slim
 from tfticket.export.verification import CheckData
@@ -98,12 +100,14 @@ def export(
     target: TargetName = "phone",
     formats: Sequence[Format] | None = None,
     model: keras.Model | None = None,
-    calibration: np.ndarray | None = None,
+    ends: Ends | None = None,
+    keep_float: Sequence[str] = (),
+    calibration: Arrays | None = None,
     check_on: CheckData | None = None,
     mask: Mask | None = None,
     statistics: Sequence[np.ndarray] | None = None,
     tuning: FineTuning | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
     provenance: Mapping[str, Any] | None = None,
     margin: float = 0.005,
     min_agreement: float = 0.95,
@@ -124,8 +128,11 @@ def export(
             `write_micro_sources`), `smallest` or `fastest`.
         formats: What to try instead of all that the target allows.
         model: The trained model, when `source` is a ticket.
-        calibration: Some hundred training examples as the model takes them; without them nothing
-            can be int8.
+        ends: What a file of integers takes and gives instead of its own type: `uint8` or
+            `float32`.
+        keep_float: Layers that stay in float in files of the format int8; see `sensitivity`.
+        calibration: Some hundred training examples as the model takes them, of several inputs in a
+            list or by their names; without them nothing can be int8.
         check_on: Examples that the model wasn't trained on, 200 or more, and their labels or None.
         mask: The ticket's mask, for a plain model; a sparsified one and a ticket have their own.
         statistics: Batches of training inputs to take the statistics of batch normalization from
@@ -167,6 +174,8 @@ def export(
             min_agreement=min_agreement,
             statistics=statistics,
             tuning=tuning,
+            ends=ends,
+            keep_float=tuple(keep_float),
         ),
         tell=tell,
     )
@@ -210,15 +219,15 @@ def _network(
 
 
 def _formats(
-    target: TargetName, formats: Sequence[Format] | None, calibration: np.ndarray | None
+    target: TargetName, formats: Sequence[Format] | None, calibration: Arrays | None
 ) -> Sequence[Format]:
     if target not in TARGETS:
         raise ExportError(f"`target` must be one of {TARGETS}. Received: {target!r}")
-    allowed = SPECS[target].formats
-    wrong = [format for format in formats or () if format not in allowed]
+    allowed, also = SPECS[target].formats, SPECS[target].on_request
+    wrong = [format for format in formats or () if format not in (*allowed, *also)]
     if wrong:
         raise ExportError(
-            f"The target {target} takes the formats {', '.join(allowed)}. Received: "
+            f"The target {target} takes the formats {', '.join((*allowed, *also))}. Received: "
             f"{', '.join(wrong)}. Leave them out, or choose another target."
         )
     if formats:

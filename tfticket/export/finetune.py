@@ -83,7 +83,7 @@ def fine_tune(model: keras.Model, tuning: FineTuning, *, bits: int) -> keras.Mod
         ExportError: when the data isn't finite, or the training diverges.
     """
     copy = strip(model)
-    kernels = {id(kernel): _output_axes(copy, kernel) for kernel in kernels_of(copy).values()}
+    kernels = {id(kernel): output_axes(copy, kernel) for kernel in kernels_of(copy).values()}
     variables = copy.trainable_variables
     masks = [
         tf.cast(tf.not_equal(v.value, 0.0), v.dtype) if id(v) in kernels else None
@@ -128,8 +128,13 @@ def fine_tune(model: keras.Model, tuning: FineTuning, *, bits: int) -> keras.Mod
     return copy
 
 
-def _output_axes(model: keras.Model, kernel: keras.Variable) -> tuple[int, ...]:
-    """The axes along which the format has a scale each; the last for layers of unknown kind."""
+def output_axes(model: keras.Layer, kernel: keras.Variable) -> tuple[int, ...]:
+    """Return the axes of a kernel along which the format has a scale each.
+
+    Args:
+        model: A model or layer that has the kernel; of layers of unknown kind it is the last axis.
+        kernel: The kernel.
+    """
     rank = len(kernel.shape)
     for layer in flat_layers(model):
         if getattr(layer, "kernel", None) is kernel:

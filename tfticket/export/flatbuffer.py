@@ -196,6 +196,32 @@ class Graph:
                 found.setdefault(number, []).append(operator)
         return found
 
+    @functools.cached_property
+    def variables(self) -> dict[int, str]:
+        """The name of the variable that each handle stands for, by number of the handle."""
+        return {
+            number: _text(operator.builtinOptions.sharedName)
+            for name, operator in self.named()
+            if name == "VAR_HANDLE"
+            for number in indices(operator.outputs)
+        }
+
+    @functools.cached_property
+    def ready(self) -> set[int]:
+        """Tensors that are known when the file is loaded: constants, and what is made of them."""
+        found = {
+            n for n, tensor in enumerate(self.graph.tensors) if is_constant(self.model, tensor)
+        }
+        for operator in self.graph.operators:
+            read = indices(operator.inputs)
+            if read and found.issuperset(read):
+                found.update(indices(operator.outputs))
+        return found
+
+    def unpacks(self, operator: Any) -> bool:
+        """Tell whether an operator runs once, when the file is loaded."""
+        return bool(indices(operator.inputs)) and self.ready.issuperset(indices(operator.inputs))
+
     def origin(self, number: int) -> tuple[int, str | None]:
         """Follow a tensor back to what it is unpacked from.
 
@@ -305,6 +331,50 @@ def is_constant(model: Any, tensor: Any) -> bool:
     return data is not None and len(data) > 0
 
 
+@dataclass(frozen=True)
+class State:
+    """What a file keeps from one inference to the next.
+
+    Attributes:
+        name: Of the variable, or of the tensor.
+        size_bytes: Bytes of its numbers.
+    """
+
+    name: str
+    size_bytes: int
+
+
+def initial_graphs(model: Any) -> set[int]:
+    """Return the numbers of the graphs that run once, when a file is loaded (CALL_ONCE)."""
+    return {
+        operator.builtinOptions.initSubgraphIndex
+        for graph in graphs(model)
+        for name, operator in graph.named()
+        if name == "CALL_ONCE"
+    }
+
+
+def states(model: Any) -> list[State]:
+    """List what a file keeps from one inference to the next, in the order it is met.
+
+    That are resources (VAR_HANDLE) that the graph which runs assigns to, and variable tensors, as
+    SVDF and fused recurrent layers have them.
+    """
+    sizes: dict[str, int] = {}
+    beginning = initial_graphs(model)  # what only these assign to stays as it is
+    for place, graph in enumerate(graphs(model)):
+        handles = graph.variables
+        for name, operator in graph.named():
+            if name == "ASSIGN_VARIABLE" and place not in beginning:
+                handle, value = indices(operator.inputs)
+                variable = handles.get(handle, name_of(graph.tensor(handle)))
+                sizes[variable] = dense_bytes(graph.tensor(value))
+    for tensor in tensors(model):
+        if tensor.isVariable:
+            sizes[name_of(tensor)] = dense_bytes(tensor)
+    return [State(name, size) for name, size in sizes.items()]
+
+
 def has_sparse_tensors(model: Any) -> bool:
     """Tell whether any tensor of the file is sparsely stored."""
     return any(tensor.sparsity is not None for tensor in tensors(model))
@@ -351,6 +421,8 @@ class Constant:
 def constants(model: Any) -> Iterator[Constant]:
     """Yield the tensors whose values are in the file, of types that numpy has or of 4 bits.
 
+    The numbers that states begin with aren't among them.
+
     Sparsely stored ones are given whole, with their zeros. One without a name, as in a slim file,
     is called by the operator that reads it: `CONV_2D 3` is the fourth operator.
 
@@ -363,7 +435,9 @@ def constants(model: Any) -> Iterator[Constant]:
         for place, (name, operator) in reversed(list(enumerate(graph.named())))
         for tensor in graph.read(operator)
     }
-    for tensor in tensors(model):
+    beginning = initial_graphs(model)
+    graphs_that_run = (g for place, g in enumerate(model.subgraphs) if place not in beginning)
+    for tensor in (tensor for graph in graphs_that_run for tensor in graph.tensors):
         if is_constant(model, tensor) and has_values(tensor):
             found = constant_of(model, tensor)
             name = None if tensor.name else readers.get(id(tensor))

@@ -26,6 +26,8 @@ _MEBIBYTE = 2**20
 _SECONDS = 15.0
 _SECONDS_A_MEBIBYTE = 2.0
 _BUSY = 4.0  # how much longer it may take by the clock, on a machine with much to do
+_RUNTIME = "LiteRT"
+_DAMAGED = " Copy it again from where it was made, or export the model again."
 _BYTES = 4 * 2**30
 _BYTES_A_BYTE = 16  # weights are unpacked, packed for kernels, and compared
 
@@ -114,7 +116,7 @@ def ask(
     *,
     timeout: float | None = None,
     under: Sequence[str] = (),
-    where: str = "LiteRT",
+    where: str = _RUNTIME,
 ) -> Answer:
     """Have a child do something with a file.
 
@@ -145,8 +147,8 @@ def ask(
             ) from error
         except children.ChildError as error:
             raise ExportError(
-                f"{request.source} must load and run in {where}. It doesn't: {error} Copy it again "
-                "from where it was made, or export the model again."
+                f"{request.source} must load and run in {where}. It doesn't: {error}"
+                + (_DAMAGED if where == _RUNTIME else "")
             ) from error
         try:
             told, arrays = _read(folder / "answer.json")

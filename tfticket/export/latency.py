@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from tfticket.export import foreign
-from tfticket.export.runtime import Session
+from tfticket.export.runtime import Examples, Loaded
 from tfticket.machine import processor
 
 _ROUNDS = 11
@@ -34,10 +34,11 @@ class Latency:
     speedup: float
 
 
-def against(content: bytes, baseline: bytes, example: np.ndarray) -> Latency:
+def against(content: bytes, baseline: bytes, example: np.ndarray | Examples) -> Latency:
     """Measure a file against a baseline of any origin, in a process of its own; see `measure`."""
     files = [("The baseline", baseline), ("The file", content)]
-    request = foreign.Request(files, arrays={"example": example})
+    arrays = {str(place): each for place, each in enumerate(_feed(example))}
+    request = foreign.Request(files, arrays=arrays)
     return Latency(**foreign.ask(measure_in_child, request).value)
 
 
@@ -45,7 +46,7 @@ def measure_in_child(request: foreign.Request) -> foreign.Answer:
     """Measure a file against a baseline in a child."""
     (_, baseline), (_, content) = request.files
     files = {"file": content, "baseline": baseline}
-    found = measure(files, request.arrays["example"], baseline="baseline")
+    found = measure(files, Examples(tuple(request.arrays.values())), baseline="baseline")
     return foreign.Answer(asdict(found["file"]))
 
 
@@ -55,7 +56,7 @@ def alone(invoke: Callable[[], None]) -> Latency:
 
 
 def measure(
-    files: Mapping[str, bytes], example: np.ndarray, *, baseline: str
+    files: Mapping[str, bytes], example: np.ndarray | Examples, *, baseline: str
 ) -> dict[str, Latency]:
     """Measure files against one of them, round by round in turns.
 
@@ -64,7 +65,8 @@ def measure(
 
     Args:
         files: Name to content.
-        example: One input, real numbers, shape without the batch.
+        example: Real numbers: those of one input without the batch, or examples of all inputs, of
+            which the first is taken.
         baseline: The name of the file that the others are held against (the dense float32 network).
 
     Returns:
@@ -73,11 +75,15 @@ def measure(
     Raises:
         ExportError: when one of them doesn't run.
     """
-    sessions = {name: Session(content, source=f"The {name}") for name, content in files.items()}
-    for session in sessions.values():
-        session.feed(example)
-    invokes = {name: session.invoke for name, session in sessions.items()}
+    loaded = {name: Loaded(content, source=f"The {name}") for name, content in files.items()}
+    for each in loaded.values():
+        each.feed(_feed(example))
+    invokes = {name: each.invoke for name, each in loaded.items()}
     return _latencies(_measure(invokes), baseline)
+
+
+def _feed(example: np.ndarray | Examples) -> list[np.ndarray]:
+    return next(example.batches()) if isinstance(example, Examples) else [example[None]]
 
 
 def _latencies(rounds: Mapping[str, list[float]], baseline: str) -> dict[str, Latency]:

@@ -11,7 +11,7 @@ import importlib.util
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, foreign
+from tfticket.export.activations import arena_lower_bound as arena_lower_bound
 from tfticket.export.flatbuffer import (
     dense_bytes,
     graphs,
@@ -29,7 +30,7 @@ from tfticket.export.flatbuffer import (
     shape_of,
     type_name,
 )
-from tfticket.export.runtime import Loaded, Session
+from tfticket.export.runtime import Arrays, Examples, Loaded
 
 _OPERATORS = """
     ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND
@@ -52,6 +53,7 @@ OPERATORS = frozenset(_OPERATORS.split())
 _IRREGULAR = {
     "BATCH_MATMUL": "BatchMatMul",
     "CUMSUM": "CumSum",
+    "custom:TFLite_Detection_PostProcess": "DetectionPostprocess",
     "PADV2": "PadV2",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
 }
@@ -59,8 +61,15 @@ _IRREGULAR = {
 FLOAT_ONLY = frozenset(_FLOAT_ONLY.split())
 """Those of them whose kernels compute with float32 and nothing else."""
 
-TYPES = frozenset({"INT8", "INT16", "INT32", "BOOL"})
-"""The types of tensors in a file that computes with integers throughout."""
+TYPES = frozenset({"INT8", "INT16", "INT32", "INT64", "BOOL", "RESOURCE"})
+"""The types of tensors in a file that computes with integers throughout; biases of int16 layers are
+INT64, and states RESOURCE."""
+
+ENDS = ("INT8", "INT16", "UINT8")
+"""The types that such a file can take and give."""
+
+_CUSTOM = frozenset({"custom:TFLite_Detection_PostProcess"})
+_CALLING = frozenset({"CALL_ONCE", "IF", "WHILE"})  # they run other subgraphs
 
 WEIGHTED: Mapping[str, Mapping[str, frozenset[str]]] = {
     name: {"INT8": frozenset({"INT8"}), "INT16": frozenset({"INT8"})}
@@ -78,12 +87,13 @@ MAX_INPUTS_OF: Mapping[str, int] = {"CONCATENATION": 10}
 """Largest number of tensors that these operators read."""
 
 _WEIGHTS = {"TRANSPOSE_CONV": (2, 1)}  # which inputs are the data and the weights; others (0, 1)
-_ALIGNMENT = 16  # `MicroArenaBufferAlignment`
 _SHOWN = 4
 _PACKAGE = "tflite_micro"
 _ARENA = re.compile(r"Arena allocation (total|head) (\d+) bytes")
 _EXAMPLES = 50
 _MOST_UNITS = 4  # its kernels round in other places; on MNIST answers differ by one
+_MOST_UNITS_OF = {"int16": 4 * 2**8}  # the same share of the range
+_FEWEST_ARENA_BYTES = 2**16
 
 
 def registration_of(operator: str) -> str:
@@ -120,64 +130,111 @@ def violations(parsed: Any) -> tuple[str, ...]:
     sides they take, and how types of weights go with types of inputs. Weights with one scale a
     channel are fine, in dense layers too (but not on Hexagon).
     """
-    rules = (_operators, _ends, _types, _hybrid, _sides, _storage)
-    return tuple(violation for rule in rules for violation in rule(parsed))
+    return (*obstacles(parsed), *reservations(parsed))
+
+
+def obstacles(parsed: Any) -> tuple[str, ...]:
+    """List why TensorFlow Lite Micro can't run a file, or would read its weights wrongly."""
+    rules = (_operators, _unknown_types, _hybrid, _ranks, _storage)
+    return tuple(obstacle for rule in rules for obstacle in rule(parsed))
+
+
+def reservations(parsed: Any) -> tuple[str, ...]:
+    """List what doesn't compute with integers throughout, or has sides of unknown length.
+
+    It runs such a file, with floats, and with the sides that the file stores.
+    """
+    rules = (_graphs, _float_operators, _ends, _floats, _float_layers, _unknown_sides)
+    return tuple(reservation for rule in rules for reservation in rule(parsed))
 
 
 def _operators(parsed: Any) -> Iterator[str]:
-    if len(parsed.subgraphs) != 1:
-        yield f"{len(parsed.subgraphs)} subgraphs; there must be one."
-    missing = [name for name in operators(parsed) if name not in OPERATORS]
+    missing = [name for name in operators(parsed) if name not in OPERATORS | _CUSTOM]
     if missing:
         yield f"operators that it doesn't have: {', '.join(missing)}."
+
+
+def _graphs(parsed: Any) -> Iterator[str]:
+    if len(parsed.subgraphs) > 1 and not _CALLING & operators(parsed).keys():
+        yield f"{len(parsed.subgraphs)} subgraphs; there must be one, or one that calls the others."
+
+
+def _float_operators(parsed: Any) -> Iterator[str]:
     found = [name for name in operators(parsed) if name in FLOAT_ONLY]
     if found:
         yield f"operators that it has for floats only: {', '.join(found)}."
 
 
 def _ends(parsed: Any) -> Iterator[str]:
-    for graph in parsed.subgraphs:
-        for what, numbers in (("input", graph.inputs), ("output", graph.outputs)):
-            for tensor in (graph.tensors[number] for number in indices(numbers)):
-                if type_name(tensor) != "INT8":
-                    yield (
-                        f"the {what} {_quoted([tensor])} of type {type_name(tensor)}; it must be "
-                        "INT8."
-                    )
-
-
-def _types(parsed: Any) -> Iterator[str]:
-    wrong: dict[str, list[Any]] = defaultdict(list)
-    for graph in parsed.subgraphs:
-        ends = {*indices(graph.inputs), *indices(graph.outputs)}
-        for number, tensor in enumerate(graph.tensors):
-            if type_name(tensor) not in TYPES and number not in ends:
-                wrong[type_name(tensor)].append(tensor)
-    for name, tensors in wrong.items():
-        yield (
-            f"tensors of type {name}: {_quoted(tensors)}; there must be none but "
-            f"{', '.join(sorted(TYPES))}."
-        )
-
-
-def _hybrid(parsed: Any) -> Iterator[str]:
-    for graph in graphs(parsed):
-        for name, operator in graph.named():
-            places = _WEIGHTS.get(name, (0, 1))
-            if name not in WEIGHTED or len(operator.inputs) <= max(places):
-                continue
-            data, weights = (graph.tensor(operator.inputs[place]) for place in places)
-            if type_name(weights) not in WEIGHTED[name].get(type_name(data), frozenset()):
+    graph = parsed.subgraphs[0]
+    for what, numbers in (("input", graph.inputs), ("output", graph.outputs)):
+        for tensor in (graph.tensors[number] for number in indices(numbers)):
+            if type_name(tensor) not in (*ENDS, "INT32", "BOOL"):
                 yield (
-                    f"{name} with {type_name(data)} data and {type_name(weights)} weights "
-                    f"{_quoted([weights])}; both must be INT8 (or INT16 data with INT8 weights)."
+                    f"the {what} {_quoted([tensor])} of type {type_name(tensor)}; it must be "
+                    f"{', '.join(ENDS)} (or INT32 or BOOL for what isn't rounded)."
                 )
 
 
-def _sides(parsed: Any) -> Iterator[str]:
+def _unknown_types(parsed: Any) -> Iterator[str]:
+    known = TYPES | {"FLOAT32", "UINT8"}
+    yield from _of_types(parsed, lambda name: name not in known, "it has no kernels for them.")
+
+
+def _floats(parsed: Any) -> Iterator[str]:
+    rule = f"there must be none but {', '.join(sorted(TYPES))}."
+    yield from _of_types(parsed, lambda name: name in ("FLOAT32", "UINT8"), rule)
+
+
+def _of_types(parsed: Any, wrong: Callable[[str], bool], rule: str) -> Iterator[str]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for graph in parsed.subgraphs:
+        ends = {*indices(graph.inputs), *indices(graph.outputs)}
+        for number, tensor in enumerate(graph.tensors):
+            if wrong(type_name(tensor)) and number not in ends:
+                found[type_name(tensor)].append(tensor)
+    for name, tensors in found.items():
+        yield f"tensors of type {name}: {_quoted(tensors)}; {rule}"
+
+
+def _hybrid(parsed: Any) -> Iterator[str]:
+    for (name, data, weights), tensors in _weights(parsed).items():
+        same_floats = data == weights == "FLOAT32"
+        if weights not in WEIGHTED[name].get(data, frozenset()) and not same_floats:
+            yield (
+                f"{name} with {data} data and {weights} weights {_quoted(tensors)}; both must be "
+                "INT8 (or INT16 data with INT8 weights)."
+            )
+
+
+def _float_layers(parsed: Any) -> Iterator[str]:
+    for (name, data, weights), tensors in _weights(parsed).items():
+        if data == weights == "FLOAT32":
+            yield (
+                f"{name} with FLOAT32 data and FLOAT32 weights {_quoted(tensors)}; both must be "
+                "INT8 (or INT16 data with INT8 weights)."
+            )
+
+
+def _weights(parsed: Any) -> dict[tuple[str, str, str], list[Any]]:
+    """The weights of layers, by operator, type of the data and type of the weights."""
+    found: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    for graph in graphs(parsed):
+        for name, operator in graph.named():
+            places = _WEIGHTS.get(name, (0, 1))
+            if name in WEIGHTED and len(operator.inputs) > max(places):
+                data, weights = (graph.tensor(operator.inputs[place]) for place in places)
+                found[name, type_name(data), type_name(weights)].append(weights)
+    return found
+
+
+def _unknown_sides(parsed: Any) -> Iterator[str]:
     dynamic = flatbuffer.dynamic_tensors(parsed)
     if dynamic:
         yield f"sides of unknown length in {_quoted(dynamic)}; all must be static."
+
+
+def _ranks(parsed: Any) -> Iterator[str]:
     deep = [tensor for tensor in flatbuffer.tensors(parsed) if len(shape_of(tensor)) > MAX_RANK]
     if deep:
         yield f"more than {MAX_RANK} sides in {_quoted(deep)}."
@@ -208,42 +265,6 @@ def _quoted(tensors: Sequence[Any]) -> str:
     return shown if len(tensors) <= _SHOWN else f"{shown} and {len(tensors) - _SHOWN} more"
 
 
-def arena_lower_bound(parsed: Any) -> int:
-    """Return the bytes that activations need at least at one moment, with the batch in the file.
-
-    The largest sum, over the operators in their order, of all tensors that were computed or given
-    before and are still needed, each in multiples of 16 bytes. The arena of TensorFlow Lite Micro
-    also holds scratch buffers and some hundred bytes an operator, and can't always be packed
-    without gaps: give it more than this, and ask the runtime what it took (see `run_on_micro`).
-
-    Args:
-        parsed: A `ModelT` of one subgraph, from `flatbuffer.parse`.
-    """
-    graph = parsed.subgraphs[0]
-    first: dict[int, int] = dict.fromkeys(indices(graph.inputs), 0)
-    last: dict[int, int] = {}
-    for step, operator in enumerate(graph.operators):
-        for number in indices(operator.outputs):
-            first.setdefault(number, step)
-        for number in (*indices(operator.inputs), *indices(operator.outputs)):
-            last[number] = step
-    end = len(graph.operators) - 1
-    computed = {n: t for n, t in enumerate(graph.tensors) if not is_constant(parsed, t)}
-    kept = [number for number, tensor in computed.items() if tensor.isVariable]
-    for number in (*indices(graph.outputs), *kept):
-        first.setdefault(number, 0)
-        last[number] = end
-    live = [
-        sum(
-            -(-dense_bytes(tensor) // _ALIGNMENT) * _ALIGNMENT
-            for number, tensor in computed.items()
-            if number in first and first[number] <= step <= last.get(number, first[number])
-        )
-        for step in range(end + 1)
-    ]
-    return max(live, default=0)
-
-
 @dataclass(frozen=True)
 class Arena:
     """The memory that TensorFlow Lite Micro took to run a file.
@@ -270,6 +291,8 @@ class Arena:
 class MicroRun:
     """A run of a file in TensorFlow Lite Micro.
 
+    Of several inputs or outputs there is one array for each, in the order of the file.
+
     Attributes:
         given: The examples as the file takes them, shape (n, ...), int8.
         stored: Its answers as it gives them, shape (n, ...), int8.
@@ -277,9 +300,9 @@ class MicroRun:
         arena: The memory that it took.
     """
 
-    given: np.ndarray
-    stored: np.ndarray
-    outputs: np.ndarray
+    given: np.ndarray | tuple[np.ndarray, ...]
+    stored: np.ndarray | tuple[np.ndarray, ...]
+    outputs: np.ndarray | tuple[np.ndarray, ...]
     arena: Arena
 
 
@@ -289,13 +312,14 @@ def has_micro() -> bool:
 
 
 def run_on_micro(
-    content: bytes, x: np.ndarray, *, source: str = "The file", timeout: float = 300.0
+    content: bytes, x: Arrays | Examples, *, source: str = "The file", timeout: float = 300.0
 ) -> MicroRun:
     """Run a file with the reference kernels of TensorFlow Lite Micro, in a process of its own.
 
     Args:
-        content: The whole file: one input, one output, int8 throughout.
-        x: Examples as the Keras model takes them, real numbers, shape (n, ...), n >= 1.
+        content: The whole file: int8 throughout.
+        x: Examples as the Keras model takes them, real numbers, shape (n, ...), n >= 1; of several
+            inputs in their order.
         source: What to call the file in an error.
         timeout: Seconds after which the process is ended.
 
@@ -319,15 +343,15 @@ def _require_micro() -> None:
 
 
 def arena_of(content: bytes, *, source: str = "The file") -> Arena:
-    """Check that TensorFlow Lite Micro runs a file, and tell the memory that it takes.
+    """Check that TensorFlow Lite Micro runs a file of any origin, and tell the memory it takes.
 
     Args:
-        content: The whole file: any number of inputs and outputs, int8 throughout.
+        content: The whole file: any number of inputs and outputs, of any types.
         source: What to call the file in an error.
 
     Raises:
-        ExportError: when the package isn't installed, `check_micro` refuses the file, or the
-            runtime does.
+        ExportError: when the package isn't installed, the runtime refuses the file, or would read
+            weights wrongly, with what stands in the way.
     """
     _require_micro()
     where = "TensorFlow Lite Micro"
@@ -340,17 +364,28 @@ def arena_in_child(request: foreign.Request) -> foreign.Answer:
     from tflite_micro import runtime  # an optional extra
 
     content, source = request.content, request.source
-    check_micro(flatbuffer.parse(content, source=source), source)
-    given = Loaded(content, source=source, delegate=False).inputs
+    parsed = flatbuffer.parse(content, source=source)
+    found = obstacles(parsed)
+    if any(True for _ in _storage(parsed)):
+        raise ExportError(
+            f"{source} must be stored as TensorFlow Lite Micro reads it. It has {' '.join(found)}"
+        )
     try:
-        interpreter = runtime.Interpreter.from_bytes(content)
-        for place, spec in enumerate(given):
-            interpreter.set_input(np.zeros(spec.shape, spec.dtype), place)
+        interpreter = runtime.Interpreter.from_bytes(content, arena_size=_arena_size(parsed))
+        graph = parsed.subgraphs[0]
+        for place, number in enumerate(indices(graph.inputs)):
+            tensor = graph.tensors[number]
+            interpreter.set_input(np.zeros(shape_of(tensor), type_name(tensor).lower()), place)
         interpreter.invoke()
-    except (RuntimeError, ValueError) as error:
-        sys.exit(str(error))  # behind what the runtime itself has written
+    except (RuntimeError, ValueError, TypeError) as error:
+        sys.exit(with_reasons(str(error), found))  # behind what the runtime itself has written
     interpreter.print_allocations()
     return foreign.Answer(None)
+
+
+def with_reasons(said: str, reasons: Sequence[str]) -> str:
+    """Add to what the runtime says what is known to stand in the way."""
+    return f"{said.rstrip('.')}. It has {' '.join(reasons)}" if reasons else said
 
 
 def _arena(said: str) -> Arena:
@@ -358,41 +393,63 @@ def _arena(said: str) -> Arena:
     return Arena(sizes["total"], sizes["head"])
 
 
-def _run(content: bytes, x: np.ndarray, source: str, timeout: float, *, linted: bool) -> MicroRun:
-    request = foreign.Request([(source, content)], {"linted": linted}, {"x": np.asarray(x)})
+def _run(
+    content: bytes, x: Arrays | Examples, source: str, timeout: float, *, linted: bool
+) -> MicroRun:
+    arrays = {str(place): each for place, each in enumerate(Examples.of(x).arrays)}
+    request = foreign.Request([(source, content)], {"linted": linted}, arrays)
     found = foreign.ask(run_in_child, request, timeout=timeout, where="TensorFlow Lite Micro")
-    return MicroRun(**found.arrays, arena=_arena(found.said))
+    of: dict[str, tuple[np.ndarray, ...]] = {"given": (), "stored": (), "outputs": ()}
+    for name, array in found.arrays.items():
+        of[name.partition(".")[0]] += (array,)
+    ends = {name: arrays[0] if len(arrays) == 1 else arrays for name, arrays in of.items()}
+    return MicroRun(**ends, arena=_arena(found.said))
 
 
 def run_in_child(request: foreign.Request) -> foreign.Answer:
     """Run a file in a child; the runtime says of its memory on standard error."""
     from tflite_micro import runtime  # an optional extra
 
-    content, source, x = request.content, request.source, request.arrays["x"]
+    content, source, x = request.content, request.source, Examples(tuple(request.arrays.values()))
+    parsed = flatbuffer.parse(content, source=source)
     if request.options["linted"]:
-        check_micro(flatbuffer.parse(content, source=source), source)
-    session = Session(content, source=source, delegate=False)
-    if tuple(x.shape[1:]) != session.input.shape[1:] or not len(x):
+        check_micro(parsed, source)
+    loaded = Loaded(content, source=source, delegate=False)
+    shapes = [spec.shape[1:] for spec in loaded.inputs]
+    if [array.shape[1:] for array in x.arrays] != shapes or not len(x):
         raise ExportError(
-            f"`x` must be examples of the shape {session.input.shape[1:]}, at least one. "
-            f"Received: the shape {x.shape}."
+            f"`x` must be examples of the shape {' and '.join(map(str, shapes))}, at least one. "
+            f"Received: the shape {' and '.join(str(array.shape) for array in x.arrays)}."
         )
-    given, answers = session.input.quantize(x), []
+    given = [spec.quantize(each) for spec, each in zip(loaded.inputs, x.arrays, strict=True)]
+    answers = []
     try:
-        interpreter = runtime.Interpreter.from_bytes(content)
-        for example in given:
-            interpreter.set_input(example[None], 0)
+        interpreter = runtime.Interpreter.from_bytes(content, arena_size=_arena_size(parsed))
+        for feed in Examples(tuple(given)).batches():
+            for place, array in enumerate(feed):
+                interpreter.set_input(array, place)
             interpreter.invoke()
-            answers.append(interpreter.get_output(0)[0].copy())
+            places = range(len(loaded.outputs))
+            answers.append([interpreter.get_output(place).copy() for place in places])
     except (RuntimeError, ValueError) as error:
         sys.exit(str(error))  # behind what the runtime itself has written
     interpreter.print_allocations()
-    stored = np.stack(answers)
-    outputs = session.output.dequantize(stored)
-    return foreign.Answer(None, {"given": given, "stored": stored, "outputs": outputs})
+    stored = [np.concatenate(each) for each in zip(*answers, strict=True)]
+    outputs = [spec.dequantize(each) for spec, each in zip(loaded.outputs, stored, strict=True)]
+    told = {"given": given, "stored": stored, "outputs": outputs}
+    return foreign.Answer(
+        None,
+        {f"{name}.{place}": a for name, arrays in told.items() for place, a in enumerate(arrays)},
+    )
 
 
-def check_on_micro(content: bytes, x: np.ndarray | None, source: str) -> MicroRun | None:
+def _arena_size(parsed: Any) -> int:
+    """Bytes of an arena in which a file of any kind finds room, to see what it takes of it."""
+    sizes = [dense_bytes(t) for t in flatbuffer.tensors(parsed) if not is_constant(parsed, t)]
+    return _FEWEST_ARENA_BYTES + 4 * sum(sizes) + 1024 * sum(operators(parsed).values())
+
+
+def check_on_micro(content: bytes, x: Arrays | Examples | None, source: str) -> MicroRun | None:
     """Check a file of ours for TensorFlow Lite Micro, and run it there where that is possible.
 
     Args:
@@ -409,14 +466,19 @@ def check_on_micro(content: bytes, x: np.ndarray | None, source: str) -> MicroRu
     check_micro(flatbuffer.parse(content, source=source), source)
     if x is None or not has_micro():
         return None
-    x = np.asarray(x[:_EXAMPLES], np.float32)
-    session = Session(content, source=source, delegate=False)
+    x = Examples.of(x).first(_EXAMPLES)
+    loaded = Loaded(content, source=source, delegate=False)
     run = run_on_micro(content, x, source=source)
-    units = np.abs(session.run(x) - run.outputs).max() / (session.output.scale or 1.0)
-    if units > _MOST_UNITS:
-        raise ExportError(
-            f"{source} must answer in TensorFlow Lite Micro as it does in LiteRT, to {_MOST_UNITS} "
-            f"units of its output. Received: answers that differ by {units:.0f}. Leave out the "
-            "layers that were added last, to find the operator that is computed otherwise there."
-        )
+    outputs = run.outputs if isinstance(run.outputs, tuple) else (run.outputs,)
+    for spec, ours, theirs in zip(loaded.outputs, loaded.run_all(x), outputs, strict=True):
+        units = np.abs(ours - theirs).max() / (spec.scale or 1.0)
+        most = _MOST_UNITS_OF.get(spec.dtype, _MOST_UNITS)
+        if units > most:
+            at = f" at the output {spec.name!r}" if len(outputs) > 1 else ""
+            raise ExportError(
+                f"{source} must answer in TensorFlow Lite Micro as it does in LiteRT, to {most} "
+                f"units of its output. Received: answers that differ by {units:.0f}{at}. Leave "
+                "out the layers that were added last, to find the operator that is computed "
+                "otherwise there."
+            )
     return run

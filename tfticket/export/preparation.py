@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +16,8 @@ from tfticket.channels.shrinking import LayerChange
 from tfticket.channels.shrinking import shrink as shrink
 from tfticket.cloning import clone, in_full_precision
 from tfticket.errors import ExportError, ModelError
+from tfticket.export.ends import structures
+from tfticket.export.runtime import Examples
 from tfticket.internals import Functional, calls_of, flat_layers, to_snake_case
 from tfticket.norms.folding import fold_batch_norm
 from tfticket.sparsity.convert import get_mask, masked_layers, strip
@@ -114,6 +119,8 @@ def check_pruned(mask: Mask | None, model: keras.Model) -> None:
 
 
 _MOST_STEPS = 128
+_BATCH = 256
+_SEED = "seed_generator_state"  # which drawing random numbers changes, and is no memory
 
 
 def static_copy(model: keras.Model) -> keras.Model:
@@ -123,13 +130,16 @@ def static_copy(model: keras.Model) -> keras.Model:
     wrappers that own masks are gone, their zeros stay; computation is in float32; automatic names
     are counted anew, since names end up in the file and would differ from one copy to the next.
 
+    Several inputs or outputs are lists in the copy, in the order of the model's.
+
     Raises:
         ModelError: for a subclassed model, which Keras can't copy.
-        ExportError: for a model that hasn't one input and one output, or whose input has a side of
-            unknown length.
+        ExportError: for a model with an input that has a side of unknown length, or takes text.
     """
     check_exportable(model)
-    structure = input_structure(model)
+    structure, outputs = structures(model)
+    several = len(model.inputs) > 1
+    numbers = itertools.count()
     given = {layer.name for layer in flat_layers(model) if not _is_automatic(layer)}
     taken = set(given)
 
@@ -142,17 +152,35 @@ def static_copy(model: keras.Model) -> keras.Model:
 
     def one(tensor: keras.KerasTensor) -> keras.KerasTensor:
         name = tensor.name if isinstance(structure, dict) else "input"
+        name = f"input_{next(numbers)}" if several else name
         return keras.Input(batch_shape=(1, *tensor.shape[1:]), dtype=tensor.dtype, name=name)
 
-    static = clone(
-        model,
-        lambda layer, copy: copy(layer.layer if isinstance(layer, Masked) else layer),
-        instead="Rebuild it with the functional API.",
-        rename=rename,
-        inputs=keras.tree.map_structure(one, structure),
-    ).model
+    with warnings.catch_warnings():
+        # The copy is called by places; its inputs needn't have the names of a dictionary.
+        warnings.filterwarnings("ignore", "When providing `inputs` as a dict")
+        static = clone(
+            model,
+            lambda layer, copy: copy(layer.layer if isinstance(layer, Masked) else layer),
+            instead="Rebuild it with the functional API.",
+            # A state of another batch can't be compared; the file is compared with the copy.
+            same=None if _batch_of_state(model) not in (None, 1) else True,
+            rename=rename,
+            inputs=keras.tree.map_structure(one, structure),
+        ).model
+    for layer in flat_layers(static):
+        if getattr(layer, "stateful", False) and hasattr(layer, "reset_state"):
+            layer.reset_state()
+    if several or keras.tree.is_nested(outputs):  # the converter takes no others
+        static = keras.Model(static.inputs, static.outputs)
     in_full_precision(static).name = "model"
     return static
+
+
+def _batch_of_state(model: keras.Model) -> int | None:
+    """The batch that recurrent layers keep a state for; None where none does."""
+    stateful = any(getattr(layer, "stateful", False) for layer in flat_layers(model))
+    batch: int | None = model.inputs[0].shape[0]
+    return batch if stateful else None
 
 
 def recurrent_steps(model: keras.Model, *, unrolled: bool = False) -> int:
@@ -214,53 +242,65 @@ def check_exportable(model: keras.Model) -> None:
             f"{model.name!r} of the class {type(model).__name__}. Rebuild it with the functional "
             "API, or call a Sequential model on data first."
         )
-    _check_layers(model)
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ExportError(
-            "A model must have one input and one output to be exported. Received: "
-            f"{len(model.inputs)} and {len(model.outputs)} in {model.name!r}."
-        )
-    if model.inputs[0].dtype == "string":
-        raise ExportError(
-            f"The model {model.name!r} takes text. A file takes numbers: what turns text into them "
-            "(TextVectorization, StringLookup) runs before it. Export the part behind that, as a "
-            "model of its own with an input of integers or floats."
-        )
-    shape = tuple(model.inputs[0].shape)
-    if None in shape[1:]:
-        raise ExportError(
-            "A model's input must have known sides to be exported, but for the batch. Received: "
-            f"the shape {shape}. Rebuild it with keras.Input(shape=...) of the size it will be "
-            "used with."
-        )
-
-
-def _check_layers(model: keras.Model) -> None:
-    """Raise an `ExportError` for layers that no file can be made of."""
-    for layer in flat_layers(model):
-        if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
+    for tensor in model.inputs:
+        if tensor.dtype == "string":
             raise ExportError(
-                f"The layer {layer.name!r} of {model.name!r} is stateful: it keeps its state "
-                "between calls. A .tflite file resets it at each inference, so its outputs would "
-                "differ. Build the model with stateful=False and whole sequences, or make "
-                "the states inputs and outputs."
+                f"The model {model.name!r} takes text. A file takes numbers: what turns text into "
+                "them (TextVectorization, StringLookup) runs before it. Export the part behind "
+                "that, as a model of its own with an input of integers or floats."
+            )
+        shape = tuple(tensor.shape)
+        if None in shape[1:]:
+            raise ExportError(
+                "A model's inputs must have known sides to be exported, but for the batch. "
+                f"Received: the shape {shape}. Rebuild it with keras.Input(shape=...) of the size "
+                "it will be used with."
             )
 
 
+def keeps_state(model: keras.Model) -> bool:
+    """Tell whether an inference changes what the next one answers.
+
+    So do recurrent layers with `stateful=True`, and layers that assign to their own variables.
+    """
+    suspects = [
+        layer
+        for layer in flat_layers(model)
+        if getattr(layer, "stateful", False)
+        or (layer.non_trainable_variables and not type(layer).__module__.startswith("keras."))
+    ]
+    if not suspects:
+        return False
+    structure, _ = structures(model)
+    zeros = [np.zeros([side or 1 for side in t.shape], t.dtype) for t in model.inputs]
+    with keras.StatelessScope() as scope:
+        model(keras.tree.pack_sequence_as(structure, zeros), training=False)
+    seeds = {id(v) for v in model.variables if v.name == _SEED}
+    return bool(scope.state_mapping.keys() - seeds)
+
+
 def predictions(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    """Return what the model answers to examples, shape (n, ...), float32."""
-    structure = input_structure(model)
-    batch_size = model.inputs[0].shape[0] or 256
+    """Return what a model of one input and output answers to examples, float32, shape (n, ...)."""
+    return all_predictions(model, Examples((x,)))[0]
+
+
+def all_predictions(
+    model: keras.Model, x: Examples, *, streaming: bool = False
+) -> list[np.ndarray]:
+    """Return what the model answers to examples: float32, shape (n, ...), for each output.
+
+    Args:
+        model: The model. A state that it keeps is as before afterwards.
+        x: The examples.
+        streaming: Whether they come one after the other, each with the state that the one before
+            has left.
+    """
+    structure, _ = structures(model)
     answers = []
-    for start in range(0, len(x), batch_size):
-        batch = x[start : start + batch_size]
-        given = keras.tree.map_structure(lambda _, batch=batch: batch, structure)
-        # Called as it is: `predict` would trace it anew for each model, and keep that in the model.
-        (answer,) = keras.tree.flatten(model(given, training=False))
-        answers.append(keras.ops.convert_to_numpy(answer))
-    return np.concatenate(answers).astype(np.float32)
-
-
-def input_structure(model: keras.Model) -> Any:
-    """Return the input, or the list or dictionary that holds it, as the model is called."""
-    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    with keras.StatelessScope() if streaming else contextlib.nullcontext():
+        for batch in x.batches(model.inputs[0].shape[0] or (1 if streaming else _BATCH)):
+            given = keras.tree.pack_sequence_as(structure, batch)
+            # Called as it is: `predict` would trace it for each model, and keep that in the model.
+            found = keras.tree.flatten(model(given, training=False))
+            answers.append([keras.ops.convert_to_numpy(each) for each in found])
+    return [np.concatenate(each).astype(np.float32) for each in zip(*answers, strict=True)]

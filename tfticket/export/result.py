@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,7 +19,15 @@ from tfticket.export.verification import Verification
 from tfticket.files import REPORT_SUFFIX
 
 Format = Literal[
-    "fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast", "sparse_conv"
+    "fp32",
+    "fp16",
+    "dynamic",
+    "int8",
+    "int16x8",
+    "int4",
+    "sparse_fc",
+    "sparse_fc_fast",
+    "sparse_conv",
 ]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -78,6 +86,34 @@ class Preprocessing:
         }
 
 
+def feeding_of(
+    takes: Sequence[TensorSpec],
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
+) -> dict[str, Any]:
+    """Tell how raw data becomes the inputs of a file; see `Preprocessing.feeding`.
+
+    Args:
+        takes: The inputs.
+        preprocessing: Of the one input, or by the names of several; None for nothing to do.
+
+    Returns:
+        For one input what `feeding` says; for several the same by name.
+    """
+    if len(takes) == 1 and not isinstance(preprocessing, Mapping):
+        return (preprocessing or Preprocessing()).feeding(takes[0])
+    if isinstance(preprocessing, Preprocessing) or {*(preprocessing or ())} - {
+        spec.name for spec in takes
+    }:
+        raise ExportError(
+            "`preprocessing` must say which input it is of, as {name: Preprocessing}, where there "
+            f"are several: {', '.join(spec.name for spec in takes)}. Received: {preprocessing}."
+        )
+    return {
+        spec.name: (preprocessing or {}).get(spec.name, Preprocessing()).feeding(spec)
+        for spec in takes
+    }
+
+
 @dataclass(frozen=True)
 class ExportReport:
     """A file that was written, and how it answered when it was run.
@@ -91,9 +127,10 @@ class ExportReport:
         predicted_bytes: What the weights of the model take in the format; None where that depends
             on their zeros.
         sha256: Hash of its bytes.
-        input: What it takes.
-        output: What it gives: logits, as the Keras model does.
-        feeding: How raw data becomes the input, see `Preprocessing.feeding`.
+        takes: Its inputs.
+        gives: Its outputs: logits, where the Keras model gives them.
+        feeding: How raw data becomes the input, see `Preprocessing.feeding`; by name where there
+            are several.
         operators: How often each operator is in the file.
         zeros: For each kernel of the Keras model, its zeros there and in the file.
         verification: How the file's answers compare with those of Keras.
@@ -111,8 +148,8 @@ class ExportReport:
     zstd_bytes: int
     predicted_bytes: int | None
     sha256: str
-    input: TensorSpec
-    output: TensorSpec
+    takes: tuple[TensorSpec, ...]
+    gives: tuple[TensorSpec, ...]
     feeding: Mapping[str, Any]
     operators: Mapping[str, int]
     zeros: tuple[ZeroCount, ...]
@@ -130,9 +167,23 @@ class ExportReport:
         """Path of the report beside the file, `.report.json` in place of `.tflite`."""
         return self.path.with_suffix(REPORT_SUFFIX)
 
+    @property
+    def input(self) -> TensorSpec:
+        """The first input."""
+        return self.takes[0]
+
+    @property
+    def output(self) -> TensorSpec:
+        """The first output."""
+        return self.gives[0]
+
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; of the path the name alone, since a run may be moved."""
-        return {**asdict(self), "path": self.path.name}
+        """Return plain values for JSON; `input` and `output` are the first of each.
+
+        Of the path it has the name alone, since a run may be moved.
+        """
+        ends = {"input": asdict(self.input), "output": asdict(self.output)}
+        return {**asdict(self), **ends, "path": self.path.name}
 
     def to_json(self) -> str:
         """Return the text of the file beside the exported one."""

@@ -10,6 +10,7 @@ from tfticket.export.flatbuffer import parse
 from tfticket.export.inspect.cost import count
 from tfticket.export.inspect.energy import compare
 from tfticket.export.inspect.explain import explain
+from tfticket.export.inspect.memory import Memory
 
 
 def to_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -84,6 +85,7 @@ def chosen(choice: Choice, comparison: Comparison) -> dict[str, Any]:
         "reason": choice.reason,
         "explanations": [said.to_dict() for said in explain(ours, theirs)],
         "energy": compare(count(theirs), count(ours)).to_dict(),
+        "memory": Memory.of(ours).to_dict(),
     }
 
 

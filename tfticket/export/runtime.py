@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,44 @@ from tfticket.quiet import quiet
 _LONGEST = 300  # of what the runtime says
 
 
+Arrays = np.ndarray | Sequence[np.ndarray] | Mapping[str, np.ndarray]
+"""One array, or where there are several inputs or outputs, one for each: in a list or by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Examples of all inputs.
+
+    Attributes:
+        arrays: One an input, shape (n, ...).
+    """
+
+    arrays: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, x: Arrays | Examples) -> Examples:
+        """Take one array for one input, and a list or dictionary for one each, in its order."""
+        if isinstance(x, Examples):
+            return x
+        if isinstance(x, Mapping):
+            return cls(tuple(map(np.asarray, x.values())))
+        if isinstance(x, (list, tuple)) and x and all(np.ndim(each) for each in x):
+            return cls(tuple(map(np.asarray, x)))
+        return cls((np.asarray(x),))
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def first(self, count: int) -> Examples:
+        """Return the first so many."""
+        return Examples(tuple(array[:count] for array in self.arrays))
+
+    def batches(self, size: int = 1) -> Iterator[list[np.ndarray]]:
+        """Yield one array an input, with so many examples in each."""
+        for start in range(0, len(self), size):
+            yield [array[start : start + size] for array in self.arrays]
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """An input or output of a file.
@@ -24,12 +62,14 @@ class TensorSpec:
         dtype: Name of its type, such as `float32` or `int8`.
         scale: For integers: `real = (stored - zero_point) * scale`; None for floats.
         zero_point: The integer that stands for 0.0; None for floats.
+        name: What the file calls it: in its signature, or else its tensor.
     """
 
     shape: tuple[int, ...]
     dtype: str
     scale: float | None = None
     zero_point: int | None = None
+    name: str = ""
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> TensorSpec:
@@ -80,8 +120,8 @@ class Loaded:
         content: The whole file.
         source: What to call it in an error.
         delegate: As for `open_interpreter`.
-        side: What sides of unknown length are taken for, but for the first of an input, its batch,
-            which is taken for 1.
+        side: What sides of unknown length are taken for, but for the first of an input of several
+            sides, its batch, which is taken for 1.
 
     Attributes:
         inputs: What it takes.
@@ -95,7 +135,13 @@ class Loaded:
         self, content: bytes, *, source: str, delegate: bool = True, side: int = 1
     ) -> None:
         self._source, self._delegate = source, delegate
-        self._interpreter = open_interpreter(content, source=source, delegate=delegate)
+        self._content, self._side = content, side
+        self.reset()
+
+    def reset(self) -> None:
+        """Load the file anew: the state that it kept between inferences is gone."""
+        source, delegate, side = self._source, self._delegate, self._side
+        self._interpreter = open_interpreter(self._content, source=source, delegate=delegate)
         try:
             with quiet():
                 for details in self._interpreter.get_input_details():
@@ -109,7 +155,9 @@ class Loaded:
         made = self._interpreter.get_output_details()
         self._places = [details["index"] for details in given]
         self._results = [details["index"] for details in made]
-        self.inputs, self.outputs = tuple(map(_spec, given)), tuple(map(_spec, made))
+        names = _signature(self._interpreter, self._places + self._results)
+        self.inputs = tuple(spec_of(each, names[0]) for each in given)
+        self.outputs = tuple(spec_of(each, names[1]) for each in made)
 
     def feed(self, arrays: Sequence[np.ndarray]) -> None:
         """Set the inputs: real numbers, each of the shape of its input, batch included."""
@@ -139,6 +187,21 @@ class Loaded:
             return self.answers()
         except (ValueError, RuntimeError) as error:
             raise _refusal(self._source, self._delegate, error) from error
+
+    def run_all(self, x: Examples) -> list[np.ndarray]:
+        """Return the answers to examples that are run one after the other.
+
+        Args:
+            x: What the Keras model takes, shape (n, ...) for each input.
+
+        Returns:
+            One array an output, shape (n, ...), float32; integers are scaled back.
+
+        Raises:
+            ExportError: when the runtime fails.
+        """
+        answers = [self.run(feed) for feed in x.batches()]
+        return [np.concatenate(each).astype(np.float32) for each in zip(*answers, strict=True)]
 
 
 class Session:
@@ -186,22 +249,41 @@ class Session:
         Raises:
             ExportError: when the runtime fails.
         """
-        answers = [self._loaded.run([example[None]])[0][0] for example in x]
-        return np.stack(answers).astype(np.float32)
+        return self._loaded.run_all(Examples((x,)))[0]
 
 
 def _known_shape(details: dict[str, Any], side: int) -> tuple[int, ...]:
     signature = tuple(int(length) for length in details["shape_signature"])
     if -1 not in signature:
         return tuple(int(length) for length in details["shape"])
+    if len(signature) == 1:  # a series, such as sound, and no batch
+        return (side,)
     return tuple(
         length if length >= 0 else side if place else 1 for place, length in enumerate(signature)
     )
 
 
-def _spec(details: dict[str, Any]) -> TensorSpec:
+def _signature(interpreter: Interpreter, ends: Sequence[int]) -> list[dict[int, str]]:
+    """Names of inputs and outputs by number, from the signature that has these; or none."""
+    for key in interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner(key)
+        named = (runner.get_input_details(), runner.get_output_details())
+        found = [{details["index"]: name for name, details in each.items()} for each in named]
+        if set(ends) == {number for names in found for number in names}:
+            return found
+    return [{}, {}]
+
+
+def spec_of(details: Mapping[str, Any], names: Mapping[int, str] | None = None) -> TensorSpec:
+    """Describe an input or output from what the runtime says of it.
+
+    Args:
+        details: What it says.
+        names: Names to use instead of those of tensors, by their number.
+    """
     scale, zero_point = details["quantization"]
     return TensorSpec(
+        name=(names or {}).get(details["index"], details["name"]),
         shape=tuple(int(side) for side in details["shape"]),
         dtype=np.dtype(details["dtype"]).name,
         scale=float(scale) if scale else None,

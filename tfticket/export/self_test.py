@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ import numpy as np
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
 from tfticket.export.c_array import all_or_none, identifier, write_c_array
+from tfticket.export.flatbuffer import graphs
 from tfticket.export.micro import MicroRun, check_micro, registration_of
 from tfticket.files import write_text
 
 _EXAMPLES = 10
 _NUMBERS_A_LINE = 20
+_TYPES = {f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32)}
 
 
 def write_micro_sources(
@@ -30,7 +32,7 @@ def write_micro_sources(
     they are equal. Both are C++17 and need the sources of TensorFlow Lite Micro.
 
     Args:
-        content: The whole file: one input, one output, int8 throughout.
+        content: The whole file: int8 throughout.
         path: Where to write, without suffix.
         run: What TensorFlow Lite Micro answered. Without it there is no self-test, and the header
             doesn't say what arena it took.
@@ -56,7 +58,7 @@ def write_micro_sources(
         write_text(operators, _operators(parsed, name))
         written.append(operators)
         if run is not None:
-            write_text(test, _self_test(run, name, header.name, operators.name))
+            write_text(test, _self_test(parsed, run, name, header.name, operators.name))
             written.append(test)
     return tuple(written)
 
@@ -88,60 +90,106 @@ def _operators(parsed: Any, name: str) -> str:
     )
 
 
-def _self_test(run: MicroRun, name: str, header: str, operators: str) -> str:
-    given, expected = run.given[:_EXAMPLES], run.stored[:_EXAMPLES]
-    if given.dtype != np.int8 or expected.dtype != np.int8:
+def _self_test(parsed: Any, run: MicroRun, name: str, header: str, operators: str) -> str:
+    given, expected = (
+        [array[:_EXAMPLES] for array in (arrays if isinstance(arrays, tuple) else (arrays,))]
+        for arrays in (run.given, run.stored)
+    )
+    wrong = {array.dtype.name for array in (*given, *expected)} - _TYPES.keys()
+    if wrong:
         raise ExportError(
-            "A self-test compares int8 with int8. Received: inputs of type "
-            f"{given.dtype} and outputs of type {expected.dtype}."
+            f"A self-test compares integers with integers. Received: {', '.join(sorted(wrong))}."
         )
-    upper, camel, count = name.upper(), _camel(name), len(given)
-    return f"""\
-/* Self-test of {name}: {count} examples, and what the reference kernels of TensorFlow Lite Micro
- * answered. Made by tfticket; don't edit. Ends with 0 if all answers are equal.
- */
-#include <cstdint>
-#include <cstdio>
-#include <cstring>
+    camel, count = _camel(name), len(given[0])
+    tables = [
+        *_tables("given", f"{name.upper()}_INPUT", given),
+        *_tables("expected", f"{name.upper()}_OUTPUT", expected),
+    ]
+    set_inputs = (
+        f"    std::memcpy(interpreter.input({place})->data.raw, {each}[i], sizeof({each}[i]));"
+        for place, each in enumerate(_numbered("given", given))
+    )
+    differ = " ||\n             ".join(
+        f"std::memcmp(interpreter.output({place})->data.raw, {each}[i], sizeof({each}[i])) != 0"
+        for place, each in enumerate(_numbered("expected", expected))
+    )
+    return "\n".join(
+        [
+            f"/* Self-test of {name}: {count} examples, and what the reference kernels of "
+            "TensorFlow Lite Micro",
+            " * answered. Made by tfticket; don't edit. Ends with 0 if all answers are equal.",
+            " */",
+            "#include <cstdint>",
+            "#include <cstdio>",
+            "#include <cstring>",
+            "",
+            '#include "tensorflow/lite/micro/micro_interpreter.h"',
+            '#include "tensorflow/lite/micro/micro_resource_variable.h"',
+            '#include "tensorflow/lite/schema/schema_generated.h"',
+            f'#include "{header}"',
+            f'#include "{operators}"',
+            "",
+            "namespace {",
+            "",
+            f"constexpr int kExamples = {count};",
+            "",
+            f"alignas(16) uint8_t arena[{name.upper()}_ARENA_SIZE];",
+            "",
+            *tables,
+            "}  // namespace",
+            "",
+            "int main() {",
+            f"  {camel}OpResolver resolver;",
+            f"  if (Register{camel}Ops(resolver) != kTfLiteOk) return 2;",
+            *_interpreter(parsed, name),
+            "  if (interpreter.AllocateTensors() != kTfLiteOk) return 3;",
+            "  int wrong = 0;",
+            "  for (int i = 0; i < kExamples; i++) {",
+            *set_inputs,
+            "    if (interpreter.Invoke() != kTfLiteOk) return 4;",
+            f"    wrong += {differ};",
+            "  }",
+            f'  std::printf("{name}: %d of %d answers equal, %u of %u bytes of the arena used\\n",',
+            "              kExamples - wrong, kExamples, (unsigned)interpreter.arena_used_bytes(),",
+            "              (unsigned)sizeof(arena));",
+            "  return wrong == 0 ? 0 : 1;",
+            "}",
+            "",
+        ]
+    )
 
-#include "tensorflow/lite/micro/micro_interpreter.h"
-#include "tensorflow/lite/schema/schema_generated.h"
-#include "{header}"
-#include "{operators}"
 
-namespace {{
+def _interpreter(parsed: Any, name: str) -> list[str]:
+    """Declare the interpreter; the states that a file keeps need a place of their own."""
+    count = len({each for graph in graphs(parsed) for each in graph.variables.values()})
+    if not count:
+        return [
+            f"  tflite::MicroInterpreter interpreter(tflite::GetModel({name}), resolver, arena, "
+            "sizeof(arena));"
+        ]
+    return [
+        "  tflite::MicroAllocator* allocator =",
+        "      tflite::MicroAllocator::Create(arena, sizeof(arena));",
+        "  tflite::MicroResourceVariables* states =",
+        f"      tflite::MicroResourceVariables::Create(allocator, {count});",
+        f"  tflite::MicroInterpreter interpreter(tflite::GetModel({name}), resolver, allocator,",
+        "                                       states);",
+    ]
 
-constexpr int kExamples = {count};
 
-alignas(16) uint8_t arena[{upper}_ARENA_SIZE];
+def _numbered(what: str, arrays: Sequence[np.ndarray]) -> list[str]:
+    """Names of one array or several."""
+    return [f"{what}_{place}" for place in range(len(arrays))] if len(arrays) > 1 else [what]
 
-const int8_t given[kExamples][{upper}_INPUT_SIZE] = {{
-{_rows(given)}
-}};
 
-const int8_t expected[kExamples][{upper}_OUTPUT_SIZE] = {{
-{_rows(expected)}
-}};
-
-}}  // namespace
-
-int main() {{
-  {camel}OpResolver resolver;
-  if (Register{camel}Ops(resolver) != kTfLiteOk) return 2;
-  tflite::MicroInterpreter interpreter(tflite::GetModel({name}), resolver, arena, sizeof(arena));
-  if (interpreter.AllocateTensors() != kTfLiteOk) return 3;
-  int wrong = 0;
-  for (int i = 0; i < kExamples; i++) {{
-    std::memcpy(interpreter.input(0)->data.int8, given[i], sizeof(given[i]));
-    if (interpreter.Invoke() != kTfLiteOk) return 4;
-    wrong += std::memcmp(interpreter.output(0)->data.int8, expected[i], sizeof(expected[i])) != 0;
-  }}
-  std::printf("{name}: %d of %d answers equal, %u of %u bytes of the arena used\\n",
-              kExamples - wrong, kExamples, (unsigned)interpreter.arena_used_bytes(),
-              (unsigned)sizeof(arena));
-  return wrong == 0 ? 0 : 1;
-}}
-"""
+def _tables(what: str, prefix: str, arrays: Sequence[np.ndarray]) -> Iterator[str]:
+    for own, size, array in zip(
+        _numbered(what, arrays), _numbered(prefix, arrays), arrays, strict=True
+    ):
+        yield f"const {_TYPES[array.dtype.name]} {own}[kExamples][{size}_SIZE] = {{"
+        yield _rows(array)
+        yield "};"
+        yield ""
 
 
 def _rows(examples: np.ndarray) -> str:

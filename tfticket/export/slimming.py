@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from tfticket.export import flatbuffer
-from tfticket.export.flatbuffer import is_constant, tensors
+from tfticket.export.flatbuffer import indices, is_constant, tensors
 from tfticket.export.micro import has_micro, run_on_micro
-from tfticket.export.runtime import Session
+from tfticket.export.runtime import Arrays, Examples, Loaded
 
 _EXAMPLES = 10
 
@@ -50,13 +50,13 @@ class Slimmed:
         )
 
 
-def slim(content: bytes, x: np.ndarray, *, source: str = "The file") -> Slimmed:
+def slim(content: bytes, x: Arrays | Examples, *, source: str = "The file") -> Slimmed:
     """Leave out of a file what no runtime reads.
 
     Args:
-        content: The whole file, of one input and one output.
-        x: Examples as the Keras model takes them, shape (n, ...), n at least 1. The first ten are
-            run.
+        content: The whole file.
+        x: Examples as the Keras model takes them, shape (n, ...), n at least 1; of several inputs
+            in their order. The first ten are run.
         source: What to call the file in an error.
 
     Returns:
@@ -66,13 +66,14 @@ def slim(content: bytes, x: np.ndarray, *, source: str = "The file") -> Slimmed:
     Raises:
         ExportError: when the file doesn't run as it is.
     """
-    x = np.asarray(x[:_EXAMPLES], np.float32)
+    x = Examples.of(x).first(_EXAMPLES)
     expected = _answers(content, x, source)
 
     def agrees(cuts: Mapping[str, Cut]) -> bytes | None:
         made = cut_all(content, cuts, source=source)
         found = _answers(made, x, source)
-        return made if all(np.array_equal(found[name], expected[name]) for name in found) else None
+        same = (map(np.array_equal, found[name], expected[name]) for name in found)
+        return made if all(map(all, same)) else None
 
     kept = dict(_CUTS)
     made = agrees(kept)
@@ -84,12 +85,13 @@ def slim(content: bytes, x: np.ndarray, *, source: str = "The file") -> Slimmed:
     return Slimmed(made, len(content) - len(made), (*kept, "repeated lists"), tuple(expected))
 
 
-def _answers(content: bytes, x: np.ndarray, source: str) -> dict[str, np.ndarray]:
-    """Answers by runtime, bit by bit."""
-    ways = [Session(content, source=source, delegate=d).run(x) for d in (True, False)]
-    found = {"LiteRT": np.stack(ways)}
+def _answers(content: bytes, x: Examples, source: str) -> dict[str, list[np.ndarray]]:
+    """Answers by runtime, bit by bit, output by output."""
+    ways = [Loaded(content, source=source, delegate=d).run_all(x) for d in (True, False)]
+    found = {"LiteRT": [output for way in ways for output in way]}
     if has_micro():
-        found["TensorFlow Lite Micro"] = run_on_micro(content, x, source=source).outputs
+        answers = run_on_micro(content, x, source=source).outputs
+        found["TensorFlow Lite Micro"] = list(answers) if isinstance(answers, tuple) else [answers]
     return found
 
 
@@ -104,10 +106,15 @@ def _without_metadata(model: Any) -> None:
 
 
 def _without_names(model: Any) -> None:
+    """Leave out all names but those that tell several inputs or outputs apart."""
+    first = model.subgraphs[0]
+    several = max(len(first.inputs), len(first.outputs)) > 1
+    ends = {*indices(first.inputs), *indices(first.outputs)} if several else set()
     for graph in model.subgraphs:
         graph.name = None
-        for tensor in graph.tensors:
-            tensor.name = None
+        for number, tensor in enumerate(graph.tensors):
+            if graph is not first or number not in ends:
+                tensor.name = None
 
 
 def _without_ranges(model: Any) -> None:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import keras
-import numpy as np
 
 from tfticket import __version__
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency, metadata
-from tfticket.export.contents import check_hazards, check_structure, check_types, count_zeros
+from tfticket.export.contents import (
+    INTEGERS,
+    Ends,
+    check_hazards,
+    check_structure,
+    check_types,
+    count_zeros,
+)
 from tfticket.export.conversion import Convertible, check_inside, produce
 from tfticket.export.emulate import check_without_avx, why_not
 from tfticket.export.foreign import read_file
 from tfticket.export.preparation import check_exportable, check_pruned
-from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing
-from tfticket.export.runtime import Session
+from tfticket.export.result import FORMATS, ExportReport, Format, Preprocessing, feeding_of
+from tfticket.export.runtime import Arrays, Loaded, TensorSpec
 from tfticket.export.sparse.encoding import Encoding
 from tfticket.export.verification import (
     CheckData,
@@ -44,10 +50,12 @@ def to_tflite(
     path: str | os.PathLike[str],
     *,
     format: Format = "fp32",
-    calibration: np.ndarray | None = None,
+    ends: Ends | None = None,
+    keep_float: Sequence[str] = (),
+    calibration: Arrays | None = None,
     check_on: CheckData | None = None,
     mask: Mask | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
     provenance: Mapping[str, Any] | None = None,
     min_agreement: float = 0.95,
     baseline: str | os.PathLike[str] | None = None,
@@ -64,24 +72,35 @@ def to_tflite(
     same bytes, but for recurrent layers, which the converter itself doesn't always repeat.
 
     Args:
-        model: A built Sequential or Functional model, sparsified or plain, with one input and one
-            output. It isn't changed.
+        model: A built Sequential or Functional model, sparsified or plain. It isn't changed. The
+            file has its inputs and outputs in their order and, where there are several, its
+            signature has their names (`export.ends`). A state that the model keeps between calls
+            is kept by the file too; it begins with the one that the model has now.
         path: Where to write; must end in `.tflite`.
         format: `fp32`, exact; `fp16`, weights in half precision; `dynamic`, weights in 8 bits,
-            computed in floats; `int8`, all in 8 bits, input and output too; `int4`, weights in 4
-            bits, computed in floats (needs `tfticket[int4]`); `sparse_fc`, exact, the weights of
+            computed in floats; `int8`, all in 8 bits, input and output too; `int16x8`, the same
+            with 16 bits for what isn't weights, more exact and slow; `int4`, weights in 4 bits,
+            computed in floats (needs `tfticket[int4]`); `sparse_fc`, exact, the weights of
             dense layers stored without their zeros where that takes fewer bytes, and
             `sparse_fc_fast`, where it takes less time on this machine; `sparse_conv`, an
             experiment: all weights stored sparsely, in fp32, refused where it is known to crash or
             to be wrong on other processors, and otherwise with `warnings` in the report.
-        calibration: For `int8`: some hundred training examples as the model takes them, shape
-            (n, ...). From training data, so that the test data says nothing about the file.
+        ends: For `int8` and `int16x8`: the type of inputs and outputs, `uint8` or `float32` instead
+            of `int8`, `float32` instead of `int16`.
+        keep_float: For `int8`: keys of layers whose kernels and activations stay float32, such as
+            `sensitivity` finds; inputs and outputs are floats then. TensorFlow Lite Micro takes no
+            such files.
+        calibration: For `int8` and `int16x8`: some hundred training examples as the model takes
+            them, shape (n, ...). From training data, so that the test data says nothing about the
+            file. For several inputs a list, or a dictionary by their names.
         check_on: Real examples as the model takes them, shape (n, ...), at least 200 if there are
             as many, and their labels or None: classes, yes or no, one a pixel, one-hot, or numbers
-            in the shape of the outputs. Without it the calibration data is used, and without that
-            random numbers, which say little about quantized files.
+            in the shape of the outputs; of several outputs one each, which may be None. Those of
+            a model that keeps a state follow one another. Without it the calibration data is used,
+            and without that random numbers, which say little about quantized files.
         mask: The ticket's mask, for a plain model; a sparsified one has its own.
-        preprocessing: How raw data becomes what the model takes; nothing to do when None.
+        preprocessing: How raw data becomes what the model takes, by name for several inputs;
+            nothing to do when None.
         provenance: What the file is to tell about its origin: recipe, seed, level. Anything JSON
             can hold.
         min_agreement: For `dynamic`, `int8` and `int4`: smallest share, in [0, 1], of `check_on`
@@ -106,8 +125,15 @@ def to_tflite(
         >>> report.operators, report.input.shape
         ({'FULLY_CONNECTED': 1}, (1, 4))
     """
+    if (format not in INTEGERS and ends not in (None, "float32")) or (
+        keep_float and format != "int8"
+    ):
+        raise ExportError(
+            "`ends` are of the formats int8 and int16x8, and `keep_float` is of int8. Received: "
+            f"the format {format}."
+        )
     made = draft(
-        Convertible(model, calibration, check_on),
+        Convertible(model, calibration, check_on, ends, tuple(keep_float)),
         Path(path),
         format=format,
         mask=mask,
@@ -165,7 +191,7 @@ def draft(
     *,
     format: Format,
     mask: Mask | None = None,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | Mapping[str, Preprocessing] | None = None,
     provenance: Mapping[str, Any] | None = None,
     min_agreement: float = 0.95,
     baseline: Path | None = None,
@@ -181,12 +207,12 @@ def draft(
     """
     source = f"The {format} file for `{path.name}`"
     model = of.model
-    _check_arguments(model, path, format, of.calibration)
-    if format == "int8":
+    _check_arguments(of, path, format)
+    if format in INTEGERS:
         assert of.examples is not None
-        check_inside(model, of.examples)
+        check_inside(of.computing, of.examples)
     reference, static = of.reference, of.static
-    if format == "int8":
+    if format in INTEGERS:
         static = of.unrolled(source)
     kernels = {key: kernel.numpy() for key, kernel in kernels_of(static).items()}
     mask = get_mask(model) if masked_layers(model) else mask
@@ -202,15 +228,16 @@ def draft(
     parsed = flatbuffer.parse(produced.content, source=source)
     check_structure(parsed, source)
     check_hazards(parsed, source)
-    notes = [*chance_notes(reference), *check_types(parsed, format, source)]
+    notes = [*chance_notes(reference), *check_types(parsed, format, source, _ends(of))]
     zeros = count_zeros(kernels, list(flatbuffer.constants(parsed)))
 
-    session = Session(flatbuffer.pack(parsed), source=source)
-    feeding = (preprocessing or Preprocessing()).feeding(session.input)
+    loaded = Loaded(flatbuffer.pack(parsed), source=source)
+    feeding = feeding_of(loaded.inputs, preprocessing)
     about = {
         "made_by": f"tfticket {__version__}",
         "format": format,
-        "feeding": dict(feeding),
+        "feeding": feeding,
+        **({"keep_float": list(of.keep_float)} if of.keep_float and format == "int8" else {}),
         "mask_sha256": None if mask is None else mask.sha256,
         "density": None if mask is None else mask.density,
         "weights_sha256": _hash(static),
@@ -232,8 +259,8 @@ def draft(
         zstd_bytes=sizes.zstd,
         predicted_bytes=predicted_bytes(static, format),
         sha256=hashlib.sha256(content).hexdigest(),
-        input=session.input,
-        output=session.output,
+        takes=loaded.inputs,
+        gives=_named(loaded.outputs, [each.name for each in reference.expected]),
         feeding=feeding,
         operators=flatbuffer.operators(parsed),
         zeros=zeros,
@@ -242,36 +269,72 @@ def draft(
         ),
         latency=None
         if baseline is None
-        else latency.against(content, read_file(baseline), reference.x[0]),
+        else latency.against(content, read_file(baseline), reference.x),
         provenance=about,
-        warnings=(*notes, *produced.warnings),
+        warnings=(*notes, *_streaming_notes(of), *produced.warnings),
         # What this machine's kernels don't show, where it can be tried and is at stake.
-        emulated=check_without_avx(content, reference.x[:_EMULATED_EXAMPLES], source=source)
+        emulated=check_without_avx(content, reference.x.first(_EMULATED_EXAMPLES), source=source)
         if format == "sparse_conv" and why_not() is None
         else None,
     )
     return Draft(content, report)
 
 
-def _check_arguments(
-    model: keras.Model, path: Path, format: str, calibration: np.ndarray | None
-) -> None:
+def _ends(of: Convertible) -> Ends | None:
+    """The type that a file of integers has to take and give.
+
+    Raises:
+        ExportError: where layers stay in float, and something else than floats is asked for.
+    """
+    if of.keep_float and of.ends not in (None, "float32"):
+        raise ExportError(
+            "A file with layers in float (`keep_float`) takes and gives float32. Received: `ends` "
+            f"of {of.ends}. Leave one of the two out."
+        )
+    return "float32" if of.keep_float else of.ends
+
+
+def _named(specs: Sequence[TensorSpec], names: Sequence[str]) -> tuple[TensorSpec, ...]:
+    """Several outputs may be one tensor, which has one name in the file."""
+    if len(specs) == 1:
+        return tuple(specs)
+    return tuple(replace(spec, name=name) for spec, name in zip(specs, names, strict=True))
+
+
+def _streaming_notes(of: Convertible) -> list[str]:
+    if not of.streams:
+        return []
+    return [
+        "It keeps a state between inferences, as the model does, so its inputs are steps of one "
+        "stream, and it was checked on them in their order. A file that is loaded anew begins with "
+        "the state that the model had when it was exported, recurrent layers with zeros."
+    ]
+
+
+def _check_arguments(of: Convertible, path: Path, format: str) -> None:
+    model = of.model
     check_exportable(model)
     if path.suffix != ".tflite":
         raise ExportError(f"`path` must end in .tflite. Received: {path}")
     if format not in FORMATS:
         raise ExportError(f"`format` must be one of {FORMATS}. Received: {format!r}")
-    if format == "int8":
-        if calibration is None:
+    if format in INTEGERS and _ends(of) not in (None, *INTEGERS[format]):
+        raise ExportError(
+            f"`ends` of the format {format} must be one of {INTEGERS[format]}. Received: "
+            f"{of.ends!r}"
+        )
+    if format in INTEGERS:
+        if of.calibration is None:
             raise ExportError(
-                "The format int8 needs the ranges of all values inside the network, so it must be "
-                "calibrated. Received: calibration=None. Give some hundred training examples, as "
-                "the model takes them."
+                f"The format {format} needs the ranges of all values inside the network, so it "
+                "must be calibrated. Received: calibration=None. Give some hundred training "
+                "examples, as the model takes them."
             )
-        if not keras.backend.is_float_dtype(model.inputs[0].dtype):
+        types = [tensor.dtype for tensor in model.inputs]
+        if not any(map(keras.backend.is_float_dtype, types)):
             raise ExportError(
-                "Only a model that takes floats can take int8 in their place. Received: an input "
-                f"of type {model.inputs[0].dtype}. Choose the format dynamic."
+                f"Only a model that takes floats can take {format} in their place. Received: an "
+                f"input of type {types[0]}. Choose the format dynamic."
             )
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfticket.errors import ExportError
+from tfticket.export.ends import input_names, one_each, output_names
 from tfticket.export.labels import Labels, Quality, check_finite, check_numbers
-from tfticket.export.preparation import predictions, recurrent_steps
-from tfticket.export.runtime import Session
+from tfticket.export.preparation import all_predictions, recurrent_steps
+from tfticket.export.runtime import Arrays, Examples, Loaded
 from tfticket.state import kernels_of, named_variables
 
-CheckData = tuple[np.ndarray, np.ndarray | None]
-"""Examples as the model takes them, and their labels (see `Labels.of`) or None."""
+CheckData = tuple[Arrays, Any]
+"""Examples as the model takes them, and their labels (see `Labels.of`) or None; of several inputs
+or outputs one each, in a list or by name."""
 
 # Largest difference of an output, relative to the largest output: rounding of sums for fp32, of
 # each weight to 11 bits for fp16.
@@ -38,6 +42,7 @@ _BYTES_A_WEIGHT: Mapping[str, float] = {
     "fp16": 2.0,
     "dynamic": 1.0,
     "int8": 1.0,
+    "int16x8": 1.0,
     "int4": 0.5,
 }
 _MAY_STAY_FLOAT = ("dynamic", "int4")  # what has no kernel for few bits is left in float32
@@ -48,22 +53,18 @@ _BYTES_A_FILE = 65_536
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """Inputs, and what the Keras model answers to them.
+class Expected:
+    """What the Keras model answers at one of its outputs.
 
     Attributes:
-        x: What the model takes, real numbers, shape (n, ...).
-        outputs: What it gives, shape (n, ...).
+        name: The output.
+        outputs: The answers, shape (n, ...).
         labels: What is right, or None.
-        inputs: Where `x` is from: `given`, `calibration` or `random`.
-        reduced_precision: Whether Keras computed with less than float32.
     """
 
-    x: np.ndarray
+    name: str
     outputs: np.ndarray
-    labels: Labels | None
-    inputs: str
-    reduced_precision: bool = False
+    labels: Labels | None = None
 
     @property
     def has_classes(self) -> bool:
@@ -79,6 +80,23 @@ class Reference:
     def quality(self, outputs: np.ndarray) -> Quality:
         """Tell how right outputs are; nothing is known without labels."""
         return Quality() if self.labels is None else self.labels.quality(outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Inputs, and what the Keras model answers to them.
+
+    Attributes:
+        x: What the model takes, real numbers.
+        expected: Its answers, output by output.
+        inputs: Where `x` is from: `given`, `calibration` or `random`.
+        reduced_precision: Whether Keras computed with less than float32.
+    """
+
+    x: Examples
+    expected: tuple[Expected, ...]
+    inputs: str
+    reduced_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,9 @@ class Verification:
         keras_error: The same for the Keras model.
         explained: Share of the variance of such labels that the file explains (R²).
         keras_explained: The same for the Keras model.
+        name: The output; empty for the whole file where it has several.
+        outputs: Of a file with several outputs one each. The whole has the worst difference and
+            agreement among them, and the mean of the accuracies and explained shares; no error.
     """
 
     inputs: str
@@ -112,20 +133,64 @@ class Verification:
     keras_error: float | None = None
     explained: float | None = None
     keras_explained: float | None = None
+    name: str = ""
+    outputs: tuple[Verification, ...] = ()
+
+    @classmethod
+    def of_several(cls, outputs: tuple[Verification, ...]) -> Verification:
+        """Put together what was found of each output; of one it is all."""
+        if len(outputs) == 1:
+            return outputs[0]
+
+        def known(field: str) -> list[float]:
+            return [found for each in outputs if (found := getattr(each, field)) is not None]
+
+        def mean(field: str) -> float | None:
+            found = known(field)
+            return fmean(found) if found else None
+
+        return cls(
+            inputs=outputs[0].inputs,
+            count=outputs[0].count,
+            max_difference=max(known("max_difference")),
+            relative_difference=max(known("relative_difference")),
+            agreement=min(known("agreement"), default=None),
+            accuracy=mean("accuracy"),
+            keras_accuracy=mean("keras_accuracy"),
+            explained=mean("explained"),
+            keras_explained=mean("keras_explained"),
+            outputs=outputs,
+        )
 
     @property
     def score(self) -> float | None:
         """The accuracy, or the share of variance explained; larger is better."""
-        return self.explained if self.accuracy is None else self.accuracy
+        return fmean(self.scores) if self.scores else None
 
     @property
     def keras_score(self) -> float | None:
         """The same for the Keras model."""
-        return self.keras_explained if self.keras_accuracy is None else self.keras_accuracy
+        scores = self._scores("keras_accuracy", "keras_explained")
+        return fmean(scores) if scores else None
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The score of each output that has labels."""
+        return self._scores("accuracy", "explained")
+
+    def _scores(self, *fields: str) -> tuple[float, ...]:
+        found = ([getattr(each, field) for field in fields] for each in self.outputs or (self,))
+        known = ([score for score in scores if score is not None] for scores in found)
+        return tuple(scores[0] for scores in known if scores)
 
 
 def reference_of(
-    model: keras.Model, calibration: np.ndarray | None, check_on: CheckData | None
+    model: keras.Model,
+    calibration: Examples | None,
+    check_on: CheckData | None,
+    original: keras.Model | None = None,
+    *,
+    streaming: bool = False,
 ) -> Reference:
     """Ask a model about the examples that its file will be checked on.
 
@@ -133,42 +198,73 @@ def reference_of(
         model: The model.
         calibration: Examples to take when there are no others.
         check_on: Examples and their labels; without any examples, random numbers are taken.
+        original: The model whose inputs and outputs have the names, if another.
+        streaming: Whether the examples follow one another, since the model keeps a state.
 
     Raises:
         ExportError: when the examples don't fit the model, or its answers aren't finite.
     """
-    y = None
+    original, y = original or model, None
     if check_on is not None:
-        x, inputs, y = examples_for(model, check_on[0], "check_on[0]"), "given", check_on[1]
-        if y is not None and len(y := np.asarray(y)) != len(x):
-            raise ExportError(
-                f"`check_on` holds {len(x):,} examples and {len(y):,} labels. Each example must "
-                "have one. Give labels of the same examples, in the same order."
-            )
+        x, inputs, y = examples_for(original, check_on[0], "check_on[0]"), "given", check_on[1]
     elif calibration is not None:
         x, inputs = calibration, "calibration"
     else:
-        x, inputs = _random_examples(model), "random"
-    reduced = any(layer.compute_dtype in ("float16", "bfloat16") for layer in model.layers)
-    outputs = predictions(model, x)
-    check_finite(outputs, "The Keras model itself")
-    labels = None if y is None else Labels.of(y, outputs, "check_on[1]")
-    return Reference(x, outputs, labels, inputs, reduced)
+        x, inputs = _random_examples(original), "random"
+    reduced = any(layer.compute_dtype in ("float16", "bfloat16") for layer in original.layers)
+    names = output_names(original)
+    labels = (None,) * len(names) if y is None else one_each(y, names, "check_on[1]")
+    expected = []
+    for name, outputs, given in zip(
+        names, all_predictions(model, x, streaming=streaming), labels, strict=True
+    ):
+        check_finite(outputs, f"The Keras model itself{_at(name, names)}")
+        known = None if given is None else _labels(given, outputs, len(x), _at(name, names))
+        expected.append(Expected(name, outputs, known))
+    return Reference(x, tuple(expected), inputs, reduced)
 
 
-def examples_for(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:
-    """Return examples in the type that the model takes.
+def _at(name: str, names: Sequence[str]) -> str:
+    """Where several outputs are, of which one something is said."""
+    return f" at the output {name!r}" if len(names) > 1 else ""
+
+
+def _labels(y: Any, outputs: np.ndarray, count: int, where: str) -> Labels:
+    if len(y := np.asarray(y)) != count:
+        raise ExportError(
+            f"`check_on` holds {count:,} examples and {len(y):,} labels{where}. Each example must "
+            "have one. Give labels of the same examples, in the same order."
+        )
+    return Labels.of(y, outputs, f"check_on[1]{where}")
+
+
+def examples_for(model: keras.Model, x: Arrays, name: str) -> Examples:
+    """Return examples in the types that the model takes.
 
     Args:
         model: The model.
-        x: The examples, shape (n, ...).
+        x: The examples, shape (n, ...) for each input.
         name: What to call them in an error.
 
     Raises:
         ExportError: when they have another shape, aren't finite, or are raw numbers that training
             didn't see.
     """
-    x, given = check_numbers(x, name), model.inputs[0]
+    names = input_names(model)
+    whose = [f"{name}[{each!r}]" for each in names] if len(names) > 1 else [name]
+    given = one_each(x, names, name)
+    arrays = tuple(map(_examples_for, given, model.inputs, whose))
+    counts = [len(array) for array in arrays]
+    if len(set(counts)) > 1:
+        raise ExportError(
+            f"`{name}` must have as many examples for each input. Received: "
+            f"{', '.join(f'{n:,} of {who}' for who, n in zip(names, counts, strict=True))}."
+        )
+    return Examples(arrays)
+
+
+def _examples_for(x: Any, given: keras.KerasTensor, name: str) -> np.ndarray:
+    x = check_numbers(x, name)
     if x.shape[1:] != tuple(given.shape[1:]) or not len(x):
         raise ExportError(
             f"`{name}` must be one example or more of the shape {tuple(given.shape[1:])}. "
@@ -182,12 +278,15 @@ def examples_for(model: keras.Model, x: np.ndarray, name: str) -> np.ndarray:
     return check_numbers(x, name, given.dtype)
 
 
-def _random_examples(model: keras.Model) -> np.ndarray:
-    rng, given = np.random.default_rng(0), model.inputs[0]
-    shape = (_RANDOM_INPUTS, *given.shape[1:])
-    if keras.backend.is_float_dtype(given.dtype):
-        return rng.standard_normal(shape).astype(given.dtype)
-    return rng.integers(0, 2, shape).astype(given.dtype)  # 0 and 1 are valid for any vocabulary
+def _random_examples(model: keras.Model) -> Examples:
+    rng, made = np.random.default_rng(0), []
+    for given in model.inputs:
+        shape = (_RANDOM_INPUTS, *given.shape[1:])
+        if keras.backend.is_float_dtype(given.dtype):
+            made.append(rng.standard_normal(shape).astype(given.dtype))
+        else:  # 0 and 1 are valid for any vocabulary
+            made.append(rng.integers(0, 2, shape).astype(given.dtype))
+    return Examples(tuple(made))
 
 
 def verify(
@@ -199,66 +298,82 @@ def verify(
         content: The whole file.
         reference: Inputs and the answers of Keras.
         format: One of `FORMATS`; decides how near the answers must be.
-        min_agreement: For `dynamic`, `int8` and `int4`: smallest share of equal answers on real
-            inputs.
+        min_agreement: For formats that round: smallest share of equal answers on real inputs.
         source: What to call the file in an error.
 
     Raises:
-        ExportError: when the file doesn't load or run, or its answers aren't finite or differ.
+        ExportError: when the file doesn't load or run, or its answers aren't finite or differ; of
+            several outputs it names the one.
     """
-    few = slice(0, _WITHOUT_DELEGATE)
-    fast = Session(content, source=source).run(reference.x)
-    plain = Session(content, source=source, delegate=False).run(reference.x[few])
+    few = reference.x.first(_WITHOUT_DELEGATE)
+    fast = Loaded(content, source=source).run_all(reference.x)
+    plain = Loaded(content, source=source, delegate=False).run_all(few)
+    names = [each.name for each in reference.expected]
+    outputs = []
+    for expected, ours, others in zip(reference.expected, fast, plain, strict=True):
+        who = f"{source}{_at(expected.name, names)}"
+        found = _compared(expected, ours, others, reference, who)
+        if format in _TOLERANCES:
+            _check_exact(found, format, reduced=reference.reduced_precision, who=who)
+        else:
+            _check_quantized(found, expected, min_agreement=min_agreement, who=who)
+        outputs.append(found)
+    return Verification.of_several(tuple(outputs))
+
+
+def _compared(
+    expected: Expected, fast: np.ndarray, plain: np.ndarray, reference: Reference, who: str
+) -> Verification:
     differences, agreements = [], []
-    for how, outputs, expected in (
-        ("with the default delegate", fast, reference.outputs),
-        ("without delegates", plain, reference.outputs[few]),
+    for how, outputs, theirs in (
+        ("with the default delegate", fast, expected.outputs),
+        ("without delegates", plain, expected.outputs[: len(plain)]),
     ):
-        check_finite(outputs, f"{source}, run {how},")
-        differences.append(float(np.abs(outputs - expected).max()))
-        if reference.has_classes:
-            same = reference.answers(outputs) == reference.answers(expected)
+        check_finite(outputs, f"{who}, run {how},")
+        differences.append(float(np.abs(outputs - theirs).max()))
+        if expected.has_classes:
+            same = expected.answers(outputs) == expected.answers(theirs)
             agreements.append(float(np.mean(same)))
-    ours, theirs = reference.quality(fast), reference.quality(reference.outputs)
-    found = Verification(
+    ours, keras_quality = expected.quality(fast), expected.quality(expected.outputs)
+    return Verification(
         inputs=reference.inputs,
         count=len(reference.x),
         max_difference=max(differences),
-        relative_difference=max(differences) / max(float(np.abs(reference.outputs).max()), _TINY),
+        relative_difference=max(differences) / max(float(np.abs(expected.outputs).max()), _TINY),
         agreement=min(agreements, default=None),
         accuracy=ours.accuracy,
-        keras_accuracy=theirs.accuracy,
+        keras_accuracy=keras_quality.accuracy,
         error=ours.error,
-        keras_error=theirs.error,
+        keras_error=keras_quality.error,
         explained=ours.explained,
-        keras_explained=theirs.explained,
+        keras_explained=keras_quality.explained,
+        name=expected.name,
     )
-    if format in _TOLERANCES:
-        tolerance = _TOLERANCES["fp16" if reference.reduced_precision else format]
-        if found.relative_difference > tolerance:
-            raise ExportError(
-                f"{source} must answer as the Keras model does, to {tolerance:g} of its largest "
-                f"output. Received: outputs that differ by {found.relative_difference:.2g} of it."
-            )
-    else:
-        _check_quantized(found, reference, min_agreement=min_agreement, source=source)
-    return found
+
+
+def _check_exact(found: Verification, format: str, *, reduced: bool, who: str) -> None:
+    tolerance = _TOLERANCES["fp16" if reduced else format]
+    if found.relative_difference > tolerance:
+        raise ExportError(
+            f"{who} must answer as the Keras model does, to {tolerance:g} of its largest "
+            f"output. Received: outputs that differ by {found.relative_difference:.2g} of it."
+        )
 
 
 def _check_quantized(
-    found: Verification, reference: Reference, *, min_agreement: float, source: str
+    found: Verification, expected: Expected, *, min_agreement: float, who: str
 ) -> None:
-    difference = found.max_difference / max(float(np.ptp(reference.outputs)), _TINY)
-    if found.agreement is None or reference.inputs == "random":
+    difference = found.max_difference / max(float(np.ptp(expected.outputs)), _TINY)
+    if found.agreement is None or found.inputs == "random":
         if difference > _QUANTIZED_TOLERANCE_ALONE:
             raise ExportError(
-                f"{source} must answer as the Keras model does, to {_QUANTIZED_TOLERANCE_ALONE:g} "
+                f"{who} must answer as the Keras model does, to {_QUANTIZED_TOLERANCE_ALONE:g} "
                 f"of the range of its outputs. Received: outputs that differ by {difference:.2g} "
                 "of it. Check and calibrate it with real examples."
             )
     elif difference > _QUANTIZED_TOLERANCE and found.agreement < min_agreement:
         raise ExportError(
-            f"{source} must give the same answer as the Keras model to at least "
+            f"{who} must give the same answer as the Keras model to at least "
             f"{min_agreement:.1%} of {found.count:,} inputs. Received: {found.agreement:.1%}. "
             "Calibrate with more, or more typical, training data, or choose fp16."
         )
@@ -270,18 +385,26 @@ def chance_notes(reference: Reference) -> list[str]:
     Files are held against the model, so one that answers nonsense as the model does passes. Without
     labels, all that can be seen is that it gives the same answer to everything.
     """
-    if reference.labels is not None:
-        quality = reference.labels.quality(reference.outputs)
-        return list(filter(None, [reference.labels.chance_note(quality, of="The Keras model")]))
-    if reference.inputs == "random" or not reference.has_classes or len(reference.x) < _MANY:
-        return []
-    first, *others = np.unique(reference.answers(reference.outputs))
+    names = [each.name for each in reference.expected]
+    notes = (
+        _chance_note(each, reference, f"The Keras model{_at(each.name, names)}")
+        for each in reference.expected
+    )
+    return list(filter(None, notes))
+
+
+def _chance_note(expected: Expected, reference: Reference, who: str) -> str | None:
+    if expected.labels is not None:
+        return expected.labels.chance_note(expected.quality(expected.outputs), of=who)
+    if reference.inputs == "random" or not expected.has_classes or len(reference.x) < _MANY:
+        return None
+    first, *others = np.unique(expected.answers(expected.outputs))
     if others:
-        return []
-    return [
-        f"The Keras model gives the same class, {first}, to all {len(reference.x):,} examples. It "
+        return None
+    return (
+        f"{who} gives the same class, {first}, to all {len(reference.x):,} examples. It "
         "may be fed in another way than it was trained, or it hasn't learned."
-    ]
+    )
 
 
 def predicted_bytes(static: keras.Model, format: str) -> int | None:

@@ -140,5 +140,9 @@ def test_a_check_for_micro_tells_the_arena_or_refuses(content, tmp_path):
     assert seen.arena.arena_bytes > seen.arena.activation_bytes > 0
     assert seen.to_dict()["arena"]["arena_bytes"] == seen.arena.arena_bytes
     path.write_bytes(file_of(dense_net(4, 2), "fp32"))
-    with pytest.raises(ExportError, match="runs with int8 throughout"):
+    assert any(
+        "with floats, in 2 of 2 operators" in n for n in check_file(path, target="micro").notes
+    )
+    path.write_bytes(file_of(dense_net(64, 10, density=1.0, inputs=(64,)), "dynamic"))
+    with pytest.raises(ExportError, match="FLOAT32 data and INT8 weights"):
         check_file(path, target="micro")

@@ -2,9 +2,15 @@
 
 import pytest
 
+from tfticket.display.charts import to_svg
 from tfticket.files import write_json
 from tfticket.report.reading import read_run
-from tfticket.studies.edge.page import file_table, left_out_table, unusual_times
+from tfticket.studies.edge.page import (
+    file_table,
+    left_out_table,
+    memory_figure,
+    unusual_times,
+)
 from tfticket.studies.edge.summary import Study
 
 
@@ -45,3 +51,16 @@ def test_formats_left_out_are_told_by_their_reason_and_without_what_was_received
         [rule, "channel_01.int8, channel_02.int8", "2"],
         ["does not run", "channel_03.int8", "1"],
     ]
+
+
+def test_the_memory_of_the_file_to_ship_is_drawn_where_it_is_known(tmp_path):
+    assert memory_figure(study(tmp_path, row(0))) == {}
+    operators = [
+        {"operator": "CONV_2D 0", "live_bytes": 2048}, {"operator": "MEAN 1", "live_bytes": 64}
+    ]  # fmt: skip
+    known = Study(read_run(tmp_path), choice={"memory": {"operators": operators}})
+    title, drawing = memory_figure(known)["memory"]
+    assert title == "Memory, operator by operator"
+    svg = to_svg(drawing, name="memory")
+    assert "CONV_2D 0" in svg
+    assert "activations alive (KiB)" in svg

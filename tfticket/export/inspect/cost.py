@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from tfticket.export.activations import arena_lower_bound
 from tfticket.export.flatbuffer import (
     Graph,
     dense_bytes,
@@ -17,7 +18,6 @@ from tfticket.export.flatbuffer import (
     stored_bytes,
     type_name,
 )
-from tfticket.export.micro import arena_lower_bound
 
 # They only name the same numbers otherwise.
 _VIEWS = frozenset({"RESHAPE", "SQUEEZE", "EXPAND_DIMS"})
@@ -118,17 +118,15 @@ def count(parsed: Any) -> Cost:
     that read what they wrote read all of it. Reshapes are free.
     """
     graph = Graph(parsed, parsed.subgraphs[0])
-    ready = {n for n, tensor in enumerate(graph.graph.tensors) if is_constant(parsed, tensor)}
     counted: list[OperatorCost] = []
     uncounted: list[str] = []
     for name, operator in graph.named():
-        read = indices(operator.inputs)
-        if read and ready.issuperset(read):
-            ready.update(indices(operator.outputs))
-        elif name in _UNKNOWN or ":" in name:
+        if graph.unpacks(operator):
+            continue
+        if name in _UNKNOWN or ":" in name:
             uncounted.append(name)
         else:
-            counted.append(_cost(graph, operator, name, ready))
+            counted.append(_cost(graph, operator, name, graph.ready))
     return Cost(tuple(counted), arena_lower_bound(parsed), tuple(dict.fromkeys(uncounted)))
 
 

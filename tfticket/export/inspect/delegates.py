@@ -12,9 +12,10 @@ import numpy as np
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
 from tfticket.export.labels import check_finite
-from tfticket.export.runtime import Loaded, TensorSpec
+from tfticket.export.runtime import Loaded, TensorSpec, open_interpreter, spec_of
+from tfticket.quiet import quiet
 
-_SIDES = (32, 128, 224, 512, 8, 1)  # what sides of unknown length are tried with
+_SIDES = (32, 128, 224, 512, 8, 1, 4096, 16_000)  # what sides of unknown length are tried with
 _MOST = 200
 KEPT_FEEDS = 5
 _FLOAT_TOLERANCE = 1e-3
@@ -37,18 +38,19 @@ class Compared:
 
     Attributes:
         count: How many inputs it was run on.
-        difference: Largest difference of an output between the two ways, relative to its range.
-        outputs: What the first output was with the delegate, one array an input; empty unless asked
-            for.
+        differences: Largest difference of each output between the two ways, relative to its range.
+        outputs: What each output was with the delegate, over all inputs; empty unless asked for.
         shapes: Of the outputs, after the last run.
         feeds: The first inputs that it was run on, at most five.
+        constant: True if all of several inputs got the same numbers.
     """
 
     count: int
-    difference: float
+    differences: list[float]
     outputs: list[np.ndarray]
     shapes: list[tuple[int, ...]]
     feeds: list[Feed]
+    constant: bool
 
 
 class Ways:
@@ -62,6 +64,7 @@ class Ways:
     Attributes:
         fast: It with the default delegate, as in every ordinary use.
         side: What sides of unknown length are taken for, the batch aside; None when all are known.
+        states: What it keeps from one inference to the next.
 
     Raises:
         ExportError: when it doesn't load or run.
@@ -69,10 +72,10 @@ class Ways:
 
     def __init__(self, content: bytes, parsed: Any, *, source: str) -> None:
         self._parsed, self._source = parsed, source
+        self.states = flatbuffer.states(parsed)
         given = flatbuffer.graphs(parsed)[0].given
-        dynamic = any(
-            -1 in list(t.shapeSignature)[1:] for t in given if t.shapeSignature is not None
-        )
+        signatures = [list(t.shapeSignature) for t in given if t.shapeSignature is not None]
+        dynamic = any(-1 in sides[min(1, len(sides) - 1) :] for sides in signatures)
         refusal: ExportError | None = None
         for side in _SIDES if dynamic else (1,):
             try:
@@ -107,6 +110,8 @@ class Ways:
     def on(self, feeds: Iterable[Feed], *, seconds: float = np.inf, keep: bool = False) -> Compared:
         """Run it on given inputs, the first 200 of them both ways.
 
+        A state that it keeps begins anew, and the inputs are steps of one stream.
+
         Args:
             feeds: The inputs.
             seconds: When to stop.
@@ -115,9 +120,12 @@ class Ways:
         Raises:
             ExportError: when the answers aren't finite, or differ.
         """
+        if self.states:
+            self.fast.reset()
+            self._plain.reset()
         end = time.monotonic() + seconds
         seen = [_Seen() for _ in self.fast.outputs]
-        outputs: list[np.ndarray] = []
+        outputs: list[list[np.ndarray]] = []
         count, answers, first = 0, [], []
         for count, feed in enumerate(feeds, start=1):
             answers = self._finite(self.fast, feed, "with the default delegate")
@@ -128,12 +136,38 @@ class Ways:
             if count <= KEPT_FEEDS:
                 first.append(feed)
             if keep:
-                outputs.append(answers[0])
+                outputs.append(answers)
             if time.monotonic() > end:
                 break
-        difference = max((self._checked(each) for each in seen), default=0.0)
+        differences = [
+            self._checked(each, spec.name if len(seen) > 1 else None)
+            for each, spec in zip(seen, self.fast.outputs, strict=True)
+        ]
         shapes = [answer.shape for answer in answers]
-        return Compared(count, difference, outputs, shapes, first)
+        joined = [np.concatenate(each) for each in zip(*outputs, strict=True)]
+        constant = count > 1 and all(each.size > 0 and each.varies == 0 for each in seen)
+        return Compared(count, differences, joined, shapes, first, constant)
+
+    def remembers(self, feed: Feed) -> bool:
+        """Tell whether the same input is answered otherwise the second time.
+
+        Args:
+            feed: The input, of all that `on` has seen the first.
+
+        Raises:
+            ExportError: when the file, loaded anew, doesn't begin with the same answers again.
+        """
+        answers = []
+        for _ in range(2):
+            self.fast.reset()
+            answers.append([self.fast.run(feed), self.fast.run(feed)])
+        (first, second), (again, _) = answers
+        if not all(map(np.array_equal, first, again)):
+            raise ExportError(
+                f"{self._source} must give the same answers when it is loaded anew. Its state "
+                "doesn't begin with the same numbers each time: something in it isn't initialized."
+            )
+        return not all(map(np.array_equal, first, second))
 
     def _feeds(self, drawing: Callable[..., Any]) -> Iterator[Feed]:
         return (_random(self.fast.inputs, number, drawing) for number in range(_MOST))
@@ -148,7 +182,7 @@ class Ways:
                     raise _NotFiniteError(str(error)) from None
         return answers
 
-    def _checked(self, seen: _Seen) -> float:
+    def _checked(self, seen: _Seen, name: str | None) -> float:
         """The difference of an output, if it is no more than rounding makes."""
         # The two ways may round otherwise what they compute with integer weights.
         rounded = any(
@@ -164,8 +198,9 @@ class Ways:
         ):
             raise ExportError(
                 f"{self._source} must answer alike with and without the default delegate. "
-                f"Received: outputs that differ by {seen.difference:.2g} of their range. One of "
-                "the two is wrong: export the model again in another format."
+                f"Received: outputs that differ by {seen.difference:.2g} of their range"
+                f"{'' if name is None else f', at `{name}`'}. One of the two is wrong: export the "
+                "model again in another format."
             )
         return seen.difference
 
@@ -184,11 +219,16 @@ class _Seen:
     squares: float = 0.0
     size: int = 0
     classes: list[bool] = field(default_factory=list)
+    first: np.ndarray | None = None
+    varies: float = 0.0
 
     def add(self, fast: np.ndarray, plain: np.ndarray) -> None:
         if fast.shape != plain.shape or fast.dtype.kind not in "fiu" or not fast.size:
             return
         ours, theirs = fast.astype(np.float64), plain.astype(np.float64)
+        self.first = theirs if self.first is None else self.first
+        if self.first.shape == theirs.shape:
+            self.varies = max(self.varies, float(np.abs(theirs - self.first).max()))
         self.low, self.high = min(self.low, theirs.min()), max(self.high, theirs.max())
         apart = np.abs(ours - theirs)
         self.largest = max(self.largest, float(apart.max()))
@@ -214,6 +254,44 @@ class _Seen:
     def agreement(self) -> float:
         """Share of equal classes; 0 where there are none."""
         return float(np.mean(self.classes)) if self.classes else 0.0
+
+
+def run_signature(content: bytes, key: str, *, source: str) -> float:
+    """Run the graph of a signature on random inputs with the default delegate and without.
+
+    Args:
+        content: The whole file.
+        key: The signature.
+        source: What to call the file in an error.
+
+    Returns:
+        The largest difference of an output, relative to its range.
+
+    Raises:
+        ExportError: when it doesn't run, or its answers aren't finite.
+    """
+    answers = []
+    for delegate in (True, False):
+        interpreter = open_interpreter(content, source=source, delegate=delegate)
+        try:
+            with quiet():
+                runner = interpreter.get_signature_runner(key)
+                details = runner.get_input_details()
+                specs = {name: spec_of(each) for name, each in details.items()}
+                feed = _random(list(specs.values()), 0, np.random.Generator.random)
+                given = zip(specs.items(), feed, strict=True)
+                answers.append(runner(**{name: spec.quantize(x) for (name, spec), x in given}))
+        except (ValueError, RuntimeError) as error:
+            raise ExportError(
+                f"{source} must run by its signature {key!r}. It doesn't: {error}"
+            ) from error
+    seen = {name: _Seen() for name in answers[0]}
+    for name, each in seen.items():
+        ours, theirs = (found[name] for found in answers)
+        if ours.dtype.kind == "f":
+            check_finite(ours, f"{source}, run by its signature {key!r},")
+        each.add(ours, theirs)
+    return max((each.difference for each in seen.values()), default=0.0)
 
 
 def custom_operators(parsed: Any) -> list[str]:

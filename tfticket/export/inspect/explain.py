@@ -7,17 +7,21 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tfticket.display import Displayable
+from tfticket.display.charts import Figure
 from tfticket.export import foreign
-from tfticket.export.flatbuffer import parse, type_name
+from tfticket.export.flatbuffer import parse, states, type_name
 from tfticket.export.inspect.cost import count
 from tfticket.export.inspect.energy import EnergyComparison, Quantity, compare
 from tfticket.export.inspect.layers import Explanation, View
+from tfticket.export.inspect.memory import Memory
 from tfticket.export.inspect.reasons import PRUNED, explain_operators, explain_weights
 from tfticket.export.metadata import provenance_of
 
 __all__ = ["Explanation", "FileExplanation", "explain", "explain_file"]
 
 _NO_ZEROS = 0.05
+_CALLING = ("IF", "WHILE", "CALL", "STABLEHLO_COMPOSITE")
 _FLOATS = ("FLOAT32", "FLOAT16")
 _SAME = 0.02
 
@@ -40,26 +44,46 @@ def explain(parsed: Any, baseline_parsed: Any = None) -> tuple[Explanation, ...]
     baseline = None if baseline_parsed is None else View.of(baseline_parsed)
     return (
         *_of_the_file(view, baseline),
+        *_states(view),
+        *_other_graphs(view),
         *explain_weights(view),
         *explain_operators(view),
     )
 
 
-@dataclass(frozen=True)
-class FileExplanation:
-    """The reasons that `explain_file` found.
+@dataclass(frozen=True, repr=False)
+class FileExplanation(Displayable):
+    """The reasons that `explain_file` found. `plot` draws the memory of each operator.
 
     Attributes:
         explanations: See `explain`.
         energy: See `energy.compare`; None without a file to compare with.
+        memory: What activations take, operator by operator.
     """
 
     explanations: tuple[Explanation, ...]
     energy: EnergyComparison | None
+    memory: Memory
+
+    def __repr__(self) -> str:
+        rules = ", ".join(dict.fromkeys(found.rule for found in self.explanations))
+        return f"FileExplanation({rules})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return asdict(self)
+        return {**asdict(self), "memory": self.memory.to_dict()}
+
+    def summary(self) -> str:
+        """Return the reasons and the memory in sentences."""
+        said = [found.fact for found in self.explanations]
+        return " ".join([*said, self.memory.summary()])
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each reason."""
+        return [found.to_dict() for found in self.explanations]
+
+    def _figure(self) -> Figure | None:
+        return self.memory.figure() if self.memory.operators else None
 
 
 def explain_file(
@@ -98,6 +122,7 @@ def explain_file(
         and EnergyComparison(
             tuple(Quantity(**row) for row in energy["rows"]), tuple(energy["assumptions"])
         ),
+        Memory.from_dict(found["memory"]),
     )
 
 
@@ -106,7 +131,8 @@ def explain_in_child(request: foreign.Request) -> foreign.Answer:
     parsed, *others = [parse(content, source=source) for source, content in request.files]
     dense = others[0] if others else None
     energy = None if dense is None else compare(count(dense), count(parsed))
-    return foreign.Answer(FileExplanation(explain(parsed, dense), energy).to_dict())
+    found = FileExplanation(explain(parsed, dense), energy, Memory.of(parsed))
+    return foreign.Answer(found.to_dict())
 
 
 def _of_the_file(view: View, baseline: View | None) -> Iterator[Explanation]:
@@ -159,8 +185,8 @@ def _no_zeros(view: View) -> Iterator[Explanation]:
             "no_zeros",
             f"Only {_sparsity(view):.1%} of its weights are zero: this isn't the file of a pruned "
             "network, or the mask wasn't applied to what was exported.",
-            "Export the sparsified model itself, or give `mask`; the export then checks that each "
-            "pruned weight is zero in the file.",
+            "If the network was pruned, export the sparsified model itself, or give `mask`; the "
+            "export then checks that each pruned weight is zero in the file.",
         )
 
 
@@ -196,6 +222,35 @@ def _floats(view: View) -> Iterator[Explanation]:
             f"All {floats:,} multiply-adds are of float32.",
             "int8 is what makes a dense network faster: 4.1 to 6.2 times as fast on one x86 "
             "machine with AVX-512, and a quarter of the bytes, with zeros or without.",
+        )
+
+
+def _states(view: View) -> Iterator[Explanation]:
+    found = states(view.model)
+    if found:
+        size = sum(state.size_bytes for state in found)
+        yield Explanation(
+            "file",
+            "",
+            "state",
+            f"It keeps a state between inferences: {len(found)} variables of {size:,} bytes, in "
+            "memory beside the activations.",
+            "Its inputs are steps of one stream; load it anew to begin another.",
+        )
+
+
+def _other_graphs(view: View) -> Iterator[Explanation]:
+    names = [name for name, _ in view.named()]
+    calling = [name for name in names if name in _CALLING]
+    others = len(view.model.subgraphs) - 1 - names.count("CALL_ONCE")
+    if calling and others:
+        yield Explanation(
+            "operator",
+            ", ".join(dict.fromkeys(calling)),
+            "other_graphs",
+            f"They run {others} other graphs, as often as the inputs decide. What these compute, "
+            "and the memory that it takes, isn't counted here.",
+            "",
         )
 
 

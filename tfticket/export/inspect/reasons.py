@@ -29,6 +29,8 @@ _CHANNELS = (
     'Prune whole units instead (`structure = "channel"`): shrink cuts them out, which makes any '
     "file smaller and faster on any runtime."
 )
+IN_LITERT = frozenset({"TFLite_Detection_PostProcess", "NumericVerify", "Mfcc", "AudioSpectrogram"})
+"""Custom operators that the stock resolver of LiteRT has, as `register.cc` lists them."""
 _SIZES = ("SHAPE", "STRIDED_SLICE", "PACK")
 _NORMALIZING = frozenset(
     {"MEAN", "SQUARED_DIFFERENCE", "SQUARE", "SUB", "NEG", "RSQRT", "SQRT", "DIV", "MUL", "ADD"}
@@ -200,10 +202,24 @@ def explain_operators(view: View) -> Iterator[Explanation]:
     yield from _ends(view)
     yield from _normalizations(view)
     yield from _wide_activations(view)
+    yield from _hybrid(view)
+    yield from _old_integers(view)
 
 
 def _foreign(view: View) -> Iterator[Explanation]:
-    foreign = [name for name in _names(view) if name.startswith("custom:")]
+    custom = [name for name in _names(view) if name.startswith("custom:")]
+    known = [name for name in custom if name.removeprefix("custom:") in IN_LITERT]
+    if known:
+        yield Explanation(
+            "operator",
+            ", ".join(known),
+            "custom_in_litert",
+            "They are no operators of the format itself. LiteRT and TensorFlow Lite have kernels "
+            "for them; other runtimes and compilers for accelerators may not, and no delegate "
+            "speeds them up.",
+            "Let the program compute this from the outputs before it, where a runtime lacks them.",
+        )
+    foreign = [name for name in custom if name not in known]
     if foreign:
         yield Explanation(
             "operator",
@@ -225,9 +241,10 @@ def _sizes(view: View) -> Iterator[Explanation]:
         "operator",
         ", ".join(found),
         "dynamic_shapes",
-        "The batch or another side isn't known before the network runs, so operators compute sizes "
-        "in each inference, delegates stay away from what depends on them, and microcontrollers "
-        "can't run the file.",
+        "The batch or another side isn't known before the network runs, so "
+        + ("operators compute sizes in each inference, and " if found else "")
+        + "delegates stay away from what depends on them. A microcontroller takes all sides as "
+        "long as the file says.",
         "Build the model with keras.Input(..., batch_size=1) and all sides given before it is "
         "converted; `export` does it for the batch.",
     )
@@ -347,6 +364,39 @@ def _wide_activations(view: View) -> Iterator[Explanation]:
             "measured on one x86 machine, such files ran at 0.05 to 0.22 times the speed of fp32.",
             "Choose int8; where it loses too much accuracy, calibrate with more data or choose "
             "fp16.",
+        )
+
+
+def _hybrid(view: View) -> Iterator[Explanation]:
+    hybrid = [
+        name
+        for name, operator in view.named()
+        if any(layer.source is operator and layer.unpacked_by is None for layer in view.layers)
+        and {type_name(t) for t in view.read(operator)} >= {"FLOAT32", "INT8"}
+    ]
+    if hybrid:
+        yield Explanation(
+            "operator",
+            ", ".join(dict.fromkeys(hybrid)),
+            "hybrid",
+            f"{len(hybrid)} layers have weights of int8 and take floats, which they round in each "
+            "inference: the bytes of int8, and less than its speed. TensorFlow Lite Micro has no "
+            "such kernels.",
+            "Calibrate it (the format int8) for speed, and for microcontrollers.",
+        )
+
+
+def _old_integers(view: View) -> Iterator[Explanation]:
+    old = [layer for layer in view.layers if type_name(layer.tensor) == "UINT8"]
+    if old:
+        yield Explanation(
+            "operator",
+            ", ".join(dict.fromkeys(layer.operator for layer in old)),
+            "old_uint8",
+            f"{len(old)} layers are quantized in the older way: uint8, with one scale for all of a "
+            "layer's weights. TensorFlow Lite Micro has no such kernels.",
+            "Convert the network again as int8, which has a scale for each output channel: more "
+            "exact, and taken everywhere.",
         )
 
 

@@ -17,14 +17,15 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, foreign
-from tfticket.export.flatbuffer import Graph, graphs, indices
-from tfticket.export.micro import has_micro, violations
+from tfticket.export.flatbuffer import Graph, graphs, indices, name_of, shape_of, type_name
+from tfticket.export.micro import has_micro, obstacles, with_reasons
 from tfticket.quiet import quiet
 
 DELEGATE, REFERENCE, MICRO = "default delegate", "reference kernels", "TensorFlow Lite Micro"
 
 _MOST_BYTES = 2**29  # of all files that end behind one of the operators
 _FEWEST_ARENA_BYTES = 2**16
+_HANDLES = frozenset({"RESOURCE", "VARIANT"})
 _ROUNDING = 1e-5  # of floats, relative to the range of a tensor
 
 Feed = Sequence[np.ndarray]
@@ -48,12 +49,14 @@ class Answers:
             file; None where all answers are equal (floats: to 1e-5 of the range of a tensor), or no
             single operator is found.
         refusal: Why it wasn't run; None where it was.
+        outputs: The names of the outputs.
     """
 
     runtime: str
     differences: tuple[float, ...] = ()
     first: str | None = None
     refusal: str | None = None
+    outputs: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Return the largest differences in a sentence, or why there are none."""
@@ -62,6 +65,9 @@ class Answers:
         if not any(self.differences):
             return f"{self.runtime}: the same answers"
         shown = ", ".join(map(_shown, self.differences))
+        if len(self.outputs) > 1:
+            pairs = zip(self.outputs, self.differences, strict=True)
+            shown = ", ".join(f"{_shown(found)} at `{name}`" for name, found in pairs if found)
         where = f", first at {self.first}" if self.first else ""
         return f"{self.runtime}: answers differ by {shown}{where}"
 
@@ -77,13 +83,18 @@ def _shown(difference: float) -> str:
     return f"{difference:.2g} of its range"
 
 
-def compare_runtimes(content: bytes, feeds: Sequence[Feed], *, source: str) -> tuple[Answers, ...]:
+def compare_runtimes(
+    content: bytes, feeds: Sequence[Feed], *, source: str, timeout: float | None = None
+) -> tuple[Answers, ...]:
     """Run a file in all runtimes that are here.
+
+    A state that it keeps begins anew in each, and the inputs follow one another.
 
     Args:
         content: The whole file, of any origin: each runtime gets a process of its own.
         feeds: Inputs as the file stores them, one at least.
         source: What to call the file in an error.
+        timeout: Seconds that each may compute; by default 15, and 2 for each MiB.
 
     Raises:
         ExportError: when LiteRT's own kernels can't run it.
@@ -94,22 +105,21 @@ def compare_runtimes(content: bytes, feeds: Sequence[Feed], *, source: str) -> t
         for place, array in enumerate(feed)
     }
 
-    def ask(names: list[str]) -> list[Answers]:
-        request = foreign.Request([(source, content)], {"runtimes": names}, arrays)
+    def ask(runtime: str) -> Answers:
+        request = foreign.Request([(source, content)], {"runtime": runtime}, arrays)
         try:
-            told = foreign.ask(compare_in_child, request, where=names[0]).value
+            told = foreign.ask(compare_in_child, request, where=runtime, timeout=timeout).value
         except ExportError as error:
-            return [Answers(name, refusal=str(error).splitlines()[0]) for name in names]
-        return [Answers(**{**each, "differences": tuple(each["differences"])}) for each in told]
+            return Answers(runtime, refusal=str(error).splitlines()[0])
+        return Answers(
+            runtime, tuple(told["differences"]), told["first"], outputs=tuple(told["outputs"])
+        )
 
-    found = ask([DELEGATE, REFERENCE])
-    if has_micro():
-        found += ask([MICRO])
-    return tuple(found)
+    return tuple(map(ask, [DELEGATE, REFERENCE, *([MICRO] if has_micro() else [])]))
 
 
 def compare_in_child(request: foreign.Request) -> foreign.Answer:
-    """Compare runtimes in a child."""
+    """Compare a runtime with the plain kernels in a child."""
     fed: dict[str, list[np.ndarray]] = {}
     for name, array in request.arrays.items():
         fed.setdefault(name.partition(".")[0], []).append(array)
@@ -117,19 +127,16 @@ def compare_in_child(request: foreign.Request) -> foreign.Answer:
     parsed = flatbuffer.parse(content, source=request.source)
     graph = graphs(parsed)[0]
     expected = _plain(content, parsed, feeds)
-    told = []
-    for name in request.options["runtimes"]:
-        runtime = _RUNTIMES[name]
-        results = runtime.run(content, parsed, feeds)
-        differences = [
-            _largest(number, expected, results) for number in indices(graph.graph.outputs)
-        ]
-        first = None
-        if any(differences):
-            inside = results if runtime.inside is None else runtime.inside(content, parsed, feeds)
-            first = _first(graph, expected, inside)
-        told.append({"runtime": name, "differences": differences, "first": first})
-    return foreign.Answer(told)
+    runtime = _RUNTIMES[request.options["runtime"]]
+    results = runtime.run(content, parsed, feeds)
+    outputs = indices(graph.graph.outputs)
+    differences = [_largest(number, expected, results) for number in outputs]
+    first = None
+    if any(differences):
+        inside = results if runtime.inside is None else runtime.inside(content, parsed, feeds)
+        first = _first(graph, expected, inside)
+    names = [name_of(graph.tensor(number)) for number in outputs]
+    return foreign.Answer({"differences": differences, "first": first, "outputs": names})
 
 
 def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -199,6 +206,24 @@ def _kernels(resolver: OpResolverType, *, inside: bool = True) -> Run:
     return run
 
 
+def _inside_delegated(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Results]:
+    """See what the delegate computes: all results are outputs of the file then.
+
+    Where that changes what it computes, since nothing is fused any more, the file is cut behind
+    each operator instead.
+    """
+    graph, seen = parsed.subgraphs[0], _delegated(content, parsed, feeds)
+    before = graph.outputs
+    try:
+        graph.outputs = _computed(parsed)
+        whole = _delegated(flatbuffer.pack(parsed), parsed, feeds)
+    finally:
+        graph.outputs = before
+    if all(_largest(number, seen, whole) == 0 for number in indices(before)):
+        return whole
+    return _behind_each(content, parsed, feeds)
+
+
 def _behind_each(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Results]:
     """Cut the file behind each operator, to see what the delegate computes up to there."""
     graph = parsed.subgraphs[0]
@@ -222,6 +247,9 @@ def _on_micro(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Result
 
     computed = _computed(parsed)
     graph = parsed.subgraphs[0]
+    stored = [shape_of(graph.tensors[number]) for number in indices(graph.inputs)]
+    if [array.shape for array in feeds[0]] != stored:
+        sys.exit(f"it takes no other shapes than the file stores, {', '.join(map(str, stored))}")
     activations = sum(flatbuffer.dense_bytes(graph.tensors[number]) for number in computed)
     try:
         interpreter = runtime.Interpreter.from_bytes(
@@ -236,15 +264,15 @@ def _on_micro(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Result
             interpreter.invoke()
             found.append({n: interpreter.GetTensor(n, 0)["tensor_data"] for n in computed})
     except (RuntimeError, ValueError) as error:
-        broken = violations(parsed)
-        sys.exit(broken[0] if broken else str(error))
+        sys.exit(with_reasons(str(error), obstacles(parsed)[:1]))
     return found
 
 
 def _computed(parsed: Any) -> list[int]:
-    """Numbers of the tensors that operators of the first graph write."""
+    """Numbers of the tensors that operators of the first graph write, but for handles of states."""
     graph = parsed.subgraphs[0]
-    return [number for operator in graph.operators for number in indices(operator.outputs)]
+    written = (number for operator in graph.operators for number in indices(operator.outputs))
+    return [number for number in written if type_name(graph.tensors[number]) not in _HANDLES]
 
 
 @dataclass(frozen=True)
@@ -258,7 +286,7 @@ class _Runtime:
 _plain = _kernels(OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
 _delegated = _kernels(OpResolverType.AUTO, inside=False)
 _RUNTIMES = {
-    DELEGATE: _Runtime(_delegated, _behind_each),
+    DELEGATE: _Runtime(_delegated, _inside_delegated),
     REFERENCE: _Runtime(_kernels(OpResolverType.BUILTIN_REF)),
     MICRO: _Runtime(_on_micro),
 }

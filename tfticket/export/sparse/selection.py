@@ -18,6 +18,7 @@ from ai_edge_litert import schema_py_generated as schema
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency
 from tfticket.export.latency import Latency
+from tfticket.export.runtime import Examples
 from tfticket.export.sparse.encoding import (
     DenseLayer,
     Encoding,
@@ -73,13 +74,13 @@ class SparseDense:
 
 
 def sparsify_dense_layers(
-    content: bytes, *, example: np.ndarray, objective: Objective = "fastest", source: str
+    content: bytes, *, example: np.ndarray | Examples, objective: Objective = "fastest", source: str
 ) -> SparseDense:
     """Store the weights of each dense layer in the way that is best on this machine.
 
     Args:
         content: A `.tflite` file with float32 weights.
-        example: One input, real numbers, shape without the batch.
+        example: What to time it on; see `latency.measure`.
         objective: `fastest`: least time, and of ways within 10 % of it the fewest bytes;
             `smallest`: fewest bytes, and of those the least time.
         source: What to call the file in an error.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from tfticket.display import charts, words
 from tfticket.display.charts import WIDE, Figure, Panel, Rows, rows
 from tfticket.display.palette import HEXAGON, PLUS, SAW, css
+from tfticket.display.plots import bars
 from tfticket.display.words import number
 from tfticket.report import facts
 from tfticket.report.contents import Contents
@@ -48,8 +49,20 @@ def compose(files: RunFiles) -> Contents:
             "searches": [(name, f"../searches/{name}/report/index.html") for name in structures],
             "chosen": study.choice.get("name"),
         },
-        figures={"plane": ("Accuracy against bytes and time", plane(study))},
+        figures={
+            "plane": ("Accuracy against bytes and time", plane(study)),
+            **memory_figure(study),
+        },
     )
+
+
+def memory_figure(study: Study) -> dict[str, tuple[str, Figure]]:
+    """Activations of the file to ship; none of runs that didn't note them."""
+    operators = study.choice.get("memory", {}).get("operators", ())
+    if not operators:
+        return {}
+    values = {each["operator"]: each["live_bytes"] / 1024 for each in operators[:_MOST_OPERATORS]}
+    return {"memory": ("Memory, operator by operator", bars(values, "activations alive (KiB)"))}
 
 
 def file_table(study: Study) -> Table | None:
@@ -86,6 +99,7 @@ def file_table(study: Study) -> Table | None:
 
 
 _UNUSUAL = 1.3
+_MOST_OPERATORS = 40  # of the figure of memory
 
 
 def unusual_times(study: Study) -> frozenset[str]:
