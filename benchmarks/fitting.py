@@ -118,12 +118,11 @@ def keywords_network(seed: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(_WORDS)(layers.GlobalAveragePooling2D()(x)))
 
 
-TASKS: Mapping[str, tuple[Callable[[], Splits], Callable[[int], keras.Model]]] = {
-    "digits": (digits, digits_network),
-    "keywords": (spoken, keywords_network),
+TASKS: Mapping[str, tuple[Callable[[], Splits], Callable[[int], keras.Model], int]] = {
+    "digits": (digits, digits_network, 10),
+    "keywords": (spoken, keywords_network, 20),
 }
-EPOCHS = 10
-"""Passes over the training data of the dense network; rounds are as `tfticket fit` makes them."""
+"""Data, network, and passes over the training data of the dense network. Rounds are the default."""
 
 
 def run(folder: Path, task: str, seed: int) -> dict[str, Any]:
@@ -132,10 +131,10 @@ def run(folder: Path, task: str, seed: int) -> dict[str, Any]:
     if done.is_file():
         found: dict[str, Any] = json.loads(done.read_text())
         return found
-    load, build = TASKS[task]
+    load, build, epochs = TASKS[task]
     (x, y), validation, test = load()
     training = Training(x, y, seed=seed)
-    steps = EPOCHS * len(x) // training.batch_size
+    steps = epochs * len(x) // training.batch_size
     path = folder / f"{task}_{seed}.keras"
     if path.is_file():
         model = keras.models.load_model(path)

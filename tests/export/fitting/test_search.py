@@ -208,6 +208,19 @@ def test_only_accuracy_is_missing_so_it_trains_longer(model, options, tmp_path):
     assert "training longer didn't bring it back" in found.reason
 
 
+def test_a_round_that_costs_much_is_trained_longer(model, options, tmp_path):
+    """A step is too short for what is left; the control then has as many steps as all of that."""
+    options["training"] = dataclasses.replace(options["training"], steps=1)
+    told, keep = [], tmp_path / "keep"
+    budget = Budget(0.3, flash_bytes=4_000)
+    found = fit(model, tmp_path / "a.tflite", budget, folder=keep, tell=told.append, **options)
+    longer = sorted(path.name for path in keep.glob("*_longer.keras"))
+    assert longer
+    rounds = len(list(keep.glob("round_??.keras")))
+    assert found.control is not None
+    assert any(f"from new weights, {rounds + 4 * len(longer)} steps" in line for line in told)
+
+
 def test_for_a_microcontroller_the_arena_counts(model, options, tmp_path):
     path = tmp_path / "net.tflite"
     budget = Budget(0.9, flash_bytes=20_000, ram_bytes=20_000)

@@ -38,7 +38,8 @@ _MOST_ROUNDS = 24
 _AIM = 0.98  # of a limit, so that what is predicted may be a little off
 _LEAST_LEFT, _MOST_LEFT = 0.6, 0.98  # of the weights, or of the activations, after a round
 _HOPELESS = 0.05  # accuracy that is missing while the file is still too large
-_LONGER = 4  # times the steps of a round, where only accuracy is missing
+_LONGER = 4  # times the steps of a round, where only accuracy is missing, or a round costs
+_COSTLY = 0.01  # this much
 _TRIES, _SLACK = 8, 32  # sizes that are looked at; bytes by which training may change a file
 _NEAR, _FINE = 0.98, 0.01  # of the bytes that a control may take, of its widths: near enough
 _EXACTER: Mapping[Format, int] = {"dynamic": 1, "fp16": 2, "fp32": 4}  # and bytes a weight
@@ -242,6 +243,8 @@ class _Search:
         elif self._teacher is None and self.rounds.taught:
             self._teacher = probabilities(self.model, self.maker.training.x)
         self.steps += self.maker.training.steps_a_round
+        if now.taken.accuracy - accuracy(found, *self.maker.validation) > _COSTLY:
+            found = self._trained_on(found, f"round_{place:02d}_longer")
         share = found.count_params() / self._parameters
         return f"the network with {share:.1%} of its parameters", found
 
@@ -308,14 +311,19 @@ class _Search:
         self.tell(f"{what[0].upper()}{what[1:]}, {steps:,} steps")
         train(model, training, steps=steps, stream=stream, teacher=teacher, hook=hook)
 
+    def _trained_on(self, model: keras.Model, name: int | str) -> keras.Model:
+        """Train a copy for several times the steps of a round; or load it."""
+        found, steps = self.rounds.load(name), _LONGER * self.maker.training.steps_a_round
+        if found is None:
+            found = _copy(model)
+            self._train(found, "training longer", "longer", steps=steps, teacher=self._teacher)
+            self.rounds.save(name, found)
+        self.steps += steps
+        return found
+
     def _longer(self, now: Candidate, place: int) -> tuple[Candidate, str]:
         """Only accuracy is missing, and not much: train longer."""
-        found, steps = self.rounds.load(place), _LONGER * self.maker.training.steps_a_round
-        if found is None:
-            found = _copy(now.model)
-            self._train(found, "training longer", "longer", steps=steps, teacher=self._teacher)
-            self.rounds.save(place, found)
-        self.steps += steps
+        found = self._trained_on(now.model, place)
         last = self._try(f"{now.name}, trained longer", found)
         if not last.shortfalls:
             return last, _kept(last, self.maker.budget)
