@@ -1,19 +1,22 @@
 """Which detector of wrong labels is best, on which data and under which noise.
 
     python -m benchmarks.detectors --out runs/detectors --seeds 3
+    python -m benchmarks.detectors --out runs/detectors --seeds 3 --learners
 
 Detectors rank the same labels: `tfticket noise clean` as it is by default, the votes of INCV, the
 margins of `MarginAudit` in one training on all labels, and cleanlab's scores on the very
 predictions that the default made. They are compared by average precision, and by the share of the
 wrong labels that are missed when as many labels are looked at as are wrong (arXiv:2510.16211). On
-clean labels, what counts is how many are accused. Each result of a seed is a file in the folder, so
-that a run that was stopped goes on; `detectors.json` holds them all with their intervals.
+clean labels, what counts is how many are accused. The predictions of each seed are files in the
+folder, so that a run that was stopped goes on, and another score takes no time to try;
+`detectors.json` holds all results with their intervals. With `--learners`, each simple learner
+predicts, whichever would be chosen: only the default and cleanlab are compared then, in pairs.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +31,7 @@ from tfticket.noise import (
     CleanSplit,
     LabeledData,
     LabelIssues,
+    MarginRecord,
     Network,
     TransitionMatrix,
     audit_labels,
@@ -35,13 +39,26 @@ from tfticket.noise import (
     pair,
     symmetric,
 )
+from tfticket.noise.incv.learners import LEARNERS, parts_of, predict_rows, with_mean
+from tfticket.noise.incv.row_selection import FOLDS
+from tfticket.noise.incv.rule import CrossValidation, Fold
 from tfticket.quiet import start_tensorflow
 from tfticket.report.estimate import Estimate
+from tfticket.seeds import generator
 
 RATE = 0.2
+_REPEATS, _MOST_REPEATED = 3, 3000
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 400, 4, 20  # of the training that margins are taken of
-_CLEANLAB = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
+_ADJUSTED = "cleanlab, adjusted margin"
+_CLEANLAB = {
+    "cleanlab, self confidence": ("self_confidence", False),
+    "cleanlab, normalized margin": ("normalized_margin", False),
+    "cleanlab, confidence weighted entropy": ("confidence_weighted_entropy", False),
+    _ADJUSTED: ("normalized_margin", True),
+}
+"""Scores of cleanlab: the method, and whether probabilities are adjusted by class."""
 DEFAULT = "tfticket"
+_SAME = 0.0005  # of average precisions
 
 Ranked = tuple[np.ndarray, np.ndarray]
 """Issue scores, shape (n,), and which labels are issues, shape (n,), bool."""
@@ -76,7 +93,7 @@ def _saved(path: Path, x: np.ndarray, y: np.ndarray) -> str:
 
 DATA: dict[str, tuple[Callable[[Path], str], int | None]] = {
     "digits": (lambda folder: "digits", None),
-    "mnist": (lambda folder: "mnist", 3000),
+    "mnist": (lambda folder: "mnist", 10_000),
     "table": (_table, None),
     "cancer": (_cancer, None),
     "embeddings": (_embeddings, None),
@@ -114,8 +131,8 @@ def by_votes(split: CleanSplit) -> Ranked:
     return rank + (1 - own) / 2, rank > 0
 
 
-def by_margins(labeled: LabeledData, *, seed: int) -> Ranked:
-    """Rank by the logit margins of one network in its training on all labels."""
+def margins_of(labeled: LabeledData, *, seed: int) -> MarginRecord:
+    """The logit margins of one network in its training on all labels."""
     import keras
 
     from tfticket.noise import MarginAudit
@@ -134,7 +151,7 @@ def by_margins(labeled: LabeledData, *, seed: int) -> Ranked:
         callbacks=[audit],
         verbose=0,
     )
-    return -audit.record.margin, audit.record.is_issue
+    return audit.record
 
 
 def by_cleanlab(split: CleanSplit) -> dict[str, Ranked]:
@@ -144,11 +161,13 @@ def by_cleanlab(split: CleanSplit) -> dict[str, Ranked]:
 
     issues = find_label_issues(split.labels, split.probabilities, n_jobs=1)
     return {
-        f"cleanlab, {method.replace('_', ' ')}": (
-            -get_label_quality_scores(split.labels, split.probabilities, method=method),
+        name: (
+            -get_label_quality_scores(
+                split.labels, split.probabilities, method=method, adjust_pred_probs=adjusted
+            ),
             issues,
         )
-        for method in _CLEANLAB
+        for name, (method, adjusted) in _CLEANLAB.items()
     }
 
 
@@ -159,21 +178,69 @@ def by_default(issues: LabelIssues) -> Ranked:
     return place, issues.is_issue
 
 
-def detected(labeled: LabeledData, *, seed: int) -> dict[str, dict[str, float]]:
-    """Let all detectors rank, and compare them with the truth."""
+def by_learner(labeled: LabeledData, learner: str, *, seed: int) -> CleanSplit:
+    """Predict by one simple learner, whichever would be chosen."""
+    x = labeled.data.train.x.reshape(len(labeled), -1).astype(np.float32)
+    classes = labeled.data.num_classes
+    repeats = _REPEATS if len(labeled) <= _MOST_REPEATED else 1
+    validation = CrossValidation(labeled.given, classes, folds=FOLDS, repeats=repeats, seed=seed)
+
+    def predict(fold: Fold) -> dict[str, np.ndarray]:
+        found = predict_rows(
+            x,
+            labeled.given,
+            num_classes=classes,
+            train=fold.train,
+            held_out=fold.held_out,
+            rng=generator(seed, "rows", fold.iteration, fold.number, fold.repeat),
+            image_shape=() if labeled.has_rows else labeled.data.input_shape,
+            learners=parts_of(learner),
+        )
+        return {learner: with_mean(found)[learner]}
+
+    return validation.run(predict, 1)
+
+
+def detected(
+    labeled: LabeledData, path: Path, *, seed: int, learner: str = ""
+) -> dict[str, dict[str, float]]:
+    """Let all detectors rank, and compare them with the truth.
+
+    Args:
+        labeled: The labels, whose truth is known.
+        path: Where the predictions are kept, to which endings are added.
+        seed: Random seed.
+        learner: The simple learner that predicts, without `MarginAudit` then; empty for what
+            `noise clean` does.
+    """
     assert labeled.corruption is not None
-    wrong = labeled.corruption.changed
-    begun = time.process_time()
-    split = audit_labels(labeled, iterations=2, seed=seed)
+    seconds = path.with_suffix(".json")
+    if not seconds.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spent, begun = {}, time.process_time()
+        if learner:
+            split = by_learner(labeled, learner, seed=seed)
+        else:
+            split = audit_labels(labeled, iterations=2, seed=seed)
+        split.save(path.with_suffix(".split.npz"))
+        spent[DEFAULT] = time.process_time() - begun
+        if not learner:
+            begun = time.process_time()
+            margins_of(labeled, seed=seed).save(path.with_suffix(".margins.npz"))
+            spent["MarginAudit"] = time.process_time() - begun
+        write_json(seconds, spent)
+    split = CleanSplit.load(path.with_suffix(".split.npz"))
     ranked = {DEFAULT: by_default(split.label_issues())}
-    seconds = {DEFAULT: time.process_time() - begun}
-    ranked["INCV's votes"] = by_votes(split)
-    ranked |= by_cleanlab(split)
-    begun = time.process_time()
-    ranked["MarginAudit"] = by_margins(labeled, seed=seed)
-    seconds["MarginAudit"] = time.process_time() - begun
+    ranked |= {"INCV's votes": by_votes(split), **by_cleanlab(split)}
+    if not learner:
+        record = MarginRecord.load(path.with_suffix(".margins.npz"))
+        ranked["MarginAudit"] = -record.margin, record.is_issue
+    spent = json.loads(seconds.read_text())
     return {
-        name: {**measured(wrong, *found), "seconds": seconds.get(name, float("nan"))}
+        name: {
+            **measured(labeled.corruption.changed, *found),
+            "seconds": spent.get(name, float("nan")),
+        }
         for name, found in ranked.items()
     }
 
@@ -199,17 +266,14 @@ def measured(wrong: np.ndarray, score: np.ndarray, is_issue: np.ndarray) -> dict
     }
 
 
-def run(folder: Path, *, data: str, noise: str, seed: int) -> dict[str, dict[str, float]]:
-    """Do one comparison, or read it where it is done."""
-    path = folder / "cells" / f"{data}-{noise}-{seed}.json"
-    if not path.exists():
-        name, limit = DATA[data][0](folder / "data"), DATA[data][1]
-        labeled = NOISE[noise](LabeledData.load(name, limit=limit), seed)
-        found = detected(labeled, seed=seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, found)
-    read: dict[str, dict[str, float]] = json.loads(path.read_text())
-    return read
+def run(
+    folder: Path, *, data: str, noise: str, seed: int, learner: str = ""
+) -> dict[str, dict[str, float]]:
+    """Do one comparison; its predictions are read where they were made before."""
+    name, limit = DATA[data][0](folder / "data"), DATA[data][1]
+    labeled = NOISE[noise](LabeledData.load(name, limit=limit), seed)
+    path = folder / "predictions" / "-".join([data, noise, str(seed), *learner.split()])
+    return detected(labeled, path, seed=seed, learner=learner)
 
 
 def card(results: Mapping[tuple[str, str, int], Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -270,26 +334,112 @@ def markdown(gathered: Mapping[str, Any], measure: str, *, percent: bool = False
     return "\n".join(lines)
 
 
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The default against cleanlab on the same predictions, for one data set, noise and learner.
+
+    Attributes:
+        best: Which of cleanlab's scores has the highest mean; it is chosen by the truth.
+        gain: Average precision of the default less that of this score.
+        adjusted: The same against probabilities that are adjusted by class.
+        sets: Average precision less the highest of cleanlab's scores, of each seed by itself.
+        recalls: Mean recall at the cut, of the default and of cleanlab.
+        precisions: Mean precision there.
+    """
+
+    best: str
+    gain: Estimate
+    adjusted: Estimate
+    sets: tuple[float, ...]
+    recalls: tuple[float, float]
+    precisions: tuple[float, float]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Pair:
+        """Compare what `card` gathered of one data set and noise."""
+        ours, scores = found[DEFAULT], [name for name in _CLEANLAB if name != _ADJUSTED]
+        by_seed = {name: found[name]["average_precision"]["values"] for name in _CLEANLAB}
+        own = ours["average_precision"]["values"]
+        best = max(scores, key=lambda name: found[name]["average_precision"]["mean"])
+        gains = [Estimate.of_difference(own, by_seed[name]) for name in (best, _ADJUSTED)]
+        assert gains[0] is not None
+        assert gains[1] is not None
+        return cls(
+            best=best.removeprefix("cleanlab, "),
+            gain=gains[0],
+            adjusted=gains[1],
+            sets=tuple(own[seed] - max(by_seed[name][seed] for name in scores) for seed in own),
+            recalls=(ours["recall"]["mean"], found[best]["recall"]["mean"]),
+            precisions=(ours["precision"]["mean"], found[best]["precision"]["mean"]),
+        )
+
+
+def pairs(gathered: Mapping[str, Any]) -> str:
+    """Format the comparison with cleanlab on the same predictions, and count what it says."""
+    found = {
+        (data, noise): Pair.of(one)
+        for data, noises in gathered.items()
+        for noise, one in noises.items()
+        if "recall" in one[DEFAULT]  # without wrong labels, there is nothing to rank
+    }
+    lines = [
+        "| data | noise | best of cleanlab | tfticket - best | tfticket - adjusted "
+        "| recall: tfticket, cleanlab (%) | precision: tfticket, cleanlab (%) |",
+        "| --- |" + " --- |" * 6,
+    ]
+    for (data, noise), pair_ in found.items():
+        cells = [data, noise, pair_.best]
+        for one in (pair_.gain, pair_.adjusted):
+            half = (one.upper - one.lower) / 2
+            cells.append(f"{one.mean:+.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else ""))
+        cells += [
+            ", ".join(f"{100 * x:.0f}" for x in two) for two in (pair_.recalls, pair_.precisions)
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    sets = np.concatenate([one.sets for one in found.values()])
+    below, adjusted = (
+        sum(one.mean < -_SAME and one.upper < 0 for one in gains)
+        for gains in zip(*((one.gain, one.adjusted) for one in found.values()), strict=True)
+    )
+    halved = sum(one.recalls[0] < one.recalls[1] / 2 for one in found.values())
+    alike, worse = int((sets >= -_SAME).sum()), int((sets < -2 * _SAME).sum())
+    return "\n".join(lines) + (
+        f"\n\nOf {len(found)} cells, {below} are below the best of cleanlab's scores by more than "
+        f"the interval, {adjusted} below its margin of adjusted probabilities, and {halved} have "
+        f"less than half of its recall. Of {len(sets)} sets of predictions, {alike} are ranked as "
+        f"well as by the score that is best for that set, or better, and {worse} worse by more "
+        f"than {2 * _SAME:g}, at most by {max(0.0, -sets.min()):.3f}; on average {sets.mean():+.3f}."
+    )
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run all comparisons that aren't done, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--data", choices=DATA, action="append", help="only this one")
     parser.add_argument("--noise", choices=NOISE, action="append", help="only this one")
+    parser.add_argument(
+        "--learners", action="store_true", help="predict by each simple learner, for cleanlab alone"
+    )
     asked = parser.parse_args(arguments)
     start_tensorflow()
-    once = functools.partial(run, asked.out)
+    learners = tuple(with_mean(dict.fromkeys(LEARNERS, np.zeros(1)))) if asked.learners else ("",)
     results = {}
-    for seed in range(asked.seeds):
+    for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         for data in asked.data or DATA:
             for noise in asked.noise or NOISE:
-                results[data, noise, seed] = once(data=data, noise=noise, seed=seed)
+                for learner in learners:
+                    found = run(asked.out, data=data, noise=noise, seed=seed, learner=learner)
+                    results[data, f"{noise}, {learner}" if learner else noise, seed] = found
                 print(f"{data}, {noise}, seed {seed}", flush=True)
     gathered = card(results)
-    write_json(asked.out / "detectors.json", gathered)
-    for measure, percent in (("average_precision", False), ("missed", True), ("accused", True)):
-        print(f"\n{measure}\n\n{markdown(gathered, measure, percent=percent)}")
+    write_json(asked.out / ("learners.json" if asked.learners else "detectors.json"), gathered)
+    if not asked.learners:
+        for measure, percent in (("average_precision", False), ("missed", True), ("accused", True)):
+            print(f"\n{measure}\n\n{markdown(gathered, measure, percent=percent)}")
+    print(f"\nagainst cleanlab, by average precision\n\n{pairs(gathered)}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
-import json
-
 import numpy as np
 import pytest
 from noisy_splits import split
 from sklearn.metrics import average_precision_score
 
 from benchmarks import detectors
-from tfticket.noise import LabeledData, find_label_issues
+from tfticket.noise import CleanSplit, LabeledData, find_label_issues
 
 pytestmark = pytest.mark.slow
 
@@ -47,18 +45,13 @@ def test_each_noise_makes_about_a_fifth_wrong(tmp_path, noise):
     assert rate == 0 if noise == "clean" else 0.15 < rate < 0.25
 
 
-def test_finished_comparisons_are_read_and_gathered(tmp_path):
-    cells = tmp_path / "cells"
-    cells.mkdir()
-    for seed, value in ((0, 0.9), (1, 0.8)):
-        found = {
+def test_results_are_gathered_and_the_best_is_bold():
+    results = {
+        ("table", "pair", seed): {
             "tfticket": {"average_precision": value, "missed": None},
             "MarginAudit": {"average_precision": value - 0.1, "missed": 0.2},
         }
-        (cells / f"table-pair-{seed}.json").write_text(json.dumps(found))
-    results = {
-        ("table", "pair", seed): detectors.run(tmp_path, data="table", noise="pair", seed=seed)
-        for seed in (0, 1)
+        for seed, value in ((0, 0.9), (1, 0.8))
     }
     gathered = detectors.card(results)
     one = gathered["table"]["pair"]["tfticket"]["average_precision"]
@@ -68,3 +61,34 @@ def test_finished_comparisons_are_read_and_gathered(tmp_path):
     assert table[0] == "| data | noise | tfticket | MarginAudit |"
     assert table[2].startswith("| table | pair | **0.850** ± ")
     assert "missed" not in gathered["table"]["pair"]["tfticket"]
+
+
+def test_predictions_are_made_once_and_compared_in_pairs(tmp_path, monkeypatch):
+    labeled = detectors.NOISE["pair"](LabeledData.load(detectors._cancer(tmp_path)), 0)
+    learner, path = "linear discriminant", tmp_path / "cancer"
+    first = detectors.detected(labeled, path, seed=0, learner=learner)
+    monkeypatch.setattr(detectors, "by_learner", None)  # isn't called again
+    again = detectors.detected(labeled, path, seed=0, learner=learner)
+    for name, found in first.items():
+        assert again[name] == pytest.approx(found, nan_ok=True)
+    split = CleanSplit.load(path.with_suffix(".split.npz"))
+    assert split.learner == learner
+    own = split.probabilities[np.arange(len(split)), split.labels]
+    wrong = labeled.corruption.changed
+    theirs = average_precision_score(wrong, -own)
+    assert first["cleanlab, self confidence"]["average_precision"] == pytest.approx(theirs)
+
+    gathered = detectors.card({("cancer", "pair", seed): first for seed in (0, 1)})
+    pair = detectors.Pair.of(gathered["cancer"]["pair"])
+    best = max(
+        found["average_precision"]
+        for name, found in first.items()
+        if name.startswith("cleanlab") and "adjusted" not in name
+    )
+    gain = first["tfticket"]["average_precision"] - best
+    assert pair.gain.mean == pytest.approx(gain)
+    assert pair.sets == pytest.approx((gain, gain))
+    table = detectors.pairs(gathered)
+    assert f"| cancer | pair | {pair.best} | {gain:+.3f} ± 0.000 |" in table
+    assert "Of 1 cells" in table
+    assert "Of 2 sets" in table

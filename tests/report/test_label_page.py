@@ -32,13 +32,13 @@ def write_photos(folder, *, per_class=40, wrong=9):
             Image.fromarray(pixels.astype(np.uint8)).save(path)
 
 
-def write_rows(folder):
-    """A table with numbers, categories and sentences."""
+def write_rows(folder, *, unlabeled=(3, 7, 10)):
+    """A table with numbers, categories and sentences, and some rows without a label."""
     rng = np.random.default_rng(0)
     lines = ["weight,color,review,label"]
     for place in range(150):
         true = place % 2
-        given = 1 - true if place % 15 == 4 else true
+        given = "" if place in unlabeled else 1 - true if place % 15 == 4 else true
         word = ("dull and slow", "quick and bright")[true]
         color = ("red", "green", "blue")[int(rng.integers(0, 2)) + true]
         lines.append(f"{rng.normal() + 4 * true:.3f},{color},Number {place} is {word},{given}")
@@ -182,6 +182,39 @@ def test_a_table_shows_its_sentences_and_what_speaks_against_the_label(opened):
     rows = card.locator("tbody tr").all_inner_texts()
     assert any(row.startswith("weight") for row in rows)
     assert not any("review" in row for row in rows)
+
+
+def test_missing_labels_are_decided_on_and_filled_in(browser, pages, tmp_path):
+    folder = pages["table"].parent
+    tab = browser.new_page()
+    tab.goto(pages["table"].as_uri())
+    tab.evaluate("localStorage.clear()")
+    tab.reload()
+    assert "3 examples without a label" in tab.locator("h2").all_inner_texts()
+    cards = tab.locator('.card[data-given=""]')
+    ids = [card.get_attribute("data-id") for card in cards.all()]
+    assert sorted(ids, key=int) == ["3", "7", "10"]
+    cards.nth(0).focus()
+    tab.keyboard.press("c")  # and goes on
+    tab.keyboard.press("x")
+    assert cards.nth(1).locator(".word").inner_text() == "Rejected: stays without a label"
+    suggested = [card.get_attribute("data-suggested") for card in cards.all()]
+    other = "1" if suggested[2] == "0" else "0"
+    tab.keyboard.press("e")
+    tab.keyboard.type(other)
+    tab.keyboard.press("Enter")
+    with tab.expect_download() as download:
+        tab.get_by_text("Save decisions", exact=True).click()
+    download.value.save_as(folder / "decisions.csv")
+    tab.close()
+    apply = ["noise", "apply", str(folder / "decisions.csv"), "-o", str(tmp_path / "rows.csv")]
+    assert main([*apply, "--yes"]) == 0
+    with (folder.parent / "rows.csv").open(newline="") as file:
+        expected = list(csv.DictReader(file))
+    for place, label in ((0, suggested[0]), (2, other)):
+        expected[int(ids[place])]["label"] = label
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == expected
 
 
 def content(folder):

@@ -58,7 +58,7 @@ function show(card) {
   card.querySelector(".word").textContent = !decision ? "" : {
     confirm: `Confirmed: ${suggested}`,
     correct: `Corrected: ${label}${classes.has(label) ? "" : ", a new class"}`,
-    reject: `Rejected: ${given} stays`,
+    reject: given ? `Rejected: ${given} stays` : "Rejected: stays without a label",
   }[decision];
 }
 

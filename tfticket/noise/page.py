@@ -21,10 +21,11 @@ from tfticket.display.words import THIN, number, percent, plural
 from tfticket.noise import LabelIssues
 from tfticket.noise.audit import LabeledData
 from tfticket.noise.evidence import Against, ClassMeans
+from tfticket.noise.labels.given import NO_CLASS
 from tfticket.wording import shortened
 
 MOST = 200
-"""Label issues on the page."""
+"""Label issues on the page, and examples without a label."""
 
 _SIDE = 144  # pixels of a thumbnail
 _QUALITY = 82  # of thumbnails that are scaled down
@@ -101,8 +102,10 @@ def render(labeled: LabeledData, issues: LabelIssues, others: Relations) -> str:
         issues: Its label issues; the first ones are shown.
         others: Duplicates and outliers.
     """
-    cards = _Cards(labeled, issues, others).first(MOST)
+    made = _Cards(labeled, issues, others)
+    cards, unlabeled = made.first(MOST), made.without_label(MOST)
     count, data = len(issues), labeled.data
+    missing = int((issues.given < 0).sum())
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [
@@ -131,7 +134,11 @@ def render(labeled: LabeledData, issues: LabelIssues, others: Relations) -> str:
         learned=issues.estimate.learned,
         expected=issues.estimate.identifiable,
         cards=cards,
-        wide=any(card["columns"] or card["text"] for card in cards),
+        unlabeled=unlabeled,
+        without=plural(missing, "example")
+        if missing <= MOST
+        else f"The {MOST} surest of {number(missing)} examples",
+        wide=any(card["columns"] or card["text"] for card in cards + unlabeled),
         key=_key(labeled),
         moves=moves,
         command=f"tfticket noise apply decisions.csv {way}",
@@ -234,25 +241,43 @@ class _Cards:
     def first(self, count: int) -> list[dict[str, Any]]:
         """The most suspicious ones."""
         ids = self._issues.ids[:count].tolist()
-        return [self._card(rank, example) for rank, example in enumerate(ids, 1)]
+        return [self._issue(rank, example) for rank, example in enumerate(ids, 1)]
 
-    def _card(self, rank: int, example: int) -> dict[str, Any]:
-        issues, files = self._issues, self._labeled.data.train.files
+    def without_label(self, count: int) -> list[dict[str, Any]]:
+        """Examples without a label, the surest suggestions first."""
+        ids = np.flatnonzero(self._issues.given == NO_CLASS)
+        sure = self._issues.pred_probs[ids].max(axis=1)
+        order = np.argsort(-sure, kind="stable")[:count]
+        return [
+            {**self._card(int(ids[each])), "score": f"{sure[each]:.3f}", "columns": []}
+            for each in order
+        ]
+
+    def _issue(self, rank: int, example: int) -> dict[str, Any]:
+        issues = self._issues
         # The first few aren't said to be surer than all labels together allow.
         expected = min(float(issues.expected_precision[example]), _most_wrong(issues) / rank)
         return {
-            "id": example,
-            "file": "" if files is None else str(files[example]),
+            **self._card(example),
             "given": self._names[issues.given[example]],
-            "suggested": self._names[issues.suggested[example]],
             "score": f"{issues.score[example]:.3f}",
             "expected": ""
             if math.isnan(expected)
             else f"expected to be wrong: {percent(expected, 0)} of the first {number(rank)}",
+            "columns": self._columns(example),
+        }
+
+    def _card(self, example: int) -> dict[str, Any]:
+        files = self._labeled.data.train.files
+        return {
+            "id": example,
+            "file": "" if files is None else str(files[example]),
+            "given": "",
+            "suggested": self._names[self._issues.suggested[example]],
+            "expected": "",
             "image": "" if self._thumbnails is None else self._thumbnails.uri(self._x[example]),
             "small": self._thumbnails is not None and max(self._x.shape[1:3]) <= _PIXELS,
             "text": self._text(example),
-            "columns": self._columns(example),
             "notes": self._notes(example),
         }
 

@@ -5,7 +5,7 @@ from noisy_predictions import predictions
 from tfticket.noise.estimate.noise_estimate import estimate_noise
 from tfticket.noise.find import find_label_issues
 from tfticket.noise.labels.corruption import corrupt
-from tfticket.noise.labels.issues import issues_of
+from tfticket.noise.labels.issues import _unfolded, confusions, issues_of
 from tfticket.noise.labels.transition import pair, symmetric
 
 NAMES = ("cat", "dog", "bird")
@@ -87,6 +87,63 @@ def test_confusions_between_classes_rank_better_than_doubt_alone(memorized):
     issues = find_label_issues(given, pred_probs=rows)
     ours = average_precision(wrong, issues.ranking)
     assert ours > average_precision(wrong, by_self_confidence(given, rows)) + 0.01
+
+
+def test_confusions_are_shrunk_as_far_as_they_are_alike():
+    _, given, rows = predictions(symmetric(10, 0.2), count=3000, mistakes=0.0)
+    alike = confusions(given, rows)[~np.eye(10, dtype=bool)]
+    window = 3000 / 8  # examples, 37 of each class: by themselves, shares would be 0 or 1 in 37
+    assert alike.mean() == pytest.approx(0.2 / 9, abs=3 * np.sqrt(0.2 / window) / 9)
+    assert alike.std() < 0.2 * alike.mean()
+    _, given, rows = predictions(pair(10, 0.3), count=3000, mistakes=0.0)
+    matrix = confusions(given, rows)
+    assert (matrix.argsort(axis=1)[:, -2] == (np.arange(10) + 1) % 10).all()
+    assert np.diag(np.roll(matrix, -1, axis=1)).mean() == pytest.approx(0.3, abs=0.08)
+
+
+def test_noise_is_taken_back_from_predictions():
+    # Of class 0, 40 % are labeled 1: a network that learned these labels gives it 0.6.
+    matrix = np.array([[0.6, 0.4], [0.0, 1.0]])
+    rows = np.array([[0.6, 0.4]])
+    # 0.6 (0.6 a + 0.4 b) and 0.4 b, of a = 0.6 / 0.36 and b = 0.4 / 0.64, which sum to 1.
+    found = _unfolded(rows, matrix)
+    np.testing.assert_allclose(found, [[0.75, 0.25]])
+    np.testing.assert_allclose(_unfolded(np.eye(2), np.eye(2)), np.eye(2))
+    for _ in range(100):  # more steps lead to the class
+        found = found * ((rows / (found @ matrix)) @ matrix.T)
+    np.testing.assert_allclose(found, [[1, 0]], atol=0.02)
+
+
+def follows_looks(*, count=4000, classes=5, seed=0):
+    """A fifth of the labels is wrong: drawn from what the network gives to the other classes."""
+    rng = np.random.default_rng(seed)
+    rows = rng.dirichlet(np.full(classes, 0.03), count)
+    true = np.array([rng.choice(classes, p=row) for row in rows])
+    others = rows + 1e-9
+    others[np.arange(count), true] = 0
+    others /= others.sum(axis=1, keepdims=True)
+    drawn = np.array([rng.choice(classes, p=row) for row in others])
+    return true, np.where(rng.random(count) < 0.2, drawn, true), rows
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: predictions(symmetric(5, 0.2), count=4000, mistakes=0.2),
+        lambda: predictions(symmetric(5, 0.2), count=4000, mistakes=0.2, memorized=0.3),
+        lambda: predictions(pair(5, 0.2), count=4000, mistakes=0.1),
+        lambda: predictions(symmetric(10, 0.02), count=4000, mistakes=0.05),
+        follows_looks,
+    ],
+)
+def test_no_score_that_ignores_where_wrong_labels_come_from_ranks_better(made):
+    true, given, rows = made()
+    own = rows[np.arange(len(given)), given]
+    others = rows.copy()
+    others[np.arange(len(given)), given] = -1
+    ours = average_precision(true != given, find_label_issues(given, pred_probs=rows).ranking)
+    for score in (own, own - others.max(axis=1)):  # self-confidence, normalized margin
+        assert ours > average_precision(true != given, np.argsort(score)) - 0.005
 
 
 def test_precision_is_expected_at_every_cut():

@@ -3,17 +3,23 @@
 Given out-of-sample probabilities q = P(true = j | x) and the transition matrix T, Bayes' rule gives
 the odds that a given label y is wrong:
 
-    log odds = log sum_{j != y} q_j T_jy - log q_y T_yy
+    log odds = log sum_{j != y} q_j (T_jy + r q_y / (1 - q_j)) - log q_y T_yy (1 - r)
 
 They rank, and never saturate, where probabilities round to 1. They weigh a network's doubt against
 how rare wrong labels are, and where these come from: of a 4 that looks like a 9, a right label is
 the likelier explanation when 1 % are wrong, and a wrong one at 50 %. A temperature, under which the
-given labels are most likely, first corrects networks that are too sure of themselves.
+given labels are most likely, first corrects networks that are too sure of themselves. What they
+predict holds a part of the noise that they were trained on, which one step of expectation
+maximization takes back (`_unfolded`): as many as it takes would amplify what isn't known of T.
 
 T must not hold a network's own mistakes, or these lead the list. Mistakes become rarer as
-predictions become more confident, and wrong labels don't: of all windows of confidence, the one
-that shows the least of a confusion tells how often labels are confused (`confusions`). A network
-that disagrees with most labels shows nothing but its own, so that any confusion counts for as much.
+predictions become more confident, and wrong labels don't, so the most confident predictions tell
+how often labels are confused. Few of them are wrong: what is counted of each confusion is shrunk
+towards the mean of all, as far as they aren't shown to differ (`confusions`).
+
+What the network disagrees with beyond T is its mistakes, or noise that follows looks: a wrong label
+then is a class that the example resembles, drawn by q. Nothing in the data tells which, so half of
+it counts as such noise, r. Without it, confusions that T calls rare would be thought mistakes.
 
 What probabilities these odds stand for is settled by the noise rate: the estimated one, or the mean
 of the probabilities where that is higher and the estimate's interval allows it. All log odds are
@@ -45,7 +51,7 @@ from tfticket.display import Displayable
 from tfticket.display.charts import Figure
 from tfticket.display.plots import lines
 from tfticket.display.words import number, percent, plural
-from tfticket.noise.estimate.kinds import CLEAN, PAIR, SYMMETRIC
+from tfticket.noise.estimate.kinds import CLEAN, PAIR
 from tfticket.noise.estimate.noise_estimate import NoiseEstimate
 from tfticket.noise.estimate.windows import count_windows, pieces
 from tfticket.noise.labels.given import NO_CLASS
@@ -58,8 +64,8 @@ _EVEN = 0.2  # of the disagreement: mistakes that networks are sure of
 _EVEN_SHARES = (1e-4, 0.1)
 _TAIL = 0.001
 _FITTED_ON = 2000
-_ANY_CONFUSION = 0.2  # share of the noise that may be of a kind that T knows nothing of
-_TRUSTED, _DISTRUSTED = 0.3, 0.6  # disagreement, beyond which confusions are a network's own
+_STRENGTHS = 2.0 ** np.arange(-2, 14)  # of the mean of all confusions, in examples
+_FOLLOWS = 0.5  # of the disagreement that T doesn't explain: noise that follows looks
 _MOST_CONFUSED = 0.45  # share of a class that goes to a single other one
 _MOST_WRONG = 0.8  # share of a class
 _LEAST_RATE = 0.01
@@ -188,7 +194,7 @@ def issues_of(
     if transition is not None:
         matrix = np.asarray(transition, np.float64)
         rate = noise_rate(matrix, np.bincount(given, minlength=k) / len(given))
-        matrix = softened(matrix)
+        matrix, follows = softened(matrix), 0.0
         most = len(given)
     else:
         matrix = ranking_matrix(
@@ -197,9 +203,11 @@ def issues_of(
             estimate=estimate,
             folds=None if folds is None else folds[known],
         )
+        explained = noise_rate(matrix, np.bincount(given, minlength=k) / len(given))
+        follows = _FOLLOWS * max(0.0, estimate.disagreement[0] - explained)
         most = _most_accused(estimate, len(given))
     even = float(np.clip(_EVEN * estimate.disagreement[0], *_EVEN_SHARES))
-    odds, other, margin = log_odds(given, probabilities, matrix, known, even=even)
+    odds, other, margin = log_odds(given, probabilities, matrix, known, even=even, follows=follows)
     if in_sample is not None and np.isfinite(in_sample[known]).all():
         odds = (odds + _matched(-in_sample[known], odds)) / 2
     order = np.lexsort((known, -odds))
@@ -247,6 +255,7 @@ def log_odds(
     ids: np.ndarray,
     *,
     even: float,
+    follows: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute the log odds that labels are wrong.
 
@@ -257,12 +266,11 @@ def log_odds(
         ids: These examples, shape (m,).
         even: Even share that is mixed into probabilities, for what a network is mistaken on and
             sure of.
+        follows: Rate of the noise that follows looks, in [0, 1): a wrong label is drawn by q.
 
     Returns:
         Log odds, the most probable other classes and the margins, each of shape (m,).
     """
-    with np.errstate(divide="ignore"):
-        told = np.log(matrix.T)  # row y: log T_jy
     temperature = _temperature(given, probabilities, matrix, ids, even=even)
     odds, margin = np.empty(len(ids)), np.empty(len(ids))
     others = np.empty(len(ids), np.int64)
@@ -273,7 +281,13 @@ def log_odds(
         rows[own] = -1
         margin[part] = alone - rows.max(axis=1)
         rows[own] = alone
-        joint = _softened_logs(rows, even) / temperature + told[y]
+        logs = _logs(rows, matrix, even) / temperature
+        classes = special.softmax(logs, axis=1)
+        resembled = classes[own][:, None]
+        told = matrix.T[y] + follows * resembled / np.maximum(1 - classes, resembled)
+        told[own] = (1 - follows) * np.diag(matrix)[y]
+        with np.errstate(divide="ignore"):
+            joint = logs + np.log(told)
         alone = joint[own].copy()
         joint[own] = -np.inf
         others[part] = joint.argmax(axis=1)
@@ -290,14 +304,27 @@ def _matched(values: np.ndarray, odds: np.ndarray) -> np.ndarray:
     return matched
 
 
-def _softened_logs(rows: np.ndarray, even: float) -> np.ndarray:
-    """Logarithms of probabilities that a network may be mistaken on, and not quite alike for any.
+def _logs(rows: np.ndarray, matrix: np.ndarray, even: float) -> np.ndarray:
+    """Logarithms of class probabilities that a network may be mistaken on.
 
     Below the even share, they fall by a thousandth of what they would, so that order is kept.
     """
-    logs: np.ndarray = np.log(rows + even / rows.shape[1])
-    logs += _TAIL * np.log(np.maximum(rows, np.finfo(np.float32).tiny))
+    classes = _unfolded(rows.astype(np.float64), matrix)
+    logs: np.ndarray = np.log(classes + even / classes.shape[1])
+    logs += _TAIL * np.log(np.maximum(classes, np.finfo(np.float32).tiny))
     return logs
+
+
+def _unfolded(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """One step from probabilities of given labels, q T, towards those of the classes, q.
+
+    Source: Richardson (1972) and Lucy (1974), where images are what is blurred.
+    """
+    given = rows @ matrix
+    ratio = np.divide(rows, given, out=np.zeros_like(rows), where=given > 0)
+    classes: np.ndarray = rows * (ratio @ matrix.T)
+    classes /= classes.sum(axis=1, keepdims=True)
+    return classes
 
 
 def softened(matrix: np.ndarray, share: float = 0.05) -> np.ndarray:
@@ -330,12 +357,8 @@ def ranking_matrix(
         folds: The fold of each, shape (m,).
     """
     k = probabilities.shape[1]
-    if estimate.kind == PAIR and estimate.identifiable:
-        return softened(estimate.matrix, _ANY_CONFUSION)
-    if estimate.kind != SYMMETRIC and estimate.learned and k <= _MOST_CLASSES:
-        doubt = (estimate.disagreement[0] - _TRUSTED) / (_DISTRUSTED - _TRUSTED)
-        share = float(np.clip(doubt, _ANY_CONFUSION, 1))
-        return softened(confusions(given, probabilities, folds=folds), share)
+    if estimate.learned and k <= _MOST_CLASSES:
+        return confusions(given, probabilities, folds=folds)
     return _even(k, float(np.clip(estimate.rate, _LEAST_RATE, 1 - 1 / k - _LEAST_RATE)))
 
 
@@ -344,9 +367,10 @@ def confusions(
 ) -> np.ndarray:
     """Estimate how often each class is given as each other, beside a network's own mistakes.
 
-    In windows of rising confidence, wrong predictions become rare and wrong labels don't. Of a
-    confusion, the smallest of the upper ends (one deviation) of its shares in all windows counts:
-    what is rare in one window can't be noise, and few examples don't show that it is rare.
+    In windows of rising confidence, wrong predictions become rare and wrong labels don't. The
+    confusions in the narrowest window are binomial, with rates from a beta distribution around
+    their mean. It is fitted to the counts (empirical Bayes): where all confusions are alike, each
+    gets the mean, and where they differ, its own share.
 
     Args:
         given: Given labels, shape (m,).
@@ -356,14 +380,22 @@ def confusions(
     Returns:
         A transition matrix, shape (k, k).
     """
-    counts = count_windows(given, probabilities, folds=folds).counts
-    sizes = np.maximum(counts.sum(axis=2, keepdims=True), 1)
-    shares = counts / sizes
-    upper = shares + np.sqrt((shares * (1 - shares) + 1 / sizes) / sizes)
-    matrix: np.ndarray = np.minimum(upper.min(axis=0), _MOST_CONFUSED)
+    counts = count_windows(given, probabilities, folds=folds).counts[-1].astype(np.float64)
+    sizes = np.repeat(counts.sum(axis=1, keepdims=True), len(counts), axis=1)
+    others = ~np.eye(len(counts), dtype=bool)
+    wrong, of = counts[others], sizes[others]
+    mean = (wrong.sum() + 0.5) / (of.sum() + 1)
+
+    def evidence(strength: float) -> float:
+        a, b = strength * mean, strength * (1 - mean)
+        logs = special.betaln(wrong + a, of - wrong + b) - special.betaln(a, b)
+        return float(logs.sum())
+
+    strength = max(_STRENGTHS.tolist(), key=evidence)
+    matrix: np.ndarray = np.minimum((counts + strength * mean) / (sizes + strength), _MOST_CONFUSED)
     np.fill_diagonal(matrix, 0)
-    wrong = matrix.sum(axis=1, keepdims=True)
-    matrix *= np.minimum(1, _MOST_WRONG / np.maximum(wrong, _FLOOR))
+    total = matrix.sum(axis=1, keepdims=True)
+    matrix *= np.minimum(1, _MOST_WRONG / np.maximum(total, _FLOOR))
     np.fill_diagonal(matrix, 1 - matrix.sum(axis=1))
     return matrix
 
@@ -378,8 +410,7 @@ def _temperature(
 ) -> float:
     """The temperature of class probabilities q under which given labels, of q T, are likeliest."""
     part = slice(None, None, -(-len(ids) // _FITTED_ON))
-    rows = probabilities[ids[part]].astype(np.float64)
-    logs = _softened_logs(rows, even)
+    logs = _logs(probabilities[ids[part]], matrix, even)
     told = matrix.T[given[part]]
 
     def likelihood(temperature: float) -> float:
