@@ -408,7 +408,8 @@ def pairs(gathered: Mapping[str, Any]) -> str:
         f"the interval, {adjusted} below its margin of adjusted probabilities, and {halved} have "
         f"less than half of its recall. Of {len(sets)} sets of predictions, {alike} are ranked as "
         f"well as by the score that is best for that set, or better, and {worse} worse by more "
-        f"than {2 * _SAME:g}, at most by {max(0.0, -sets.min()):.3f}; on average {sets.mean():+.3f}."
+        f"than {2 * _SAME:g}, at most by {max(0.0, -sets.min()):.3f}; the mean is "
+        f"{sets.mean():+.3f}."
     )
 
 

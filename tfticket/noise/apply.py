@@ -407,8 +407,8 @@ def read_corrections(
     read = read_label_table(table)
     if read.decided and (min_score is not None or fill_missing):
         raise DataError(
-            f"`{table}` holds the decisions of a person, which have no score and say themselves which "
-            "missing labels to fill in. Leave out --min-score and --fill-missing."
+            f"`{table}` holds the decisions of a person, which have no score and say which missing "
+            "labels to fill in. Leave out --min-score and --fill-missing."
         )
     origin = Origin.beside(read.path, data=data, labels=labels, data_dir=data_dir)
     changes: dict[Any, Change] = {}
