@@ -404,11 +404,11 @@ def pairs(gathered: Mapping[str, Any]) -> str:
     halved = sum(one.recalls[0] < one.recalls[1] / 2 for one in found.values())
     alike, worse = int((sets >= -_SAME).sum()), int((sets < -2 * _SAME).sum())
     return "\n".join(lines) + (
-        f"\n\nOf {len(found)} cells, {below} are below the best of cleanlab's scores by more than "
-        f"the interval, {adjusted} below its margin of adjusted probabilities, and {halved} have "
-        f"less than half of its recall. Of {len(sets)} sets of predictions, {alike} are ranked as "
-        f"well as by the score that is best for that set, or better, and {worse} worse by more "
-        f"than {2 * _SAME:g}, at most by {max(0.0, -sets.min()):.3f}; the mean is "
+        f"\n\nOf {len(found)} cells, {below} are below the best of cleanlab's three scores by "
+        f"more than the interval, {adjusted} below its margin of adjusted probabilities, and "
+        f"{halved} have less than half of its recall. Of {len(sets)} sets of predictions, {alike} "
+        f"are ranked as well as by the score that is best for that set, or better, and {worse} "
+        f"worse by more than {2 * _SAME:g}, at most by {max(0.0, -sets.min()):.3f}; the mean is "
         f"{sets.mean():+.3f}."
     )
 
