@@ -212,7 +212,7 @@ def issues_of(
         odds = (odds + _matched(-in_sample[known], odds)) / 2
     order = np.lexsort((known, -odds))
     if transition is None:
-        rate = _expected_rate(estimate, odds)
+        rate = _expected_rate(estimate, odds, follows=follows)
     wrong = special.expit(odds + _shift(odds, rate))
     # Where another class is just as probable, nothing speaks against a label.
     best = np.where((np.abs(margin) > _TIE) & (wrong > 0.5), other, given)
@@ -449,9 +449,10 @@ def _list_length(wrong: np.ndarray, *, clean: bool) -> int:
     return int(f1.argmax()) + 1
 
 
-def _expected_rate(estimate: NoiseEstimate, odds: np.ndarray) -> float:
+def _expected_rate(estimate: NoiseEstimate, odds: np.ndarray, *, follows: float) -> float:
     """The rate that is estimated, or that the odds speak for, where that is higher.
 
+    Nothing shows noise that follows looks: of the rate that the odds reckon with, half counts.
     Where the rate can't be relied on, it is a tenth of the way up to what can't be ruled out.
     """
     if estimate.kind == CLEAN:
@@ -459,7 +460,8 @@ def _expected_rate(estimate: NoiseEstimate, odds: np.ndarray) -> float:
     high = min(estimate.high, estimate.disagreement[0])
     if estimate.kind == PAIR:  # is memorized, and then agreed with
         high = max(high, estimate.rate)
-    rate = float(np.clip(special.expit(odds).mean(), min(estimate.rate, high), high))
+    mean = float(special.expit(odds).mean()) - follows / 2
+    rate = float(np.clip(mean, min(estimate.rate, high), high))
     return rate if estimate.identifiable else rate + _DOUBT * (high - rate)
 
 
