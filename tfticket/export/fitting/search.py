@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from tfticket.errors import ExportError, ModelError
-from tfticket.export.fitting.budget import Budget, missing
+from tfticket.export.fitting.budget import Budget, Taken, missing
 from tfticket.export.fitting.candidates import Candidate, Data, Maker, Target
 from tfticket.export.fitting.fitted import Fitted
 from tfticket.export.fitting.narrowing import (
@@ -223,7 +223,9 @@ class _Search:
             smallest = narrowest(self.model)
         except ModelError as error:
             return str(error).rstrip(".")
-        taken, budget = self.maker.sketch(smallest, self._format), self.maker.budget
+        taken, budget = self._sketch(smallest, self._format), self.maker.budget
+        if taken is None:
+            return ""
         removed = self.model.count_params() - smallest.count_params()
         self._bytes_a_parameter = (now.taken.flash_bytes - taken.flash_bytes) / max(removed, 1)
         for name, limit, least in (
@@ -233,6 +235,16 @@ class _Search:
             if limit is not None and least > limit:
                 return f"with one channel left in each layer the {name} still takes {least:,} bytes"
         return ""
+
+    def _sketch(self, model: keras.Model, format: Format) -> Taken | None:
+        """Tell what a file will take; None where weights that fit nothing yet give none that runs.
+
+        Scales of an untrained network can be so far apart that no runtime takes them.
+        """
+        try:
+            return self.maker.sketch(model, format)
+        except ExportError:
+            return None
 
     def _round(self, now: Candidate, place: int) -> tuple[str, keras.Model]:
         """Take out channels and train; or load what an earlier search did."""
@@ -264,10 +276,10 @@ class _Search:
         left = _bounded(1 - removed / now.model.count_params())
         for _ in range(_TRIES):
             narrow = narrowed_to(now.model, left)
-            size = self.maker.sketch(narrow, self._format).flash_bytes
-            if left == _LEAST_LEFT or size <= limit - _SLACK:
+            sized = self._sketch(narrow, self._format)
+            if left == _LEAST_LEFT or sized is None or sized.flash_bytes <= limit - _SLACK:
                 break
-            left = max(_LEAST_LEFT, left * min(0.99, _AIM * limit / size))
+            left = max(_LEAST_LEFT, left * min(0.99, _AIM * limit / sized.flash_bytes))
         return narrow
 
     def _trained(self, narrow: keras.Model, place: int) -> keras.Model:
@@ -401,7 +413,8 @@ class _Search:
         share = math.sqrt(best.model.count_params() / self._parameters)
         for _ in range(_TRIES):
             model = uniformly_narrow(self.model, share, seed=self.maker.training.seed)
-            size = self.maker.sketch(model, best.format).flash_bytes
+            sized = self._sketch(model, best.format)
+            size = goal if sized is None else sized.flash_bytes
             if size <= goal - _SLACK:
                 low, found = share, model
                 if size > _NEAR * goal:
