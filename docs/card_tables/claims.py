@@ -280,4 +280,6 @@ CLAIMS = (
     Claim(EARLY, "Early-learning regularization beats cross-entropy with 40 % wrong labels",
           "table 1", "human_like_mnist", "Early-learning regularization beats cross-entropy",
           "the paper's network, data and noise"),
+    Claim(EARLY, "The same on CIFAR-10", "table 1", "human_like_cifar10",
+          "Early-learning regularization beats cross-entropy", "the paper's network and noise"),
 )  # fmt: skip
