@@ -147,6 +147,7 @@ def test_a_file_is_explained(model, capsys):
     assert figure.read_text().startswith("<svg")
 
 
+@pytest.mark.usefixtures("seeded")
 def test_a_model_of_several_ends_goes_through_all_commands(tmp_path, capsys):
     from several_ends import inputs_of_two, two_by_two  # late: most tests need no TensorFlow
 

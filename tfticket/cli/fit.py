@@ -118,8 +118,9 @@ class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
 @json_option
 @click.pass_obj
 def fit(invocation: Invocation, model: str, as_json: bool, **options: Any) -> None:
-    """Fit a trained classifier, or the network of a recipe, into a device's budget.
+    """Fit a classifier into the budget of a device.
 
+    MODEL is a trained classifier; a RECIPE trains its network with each of its seeds first.
     Channels are taken out round by round, with training between, until the file keeps the budget.
     It is then held against a small dense network of as many bytes. The folder holds the file, what
     belongs to it, and a page; the same command resumes. Ends with 1 if the budget is out of reach.
