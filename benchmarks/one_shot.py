@@ -80,7 +80,9 @@ def main(
             seconds.append(time.process_time() - begun)
             found[seed] = accuracy(pruned, x)
         estimate = Estimate.of(found)
-        lines.append((f"{sparsity:.0%}", method, _text(estimate), f"{np.median(seconds):.1f}"))
+        lines.append(
+            (f"{100 * sparsity:.0f} %", method, _text(estimate), f"{np.median(seconds):.1f}")
+        )
     print_columns(lines)
 
 
