@@ -6,8 +6,9 @@ release of Keras changes one of these, `tests/test_internals.py` says which.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
@@ -114,6 +115,28 @@ def copy_call(source: keras.Layer, target: keras.Layer) -> None:
     target._call_has_context_arg = dict(source._call_has_context_arg)
     target._allow_non_tensor_positional_args = source._allow_non_tensor_positional_args
     target._convert_input_args = source._convert_input_args
+
+
+@contextlib.contextmanager
+def around_calls(layers: Iterable[keras.Layer], around: Callable[..., Any]) -> Iterator[None]:
+    """Replace calls of layers by `around(layer, call, *arguments)`, inside a `with` block.
+
+    Args:
+        layers: Layers, each once.
+        around: Function of the layer, its `call` as it was, and the arguments.
+    """
+    before: list[tuple[keras.Layer, Any]] = []
+    try:
+        for layer in layers:
+            before.append((layer, vars(layer).get("call")))
+            layer.call = functools.partial(around, layer, layer.call)
+        yield
+    finally:
+        for layer, call in before:
+            if call is None:
+                vars(layer).pop("call", None)
+            else:
+                layer.call = call
 
 
 def takes_training(operation: Any) -> bool:

@@ -317,7 +317,7 @@ def _norms(run: RunDir) -> Published:
 
 
 def _noisy(run: RunDir) -> Published:
-    """What each training measured, and what its labels were, on the card.
+    """Put the measurements and the labels of each training on the card.
 
     Of the card, `results` has a row for each training: its accuracy on clean test data and its
     gain over cross-entropy (None for cross-entropy), with intervals over seeds. `noise_rates` has

@@ -333,7 +333,7 @@ def is_constant(model: Any, tensor: Any) -> bool:
 
 @dataclass(frozen=True)
 class State:
-    """What a file keeps from one inference to the next.
+    """State that a file keeps between inferences.
 
     Attributes:
         name: Of the variable, or of the tensor.

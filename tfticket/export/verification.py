@@ -54,7 +54,7 @@ _BYTES_A_FILE = 65_536
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What the Keras model answers at one of its outputs.
+    """Expected answers at one output of the Keras model.
 
     Attributes:
         name: The output.

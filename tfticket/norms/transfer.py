@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from tfticket.internals import around_calls
 from tfticket.norms.catalog import axis_of, kind_of, options_of
 from tfticket.state import variable_owners
 from tfticket.statistics.moments import Moments, moments_of
@@ -143,22 +142,10 @@ def match_outputs(
             _set_affine(new, _moments(new, call(*args, **kwargs)), wanted.pop(id(new)))
         return call(*args, **kwargs)
 
-    with _calling([norm.old for norm in norms], note):
+    with around_calls([norm.old for norm in norms], note):
         model(x, training=False)
-    with _calling([norm.new for norm in norms], match):
+    with around_calls([norm.new for norm in norms], match):
         swapped(x, training=False)
-
-
-@contextlib.contextmanager
-def _calling(layers: Sequence[keras.Layer], around: Callable[..., Any]) -> Iterator[None]:
-    """Replace calls of layers by `around(layer, its own method, *arguments)` meanwhile."""
-    try:
-        for layer in layers:
-            layer.call = functools.partial(around, layer, layer.call)
-        yield
-    finally:
-        for layer in layers:
-            del layer.call
 
 
 def _moments(norm: keras.Layer, outputs: Any) -> tuple[np.ndarray, np.ndarray]:

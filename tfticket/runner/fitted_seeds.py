@@ -18,7 +18,7 @@ Way = Literal["fitted", "control"]
 
 @dataclass(frozen=True)
 class Settings:
-    """How networks are fitted.
+    """Settings of fitting.
 
     Attributes:
         budget: The limits.
@@ -37,7 +37,7 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class FittedSeeds:
-    """What came of the searches of all seeds.
+    """Results of the searches of all seeds.
 
     Attributes:
         name: Of the model or the recipe.
@@ -66,7 +66,7 @@ class FittedSeeds:
 
     @property
     def chosen(self) -> Candidate | None:
-        """What was written."""
+        """The candidate that was written."""
         return None if self.seed is None else _of(self.seeds[self.seed], self.way)
 
     def accuracies(self, way: Way, *, test: bool = True) -> dict[int, float]:

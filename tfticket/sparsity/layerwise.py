@@ -7,9 +7,8 @@ that are left.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, get_args
 
 import keras
@@ -17,6 +16,7 @@ import numpy as np
 import scipy.linalg
 
 from tfticket.errors import DataError, ModelError
+from tfticket.internals import around_calls
 from tfticket.sparsity.convert import get_mask, set_mask, sparsify
 from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.pruners import as_pruner
@@ -243,11 +243,15 @@ def _input_moments(
     features = {key: _features(key, owners[key][0]) for key in kernels}
     sums: dict[str, Any] = dict.fromkeys(kernels, 0.0)
 
-    def add(key: str, inputs: Any) -> None:
+    key_of = {id(owners[key][0]): key for key in kernels}
+
+    def add(layer: Any, call: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        key = key_of[id(layer)]
         rows = features[key](keras.ops.cast(inputs, "float32"))
         sums[key] += np.asarray(keras.ops.einsum("gni,gnj->gij", rows, rows), np.float64)
+        return call(inputs, *args, **kwargs)
 
-    with _seen({key: owners[key][0] for key in kernels}, add):
+    with around_calls((owners[key][0] for key in kernels), add):
         for batch in _batches(x):
             model(batch, training=False)
     layers = {}
@@ -306,30 +310,6 @@ def _patches(layer: Any, inputs: Any) -> Any:
         for part in ops.split(inputs, groups, axis=-1)
     ]
     return ops.stack([ops.reshape(part, (-1, many)) for part in parts])
-
-
-@contextlib.contextmanager
-def _seen(layers: Mapping[str, keras.Layer], see: Callable[[str, Any], None]) -> Iterator[None]:
-    """Call `see` with the key and the inputs of each call of a layer, inside a `with` block."""
-
-    def caller(key: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def seeing(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            see(key, inputs)
-            return call(inputs, *args, **kwargs)
-
-        return seeing
-
-    before = {key: vars(layer).get("call") for key, layer in layers.items()}
-    try:
-        for key, layer in layers.items():
-            layer.call = caller(key, layer.call)
-        yield
-    finally:
-        for key, layer in layers.items():
-            if before[key] is None:
-                del layer.call
-            else:
-                layer.call = before[key]
 
 
 def _batches(x: Any) -> Iterator[Any]:

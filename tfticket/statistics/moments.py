@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from tfticket.internals import flat_layers
+from tfticket.internals import around_calls, flat_layers
 from tfticket.introspection import computes_as, overridden
 
 
@@ -115,27 +115,13 @@ def normalizing(
 
     Inputs are cast to float32 or better, as these layers compute, and outputs to the layer's dtype.
     """
-    before = [vars(layer).get("call") for layer in layers]
-    try:
-        for layer in layers:
-            layer.call = _caller(layer, normalize)
-        yield
-    finally:
-        for layer, call in zip(layers, before, strict=True):
-            if call is None:
-                del layer.call
-            else:
-                layer.call = call
 
-
-def _caller(
-    layer: keras.Layer, normalize: Callable[[keras.Layer, Any, Any], Any]
-) -> Callable[..., Any]:
-    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
+    def call(layer: Any, _: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         precise = keras.backend.result_type(inputs.dtype, "float32")
         return ops.cast(normalize(layer, ops.cast(inputs, precise), mask), layer.compute_dtype)
 
-    return call
+    with around_calls(layers, call):
+        yield
 
 
 def moments_of(layer: Any, x: Any, mask: Any, *, each_example: bool = False) -> Moments:

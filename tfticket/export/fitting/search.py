@@ -138,7 +138,7 @@ def search(
 
     Args:
         model: As for `fit`.
-        maker: Makes its files, and holds what `fit` is told of data and budget.
+        maker: Makes its files, and holds the data and the budget.
         trained_steps: As for `fit`.
         control: As for `fit`.
         folder: As for `fit`.

@@ -1,4 +1,4 @@
-"""`check_file`: is this `.tflite` file, whoever made it, safe to ship?"""
+"""`check_file`: verify a `.tflite` file of any origin before it is shipped."""
 
 from __future__ import annotations
 
@@ -354,7 +354,7 @@ def _state_notes(ways: Ways, feeds: Sequence[Feed]) -> Iterator[str]:
 
 
 def _micro_notes(parsed: Any) -> list[str]:
-    """What TensorFlow Lite Micro runs, but not as a microcontroller should."""
+    """List what runs in TensorFlow Lite Micro but is a poor fit for a microcontroller."""
     graph = flatbuffer.graphs(parsed)[0]
     written = [{flatbuffer.type_name(t) for t in graph.written(o)} for o in graph.operators]
     floats, notes = sum("FLOAT32" in types for types in written), []

@@ -247,5 +247,5 @@ class Measuring:
 
 
 def _answers(outputs: np.ndarray) -> np.ndarray:
-    """What the model answers in float, as labels: classes, or the numbers."""
+    """Return the answers in float as labels: classes, or the numbers."""
     return outputs.argmax(-1) if outputs.ndim == 2 and outputs.shape[1] > 1 else outputs
