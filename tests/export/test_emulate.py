@@ -54,8 +54,8 @@ def test_a_file_that_loads_here_and_not_there_is_caught():
 @emulated
 def test_what_takes_too_long_is_stopped():
     content = file_of(dense_net(8, 4))
-    with pytest.raises(ExportError, match=r"within 0.01 s"):
-        emulate.run_without_avx(content, inputs_for(content), source="it", timeout=0.01)
+    with pytest.raises(ExportError, match=r"within 0 s"):
+        emulate.run_without_avx(content, inputs_for(content), source="it", timeout=0)
 
 
 def test_without_an_emulator_it_says_so(monkeypatch):

@@ -189,8 +189,8 @@ def test_what_does_not_fit_is_refused_before_it_runs(net):
         run_on_micro(content, X[:3, :4])
     with pytest.raises(ExportError, match="int8 throughout"):
         run_on_micro(net["fp32"], X[:3])
-    with pytest.raises(ExportError, match=r"within 0\.01 s"):
-        run_on_micro(content, X[:3], timeout=0.01)
+    with pytest.raises(ExportError, match=r"within 0 s"):
+        run_on_micro(content, X[:3], timeout=0)
 
 
 def test_a_missing_package_is_told(net, monkeypatch):

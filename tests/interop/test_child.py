@@ -40,8 +40,8 @@ def test_weights_of_another_model_are_told_in_one_line(legacy, tmp_path):
 
 def test_a_child_that_takes_too_long_is_ended(legacy):
     path = legacy / "dense.h5"
-    with pytest.raises(ModelError, match=r"within 0\.01 s. .* took longer"):
-        read_in_child(path, read_legacy_file(path), timeout=0.01)
+    with pytest.raises(ModelError, match=r"within 0 s. .* took longer"):
+        read_in_child(path, read_legacy_file(path), timeout=0)
 
 
 def test_what_is_not_installed_is_named(legacy, monkeypatch):

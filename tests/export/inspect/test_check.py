@@ -261,5 +261,5 @@ def test_a_file_that_never_ends_is_ended(tmp_path):
     path = written(tmp_path, bytes(converter.convert()))
     with pytest.raises(ExportError, match=r"within 1 s\. It took longer\. Give it more time"):
         check_file(path, timeout=1)
-    with pytest.raises(ExportError, match=r"within 0\.01 s"):
-        check_file(path, timeout=0.01)
+    with pytest.raises(ExportError, match=r"within 0 s"):
+        check_file(path, timeout=0)
