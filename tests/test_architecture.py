@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("tfticket.studies.summaries",),
     ("tfticket.studies.edge",),
     ("tfticket.studies.norms", "tfticket.studies.memorization"),
+    ("tfticket.studies.variants",),
     ("tfticket.studies.lottery", "tfticket.studies.noisy"),
     (
         "tfticket.studies.study",
@@ -40,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "tfticket.studies.norms.schema",
         "tfticket.studies.memorization.schema",
     ),
+    ("tfticket.studies.variants.schema",),
     ("tfticket.studies.norms.conditions",),
     ("tfticket.studies.lottery.schema", "tfticket.studies.noisy.schema"),
     ("tfticket.studies.lottery.tasks",),
@@ -110,6 +112,8 @@ QUICK = (
     "tfticket.studies.norms.conditions",
     "tfticket.studies.norms.schema",
     "tfticket.studies.registry",
+    "tfticket.studies.variants",
+    "tfticket.studies.variants.schema",
     "tfticket.wording",
 )
 SLOW = {"tensorflow", "keras", "numpy", "scipy", "sklearn", "rich", "jinja2", "vl_convert"}
