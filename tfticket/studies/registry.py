@@ -7,12 +7,15 @@ from typing import Any
 
 from tfticket.studies.edge.schema import KIND as EDGE
 from tfticket.studies.kind import Kind
+from tfticket.studies.locality.schema import KIND as LOCALITY
 from tfticket.studies.lottery.schema import KIND as LOTTERY
 from tfticket.studies.memorization.schema import KIND as MEMORIZATION
 from tfticket.studies.noisy.schema import KIND as NOISY
 from tfticket.studies.norms.schema import KIND as NORMS
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (LOTTERY, NORMS, NOISY, EDGE, MEMORIZATION)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (LOTTERY, NORMS, NOISY, EDGE, MEMORIZATION, LOCALITY)
+}
 """By the `kind` of a recipe."""
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfticket import models
 from tfticket.data import DataSet, Feed
 from tfticket.files import write_json
-from tfticket.lottery import TicketSearch
+from tfticket.lottery import Control, TicketSearch
 from tfticket.lottery.trial import TICKET, MemoryStore, TrialListener, TrialStore
 from tfticket.lottery.trial import Trial as SearchTrial
 from tfticket.recipe.rates import forget_graphs, metrics_of
@@ -42,12 +42,21 @@ class LotteryStudy(Study):
         recipe: The recipe.
         data: Its data.
         data_dir: The directory of data sets.
+        more_controls: Controls beside those that the recipe names.
     """
 
     recipe: LotteryRecipe
 
-    def __init__(self, recipe: LotteryRecipe, data: DataSet, data_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        recipe: LotteryRecipe,
+        data: DataSet,
+        data_dir: Path | None = None,
+        *,
+        more_controls: Sequence[Control] = (),
+    ) -> None:
         super().__init__(recipe, data, data_dir)
+        self._more_controls = more_controls
 
     def model(self, seed: int) -> keras.Model:
         """Return a compiled network in the initial state that belongs to the seed.
@@ -94,7 +103,7 @@ class LotteryStudy(Study):
         return TicketSearch(
             schedule(lottery),
             self.recipe.train.steps,
-            controls=controls(self.recipe.controls),
+            controls=[*controls(self.recipe.controls), *self._more_controls],
             control_levels=control_levels(self.recipe.controls.levels, lottery.levels),
             seed=seed,
             test_data=self.test(),

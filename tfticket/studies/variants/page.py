@@ -82,15 +82,17 @@ def _name(network: str) -> str:
     return NAMES.get(network, network)
 
 
-def level_table(summary: VariantsSummary, measures: Sequence[str]) -> Table | None:
-    """A row a variant and density: some measures of each branch."""
+def level_table(
+    summary: VariantsSummary, measures: Sequence[str], networks: Sequence[str] = ()
+) -> Table | None:
+    """A row a variant and density: some measures of some networks, by default of all."""
     tickets = [level for variant in summary.variants for level in summary.of(variant, TICKET)]
 
     def cell(network: str, measure: str) -> Callable[[LevelSummary], Cell]:
         def found(ticket: LevelSummary) -> Cell:
             twin = _twin(summary, ticket, network)
             estimate = None if twin is None else twin.measures.get(measure)
-            return interval_cell(estimate, _say(summary, measure))
+            return interval_cell(estimate, say(summary, measure))
 
         return found
 
@@ -101,13 +103,14 @@ def level_table(summary: VariantsSummary, measures: Sequence[str]) -> Table | No
         *(
             (f"{summary.MEASURES[measure].title}, {_name(network)}", cell(network, measure))
             for measure in measures
-            for network in summary.networks
+            for network in networks or summary.networks
         ),
         keep_empty=False,
     )
 
 
-def _say(summary: VariantsSummary, measure: str) -> Callable[[float], str]:
+def say(summary: VariantsSummary, measure: str) -> Callable[[float], str]:
+    """How a table shows a measure."""
     unit = summary.MEASURES[measure].unit
     return percent if unit is RATE else unit.say
 
@@ -168,7 +171,7 @@ def network_table(summary: VariantsSummary) -> Table | None:
     """Every branch and level with all that was measured."""
 
     def cell(measure: str) -> Callable[[LevelSummary], Cell]:
-        return lambda level: interval_cell(level.measures.get(measure), _say(summary, measure))
+        return lambda level: interval_cell(level.measures.get(measure), say(summary, measure))
 
     return table(
         summary.levels,

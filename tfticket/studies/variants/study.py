@@ -57,9 +57,9 @@ class VariantsStudy(Study):
     ) -> tuple[LotteryStudy, Measure | None]:
         """Return the search of a variant and seed, and what measures its finished networks."""
 
-    @abc.abstractmethod
     def facts(self, variant: str) -> Mapping[str, Any]:
         """Return what `cells.json` says of a variant beside its name."""
+        return {}
 
     @property
     def noises(self) -> Iterable[Noise]:
@@ -112,10 +112,13 @@ class VariantsStudy(Study):
 
     def opened(self, run: RunDir) -> AbstractContextManager[None]:
         """See `Study`: `cells.json` says what each branch is."""
-        networks = dict.fromkeys(trial.branch for trial in self.planned)
-        cells = [self.cell(v, network) for v in self.recipe.variants for network in networks]
-        write_conditions(run, cells, self.noises)
+        write_conditions(run, self.cells(), self.noises)
         return nullcontext()
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Return the entries of `cells.json`, one a branch."""
+        networks = dict.fromkeys(trial.branch for trial in self.planned)
+        return [self.cell(v, network) for v in self.recipe.variants for network in networks]
 
     def cell(self, variant: str, network: str) -> dict[str, Any]:
         """Return the entry of a branch in `cells.json`."""

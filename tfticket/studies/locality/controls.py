@@ -1,0 +1,68 @@
+"""Controls of a ticket's mask: that of another arrangement, and its inputs moved together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfticket.lottery.controls import Control, ControlContext, RandomReinit, Start
+from tfticket.sparsity.mask import Mask
+
+TRANSFERRED, WINDOWS = "transferred", "windows"
+
+
+@dataclass(frozen=True)
+class TransferredMask(Control):
+    """Control with the initial weights of the ticket under the mask of another search.
+
+    Args:
+        masks: From a level to the mask of the other search; None where nothing is trained.
+    """
+
+    masks: Callable[[int], Mask] | None
+    name = TRANSFERRED
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        assert self.masks is not None  # a search without them is only planned
+        return Start(self.masks(context.level), context.ticket.snapshot)
+
+
+@dataclass(frozen=True)
+class Windows(Control):
+    """Control with a locally connected first layer: each unit's inputs are moved together.
+
+    Each unit keeps as many inputs as in the ticket, consecutive ones around their median; the other
+    layers keep the ticket's mask. Initial weights are those of the reinitialized control.
+    """
+
+    name = WINDOWS
+    begins_at_step_zero = True
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        drawn = RandomReinit().start(context)
+        first, *_ = drawn.mask
+        return Start(Mask({**drawn.mask, first: windows(drawn.mask[first])}), drawn.snapshot)
+
+
+def windows(kernel: np.ndarray) -> np.ndarray:
+    """Move the inputs of each unit together, around their median.
+
+    Args:
+        kernel: Mask of a dense layer that reads signals, shape (points, units).
+
+    Example:
+        >>> windows(np.array([[1, 0], [0, 0], [0, 0], [1, 1]], bool)).astype(int).tolist()
+        [[0, 0], [1, 0], [1, 0], [0, 1]]
+    """
+    points, fan_in = len(kernel), kernel.sum(axis=0)
+    moved = np.zeros_like(kernel)
+    for unit, count in enumerate(fan_in):
+        if count:
+            middle = np.median(np.flatnonzero(kernel[:, unit]))
+            begin = int(np.clip(np.ceil(middle - count / 2), 0, points - count))
+            moved[begin : begin + count, unit] = True
+    return moved

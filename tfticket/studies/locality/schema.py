@@ -1,0 +1,128 @@
+"""The schema of recipes of the kind `locality`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from tfticket.recipe.table import Count, Problem, Seed, SomeTables, Table, Tables, Text, listed
+from tfticket.studies.kind import Kind
+from tfticket.studies.lottery.tasks import only_classes
+from tfticket.studies.variants.schema import VariantClaim, VariantsRecipe
+
+_Counts = Annotated[
+    tuple[Count, ...],
+    Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),
+]
+
+
+class Arranged(Table):
+    """Signals whose points are in one fixed order, for all seeds.
+
+    `masks_from` names another arrangement, whose tickets' masks are trained on these signals too,
+    from the initial weights that both share.
+    """
+
+    kind: Literal["as_is", "flipped", "shuffled", "chunks"]
+    chunk: Count | None = None
+    seed: Seed = 0
+    masks_from: Text | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        if (self.chunk is None) == (self.kind == "chunks"):
+            yield Problem(
+                "chunk",
+                "is the number of points in a chunk, which kind = 'chunks' needs and no other "
+                f"takes. Received: kind = {self.kind!r}, chunk = {self.chunk}.",
+            )
+
+
+class Convolution(Table):
+    """Convolutional networks with as many weights as tickets of `levels`.
+
+    The kernel of one is as wide as the median span of the ticket's first layer, those of the others
+    are of `widths`. All are trained on the signals of `arrangement`.
+    """
+
+    arrangement: Text = "as_is"
+    levels: _Counts
+    widths: _Counts
+
+
+class Claim(VariantClaim):
+    """An expectation about the networks of one density on one arrangement.
+
+    Attributes:
+        measure: What is compared: `accuracy`, on test data at the lowest validation loss;
+            `accuracy_at_end`; or `locality` and `original_locality` of a mask, in the order that
+            the network is given and in that of the signals.
+        arrangement: The kind of the arrangement.
+        branch: `ticket`, a control, `transferred`, `windows`, `convolution` or `width_N`.
+    """
+
+    measure: Literal["accuracy", "accuracy_at_end", "locality", "original_locality"]
+    arrangement: Text
+
+
+class LocalityRecipe(VariantsRecipe):
+    """Searches for tickets in signals as they are and arranged anew.
+
+    Arrangements of a seed share initial weights and the order of the data. `windows` trains beside
+    each ticket its mask with the inputs of each unit moved together.
+    """
+
+    VARIANT: ClassVar[str] = "arrangement"
+
+    kind: Literal["locality"]
+    arrangement: SomeTables[Arranged]
+    windows: bool = False
+    convolution: Convolution | None = None
+    expect: Tables[Claim] = ()
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """See `VariantsRecipe`."""
+        return tuple(each.kind for each in self.arrangement)
+
+    def problems(self) -> Iterator[Problem]:
+        """See `Table`."""
+        yield from super().problems()
+        yield from only_classes(self.data, "networks are compared by their accuracy")
+        last, without = self.lottery.levels, [x for x in self.arrangement if x.masks_from is None]
+        for number, each in enumerate(self.arrangement):
+            others = [name for name in self.variants if name != each.kind]
+            bad = each.masks_from is not None and each.masks_from not in others
+            if bad or (each in without and len(without) < len(self.arrangement)):
+                yield Problem(
+                    f"arrangement[{number}].masks_from",
+                    "must be another arrangement of the recipe, in each of them or in none: "
+                    f"{listed(others) or 'there is no other'}. Received: {each.masks_from}.",
+                )
+        if self.convolution is None:
+            return
+        if self.convolution.arrangement not in self.variants:
+            yield Problem(
+                "convolution.arrangement",
+                f"must be one of {listed(self.variants)}. Received: "
+                f"{self.convolution.arrangement!r}.",
+            )
+        beyond = [level for level in self.convolution.levels if level > last]
+        if beyond:
+            yield Problem(
+                "convolution.levels",
+                f"must not go beyond lottery.levels = {last}. Received: {listed(beyond)}.",
+            )
+
+
+KIND = Kind(
+    name="locality",
+    recipe=LocalityRecipe,
+    table="lottery",
+    unit="level",
+    study="tfticket.studies.locality.study:LocalityStudy",
+    summary="tfticket.studies.locality.summary:summarize_files",
+    page="tfticket.studies.locality.page:compose",
+)
