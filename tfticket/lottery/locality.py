@@ -171,7 +171,7 @@ def _pairs(kept: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
 def _span(kept: np.ndarray, axis: int) -> np.ndarray:
     """Last minus first kept place along an axis, plus 1, shape (units,); 0 without inputs."""
     others = tuple(other for other in range(kept.ndim - 1) if other != axis)
-    used: np.ndarray = kept.any(axis=others)  # (places, units)
+    used = np.asarray(kept.any(axis=others))  # (places, units)
     span = used.shape[0] - used.argmax(axis=0) - used[::-1].argmax(axis=0)
     return np.where(used.any(axis=0), span, 0)
 

@@ -91,15 +91,13 @@ class LocalityRecipe(VariantsRecipe):
         """See `Table`."""
         yield from super().problems()
         yield from only_classes(self.data, "networks are compared by their accuracy")
-        last, without = self.lottery.levels, [x for x in self.arrangement if x.masks_from is None]
         for number, each in enumerate(self.arrangement):
             others = [name for name in self.variants if name != each.kind]
-            bad = each.masks_from is not None and each.masks_from not in others
-            if bad or (each in without and len(without) < len(self.arrangement)):
+            if each.masks_from is not None and each.masks_from not in others:
                 yield Problem(
                     f"arrangement[{number}].masks_from",
-                    "must be another arrangement of the recipe, in each of them or in none: "
-                    f"{listed(others) or 'there is no other'}. Received: {each.masks_from}.",
+                    "must be another arrangement of the recipe: "
+                    f"{listed(others) or 'there is none'}. Received: {each.masks_from!r}.",
                 )
         if self.convolution is None:
             return
@@ -109,6 +107,7 @@ class LocalityRecipe(VariantsRecipe):
                 f"must be one of {listed(self.variants)}. Received: "
                 f"{self.convolution.arrangement!r}.",
             )
+        last = self.lottery.levels
         beyond = [level for level in self.convolution.levels if level > last]
         if beyond:
             yield Problem(

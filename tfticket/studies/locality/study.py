@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from tfticket.data.arrangement import arranged, arrangement
 from tfticket.lottery.analysis import dead_units, is_chain
 from tfticket.lottery.controls import Control
 from tfticket.lottery.locality import receptive_fields
-from tfticket.lottery.over_seeds.store import Measure
 from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET, FinishedTrial
 from tfticket.metrics import Row
@@ -27,16 +26,16 @@ from tfticket.state import prunable_variables
 from tfticket.studies.locality.controls import TRANSFERRED, TransferredMask, Windows
 from tfticket.studies.locality.convolution import Design, proportion_of, train
 from tfticket.studies.locality.schema import LocalityRecipe
+from tfticket.studies.lottery.several import SeveralSearches, prefix
 from tfticket.studies.lottery.study import LotteryStudy, search_task
-from tfticket.studies.variants.schema import prefix
-from tfticket.studies.variants.study import VariantsStudy
+from tfticket.studies.lottery.training import search_tickets
 
 READ_OFF = "convolution"
 """Network whose kernel is as wide as the median span of the ticket's first layer."""
 
 
-class LocalityStudy(VariantsStudy):
-    """A recipe of the kind `locality` with its data; a variant is an arrangement of the signals.
+class LocalityStudy(SeveralSearches):
+    """A recipe of the kind `locality` with its data; a setting is an arrangement of the signals.
 
     Masks that go from one search to another, and convolutional networks, are tasks of their own,
     which wait for the tickets that they are made from.
@@ -49,57 +48,71 @@ class LocalityStudy(VariantsStudy):
     Raises:
         DataError: when the data aren't signals, or chunks don't divide them.
         MaskError: when the network doesn't begin with a layer that is pruned.
+        ModelError: when a convolution can't take the place of that layer.
     """
 
     recipe: LocalityRecipe
 
     def __init__(self, recipe: LocalityRecipe, data: DataSet, data_dir: Path | None = None) -> None:
+        super().__init__(recipe, data, data_dir)
         points = data.input_shape[0]
         self._orders: dict[str, np.ndarray] = {
             each.kind: arrangement(each.kind, points, chunk=each.chunk, seed=each.seed)
             for each in recipe.arrangement
         }
         self._arranged = {name: arranged(data, order) for name, order in self._orders.items()}
-        self._masks_from: dict[str, str | None] = {
-            each.kind: each.masks_from for each in recipe.arrangement
-        }
-        super().__init__(recipe, data, data_dir)
+        given = [(each.kind, each.masks_from) for each in recipe.arrangement]
+        self._masks_from: dict[str, str | None] = dict(given)
+        plain = [self._search(data, transferred) for transferred in (False, True)]
+        self._searches = {name: plain[bool(source)] for name, source in self._masks_from.items()}
         kernels = prunable_variables(self.network(), recipe.lottery.skip)
         self._dense = Mask.ones({key: tuple(kernel.shape) for key, kernel in kernels.items()})
         receptive_fields(self._dense, data.input_shape)
-        if recipe.convolution:
-            proportion_of(self._dense.shapes)
-            for width in recipe.convolution.widths:
-                self._design(width, self._dense.kept)
+        for width in recipe.convolution.widths if recipe.convolution else ():
+            self._design(width, self._dense.kept)
 
-    def search_of(self, data: DataSet, masks: Callable[[int], Mask] | None = None) -> LotteryStudy:
-        """See `VariantsStudy`; transferred masks can be trained where `masks` gives them."""
-        controls: list[Control] = [Windows()] if self.recipe.windows else []
-        if any(self._masks_from.values()):
-            controls.insert(0, TransferredMask(masks))
-        return LotteryStudy(self.recipe.search(), data, more_controls=controls)
+    def _search(
+        self, data: DataSet, transferred: bool, masks: Callable[[int], Mask] | None = None
+    ) -> LotteryStudy:
+        """The search in some data; transferred masks can be trained where `masks` gives them."""
+        more: list[Control] = [TransferredMask(masks)] if transferred else []
+        more += [Windows()] if self.recipe.windows else []
+        return LotteryStudy(self.recipe.search(), data, more_controls=more)
 
-    def measured_search(
-        self, variant: str, seed: int, run: RunDir
-    ) -> tuple[LotteryStudy, Measure | None]:
-        """See `VariantsStudy`."""
-        source = self._masks_from[variant]
+    @property
+    def searches(self) -> Mapping[str, LotteryStudy]:
+        """See `SeveralSearches`."""
+        return self._searches
+
+    def described(self, label: str) -> Mapping[str, Any]:
+        """See `SeveralSearches`."""
+        return {"arrangement": label}
+
+    def search(
+        self, label: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
+    ) -> None:
+        """See `SeveralSearches`."""
+        source = self._masks_from[label]
 
         def masks(level: int) -> Mask:
-            return Ticket.load_mask(run.ticket(seed, f"{prefix(str(source))}{TICKET}", level))
+            return Ticket.load_mask(run.ticket(seed, prefix(str(source)) + TICKET, level))
 
         def measure(finished: FinishedTrial) -> Iterator[Row]:
             last = finished.rows[-1]
-            for name, value in fields_of(finished.ticket.mask, self._orders[variant]).items():
+            for name, value in fields_of(finished.ticket.mask, self._orders[label]).items():
                 yield replace(last, split="summary", name=name, value=value)
 
-        return self.search_of(self._arranged[variant], masks), measure
+        search = self._search(self._arranged[label], bool(source), masks)
+        search_tickets(search, run, progress, seed, branches, prefix=prefix(label), measure=measure)
 
     def cells(self) -> list[dict[str, Any]]:
-        """See `VariantsStudy`."""
-        table = self.recipe.convolution
-        own = [self.cell(table.arrangement, name) for name in self._widths] if table else []
-        return super().cells() + own
+        """See `SeveralSearches`."""
+        found, table = super().cells(), self.recipe.convolution
+        if table:
+            begin, steps = prefix(table.arrangement), self.recipe.train.steps
+            common = {**self.described(table.arrangement), "steps": steps}
+            found += [{"branch": begin + n, "network": n, **common} for n in self._widths]
+        return found
 
     @property
     def _widths(self) -> dict[str, int | None]:
@@ -109,21 +122,17 @@ class LocalityStudy(VariantsStudy):
 
     def tasks(self) -> tuple[Task, ...]:
         """See `Study`."""
-        searched = [trial for trial in self.planned if trial.branch != TRANSFERRED]
-        given = [trial for trial in self.planned if trial.branch == TRANSFERRED]
-        tasks = [
-            search_task(seed, searched, prefix(variant))
-            for variant in self.recipe.variants
-            for seed in self.recipe.seeds
-        ]
-        for variant, seed in itertools.product(
-            self.recipe.variants if given else (), self.recipe.seeds
-        ):
-            name, source = f"{prefix(variant)}seed {seed}", self._masks_from[variant]
-            trials = tuple(Trial(seed, prefix(variant) + t.branch, t.level) for t in given)
-            after = (name, f"{prefix(str(source))}seed {seed}")
-            tasks.append(Task(f"{name}, {TRANSFERRED}", trials, after))
-        return (*tasks, *self._convolution_tasks())
+        searched, given = [], []
+        for (label, search), seed in itertools.product(self.searches.items(), self.recipe.seeds):
+            trials, begin = self._planned[search], prefix(label)
+            own = [trial for trial in trials if trial.branch != TRANSFERRED]
+            searched.append(search_task(seed, own, begin))
+            if source := self._masks_from[label]:
+                name, levels = searched[-1].name, [t.level for t in trials if t not in own]
+                transferred = tuple(Trial(seed, begin + TRANSFERRED, level) for level in levels)
+                after = (name, f"{prefix(source)}seed {seed}")
+                given.append(Task(f"{name}, {TRANSFERRED}", transferred, after))
+        return (*searched, *given, *self._convolution_tasks())
 
     def _convolution_tasks(self) -> Iterator[Task]:
         table = self.recipe.convolution
@@ -156,7 +165,7 @@ class LocalityStudy(VariantsStudy):
         if table is None or task not in self._convolution_tasks():
             super().do(task, run, progress)
             return
-        search = self.search_of(self._arranged[table.arrangement])
+        search = self._search(self._arranged[table.arrangement], transferred=False)
         for trial in task.trials:
             if not run.finished(*trial):
                 begin = prefix(table.arrangement)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,48 +12,67 @@ from scipy import special
 
 from tfticket import models
 from tfticket.data import DataSet
-from tfticket.lottery.over_seeds.store import Measure
 from tfticket.lottery.trial import FinishedTrial
 from tfticket.metrics import Row
 from tfticket.noise import Corruption
 from tfticket.noise.theory import memorization
 from tfticket.recipe.noise import Noise
+from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.statistics import expected_calibration_error, predict
 from tfticket.studies.labels import relabeled, training_labels, validation_labels
+from tfticket.studies.lottery.several import SeveralSearches, prefix
 from tfticket.studies.lottery.study import LotteryStudy
+from tfticket.studies.lottery.training import search_tickets
 from tfticket.studies.memorization.schema import MemorizationRecipe
-from tfticket.studies.variants.study import VariantsStudy
 
 _BATCH = 500
 
 
-class MemorizationStudy(VariantsStudy):
-    """A recipe of the kind `memorization` with its data; a variant is a noise."""
+class MemorizationStudy(SeveralSearches):
+    """A recipe of the kind `memorization` with its data in memory.
+
+    Under each noise and for each seed there is one search, the same as in a study of the kind
+    `lottery` of data with these labels.
+
+    Args:
+        recipe: The recipe.
+        data: Its data, with the labels that it came with.
+        data_dir: The directory of data sets.
+    """
 
     recipe: MemorizationRecipe
 
+    def __init__(
+        self, recipe: MemorizationRecipe, data: DataSet, data_dir: Path | None = None
+    ) -> None:
+        super().__init__(recipe, data, data_dir)
+        self.noises = recipe.noise
+        self._by_label = {noise.label: noise for noise in recipe.noise}
+        clean = LotteryStudy(recipe.search(), data)
+        self._searches = dict.fromkeys(self._by_label, clean)
+
     @property
-    def noises(self) -> Iterable[Noise]:
-        """See `VariantsStudy`."""
-        return self.recipe.noise
+    def searches(self) -> Mapping[str, LotteryStudy]:
+        """See `SeveralSearches`."""
+        return self._searches
 
-    def facts(self, variant: str) -> Mapping[str, Any]:
-        """See `VariantsStudy`."""
-        noise = self._noise(variant)
-        return {"noise_kind": noise.kind, "nominal_rate": noise.rate}
+    def described(self, label: str) -> Mapping[str, Any]:
+        """See `SeveralSearches`."""
+        noise = self._by_label[label]
+        return {"noise": label, "noise_kind": noise.kind, "nominal_rate": noise.rate}
 
-    def measured_search(
-        self, variant: str, seed: int, run: RunDir
-    ) -> tuple[LotteryStudy, Measure | None]:
-        """See `VariantsStudy`."""
-        noise = self._noise(variant)
+    def search(
+        self, label: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
+    ) -> None:
+        """See `SeveralSearches`."""
+        noise = self._by_label[label]
         corruption = training_labels(self.data, noise, seed)
-        search = self.search_of(self.relabeled(corruption, noise, seed))
-        return search, _Measure(search, self.data, corruption).rows
-
-    def _noise(self, variant: str) -> Noise:
-        return next(noise for noise in self.recipe.noise if noise.label == variant)
+        search = LotteryStudy(self.recipe.search(), self.relabeled(corruption, noise, seed))
+        measure = Measure(search, self.data, corruption)
+        search_tickets(
+            search, run, progress, seed, branches, prefix=prefix(label), measure=measure.rows
+        )
 
     def relabeled(self, corruption: Corruption, noise: Noise, seed: int) -> DataSet:
         """Return the data with wrong labels for training and validation.
@@ -70,7 +90,7 @@ class MemorizationStudy(VariantsStudy):
         )
 
 
-class _Measure:
+class Measure:
     """Measures finished networks of one search, on a network of its own.
 
     Args:

@@ -74,8 +74,3 @@ class VariantsRecipe(Recipe, abc.ABC):
 
     def _own(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _OWN}
-
-
-def prefix(variant: str) -> str:
-    """What the branches of a variant begin with."""
-    return f"{variant}-"
