@@ -253,13 +253,27 @@ CLAIMS = (
     Claim(INCV, "It is ahead on WebVision and ImageNet", "table of results", open="no study"),
     Claim(ONE_D, "Tickets are more accurate than the dense network", "lottery tickets",
           "lth_mnist1d", _smallest_winning, "its residual network, pruned to 92 %"),
-    Claim(ONE_D, "With new initial weights, the mask does as well", "lottery tickets",
-          "lth_mnist1d", lambda name: ["", *_twin(name)[1:2], "the opposite"],
-          "its own network and schedule"),
-    Claim(ONE_D, "Inputs that survive are neighbors", "lottery tickets",
-          open="no study; `lottery.analysis.surviving_inputs` measures it"),
-    Claim(ONE_D, "Masks help on shuffled, flipped and cut signals too", "lottery tickets",
-          open="no study"),
+    *(
+        Claim(ONE_D, claim, "lottery tickets", study, begins, "its residual network")
+        for claim, study, begins in (
+            ("With new initial weights, the mask does as well", "lth_mnist1d_structure",
+             "With new weights the mask alone"),
+            ("The same at the paper's learning rate", "lth_mnist1d_structure_fast",
+             "With new weights the mask alone"),
+            ("With new initial weights, the mask is more accurate than the dense network",
+             "lth_mnist1d_structure", "With new weights the mask is more accurate than the dense"),
+            ("The same at the paper's learning rate", "lth_mnist1d_structure_fast",
+             "With new weights the mask is more accurate than the dense"),
+            ("Inputs that survive are neighbors", "lth_mnist1d_structure",
+             "Neighboring inputs survive"),
+            ("A mask found on the signals helps on flipped ones, against the dense network",
+             "lth_mnist1d_structure", "A mask found on the signals"),
+            ("... on shuffled chunks, against a shuffled mask", "lth_mnist1d_structure",
+             "On shuffled chunks"),
+            ("... on shuffled signals, against a shuffled mask", "lth_mnist1d_structure",
+             "On shuffled signals"),
+        )
+    ),
     *(
         Claim(paper, claim + on, "abstract", study, begins, open)
         for paper, claim, begins, open in (

@@ -13,6 +13,7 @@ from card_tables.numbers import (
     fixed,
     interval,
     inverted,
+    paired,
     percent,
     plain,
     plural,
@@ -110,6 +111,83 @@ def exported(name: str) -> str:
         f"as fast as the dense fp32 file on one thread of the machine that made it "
         f"({latency['host']})."
     )
+
+
+_ARRANGED = {
+    "as_is": "as they are",
+    "flipped": "flipped",
+    "shuffled": "shuffled",
+    "chunks": "shuffled chunks",
+}
+_BESIDE = {
+    "reinit": "reinitialized",
+    "transferred": "another's mask",
+    "windows": "windows, reinitialized",
+    "shuffle": "shuffled mask",
+}
+
+
+def fields(name: str) -> str:
+    """The receptive fields of tickets, for each arrangement of the signals and density."""
+    rows = []
+    for each in summary(name)["levels"]:
+        found = each["measures"]
+        if each["network"] == "ticket" and each["level"]:
+            cells = [_ARRANGED[each["arrangement"]], density(each["density"])]
+            cells += [interval(times, found[m]) for m in ("original_locality", "locality")]
+            cells += [fixed(found[m]["mean"], 1) for m in ("fan_in", "span")]
+            rows.append([*cells, *(percent(found[m]["mean"], 1) for m in ("units_1", "units_2"))])
+    columns = ["signals", "weights left", "locality in the order of the signals", "as given"]
+    columns += ["inputs of a unit", "span", "units left, first layer", "second"]
+    return table(columns, rows)
+
+
+def arranged(name: str) -> str:
+    """Tickets against the dense network, and what stands beside them against the tickets."""
+    found = summary(name)["levels"]
+    by = {(x["arrangement"], x["network"], x["level"]): x["measures"]["accuracy"] for x in found}
+    shown = [n for n in _BESIDE if any(x["network"] == n for x in found)]
+    rows = []
+    for each in found:
+        place, level = each["arrangement"], each["level"]
+        if each["network"] != "ticket" or (place, "reinit", level) not in by:
+            continue
+        own = by[place, "ticket", level]
+        cells = [_ARRANGED[place], density(each["density"]), percent(own["mean"], 1)]
+        cells.append(interval(points, paired(own, by[place, "ticket", 0])))
+        for network in shown:
+            other = by.get((place, network, level))
+            cells.append(interval(points, paired(other, own)) if other else "")
+        rows.append(cells)
+    columns = ["signals", "weights left", "ticket", "ticket - dense, points"]
+    return table([*columns, *(f"{_BESIDE[n]} - ticket" for n in shown)], rows)
+
+
+def convolutions(name: str) -> str:
+    """Convolutional networks with as many weights as tickets, against the ticket."""
+    found = summary(name)["levels"]
+    tickets = {
+        (x["arrangement"], x["level"]): x for x in found if x["network"] == "ticket" and x["level"]
+    }
+    rows = []
+    for each in sorted(found, key=lambda x: x["level"]):
+        own = each["measures"]
+        if "width" in own:
+            ticket = tickets[each["arrangement"], each["level"]]
+            read_off = each["network"] == "convolution"
+            rows.append(
+                [
+                    density(ticket["density"]),
+                    "of the ticket's span" if read_off else "set",
+                    fixed(own["width"]["mean"], 1),
+                    fixed(own["channels"]["mean"], 1),
+                    density(each["density"]),
+                    percent(own["accuracy"]["mean"], 1),
+                    interval(points, paired(own["accuracy"], ticket["measures"]["accuracy"])),
+                ]
+            )
+    columns = ["ticket", "kernel width", "points", "channels", "weights", "accuracy"]
+    return table([*columns, "minus ticket, points"], rows)
 
 
 def claims(name: str) -> str:

@@ -14,6 +14,7 @@ from card_tables.numbers import (
     plain,
     points,
     table,
+    times,
 )
 from card_tables.studies import recipe, result, summary
 
@@ -183,6 +184,8 @@ def claims(name: str) -> str:
 
 
 def _show(claim: Mapping[str, Any]) -> Any:
+    if "locality" in claim["measure"]:
+        return times
     return percent if claim["measure"].startswith("accuracy of") else points
 
 

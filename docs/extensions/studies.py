@@ -70,6 +70,10 @@ _OF_KIND: dict[str, tuple[tuple[str, str], ...]] = {
               ("Claims", "claims")),
     "noisy": (("Methods", "methods"), ("Estimated noise rates", "rates"), ("Claims", "claims")),
     "memorization": (("By sparsity", "sparsity"), ("Claims", "claims")),
+    "locality": (
+        ("Receptive fields", "fields"), ("Tickets and their controls", "arranged"),
+        ("Convolutions", "convolutions"), ("Claims", "claims"),
+    ),
     "edge": (("Exported file, by seed", "replicates"), ("Claims", "claims"),
              ("Operations and energy", "energy")),
 }  # fmt: skip

@@ -1,5 +1,6 @@
 from . import analysis as analysis
 from . import connectivity as connectivity
+from . import locality as locality
 from . import verdict as verdict
 from .controls import Control as Control
 from .controls import OneShotPruning as OneShotPruning
