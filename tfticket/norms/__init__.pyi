@@ -3,9 +3,17 @@ from .catalog import Norm as Norm
 from .catalog import norm_layer as norm_layer
 from .doctor import diagnose as diagnose
 from .folding import fold_batch_norm as fold_batch_norm
+from .landscape import CurvatureRecord as CurvatureRecord
+from .landscape import CurvatureTracker as CurvatureTracker
+from .landscape import Eigenvalues as Eigenvalues
 from .landscape import LandscapeTracker as LandscapeTracker
+from .landscape import Sampled as Sampled
 from .landscape import ShiftRecord as ShiftRecord
 from .landscape import ShiftTracker as ShiftTracker
 from .landscape import SmoothnessRecord as SmoothnessRecord
+from .landscape import batch_sharpness as batch_sharpness
+from .landscape import critical_sharpness as critical_sharpness
+from .landscape import hessian_eigenvalues as hessian_eigenvalues
+from .landscape import hessian_trace as hessian_trace
 from .swap import swap_norm as swap_norm
 from .trace import assert_no_trace as assert_no_trace
