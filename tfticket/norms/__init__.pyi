@@ -15,5 +15,6 @@ from .landscape import batch_sharpness as batch_sharpness
 from .landscape import critical_sharpness as critical_sharpness
 from .landscape import hessian_eigenvalues as hessian_eigenvalues
 from .landscape import hessian_trace as hessian_trace
+from .sharpness_aware import SharpnessAware as SharpnessAware
 from .swap import swap_norm as swap_norm
 from .trace import assert_no_trace as assert_no_trace
