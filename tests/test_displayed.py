@@ -1,6 +1,7 @@
 """Results of all areas show themselves: in a sentence, a table, a figure, a notebook."""
 
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from noisy_splits import estimate, split
 from tfticket.display import Displayable
 from tfticket.lottery import Ticket
 from tfticket.noise import MarginRecord, find_label_issues
-from tfticket.norms import ShiftRecord
+from tfticket.norms import CurvatureRecord, ShiftRecord
 from tfticket.sparsity import Mask
 
 
@@ -23,6 +24,15 @@ def ticket():
 def shift():
     values = np.array([[0.5, np.nan], [0.7, 0.1]])
     return ShiftRecord(np.array([0, 10]), np.array(["b", "c"]), values, values, values)
+
+
+def curvature():
+    names = {field.name for field in fields(CurvatureRecord)}
+    arrays = {name: np.array([4.0, 8.0]) for name in names}
+    arrays |= {name: np.array([[4.0, 1.0], [8.0, 2.0]]) for name in CurvatureRecord.TABLES}
+    arrays |= {"step": np.array([0, 10]), "names": np.array(["model/1", "model/2"])}
+    arrays |= {"residuals": np.array([[0.0, 0.0], [9.0, 0.0]])}
+    return CurvatureRecord(**{**arrays, "learning_rate": np.array([0.2, 0.1])})
 
 
 def issues():
@@ -60,6 +70,12 @@ RESULTS = {
         shift,
         "Internal covariate shift of 2 layers at 2 moments, steps 0 to 10: cosine 0.500, .*",
         {"step": [0, 10], "l2/b": [0.5, 0.7]},
+    ),
+    "curvature": (
+        curvature,
+        "Curvature at 2 moments, steps 0 to 10: sharpness 4 to 8 (not converged at 1), "
+        "at last 8, where 2 / learning rate is 20.",
+        {"step": [0, 10], "eigenvalue/model/2": [1.0, 2.0]},
     ),
     "estimate": (
         estimate,

@@ -6,7 +6,7 @@ import pytest
 from helpers import batch, logits_loss
 
 from tfticket.errors import InvariantError
-from tfticket.norms import LandscapeTracker, ShiftTracker, assert_no_trace
+from tfticket.norms import CurvatureTracker, LandscapeTracker, ShiftTracker, assert_no_trace
 from tfticket.sparsity import Mask, sparsify
 from tfticket.state import prunable_variables
 
@@ -77,6 +77,15 @@ WAYS = {
 @pytest.mark.parametrize("build", WAYS.values(), ids=WAYS.keys())
 def test_the_trackers_leave_no_trace(build):
     assert_no_trace(build, watchers, X[:16], Y[:16], epochs=2, batch_size=8)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "several steps" in way])
+def test_measuring_curvature_leaves_no_trace(way):
+    def watchers():
+        everything = {"trace_products": 3, "batch_size": 4, "batches": 1, "max_products": 3}
+        return [CurvatureTracker(3, batch=(X, Y), direction="update", verbose=0, **everything)]
+
+    assert_no_trace(WAYS[way], watchers, X[:16], Y[:16], epochs=2, batch_size=8)
 
 
 def test_a_smaller_last_batch_weights_of_examples_and_validation_leave_no_trace():

@@ -11,7 +11,7 @@ import tiny_recipe
 from tfticket.data import load
 from tfticket.export import check_file
 from tfticket.export.fitting.budget import Budget, Taken
-from tfticket.export.fitting.candidates import Candidate
+from tfticket.export.fitting.candidates import Candidate, Storage
 from tfticket.export.fitting.fitted import Fitted
 from tfticket.report.estimate import Estimate
 from tfticket.runner.fitted_seeds import FittedSeeds, Settings, choose
@@ -83,7 +83,7 @@ def test_what_is_finished_is_taken_up_and_ends_the_same(made, recipe):
 
 def candidate(accuracy, test, **shortfalls):
     taken = Taken(accuracy, flash_bytes=900, ram_bytes=100)
-    return Candidate("one", None, "int8", None, taken, MappingProxyType(shortfalls), None, test)
+    return Candidate("one", None, Storage(), None, taken, MappingProxyType(shortfalls), None, test)
 
 
 def search(best, control, *, met=True):

@@ -154,7 +154,7 @@ def try_table(made: FittedSeeds) -> Table | None:
     return table(
         candidates(made),
         *([("Seed", lambda row: str(row[0]))] if several else []),
-        ("<Network", lambda row: Cell(row[2].name, row[2].format)),
+        ("<Network", lambda row: Cell(row[2].name, row[2].storage.describe())),
         ("Parameters", lambda row: number(row[2].model.count_params())),
         ("Bytes", lambda row: number(row[2].taken.flash_bytes)),
         ("RAM", lambda row: Cell(number(row[2].taken.ram_bytes), _ram(row[2].taken))),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfticket.errors import ExportError, RunError
-from tfticket.export import check_file
+from tfticket.export import check_file, read_provenance
 from tfticket.export.fitting.budget import Budget
 from tfticket.export.fitting.narrowing import Training
 from tfticket.export.fitting.search import fit
@@ -88,14 +88,14 @@ def test_channels_go_until_the_budget_is_kept_and_a_dense_network_is_held_agains
     found, told, folder = whole
     path = folder / "net.tflite"
     assert found.met
-    sizes = [each.taken.flash_bytes for each in found.candidates if each.format == "int8"]
+    sizes = [each.taken.flash_bytes for each in found.candidates if each.storage.format == "int8"]
     assert sizes == sorted(sizes, reverse=True)
     assert [bool(each.shortfalls) for each in found.candidates] == [True] * (
         len(found.candidates) - 1
     ) + [False]
     assert found.best is found.candidates[-1]
     assert found.control.taken.flash_bytes <= found.best.taken.flash_bytes <= 4_000
-    assert found.control.format == found.best.format
+    assert found.control.storage == found.best.storage
     better = found.control.taken.accuracy >= found.best.taken.accuracy
     assert found.chosen is (found.control if better else found.best)
     assert ("it is what was written" in found.reason) == better
@@ -116,7 +116,7 @@ def test_channels_go_until_the_budget_is_kept_and_a_dense_network_is_held_agains
 
 def test_four_bits_are_tried_before_channels_go(model, options, tmp_path):
     found = fit(model, tmp_path / "net.tflite", Budget(0.9, flash_bytes=5_000), **options)
-    assert [each.format for each in found.candidates] == ["int8", "int4"]
+    assert [each.storage.format for each in found.candidates] == ["int8", "int4"]
     assert found.chosen is found.candidates[1]
     assert found.chosen.model is model
     assert " in int4 keeps the budget" in found.reason
@@ -134,10 +134,57 @@ def test_a_more_exact_format_where_only_accuracy_is_missing(options, tmp_path):
                                    y=wide["validation"][1][:100])  # fmt: skip
     budget = Budget(0.9, flash_bytes=20_000)
     found = fit(net, tmp_path / "net.tflite", budget, **{**options, **wide, "training": training})
-    assert [each.format for each in found.candidates] == ["int8", "dynamic"]
+    assert [each.storage.format for each in found.candidates] == ["int8", "dynamic"]
     assert found.candidates[0].taken.accuracy < 0.5
     assert found.chosen is found.candidates[1]
     assert found.chosen.model is net
+
+
+def of_all_sizes(options, factor):
+    """The settings with a last input that is `factor` times as large as it was."""
+    scale = np.array([1.0] * 7 + [factor], "float32")
+    training = options["training"]
+    scaled = {name: (scale * options[name][0], options[name][1]) for name in ("validation", "test")}
+    return {**options, **scaled, "training": dataclasses.replace(training, x=scale * training.x)}
+
+
+def test_the_layer_that_rounding_costs_most_stays_in_float(model, options, tmp_path):
+    """A unit says next to nothing, by weights so large that eight bits hold no others."""
+    net = keras.models.clone_model(model)
+    weights = model.get_weights()
+    small = np.where(np.arange(40) == 0, 1e-8, 1)
+    weights[0], weights[1] = weights[0] * small, weights[1] * small
+    weights[2][0] = 1e4 * np.sign(weights[2][0])
+    net.set_weights(weights)
+    told, budget = [], Budget(0.9, flash_bytes=13_000)
+    found = fit(net, tmp_path / "net.tflite", budget, tell=told.append, **options)
+    tried = [each.storage.describe() for each in found.candidates]
+    assert tried == ["int8", "dynamic", "int8 with second in float"]
+    assert [each.taken.accuracy > 0.9 for each in found.candidates] == [False, False, True]
+    assert found.chosen is found.candidates[-1]
+    assert "given in int8 with second in float keeps the budget" in found.reason
+    assert found.to_rows()[-1]["keep_float"] == ["second"]
+    assert any("Most is due to `second`" in line for line in told)
+    written = read_provenance(tmp_path / "net.tflite")
+    assert written["keep_float"] == ["second"]
+
+
+@pytest.mark.parametrize("flash", [20_000, 4_500])
+def test_activations_of_16_bits_where_8_lose_on_a_microcontroller(model, options, tmp_path, flash):
+    """And where the file is too large besides, it gets narrower with them."""
+    options = of_all_sizes(options, 1000.0) | {"target": "micro", "control": False}
+    net = keras.models.clone_model(model)
+    net.set_weights(model.get_weights())
+    weights, bias = net.layers[0].get_weights()
+    net.layers[0].set_weights([weights / np.array([[1]] * 7 + [[1000]]), bias])
+    found = fit(net, tmp_path / "net.tflite", Budget(0.9, flash_bytes=flash), **options)
+    first, *others = found.candidates
+    assert first.storage.format == "int8"
+    assert "accuracy" in first.shortfalls
+    assert {each.storage.format for each in others} == {"int16x8"}
+    assert found.chosen is others[-1]
+    assert (found.chosen.model is net) == (flash == 20_000)
+    assert found.chosen.run.given.dtype == np.int16
 
 
 def test_only_the_widest_activations_give_way_to_a_limit_of_ram(options, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency
 from tfticket.export.conversion import Convertible
 from tfticket.export.fitting.budget import Budget, Taken
@@ -33,14 +34,41 @@ _CALIBRATION = 200
 _SKETCHED = 8  # examples that a file is run with whose size alone counts
 
 
+@dataclass(frozen=True)
+class Storage:
+    """How a file stores a network.
+
+    Attributes:
+        format: The format.
+        keep_float: Keys of layers that an int8 file computes with floats.
+    """
+
+    format: Format = "int8"
+    keep_float: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return it in words.
+
+        Example:
+            >>> Storage("int8", ("first", "output")).describe()
+            'int8 with first, output in float'
+        """
+        kept = f" with {', '.join(self.keep_float)} in float" if self.keep_float else ""
+        return f"{self.format}{kept}"
+
+    def suffix(self) -> str:
+        """Return what goes behind the name of a network; nothing for int8."""
+        return "" if self == Storage() else f" in {self.describe()}"
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A network in a format, and what its file takes.
+    """A network, and what its file takes.
 
     Attributes:
         name: What was done to the network, in words.
         model: The network.
-        format: The format of the file.
+        storage: How the file stores it.
         draft: The file, not written.
         taken: What it takes of the budget.
         shortfalls: The limits that it doesn't keep, see `Budget.shortfalls`.
@@ -51,7 +79,7 @@ class Candidate:
 
     name: str
     model: keras.Model
-    format: Format
+    storage: Storage
     draft: Draft
     taken: Taken
     shortfalls: Mapping[str, float]
@@ -64,7 +92,8 @@ class Candidate:
         """Return plain values for JSON."""
         return {
             "name": self.name,
-            "format": self.format,
+            "format": self.storage.format,
+            "keep_float": list(self.storage.keep_float),
             "parameters": self.model.count_params(),
             **self.taken.to_dict(),
             "shortfalls": dict(self.shortfalls),
@@ -85,39 +114,46 @@ class Maker:
     preprocessing: Preprocessing | None
     provenance: Mapping[str, Any] | None
 
-    def candidate(self, name: str, model: keras.Model, format: Format) -> Candidate:
+    def candidate(self, name: str, model: keras.Model, storage: Storage) -> Candidate:
         """Convert a network, verify the file, and measure what it takes.
 
         Raises:
             ExportError: when there is no such file of the network.
         """
-        made, run = self._draft(name, model, format, self.validation), None
+        made, run = self._draft(name, model, storage, self.validation), None
         if self.target == "micro":
             slimmed = slim(made.content, self.validation[0], source=self.path.name)
             made = made.slimmed(slimmed.content)
             run = check_on_micro(made.content, self.validation[0], self.path.name)
         accuracy = float(made.report.verification.accuracy or 0.0)
         taken = self._taken(made, accuracy, run)
-        return Candidate(name, model, format, made, taken, self.budget.shortfalls(taken), run)
+        return Candidate(name, model, storage, made, taken, self.budget.shortfalls(taken), run)
 
-    def sketch(self, model: keras.Model, format: Format) -> Taken:
+    def sketch(self, model: keras.Model, storage: Storage) -> Taken | None:
         """Tell what the file of a network will take once it is trained; its accuracy counts as 1.
 
         Where it would be run in TensorFlow Lite Micro, only the bytes of activations are known.
+
+        Returns:
+            None where there is no file that runs: scales of an untrained network can be so far
+            apart that no runtime takes them.
         """
         x, y = self.validation
         few = (x[:_SKETCHED], y[:_SKETCHED])
-        made = self._draft("sketch", as_if_trained(model), format, few)
+        try:
+            made = self._draft("sketch", as_if_trained(model), storage, few)
+        except ExportError:
+            return None
         if self.target == "micro":
             made = made.slimmed(cut_all(made.content, source=self.path.name))
         return self._taken(made, 1.0, None)
 
-    def _draft(self, name: str, model: keras.Model, format: Format, check_on: Data) -> Draft:
+    def _draft(self, name: str, model: keras.Model, storage: Storage, check_on: Data) -> Draft:
         calibration = np.asarray(self.training.x[:_CALIBRATION], np.float32)
         return draft(
-            Convertible(prepare(model).model, calibration, check_on),
+            Convertible(prepare(model).model, calibration, check_on, keep_float=storage.keep_float),
             self.path,
-            format=format,
+            format=storage.format,
             preprocessing=self.preprocessing,
             provenance={**(self.provenance or {}), "fitted": name},
             min_agreement=0.0,  # the accuracy of the file decides

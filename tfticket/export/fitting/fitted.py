@@ -71,3 +71,31 @@ class Fitted(Displayable):
             [100 * each.taken.accuracy for each in self.candidates],
         )
         return lines({"pruned": found}, "size of the file (kB)", "validation accuracy (%)")
+
+
+def untrained(given: Candidate, budget: Budget) -> str:
+    """Say that a network isn't accurate enough to begin with, and what was seen of it."""
+    report = given.draft.report
+    because = "the network itself isn't as accurate; train it first"
+    if (report.verification.keras_accuracy or 0.0) >= budget.accuracy:
+        because = "rounding costs the network as it was given more than that"
+    return " ".join([because, *(f"({warning.rstrip('.')})" for warning in report.warnings)])
+
+
+def against(control: Candidate, better: bool) -> str:
+    """Say how the control did, in a sentence."""
+    told = (
+        f"a dense network of {control.taken.flash_bytes:,} bytes, trained from new weights for as "
+        f"many steps, reaches {control.taken.accuracy:.2%}"
+    )
+    if better:
+        return f" But {told}: it is what was written."
+    if control.shortfalls:
+        told += f" and doesn't keep the limit of {' and '.join(control.shortfalls)}"
+    return f" A{told[1:]}."
+
+
+def kept(candidate: Candidate, budget: Budget) -> str:
+    """Say that a network keeps the budget, and what it takes."""
+    name = f"{candidate.name[0].upper()}{candidate.name[1:]}{candidate.storage.suffix()}"
+    return f"{name} keeps the budget ({budget.describe()}): {candidate.taken.describe()}."

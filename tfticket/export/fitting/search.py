@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ import keras
 import numpy as np
 
 from tfticket.errors import ExportError, ModelError
-from tfticket.export.fitting.budget import Budget, Taken, missing
-from tfticket.export.fitting.candidates import Candidate, Data, Maker, Target
-from tfticket.export.fitting.fitted import Fitted
+from tfticket.export.fitting.alternatives import alternatives
+from tfticket.export.fitting.budget import Budget, missing
+from tfticket.export.fitting.candidates import Candidate, Data, Maker, Storage, Target
+from tfticket.export.fitting.fitted import Fitted, against, kept, untrained
 from tfticket.export.fitting.narrowing import (
     Training,
     accuracy,
@@ -27,25 +27,18 @@ from tfticket.export.fitting.narrowing import (
     narrowest,
     probabilities,
     train,
-    uniformly_narrow,
 )
 from tfticket.export.fitting.rounds import Rounds
+from tfticket.export.fitting.sizing import AIM, bounded, dense_of_bytes, narrowed_to_bytes
 from tfticket.export.preparation import check_exportable
-from tfticket.export.result import Format, Preprocessing
+from tfticket.export.result import Preprocessing
 from tfticket.wording import duration
 
 _MOST_ROUNDS = 24
-_AIM = 0.98  # of a limit, so that what is predicted may be a little off
-_LEAST_LEFT, _MOST_LEFT = 0.6, 0.98  # of the weights, or of the activations, after a round
 _HOPELESS = 0.05  # accuracy that is missing while the file is still too large
 _LONGER = 4  # times the steps of a round, where only accuracy is missing, or a round costs
 _COSTLY = 0.01  # this much
-_TRIES, _SLACK = 8, 32  # sizes that are looked at; bytes by which training may change a file
-_NEAR, _FINE = 0.98, 0.01  # of the bytes that a control may take, of its widths: near enough
-_EXACTER: Mapping[Format, int] = {"dynamic": 1, "fp16": 2, "fp32": 4}  # and bytes a weight
 _PAUSE = 10.0  # seconds between two lines about a training
-_UNTRAINED = "the network itself isn't as accurate; train it first"
-
 
 Tell = Callable[[str], None]
 
@@ -68,12 +61,14 @@ def fit(
 ) -> Fitted:
     """Fit a trained classifier into a device: narrow it until its int8 file keeps a budget.
 
-    The network as it is comes first. Then channels of lowest magnitude are taken out round by
-    round, with a training behind each that rewinds the learning rate (Renda, Frankle & Carbin 2020,
-    arXiv:2003.02389). A round takes as many as the limit needs that is exceeded most; where only
-    RAM is exceeded, the layers with the largest activations give way. The first round tries whether
-    learning half from the dense network helps. The search stops as soon as the budget is kept, or
-    is shown to be out of reach.
+    The network as it is comes first. Where rounding to int8 loses the accuracy, other ways to store
+    it are tried, the cheapest first: `int16x8`, and for phones before it `dynamic`, the layers that
+    rounding costs most in float (see `sensitivity`), `fp16` and `fp32`. Then channels of lowest
+    magnitude are taken out round by round, with a training behind each that rewinds the learning
+    rate (Renda, Frankle & Carbin 2020, arXiv:2003.02389). A round takes as many as the limit needs
+    that is exceeded most; where only RAM is exceeded, the layers with the largest activations give
+    way. The first round tries whether learning half from the dense network helps. The search stops
+    as soon as the budget is kept, or is shown to be out of reach.
 
     What keeps it is held against the obvious alternative: a dense network of no more bytes, all of
     its layers narrower by the same factor, trained from new weights for as many steps. If that is
@@ -163,7 +158,7 @@ def search(
     if other is not None:
         better = not other.shortfalls and other.taken.accuracy >= best.taken.accuracy
         chosen = other if better else best
-        why += _against(other, better)
+        why += against(other, better)
     return Fitted(budget, tried, best, other, chosen, why)
 
 
@@ -180,7 +175,7 @@ class _Search:
         self.candidates: list[Candidate] = []
         self.steps = 0
         self._teacher: np.ndarray | None = None
-        self._format: Format = "int8"
+        self._storage = Storage()
         self._bytes_a_parameter = 1.0
         self._begun = time.monotonic()
 
@@ -191,10 +186,10 @@ class _Search:
         for place in range(1, _MOST_ROUNDS + 1):
             missing = now.shortfalls
             if not missing:
-                return now, _kept(now, budget)
+                return now, kept(now, budget)
             if missing.get("accuracy", 0.0) > _HOPELESS:
                 because = "narrower networks are less accurate still"
-                return self._out_of_reach(because if place > 1 else _untrained(now))
+                return self._out_of_reach(because if place > 1 else untrained(now, budget))
             if missing.keys() == {"accuracy"}:
                 return self._longer(now, place)
             too_large = self._floor(now) if place == 1 else ""
@@ -214,7 +209,7 @@ class _Search:
         except ExportError:
             if self.maker.target == "micro":
                 raise
-        self._format = "dynamic"
+        self._storage = Storage("dynamic")
         return self._try(name, self.model)
 
     def _floor(self, now: Candidate) -> str:
@@ -223,7 +218,7 @@ class _Search:
             smallest = narrowest(self.model)
         except ModelError as error:
             return str(error).rstrip(".")
-        taken, budget = self._sketch(smallest, self._format), self.maker.budget
+        taken, budget = self.maker.sketch(smallest, self._storage), self.maker.budget
         if taken is None:
             return ""
         removed = self.model.count_params() - smallest.count_params()
@@ -236,16 +231,6 @@ class _Search:
                 return f"with one channel left in each layer the {name} still takes {least:,} bytes"
         return ""
 
-    def _sketch(self, model: keras.Model, format: Format) -> Taken | None:
-        """Tell what a file will take; None where weights that fit nothing yet give none that runs.
-
-        Scales of an untrained network can be so far apart that no runtime takes them.
-        """
-        try:
-            return self.maker.sketch(model, format)
-        except ExportError:
-            return None
-
     def _round(self, now: Candidate, place: int) -> tuple[str, keras.Model]:
         """Take out channels and train; or load what an earlier search did."""
         found = self.rounds.load(place)
@@ -257,7 +242,7 @@ class _Search:
         self.steps += self.maker.training.steps_a_round
         if now.taken.accuracy - accuracy(found, *self.maker.validation) > _COSTLY:
             found = self._trained_on(found, f"round_{place:02d}_longer")
-        share = found.count_params() / self._parameters
+        share = found.count_params() / self.model.count_params()
         return f"the network with {share:.1%} of its parameters", found
 
     def _narrower(self, now: Candidate) -> keras.Model:
@@ -267,20 +252,12 @@ class _Search:
         taken = now.taken
         if worst == "ram":
             fixed = taken.ram_bytes - taken.activation_bytes
-            left = _bounded((_AIM * taken.ram_bytes / over[worst] - fixed) / taken.activation_bytes)
+            left = bounded((AIM * taken.ram_bytes / over[worst] - fixed) / taken.activation_bytes)
             return narrowed(now.model, 1 - left, keys=hot_keys(now.model))
         if worst == "time":
-            return narrowed_to(now.model, _bounded(_AIM / over[worst]))
+            return narrowed_to(now.model, bounded(AIM / over[worst]))
         limit = self.maker.budget.flash_bytes or 0
-        removed = (taken.flash_bytes - limit) / self._bytes_a_parameter
-        left = _bounded(1 - removed / now.model.count_params())
-        for _ in range(_TRIES):
-            narrow = narrowed_to(now.model, left)
-            sized = self._sketch(narrow, self._format)
-            if left == _LEAST_LEFT or sized is None or sized.flash_bytes <= limit - _SLACK:
-                break
-            left = max(_LEAST_LEFT, left * min(0.99, _AIM * limit / sized.flash_bytes))
-        return narrow
+        return narrowed_to_bytes(now, self.maker, limit=limit, bytes_each=self._bytes_a_parameter)
 
     def _trained(self, narrow: keras.Model, place: int) -> keras.Model:
         what = f"round {place}: {narrow.count_params():,} parameters"
@@ -338,7 +315,7 @@ class _Search:
         found = self._trained_on(now.model, place)
         last = self._try(f"{now.name}, trained longer", found)
         if not last.shortfalls:
-            return last, _kept(last, self.maker.budget)
+            return last, kept(last, self.maker.budget)
         return self._out_of_reach("training longer didn't bring it back")
 
     def _out_of_reach(self, because: str) -> tuple[Candidate, str]:
@@ -354,48 +331,41 @@ class _Search:
         )
 
     def _try(self, name: str, model: keras.Model) -> Candidate:
-        """Make the file of a network; where its format alone may be at fault, in others too."""
-        found = self._candidate(name, model, self._format)
-        for format in self._others(found):
+        """Make the file of a network; where its storage alone may be at fault, in others too.
+
+        The search goes on with a storage that keeps the accuracy of the network as it was given,
+        where int8 doesn't and another limit is exceeded.
+        """
+        found, accurate = self._candidate(name, model, self._storage), None
+        for storage in alternatives(found, self.maker, self.tell):
             try:
-                other = self._candidate(name, model, format)
+                other = self._candidate(name, model, storage)
             except ExportError as error:
-                self.tell(f"{name} in {format}: no file. {error}")
+                self.tell(f"{name} in {storage.describe()}: no file. {error}")
                 continue
             if not other.shortfalls:
                 return other
+            if accurate is None and "accuracy" not in other.shortfalls:
+                accurate = other
+        if model is self.model and "accuracy" in found.shortfalls and accurate is not None:
+            self._storage = accurate.storage
+            return accurate
         return found
 
-    def _candidate(self, name: str, model: keras.Model, format: Format) -> Candidate:
-        found = self.maker.candidate(name, model, format)
+    def _candidate(self, name: str, model: keras.Model, storage: Storage) -> Candidate:
+        found = self.maker.candidate(name, model, storage)
         self.candidates.append(found)
         verdict = missing(found.shortfalls) or "within the budget"
         since = duration(time.monotonic() - self._begun)
-        kind = "" if format == "int8" else f" in {format}"
-        self.tell(f"{name}{kind}: {found.taken.describe()}: {verdict} ({since})")
+        self.tell(f"{name}{storage.suffix()}: {found.taken.describe()}: {verdict} ({since})")
         return found
-
-    def _others(self, found: Candidate) -> Iterator[Format]:
-        """Formats that may keep the limit that this one doesn't, those of fewest bytes first."""
-        over = set(found.shortfalls)
-        if self.maker.target == "micro" or not over:
-            return
-        flash = self.maker.budget.flash_bytes or math.inf
-        if over == {"flash"} and found.taken.flash_bytes / 2 < flash and _has_int4():
-            yield "int4"
-        if over == {"accuracy"} and found.draft.report.verification.keras_accuracy is not None:
-            if found.draft.report.verification.keras_accuracy < self.maker.budget.accuracy:
-                return
-            for format, factor in _EXACTER.items():
-                if format != self._format and factor * found.taken.flash_bytes < 1.2 * flash:
-                    yield format
 
     def control(self, best: Candidate, trained_steps: int) -> Candidate | None:
         """Train a dense network of no more bytes from new weights, for as many steps."""
-        goal, steps = best.taken.flash_bytes, max(1, self.steps + trained_steps)
+        steps = max(1, self.steps + trained_steps)
         found = self.rounds.load("control")
         if found is None:
-            found = self._of_size(goal, best)
+            found = dense_of_bytes(self.model, best, self.maker)
             if found is None:
                 return None
             count = f"{found.count_params():,}"
@@ -403,69 +373,12 @@ class _Search:
             self._train(found, what, "control", steps=steps)
             self.rounds.save("control", found)
         name = f"a dense network of {found.count_params():,} parameters from new weights"
-        made = self.maker.tested(self.maker.candidate(name, found, best.format))
+        made = self.maker.tested(self.maker.candidate(name, found, best.storage))
         self.tell(f"{name}, {steps:,} steps: {made.taken.describe()}")
         return made
-
-    def _of_size(self, goal: int, best: Candidate) -> keras.Model | None:
-        """The widest network whose file is small enough, all layers narrower by one factor."""
-        low, high, found = 0.0, 1.0, None
-        share = math.sqrt(best.model.count_params() / self._parameters)
-        for _ in range(_TRIES):
-            model = uniformly_narrow(self.model, share, seed=self.maker.training.seed)
-            sized = self._sketch(model, best.format)
-            size = goal if sized is None else sized.flash_bytes
-            if size <= goal - _SLACK:
-                low, found = share, model
-                if size > _NEAR * goal:
-                    break
-            else:
-                high = share
-            guess = share * goal / size
-            share = guess if low < guess < high else (low + high) / 2
-            if high - low < _FINE:
-                break
-        return found
-
-    @property
-    def _parameters(self) -> int:
-        return int(self.model.count_params())
-
-
-def _bounded(left: float) -> float:
-    return min(max(left, _LEAST_LEFT), _MOST_LEFT)
 
 
 def _copy(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def _has_int4() -> bool:
-    return importlib.util.find_spec("ai_edge_quantizer") is not None
-
-
-def _untrained(given: Candidate) -> str:
-    """Say that a network isn't accurate enough to begin with, and what was seen of it."""
-    warnings = given.draft.report.warnings
-    return " ".join([_UNTRAINED, *(f"({warning.rstrip('.')})" for warning in warnings)])
-
-
-def _against(control: Candidate, better: bool) -> str:
-    """Say how the control did, in a sentence."""
-    told = (
-        f"a dense network of {control.taken.flash_bytes:,} bytes, trained from new weights for as "
-        f"many steps, reaches {control.taken.accuracy:.2%}"
-    )
-    if better:
-        return f" But {told}: it is what was written."
-    if control.shortfalls:
-        told += f" and doesn't keep the limit of {' and '.join(control.shortfalls)}"
-    return f" A{told[1:]}."
-
-
-def _kept(candidate: Candidate, budget: Budget) -> str:
-    name = candidate.name[0].upper() + candidate.name[1:]
-    kind = "" if candidate.format == "int8" else f" in {candidate.format}"
-    return f"{name}{kind} keeps the budget ({budget.describe()}): {candidate.taken.describe()}."

@@ -1,3 +1,11 @@
+from .curvature import Eigenvalues as Eigenvalues
+from .curvature import Sampled as Sampled
+from .curvature_record import CurvatureRecord as CurvatureRecord
+from .curvature_tracker import CurvatureTracker as CurvatureTracker
+from .hessian import batch_sharpness as batch_sharpness
+from .hessian import critical_sharpness as critical_sharpness
+from .hessian import hessian_eigenvalues as hessian_eigenvalues
+from .hessian import hessian_trace as hessian_trace
 from .records import ShiftRecord as ShiftRecord
 from .records import SmoothnessRecord as SmoothnessRecord
 from .trackers import LandscapeTracker as LandscapeTracker

@@ -58,20 +58,31 @@ def tracked_layers(
                     tuple(sorted(place_of[one] for one in previous if one in place_of)),
                 )
             )
-    return tuple(found) if patterns is None else _chosen(found, patterns)
+    if patterns is None:
+        return tuple(found)
+    meant = "a layer that has a kernel and other layers with weights before it"
+    names = chosen([layer.name for layer in found], patterns, meant)
+    return tuple(layer for layer in found if layer.name in names)
 
 
-def _chosen(found: list[TrackedLayer], patterns: Sequence[str]) -> tuple[TrackedLayer, ...]:
+def chosen(names: Sequence[str], patterns: Sequence[str], meant: str) -> list[str]:
+    """Return the names that fit a pattern, in their order.
+
+    Args:
+        names: Names of layers.
+        patterns: Glob patterns.
+        meant: What each pattern must fit, for the error.
+
+    Raises:
+        ModelError: when a pattern fits none.
+    """
     for pattern in patterns:
-        if not fnmatch.filter([layer.name for layer in found], pattern):
+        if not fnmatch.filter(names, pattern):
             raise ModelError(
-                "Each pattern of `layers` must fit a layer that has a kernel and other layers with "
-                f"weights before it. Received: {pattern!r}, which fits none of "
-                f"{[layer.name for layer in found]}."
+                f"Each pattern of `layers` must fit {meant}. Received: {pattern!r}, which fits "
+                f"none of {list(names)}."
             )
-    return tuple(
-        layer for layer in found if any(fnmatch.fnmatch(layer.name, one) for one in patterns)
-    )
+    return [name for name in names if any(fnmatch.fnmatch(name, one) for one in patterns)]
 
 
 def _named_layers(model: keras.Model) -> dict[str, keras.Layer]:

@@ -89,7 +89,7 @@ class Observer(keras.callbacks.Callback, Generic[R]):
         self._log = ScalarLog(log_dir, log)
         self.verbose = verbose
         self._moments: list[R] = []
-        self._evaluate: Callable[..., dict[str, tf.Tensor]] | None = None
+        self._evaluate: Callable[..., dict[str, Any]] | None = None
         self._batch = batch
         self._begun = 0.0
         self._step = 0
@@ -154,7 +154,7 @@ class Observer(keras.callbacks.Callback, Generic[R]):
             print_msg(f"{type(self).__name__}: {self.cost}.")
 
     @abstractmethod
-    def measurement(self) -> Callable[..., dict[str, tf.Tensor]]:
+    def measurement(self) -> Callable[..., dict[str, Any]]:
         """Build the compiled measurement for `self.model`."""
 
     @abstractmethod

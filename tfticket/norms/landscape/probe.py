@@ -82,7 +82,7 @@ class Probe:
             loss = self.loss(weights, batch)
         gradients = tape.gradient(loss, watched, unconnected_gradients="zero")
         kept = [
-            _kept(self.variables[place], tf.convert_to_tensor(gradient))
+            unpruned(self.variables[place], tf.convert_to_tensor(gradient))
             for place, gradient in zip(places, gradients, strict=True)
         ]
         return tf.cast(loss, watched[0].dtype), kept
@@ -102,6 +102,12 @@ class Probe:
         for variable, value in zip(written, before, strict=True):
             variable.assign(value)
         return after
+
+
+def unpruned(variable: keras.Variable, gradient: tf.Tensor) -> tf.Tensor:
+    """Return a gradient with 0 at the pruned weights of its variable."""
+    constraint = variable.constraint
+    return masked(gradient, constraint.mask) if isinstance(constraint, MaskConstraint) else gradient
 
 
 def norm(tensors: Weights) -> tf.Tensor:
@@ -133,11 +139,6 @@ def _check(model: keras.Model) -> None:
             f"lower precision are rounding. Received: {small}. Mixed precision keeps float32 "
             "weights and can be probed."
         )
-
-
-def _kept(variable: keras.Variable, gradient: tf.Tensor) -> tf.Tensor:
-    constraint = variable.constraint
-    return masked(gradient, constraint.mask) if isinstance(constraint, MaskConstraint) else gradient
 
 
 @contextlib.contextmanager
