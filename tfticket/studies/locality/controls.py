@@ -34,8 +34,8 @@ class TransferredMask(Control):
 class Windows(Control):
     """Control with a locally connected first layer: each unit's inputs are moved together.
 
-    Each unit keeps as many inputs as in the ticket, consecutive ones around their median; the other
-    layers keep the ticket's mask. Initial weights are those of the reinitialized control.
+    Each unit keeps as many inputs as in the ticket; the other layers keep the ticket's mask.
+    Initial weights are those of the reinitialized control.
     """
 
     name = WINDOWS
@@ -49,20 +49,24 @@ class Windows(Control):
 
 
 def windows(kernel: np.ndarray) -> np.ndarray:
-    """Move the inputs of each unit together, around their median.
+    """Move the inputs of each unit together, to windows that are spread evenly over the signal.
+
+    Windows have the order of the medians of the units' inputs. At the medians themselves they would
+    crowd in the middle, and leave the ends of the signal out.
 
     Args:
         kernel: Mask of a dense layer that reads signals, shape (points, units).
 
     Example:
         >>> windows(np.array([[1, 0], [0, 0], [0, 0], [1, 1]], bool)).astype(int).tolist()
-        [[0, 0], [1, 0], [1, 0], [0, 1]]
+        [[1, 0], [1, 0], [0, 0], [0, 1]]
     """
-    points, fan_in = len(kernel), kernel.sum(axis=0)
+    fan_in = kernel.sum(axis=0)
+    units = np.flatnonzero(fan_in)
+    medians = [np.median(np.flatnonzero(kernel[:, unit])) for unit in units]
     moved = np.zeros_like(kernel)
-    for unit, count in enumerate(fan_in):
-        if count:
-            middle = np.median(np.flatnonzero(kernel[:, unit]))
-            begin = int(np.clip(np.ceil(middle - count / 2), 0, points - count))
-            moved[begin : begin + count, unit] = True
+    for rank, unit in enumerate(units[np.argsort(medians, kind="stable")]):
+        share = rank / max(1, len(units) - 1)
+        begin = round(share * (len(kernel) - int(fan_in[unit])))
+        moved[begin : begin + fan_in[unit], unit] = True
     return moved

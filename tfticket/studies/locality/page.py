@@ -26,7 +26,7 @@ _MEANINGS = MEANINGS | {
     "transferred": "the mask of a ticket found on another arrangement, with the same initial "
     "weights",
     "windows": "the ticket's mask in which each unit of the first layer reads as many consecutive "
-    "points, with newly drawn weights",
+    "points, spread evenly over the signal, with newly drawn weights",
 }
 
 
@@ -37,9 +37,11 @@ def compose(files: RunFiles) -> Contents:
         files: The run.
     """
     summary = summarize_files(files)
+    masks = [n for n in summary.networks if n in ("ticket", *_MEANINGS)]
+    drawn = {"accuracy": masks, "original_locality": ("ticket",), "locality": ("ticket",)}
     found: dict[str, tuple[str, Figure | None]] = {
-        name: (title(summary, name), by_density(summary, name))
-        for name in ("accuracy", "original_locality", "locality")
+        name: (title(summary, name), by_density(summary, name, networks))
+        for name, networks in drawn.items()
     }
     return Contents(
         summary=summary,

@@ -24,44 +24,52 @@ def title(summary: VariantsSummary, measure: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def by_density(summary: VariantsSummary, measure: str) -> Figure | None:
+def by_density(
+    summary: VariantsSummary, measure: str, networks: Sequence[str] = ()
+) -> Figure | None:
     """Draw a measure against density, a panel a variant, a line a branch; None if no run has it.
 
     Bands are the intervals of the means over seeds.
+
+    Args:
+        summary: The numbers.
+        measure: What is drawn.
+        networks: The branches, by default all.
     """
-    variants = [n for n in summary.variants if _drawn(summary, n, measure)]
-    if not variants:
+    networks = networks or summary.networks
+    found = {variant: _drawn(summary, variant, measure, networks) for variant in summary.variants}
+    lines = {variant: rows for variant, rows in found.items() if rows}
+    if not lines:
         return None
-    lines = {variant: _drawn(summary, variant, measure) for variant in variants}
     is_rate = summary.MEASURES[measure].unit is RATE
     axis = charts.fitted(
         summary.MEASURES[measure].title + (" (%)" if is_rate else ""),
-        [[row[end] for row in found] for found in lines.values() for end in ("low", "y", "high")],
+        [[row[end] for row in rows] for rows in lines.values() for end in ("low", "y", "high")],
         limits=(0, 100 if is_rate else float("inf")),
     )
-    columns = min(3 if len(variants) != 4 else 2, len(variants))
+    columns = 2 if len(lines) == 4 else min(3, len(lines))
     densities = density_axis(level.density for level in summary.levels)
     panels = [
-        _panel(summary, found, densities, axis, summary.variants[variant], WIDE / columns)
-        for variant, found in lines.items()
+        _panel(networks, rows, densities, axis, summary.variants[variant], WIDE / columns)
+        for variant, rows in lines.items()
     ]
     return charts.wrapped(panels, columns)
 
 
 def _panel(
-    summary: VariantsSummary, found: Rows, x: Axis, y: Axis, heading: str, width: float
+    networks: Sequence[str], found: Rows, x: Axis, y: Axis, heading: str, width: float
 ) -> Figure:
-    usual = branch_looks(summary.networks)
+    usual = branch_looks(networks)
     looks = {_name(network): look for network, look in usual.items()}
     panel = Panel(x, y, looks, width=width, height=190, title=heading)
     return panel.draw(panel.band(found), panel.line(found), panel.points(found))
 
 
-def _drawn(summary: VariantsSummary, variant: str, measure: str) -> Rows:
+def _drawn(summary: VariantsSummary, variant: str, measure: str, networks: Sequence[str]) -> Rows:
     found: Rows = []
     is_rate = summary.MEASURES[measure].unit is RATE
     factor, most = (100, 1.0) if is_rate else (1, float("inf"))
-    for network in summary.networks:
+    for network in networks:
         for level in summary.of(variant, network):
             if measure in level.measures:
                 own = level.measures[measure]
