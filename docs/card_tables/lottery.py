@@ -122,7 +122,6 @@ _ARRANGED = {
 _BESIDE = {
     "reinit": "reinitialized",
     "transferred": "another's mask",
-    "windows": "windows, reinitialized",
     "shuffle": "shuffled mask",
 }
 
@@ -134,11 +133,19 @@ def fields(name: str) -> str:
         found = each["measures"]
         if each["network"] == "ticket" and each["level"]:
             cells = [_ARRANGED[each["arrangement"]], density(each["density"])]
-            cells += [interval(times, found[m]) for m in ("original_locality", "locality")]
+            localities = ("original_locality", "unit_locality", "locality")
+            cells += [interval(times, found[m]) for m in localities]
             cells += [fixed(found[m]["mean"], 1) for m in ("fan_in", "span")]
             rows.append([*cells, *(percent(found[m]["mean"], 1) for m in ("units_1", "units_2"))])
-    columns = ["signals", "weights left", "locality in the order of the signals", "as given"]
-    columns += ["inputs of a unit", "span", "units left, first layer", "second"]
+    columns = ["signals", "weights left", "locality in the order of the signals"]
+    columns += [
+        "beyond preferred inputs",
+        "locality as given",
+        "inputs of a unit",
+        "span",
+        "units left, first layer",
+        "second",
+    ]
     return table(columns, rows)
 
 
@@ -161,6 +168,23 @@ def arranged(name: str) -> str:
         rows.append(cells)
     columns = ["signals", "weights left", "ticket", "ticket - dense, points"]
     return table([*columns, *(f"{_BESIDE[n]} - ticket" for n in shown)], rows)
+
+
+def masks_alone(name: str) -> str:
+    """Masks with new weights: the ticket's against a shuffled one, and windows against it."""
+    found = summary(name)["levels"]
+    by = {(x["arrangement"], x["network"], x["level"]): x["measures"]["accuracy"] for x in found}
+    rows = []
+    for each in found:
+        place, level = each["arrangement"], each["level"]
+        if each["network"] == "reinit":
+            own, dense = by[place, "reinit", level], by[place, "ticket", 0]
+            windows, shuffled = by[place, "windows", level], by[place, "shuffle", level]
+            pairs = ((own, dense), (own, shuffled), (windows, own), (windows, dense))
+            cells = [interval(points, paired(first, second)) for first, second in pairs]
+            rows.append([_ARRANGED[place], density(each["density"]), *cells])
+    columns = ["signals", "weights left", "reinitialized - dense", "- shuffled mask"]
+    return table([*columns, "windows - reinitialized", "windows - dense"], rows)
 
 
 def convolutions(name: str) -> str:

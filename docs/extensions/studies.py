@@ -72,7 +72,7 @@ _OF_KIND: dict[str, tuple[tuple[str, str], ...]] = {
     "memorization": (("By sparsity", "sparsity"), ("Claims", "claims")),
     "locality": (
         ("Receptive fields", "fields"), ("Tickets and their controls", "arranged"),
-        ("Convolutions", "convolutions"), ("Claims", "claims"),
+        ("Masks alone", "masks_alone"), ("Convolutions", "convolutions"), ("Claims", "claims"),
     ),
     "edge": (("Exported file, by seed", "replicates"), ("Claims", "claims"),
              ("Operations and energy", "energy")),

@@ -59,7 +59,11 @@ def test_a_shared_preference_for_inputs_is_not_locality_of_units():
     preferred = rng.random((40, 2000)) < np.where(abs(np.arange(40) - 20) < 5, 0.8, 0.05)[:, None]
     found = receptive_fields(preferred)
     assert found.locality > 2
-    assert found.adjacent / found.expected_by_input == pytest.approx(1, abs=0.05)
+    assert found.unit_locality == pytest.approx(1, abs=0.05)
+    ring = (np.arange(40)[:, None] - np.arange(40)) % 40 < 6  # no input is preferred
+    assert receptive_fields(ring).expected_by_input == pytest.approx(
+        receptive_fields(ring).expected
+    )
 
 
 def test_a_dense_layer_is_at_chance_and_a_convolution_has_the_places_of_its_filters():

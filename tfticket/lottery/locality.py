@@ -31,9 +31,9 @@ class ReceptiveFields:
             (units, directions); channels aren't a direction. 0 for a unit without inputs.
         adjacent: Adjacent pairs of inputs that one unit keeps, all units together.
         expected: Mean of `adjacent` when each unit's inputs are permuted.
-        expected_by_input: Mean of `adjacent` when the units that keep an input are drawn anew, for
-            each input. Where units share a preference for some inputs (the middle of an image),
-            this is above `expected`, and only what exceeds it is due to single units.
+        expected_by_input: Mean of `adjacent` when pairs are drawn in proportion to how many units
+            keep each of the two inputs, as many pairs a unit as it keeps. Where all units prefer
+            some inputs (the middle of an image), this is above `expected`.
         deviation: Standard deviation of `adjacent` when each unit's inputs are permuted.
 
     Example:
@@ -55,6 +55,11 @@ class ReceptiveFields:
     def locality(self) -> float:
         """`adjacent / expected`: 1 is chance; nan where no unit keeps two inputs."""
         return self.adjacent / self.expected if self.expected else math.nan
+
+    @property
+    def unit_locality(self) -> float:
+        """`adjacent / expected_by_input`: locality beyond what all units prefer; 1 is chance."""
+        return self.adjacent / self.expected_by_input if self.expected_by_input else math.nan
 
     @property
     def z(self) -> float:
@@ -114,18 +119,17 @@ def receptive_fields(
     pairs = [_pairs(kept, axis) for axis in range(places)]
     fan_in = np.count_nonzero(kept.reshape(-1, kept.shape[-1]), axis=0)
     edges = sum(first.size for first, _ in pairs) // kept.shape[-1]
-    by_input: np.ndarray = kept.mean(axis=-1, keepdims=True)
     mean, variance = _chance(fan_in, grid, edges)
+    readers = np.count_nonzero(kept, axis=-1)[..., None].astype(float)
+    drawn = (readers.sum() ** 2 - (readers**2).sum()) / 2  # of all pairs of inputs
+    adjacent = sum((a * b).sum() for a, b in (_pairs(readers, axis) for axis in range(places)))
+    pairs_kept = float((fan_in * (fan_in - 1.0)).sum()) / 2
     return ReceptiveFields(
         fan_in=fan_in,
         span=np.stack([_span(kept, axis) for axis in range(places)], axis=-1),
         adjacent=sum(int(np.count_nonzero(first & second)) for first, second in pairs),
         expected=float(mean.sum()),
-        expected_by_input=kept.shape[-1]
-        * sum(
-            float((first * second).sum())
-            for first, second in (_pairs(by_input, axis) for axis in range(places))
-        ),
+        expected_by_input=pairs_kept * float(adjacent / drawn) if drawn else 0.0,
         deviation=math.sqrt(max(0.0, float(variance.sum()))),
     )
 

@@ -105,6 +105,7 @@ def test_masks_are_measured_in_both_orders(run):
     signal[order] = kernel  # the place i of what the network sees is the point order[i]
     assert found["locality"] == receptive_fields(kernel).locality
     assert found["original_locality"] == receptive_fields(signal).locality
+    assert found["unit_locality"] == receptive_fields(signal).unit_locality
     assert found["fan_in"] == np.median(kernel.sum(axis=0)[kernel.any(axis=0)])
     alive = kernel.any(axis=0) & mask["dense2/kernel"].any(axis=1)
     assert found["units_1"] == alive.mean()

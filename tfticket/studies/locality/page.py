@@ -29,6 +29,10 @@ _MEANINGS = MEANINGS | {
     "points, spread evenly over the signal, with newly drawn weights",
 }
 
+_FIELDS = (
+    "original_locality", "unit_locality", "locality", "fan_in", "span", "units_1", "units_2",
+)  # fmt: skip
+
 
 def compose(files: RunFiles) -> Contents:
     """Summarize and draw.
@@ -48,17 +52,14 @@ def compose(files: RunFiles) -> Contents:
         values={
             "facts": facts(summary, "Arrangements"),
             "meanings": {n: _MEANINGS[n] for n in summary.networks if n in _MEANINGS},
-            "fields": level_table(
-                summary, ("locality", "original_locality", "fan_in", "span", "units_1", "units_2"),
-                networks=("ticket",),
-            ),
+            "fields": level_table(summary, _FIELDS, networks=("ticket",)),
             "by_level": level_table(summary, ("accuracy",)),
             "contrasts": contrast_table(summary, ("accuracy",)),
             "convolutions": _convolution_table(summary),
             "networks": network_table(summary),
         },
         figures=found,
-    )  # fmt: skip
+    )
 
 
 def _convolution_table(summary: Summary) -> Table | None:

@@ -57,13 +57,16 @@ class Claim(VariantClaim):
 
     Attributes:
         measure: What is compared: `accuracy`, on test data at the lowest validation loss;
-            `accuracy_at_end`; or `locality` and `original_locality` of a mask, in the order that
-            the network is given and in that of the signals.
+            `accuracy_at_end`; or of a mask `locality` in the order that the network is given,
+            `original_locality` in that of the signals, and `unit_locality`, the same beyond the
+            inputs that all units prefer.
         arrangement: The kind of the arrangement.
         branch: `ticket`, a control, `transferred`, `windows`, `convolution` or `width_N`.
     """
 
-    measure: Literal["accuracy", "accuracy_at_end", "locality", "original_locality"]
+    measure: Literal[
+        "accuracy", "accuracy_at_end", "locality", "original_locality", "unit_locality"
+    ]
     arrangement: Text
 
 

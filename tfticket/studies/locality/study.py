@@ -191,14 +191,17 @@ def fields_of(mask: Mask, order: np.ndarray) -> dict[str, float]:
         order: The order of the signals; see `data.arrangement`.
 
     Returns:
-        `locality` in that order, `original_locality` in the signals' own, the medians `fan_in` and
-        `span`, and `units_1`, `units_2`... the share of hidden units that is left, by layer.
+        `locality` in that order, `original_locality` and `unit_locality` in the signals' own, the
+        medians `fan_in` and `span`, and `units_1`, `units_2`... the share of hidden units that is
+        left, by layer.
     """
     first, *_ = mask.values()
     fields = receptive_fields(mask, order.shape)
+    original = receptive_fields(first[np.argsort(order)])
     found = {
         "locality": fields.locality,
-        "original_locality": receptive_fields(first[np.argsort(order)]).locality,
+        "original_locality": original.locality,
+        "unit_locality": original.unit_locality,
         "fan_in": fields.median_fan_in,
         "span": fields.median_span[0],
     }

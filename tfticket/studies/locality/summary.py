@@ -27,6 +27,7 @@ MEASURES: Mapping[str, NamedMeasure] = {
     "accuracy_at_end": NamedMeasure("test accuracy at the end of training"),
     "locality": replace(_TIMES, title="locality"),
     "original_locality": replace(_TIMES, title="locality in the order of the signals"),
+    "unit_locality": replace(_TIMES, title="locality beyond the inputs that all units prefer"),
     "fan_in": replace(_COUNT, title="inputs of a unit"),
     "span": replace(_COUNT, title="span of a unit"),
     "units_1": NamedMeasure("units left in the first hidden layer"),
