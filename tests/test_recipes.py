@@ -10,10 +10,10 @@ from tfticket.recipe.parsing import load, parse, resolve
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.edge.schema import EdgeRecipe
 from tfticket.studies.lottery.schema import LotteryRecipe
-from tfticket.studies.memorization.schema import MemorizationRecipe
 from tfticket.studies.noisy.schema import NoisyRecipe
 from tfticket.studies.noisy.schema import conditions as noisy_conditions
 from tfticket.studies.norms.conditions import conditions
+from tfticket.studies.variants.schema import VariantsRecipe
 
 ENTRIES = catalog.list_recipes()
 BOTH_FORMS = pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])
@@ -55,8 +55,8 @@ def test_its_smoke_form_needs_no_network_and_takes_seconds(entry):
         networks = 1 + sum(search.levels for search in recipe.search)
         assert recipe.train.steps * networks * len(recipe.seeds) <= 200
         assert recipe.edge.margin >= 0.5  # it ships something, however little was learned
-    elif isinstance(recipe, MemorizationRecipe):
-        searches = len(recipe.noise) * len(recipe.seeds)
+    elif isinstance(recipe, VariantsRecipe):
+        searches = len(recipe.variants) * len(recipe.seeds)
         assert recipe.train.steps * (recipe.lottery.levels + 1) * searches <= 200
     elif isinstance(recipe, NoisyRecipe):
         assert sum(cell.steps for cell in noisy_conditions(recipe)) * len(recipe.seeds) <= 400

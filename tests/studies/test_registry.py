@@ -64,7 +64,7 @@ def test_without_its_entry_there_is_no_such_kind():
         parse(RECIPE)
 
 
-@pytest.mark.parametrize("kind", ["lottery", "norms", "noisy", "edge", "memorization"])
+@pytest.mark.parametrize("kind", ["lottery", "norms", "noisy", "edge", "memorization", "locality"])
 def test_summary_and_page_of_a_kind_need_no_tensorflow(kind):
     """They name their modules as text, which the test of imports doesn't follow."""
     script = (

@@ -9,8 +9,7 @@ import numpy as np
 
 from tfticket.lottery.controls import Control, ControlContext, RandomReinit, Start
 from tfticket.sparsity.mask import Mask
-
-TRANSFERRED, WINDOWS = "transferred", "windows"
+from tfticket.studies.locality.schema import TRANSFERRED, WINDOWS
 
 
 @dataclass(frozen=True)

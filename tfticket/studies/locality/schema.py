@@ -12,6 +12,9 @@ from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.tasks import only_classes
 from tfticket.studies.variants.schema import VariantClaim, VariantsRecipe
 
+TRANSFERRED, WINDOWS, READ_OFF = "transferred", "windows", "convolution"
+"""Networks of a run beside those of its searches; `READ_OFF` has the width of the ticket's span."""
+
 _Counts = Annotated[
     tuple[Count, ...],
     Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),

@@ -23,15 +23,12 @@ from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.sparsity.mask import Mask
 from tfticket.state import prunable_variables
-from tfticket.studies.locality.controls import TRANSFERRED, TransferredMask, Windows
+from tfticket.studies.locality.controls import TransferredMask, Windows
 from tfticket.studies.locality.convolution import Design, proportion_of, train
-from tfticket.studies.locality.schema import LocalityRecipe
+from tfticket.studies.locality.schema import READ_OFF, TRANSFERRED, LocalityRecipe
 from tfticket.studies.lottery.several import SeveralSearches, prefix
 from tfticket.studies.lottery.study import LotteryStudy, search_task
 from tfticket.studies.lottery.training import search_tickets
-
-READ_OFF = "convolution"
-"""Network whose kernel is as wide as the median span of the ticket's first layer."""
 
 
 class LocalityStudy(SeveralSearches):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from tfticket.display import words
 from tfticket.report.expectation import Unit
 from tfticket.report.reading import RunFiles
-from tfticket.studies.locality.controls import TRANSFERRED
+from tfticket.studies.locality.schema import READ_OFF, TRANSFERRED
 from tfticket.studies.variants.summary import (
     TICKET,
     LevelSummary,
@@ -57,7 +57,7 @@ class Summary(VariantsSummary):
 
     def planned_levels(self, condition: VariantCondition) -> Collection[int]:
         """See `VariantsSummary`."""
-        if condition.network == "convolution" or condition.network.startswith("width_"):
+        if condition.network == READ_OFF or condition.network.startswith("width_"):
             return tuple(self.files.table("convolution").get("levels", ()))
         return super().planned_levels(condition)
 
