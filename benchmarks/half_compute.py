@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -95,7 +95,7 @@ def main(
             model.save(path)
         return models.load_file(path)
 
-    options = {"width": WIDTHS[network], "norm": "batch", "seed": 0}
+    options: dict[str, Any] = {"width": WIDTHS[network], "norm": "batch", "seed": 0}
     shape = (whole.input_shape, whole.num_classes)
     dense = kept("dense", lambda: models.build(network, *shape, **options), dense_steps)
     dense.compile("adam", models.loss_for(dense))  # whose gradients the score takes
