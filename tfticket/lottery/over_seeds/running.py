@@ -85,7 +85,8 @@ def study(
             test. Test data are read only when a network is finished.
         seeds: Number of seeds, from 0, or the seeds. One seed can't tell a ticket from luck.
         controls: Networks that each ticket is held against, by name (`reinit`, `shuffle`, `random`,
-            `oneshot`) or as objects. Without `reinit` a ticket can match, but not win.
+            `oneshot`, `aligned`, `signs`, `trained_signs`) or as objects. Without `reinit` a ticket
+            can match, but not win.
         schedule: Share of the surviving weights that each level prunes, in (0, 1), or a schedule.
             The default prunes as much as two levels of the paper's 20 %.
         levels: Number of prunings where `schedule` is a share.

@@ -336,6 +336,9 @@ MEANINGS = {
     "reinit": "the ticket's mask with newly drawn weights",
     "shuffle": "the ticket's weights under its mask shuffled within each layer",
     "random": "a random mask with as many weights in all",
+    "aligned": "the ticket's mask on newly drawn weights, whose units are matched to the mask's",
+    "signs": "the ticket's mask and the signs of its weights on newly drawn magnitudes",
+    "trained_signs": "the same with the signs that the ticket's weights have after training",
     "oneshot": "pruned once from the trained dense network to the same density",
 }
 """Name of a usual control to its meaning."""

@@ -92,11 +92,6 @@ class MemorizationRecipe(Recipe):
         return LotteryRecipe(kind="lottery", **own)
 
 
-def prefix(noise: Noise) -> str:
-    """What the branches of a noise begin with."""
-    return f"{noise.label}-"
-
-
 KIND = Kind(
     name="memorization",
     recipe=MemorizationRecipe,

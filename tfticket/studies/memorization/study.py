@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
 from scipy import special
 
 from tfticket import models
 from tfticket.data import DataSet
 from tfticket.lottery.trial import FinishedTrial
-from tfticket.lottery.trial import Trial as SearchTrial
 from tfticket.metrics import Row
 from tfticket.noise import Corruption
 from tfticket.noise.theory import memorization
 from tfticket.recipe.noise import Noise
-from tfticket.recipe.rates import forget_graphs
-from tfticket.runs.plan import Plan, PlannedCondition, Task
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.statistics import expected_calibration_error, predict
 from tfticket.studies.labels import relabeled, training_labels, validation_labels
-from tfticket.studies.lottery.plan import plan as plan_search
-from tfticket.studies.lottery.study import LotteryStudy, search_task
+from tfticket.studies.lottery.several import SeveralSearches, prefix
+from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.training import search_tickets
-from tfticket.studies.memorization.schema import MemorizationRecipe, prefix
-from tfticket.studies.store import write_conditions
-from tfticket.studies.study import Study
+from tfticket.studies.memorization.schema import MemorizationRecipe
 
 _BATCH = 500
 
 
-class MemorizationStudy(Study):
+class MemorizationStudy(SeveralSearches):
     """A recipe of the kind `memorization` with its data in memory.
 
     Under each noise and for each seed there is one search, the same as in a study of the kind
-    `lottery` of data with these labels. A task is a search; its parts are its tickets and each of
-    its controls.
+    `lottery` of data with these labels.
 
     Args:
         recipe: The recipe.
@@ -55,90 +47,32 @@ class MemorizationStudy(Study):
         self, recipe: MemorizationRecipe, data: DataSet, data_dir: Path | None = None
     ) -> None:
         super().__init__(recipe, data, data_dir)
-        self._clean = LotteryStudy(recipe.search(), data)
+        self.noises = recipe.noise
+        self._by_label = {noise.label: noise for noise in recipe.noise}
+        clean = LotteryStudy(recipe.search(), data)
+        self._searches = dict.fromkeys(self._by_label, clean)
 
-    def network(self) -> keras.Model:
-        """See `Study`."""
-        return self._clean.network()
+    @property
+    def searches(self) -> Mapping[str, LotteryStudy]:
+        """See `SeveralSearches`."""
+        return self._searches
 
-    def plan(self, run: RunDir, *, timed: bool) -> Plan:
-        """See `Study`."""
-        planned, noises = self._planned, self.recipe.noise
-        made = plan_search(self._clean, run, planned, self.network(), timed=timed)
-        forget_graphs()
-        left = sum(
-            trial.steps
-            for noise in noises
-            for seed in self.recipe.seeds
-            for trial in planned
-            if not run.finished(seed, prefix(noise) + trial.branch, trial.level)
-        )
-        steps = sum(trial.steps for trial in planned)
-        return replace(
-            made,
-            conditions=tuple(
-                PlannedCondition(noise.label, self.recipe.seeds, steps, networks=len(planned))
-                for noise in noises
-            ),
-            steps_left=left,
-            seconds=None if made.seconds is None else made.seconds / made.steps_left * left,
-            size_bytes=made.size_bytes * len(noises),
-            rows="searches",
-        )
+    def described(self, label: str) -> Mapping[str, Any]:
+        """See `SeveralSearches`."""
+        noise = self._by_label[label]
+        return {"noise": label, "noise_kind": noise.kind, "nominal_rate": noise.rate}
 
-    def tasks(self) -> tuple[Task, ...]:
-        """See `Study`."""
-        return tuple(
-            search_task(seed, self._planned, prefix(noise))
-            for noise in self.recipe.noise
-            for seed in self.recipe.seeds
-        )
-
-    @functools.cached_property
-    def _planned(self) -> Sequence[SearchTrial]:
-        """The networks of one search, in the order of training."""
-        planned = self._clean.trials(self.network())
-        forget_graphs()
-        return planned
-
-    def opened(self, run: RunDir) -> AbstractContextManager[None]:
-        """See `Study`: `cells.json` says what each branch is."""
-        networks = dict.fromkeys(trial.branch for trial in self._planned)
-        cells = [
-            {
-                "branch": prefix(noise) + network,
-                "noise": noise.label,
-                "noise_kind": noise.kind,
-                "nominal_rate": noise.rate,
-                "network": network,
-                "steps": self.recipe.train.steps,
-            }
-            for noise in self.recipe.noise
-            for network in networks
-        ]
-        write_conditions(run, cells, self.recipe.noise)
-        return nullcontext()
-
-    def do(self, task: Task, run: RunDir, progress: Progress) -> None:
-        """See `Study`."""
-        (seed,) = {trial.seed for trial in task.trials}
-        begun = {trial.branch for trial in task.trials}
-        noise, branches = self._whose(begun)
+    def search(
+        self, label: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
+    ) -> None:
+        """See `SeveralSearches`."""
+        noise = self._by_label[label]
         corruption = training_labels(self.data, noise, seed)
         search = LotteryStudy(self.recipe.search(), self.relabeled(corruption, noise, seed))
         measure = Measure(search, self.data, corruption)
         search_tickets(
-            search, run, progress, seed, branches, prefix=prefix(noise), measure=measure.rows
+            search, run, progress, seed, branches, prefix=prefix(label), measure=measure.rows
         )
-
-    def _whose(self, begun: set[str]) -> tuple[Noise, set[str]]:
-        """The noise of branches on disk, and what its search calls them."""
-        networks = {trial.branch for trial in self._planned}
-        for noise in self.recipe.noise:
-            own = {name for name in networks if prefix(noise) + name in begun}
-            if own:
-                return noise, own
-        raise AssertionError(f"no noise has the branches {begun}")
 
     def relabeled(self, corruption: Corruption, noise: Noise, seed: int) -> DataSet:
         """Return the data with wrong labels for training and validation.
