@@ -70,6 +70,7 @@ _OF_KIND: dict[str, tuple[tuple[str, str], ...]] = {
               ("Claims", "claims")),
     "noisy": (("Methods", "methods"), ("Estimated noise rates", "rates"), ("Claims", "claims")),
     "memorization": (("By sparsity", "sparsity"), ("Claims", "claims")),
+    "widths": (("Against the mask as it is on new weights", "by_width"), ("Claims", "claims")),
     "edge": (("Exported file, by seed", "replicates"), ("Claims", "claims"),
              ("Operations and energy", "energy")),
 }  # fmt: skip

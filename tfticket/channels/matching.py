@@ -149,9 +149,9 @@ def interchangeable(model: keras.Model) -> tuple[ChannelSet, ...]:
                     axes.append((names[id(variable)], axis, numbers))
     fixed = set(flow.fixed.tolist())
     alike: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
-    for number, where in seen.items():
+    for number, found in seen.items():
         if number not in fixed:
-            alike[tuple(where)].append(number)
+            alike[tuple(found)].append(number)
     sets: dict[str, ChannelSet] = {}
     for where, members in alike.items():
         if len(members) > 1:
@@ -326,7 +326,7 @@ def _similarity(
 
 def _slices(array: np.ndarray, place: _Place) -> np.ndarray:
     """The weights of each channel as a row."""
-    picked = np.moveaxis(np.asarray(array, np.float64), place.axis, 0)[place.indices]
+    picked: np.ndarray = np.moveaxis(np.asarray(array, np.float64), place.axis, 0)[place.indices]
     return np.moveaxis(picked, 1, 0).reshape(place.indices.shape[1], -1)
 
 
@@ -367,8 +367,9 @@ def _activations(model: keras.Model, inputs: Any) -> list[list[np.ndarray]]:
             )
         picks.append(picked)
     given = flow.inputs[0] if len(flow.inputs) == 1 else list(flow.inputs)
-    found = keras.Model(given, tensors)(inputs, training=False)
-    arrays = [keras.ops.convert_to_numpy(output).astype(np.float64) for output in found]
+    # A single output in a list would come back without it.
+    found = keras.Model(given, dict(enumerate(tensors)))(inputs, training=False)
+    arrays = [keras.ops.convert_to_numpy(found[n]).astype(np.float64) for n in range(len(tensors))]
     rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
     return [[rows[number][:, places] for number, places in picked] for picked in picks]
 
@@ -377,4 +378,5 @@ def _standardized(outputs: np.ndarray) -> np.ndarray:
     """Mean 0 and norm 1 for each channel; zeros for one that is constant."""
     centered = outputs - outputs.mean(axis=0)
     norms = np.linalg.norm(centered, axis=0)
-    return np.divide(centered, norms, out=np.zeros_like(centered), where=norms > 0)
+    found: np.ndarray = np.divide(centered, norms, out=np.zeros_like(centered), where=norms > 0)
+    return found

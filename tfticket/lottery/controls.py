@@ -163,8 +163,8 @@ class AlignedReinit(Control):
         if context.level == 0:
             interchangeable(context.model)  # refuses before anything is trained
         else:
-            ends = [context.final(branch, 0).variables for branch in (TICKET, self.name)]
-            variables = match_weights(context.model, *ends, seed=context.seed).apply(variables)
+            ours, new = (context.final(branch, 0).variables for branch in (TICKET, self.name))
+            variables = match_weights(context.model, ours, new, context.seed).apply(variables)
         return Start(context.ticket.mask, replace(context.initial, variables=variables))
 
 

@@ -102,7 +102,8 @@ class Summary(BaseSummary):
     def of(self, noise: str, network: str) -> list[LevelSummary]:
         """The levels of a branch, from dense to sparse; a control begins as the dense network."""
         dense = [x for x in self._of(noise, TICKET) if x.level == 0]
-        return (dense if network != TICKET else []) + self._of(noise, network)
+        own = self._of(noise, network)
+        return own if own and own[0].level == 0 else dense + own
 
     def _of(self, noise: str, network: str) -> list[LevelSummary]:
         wanted = (noise, network)

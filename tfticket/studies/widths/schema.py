@@ -68,6 +68,11 @@ class WidthsRecipe(Recipe):
         return LotteryRecipe(kind="lottery", model=model, **own)
 
 
+def label(width: float) -> str:
+    """Return what the run calls a width."""
+    return f"width{width:g}"
+
+
 KIND = Kind(
     name="widths",
     recipe=WidthsRecipe,

@@ -9,10 +9,10 @@ from typing import Any
 from tfticket.data import DataSet
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
-from tfticket.studies.lottery.several import SeveralSearches, prefix
+from tfticket.studies.lottery.several import SeveralSearches
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.training import search_tickets
-from tfticket.studies.widths.schema import WidthsRecipe
+from tfticket.studies.widths.schema import WidthsRecipe, label
 
 
 class WidthsStudy(SeveralSearches):
@@ -28,9 +28,9 @@ class WidthsStudy(SeveralSearches):
 
     def __init__(self, recipe: WidthsRecipe, data: DataSet, data_dir: Path | None = None) -> None:
         super().__init__(recipe, data, data_dir)
-        self._widths = {f"width{width:g}": width for width in recipe.widths}
+        self._widths = {label(width): width for width in recipe.widths}
         self._searches = {
-            label: LotteryStudy(recipe.search(width), data) for label, width in self._widths.items()
+            name: LotteryStudy(recipe.search(width), data) for name, width in self._widths.items()
         }
 
     @property
@@ -47,4 +47,4 @@ class WidthsStudy(SeveralSearches):
     ) -> None:
         """See `SeveralSearches`."""
         search = self._searches[label]
-        search_tickets(search, run, progress, seed, branches, prefix=prefix(label))
+        search_tickets(search, run, progress, seed, branches, prefix=f"{label}-")
