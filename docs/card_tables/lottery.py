@@ -66,6 +66,27 @@ def verdicts(name: str, *levels: str) -> str:
     return table(columns, rows)
 
 
+def by_width(name: str) -> str:
+    """One row a width and density: what networks gain over the mask as it is on new weights."""
+    found = summary(name)
+    gains: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for each in found[f"gains_over_{_TWIN}"]:
+        gains.setdefault((each["width"], each["density"]), {})[each["branch"]] = each
+    accuracy = {
+        (each["width"], each["density"]): percent(each["accuracy"]["mean"], 1)
+        for each in found["levels"]
+        if each["branch"] == _TWIN
+    }
+    branches = list(dict.fromkeys(each["branch"] for each in found[f"gains_over_{_TWIN}"]))
+    rows = [
+        [fixed(width, 1), density(left), accuracy[width, left]]
+        + [interval(lambda v: points(v, 1), own[branch]) for branch in branches]
+        for (width, left), own in gains.items()
+    ]
+    columns = ["width", "weights left", f"{_TWIN}: accuracy", *(f"{b}, points" for b in branches)]
+    return table(columns, rows)
+
+
 def criteria(name: str) -> str:
     """The margins, the confidence and the looks behind the verdicts."""
     found = summary(name)["criteria"]

@@ -74,6 +74,7 @@ _OF_KIND: dict[str, tuple[tuple[str, str], ...]] = {
         ("Receptive fields", "fields"), ("Tickets and their controls", "arranged"),
         ("Masks alone", "masks_alone"), ("Convolutions", "convolutions"), ("Claims", "claims"),
     ),
+    "widths": (("Against the mask as it is on new weights", "by_width"), ("Claims", "claims")),
     "edge": (("Exported file, by seed", "replicates"), ("Claims", "claims"),
              ("Operations and energy", "energy")),
 }  # fmt: skip

@@ -7,11 +7,13 @@ from helpers import mlp, random_mask
 
 from tfticket.errors import MaskError, ModelError
 from tfticket.lottery.controls import (
+    AlignedReinit,
     ControlContext,
     OneShotPruning,
     RandomMask,
     RandomReinit,
     ShuffledMask,
+    SignedReinit,
     Start,
     draw_initial_weights,
 )
@@ -30,8 +32,16 @@ def context_of(model, mask, *, step=0, seed=0, level=1, **options):
     initial = Snapshot.capture(model, step=0)
     late = {key: array + step for key, array in initial.variables.items()}
     ticket = Start(mask, Snapshot(late, None, step))
+    ends = options.pop("ends", {})  # branch and level to the state of a finished network
     return ControlContext(
-        model, initial, ticket, lambda like: Start(like, initial), seed, level, **options
+        model,
+        initial,
+        ticket,
+        lambda like: Start(like, initial),
+        seed,
+        level,
+        lambda branch, level: ends[branch, level],
+        **options,
     )
 
 
@@ -263,3 +273,56 @@ def test_one_shot_pruning_is_what_the_search_prunes_from_the_dense_network():
     assert start.mask is mask
     assert start.snapshot is context.initial
     assert OneShotPruning().first_level == 2
+
+
+def ends_of(model, mask, trained):
+    """A search whose networks ended like this: dense, the ticket, and the dense aligned one."""
+    places = (("ticket", 0), ("ticket", 1), ("aligned", 0))
+    return context_of(model, mask, ends=dict(zip(places, trained, strict=True)))
+
+
+def test_new_weights_are_permuted_as_the_network_trained_from_them():
+    model = mlp()
+    mask = random_mask(model, 0.5)
+    dense = context_of(model, Mask.ones(mask.shapes), level=0)
+    new = AlignedReinit().start(dense).snapshot
+    order = np.array([3, 0, 4, 1, 2])
+    # Trained, the new network is that of the ticket with its first units in another order.
+    moved = dict(dense.initial.variables)
+    moved["hidden_0/kernel"] = moved["hidden_0/kernel"][:, order]
+    moved["hidden_0/bias"] = moved["hidden_0/bias"][order]
+    moved["hidden_1/kernel"] = moved["hidden_1/kernel"][order]
+    trained = [dense.initial, dense.initial, Snapshot(moved, None, 100)]
+    start = AlignedReinit().start(ends_of(model, mask, trained))
+    assert start.mask == mask
+    back = np.argsort(order)
+    expected = {**new.variables}
+    expected["hidden_0/kernel"] = expected["hidden_0/kernel"][:, back]
+    expected["hidden_1/kernel"] = expected["hidden_1/kernel"][back]
+    assert differing(start.snapshot.variables, expected) == set()
+    assert differing(new.variables, dense.initial.variables) == set(mask)
+
+
+def test_what_cant_be_matched_is_refused_before_it_is_trained():
+    layer = layers.Dense(4, name="again")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(layer(layer(inputs))))
+    mask = Mask.ones({key: v.shape for key, v in prunable_variables(model).items()})
+    with pytest.raises(ModelError, match="'again' of the class Dense is called several times"):
+        AlignedReinit().start(context_of(model, mask, level=0))
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_signs_are_kept_and_magnitudes_are_new(trained):
+    model = mlp()
+    mask = random_mask(model, 0.5)
+    initial = Snapshot.capture(model, step=0)
+    flipped = Snapshot({key: -array for key, array in initial.variables.items()}, None, 100)
+    context = ends_of(model, mask, [initial, flipped, initial])
+    start = SignedReinit(trained=trained).start(context)
+    assert start.mask == mask
+    for key in mask:
+        found, old = start.snapshot.variables[key], initial.variables[key]
+        np.testing.assert_array_equal(np.sign(found), -np.sign(old) if trained else np.sign(old))
+        assert np.mean(np.abs(found) != np.abs(old)) > 0.9
+    assert start.snapshot.step == 0

@@ -663,7 +663,7 @@ def test_early_evaluations_show_more_and_change_nothing(by_single_steps):
     for ours, theirs in zip(search.tickets, plain.tickets, strict=True):
         assert ours.mask == theirs.mask
         assert_same_arrays(ours.weights, theirs.weights)
-    assert_same_state(search.store.final(1), plain.store.final(1))
+    assert_same_state(search.store.final("ticket", 1), plain.store.final("ticket", 1))
     curve = search.results[1].validation_loss
     assert curve.steps == (1, 2, 3, 4, 5, 6, 8, 9, 12)
     assert search.results[1].early_stop_step == curve.steps[np.argmin(curve.losses)]

@@ -1,12 +1,15 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
+from helpers import batch, mlp
 
-from tfticket.errors import MaskError, TicketError
+from tfticket.errors import MaskError, ModelError, TicketError
 from tfticket.files import write_arrays
 from tfticket.lottery.ticket import Ticket
 from tfticket.sparsity.mask import Mask
+from tfticket.state import named_variables, prunable_variables
 
 WEIGHTS = {
     "conv/kernel": np.arange(1, 13, dtype="float32").reshape(3, 4),
@@ -199,3 +202,56 @@ def test_weights_that_are_not_as_many_as_the_mask_keeps(tmp_path):
     )
     with pytest.raises(TicketError, match="must hold a mask and the weights it keeps"):
         Ticket.load(path)
+
+
+@pytest.mark.slow
+class TestAnotherInitialization:
+    """A ticket moved to the weights of another network."""
+
+    @staticmethod
+    def network(seed):
+        keras.utils.set_random_seed(seed)
+        return mlp()
+
+    @pytest.fixture
+    def found(self):
+        model = self.network(0)
+        kernels = {key: v.numpy() for key, v in prunable_variables(model).items()}
+        mask = Mask({key: array > 0 for key, array in kernels.items()})
+        result = {"at_early_stop": {"accuracy": 0.9}}
+        return Ticket(mask, kernels, 3, 0, {"seed": 0, "result": result})
+
+    @pytest.mark.parametrize("by", ["weights", "activations"])
+    def test_the_mask_follows_the_units(self, found, by):
+        source, target, start = self.network(0), self.network(0), self.network(1)
+        order = np.array([1, 2, 0, 4, 3])
+        made, bias = source.layers[0].get_weights()
+        target.layers[0].set_weights([made[:, order], bias])
+        read, bias = source.layers[1].get_weights()
+        target.layers[1].set_weights([read[order], bias])
+        x = batch()[0] if by == "activations" else None
+        moved = found.aligned_to(start, source=source, target=target, by=by, inputs=x)
+        kept = found.mask["hidden_0/kernel"][:, order]
+        np.testing.assert_array_equal(moved.mask["hidden_0/kernel"], kept)
+        np.testing.assert_array_equal(
+            moved.weights["hidden_0/kernel"], start.layers[0].get_weights()[0] * kept
+        )
+        assert (moved.level, moved.rewind_step, moved.provenance) == (3, 0, {"seed": 0})
+
+    def test_signs_stay(self, found):
+        start = self.network(1)
+        moved = found.with_magnitudes_of(start)
+        assert moved.mask == found.mask
+        for key, kept in found.mask.items():
+            new = named_variables(start)[key].numpy()
+            np.testing.assert_array_equal(moved.weights[key], np.abs(new) * kept)
+
+    def test_another_width_is_refused(self, found):
+        wider = mlp((6, 7, 4, 3))
+        with pytest.raises(MaskError, match="hidden_0/kernel"):
+            found.with_magnitudes_of(wider)
+        model = self.network(0)
+        with pytest.raises(ModelError, match="same widths"):
+            found.aligned_to(model, source=model, target=wider)
+        with pytest.raises(MaskError, match="hidden_0/kernel"):
+            found.aligned_to(wider, source=model, target=model)

@@ -64,7 +64,9 @@ def test_without_its_entry_there_is_no_such_kind():
         parse(RECIPE)
 
 
-@pytest.mark.parametrize("kind", ["lottery", "norms", "noisy", "edge", "memorization", "locality"])
+@pytest.mark.parametrize(
+    "kind", ["lottery", "norms", "noisy", "edge", "memorization", "locality", "widths"]
+)
 def test_summary_and_page_of_a_kind_need_no_tensorflow(kind):
     """They name their modules as text, which the test of imports doesn't follow."""
     script = (
@@ -78,7 +80,7 @@ def test_summary_and_page_of_a_kind_need_no_tensorflow(kind):
 
 def test_schemas_are_found_without_tensorflow_and_numpy():
     script = (
-        "import sys; from tfticket.studies.registry import KINDS; assert len(KINDS) == 5; "
+        "import sys; from tfticket.studies.registry import KINDS; assert len(KINDS) == 6; "
         "print(*(sys.modules.keys() & {'tensorflow', 'keras', 'numpy', 'vl_convert'}))"
     )
     assert output_of(script) == ""

@@ -1,5 +1,7 @@
 from .flow import Flow as Flow
 from .groups import channel_groups as channel_groups
+from .matching import Permutation as Permutation
+from .matching import match_channels as match_channels
 from .remove import remove_units as remove_units
 from .rules import Rule as Rule
 from .rules import register_rule as register_rule

@@ -207,6 +207,13 @@ def parse_seeds(
     show_envvar=True,
     help="Address of the Ray cluster.  [default: a cluster on this machine, for this run]",
 )
+@click.option(
+    "--join",
+    is_flag=True,
+    help="Write the run together with other processes that were started with --join, here or on "
+    "machines that see the run directory under the same path, such as the jobs of a SLURM array. "
+    "Each trains what no other is at, with one thread.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and what is done already, then stop.")
 @click.option("--open", "opens", is_flag=True, help="Open the page in a browser at the end.")
 @click.pass_obj
@@ -224,6 +231,7 @@ def run(
     jobs: int | None,
     executor_name: str | None,
     ray_address: str | None,
+    join: bool,
     dry_run: bool,
     opens: bool,
 ) -> None:
@@ -244,6 +252,10 @@ def run(
         raise click.UsageError("Give --seed or --seeds, not both.")
     if executor_name == "serial" and jobs is not None:
         raise click.UsageError("--executor serial trains in this process: leave --jobs out.")
+    if join and (jobs is not None or executor_name is not None or fresh):
+        raise click.UsageError(
+            "--join makes this process one of several: leave --jobs, --executor and --fresh out."
+        )
     path = catalog.find(recipe)
     overrides = [parse_override(text) for text in changes]
     # Before anything that takes long. The result goes to stdout, progress to stderr.
@@ -255,7 +267,7 @@ def run(
 
     chosen = (seed,) if seed is not None else seeds
     loaded = parsing.load(path, overrides=overrides, smoke=smoke, seeds=chosen)
-    run_dir = RunDir(runs_root / loaded.name / _run_name(name, smoke, changes))
+    run_dir = RunDir(runs_root / loaded.name / _run_name(name, smoke, changes), joined=join)
     if dry_run:
         _print_plan(loaded, run_dir, data_dir, fresh=fresh)
         return
@@ -268,14 +280,14 @@ def run(
                 invocation,
                 data_dir=data_dir,
                 fresh=fresh,
-                make_executor=lambda: _executor(executor_name, jobs, ray_address),
+                make_executor=lambda: _executor(executor_name, jobs, ray_address, join=join),
             )
     except KeyboardInterrupt:
         raise InterruptError(
             f"Finished {KINDS[loaded.kind].unit}s are kept in {run_dir.path}.\nResume with:\n"
             f"  {invocation.again()}"
         ) from None
-    if opens:
+    if opens and page is not None:
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
@@ -320,12 +332,14 @@ def _print_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh
     click.echo("\n".join([*plan_lines(plan), done_line(plan, run_dir.path, len(done))]))
 
 
-def _limit_threads(recipe: Recipe) -> None:
+def _limit_threads(recipe: Recipe, *, joined: bool) -> None:
     """Give one thread to the operations of small dense networks, before TensorFlow starts.
 
     XLA would split their products among all threads, which then wait for each other. Results are
-    bit-identical.
+    bit-identical. Processes that joined a run have one thread for all, whatever their machine has.
     """
+    if joined:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     is_dense = getattr(recipe.model, "name", None) in ("lenet_300_100", "dln")
     if is_dense and recipe.train.jit is not False:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -347,19 +361,28 @@ def _run(
     data_dir: Path | None,
     fresh: bool,
     make_executor: Callable[[], Executor | Choice],
-) -> Path:
-    """Run or resume the recipe, print its result, and return its page."""
+) -> Path | None:
+    """Run or resume the recipe, print its result, and return its page.
+
+    There is none where processes that joined the run are still at work.
+    """
     from tfticket.cli.runs import outcome_lines
     from tfticket.runs.environment import record_start
     from tfticket.runs.runs import finished_networks
-    from tfticket.runs.session import writing
+    from tfticket.runs.session import joining, writing
 
-    with writing(run_dir, recipe, toml=toml, fresh=fresh):
+    opened = (
+        joining(run_dir, recipe, toml=toml)
+        if run_dir.joined
+        else writing(run_dir, recipe, toml=toml, fresh=fresh)
+    )
+    with opened:
         if run_dir.complete:
             click.echo("The run is complete; --fresh starts over.", err=True)
         else:
-            record_start(run_dir, command=("tfticket", *invocation.arguments))
-            _limit_threads(recipe)
+            if not (run_dir.joined and run_dir.environment.is_file()):
+                record_start(run_dir, command=("tfticket", *invocation.arguments))
+            _limit_threads(recipe, joined=run_dir.joined)
             _load_tensorflow()
             from tfticket.cli.progress import on_stderr
             from tfticket.runner import runner
@@ -368,6 +391,13 @@ def _run(
             with on_stderr(finished_networks(run_dir)) as progress:
                 progress.message(f"Loading data: {recipe.data.name}")
                 runner.run(recipe, run_dir, data_dir=data_dir, progress=progress, executor=executor)
+        if not run_dir.complete:
+            click.echo(
+                "Nothing is left to begin. The last of the processes that train the rest ends the "
+                "run and writes its page.",
+                err=True,
+            )
+            return None
         click.echo("Writing the page", err=True)
         from tfticket.studies import report
         from tfticket.studies.summaries import summarize
@@ -388,9 +418,13 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
 
 
-def _executor(name: str | None, jobs: int | None, ray_address: str | None) -> Executor | Choice:
-    from tfticket.runner import Processes, RayCluster, Serial, suited
+def _executor(
+    name: str | None, jobs: int | None, ray_address: str | None, *, join: bool
+) -> Executor | Choice:
+    from tfticket.runner import Joined, Processes, RayCluster, Serial, suited
 
+    if join:
+        return Joined()
     if name == "ray":
         return RayCluster(jobs, address=ray_address)
     if name == "serial":

@@ -2,11 +2,13 @@ from . import analysis as analysis
 from . import connectivity as connectivity
 from . import locality as locality
 from . import verdict as verdict
+from .controls import AlignedReinit as AlignedReinit
 from .controls import Control as Control
 from .controls import OneShotPruning as OneShotPruning
 from .controls import RandomMask as RandomMask
 from .controls import RandomReinit as RandomReinit
 from .controls import ShuffledMask as ShuffledMask
+from .controls import SignedReinit as SignedReinit
 from .over_seeds.result import StudyResult as StudyResult
 from .over_seeds.running import study as study
 from .search import TicketSearch as TicketSearch

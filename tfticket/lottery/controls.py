@@ -15,7 +15,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfticket.channels.matching import interchangeable, match_weights
 from tfticket.errors import MaskError, ModelError
+from tfticket.lottery.trial import TICKET
 from tfticket.seeds import generator, sub_seed
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.structure import UNSTRUCTURED, Structure
@@ -55,6 +57,8 @@ class ControlContext:
         prune_dense_like: Prunes the dense network once, to the density of a mask, and rewinds it.
         seed: Seed of the search.
         level: Level of the ticket.
+        final: State of a finished network after its last step, by branch and level: the ticket of
+            this level, and level 0 of tickets and of this control.
         structure: Pruning structure of the ticket, and so of its controls.
     """
 
@@ -64,6 +68,7 @@ class ControlContext:
     prune_dense_like: Callable[[Mask], Start]
     seed: int
     level: int
+    final: Callable[[str, int], Snapshot]
     structure: Structure = UNSTRUCTURED
 
 
@@ -73,7 +78,8 @@ class Control(ABC):
     Attributes:
         name: Name of the branch.
         begins_at_step_zero: Whether it begins at step 0 even where the ticket begins at step k.
-        first_level: First level at which it differs from the ticket and is trained.
+        first_level: First level at which it differs from the ticket and is trained; 0 for one whose
+            dense network is trained too, whatever the levels of controls are.
 
     Example:
         >>> isinstance(RandomMask(), Control)
@@ -124,6 +130,80 @@ class RandomReinit(Control):
         drawn = draw_initial_weights(context.model, seed)
         variables = {**context.initial.variables, **drawn}
         return Start(context.ticket.mask, replace(context.initial, variables=variables))
+
+
+@dataclass(frozen=True)
+class AlignedReinit(Control):
+    """Control with the ticket's mask on new initial weights, whose units are matched to the mask.
+
+    A dense network is trained from the new weights, and its channels are permuted to those of the
+    ticket's dense network. The new weights are permuted likewise, which is the same as permuting
+    the mask the other way, up to the order of units. It begins at step 0, as `RandomReinit`.
+
+    Source: Adnan et al. (2025, arXiv:2505.05143), with weight matching as Ainsworth et al. (2023,
+    arXiv:2209.04836) instead of activations, and new weights from step 0.
+
+    Raises:
+        ModelError: when it starts and the channels of the model can't be matched; see
+            `channels.match_channels`.
+
+    Example:
+        >>> AlignedReinit().first_level
+        0
+    """
+
+    name = "aligned"
+    begins_at_step_zero = True
+    first_level = 0
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        drawn = draw_initial_weights(context.model, sub_seed(context.seed, "control", self.name))
+        variables = {**context.initial.variables, **drawn}
+        if context.level == 0:
+            interchangeable(context.model)  # refuses before anything is trained
+        else:
+            ours, new = (context.final(branch, 0).variables for branch in (TICKET, self.name))
+            variables = match_weights(context.model, ours, new, context.seed).apply(variables)
+        return Start(context.ticket.mask, replace(context.initial, variables=variables))
+
+
+@dataclass(frozen=True)
+class SignedReinit(Control):
+    """Control with the ticket's mask and signs, and new initial magnitudes.
+
+    Source: Zhou et al. (2019, arXiv:1905.01067) for the signs of the ticket's initial weights; Oh
+    et al. (2025, arXiv:2504.05357) and Gadhikar & Burkholz (2024, arXiv:2402.19262) for those that
+    its weights have after training.
+
+    Args:
+        trained: Whether the signs are those after training, or else those the ticket begins with.
+
+    Example:
+        >>> SignedReinit().name, SignedReinit(trained=True).name
+        ('signs', 'trained_signs')
+    """
+
+    trained: bool = False
+    begins_at_step_zero = True
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """`signs` or `trained_signs`."""
+        return "trained_signs" if self.trained else "signs"
+
+    def start(self, context: ControlContext) -> Start:
+        """See `Control`."""
+        seed = sub_seed(context.seed, "control", self.name, str(context.level))
+        drawn = draw_initial_weights(context.model, seed)
+        ticket = context.ticket
+        state = context.final(TICKET, context.level) if self.trained else ticket.snapshot
+        signed = {
+            key: np.copysign(array, state.variables[key]) if key in ticket.mask else array
+            for key, array in drawn.items()
+        }
+        variables = {**context.initial.variables, **signed}
+        return Start(ticket.mask, replace(context.initial, variables=variables))
 
 
 @dataclass(frozen=True)
@@ -224,16 +304,22 @@ class OneShotPruning(Control):
         return context.prune_dense_like(context.ticket.mask)
 
 
-CONTROLS: Mapping[str, type[RandomReinit | ShuffledMask | RandomMask | OneShotPruning]] = {
-    "reinit": RandomReinit,
-    "shuffle": ShuffledMask,
-    "random": RandomMask,
-    "oneshot": OneShotPruning,
+CONTROLS: Mapping[str, Control] = {
+    control.name: control
+    for control in (
+        RandomReinit(),
+        ShuffledMask(),
+        RandomMask(),
+        OneShotPruning(),
+        AlignedReinit(),
+        SignedReinit(),
+        SignedReinit(trained=True),
+    )
 }
 
 
 def as_controls(controls: Iterable[Control | str]) -> tuple[Control, ...]:
-    """Return controls, or those that names stand for: `reinit`, `shuffle`, `random`, `oneshot`.
+    """Return controls, or those that names of `CONTROLS` stand for.
 
     Raises:
         ValueError: for a name that isn't known.
@@ -241,11 +327,10 @@ def as_controls(controls: Iterable[Control | str]) -> tuple[Control, ...]:
     """
     if isinstance(controls, str | Control | type):
         raise TypeError(f"`controls` must be a list. Received: {brief(controls)}. Give it in [].")
-    found: list[Any] = [
+    return tuple(
         named("controls", each, CONTROLS, Control, also="a control of `tfticket.lottery`")
         for each in controls
-    ]
-    return tuple(each() if isinstance(each, type) else each for each in found)
+    )
 
 
 def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]:

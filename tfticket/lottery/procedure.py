@@ -63,7 +63,8 @@ class Procedure:
 
     def trials(self) -> list[Trial]:
         """List all trials of the search, in the order of training."""
-        trials = [self.ticket(0)]
+        dense = [control.name for control in self.controls if control.first_level == 0]
+        trials = [self.ticket(0), *(Trial(0, name, 0, self.level_steps) for name in dense)]
         levels = range(1, self.schedule.levels + 1)
         with_controls = levels if self.control_levels is None else self.control_levels
         for level in levels:

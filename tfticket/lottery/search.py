@@ -93,7 +93,7 @@ class TicketSearch(keras.callbacks.Callback, Displayable):
             begin with `fresh` ones.
         score_at: Score the weights at the `end` of training, as in the paper, or at `early_stop`.
         controls: Controls to train beside each ticket, as objects or by name: `reinit`, `shuffle`,
-            `random`, `oneshot`.
+            `random`, `oneshot`, `aligned`, `signs`, `trained_signs`.
         control_levels: Levels with controls; all by default. One-shot pruning is trained from
             level 2 on, since at level 1 it is the ticket.
         skip: Glob patterns of keys to leave dense.

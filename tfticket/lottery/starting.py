@@ -119,7 +119,7 @@ class StartingPoints:
         rewound = self._rewind_point()
         if self._procedure.rewind == "weights":
             return rewound
-        final = self._store.final(level - 1)
+        final = self._store.final(TICKET, level - 1)
         slots = final.optimizer if self._procedure.rewind == "none" else rewound.optimizer
         return replace(rewound, variables=final.variables, optimizer=slots)
 
@@ -179,6 +179,7 @@ class StartingPoints:
             prune_dense_like=self._pruned_once,
             seed=procedure.seed,
             level=trial.level,
+            final=self._store.final,
             structure=procedure.pruner.structure,
         )
         return control.start(context)

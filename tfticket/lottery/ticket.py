@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from tfticket.display.words import number, percent
 from tfticket.files import digest, load_arrays, numbers, whole_number, write_arrays
 from tfticket.machine import available_memory
 from tfticket.sparsity.mask import Mask
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfticket.channels.matching import MatchBy
 
 _HOLDS = "a mask and the weights it keeps"
 _BYTES_A_WEIGHT = 5
@@ -93,6 +98,55 @@ class Ticket(Displayable):
         arrays = {**{f"weight:{key}": array for key, array in self.weights.items()}}
         return digest({**arrays, **self.mask.to_arrays()}, [self.level, self.rewind_step])
 
+    def aligned_to(
+        self,
+        model: keras.Model,
+        *,
+        source: keras.Model,
+        target: keras.Model,
+        by: MatchBy = "weights",
+        inputs: Any = None,
+    ) -> Ticket:
+        """Permute the mask into the basin of another initialization, to start from there.
+
+        Source: Adnan et al. (2025, arXiv:2505.05143).
+
+        Args:
+            model: Model with the weights to start from.
+            source: Dense model trained from the initialization in which the ticket was found.
+            target: Dense model trained from the weights of `model`.
+            by: Whether channels are matched by `weights` or `activations`.
+            inputs: A batch to compare activations on.
+
+        Raises:
+            ModelError: when the channels can't be matched; see `channels.match_channels`.
+            MaskError: when the mask doesn't fit `model`.
+        """
+        from tfticket.channels.matching import match_channels  # tickets are read without Keras
+
+        permutation = match_channels(target, source, by=by, inputs=inputs)
+        return self._moved(Mask(permutation.apply(self.mask)), _weights_of(model))
+
+    def with_magnitudes_of(self, model: keras.Model) -> Ticket:
+        """Keep the mask and the signs, and take the magnitudes of another initialization.
+
+        Source: Zhou et al. (2019, arXiv:1905.01067).
+
+        Args:
+            model: Model with the magnitudes; what the mask doesn't cover is taken from it, too.
+
+        Raises:
+            MaskError: when the mask doesn't fit `model`.
+        """
+        weights = self.mask.apply(_weights_of(model))
+        signed = {key: np.copysign(weights[key], self.weights[key]) for key in self.mask}
+        return self._moved(self.mask, {**weights, **signed})
+
+    def _moved(self, mask: Mask, weights: Mapping[str, np.ndarray]) -> Ticket:
+        # What it scored was another network's.
+        kept = {key: value for key, value in self.provenance.items() if key != "result"}
+        return replace(self, mask=mask, weights=weights, provenance=kept)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write one `.npz` without pickle, whole or not at all; only survivors are stored.
 
@@ -145,6 +199,12 @@ class Ticket(Displayable):
     def load_mask(cls, path: str | os.PathLike[str]) -> Mask:
         """Read only the mask; raises `TicketError` as `load` does."""
         return load_arrays(path, _mask, kind=cls._KIND, holds=_HOLDS, prefix="mask:")
+
+
+def _weights_of(model: keras.Model) -> dict[str, np.ndarray]:
+    from tfticket.state import Snapshot
+
+    return Snapshot.capture(model, step=0, optimizer=False).variables
 
 
 def _mask(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Mask:

@@ -94,6 +94,11 @@ class FinishedTrial:
     rows: tuple[Row, ...]
 
 
+def keeps_end(trial: Trial) -> bool:
+    """Tell whether a later trial may begin where this one ends."""
+    return trial.branch == TICKET or trial.level == 0
+
+
 class TrialStore(ABC):
     """Abstract store of a search, in memory, or on disk so that the search can be resumed."""
 
@@ -122,17 +127,20 @@ class TrialStore(ABC):
         """Return the state of the ticket of a finished level whose weights are scored."""
 
     @abstractmethod
-    def final(self, level: int) -> Snapshot:
-        """Return the state of the ticket of a finished level after its last step."""
+    def final(self, branch: str, level: int) -> Snapshot:
+        """Return the state of a finished trial after its last step.
+
+        It is kept for tickets, and for the dense networks of controls.
+        """
 
 
 @dataclass(repr=False)
 class MemoryStore(TrialStore):
-    """Keeps tickets and rows in memory; end states of the first and the last two levels only."""
+    """Keeps tickets and rows in memory; end states of dense and the last two tickets only."""
 
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     tickets: dict[tuple[str, int], Ticket] = field(default_factory=dict)
-    ends: dict[int, tuple[Snapshot, Snapshot]] = field(default_factory=dict)
+    ends: dict[tuple[str, int], tuple[Snapshot, Snapshot]] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
 
     def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
@@ -148,10 +156,10 @@ class MemoryStore(TrialStore):
         trial = finished.result.trial
         self.tickets[trial.branch, trial.level] = finished.ticket
         self.rows += finished.rows
-        if trial.branch == TICKET:
+        if keeps_end(trial):
             needed = (0, trial.level - 1)
-            self.ends = {level: ends for level, ends in self.ends.items() if level in needed}
-            self.ends[trial.level] = (finished.scored, finished.final)
+            self.ends = {place: ends for place, ends in self.ends.items() if place[1] in needed}
+            self.ends[trial.branch, trial.level] = (finished.scored, finished.final)
 
     def is_finished(self, trial: Trial) -> bool:
         """See `TrialStore`."""
@@ -163,11 +171,11 @@ class MemoryStore(TrialStore):
 
     def scored(self, level: int) -> Snapshot:
         """See `TrialStore`."""
-        return self.ends[level][0]
+        return self.ends[TICKET, level][0]
 
-    def final(self, level: int) -> Snapshot:
+    def final(self, branch: str, level: int) -> Snapshot:
         """See `TrialStore`."""
-        return self.ends[level][1]
+        return self.ends[branch, level][1]
 
 
 class TrialListener:

@@ -14,7 +14,7 @@ from tfticket.data import DataSet
 from tfticket.errors import RunError
 from tfticket.recipe.rates import be_deterministic
 from tfticket.recipe.schema import Recipe
-from tfticket.runner import Choice, Executor, Processes, Serial
+from tfticket.runner import Choice, Executor, Processes, Serial, joined
 from tfticket.runner.chance import ChanceWatch
 from tfticket.runs.plan import Plan, Task, Trial
 from tfticket.runs.progress import Progress, Silence
@@ -72,7 +72,8 @@ def run(
     progress.message(study.data.description)
     if callable(executor):
         executor = executor(study, run)
-    run.update_environment({**facts(study.data), "execution": executor.facts()})
+    if not (run.joined and "execution" in run.environment_facts()):
+        run.update_environment({**facts(study.data), "execution": executor.facts()})
     if chosen and isinstance(executor, Processes):
         progress.message(
             f"{executor.jobs} worker processes train networks in parallel; --executor serial "
@@ -84,18 +85,35 @@ def run(
     with study.opened(run):
         tasks = study.tasks()
         left = [task for task in tasks if not study.finished(task, run)]
+
+        def end() -> None:
+            try:
+                _check_kept(study, run, tasks)
+                _sort_rows(run, tasks)
+            finally:
+                _unlock_rows(run, tasks)
+            run.note_look(recipe.seeds)
+            outcome = study.finish(run, progress)
+            _check_kept(study, run, tasks)
+            done = {"seeds": list(recipe.seeds), "networks": run.networks(), **outcome}
+            run.mark_complete(done)
+
         try:
             if left:
                 executor.run(study, left, run, progress)
-            _check_kept(study, run, tasks)
-            _sort_rows(run, tasks)
-        finally:
-            for folder in {task.folder for task in tasks}:
-                RunDir(run.path / folder).rows.lock_file.unlink(missing_ok=True)
-        run.note_look(recipe.seeds)
-        outcome = study.finish(run, progress)
-    _check_kept(study, run, tasks)
-    run.mark_complete({"seeds": list(recipe.seeds), "networks": run.networks(), **outcome})
+        except BaseException:
+            if not run.joined:  # others add rows
+                _unlock_rows(run, tasks)
+            raise
+        if run.joined:
+            joined.end(run, lambda: all(study.finished(task, run) for task in tasks), end)
+        else:
+            end()
+
+
+def _unlock_rows(run: RunDir, tasks: Sequence[Task]) -> None:
+    for folder in {task.folder for task in tasks}:
+        RunDir(run.path / folder).rows.lock_file.unlink(missing_ok=True)
 
 
 def _check_kept(study: Study, run: RunDir, tasks: Sequence[Task]) -> None:

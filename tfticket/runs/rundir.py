@@ -15,7 +15,8 @@ RUNS/<recipe>/<run>/
   edge.json                     of the kind `edge`: the table of its files
   report/                       can be deleted and made again
   COMPLETE                      the last file; absent = can be resumed
-  LOCK                          held by the process that writes the run
+  LOCK                          held by the process that writes the run, or by all that joined it
+  claims/                       while processes that joined are at work: locks of their tasks
   metrics.lock                  while it is written: held by whoever adds to the table
 ```
 
@@ -54,6 +55,7 @@ class RunDir:
 
     Args:
         path: The directory, `RUNS/<recipe>/<run>`.
+        joined: Whether this process writes it together with others, see `session.joining`.
 
     Attributes:
         path: The directory.
@@ -67,10 +69,12 @@ class RunDir:
         report: The folder of the report.
         complete_file: The last file that a run writes.
         lock_file: Locked while a process writes the run; holds the id of the last one that did.
+        claims: The folder of what processes that joined hold.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, joined: bool = False) -> None:
         self.path = Path(path)
+        self.joined = joined
         self.recipe_toml = self.path / "recipe.toml"
         self.recipe_json = self.path / "recipe.json"
         self.environment = self.path / "environment.json"
@@ -81,13 +85,15 @@ class RunDir:
         self.report = self.path / "report"
         self.complete_file = self.path / "COMPLETE"
         self.lock_file = self.path / "LOCK"
+        self.claims = self.path / "claims"
 
     def __repr__(self) -> str:
         return f"RunDir({str(self.path)!r})"
 
     def search(self, structure: str) -> RunDir:
         """Return the search of one structure in a run of the kind `edge`: a run of its own."""
-        return RunDir(self.path / "searches" / checked_name(structure, self.path))
+        path = self.path / "searches" / checked_name(structure, self.path)
+        return RunDir(path, joined=self.joined)
 
     def initial(self, seed: int) -> Path:
         """Return the path of the snapshot at step 0."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ _REMEDY = "Restore `recipe.json` of the run, or begin anew with --fresh."
 
 # A listing that looks whether a run is being written holds its lock for a moment.
 _PATIENCE_SECONDS = 0.2
+_LOOKS, _BETWEEN_SECONDS = 300, 0.1  # of a process that joins, while another one prepares the run
 
 
 @contextlib.contextmanager
@@ -66,6 +68,57 @@ def writing(run: RunDir, recipe: Recipe, *, toml: bytes, fresh: bool = False) ->
             raise
 
 
+@contextlib.contextmanager
+def joining(run: RunDir, recipe: Recipe, *, toml: bytes) -> Iterator[RunDir]:
+    """Create, resume or join a run that several processes write together, on any machines.
+
+    The first one prepares it as `writing` does. As long as one is at work, no other process opens
+    the run by `writing`.
+
+    Args:
+        run: The run; its directory is made when it is missing.
+        recipe: The recipe, the same for all.
+        toml: The bytes of its file.
+
+    Yields:
+        The run, as one that is joined.
+
+    Raises:
+        RunError: when a process writes the run alone, its recipe differs, the directory holds
+            something else, or it can't be used.
+    """
+    run = RunDir(run.path, joined=True)
+    with _explained(run):
+        run.path.mkdir(parents=True, exist_ok=True)
+        lock = run.lock_file.open("a")
+    with lock:
+        for _ in range(_LOOKS):
+            if _flock(lock.fileno(), fcntl.LOCK_EX):  # no other is at work
+                prepare(RunDir(run.path), recipe, toml)
+                lock.truncate(0)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                break
+            if _flock(lock.fileno(), fcntl.LOCK_SH):
+                if extends(run, recipe):
+                    raise RunError(
+                        f"Other processes write {run.path}, and fewer seeds or levels than this "
+                        "recipe has. Wait until they end, or give all of them the same recipe."
+                    )
+                break
+            time.sleep(_BETWEEN_SECONDS)
+        else:
+            raise _busy(run)
+        yield run
+
+
+def _flock(descriptor: int, mode: int) -> bool:
+    try:
+        fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _remove_unused(run: RunDir, made: Iterable[Path]) -> None:
     """Removes a run that holds nothing but how it was to begin.
 
@@ -89,12 +142,9 @@ def is_written(run: RunDir) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _flock(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
-    return False
 
 
 @contextlib.contextmanager
@@ -104,26 +154,32 @@ def locked(run: RunDir) -> Iterator[None]:
     Raises:
         RunError: when another process holds it, or the directory can't be used.
     """
+    if run.joined:  # as a part of a run whose lock all hold
+        run.path.mkdir(parents=True, exist_ok=True)
+        yield
+        return
     lock = FileLock(run.lock_file)
     with _explained(run):
         run.path.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=_PATIENCE_SECONDS)
         except Timeout as error:
-            holder = (
-                run.lock_file.read_text(encoding="ascii", errors="replace").strip()
-                or "not known yet"
-            )
-            raise RunError(
-                f"{run.path} is being written by another process (pid {holder}). Wait until it "
-                "ends, stop it, or give this run another --name."
-            ) from error
+            raise _busy(run) from error
         # Left in place when the lock is released, so it is cut to the new length.
         run.lock_file.write_text(f"{os.getpid()}\n", encoding="utf-8")
     try:
         yield
     finally:
         lock.release()
+
+
+def _busy(run: RunDir) -> RunError:
+    text = run.lock_file.read_text(encoding="ascii", errors="replace").strip()
+    holder = f"another process (pid {text})" if text else "other processes"
+    return RunError(
+        f"{run.path} is being written by {holder}. Wait until it ends, stop it, or give this run "
+        "another --name."
+    )
 
 
 @contextlib.contextmanager
@@ -157,12 +213,15 @@ def prepare(run: RunDir, recipe: Recipe, toml: bytes) -> None:
             run.complete_file.unlink(missing_ok=True)
     else:
         old = {}
-        _refuse_foreign(run)
-    remove_leftovers(run.path)
+    if not run.joined:  # else others are at work: what they haven't finished isn't left over
+        if not old:
+            _refuse_foreign(run)
+        remove_leftovers(run.path)
+        shutil.rmtree(run.claims, ignore_errors=True)
+        run.drop_unfinished_rows()
     if old != new or not run.recipe_toml.is_file():
         write_json(run.recipe_json, new)
         write_text(run.recipe_toml, toml.decode())
-    run.drop_unfinished_rows()
 
 
 def extends(run: RunDir, recipe: Recipe) -> bool:

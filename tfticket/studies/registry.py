@@ -12,9 +12,10 @@ from tfticket.studies.lottery.schema import KIND as LOTTERY
 from tfticket.studies.memorization.schema import KIND as MEMORIZATION
 from tfticket.studies.noisy.schema import KIND as NOISY
 from tfticket.studies.norms.schema import KIND as NORMS
+from tfticket.studies.widths.schema import KIND as WIDTHS
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (LOTTERY, NORMS, NOISY, EDGE, MEMORIZATION, LOCALITY)
+    kind.name: kind for kind in (LOTTERY, NORMS, NOISY, EDGE, MEMORIZATION, LOCALITY, WIDTHS)
 }
 """By the `kind` of a recipe."""
 

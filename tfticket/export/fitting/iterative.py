@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -35,6 +35,7 @@ def remove_in_rounds(
     batches: Batches | None = None,
     scope: Scope = "global",
     multiple_of: int = 1,
+    skip: Iterable[str] = (),
     folder: str | os.PathLike[str] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> keras.Model:
@@ -56,6 +57,7 @@ def remove_in_rounds(
             a `Training`.
         scope: See there.
         multiple_of: See there.
+        skip: See there.
         folder: Where the networks of finished rounds are kept, to resume from; None keeps none.
         tell: Called with a line of progress.
 
@@ -84,7 +86,8 @@ def remove_in_rounds(
     if batches is None and score == "taylor" and isinstance(training, Training):
         batches = _some_of(training)
     given = None if batches is None else list(batches)
-    settings = [keep, rounds, of, str(score), scope, multiple_of, training]
+    skip = list(skip)
+    settings = [keep, rounds, of, str(score), scope, multiple_of, skip, training]
     done = Rounds.open(folder, _fingerprint(model, settings))
     whole, now = _amount(model, of), model
     for place in range(1, rounds + 1):
@@ -93,7 +96,7 @@ def remove_in_rounds(
             share = keep ** (place / rounds) * whole / _amount(now, of)
             found = remove_units(
                 now, min(share, 1.0), of=of, score=score, batches=given, scope=scope,
-                multiple_of=multiple_of,
+                multiple_of=multiple_of, skip=skip,
             ).model  # fmt: skip
             if isinstance(training, Training):
                 steps = training.steps_a_round

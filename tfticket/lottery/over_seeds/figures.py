@@ -180,8 +180,8 @@ def _by_density(
     whiskers: Rows = []
     for place, branch in enumerate(summary.branches):
         levels = summary.branch(branch)
-        if branch != "ticket" and summary.dense is not None:
-            # A control is the dense network as long as nothing is pruned.
+        if levels[0].level > 0 and summary.dense is not None:
+            # A control without a dense network of its own is that of the ticket until it is pruned.
             levels = [summary.dense, *levels]
         for level in levels:
             spread, x = measure(level), 100 * level.density

@@ -31,7 +31,7 @@ from tfticket.lottery.ticket import Ticket
 from tfticket.lottery.trial import TICKET, MemoryStore, TrialListener, TrialResult, TrialStore
 from tfticket.metrics import Row, read_metrics
 from tfticket.quiet import retracing_expected
-from tfticket.report.reading import by_network
+from tfticket.report.reading import DENSE, by_network
 from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import locked
 from tfticket.schedules import IterativePruning, PruningSchedule
@@ -85,7 +85,8 @@ def study(
             test. Test data are read only when a network is finished.
         seeds: Number of seeds, from 0, or the seeds. One seed can't tell a ticket from luck.
         controls: Networks that each ticket is held against, by name (`reinit`, `shuffle`, `random`,
-            `oneshot`) or as objects. Without `reinit` a ticket can match, but not win.
+            `oneshot`, `aligned`, `signs`, `trained_signs`) or as objects. Without `reinit` a ticket
+            can match, but not win.
         schedule: Share of the surviving weights that each level prunes, in (0, 1), or a schedule.
             The default prunes as much as two levels of the paper's 20 %.
         levels: Number of prunings where `schedule` is a share.
@@ -455,7 +456,8 @@ class _Printed(TrialListener):
     def end(self, result: TrialResult) -> None:
         """See `TrialListener`."""
         trial, value = result.trial, result.at_early_stop.get(self.metric.name, math.nan)
-        name = "dense" if trial.level == 0 else f"{trial.branch}, level {trial.level}"
+        dense = (trial.branch, trial.level) == DENSE
+        name = "dense" if dense else f"{trial.branch}, level {trial.level}"
         print(
             f"seed {self.seed}, {name}: {percent(result.density)} of the weights, "
             f"{self.metric.label} {self.metric.say(value)}, {result.seconds:.1f} s",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tfticket.lottery.ticket import Ticket
-from tfticket.lottery.trial import TICKET, FinishedTrial, Trial, TrialStore
+from tfticket.lottery.trial import TICKET, FinishedTrial, Trial, TrialStore, keeps_end
 from tfticket.metrics import Row
 from tfticket.runs.rundir import RunDir
 from tfticket.state import Snapshot
@@ -65,12 +65,12 @@ class RunStore(TrialStore):
     def save(self, finished: FinishedTrial) -> None:
         """See `TrialStore`."""
         trial = finished.result.trial
-        if trial.branch == TICKET:
+        if keeps_end(trial):
             final = finished.final
             if not self._keep_slots:
                 final = replace(final, optimizer=None)
-            final.save(self._final(trial.level))
-            if finished.scored is not finished.final:
+            final.save(self._final(trial.branch, trial.level))
+            if trial.branch == TICKET and finished.scored is not finished.final:
                 finished.scored.save(self._scored(trial.level))
         rows = (*finished.rows, *(self._measure(finished) if self._measure else ()))
         self._run.append_rows(replace(row, branch=self._prefix + row.branch) for row in rows)
@@ -89,11 +89,11 @@ class RunStore(TrialStore):
     def scored(self, level: int) -> Snapshot:
         """See `TrialStore`."""
         path = self._scored(level)
-        return Snapshot.load(path) if path.exists() else self.final(level)
+        return Snapshot.load(path) if path.exists() else self.final(TICKET, level)
 
-    def final(self, level: int) -> Snapshot:
+    def final(self, branch: str, level: int) -> Snapshot:
         """See `TrialStore`."""
-        return Snapshot.load(self._final(level))
+        return Snapshot.load(self._final(branch, level))
 
     def _snapshot(self, name: str) -> Path:
         path = _SNAPSHOTS[name](self._run, self._seed)
@@ -102,9 +102,9 @@ class RunStore(TrialStore):
     def _ticket(self, branch: str, level: int) -> Path:
         return self._run.ticket(self._seed, self._prefix + branch, level)
 
-    def _final(self, level: int) -> Path:
-        return self._run.final(self._seed, self._prefix + TICKET, level)
+    def _final(self, branch: str, level: int) -> Path:
+        return self._run.final(self._seed, self._prefix + branch, level)
 
     def _scored(self, level: int) -> Path:
-        final = self._final(level)
+        final = self._final(TICKET, level)
         return final.with_name(final.name.replace(".final.", ".early_stop."))

@@ -145,7 +145,7 @@ class Verdicts:
             )
 
     def branch(self, name: str) -> list[LevelSummary]:
-        """The levels of a branch, rising; those of a control begin at 1."""
+        """The levels of a branch, rising; those of most controls begin at 1."""
         return [level for level in self.levels if level.branch == name]
 
     def level(self, branch: str, level: int) -> LevelSummary | None:

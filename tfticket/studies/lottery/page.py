@@ -14,7 +14,7 @@ from tfticket.lottery.over_seeds import figures
 from tfticket.lottery.verdict import LevelVerdict
 from tfticket.report import facts as common
 from tfticket.report.contents import Contents
-from tfticket.report.reading import RunFiles
+from tfticket.report.reading import DENSE, RunFiles
 from tfticket.report.tables import Cell, Strip, Table, interval_cell, range_cell, table
 from tfticket.studies.lottery import insides
 from tfticket.studies.lottery.anatomy import Anatomy, LevelAnatomy, dissect
@@ -185,7 +185,10 @@ def results_table(summary: Summary) -> Table | None:
     metric = summary.metric
     return table(
         summary.levels,
-        ("<branch", lambda level: level.branch if level.level else "dense"),
+        (
+            "<branch",
+            lambda level: "dense" if (level.branch, level.level) == DENSE else level.branch,
+        ),
         ("level", lambda level: str(level.level)),
         ("weights left", lambda level: percent(level.density)),
         ("count", lambda level: number(level.remaining)),
@@ -336,6 +339,9 @@ MEANINGS = {
     "reinit": "the ticket's mask with newly drawn weights",
     "shuffle": "the ticket's weights under its mask shuffled within each layer",
     "random": "a random mask with as many weights in all",
+    "aligned": "the ticket's mask on newly drawn weights, whose units are matched to the mask's",
+    "signs": "the ticket's mask and the signs of its weights on newly drawn magnitudes",
+    "trained_signs": "the same with the signs that the ticket's weights have after training",
     "oneshot": "pruned once from the trained dense network to the same density",
 }
 """Name of a usual control to its meaning."""

@@ -232,6 +232,8 @@ class Controls(Table):
     `levels` lists the levels with controls, or is "all"; by default every second one and the last.
     """
 
+    LATER = frozenset({"aligned", "signs", "trained_signs"})
+
     reinit: Annotated[
         bool | Annotated[Step, Field(le=MOST_REPEATS)],
         Field(description="true, false, or how many reinitializations a ticket gets, up to 1,000"),
@@ -239,6 +241,9 @@ class Controls(Table):
     shuffle: bool = False
     random: bool = False
     oneshot: bool = False
+    aligned: bool = False
+    signs: bool = False
+    trained_signs: bool = False
     levels: Annotated[
         Literal["all"] | Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] | None,
         Field(description='"all", or a list of levels, one or more, from 1 on'),

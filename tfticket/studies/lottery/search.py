@@ -10,7 +10,7 @@ import keras
 from tfticket.channels import channel_groups
 from tfticket.data import DataSet
 from tfticket.lottery import Control, RandomReinit
-from tfticket.lottery.controls import as_controls
+from tfticket.lottery.controls import CONTROLS, as_controls
 from tfticket.schedules import IterativePruning, OneShot, PolynomialDecay, PruningSchedule
 from tfticket.sparsity.channels import Channels
 from tfticket.sparsity.pruner import Pruner
@@ -100,5 +100,5 @@ def structure(lottery: Lottery, model: keras.Model) -> Structure:
 def controls(table: Controls) -> list[Control]:
     """Return the controls of a recipe."""
     chosen: list[Control] = [RandomReinit(n) for n in range(1, int(table.reinit) + 1)]
-    names = [name for name in ("shuffle", "random", "oneshot") if getattr(table, name)]
+    names = [name for name in CONTROLS if name != "reinit" and getattr(table, name)]
     return [*chosen, *as_controls(names)]

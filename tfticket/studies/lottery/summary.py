@@ -80,7 +80,7 @@ class Summary(BaseSummary, Verdicts):
     @cached_property
     def expectations(self) -> tuple[Expectation, ...]:
         """The recipe's expectations, each read at the level of the density that it names."""
-        return check(self.files.expect, self._measure)
+        return check(self.files.expect, self.measure)
 
     def _words(self, measure: str) -> tuple[str, Unit]:
         metric = self.metric
@@ -92,7 +92,8 @@ class Summary(BaseSummary, Verdicts):
             return f"test {metric.label}", Unit(metric.say)
         return _MEASURES[measure]
 
-    def _measure(self, table: Mapping[str, Any]) -> Measured:
+    def measure(self, table: Mapping[str, Any]) -> Measured:
+        """Return what came of one table of `[[expect]]`."""
         branch, against = str(table.get("branch", "ticket")), str(table.get("against", "dense"))
         text, unit = self._words(table["measure"])
         about = text.format(against=against)

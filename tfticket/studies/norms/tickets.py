@@ -140,6 +140,7 @@ class Tickets:
             prune_dense_like=lambda mask: Start(mask, begin),
             seed=seed,
             level=lottery.levels,
+            final=store.final,
             structure=pruner(lottery, model).structure,
         )
         return {

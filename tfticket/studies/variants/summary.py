@@ -101,7 +101,8 @@ class VariantsSummary(BaseSummary, abc.ABC):
     def of(self, variant: str, network: str) -> list[LevelSummary]:
         """The levels of a branch, from dense to sparse; a control begins as the dense network."""
         dense = [x for x in self._of(variant, TICKET) if x.level == 0]
-        return (dense if network != TICKET else []) + self._of(variant, network)
+        own = self._of(variant, network)
+        return own if own and own[0].level == 0 else dense + own
 
     def _of(self, variant: str, network: str) -> list[LevelSummary]:
         wanted = (variant, network)

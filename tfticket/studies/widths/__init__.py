@@ -1,0 +1,1 @@
+"""Tickets and their controls at several widths of one network."""
