@@ -81,7 +81,7 @@ def tune(
     journal: Path | None,
     as_json: bool,
 ) -> None:
-    """Search the settings of a recipe that do best on validation data, with Optuna.
+    """Tune settings of a recipe on validation data, with Optuna.
 
     Each trial is a run beside the others of the recipe. The same command goes on where it was
     stopped, and more of them share the trials.
