@@ -1,6 +1,9 @@
 """`tfticket fit` from the command line."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -56,6 +59,46 @@ def test_a_budget_is_kept_and_the_files_are_named(model, capsys):
     assert again == told
     assert main([*given, "--no-control", "--learning-rate", "0.5"]) == 1
     assert "holds the rounds of another search" in capsys.readouterr().err
+
+
+def ended_in_the_middle(given, line, number):
+    """Send a signal while what a line of progress says is being done; its status and messages."""
+    command = [sys.executable, "-m", "tfticket", *given]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        told = ""
+        while line not in told:
+            told += process.stderr.readline() or pytest.fail(told)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+    assert out == ""
+    return process.returncode, told + err
+
+
+def test_a_search_that_a_signal_ends_in_a_round_goes_on_to_the_same_answer(model, capsys, tmp_path):
+    """First by Ctrl-C in the first round, then by SIGTERM in the second."""
+    given = arguments(model, "--accuracy", "0.8", "--flash", "3K", "--target", "phone", "--json",
+                      "--steps", "300", "--no-control", "-o")  # fmt: skip
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    keep = parts / "rounds/seed_0"
+    status, told = ended_in_the_middle([*given, str(parts)], "Round 1:", signal.SIGINT)
+    assert status == 130
+    assert "Traceback" not in told
+    assert told.endswith(f"Resume with:\n  tfticket {' '.join(given)} {parts}\n")
+    assert {path.name for path in keep.iterdir()} == {"search.json"}
+    status, told = ended_in_the_middle([*given, str(parts)], "Round 2:", signal.SIGTERM)
+    assert status == -signal.SIGTERM
+    assert {path.name for path in keep.iterdir()} == {"search.json", "round_01.keras"}
+    assert {path.name for path in parts.iterdir()} == {"rounds"}  # nothing is half written
+    first = (keep / "round_01.keras").read_bytes()
+    found = {}
+    for folder in (parts, whole):
+        assert main([*given, str(folder)]) == 0
+        found[folder] = json.loads(capsys.readouterr().out) | {"files": []}
+    assert (keep / "round_01.keras").read_bytes() == first
+    assert found[parts] == found[whole]
+    assert (parts / "net.tflite").read_bytes() == (whole / "net.tflite").read_bytes()
 
 
 def test_a_budget_that_is_out_of_reach_ends_with_1_and_says_why(model, capsys, tmp_path):

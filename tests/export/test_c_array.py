@@ -9,8 +9,8 @@ from tflite_files import dense_net, file_of, parsed
 
 from tfticket.errors import ExportError, RunError
 from tfticket.export import c_array
+from tfticket.export.activations import arena_lower_bound
 from tfticket.export.c_array import write_c_array
-from tfticket.export.micro import arena_lower_bound
 from tfticket.export.runtime import Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]

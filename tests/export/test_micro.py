@@ -9,15 +9,14 @@ from tflite_files import answers, dense_net, file_of, parsed
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, micro
-from tfticket.export.micro import (
+from tfticket.export.activations import arena_lower_bound
+from tfticket.export.micro import has_micro, run_on_micro
+from tfticket.export.micro_rules import (
     FLOAT_ONLY,
     MAX_RANK_OF,
     OPERATORS,
     WEIGHTED,
-    arena_lower_bound,
     check_micro,
-    has_micro,
-    run_on_micro,
     violations,
 )
 from tfticket.export.runtime import Session

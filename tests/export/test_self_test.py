@@ -14,11 +14,13 @@ import keras
 import numpy as np
 import pytest
 from edge_nets import convnet, examples_for, int8_of
+from several_ends import Ring, inputs_of_two, stream, streaming, two_by_two
 from tflite_files import dense_net, file_of, parsed
 
 from tfticket.errors import ExportError, RunError
-from tfticket.export import flatbuffer, self_test
-from tfticket.export.micro import OPERATORS, check_on_micro, registration_of
+from tfticket.export import flatbuffer, self_test, to_tflite
+from tfticket.export.micro import check_on_micro
+from tfticket.export.micro_rules import OPERATORS, registration_of
 from tfticket.export.self_test import write_micro_sources
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
@@ -98,27 +100,60 @@ def test_a_file_of_floats_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif("TFLITE_MICRO" not in os.environ, reason="needs a built TensorFlow Lite Micro")
-def test_the_self_test_compiles_and_passes_and_notices_another_answer(sources, run, tmp_path):
-    def outcome(text):
-        main = sources[0].with_name("main.cc")
-        main.write_text(text)
-        folder, flags = os.environ["TFLITE_MICRO"], os.environ.get("TFLITE_MICRO_FLAGS", "")
-        program = tmp_path / "selftest"
-        subprocess.run(
-            ["g++", "-std=c++17", *shlex.split(flags), "-I", folder, "-x", "c++", main, sources[1],
-             "-x", "none", str(Path(folder) / "libtflm.a"), "-o", program],
-            check=True,
-        )  # fmt: skip
-        return subprocess.run([program], capture_output=True, text=True, check=False)
+needs_micro = pytest.mark.skipif(
+    "TFLITE_MICRO" not in os.environ, reason="needs a built TensorFlow Lite Micro"
+)
 
+
+def outcome(sources, text, program):
+    """Compile a self-test, and run it."""
+    main = sources[0].with_name("main.cc")
+    main.write_text(text)
+    folder, flags = os.environ["TFLITE_MICRO"], os.environ.get("TFLITE_MICRO_FLAGS", "")
+    subprocess.run(
+        ["g++", "-std=c++17", *shlex.split(flags), "-I", folder, "-x", "c++", main, sources[1],
+         "-x", "none", str(Path(folder) / "libtflm.a"), "-o", program],
+        check=True,
+    )  # fmt: skip
+    return subprocess.run([program], capture_output=True, text=True, check=False)
+
+
+@needs_micro
+def test_the_self_test_compiles_and_passes_and_notices_another_answer(sources, run, tmp_path):
     text = sources[3].read_text()
-    passed = outcome(text)
+    passed = outcome(sources, text, tmp_path / "selftest")
     assert passed.returncode == 0, passed
     used = int(re.search(r"10 of 10 answers equal, (\d+) of", passed.stdout)[1])
     assert used <= run.arena.arena_bytes
     first = numbers(text, "expected")[0]
     other = text.replace(f"{{{first[0]}, {first[1]}, ", f"{{{first[0] ^ 1}, {first[1]}, ")
-    failed = outcome(other)
+    failed = outcome(sources, other, tmp_path / "selftest")
     assert failed.returncode == 1
     assert "9 of 10" in failed.stdout
+
+
+@needs_micro
+@pytest.mark.parametrize("kind", ["two inputs and outputs", "a state", "16 bits"])
+def test_the_self_test_passes_for_other_files(kind, tmp_path):
+    model, x, format = {
+        "two inputs and outputs": lambda: (two_by_two(), inputs_of_two(), "int8"),
+        "a state": lambda: (streaming(Ring(5)), stream(), "int8"),
+        "16 bits": lambda: (convnet(), examples_for(convnet(), 200), "int16x8"),
+    }[kind]()
+    path = tmp_path / "net.tflite"
+    to_tflite(model, path, format=format, calibration=x)
+    content = path.read_bytes()
+    given = list(x.values()) if isinstance(x, dict) else x
+    sources = write_micro_sources(content, tmp_path / "net", check_on_micro(content, given, "it"))
+    text = sources[3].read_text()
+    passed = outcome(sources, text, tmp_path / "selftest")
+    assert passed.returncode == 0, passed
+    assert "10 of 10 answers equal" in passed.stdout
+    names = re.findall(r"^const .* (expected\w*)\[", text, re.MULTILINE)
+    for name in names:  # each output is compared
+        row = numbers(text, name)[3]
+        shown = ", ".join(map(str, row))
+        changed = ", ".join(map(str, [row[0] ^ 1, *row[1:]]))
+        before, _, after = text.partition(f" {name}[kExamples]")
+        other = f"{before} {name}[kExamples]{after.replace(shown, changed, 1)}"
+        assert outcome(sources, other, tmp_path / "selftest").returncode == 1

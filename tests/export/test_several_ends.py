@@ -1,6 +1,8 @@
 """Several inputs and outputs, other types of them, 16-bit activations, and states."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import keras
@@ -178,6 +180,13 @@ def test_a_microcontroller_gets_all_ends_and_a_self_test_of_them(net, x, y, tmp_
     assert "const int8_t given_1[kExamples][NET_INPUT_1_SIZE] = {" in test
     assert "interpreter.output(1)->data.raw, expected_1[i]" in test
     assert "Scores by output: what " in done.reason
+    starts = "import sys; from tflite_micro import runtime as r; r.Interpreter.from_bytes(open("
+    starts += "sys.argv[1], 'rb').read(), arena_size=int(sys.argv[2]))"
+    smallest, ended = run.arena.arena_bytes, []
+    for size in (smallest, smallest - 16):
+        command = [sys.executable, "-c", starts, done.report.path, str(size)]
+        ended.append(subprocess.run(command, capture_output=True, check=False).returncode)
+    assert ended[0] == 0 != ended[1]
 
 
 def test_no_output_may_lose_more_than_the_margin(net, x, y, tmp_path):

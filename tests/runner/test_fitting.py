@@ -9,12 +9,13 @@ import pytest
 import tiny_recipe
 
 from tfticket.data import load
+from tfticket.display.words import percent2
 from tfticket.export import check_file
 from tfticket.export.fitting.budget import Budget, Taken
 from tfticket.export.fitting.candidates import Candidate, Storage
 from tfticket.export.fitting.fitted import Fitted
 from tfticket.report.estimate import Estimate
-from tfticket.runner.fitted_seeds import FittedSeeds, Settings, choose
+from tfticket.runner.fitted_seeds import Settings, choose
 from tfticket.runner.fitting import fit_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("seeded")]
@@ -61,7 +62,7 @@ def test_the_page_and_the_numbers_say_the_same(made):
     mean = told["test_accuracy"]["fitted"]["mean"]
     assert mean == pytest.approx(np.mean(list(found.accuracies("fitted").values())))
     page = (folder / "index.html").read_text()
-    assert f"{100 * mean:.2f} %" in page
+    assert percent2(mean) in page
     assert "tfticket fit tiny" in page
     for each in found.seeds.values():
         for candidate in each.candidates:
@@ -92,7 +93,8 @@ def search(best, control, *, met=True):
 
 
 def chosen(seeds):
-    return choose(SETTINGS, seeds)
+    found = choose(SETTINGS, seeds)
+    return found.seed, found.way
 
 
 def test_the_way_that_is_better_on_average_is_written_with_its_best_seed():
@@ -101,12 +103,12 @@ def test_the_way_that_is_better_on_average_is_written_with_its_best_seed():
         0: search(candidate(0.90, 0.99), candidate(0.93, 0.80)),
         1: search(candidate(0.95, 0.97), candidate(0.94, 0.82)),
     }
-    seed, way, reason = chosen(seeds)
-    assert (seed, way) == (1, "control")
+    found = choose(SETTINGS, seeds)
+    assert (found.seed, found.way) == (1, "control")
     gain = Estimate.of_difference({0: 0.99, 1: 0.97}, {0: 0.80, 1: 0.82})
-    assert f"{100 * gain.mean:+.2f} points" in reason
-    assert "not significant" in reason  # 0.17 with a standard error of 0.02, but two seeds
-    assert chosen({0: seeds[0], 1: search(candidate(0.99, 0.9), candidate(0.94, 0.8))})[:2] == (
+    assert f"{100 * gain.mean:+.2f} points" in found.reason
+    assert "not significant" in found.reason  # 0.17 with a standard error of 0.02, but two seeds
+    assert chosen({0: seeds[0], 1: search(candidate(0.99, 0.9), candidate(0.94, 0.8))}) == (
         1,
         "fitted",
     )
@@ -117,15 +119,14 @@ def test_a_control_that_misses_a_limit_is_not_written():
         0: search(candidate(0.90, 0.9), candidate(0.93, 0.9, ram=1.5)),
         1: search(candidate(0.91, 0.9), candidate(0.94, 0.9, ram=1.5)),
     }
-    assert chosen(seeds)[:2] == (1, "fitted")
+    assert chosen(seeds) == (1, "fitted")
 
 
 def test_where_no_seed_keeps_the_budget_nothing_is_written():
     missed = {seed: search(candidate(0.5, 0.5, flash=1.2), None, met=False) for seed in (0, 1)}
-    seed, way, reason = chosen(missed)
-    assert (seed, way) == (None, None)
-    assert reason == "In none of 2 seeds is the budget kept. Of the first: It was so."
-    assert not FittedSeeds("net", "data", SETTINGS, missed, seed, way, reason).met
+    found = choose(SETTINGS, missed)
+    assert (found.seed, found.way, found.met) == (None, None, False)
+    assert found.reason == "In none of 2 seeds is the budget kept. Of the first: It was so."
     one = {**missed, 1: search(candidate(0.8, 0.8), None)}
-    assert chosen(one)[:2] == (1, "fitted")
-    assert "is kept in 1 of 2 seeds" in chosen(one)[2]
+    assert chosen(one) == (1, "fitted")
+    assert "is kept in 1 of 2 seeds" in choose(SETTINGS, one).reason

@@ -27,6 +27,7 @@ from tfticket.cli.norms import norms
 from tfticket.cli.recipe import recipe
 from tfticket.cli.runs import report, runs
 from tfticket.cli.ticket import import_tfmot, ticket
+from tfticket.cli.tune import tune
 from tfticket.errors import TFTicketError
 
 
@@ -58,6 +59,7 @@ def completion(shell: str) -> None:
 
 for command in (
     recipe,
+    tune,
     runs,
     report,
     ticket,

@@ -324,7 +324,7 @@ def _print_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh
         if is_written(run_dir):
             click.echo(f"{run_dir.path} is running.")
     done = [] if fresh else finished_networks(run_dir)
-    _load_tensorflow()
+    load_tensorflow()
     from tfticket.runner import runner
 
     click.echo(f"Loading data: {recipe.data.name}", err=True)
@@ -345,7 +345,8 @@ def _limit_threads(recipe: Recipe, *, joined: bool) -> None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
-def _load_tensorflow() -> None:
+def load_tensorflow() -> None:
+    """Import TensorFlow, and say so, since it takes a while."""
     from tfticket.quiet import start_tensorflow
 
     click.echo("Loading TensorFlow", err=True)
@@ -383,7 +384,7 @@ def _run(
             if not (run_dir.joined and run_dir.environment.is_file()):
                 record_start(run_dir, command=("tfticket", *invocation.arguments))
             _limit_threads(recipe, joined=run_dir.joined)
-            _load_tensorflow()
+            load_tensorflow()
             from tfticket.cli.progress import on_stderr
             from tfticket.runner import runner
 

@@ -78,12 +78,10 @@ class Answer:
     Attributes:
         value: Anything JSON can hold.
         arrays: Name to array.
-        said: What it wrote to standard error meanwhile; known to the parent alone.
     """
 
     value: Any
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    said: str = ""
 
 
 Task = Callable[[Request], Answer]
@@ -137,9 +135,7 @@ def ask(
         folder = Path(name)
         _save_request(task, request, timeout, folder)
         try:
-            said = children.run(
-                "tfticket.export._child", name, timeout=_BUSY * timeout, under=under
-            )
+            children.run("tfticket.export._child", name, timeout=_BUSY * timeout, under=under)
         except children.ChildTimeoutError as error:
             raise ExportError(
                 f"{request.source} must load and run in {where} within {timeout:g} s. It took "
@@ -159,7 +155,7 @@ def ask(
             ) from error
     if "error" in told:
         raise ExportError(told["error"])
-    return Answer(told["value"], arrays, said)
+    return Answer(told["value"], arrays)
 
 
 def _save_request(task: Task, request: Request, timeout: float, folder: Path) -> None:

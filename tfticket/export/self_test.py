@@ -13,7 +13,8 @@ from tfticket.errors import ExportError
 from tfticket.export import flatbuffer
 from tfticket.export.c_array import all_or_none, identifier, write_c_array
 from tfticket.export.flatbuffer import graphs
-from tfticket.export.micro import MicroRun, check_micro, registration_of
+from tfticket.export.micro import MicroRun
+from tfticket.export.micro_rules import check_micro, registration_of
 from tfticket.files import write_text
 
 _EXAMPLES = 10

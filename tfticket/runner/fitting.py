@@ -15,6 +15,7 @@ from tfticket.errors import DataError, RecipeError
 from tfticket.export.fitting.candidates import Maker
 from tfticket.export.fitting.fitted import Fitted
 from tfticket.export.fitting.narrowing import Training
+from tfticket.export.fitting.rounds import Rounds
 from tfticket.export.fitting.search import search
 from tfticket.export.result import Preprocessing
 from tfticket.files import write_json
@@ -77,11 +78,9 @@ def fit_file(
     )
     _check_classes(found)
     check_model(model_path, model, found)
-    progress.message(found.description)
-    makers = _makers(found, folder / f"{model_path.stem}.tflite", settings, batch_size=batch_size)
     return _fit(
-        model_path.stem, found, folder, settings, seeds, lambda seed: model, makers, trained_steps,
-        command, progress,
+        folder / f"{model_path.stem}.tflite", found, settings, seeds, lambda seed: model,
+        trained_steps, command, progress, batch_size=batch_size,
     )  # fmt: skip
 
 
@@ -125,21 +124,15 @@ def fit_recipe(
     be_deterministic()
     study = LotteryStudy.load(recipe, data_dir)
     _check_classes(study.data)
-    progress.message(study.data.description)
-    told = progress
 
     def network(seed: int) -> keras.Model:
-        return _dense(study, seed, folder / f"rounds/seed_{seed}/dense.keras", told)
+        return _dense(study, seed, Rounds(folder / f"rounds/seed_{seed}"), told)
 
-    name = recipe.name.partition(".")[0]
-    makers = _makers(
-        study.data, folder / f"{name}.tflite", settings,
-        batch_size=recipe.data.batch_size, augment=recipe.data.augment,
-    )  # fmt: skip
-    steps = recipe.train.steps
+    told, name = progress, recipe.name.partition(".")[0]
     return _fit(
-        name, study.data, folder, settings, recipe.seeds, network, makers, steps, command, progress
-    )
+        folder / f"{name}.tflite", study.data, settings, recipe.seeds, network, recipe.train.steps,
+        command, progress, batch_size=recipe.data.batch_size, augment=recipe.data.augment,
+    )  # fmt: skip
 
 
 def _check_classes(found: DataSet) -> None:
@@ -150,10 +143,11 @@ def _check_classes(found: DataSet) -> None:
         )
 
 
-def _dense(study: LotteryStudy, seed: int, path: Path, progress: Progress) -> keras.Model:
+def _dense(study: LotteryStudy, seed: int, rounds: Rounds, progress: Progress) -> keras.Model:
     """Train the dense network of a seed as the recipe says; or load it."""
-    if path.is_file():
-        return load_file(path)
+    found = rounds.load("dense")
+    if found is not None:
+        return found
     model, feed, steps = study.model(seed), study.feed(seed), study.recipe.train.steps
     progress.message(f"Seed {seed}: the dense network, {steps:,} steps")
     watch = Watch(
@@ -169,70 +163,49 @@ def _dense(study: LotteryStudy, seed: int, path: Path, progress: Progress) -> ke
         callbacks=[watch, ChunkedFit(feed)],
         verbose=0,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{path.name}")
-    model.save(part)
-    part.replace(path)
-    return load_file(path)
-
-
-def _makers(
-    found: DataSet, path: Path, settings: Settings, **options: Any
-) -> Callable[[int], Maker]:
-    """Return what makes the files of a seed."""
-    x, test = found.inputs(found.train), found.test
-    validation = (found.inputs(found.validation), found.validation.y)
-    tested = (found.inputs(test), test.y) if len(test) else None
-
-    def make(seed: int) -> Maker:
-        training = Training(
-            x,
-            found.train.y,
-            steps=settings.steps,
-            learning_rate=settings.learning_rate,
-            seed=seed,
-            **options,
-        )
-        told = {"name": path.stem, "data": found.name, "inputs": found.feeding, "seed": seed}
-        return Maker(
-            path, settings.budget, training, validation, tested, settings.target,
-            Preprocessing.of(found.scale, found.offset), told,
-        )  # fmt: skip
-
-    return make
+    rounds.save("dense", model)
+    return rounds.load("dense")
 
 
 def _fit(
-    name: str,
+    path: Path,
     found: DataSet,
-    folder: Path,
     settings: Settings,
     seeds: Sequence[int],
     network: Callable[[int], keras.Model],
-    makers: Callable[[int], Maker],
     trained_steps: int,
     command: str,
     progress: Progress,
+    **training: Any,
 ) -> FittedSeeds:
     """Search for each seed, choose, and write the file, its page and its numbers."""
+    progress.message(found.description)
+    x, validation, test = (
+        found.inputs(each) for each in (found.train, found.validation, found.test)
+    )
+    makers: dict[int, Maker] = {}
     searches: dict[int, Fitted] = {}
     for seed in seeds:
+        makers[seed] = Maker(
+            path, settings.budget,
+            Training(x, found.train.y, steps=settings.steps, learning_rate=settings.learning_rate,
+                     seed=seed, **training),
+            (validation, found.validation.y), (test, found.test.y) if len(test) else None,
+            settings.target, Preprocessing.of(found.scale, found.offset),
+            {"name": path.stem, "data": found.name, "inputs": found.feeding, "seed": seed},
+        )  # fmt: skip
         searches[seed] = search(
-            network(seed),
-            makers(seed),
-            trained_steps=trained_steps,
-            control=settings.control,
-            folder=folder / f"rounds/seed_{seed}",
-            tell=progress.message,
-        )
+            network(seed), makers[seed], trained_steps=trained_steps, control=settings.control,
+            folder=path.parent / f"rounds/seed_{seed}", tell=progress.message,
+        )  # fmt: skip
         if len(seeds) > 1:
             progress.message(f"Seed {seed}: {searches[seed].reason}")
-    made = FittedSeeds(name, found.description, settings, searches, *choose(settings, searches))
+    made = choose(settings, searches)
     files: tuple[Path, ...] = ()
     if made.chosen is not None and made.seed is not None:
-        files = makers(made.seed).write(made.chosen)
-    page, summary = folder / "index.html", folder / "summary.json"
+        files = makers[made.seed].write(made.chosen)
+    page, summary = path.with_name("index.html"), path.with_name("summary.json")
     made = replace(made, files=(*files, summary, page))
     write_json(summary, made.to_dict())
-    write_page(made, page, command=command)
+    write_page(made, page, name=path.stem, data=found.description, command=command)
     return made

@@ -384,7 +384,11 @@ def test_floats_are_told_what_int8_would_bring():
     model = dense_net(64, 64, inputs=(64,))
     (one,) = said(file_of(model), "floats")
     assert "4.1 to 6.2 times as fast on one x86 machine" in one.remedy
+    assert "unknown length" not in one.fact
     assert not said(file_of(model, "dynamic"), "floats")
+    (open_batch,) = said(raw(sequential(layers.Flatten(), layers.Dense(3))), "floats")
+    assert open_batch.fact.endswith("Sides of unknown length count as the file stores them, "
+                                    "mostly as 1.")  # fmt: skip
 
 
 def test_explanations_are_plain_data_in_a_fixed_order():

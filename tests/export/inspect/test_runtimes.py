@@ -93,6 +93,18 @@ def test_what_a_difference_means():
     assert difference(floats, floats[0]) == float("inf")
 
 
+def test_what_is_unpacked_is_no_result_to_compare():
+    """A delegate unpacks weights of float16 for itself, and ends a file that gives them."""
+    net = parsed(file_of(convnet(), "fp16"))
+    content, graph = flatbuffer.pack(net), flatbuffer.graphs(net)[0]
+    feeds = [(x[None],) for x in examples_for(convnet())[:2]]
+    expected = runtimes._plain(content, net, feeds)
+    found = runtimes._behind_each(content, net, feeds)
+    assert found[0].keys() == expected[0].keys()
+    assert len(found[0]) == sum(not graph.unpacks(operator) for operator in graph.operators)
+    assert runtimes._first(graph, expected, found) is None
+
+
 def test_floats_are_run_in_all_of_them(tmp_path):
     found = compare_runtimes(
         file_of(dense_net(4, 2), "fp32"), [[np.ones((1, 16), "float32")]], source="it"

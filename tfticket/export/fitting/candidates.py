@@ -13,10 +13,11 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency
+from tfticket.export.activations import arena_lower_bound
 from tfticket.export.conversion import Convertible
 from tfticket.export.fitting.budget import Budget, Taken
 from tfticket.export.fitting.narrowing import Training, as_if_trained
-from tfticket.export.micro import MicroRun, arena_lower_bound, check_on_micro
+from tfticket.export.micro import MicroRun, check_on_micro
 from tfticket.export.preparation import prepare
 from tfticket.export.result import ExportReport, Format, Preprocessing
 from tfticket.export.runtime import Session

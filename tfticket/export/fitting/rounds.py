@@ -75,6 +75,7 @@ class Rounds:
         """Keep the network of a finished round."""
         path = self._path(name)
         if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".part-{path.name}")
             model.save(part)
             part.replace(path)

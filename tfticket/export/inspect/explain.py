@@ -10,11 +10,11 @@ from typing import Any
 from tfticket.display import Displayable
 from tfticket.display.charts import Figure
 from tfticket.export import foreign
-from tfticket.export.flatbuffer import parse, states, type_name
+from tfticket.export.flatbuffer import dynamic_tensors, parse, states, type_name
 from tfticket.export.inspect.cost import count
 from tfticket.export.inspect.energy import EnergyComparison, Quantity, compare
 from tfticket.export.inspect.layers import Explanation, View
-from tfticket.export.inspect.memory import Memory
+from tfticket.export.inspect.memory import UNKNOWN_SIDES, Memory
 from tfticket.export.inspect.reasons import PRUNED, explain_operators, explain_weights
 from tfticket.export.metadata import provenance_of
 
@@ -215,11 +215,12 @@ def _floats(view: View) -> Iterator[Explanation]:
     cost = view.cost
     floats = sum(o.multiply_adds for o in cost.operators if o.arithmetic == "float32")
     if floats and floats == cost.effective_multiply_adds:
+        sides = f" {UNKNOWN_SIDES}" if dynamic_tensors(view.model) else ""
         yield Explanation(
             "file",
             "",
             "floats",
-            f"All {floats:,} multiply-adds are of float32.",
+            f"All {floats:,} multiply-adds are of float32.{sides}",
             "int8 is what makes a dense network faster: 4.1 to 6.2 times as fast on one x86 "
             "machine with AVX-512, and a quarter of the bytes, with zeros or without.",
         )

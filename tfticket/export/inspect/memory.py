@@ -23,6 +23,9 @@ _WIDTH = 40
 _SHOWN = 4
 _LONGEST = 40  # letters of a name
 
+UNKNOWN_SIDES = "Sides of unknown length count as the file stores them, mostly as 1."
+"""Of numbers that follow from sides."""
+
 
 @dataclass(frozen=True)
 class OperatorMemory:
@@ -116,7 +119,7 @@ class Memory:
         if self.unpacked_bytes:
             said += f" Weights that are unpacked take {self.unpacked_bytes:,} bytes more."
         if self.dynamic:
-            said += " Sides of unknown length count as the file stores them, mostly as 1."
+            said += f" {UNKNOWN_SIDES}"
         return said
 
     def largest(self, count: int) -> list[OperatorMemory]:

@@ -18,7 +18,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, foreign
 from tfticket.export.flatbuffer import Graph, graphs, indices, name_of, shape_of, type_name
-from tfticket.export.micro import has_micro, obstacles, with_reasons
+from tfticket.export.micro import has_micro, with_reasons
+from tfticket.export.micro_rules import obstacles
 from tfticket.quiet import quiet
 
 DELEGATE, REFERENCE, MICRO = "default delegate", "reference kernels", "TensorFlow Lite Micro"
@@ -228,11 +229,14 @@ def _behind_each(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Res
     """Cut the file behind each operator, to see what the delegate computes up to there."""
     graph = parsed.subgraphs[0]
     operators, outputs = list(graph.operators), list(graph.outputs)
+    unpacks = [*map(graphs(parsed)[0].unpacks, operators)]
     found: list[dict[int, np.ndarray]] = [{} for _ in feeds]
     if len(parsed.subgraphs) > 1 or len(operators) * len(content) > _MOST_BYTES:
         return []
     try:
         for place, operator in enumerate(operators):
+            if unpacks[place]:
+                continue
             graph.operators, graph.outputs = operators[: place + 1], indices(operator.outputs)
             made = _delegated(flatbuffer.pack(parsed), parsed, feeds)
             for all_results, results in zip(found, made, strict=True):
@@ -269,10 +273,14 @@ def _on_micro(content: bytes, parsed: Any, feeds: Sequence[Feed]) -> list[Result
 
 
 def _computed(parsed: Any) -> list[int]:
-    """Numbers of the tensors that operators of the first graph write, but for handles of states."""
-    graph = parsed.subgraphs[0]
-    written = (number for operator in graph.operators for number in indices(operator.outputs))
-    return [number for number in written if type_name(graph.tensors[number]) not in _HANDLES]
+    """Numbers of the tensors that operators of the first graph compute.
+
+    Neither handles of states nor weights that are unpacked, which delegates do for themselves.
+    """
+    graph = graphs(parsed)[0]
+    operators = (operator for operator in graph.operators if not graph.unpacks(operator))
+    written = (number for operator in operators for number in indices(operator.outputs))
+    return [number for number in written if type_name(graph.tensor(number)) not in _HANDLES]
 
 
 @dataclass(frozen=True)
