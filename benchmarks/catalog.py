@@ -10,12 +10,12 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import coteaching, margins, memory, norms, pruning, searches, steps
+from benchmarks import coteaching, curvature, margins, memory, norms, pruning, searches, steps
 from benchmarks.paired import Benchmark, memory_of
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for module in (steps, searches, pruning, norms, coteaching, margins, memory)
+    for module in (steps, searches, pruning, norms, curvature, coteaching, margins, memory)
     for benchmark in module.BENCHMARKS
 }
 

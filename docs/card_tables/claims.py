@@ -216,7 +216,7 @@ CLAIMS = (
     Claim(NORMS, "Deep linear network: the l1 norm does better than batch normalization",
           "section 3.3", open="no study"),
     Claim(NORMS, "Bounds on gradient and Hessian, and on the distance to the minimum",
-          "section 4, theorems", open="proofs; the gauge of `LandscapeTracker` measures sharpness"),
+          "section 4, theorems", open="proofs; `CurvatureTracker` measures sharpness"),
     Claim(PAIRS, "Co-teaching beats a standard network, half of the labels wrong, MNIST",
           "section 4", "coteaching_mnist", "Co-teaching beats a standard network where half",
           "cross-entropy stopped by noisy validation data does as well"),

@@ -125,6 +125,41 @@ def subnetworks(name: str) -> str:
     return table(columns, rows)
 
 
+def edge(name: str) -> str:
+    """Curvature in units of 2 / learning rate, and its rank correlations with smoothness."""
+    columns = {
+        "edge_highest": "highest sharpness",
+        "edge_sharpness": "sharpness",
+        "edge_critical": "critical sharpness",
+        "edge_batch": "batch sharpness",
+        "mismatch": "mismatch",
+        "rank_loss_band": "rank correlation with the loss band",
+        "rank_predictiveness": "gradient predictiveness",
+        "rank_beta": "effective beta",
+    }
+    rows = [
+        [
+            _NORMS[each["norm"]],
+            str(each["learning_rate"]),
+            *(
+                interval(_correlation if key.startswith("rank") else _two_places, found[key])
+                for found in [each["measures"]]
+                for key in columns
+            ),
+        ]
+        for each in summary(name)["branches"]
+    ]
+    return table(["normalization", "learning rate", *columns.values()], rows)
+
+
+def _correlation(value: Number) -> str:
+    return fixed(max(-1, min(1, value)), 2)
+
+
+def _two_places(value: Number) -> str:
+    return fixed(value, 2)
+
+
 def batch_sizes(name: str) -> str:
     """Test accuracy of each normalization over batch sizes."""
     branches = summary(name)["branches"]
