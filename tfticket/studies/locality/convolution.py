@@ -61,7 +61,7 @@ class Design:
 
         Example:
             >>> Design.of(10, 3000, points=40, classes=10, proportion=3.0)
-            Design(width=10, stride=5, channels=11, hidden=28, weights=2854)
+            Design(width=10, stride=5, channels=11, hidden=29, weights=2952)
         """
         if not 1 <= width <= points:
             raise ModelError(
