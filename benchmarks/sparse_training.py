@@ -58,6 +58,9 @@ _ROUNDS = 5
 @click.option("--width", default=1.0, show_default=True, help="Factor on its widths.")
 @click.option("--steps", default=3_000, show_default=True, help="Steps of a training.")
 @click.option("--sparsity", default=0.9, show_default=True, help="Share of weights to prune.")
+@click.option(
+    "--method", "methods", type=click.Choice(METHODS), multiple=True, help="Default: all."
+)
 @click.option("--seeds", default=5, show_default=True, help="Number of seeds.")
 @click.option("--cores", default=1, show_default=True, help="Number of CPU cores to use.")
 @data_dir_option
@@ -68,11 +71,12 @@ def main(
     width: float,
     steps: int,
     sparsity: float,
+    methods: tuple[str, ...],
     seeds: int,
     cores: int,
     data_dir: Path | None,
 ) -> None:
-    """Train by all methods, and write what came of it to OUTPUT."""
+    """Train by some methods, and write what came of it to OUTPUT."""
     from tfticket.quiet import start_tensorflow
 
     use_cores(cores)
@@ -81,7 +85,7 @@ def main(
     setting["sparsity"] = sparsity
     rows = json.loads(output.read_text())["trainings"] if output.exists() else []
     done = {(row["method"], row["seed"]) for row in rows}
-    for seed, method in itertools.product(range(seeds), METHODS):
+    for seed, method in itertools.product(range(seeds), methods or METHODS):
         if (method, seed) in done:
             continue
         begun = time.process_time()

@@ -72,8 +72,9 @@ def by_curvlinops(model: nn.Module, x: torch.Tensor, y: torch.Tensor, k: int) ->
     """Return eigenvalues by SciPy's Lanczos on its operator, and both traces."""
     parameters = list(model.parameters())
     operator = curvlinops.HessianLinearOperator(model, nn.CrossEntropyLoss(), parameters, [(x, y)])
-    values = eigsh(operator.to_scipy(), k=k, which="LA", tol=1e-7, return_eigenvectors=False)
     size = sum(parameter.numel() for parameter in parameters)
+    options = {"which": "LA", "tol": 1e-7, "v0": np.ones(size), "return_eigenvectors": False}
+    values = eigsh(operator.to_scipy(), k=k, **options)
     dense = operator @ torch.eye(size)
     return {
         "eigenvalues": sorted((float(value) for value in values), reverse=True),

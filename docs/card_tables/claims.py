@@ -20,6 +20,8 @@ ONE_D = "MNIST-1D"
 DESCENT = "double descent"
 CALIBRATION = "calibration"
 EARLY = "early learning"
+ALIGNED = "aligned masks"
+SIGNS = "winning signs"
 _README = "README of the program"
 
 
@@ -287,6 +289,15 @@ CLAIMS = (
             (", MNIST-1D", "double_descent_under_noise"),
         )
     ),
+    Claim(ALIGNED, "On a new initialization, a mask is more accurate when it is matched to it",
+          "abstract", "lth_mnist1d_aligned", "At width 1, a matched mask of a sixth",
+          "the paper's networks; rewinding to later steps"),
+    Claim(ALIGNED, "In a wide network a matched mask comes near the ticket", "abstract",
+          "lth_mnist1d_aligned", "In a wide network a matched", "wider networks; as above"),
+    Claim(SIGNS, "With the signs after training, a mask works on new magnitudes", "abstract",
+          "lth_mnist1d_aligned", "Signs after training", "the paper's way to find the signs"),
+    Claim(SIGNS, "... as well as the ticket", "abstract", "lth_mnist1d_aligned",
+          "... as well as the ticket"),
     Claim(EARLY, "Early-learning regularization beats cross-entropy with 40 % wrong labels",
           "table 1", "human_like_mnist", "Early-learning regularization beats cross-entropy",
           "the paper's network, data and noise"),

@@ -88,7 +88,7 @@ def test_the_script_of_each_shell_calls_us(shell, capsys):
 def test_recipes_are_completed_by_name_then_as_files():
     context = cli.make_context("tfticket", [], resilient_parsing=True)
     parameter = cli.params[0]
-    items = complete_recipe(context, parameter, "lth_mnist")
-    names = ["lth_mnist", "lth_mnist1d", "lth_mnist_long", "lth_mnist_paper"]
+    items = complete_recipe(context, parameter, "lth_mnist_")
+    names = ["lth_mnist_long", "lth_mnist_paper"]
     assert [item.value for item in items] == names
     assert [item.type for item in complete_recipe(context, parameter, "./my")] == ["file"]

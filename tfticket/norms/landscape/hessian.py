@@ -38,9 +38,10 @@ def hessian_eigenvalues(
     """Compute the k largest eigenvalues of the Hessian of the training loss on one batch.
 
     By Lanczos with full reorthogonalization: it ends when the residuals of all k are at most
-    `tolerance` times the largest |Ritz value|, or after `max_products` products of two gradients
-    each; `Eigenvalues.converged` tells which. All data are one batch, in memory at once. To follow
-    a training, use `CurvatureTracker`, which compiles once.
+    `tolerance` times the largest |Ritz value|, or after `max_products` products of two to three
+    gradients each; `Eigenvalues.converged` tells which. An eigenvalue that several vectors have may
+    be found once. All data are one batch, in memory at once. To follow a training, use
+    `CurvatureTracker`, which compiles once.
 
     Args:
         model: Compiled and built, with weights of float32 or float64.

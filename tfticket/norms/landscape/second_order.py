@@ -2,14 +2,14 @@
 
 `tf.nn.moments` stops the gradient of the mean inside the variance. Values and gradients are right,
 since the term is zero, but its derivative isn't: Hessians through Keras' batch and group
-normalization lack a part and aren't even symmetric. Max pooling is right and slow: the second
-derivative of its kernel searches each window again.
+normalization lack a part. Max pooling is right and slow: the second derivative of its kernel
+searches each window again.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from tfticket.internals import around_calls, flat_layers
 from tfticket.norms.layers import FusedBatchNorm
 
 _POOL = tf.nn.max_pool
+_BATCH_NORMS = (keras.layers.BatchNormalization, FusedBatchNorm)
 
 
 @contextlib.contextmanager
@@ -29,18 +30,53 @@ def differentiable_twice(model: keras.Model) -> Iterator[None]:
     who else traces a graph then gets operations of equal values and gradients.
     """
     before = tf.nn.moments, tf.nn.max_pool
-    # The second derivative of the fused kernel takes longer than that of Keras' operations.
-    fused = [layer for layer in flat_layers(model) if isinstance(layer, FusedBatchNorm)]
+    batch = [layer for layer in flat_layers(model) if type(layer) in _BATCH_NORMS]
     try:
         tf.nn.moments, tf.nn.max_pool = _moments, _max_pool
-        with around_calls(fused, _unfused):
+        with around_calls(batch, _batch_norm):
             yield
     finally:
         tf.nn.moments, tf.nn.max_pool = before
 
 
-def _unfused(layer: FusedBatchNorm, _: Any, *arguments: Any, **options: Any) -> Any:
-    return keras.layers.BatchNormalization.call(layer, *arguments, **options)
+def _batch_norm(
+    layer: keras.layers.BatchNormalization,
+    call: Callable[..., Any],
+    inputs: Any,
+    training: bool | None = None,
+    mask: Any = None,
+) -> Any:
+    """Normalize as the layer does in training, without the moving statistics, which are discarded.
+
+    Between the derivatives, Keras' operations keep six tensors of the size of the inputs, and the
+    second derivative of the fused kernel takes twice as long.
+    """
+    last = layer.axis % len(inputs.shape) == len(inputs.shape) - 1
+    plain = last and mask is None and not (layer.renorm or layer.synchronized)
+    if not (training and layer.trainable and plain):
+        return call(inputs, training=training, mask=mask)
+    x = tf.cast(inputs, layer.compute_dtype)
+    axes, channels = list(range(len(x.shape) - 1)), x.shape[-1]
+    gamma = tf.convert_to_tensor(layer.gamma) if layer.scale else tf.ones(channels, x.dtype)
+    beta = tf.convert_to_tensor(layer.beta) if layer.center else tf.zeros(channels, x.dtype)
+
+    @tf.custom_gradient
+    def normalized(x: Any, gamma: Any, beta: Any) -> Any:
+        count = tf.cast(tf.size(x) // channels, x.dtype)
+        centered = x - tf.reduce_mean(x, axes)
+        factor = tf.math.rsqrt(tf.reduce_mean(tf.square(centered), axes) + layer.epsilon)
+        scale = gamma * factor
+
+        def gradient(upstream: Any) -> tuple[Any, Any, Any]:
+            total = tf.reduce_sum(upstream, axes)
+            moment = tf.reduce_sum(upstream * centered, axes)
+            slope = scale * factor**2 * moment / count
+            to_x = upstream * scale - (centered * slope + scale * total / count)
+            return to_x, moment * factor, total
+
+        return centered * scale + beta, gradient
+
+    return normalized(x, gamma, beta)
 
 
 def _moments(
