@@ -260,8 +260,12 @@ CLAIMS = (
         for claim, study, begins in (
             ("With new initial weights, the mask does as well", "lth_mnist1d_structure",
              "With new weights the mask alone"),
+            ("The same at the paper's learning rate", "lth_mnist1d_structure_fast",
+             "With new weights the mask alone"),
             ("With new initial weights, the mask is more accurate than the dense network",
              "lth_mnist1d_structure", "With new weights the mask is more accurate than the dense"),
+            ("The same at the paper's learning rate", "lth_mnist1d_structure_fast",
+             "With new weights the mask is more accurate than the dense"),
             ("Inputs that survive are neighbors", "lth_mnist1d_structure",
              "Neighboring inputs survive"),
             ("A mask found on the signals helps on flipped ones, against the dense network",
