@@ -178,7 +178,7 @@ def test_micro_itself_says_what_the_linter_says(operator):
     assert violations(parsed(content))
     x = np.ones((1, 8, 8, 1), "float32")
     with pytest.raises(ExportError, match=f"must load and run in TensorFlow Lite Micro.*{said}"):
-        micro._run(content, x, "`it`", 60, linted=False)
+        micro._run(content, x, "`it`", 60, None)
 
 
 @needs_micro

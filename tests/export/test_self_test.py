@@ -4,6 +4,7 @@ Its own sources aren't on every machine: with the folder of a built one in `TFLI
 and `libtflm.a`; `TFLITE_MICRO_FLAGS` for the compiler) the self-test is compiled and run there.
 """
 
+import ast
 import os
 import re
 import shlex
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from edge_nets import convnet, examples_for, int8_of
 from several_ends import Ring, inputs_of_two, stream, streaming, two_by_two
-from tflite_files import dense_net, file_of, parsed
+from tflite_files import file_of, parsed
 
 from tfticket.errors import ExportError, RunError
 from tfticket.export import flatbuffer, self_test, to_tflite
@@ -46,7 +47,9 @@ def numbers(text, name):
     """The rows of an array of the self-test."""
     body = re.search(rf"{name}\[kExamples\]\[\w+\] = {{\n(.*?)\n}};", text, re.DOTALL)[1]
     rows = re.findall(r"{([^}]*)}", body)
-    return np.array([[int(number) for number in row.split(",")] for row in rows])
+    return np.array(
+        [[ast.literal_eval(number.strip()) for number in row.split(",")] for row in rows]
+    )
 
 
 def test_the_self_test_holds_ten_examples_and_their_answers(sources, run):
@@ -94,9 +97,9 @@ def test_all_are_written_or_none(content, run, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_file_of_floats_is_refused(tmp_path):
-    with pytest.raises(ExportError, match="int8 throughout"):
-        write_micro_sources(file_of(dense_net(4, 2), "fp32"), tmp_path / "net", None)
+def test_a_file_that_it_has_no_kernels_for_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="tensors of type FLOAT16"):
+        write_micro_sources(file_of(convnet(), "fp16"), tmp_path / "net", None)
     assert not list(tmp_path.iterdir())
 
 
@@ -133,18 +136,21 @@ def test_the_self_test_compiles_and_passes_and_notices_another_answer(sources, r
 
 
 @needs_micro
-@pytest.mark.parametrize("kind", ["two inputs and outputs", "a state", "16 bits"])
+@pytest.mark.parametrize("kind", ["two inputs and outputs", "a state", "16 bits", "a float layer"])
 def test_the_self_test_passes_for_other_files(kind, tmp_path):
     model, x, format = {
         "two inputs and outputs": lambda: (two_by_two(), inputs_of_two(), "int8"),
         "a state": lambda: (streaming(Ring(5)), stream(), "int8"),
         "16 bits": lambda: (convnet(), examples_for(convnet(), 200), "int16x8"),
+        "a float layer": lambda: (convnet(), examples_for(convnet(), 200), "int8"),
     }[kind]()
-    path = tmp_path / "net.tflite"
-    to_tflite(model, path, format=format, calibration=x)
+    path, floats = tmp_path / "net.tflite", kind == "a float layer"
+    kept = ["hidden"] if floats else []
+    to_tflite(model, path, format=format, calibration=x, keep_float=kept)
     content = path.read_bytes()
     given = list(x.values()) if isinstance(x, dict) else x
-    sources = write_micro_sources(content, tmp_path / "net", check_on_micro(content, given, "it"))
+    run = check_on_micro(content, given, "it", floats=floats)
+    sources = write_micro_sources(content, tmp_path / "net", run)
     text = sources[3].read_text()
     passed = outcome(sources, text, tmp_path / "selftest")
     assert passed.returncode == 0, passed
@@ -152,8 +158,9 @@ def test_the_self_test_passes_for_other_files(kind, tmp_path):
     names = re.findall(r"^const .* (expected\w*)\[", text, re.MULTILINE)
     for name in names:  # each output is compared
         row = numbers(text, name)[3]
-        shown = ", ".join(map(str, row))
-        changed = ", ".join(map(str, [row[0] ^ 1, *row[1:]]))
+        shown = ", ".join(map(str, row.tolist()))
+        other = row[0] + 0.05 * np.ptp(row) if floats else row[0] ^ 1
+        changed = ", ".join(map(str, [other, *row.tolist()[1:]]))
         before, _, after = text.partition(f" {name}[kExamples]")
         other = f"{before} {name}[kExamples]{after.replace(shown, changed, 1)}"
         assert outcome(sources, other, tmp_path / "selftest").returncode == 1

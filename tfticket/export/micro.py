@@ -30,6 +30,7 @@ _PACKAGE = "tflite_micro"
 _ARENA = re.compile(rb"Arena allocation (total|head) (\d+) bytes")
 _EXAMPLES = 50
 _ALIGNED = 16  # bytes
+_UNITS = 255  # of the range of floats
 _MOST_UNITS = 4  # its kernels round in other places; on MNIST answers differ by one
 _MOST_UNITS_OF = {"int16": 4 * 2**8}  # the same share of the range
 _FEWEST_ARENA_BYTES = 2**16
@@ -82,7 +83,12 @@ def has_micro() -> bool:
 
 
 def run_on_micro(
-    content: bytes, x: Arrays | Examples, *, source: str = "The file", timeout: float = 300.0
+    content: bytes,
+    x: Arrays | Examples,
+    *,
+    source: str = "The file",
+    timeout: float = 300.0,
+    floats: bool = False,
 ) -> MicroRun:
     """Run a file with the reference kernels of TensorFlow Lite Micro, in a process of its own.
 
@@ -92,6 +98,7 @@ def run_on_micro(
             inputs in their order.
         source: What to call the file in an error.
         timeout: Seconds after which the process is ended.
+        floats: Whether it may compute with floats besides.
 
     Returns:
         Its answers and the memory it took.
@@ -101,7 +108,7 @@ def run_on_micro(
             runtime does, with its last words.
     """
     _require_micro()
-    return _run(content, x, source, timeout, linted=True)
+    return _run(content, x, source, timeout, {"floats": floats})
 
 
 def _require_micro() -> None:
@@ -194,10 +201,10 @@ def _starts(content: bytes, size: int) -> bool:
 
 
 def _run(
-    content: bytes, x: Arrays | Examples, source: str, timeout: float, *, linted: bool
+    content: bytes, x: Arrays | Examples, source: str, timeout: float, check: dict[str, bool] | None
 ) -> MicroRun:
     arrays = {str(place): each for place, each in enumerate(Examples.of(x).arrays)}
-    request = foreign.Request([(source, content)], {"linted": linted}, arrays)
+    request = foreign.Request([(source, content)], {"check": check}, arrays)
     found = foreign.ask(run_in_child, request, timeout=timeout, where="TensorFlow Lite Micro")
     of: dict[str, tuple[np.ndarray, ...]] = {"given": (), "stored": (), "outputs": ()}
     for name, array in found.arrays.items():
@@ -212,8 +219,8 @@ def run_in_child(request: foreign.Request) -> foreign.Answer:
 
     content, source, x = request.content, request.source, Examples(tuple(request.arrays.values()))
     parsed = flatbuffer.parse(content, source=source)
-    if request.options["linted"]:
-        check_micro(parsed, source)
+    if request.options["check"] is not None:
+        check_micro(parsed, source, **request.options["check"])
     loaded = Loaded(content, source=source, delegate=False)
     shapes = [spec.shape[1:] for spec in loaded.inputs]
     if [array.shape[1:] for array in x.arrays] != shapes or not len(x):
@@ -248,13 +255,16 @@ def _arena_size(parsed: Any) -> int:
     return _FEWEST_ARENA_BYTES + 4 * sum(sizes) + 1024 * sum(operators(parsed).values())
 
 
-def check_on_micro(content: bytes, x: Arrays | Examples | None, source: str) -> MicroRun | None:
+def check_on_micro(
+    content: bytes, x: Arrays | Examples | None, source: str, *, floats: bool = False
+) -> MicroRun | None:
     """Check a file of ours for TensorFlow Lite Micro, and run it there where that is possible.
 
     Args:
         content: The whole file.
         x: Examples as the Keras model takes them, the first 50 of which are run; None to run none.
         source: What to call the file in an error.
+        floats: Whether it may compute with floats besides.
 
     Returns:
         The run; None without examples or the runtime.
@@ -262,15 +272,16 @@ def check_on_micro(content: bytes, x: Arrays | Examples | None, source: str) -> 
     Raises:
         ExportError: when it is no file for it, or answers otherwise there.
     """
-    check_micro(flatbuffer.parse(content, source=source), source)
+    check_micro(flatbuffer.parse(content, source=source), source, floats=floats)
     if x is None or not has_micro():
         return None
     x = Examples.of(x).first(_EXAMPLES)
     loaded = Loaded(content, source=source, delegate=False)
-    run = run_on_micro(content, x, source=source)
+    run = run_on_micro(content, x, source=source, floats=floats)
     outputs = run.outputs if isinstance(run.outputs, tuple) else (run.outputs,)
     for spec, ours, theirs in zip(loaded.outputs, loaded.run_all(x), outputs, strict=True):
-        units = np.abs(ours - theirs).max() / (spec.scale or 1.0)
+        unit = spec.scale or float(np.ptp(ours)) / _UNITS or 1.0
+        units = np.abs(ours - theirs).max() / unit
         most = _MOST_UNITS_OF.get(spec.dtype, _MOST_UNITS)
         if units > most:
             at = f" at the output {spec.name!r}" if len(outputs) > 1 else ""

@@ -83,17 +83,23 @@ def registration_of(operator: str) -> str:
     return f"Add{_IRREGULAR.get(operator) or operator.title().replace('_', '')}"
 
 
-def check_micro(parsed: Any, source: str) -> None:
+def check_micro(parsed: Any, source: str, *, floats: bool = False) -> None:
     """Check that TensorFlow Lite Micro runs a file, as int8 throughout.
+
+    Args:
+        parsed: The file.
+        source: What to call it in an error.
+        floats: Whether it may compute with floats besides.
 
     Raises:
         ExportError: with each rule that the file breaks.
     """
-    found = violations(parsed)
+    found = obstacles(parsed) if floats else violations(parsed)
     if found:
         listed = "\n".join(f"- {violation}" for violation in found)
+        throughout = "" if floats else " with int8 throughout"
         raise ExportError(
-            f"{source} must be a file that TensorFlow Lite Micro runs with int8 throughout. "
+            f"{source} must be a file that TensorFlow Lite Micro runs{throughout}. "
             f"Received:\n{listed}\n"
             "Export the network in the format int8 with calibration data, and take out the layers "
             "that need what is listed."

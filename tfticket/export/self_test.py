@@ -20,6 +20,15 @@ from tfticket.files import write_text
 _EXAMPLES = 10
 _NUMBERS_A_LINE = 20
 _TYPES = {f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32)}
+_TYPES["float32"] = "float"
+_CLOSE = 0.01  # of the range of float answers, which other processors round otherwise
+_DIFFER = """bool differ(const float* ours, const float* theirs, int size, float most) {
+  for (int i = 0; i < size; i++) {
+    if (!(std::fabs(ours[i] - theirs[i]) <= most)) return true;
+  }
+  return false;
+}
+"""
 
 
 def write_micro_sources(
@@ -29,11 +38,12 @@ def write_micro_sources(
 
     Beside `PATH.h` and `PATH.c` (see `write_c_array`) these are `PATH_ops.h`, which registers the
     operators of the file and no others, and `PATH_selftest.cc`, a program that runs ten examples
-    and compares the answers, byte by byte, with those of the reference kernels. It ends with 0 if
-    they are equal. Both are C++17 and need the sources of TensorFlow Lite Micro.
+    and compares the answers with those of the reference kernels, byte by byte, or floats to a
+    hundredth of their range. It ends with 0 if they are equal. Both are C++17 and need the sources
+    of TensorFlow Lite Micro.
 
     Args:
-        content: The whole file: int8 throughout.
+        content: The whole file, of any types that TensorFlow Lite Micro runs.
         path: Where to write, without suffix.
         run: What TensorFlow Lite Micro answered. Without it there is no self-test, and the header
             doesn't say what arena it took.
@@ -49,7 +59,7 @@ def write_micro_sources(
     path = Path(path)
     name = identifier(path.name) if name is None else name
     parsed = flatbuffer.parse(content, source=f"`{path.name}`")
-    check_micro(parsed, f"`{path.name}`")
+    check_micro(parsed, f"`{path.name}`", floats=True)
     operators = path.with_name(f"{path.name}_ops.h")
     test = path.with_name(f"{path.name}_selftest.cc")
     header, source = (path.with_name(f"{path.name}.{end}") for end in "hc")
@@ -99,7 +109,7 @@ def _self_test(parsed: Any, run: MicroRun, name: str, header: str, operators: st
     wrong = {array.dtype.name for array in (*given, *expected)} - _TYPES.keys()
     if wrong:
         raise ExportError(
-            f"A self-test compares integers with integers. Received: {', '.join(sorted(wrong))}."
+            f"A self-test has numbers of {', '.join(_TYPES)}. Received: {', '.join(sorted(wrong))}."
         )
     camel, count = _camel(name), len(given[0])
     tables = [
@@ -112,14 +122,21 @@ def _self_test(parsed: Any, run: MicroRun, name: str, header: str, operators: st
     )
     differ = " ||\n             ".join(
         f"std::memcmp(interpreter.output({place})->data.raw, {each}[i], sizeof({each}[i])) != 0"
-        for place, each in enumerate(_numbered("expected", expected))
+        if array.dtype.kind != "f"
+        else f"differ(interpreter.output({place})->data.f, {each}[i], {array[0].size}, "
+        f"{_CLOSE * np.ptp(array):.6g})"
+        for place, (each, array) in enumerate(
+            zip(_numbered("expected", expected), expected, strict=True)
+        )
     )
+    floats = any(array.dtype.kind == "f" for array in expected)
     return "\n".join(
         [
             f"/* Self-test of {name}: {count} examples, and what the reference kernels of "
             "TensorFlow Lite Micro",
             " * answered. Made by tfticket; don't edit. Ends with 0 if all answers are equal.",
             " */",
+            "#include <cmath>",
             "#include <cstdint>",
             "#include <cstdio>",
             "#include <cstring>",
@@ -137,6 +154,7 @@ def _self_test(parsed: Any, run: MicroRun, name: str, header: str, operators: st
             f"alignas(16) uint8_t arena[{name.upper()}_ARENA_SIZE];",
             "",
             *tables,
+            *([_DIFFER] if floats else []),
             "}  // namespace",
             "",
             "int main() {",
@@ -197,7 +215,7 @@ def _rows(examples: np.ndarray) -> str:
     return "\n".join(f"    {{{_numbers(each.ravel().tolist())}}}," for each in examples)
 
 
-def _numbers(values: list[int]) -> str:
+def _numbers(values: list[float]) -> str:
     lines: Iterable[str] = (
         ", ".join(map(str, values[start : start + _NUMBERS_A_LINE]))
         for start in range(0, len(values), _NUMBERS_A_LINE)

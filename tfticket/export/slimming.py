@@ -90,7 +90,7 @@ def _answers(content: bytes, x: Examples, source: str) -> dict[str, list[np.ndar
     ways = [Loaded(content, source=source, delegate=d).run_all(x) for d in (True, False)]
     found = {"LiteRT": [output for way in ways for output in way]}
     if has_micro():
-        answers = run_on_micro(content, x, source=source).outputs
+        answers = run_on_micro(content, x, source=source, floats=True).outputs
         found["TensorFlow Lite Micro"] = list(answers) if isinstance(answers, tuple) else [answers]
     return found
 

@@ -88,8 +88,8 @@ def to_tflite(
         ends: For `int8` and `int16x8`: the type of inputs and outputs, `uint8` or `float32` instead
             of `int8`, `float32` instead of `int16`.
         keep_float: For `int8`: keys of layers whose kernels and activations stay float32, such as
-            `sensitivity` finds; inputs and outputs are floats then. TensorFlow Lite Micro takes no
-            such files.
+            `sensitivity` finds; inputs and outputs are floats then. `export` makes no such files
+            for `micro`.
         calibration: For `int8` and `int16x8`: some hundred training examples as the model takes
             them, shape (n, ...). From training data, so that the test data says nothing about the
             file. For several inputs a list, or a dictionary by their names.

@@ -148,7 +148,8 @@ def of_all_sizes(options, factor):
     return {**options, **scaled, "training": dataclasses.replace(training, x=scale * training.x)}
 
 
-def test_the_layer_that_rounding_costs_most_stays_in_float(model, options, tmp_path):
+@pytest.mark.parametrize(("target", "first"), [("phone", "dynamic"), ("micro", "int16x8")])
+def test_the_layer_that_rounding_costs_most_stays_in_float(model, options, tmp_path, target, first):
     """A unit says next to nothing, by weights so large that eight bits hold no others."""
     net = keras.models.clone_model(model)
     weights = model.get_weights()
@@ -157,16 +158,17 @@ def test_the_layer_that_rounding_costs_most_stays_in_float(model, options, tmp_p
     weights[2][0] = 1e4 * np.sign(weights[2][0])
     net.set_weights(weights)
     told, budget = [], Budget(0.9, flash_bytes=13_000)
+    options["target"] = target
     found = fit(net, tmp_path / "net.tflite", budget, tell=told.append, **options)
     tried = [each.storage.describe() for each in found.candidates]
-    assert tried == ["int8", "dynamic", "int8 with second in float"]
+    assert tried == ["int8", first, "int8 with second in float"]
     assert [each.taken.accuracy > 0.9 for each in found.candidates] == [False, False, True]
     assert found.chosen is found.candidates[-1]
     assert "given in int8 with second in float keeps the budget" in found.reason
     assert found.to_rows()[-1]["keep_float"] == ["second"]
     assert any("Most is due to `second`" in line for line in told)
-    written = read_provenance(tmp_path / "net.tflite")
-    assert written["keep_float"] == ["second"]
+    assert read_provenance(tmp_path / "net.tflite")["keep_float"] == ["second"]
+    assert (tmp_path / "net_selftest.cc").is_file() == (target == "micro")
 
 
 @pytest.mark.parametrize("flash", [20_000, 4_500])

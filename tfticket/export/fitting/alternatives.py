@@ -46,13 +46,13 @@ def _exacter(
     found: Candidate, maker: Maker, most: float, tell: Callable[[str], None]
 ) -> Iterator[Storage]:
     """Yield what rounds less, in their order, and takes about so many bytes at most."""
-    if maker.target == "phone":
-        yield Storage("dynamic")
-        taken = found.taken.flash_bytes
-        ways = [(2 * taken, Storage("fp16")), (4 * taken, Storage("fp32"))]
-        ways = sorted([*_mixed(found, maker, tell), *ways], key=lambda way: way[0])
-        yield from (storage for size, storage in ways if size < most)
-    yield Storage("int16x8")
+    phone, taken = maker.target == "phone", found.taken.flash_bytes
+    yield Storage("dynamic" if phone else "int16x8")
+    whole = [(2 * taken, Storage("fp16")), (4 * taken, Storage("fp32"))] if phone else []
+    ways = sorted([*_mixed(found, maker, tell), *whole], key=lambda way: way[0])
+    yield from (storage for size, storage in ways if size < most)
+    if phone:
+        yield Storage("int16x8")
 
 
 def _mixed(

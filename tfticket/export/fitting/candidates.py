@@ -125,7 +125,9 @@ class Maker:
         if self.target == "micro":
             slimmed = slim(made.content, self.validation[0], source=self.path.name)
             made = made.slimmed(slimmed.content)
-            run = check_on_micro(made.content, self.validation[0], self.path.name)
+            run = check_on_micro(
+                made.content, self.validation[0], self.path.name, floats=bool(storage.keep_float)
+            )
         accuracy = float(made.report.verification.accuracy or 0.0)
         taken = self._taken(made, accuracy, run)
         return Candidate(name, model, storage, made, taken, self.budget.shortfalls(taken), run)

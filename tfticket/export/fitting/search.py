@@ -62,13 +62,14 @@ def fit(
     """Fit a trained classifier into a device: narrow it until its int8 file keeps a budget.
 
     The network as it is comes first. Where rounding to int8 loses the accuracy, other ways to store
-    it are tried, the cheapest first: `int16x8`, and for phones before it `dynamic`, the layers that
-    rounding costs most in float (see `sensitivity`), `fp16` and `fp32`. Then channels of lowest
-    magnitude are taken out round by round, with a training behind each that rewinds the learning
-    rate (Renda, Frankle & Carbin 2020, arXiv:2003.02389). A round takes as many as the limit needs
-    that is exceeded most; where only RAM is exceeded, the layers with the largest activations give
-    way. The first round tries whether learning half from the dense network helps. The search stops
-    as soon as the budget is kept, or is shown to be out of reach.
+    it are tried, the cheapest first: for `micro` `int16x8`, then the layers that rounding costs
+    most in float (see `sensitivity`); for phones `dynamic`, such layers, `fp16`, `fp32`, and
+    `int16x8`, which is slow there. Then channels of lowest magnitude are taken out round by round,
+    with a training behind each that rewinds the learning rate (Renda, Frankle & Carbin 2020,
+    arXiv:2003.02389). A round takes as many as the limit needs that is exceeded most; where only
+    RAM is exceeded, the layers with the largest activations give way. The first round tries whether
+    learning half from the dense network helps. The search stops as soon as the budget is kept, or
+    is shown to be out of reach.
 
     What keeps it is held against the obvious alternative: a dense network of no more bytes, all of
     its layers narrower by the same factor, trained from new weights for as many steps. If that is
