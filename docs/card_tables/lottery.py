@@ -201,11 +201,13 @@ def masks_alone(name: str) -> str:
         if each["network"] == "reinit":
             own, dense = by[place, "reinit", level], by[place, "ticket", 0]
             windows, shuffled = by[place, "windows", level], by[place, "shuffle", level]
-            pairs = ((own, dense), (own, shuffled), (windows, own), (windows, dense))
+            ticket = by[place, "ticket", level]
+            pairs = [(own, dense), (own, shuffled)]
+            pairs += [(windows, other) for other in (own, dense, ticket)]
             cells = [interval(points, paired(first, second)) for first, second in pairs]
             rows.append([_ARRANGED[place], density(each["density"]), *cells])
     columns = ["signals", "weights left", "reinitialized - dense", "- shuffled mask"]
-    return table([*columns, "windows - reinitialized", "windows - dense"], rows)
+    return table([*columns, "windows - reinitialized", "- dense", "- ticket"], rows)
 
 
 def convolutions(name: str) -> str:
