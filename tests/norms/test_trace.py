@@ -82,8 +82,8 @@ def test_the_trackers_leave_no_trace(build):
 @pytest.mark.parametrize("way", [way for way in WAYS if "several steps" in way])
 def test_measuring_curvature_leaves_no_trace(way):
     def watchers():
-        everything = {"trace_products": 3, "batch_size": 4, "batches": 1, "max_products": 3}
-        return [CurvatureTracker(3, batch=(X, Y), direction="update", verbose=0, **everything)]
+        few = {"batch_size": 4, "batches": 1, "max_products": 3}
+        return [CurvatureTracker(3, batch=(X, Y), direction="update", verbose=0, **few)]
 
     assert_no_trace(WAYS[way], watchers, X[:16], Y[:16], epochs=2, batch_size=8)
 

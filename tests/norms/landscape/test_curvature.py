@@ -17,6 +17,7 @@ from tfticket.norms import (
 )
 from tfticket.norms.landscape.lanczos import lanczos
 from tfticket.norms.landscape.probe import Probe
+from tfticket.norms.landscape.second_order import differentiable_twice
 from tfticket.norms.layers import FusedBatchNorm, GroupNorm
 from tfticket.sparsity import sparsify
 
@@ -231,9 +232,27 @@ def test_few_products_are_told_to_be_too_few(quadratic):
     assert not found.converged.any()
 
 
+def test_what_is_replaced_has_the_same_values_and_gradients_and_is_put_back():
+    before = tf.nn.moments, tf.nn.max_pool
+    model = network(FusedBatchNorm)
+    x = tf.constant(np.maximum(X, 0))  # with ties in windows
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.square(model(x, training=True)))
+        return loss, *tape.gradient(loss, [x, *(v.value for v in model.trainable_variables)])
+
+    plain = gradient()
+    with differentiable_twice(model):
+        for own, other in zip(gradient(), plain, strict=True):
+            np.testing.assert_allclose(own, other, rtol=1e-3, atol=1e-5)
+    assert before == (tf.nn.moments, tf.nn.max_pool)
+
+
 def test_recurrent_layers_and_embeddings_have_curvature():
     tokens = np.random.default_rng(0).integers(0, 7, (8, 5))
-    sequence = [keras.Input((5,), dtype="int32"), layers.Embedding(7, 2), layers.GRU(2)]
+    sequence = [keras.Input((5,), dtype="int32"), layers.Embedding(7, 2), layers.SimpleRNN(2)]
     model = compiled(keras.Sequential([*sequence, layers.Dense(3)]), jit_compile=False)
     found = hessian_eigenvalues(model, tokens, np.arange(8) % 3, k=2, tolerance=1e-4)
     assert found.converged.all()
