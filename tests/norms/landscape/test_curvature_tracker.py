@@ -72,6 +72,18 @@ def test_gradient_descent_above_two_over_the_rate_climbs():
         assert (tracker.record.edge < tracker.record.sharpness).all() == climbs
 
 
+def test_a_training_that_diverges_goes_on_with_nothing_to_measure():
+    model = keras.Sequential([keras.Input((1,)), *(keras.layers.Dense(1) for _ in range(2))])
+    model.compile(keras.optimizers.SGD(1e30), "mse", jit_compile=False)
+    tracker = CurvatureTracker(1, batch_size=1, batches=1, trace_products=3, verbose=0)
+    x, y = np.full((2, 1), 2.0), np.zeros((2, 1))
+    model.fit(x, y, epochs=4, callbacks=[tracker], verbose=0)
+    last = {name: column[-1] for name, column in tracker.record.columns().items()}
+    assert np.isnan([last["loss"], last["eigenvalue/model/1"], last["critical_sharpness"]]).all()
+    assert not tracker.record.converged[-1]
+    assert len(tracker.record) == 4
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

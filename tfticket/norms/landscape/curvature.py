@@ -143,7 +143,8 @@ class Curvature(Probe):
                 f"`max_products` must be at least `k`. Received: max_products={limit}, k={k}"
             )
         start = free * seeds.generator(seed, "lanczos").normal(size=free.size)
-        rule = tf.constant(tolerance, tf.float64), tf.constant(limit), tf.constant(seed)
+        fresh = tf.constant(seeds.sub_seed(seed, "lanczos"))
+        rule = tf.constant(tolerance, tf.float64), tf.constant(limit), fresh
         found = _asked(self._lanczos, batch, start, of, k, *rule)
         values, residuals, bound, products, mismatch, loss, norm = (one.numpy() for one in found)
         made = Eigenvalues(
@@ -188,6 +189,8 @@ class Curvature(Probe):
             return float(self._along(batch, d, tf.constant(k, tf.float64)).numpy())
 
         here = loss(0.0)
+        if not np.isfinite(here):
+            return float("nan")
 
         def rises(k: float) -> bool:
             return not loss(k) <= here  # what isn't a number has risen

@@ -46,7 +46,11 @@ def lanczos(
     def ritz(alphas: tf.Tensor, betas: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         steps = tf.size(alphas)
         above = tf.linalg.diag(betas[: steps - 1], k=1, num_rows=steps, num_cols=steps)
-        values, vectors = tf.linalg.eigh(tf.linalg.diag(alphas) + above + tf.transpose(above))
+        matrix = tf.linalg.diag(alphas) + above + tf.transpose(above)
+        # Of a training that diverged; the decomposition would end it with an error.
+        finite = tf.reduce_all(tf.math.is_finite(matrix))
+        values, vectors = tf.linalg.eigh(tf.where(finite, matrix, tf.zeros_like(matrix)))
+        values = tf.where(finite, values, np.nan * tf.ones_like(values))
         return values[::-1], vectors[:, ::-1]
 
     def body(v: Any, basis: Any, alphas: Any, betas: Any, _: Any) -> tuple[Any, ...]:
@@ -60,9 +64,8 @@ def lanczos(
         beta = tf.cast(length, tf.float64)
         ended = beta <= rounding * scale
         beta = tf.where(ended, tf.zeros_like(beta), beta)
-        enough = (tf.size(alphas) >= k) & tf.reduce_all(
-            beta * tf.abs(s[-1, :k]) <= tolerance * scale
-        )
+        close = tf.reduce_all(beta * tf.abs(s[-1, :k]) <= tolerance * scale)
+        enough = (close | ~tf.math.is_finite(scale)) & (tf.size(alphas) >= k)
         random = tf.random.stateless_normal(v.shape, [seed, tf.size(alphas)], dtype=kind)
         fresh = orthogonal(free * random, basis)
         following = tf.where(ended, fresh / tf.norm(fresh), tf.math.divide_no_nan(w, length))
