@@ -68,6 +68,22 @@ def landscape(name: str, branch: str) -> str:
     return table(["measure", "paper", "here"], rows)
 
 
+def medians(name: str, branch: str) -> str:
+    """One normalization against none: ratios of medians, with a bootstrap."""
+    contrast = next(each for each in summary(name)["norms"] if each["branch"] == branch)
+    labels = {
+        "predictiveness": "gradient predictiveness: width of the band, times narrower",
+        "loss_width": "loss, absolute: highest - lowest, times narrower",
+        "beta": "effective beta, times lower",
+    }
+    rows = [
+        [label, times(each["median"]), f"{times(each['lower'])} to {times(each['upper'])}"]
+        for key, label in labels.items()
+        if (each := contrast["medians"].get(key))
+    ]
+    return table(["median over moments", "median over seeds", "95 % of bootstrap draws"], rows)
+
+
 def contrasts(name: str) -> str:
     """Each normalization and learning rate against none, as ratios of widths."""
     found = summary(name)

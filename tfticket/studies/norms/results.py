@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tfticket.report.estimate import Estimate, estimates
@@ -13,6 +14,7 @@ from tfticket.studies.norms.measures import (
     SMOOTHNESS,
     measure,
 )
+from tfticket.studies.norms.median_ratios import MedianRatio, median_ratios
 from tfticket.studies.norms.networks import NormCondition, Study
 from tfticket.studies.norms.stability import curved
 from tfticket.studies.store import ConditionSummary
@@ -61,9 +63,11 @@ class Contrast(ConditionSummary[NormCondition]):
 
     Attributes:
         against: The one it is held against.
+        medians: Measure to ratio of medians.
     """
 
     against: NormCondition
+    medians: Mapping[str, MedianRatio] = field(default_factory=dict)
 
     @property
     def cut(self) -> int | None:
@@ -77,6 +81,7 @@ class Contrast(ConditionSummary[NormCondition]):
             "against": self.against.name,
             "cut": self.cut,
             "measures": self.measures_dict(),
+            "medians": {name: ratio.to_dict() for name, ratio in self.medians.items()},
         }
 
 
@@ -127,7 +132,16 @@ def contrast(study: Study, own: NormCondition, other: NormCondition, *, first: f
     """Hold a condition against another, in all measures that they share."""
     pair = sides(study, own, other, first=first)
     found = {name: paired(name, *pair) for name in _COMPARED}
-    return Contrast(own, {name: each for name, each in found.items() if each is not None}, other)
+    own_records, other_records = (
+        {seed: n.landscape for seed, n in study.of(one).items() if n.landscape is not None}
+        for one in (own, other)
+    )
+    return Contrast(
+        own,
+        {name: each for name, each in found.items() if each is not None},
+        other,
+        median_ratios(own_records, other_records, until=first * min(own.steps, other.steps)),
+    )
 
 
 def paired(name: str, own: NormSummary, other: NormSummary) -> Estimate | None:

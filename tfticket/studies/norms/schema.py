@@ -132,9 +132,10 @@ class Claim(Expect):
     Attributes:
         measure: What is compared. Ratios are of `against` to `norm`, so above 1 `norm` is the
             smoother one: `loss_band` (mean log10 of highest to lowest loss), `predictiveness`
-            (mean width), `beta` and `relative_beta` (median). Differences are `norm` minus
-            `against`: `accuracy` (test), `shift_cosine` (median). `accuracy_drop` is the accuracy
-            of `norm` at the largest batch minus that at `batch_size`.
+            (mean width; its median `predictiveness_median`), `beta` and `relative_beta` (median).
+            Differences are `norm` minus `against`: `accuracy` (test), `shift_cosine` (median).
+            `accuracy_drop` is the accuracy of `norm` at the largest batch minus that at
+            `batch_size`.
         norm: Whose number it is.
         against: What it is relative to.
         learning_rate: Where it is read, if there are several.
@@ -145,6 +146,7 @@ class Claim(Expect):
     measure: Literal[
         "loss_band",
         "predictiveness",
+        "predictiveness_median",
         "beta",
         "relative_beta",
         "accuracy",
