@@ -80,7 +80,7 @@ def test_summary_and_page_of_a_kind_need_no_tensorflow(kind):
 
 def test_schemas_are_found_without_tensorflow_and_numpy():
     script = (
-        "import sys; from tfticket.studies.registry import KINDS; assert len(KINDS) == 6; "
+        "import sys; from tfticket.studies.registry import KINDS; assert len(KINDS) == 7; "
         "print(*(sys.modules.keys() & {'tensorflow', 'keras', 'numpy', 'vl_convert'}))"
     )
     assert output_of(script) == ""

@@ -332,7 +332,7 @@ def _print_plan(recipe: Recipe, run_dir: RunDir, data_dir: Path | None, *, fresh
     click.echo("\n".join([*plan_lines(plan), done_line(plan, run_dir.path, len(done))]))
 
 
-def _limit_threads(recipe: Recipe, *, joined: bool) -> None:
+def _limit_threads(recipe: Recipe, *, joined: bool = False) -> None:
     """Give one thread to the operations of small dense networks, before TensorFlow starts.
 
     XLA would split their products among all threads, which then wait for each other. Results are
