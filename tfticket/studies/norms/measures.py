@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.landscape import CurvatureRecord, SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.expectation import POINTS, POINTS_LOST, TIMES, Unit
 from tfticket.studies.norms.names import quantity
@@ -79,7 +79,8 @@ MEMORIZATION = (
 on validation data with wrong labels would have stopped.
 """
 
-_COST = ("seconds", "landscape_seconds", "shift_seconds", "memorization_seconds")
+_COST = ("seconds", "landscape_seconds", "shift_seconds", "curvature_seconds",
+         "memorization_seconds")  # fmt: skip
 _RESULTS = {"accuracy_at_end": "accuracy", "loss_at_end": "loss"} | {
     name: name for name in (*STATISTICS, *MEMORIZATION, "density", "noise_rate", *_COST)
 }
@@ -185,7 +186,7 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(found)) if found.size else np.nan
 
 
-R = TypeVar("R", SmoothnessRecord, ShiftRecord)
+R = TypeVar("R", SmoothnessRecord, ShiftRecord, CurvatureRecord)
 
 
 def labels(conditions: Sequence[NormCondition]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfticket.files import checked_name
-from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.landscape import CurvatureRecord, SmoothnessRecord
 from tfticket.norms.landscape.records import ShiftRecord
 from tfticket.report.reading import RunFiles
 from tfticket.studies.norms.names import label
@@ -64,6 +64,12 @@ class Network(Trial):
         own = self._tracked("shift/")
         return ShiftRecord.from_arrays(own) if own else None
 
+    @cached_property
+    def curvature(self) -> CurvatureRecord | None:
+        """Measurements of curvature; None when it wasn't tracked."""
+        own = self._tracked("curvature/")
+        return CurvatureRecord.from_arrays(own) if own else None
+
     def _tracked(self, prefix: str) -> dict[str, np.ndarray]:
         return {n.removeprefix(prefix): a for n, a in self.arrays.items() if n.startswith(prefix)}
 
@@ -89,6 +95,11 @@ class Study(RecordedStudy[NormCondition, Network]):
         """The records of shift of a condition by seed, those with at least one moment."""
         networks = self.of(condition).items()
         return {seed: r for seed, net in networks if (r := net.shift) and len(r.step)}
+
+    def curvatures(self, condition: NormCondition) -> dict[int, CurvatureRecord]:
+        """The records of curvature of a condition by seed, those with at least one moment."""
+        networks = self.of(condition).items()
+        return {seed: r for seed, net in networks if (r := net.curvature) and len(r.step)}
 
 
 def read_study(files: RunFiles) -> Study:

@@ -10,7 +10,7 @@ from tfticket.display.words import joined, percent2
 from tfticket.report import facts as common
 from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
-from tfticket.studies.norms import curves, figures, tables
+from tfticket.studies.norms import curves, figures, stability, tables
 from tfticket.studies.norms.measures import labels
 from tfticket.studies.norms.names import during
 from tfticket.studies.norms.networks import NormCondition, Study, usual_batch_size
@@ -40,6 +40,7 @@ def compose(files: RunFiles) -> Contents:
             "smoothness": tables.smoothness_table(summary.norms, summary),
             "subnetworks": tables.smoothness_table(summary.subnetworks, summary),
             "raw": tables.raw_table(summary),
+            "edge": tables.edge_table(summary),
             "accuracies": tables.accuracy_table(summary),
             **_memorized(summary),
             "batches": tables.batch_table(summary.batch_losses),
@@ -93,6 +94,7 @@ def _landscape(study: Study) -> dict[str, tuple[str, Figure | None]]:
         "gauge": ("The learning-rate gauge", figures.gauge(study)),
         "sharpness": ("Sharpness", figures.sharpness(study)),
         "usable": ("Usable step", figures.usable(study)),
+        "edge": ("The edge of stability", stability.figure(study)),
     }
 
 

@@ -14,6 +14,7 @@ from tfticket.studies.norms.measures import (
     measure,
 )
 from tfticket.studies.norms.networks import NormCondition, Study
+from tfticket.studies.norms.stability import curved
 from tfticket.studies.store import ConditionSummary
 
 BASELINES = ("none", "batch")
@@ -111,7 +112,7 @@ def _summarize(
     """One condition; its accuracy is that of the end, or of the last evaluation up to a step."""
     networks = study.of(condition)
     found = {
-        seed: measure(network, until=until, accuracy_at=accuracy_at)
+        seed: measure(network, until=until, accuracy_at=accuracy_at) | curved(network)
         for seed, network in networks.items()
     }
     return NormSummary(

@@ -101,6 +101,17 @@ class Shift(Table):
     layers: Texts = ()
 
 
+class Curvature(Table):
+    """Curvature on the first `examples` of the training data, measured as often as `every` says.
+
+    Batch sharpness is that of `batches` mini-batches of the size of training, drawn from them.
+    """
+
+    every: Count
+    examples: Count = 1_000
+    batches: Count = 4
+
+
 class Statistics(Table):
     """Test accuracy with other statistics than the moving ones, after the last step.
 
@@ -168,6 +179,7 @@ class NormsRecipe(Recipe):
     arms: SomeTables[Arm]
     landscape: Landscape | None = None
     shift: Shift | None = None
+    curvature: Curvature | None = None
     statistics: Statistics | None = None
     tickets: Lottery | None = None
     noise: Noise | None = None
@@ -180,6 +192,7 @@ class NormsRecipe(Recipe):
         yield from only_searches(self.train)
         yield from self._network_problems()
         yield from self._step_problems()
+        yield from self._curvature_problems()
         yield from self._task_problems()
         yield from self._ticket_problems()
         yield from self._noise_problems()
@@ -222,6 +235,15 @@ class NormsRecipe(Recipe):
                 "must divide the examples between two evaluations, data.batch_size * "
                 f"train.evaluate_every = {examples:,}, so that all networks see the same. "
                 f"Received: {listed(uneven)}.",
+            )
+
+    def _curvature_problems(self) -> Iterator[Problem]:
+        largest = max((each.batch_size for each in conditions(self)), default=0)
+        if self.curvature is not None and self.curvature.examples < largest:
+            yield Problem(
+                "curvature.examples",
+                f"must be at least the batch size {largest}, so that batches can be drawn from "
+                f"them. Received: {self.curvature.examples}.",
             )
 
     def _task_problems(self) -> Iterator[Problem]:
@@ -305,7 +327,8 @@ class NormsRecipe(Recipe):
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """As `LATER` says, but `last` is there, whatever it is, where `noise` is."""
         tables: dict[str, Any] = handler(self)
-        unused = () if self.noise else ("noise", "last")
+        noise = () if self.noise else ("noise", "last")
+        unused = (*noise, *(() if self.curvature else ("curvature",)))
         return {key: value for key, value in tables.items() if key not in unused}
 
 

@@ -17,6 +17,7 @@ from tfticket.data import DataSet, Feed
 from tfticket.noise import Corruption
 from tfticket.norms.catalog import Norm
 from tfticket.norms.landscape import SmoothnessRecord
+from tfticket.norms.landscape.curvature_tracker import CurvatureTracker
 from tfticket.norms.landscape.trackers import LandscapeTracker, ShiftTracker
 from tfticket.recipe.rates import forget_graphs
 from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
@@ -36,6 +37,8 @@ _BYTES_A_TRIAL = 20_000
 _BYTES_A_PROBE = 2_500  # rows, and the arrays of the points
 _OTHER_BYTES = 3 * 2**20  # the report
 _FORWARD = 1 / 3  # of a step: the way back takes twice as long
+_TOLERANCE = 1e-2  # of residuals: eigenvalues are off by about its square
+_PRODUCTS = 30  # of the Hessian to its largest eigenvalue, of two gradients each
 _TRACING_SECONDS = 8.0  # of a network's step, its measurements and its evaluation
 
 
@@ -161,6 +164,10 @@ class NormsStudy(Study):
             steps += (
                 condition.steps / condition.interval(shift.every) * (2 + max(1, len(shift.layers)))
             )
+        curvature = self.recipe.curvature
+        if curvature is not None:
+            moments = condition.steps / condition.interval(curvature.every)
+            steps += moments * 2 * _PRODUCTS * curvature.examples / condition.batch_size
         return steps
 
     def predicting(self, condition: Condition) -> float:
@@ -193,7 +200,8 @@ class NormsStudy(Study):
 
     def steps_per_execution(self, condition: Condition) -> int:
         """Return the steps between measurements: trackers see the first one of an execution."""
-        tables = [table for table in (self.recipe.landscape, self.recipe.shift) if table]
+        recipe = self.recipe
+        tables = [each for each in (recipe.landscape, recipe.shift, recipe.curvature) if each]
         every = [self.recipe.train.evaluate_every, *(table.every for table in tables)]
         return math.gcd(*(condition.interval(steps) for steps in every))
 
@@ -257,6 +265,22 @@ class NormsStudy(Study):
         if table is None:
             return None
         return ShiftTracker(condition.interval(table.every), layers=table.layers or None, verbose=0)
+
+    def curvature(self, seed: int, condition: Condition) -> CurvatureTracker | None:
+        """Return what measures curvature in a condition, if the recipe asks for it."""
+        table = self.recipe.curvature
+        if table is None:
+            return None
+        train, count = self.given(seed).train, table.examples
+        return CurvatureTracker(
+            condition.interval(table.every),
+            batch=(self.data.inputs(train, count), train.y[:count]),
+            batch_size=condition.batch_size,
+            batches=table.batches,
+            tolerance=_TOLERANCE,
+            seed=seed,
+            verbose=0,
+        )
 
 
 def multipliers(grid: Multipliers) -> np.ndarray:

@@ -13,6 +13,7 @@ from tfticket.studies.norms.memorization import MemorizationSummary
 from tfticket.studies.norms.names import SUBNETWORKS, bounds, quantity
 from tfticket.studies.norms.networks import NormCondition
 from tfticket.studies.norms.results import BatchLoss, Contrast, NormSummary
+from tfticket.studies.norms.stability import EDGES, RANKS
 from tfticket.studies.norms.summary import Summary
 
 _Row = NormSummary | Contrast
@@ -44,7 +45,8 @@ _DIFFERENCES = {
     "accuracy": "at the end",
     "accuracy_by_validation": "stopped by validation",
 }
-_TRACKERS = ("landscape_seconds", "shift_seconds", "memorization_seconds")
+_TRACKERS = ("landscape_seconds", "shift_seconds", "curvature_seconds",
+             "memorization_seconds")  # fmt: skip
 
 
 def smoothness_table(contrasts: Iterable[Contrast], summary: Summary) -> Table | None:
@@ -81,6 +83,22 @@ def raw_table(summary: Summary) -> Table | None:
         ("<branch", lambda each: each.condition.name),
         *_measures(_RAW, lambda found: range_cell(found, quantity)),
         ("seeds", lambda each: str(len(each.seeds))),
+    )
+
+
+def edge_table(summary: Summary) -> Table | None:
+    """Curvature in units of 2 / learning rate, and its rank correlations with smoothness."""
+
+    def cell(found: Estimate | None) -> Cell:
+        return interval_cell(found, lambda value: words.number(value, 2), absent="")
+
+    return table(
+        [each for each in summary.conditions if each.values("edge_sharpness")],
+        ("<norm", lambda each: each.condition.label),
+        *_varying(summary.conditions),
+        *_measures(EDGES, cell),
+        *_measures({name: f"rank correlation: {title}" for name, title in RANKS.items()}, cell),
+        ("seeds", lambda each: str(each.measures["edge_sharpness"].seeds)),
     )
 
 

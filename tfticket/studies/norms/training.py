@@ -46,8 +46,8 @@ class Trained:
 
     Attributes:
         rows: Every measurement.
-        arrays: What was measured along training: `landscape/<field>`, `shift/<field>` and
-            `memorization/<name>`.
+        arrays: What was measured along training: `landscape/<field>`, `shift/<field>`,
+            `curvature/<field>` and `memorization/<name>`.
         summary: The measurements of the splits `test` and `summary` by name.
         header: Whether it diverged, and what was done to the training labels, if anything was.
     """
@@ -96,6 +96,7 @@ def train(
     candidates = {
         "landscape": study.landscape(seed, condition, watch.note),
         "shift": study.shift(condition),
+        "curvature": study.curvature(seed, condition),
     }
     trackers = {split: tracker for split, tracker in candidates.items() if tracker is not None}
     probe, corruption = None, study.corruption(seed)
