@@ -58,7 +58,7 @@ BOARDS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Counted:
-    """What an inference took on an emulated processor.
+    """Cost of an inference on an emulated processor.
 
     Attributes:
         instructions: Mean over ten inferences.

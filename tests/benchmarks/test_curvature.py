@@ -1,4 +1,4 @@
-"""What is timed is what it says, and both sides of the comparison get the same network."""
+"""Benchmarks of curvature: both sides get the same network, and compute what they claim."""
 
 import numpy as np
 import pytest

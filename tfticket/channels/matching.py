@@ -23,7 +23,7 @@ from tfticket.state import Snapshot, named_variables, unused
 from tfticket.wording import brief_repr, check_name
 
 MatchBy = Literal["weights", "activations"]
-"""What the channels of two networks are compared by."""
+"""Criterion by which the channels of two networks are compared."""
 
 _MOST_PASSES = 100
 

@@ -83,8 +83,8 @@ def tune(
 ) -> None:
     """Tune settings of a recipe on validation data, with Optuna.
 
-    Each trial is a run beside the others of the recipe. The same command goes on where it was
-    stopped, and more of them share the trials.
+    Each trial is a run beside the others of the recipe. Run the same command again to
+    resume the search, or start several to run trials in parallel.
 
     \b
     tfticket tune lth_digits --param train.learning_rate=log:1e-3:1 --set lottery.levels=1

@@ -1,4 +1,4 @@
-"""What TensorFlow Lite Micro can run.
+"""Rules for files that TensorFlow Lite Micro can run.
 
 What its kernels can do stands here as data, read off
 `tensorflow/lite/micro/micro_mutable_op_resolver.h` and the reference kernels beside it,

@@ -91,7 +91,7 @@ def run(
                 _check_kept(study, run, tasks)
                 _sort_rows(run, tasks)
             finally:
-                _unlock_rows(run, tasks)
+                run.unlock_rows(tasks)
             run.note_look(recipe.seeds)
             outcome = study.finish(run, progress)
             _check_kept(study, run, tasks)
@@ -103,17 +103,12 @@ def run(
                 executor.run(study, left, run, progress)
         except BaseException:
             if not run.joined:  # others add rows
-                _unlock_rows(run, tasks)
+                run.unlock_rows(tasks)
             raise
         if run.joined:
             joined.end(run, lambda: all(study.finished(task, run) for task in tasks), end)
         else:
             end()
-
-
-def _unlock_rows(run: RunDir, tasks: Sequence[Task]) -> None:
-    for folder in {task.folder for task in tasks}:
-        RunDir(run.path / folder).rows.lock_file.unlink(missing_ok=True)
 
 
 def _check_kept(study: Study, run: RunDir, tasks: Sequence[Task]) -> None:

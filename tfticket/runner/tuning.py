@@ -27,7 +27,7 @@ from tfticket.recipe.overrides import Override
 from tfticket.recipe.ranges import Range
 from tfticket.recipe.rates import be_deterministic
 from tfticket.recipe.schema import Recipe
-from tfticket.runner.workers import unfinished
+from tfticket.runner.workers import parts_of, unfinished
 from tfticket.runs.plan import Task, Trial
 from tfticket.runs.progress import Progress, Silence
 from tfticket.runs.rundir import RunDir
@@ -179,7 +179,7 @@ class Tuner:
     def run(self, trials: int, progress: Progress | None = None) -> Iterator[Found]:
         """Go on until there are so many trials, and yield each that this process ends.
 
-        Trials that a killed process was at are begun again, and go on where their runs are.
+        Trials that were interrupted are restarted first, and their runs resumed.
 
         Args:
             trials: Number of trials in the journal, of all processes.
@@ -189,7 +189,7 @@ class Tuner:
         with self._asking():
             if _ASKED not in self._study.user_attrs:
                 study = load_study(self.search.check(), self.data_dir)
-                _networks(_parts(study), self.search.network)  # before anything is kept
+                _networks(parts_of(study.tasks()), self.search.network)  # before anything is kept
                 self._study.set_user_attr(_ASKED, self.search.to_dict())
             self._take_over()
         while (begun := self._begin(trials)) is not None:
@@ -285,7 +285,7 @@ def measure(study: Study, run: RunDir, search: Search, progress: Progress) -> fl
         RunError: when there is no such network or measure.
     """
     with study.opened(run):
-        tasks = _parts(study)
+        tasks = parts_of(study.tasks())
         wanted = _networks(tasks, search.network)
         needed = _needed(tasks, wanted)
         try:
@@ -297,8 +297,7 @@ def measure(study: Study, run: RunDir, search: Search, progress: Progress) -> fl
                 raise  # else what it can't go on with is that the training diverged
             return None
         finally:
-            for folder in {task.folder for task in tasks}:
-                RunDir(run.path / folder).rows.lock_file.unlink(missing_ok=True)
+            run.unlock_rows(tasks)
     found = _validation(run, needed, wanted)
     values = [value for (name, _), value in found.items() if name == search.metric.name]
     if not values:
@@ -323,10 +322,6 @@ def _validation(
             if row.split == "validation" and trial in trials:
                 last[row.name, trial] = row.value
     return last
-
-
-def _parts(study: Study) -> list[Task]:
-    return [part for task in study.tasks() for part in task.parts or (task,)]
 
 
 def _networks(tasks: Sequence[Task], network: str | None) -> set[Trial]:
@@ -357,5 +352,5 @@ def _needed(tasks: Sequence[Task], wanted: set[Trial]) -> list[Task]:
     while left:
         task = left.pop()
         needed.add(task.name)
-        left += [by_name[name] for name in task.after if name not in needed]
+        left += [by_name[name] for name in task.after if name in by_name.keys() - needed]
     return [task for task in tasks if task.name in needed]

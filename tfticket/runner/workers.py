@@ -52,8 +52,12 @@ class Worker(Protocol):
 
 def unfinished(study: Study, tasks: Sequence[Task], run: RunDir) -> list[Task]:
     """Return what is left to do of tasks, in their parts where they have some."""
-    parts = [part for task in tasks for part in task.parts or (task,)]
-    return [part for part in parts if not study.finished(part, run)]
+    return [part for part in parts_of(tasks) if not study.finished(part, run)]
+
+
+def parts_of(tasks: Sequence[Task]) -> list[Task]:
+    """Return the parts of tasks, in their order; a task without parts is its own."""
+    return [part for task in tasks for part in task.parts or (task,)]
 
 
 def dependencies(tasks: Sequence[Task]) -> TopologicalSorter[Task]:

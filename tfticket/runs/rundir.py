@@ -43,7 +43,7 @@ from tfticket.files import checked_name, read_table, write_json
 from tfticket.metrics import Row
 from tfticket.recipe import parsing
 from tfticket.recipe.schema import Recipe
-from tfticket.runs.plan import Trial
+from tfticket.runs.plan import Task, Trial
 from tfticket.runs.rowfile import RowFile
 
 _REMEDY = "Restore it, or begin anew with --fresh."
@@ -189,6 +189,11 @@ class RunDir:
         self.rows.keep(
             lambda trial: trial in finished or (trials is not None and trial not in trials)
         )
+
+    def unlock_rows(self, tasks: Iterable[Task]) -> None:
+        """Remove the lock files of the tables that tasks add to; nobody may be at them."""
+        for folder in {task.folder for task in tasks}:
+            RunDir(self.path / folder).rows.lock_file.unlink(missing_ok=True)
 
     def environment_facts(self) -> dict[str, Any]:
         """Return the content of `environment.json`; empty when the run hasn't begun."""

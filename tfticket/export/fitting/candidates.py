@@ -37,7 +37,7 @@ _SKETCHED = 8  # examples that a file is run with whose size alone counts
 
 @dataclass(frozen=True)
 class Storage:
-    """How a file stores a network.
+    """Storage of a network in a file.
 
     Attributes:
         format: The format.

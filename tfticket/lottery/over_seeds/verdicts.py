@@ -76,7 +76,7 @@ class Verdicts:
 
     @property
     def metric(self) -> Metric:
-        """What networks are judged by."""
+        """Metric that networks are judged by."""
         return self.criteria.metric
 
     @cached_property

@@ -36,7 +36,7 @@ class Summary(VariantsSummary):
     MEASURES: ClassVar[Mapping[str, NamedMeasure]] = MEASURES
 
     def sentences(self, variant: str) -> Iterator[str]:
-        """What dense network and tickets memorize under a noise, and their accuracy."""
+        """Summarize memorization and accuracy of the dense network and its tickets, by noise."""
         tickets = [level for level in self.of(variant, TICKET) if "accuracy" in level.measures]
         if not tickets or tickets[0].level or len(tickets) < 2:
             return

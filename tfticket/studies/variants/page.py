@@ -118,7 +118,7 @@ def level_table(
 
 
 def say(summary: VariantsSummary, measure: str) -> Callable[[float], str]:
-    """How a table shows a measure."""
+    """Format of a measure in a table."""
     unit = summary.MEASURES[measure].unit
     return percent if unit is RATE else unit.say
 

@@ -131,7 +131,7 @@ class VariantsSummary(BaseSummary, abc.ABC):
 
     @property
     def headline(self) -> str:
-        """What came out for each variant, and how many expectations are met."""
+        """Results of each variant, and the number of expectations that are met."""
         said = [sentence for variant in self.variants for sentence in self.sentences(variant)]
         return " ".join([*said, *counted(self.expectations)]) or "Nothing is trained yet."
 

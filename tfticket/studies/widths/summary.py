@@ -34,7 +34,7 @@ class Summary(BaseSummary):
 
     @property
     def metric(self) -> Metric:
-        """What networks are judged by."""
+        """Metric that networks are judged by."""
         return next(iter(self.searches.values())).metric
 
     @property
@@ -73,7 +73,7 @@ class Summary(BaseSummary):
 
     @property
     def headline(self) -> str:
-        """What matching gains at the sparsest level of each width."""
+        """Gain of the matched mask at the sparsest level of each width."""
         sparsest = {width: ticket for width, ticket, _ in self.compared()}
         said = [
             f"{gain} at width {width:g} and {words.percent(ticket.density)} of the weights"
