@@ -4,7 +4,9 @@
 
 A dense network is trained, then channels are removed by the Taylor score in rounds, the same share
 of each layer, to multiples of 8, with a training behind each round that learns from the labels and
-from the dense network's outputs. Dense layers keep their units: they do few of the multiply-adds.
+from the dense network's outputs, by the dense network's schedule and as long (learning-rate
+rewinding, Renda et al. 2020, arXiv:2003.02389). Dense layers keep their units: they do few of the
+multiply-adds.
 
 The control is what came of it with new weights, trained for as many steps as the dense network and
 all rounds together (Liu et al. 2019, arXiv:1810.05270). All settings were fixed before test
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 WIDTHS = {"resnet20": 1.0, "conv4": 0.5}
 _BATCH = 64
+_RATE = 2e-3
 _SCORED = 16  # batches
 
 
@@ -41,7 +44,7 @@ _SCORED = 16  # batches
 @click.option("--data", default="cifar10", show_default=True, help="A data set of images.")
 @click.option("--limit", type=click.IntRange(min=1), help="Number of images.")
 @click.option("--dense-steps", default=16_800, show_default=True, help="Of the dense training.")
-@click.option("--round-steps", default=5_600, show_default=True, help="After each round.")
+@click.option("--round-steps", default=16_800, show_default=True, help="After each round.")
 @click.option("--rounds", default=2, show_default=True, help="Rounds of removal.")
 @click.option("--keep", default=0.5, show_default=True, help="Share of the multiply-adds.")
 @click.option("--multiple-of", default=8, show_default=True, help="What widths are rounded to.")
@@ -85,12 +88,13 @@ def main(
     parts = (whole.train, whole.validation, whole.test)
     (x, y), validation, test = ((whole.inputs(part), np.asarray(part.y)) for part in parts)
 
+    settings = Training(x, y, batch_size=_BATCH, learning_rate=_RATE, augment="flip_crop")
+
     def kept(name: str, make: Callable[[], keras.Model], steps: int) -> keras.Model:
         path = folder / f"{network}_{name}.keras"
         if not path.exists():
             keras.utils.set_random_seed(0)
             model = make()
-            settings = Training(x, y, batch_size=_BATCH, learning_rate=2e-3, augment="flip_crop")
             train(model, settings, steps=steps, stream=name)
             model.save(path)
         return models.load_file(path)
@@ -100,13 +104,12 @@ def main(
     dense = kept("dense", lambda: models.build(network, *shape, **options), dense_steps)
     dense.compile("adam", models.loss_for(dense))  # whose gradients the score takes
     teacher = probabilities(dense, x)
-    again = Training(x, y, batch_size=_BATCH, learning_rate=1e-3, augment="flip_crop")
     order = generator(0, "half").permutation(len(x))[: _SCORED * _BATCH]
     half = remove_in_rounds(
         dense,
         keep,
         training=lambda model: train(
-            model, again, steps=round_steps, stream="removed", teacher=teacher
+            model, settings, steps=round_steps, stream="removed", teacher=teacher
         ),
         rounds=rounds,
         of="multiply_adds",

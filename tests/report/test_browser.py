@@ -109,6 +109,8 @@ def test_text_in_figures_can_be_read(opened):
 def test_a_mark_says_its_values_under_the_pointer(opened):
     mark = opened.locator("figure path[aria-label]:visible").first
     mark.scroll_into_view_if_needed()
+    # Scrolling hides the tip, and its event comes with the next frame.
+    opened.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     mark.hover(force=True)
     tip = opened.locator(".tip")
     assert tip.is_visible()
