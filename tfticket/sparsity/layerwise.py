@@ -59,7 +59,7 @@ def wanda(
         >>> wanda(model, np.array([[0.0, 3.0], [0.0, 4.0]]))["out/kernel"].tolist()
         [[0.0], [5.0]]
     """
-    layers = _input_moments(model, x, skip)
+    layers = _input_moments(model, x, skip, diagonal=True)
     return {key: layer.wanda() for key, layer in layers.items()}
 
 
@@ -124,7 +124,7 @@ def prune_one_shot(
         raise ValueError(f"`method` must be one of {get_args(Method)}. Received: {brief(method)}")
     rule = as_pruner(pruner)
     sparse = sparsify(model, skip=skip)
-    layers = _input_moments(sparse, x, skip, damping)
+    layers = _input_moments(sparse, x, skip, damping, diagonal=method != "surgeon")
     dense = mask = get_mask(sparse)
     rounds = _ROUNDS if method == "surgeon" else 1
     for number in range(1, rounds + 1):
@@ -145,7 +145,8 @@ class _Layer:
 
     Args:
         kernel: The variable.
-        moments: H of the inputs of each group, shape (groups, inputs, inputs).
+        moments: H of the inputs of each group, shape (groups, inputs, inputs), or its diagonal,
+            shape (groups, inputs), which the surgeon can't do with.
         depthwise: Whether each channel is a group.
         damping: Share of its mean that the surgeon adds to the diagonal.
     """
@@ -154,10 +155,13 @@ class _Layer:
         self, kernel: keras.Variable, moments: np.ndarray, depthwise: bool, damping: float
     ) -> None:
         self.kernel = kernel
-        self._squares = np.diagonal(moments, axis1=1, axis2=2)
-        room = self._squares.mean(axis=1)
-        room = damping * np.where(room > 0, room, 1.0)
-        self._moments = moments + room[:, None, None] * np.eye(moments.shape[-1])
+        self._moments = moments
+        self._squares = moments
+        if moments.ndim == 3:
+            self._squares = np.diagonal(moments, axis1=1, axis2=2).copy()
+            room = self._squares.mean(axis=1, keepdims=True)
+            place = np.arange(moments.shape[-1])
+            moments[:, place, place] += damping * np.where(room > 0, room, 1.0)
         self._depthwise = depthwise
         self._matrices = self._split(np.asarray(kernel.numpy(), np.float64))
         self._products: np.ndarray | None = None  # H W of the dense kernel
@@ -212,7 +216,7 @@ class _Layer:
 
     def _split(self, kernel: np.ndarray) -> np.ndarray:
         """Reshape to (groups, inputs, units)."""
-        groups, inputs, _ = self._moments.shape
+        groups, inputs = self._squares.shape
         if self._depthwise:
             return np.moveaxis(kernel, -2, 0).reshape(groups, inputs, -1)
         flat = kernel.reshape(inputs, groups, -1)  # units of a group stand together
@@ -228,7 +232,12 @@ class _Layer:
 
 
 def _input_moments(
-    model: keras.Model, x: Any, skip: Iterable[str], damping: float = 0.0
+    model: keras.Model,
+    x: Any,
+    skip: Iterable[str],
+    damping: float = 0.0,
+    *,
+    diagonal: bool,
 ) -> dict[str, _Layer]:
     """Measure H, the sum of x xᵀ over examples and places, of the inputs of each kernel.
 
@@ -237,18 +246,20 @@ def _input_moments(
         x: Inputs.
         skip: Glob patterns of keys to leave out.
         damping: See `_Layer`.
+        diagonal: Measure the diagonal of H alone.
     """
     kernels = prunable_variables(model, tuple(skip))
     owners = variable_owners(model)
     features = {key: _features(key, owners[key][0]) for key in kernels}
     sums: dict[str, Any] = dict.fromkeys(kernels, 0.0)
+    formula = "gni,gni->gi" if diagonal else "gni,gnj->gij"
 
     key_of = {id(owners[key][0]): key for key in kernels}
 
     def add(layer: Any, call: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         key = key_of[id(layer)]
         rows = features[key](keras.ops.cast(inputs, "float32"))
-        sums[key] += np.asarray(keras.ops.einsum("gni,gnj->gij", rows, rows), np.float64)
+        sums[key] += np.asarray(keras.ops.einsum(formula, rows, rows), np.float64)
         return call(inputs, *args, **kwargs)
 
     with around_calls((owners[key][0] for key in kernels), add):
