@@ -232,12 +232,7 @@ class _Layer:
 
 
 def _input_moments(
-    model: keras.Model,
-    x: Any,
-    skip: Iterable[str],
-    damping: float = 0.0,
-    *,
-    diagonal: bool,
+    model: keras.Model, x: Any, skip: Iterable[str], damping: float = 0.0, *, diagonal: bool = False
 ) -> dict[str, _Layer]:
     """Measure H, the sum of x xᵀ over examples and places, of the inputs of each kernel.
 
