@@ -14,7 +14,6 @@ from tfticket.studies.noisy.schema import NoisyRecipe
 from tfticket.studies.noisy.schema import conditions as noisy_conditions
 from tfticket.studies.norms.conditions import conditions
 from tfticket.studies.variants.schema import VariantsRecipe
-from tfticket.studies.widths.schema import WidthsRecipe
 
 ENTRIES = catalog.list_recipes()
 BOTH_FORMS = pytest.mark.parametrize("smoke", [False, True], ids=["whole", "smoke"])
@@ -59,9 +58,6 @@ def test_its_smoke_form_needs_no_network_and_takes_seconds(entry):
     elif isinstance(recipe, VariantsRecipe):
         searches = len(recipe.variants) * len(recipe.seeds)
         assert recipe.train.steps * (recipe.lottery.levels + 1) * searches <= 200
-    elif isinstance(recipe, WidthsRecipe):
-        networks = len(recipe.widths) * (recipe.lottery.levels + 1)
-        assert recipe.train.steps * networks * len(recipe.seeds) <= 200
     elif isinstance(recipe, NoisyRecipe):
         assert sum(cell.steps for cell in noisy_conditions(recipe)) * len(recipe.seeds) <= 400
         assert recipe.data.limit

@@ -158,6 +158,11 @@ class Interval:
     confidence: float
     ratio: bool = False
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Finite bounds: `lower` and `upper`, or twice the mean of a single seed."""
+        return (self.lower, self.upper) if self.seeds > 1 else (self.mean, self.mean)
+
     def exp(self) -> Interval:
         """Return the interval of a ratio, from that of its logarithm."""
         return Interval(

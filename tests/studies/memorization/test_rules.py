@@ -38,7 +38,7 @@ def test_what_does_not_fit_together(changes, message):
 
 def test_its_search_is_a_recipe_of_the_kind_lottery():
     recipe = parse({**RECIPE, "expect": [CLAIM | {"at_least": 0.5}]})
-    search = recipe.search()
+    search = recipe.shared_search()
     assert search.kind == "lottery"
     assert (search.lottery, search.train, search.seeds) == (
         recipe.lottery, recipe.train, recipe.seeds,

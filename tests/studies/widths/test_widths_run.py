@@ -16,7 +16,7 @@ from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.state import Snapshot
 from tfticket.studies import render, summarize
-from tfticket.studies.widths.study import WidthsStudy
+from tfticket.studies.variants.study import VariantsStudy
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +84,7 @@ def test_the_matched_network_begins_with_permuted_new_weights(run):
         for name in ("ticket", "aligned")
     )
     dense, start = (Ticket.load(run.ticket(1, "width0.1-aligned", level)) for level in (0, 1))
-    model = WidthsStudy.load(parse(RECIPE)).searches["width0.1"].network()
+    model = VariantsStudy.load(parse(RECIPE)).searches["width0.1"].network()
     moved = match_weights(model, ours, new, seed=1).apply(dense.weights)
     mask = Ticket.load(run.ticket(1, "width0.1-ticket", 1)).mask
     assert start.mask == mask
@@ -97,7 +97,7 @@ def test_the_matched_network_begins_with_permuted_new_weights(run):
 
 
 def test_parts_of_a_search_leave_what_the_whole_leaves(run, tmp_path):
-    study, parts = WidthsStudy.load(parse(RECIPE)), RunDir(tmp_path / "parts")
+    study, parts = VariantsStudy.load(parse(RECIPE)), RunDir(tmp_path / "parts")
     task = study.tasks()[0]
     assert [part.name for part in task.parts] == [
         "width0.05-seed 0",

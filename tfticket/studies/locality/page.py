@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tfticket.display.charts import Figure
 from tfticket.display.words import percent
 from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Table, interval_cell, table
-from tfticket.studies.locality.summary import MEASURES, Summary, summarize_files
+from tfticket.studies.locality.summary import MEASURES, Summary
 from tfticket.studies.lottery.page import MEANINGS
-from tfticket.studies.variants.page import (
-    by_density,
-    contrast_table,
-    facts,
-    level_table,
-    network_table,
-    say,
-    title,
-)
+from tfticket.studies.variants.page import contents, level_table, say
 from tfticket.studies.variants.summary import LevelSummary
 
 _MEANINGS = MEANINGS | {
@@ -40,25 +31,16 @@ def compose(files: RunFiles) -> Contents:
     Args:
         files: The run.
     """
-    summary = summarize_files(files)
-    masks = [n for n in summary.networks if n in ("ticket", *_MEANINGS)]
-    drawn = {"accuracy": masks, "original_locality": ("ticket",), "locality": ("ticket",)}
-    found: dict[str, tuple[str, Figure | None]] = {
-        name: (title(summary, name), by_density(summary, name, networks))
-        for name, networks in drawn.items()
-    }
-    return Contents(
-        summary=summary,
-        values={
-            "facts": facts(summary, "Arrangements"),
-            "meanings": {n: _MEANINGS[n] for n in summary.networks if n in _MEANINGS},
-            "fields": level_table(summary, _FIELDS, networks=("ticket",)),
-            "by_level": level_table(summary, ("accuracy",)),
-            "contrasts": contrast_table(summary, ("accuracy",)),
-            "convolutions": _convolution_table(summary),
-            "networks": network_table(summary),
-        },
-        figures=found,
+    summary = Summary.read(files)
+    masks = [name for name in summary.networks if name in ("ticket", *_MEANINGS)]
+    return contents(
+        summary,
+        "Arrangements",
+        drawn={"accuracy": masks, "original_locality": ("ticket",), "locality": ("ticket",)},
+        compared=("accuracy",),
+        meanings=_MEANINGS,
+        fields=level_table(summary, _FIELDS, networks=("ticket",)),
+        convolutions=_convolution_table(summary),
     )
 
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from tfticket.recipe.table import Count, Problem, Seed, SomeTables, Table, Tables, Text, listed
+from tfticket.recipe.schema import only_searches
+from tfticket.recipe.table import (
+    Count,
+    Problem,
+    Seed,
+    SomeTables,
+    Table,
+    Tables,
+    Text,
+    listed,
+    twice,
+)
 from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.tasks import only_classes
 from tfticket.studies.variants.schema import VariantClaim, VariantsRecipe
@@ -89,13 +100,15 @@ class LocalityRecipe(VariantsRecipe):
     expect: Tables[Claim] = ()
 
     @property
-    def variants(self) -> tuple[str, ...]:
+    def variants(self) -> Mapping[str, Mapping[str, Any]]:
         """See `VariantsRecipe`."""
-        return tuple(each.kind for each in self.arrangement)
+        return {each.kind: {"arrangement": each.kind} for each in self.arrangement}
 
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""
         yield from super().problems()
+        yield from only_searches(self.train)
+        yield from twice({"arrangement": tuple(each.kind for each in self.arrangement)})
         yield from only_classes(self.data, "networks are compared by their accuracy")
         for number, each in enumerate(self.arrangement):
             others = [name for name in self.variants if name != each.kind]
@@ -128,6 +141,6 @@ KIND = Kind(
     table="lottery",
     unit="level",
     study="tfticket.studies.locality.study:LocalityStudy",
-    summary="tfticket.studies.locality.summary:summarize_files",
+    summary="tfticket.studies.locality.summary:Summary.read",
     page="tfticket.studies.locality.page:compose",
 )

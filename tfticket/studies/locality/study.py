@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
@@ -26,13 +27,13 @@ from tfticket.state import prunable_variables
 from tfticket.studies.locality.controls import TransferredMask, Windows
 from tfticket.studies.locality.convolution import Design, proportion_of, train
 from tfticket.studies.locality.schema import READ_OFF, TRANSFERRED, LocalityRecipe
-from tfticket.studies.lottery.several import SeveralSearches, prefix
 from tfticket.studies.lottery.study import LotteryStudy, search_task
 from tfticket.studies.lottery.training import search_tickets
+from tfticket.studies.variants.study import VariantsStudy, prefix
 
 
-class LocalityStudy(SeveralSearches):
-    """A recipe of the kind `locality` with its data; a setting is an arrangement of the signals.
+class LocalityStudy(VariantsStudy):
+    """A recipe of the kind `locality` with its data; a variant is an arrangement of the signals.
 
     Masks that go from one search to another, and convolutional networks, are tasks of their own,
     which wait for the tickets that they are made from.
@@ -60,8 +61,6 @@ class LocalityStudy(SeveralSearches):
         self._arranged = {name: arranged(data, order) for name, order in self._orders.items()}
         given = [(each.kind, each.masks_from) for each in recipe.arrangement]
         self._masks_from: dict[str, str | None] = dict(given)
-        plain = [self._search(data, transferred) for transferred in (False, True)]
-        self._searches = {name: plain[bool(source)] for name, source in self._masks_from.items()}
         kernels = prunable_variables(self.network(), recipe.lottery.skip)
         self._dense = Mask.ones({key: tuple(kernel.shape) for key, kernel in kernels.items()})
         receptive_fields(self._dense, data.input_shape)
@@ -74,42 +73,38 @@ class LocalityStudy(SeveralSearches):
         """The search in some data; transferred masks can be trained where `masks` gives them."""
         more: list[Control] = [TransferredMask(masks)] if transferred else []
         more += [Windows()] if self.recipe.windows else []
-        return LotteryStudy(self.recipe.search(), data, more_controls=more)
+        return LotteryStudy(self.recipe.shared_search(), data, more_controls=more)
 
-    @property
+    @functools.cached_property
     def searches(self) -> Mapping[str, LotteryStudy]:
-        """See `SeveralSearches`."""
-        return self._searches
-
-    def described(self, label: str) -> Mapping[str, Any]:
-        """See `SeveralSearches`."""
-        return {"arrangement": label}
+        """See `VariantsStudy`."""
+        plain = [self._search(self.data, transferred) for transferred in (False, True)]
+        return {name: plain[bool(source)] for name, source in self._masks_from.items()}
 
     def search(
-        self, label: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
+        self, variant: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
     ) -> None:
-        """See `SeveralSearches`."""
-        source = self._masks_from[label]
+        """See `VariantsStudy`."""
+        source = self._masks_from[variant]
 
         def masks(level: int) -> Mask:
             return Ticket.load_mask(run.ticket(seed, prefix(str(source)) + TICKET, level))
 
         def measure(finished: FinishedTrial) -> Iterator[Row]:
             last = finished.rows[-1]
-            for name, value in fields_of(finished.ticket.mask, self._orders[label]).items():
+            for name, value in fields_of(finished.ticket.mask, self._orders[variant]).items():
                 yield replace(last, split="summary", name=name, value=value)
 
-        search = self._search(self._arranged[label], bool(source), masks)
-        search_tickets(search, run, progress, seed, branches, prefix=prefix(label), measure=measure)
+        search = self._search(self._arranged[variant], bool(source), masks)
+        search_tickets(
+            search, run, progress, seed, branches, prefix=prefix(variant), measure=measure
+        )
 
     def cells(self) -> list[dict[str, Any]]:
-        """See `SeveralSearches`."""
-        found, table = super().cells(), self.recipe.convolution
-        if table:
-            begin, steps = prefix(table.arrangement), self.recipe.train.steps
-            common = {**self.described(table.arrangement), "steps": steps}
-            found += [{"branch": begin + n, "network": n, **common} for n in self._widths]
-        return found
+        """See `VariantsStudy`."""
+        table = self.recipe.convolution
+        more = [self.cell(table.arrangement, network) for network in self._widths] if table else []
+        return super().cells() + more
 
     @property
     def _widths(self) -> dict[str, int | None]:
@@ -120,11 +115,11 @@ class LocalityStudy(SeveralSearches):
     def tasks(self) -> tuple[Task, ...]:
         """See `Study`."""
         searched, given = [], []
-        for (label, search), seed in itertools.product(self.searches.items(), self.recipe.seeds):
-            trials, begin = self._planned[search], prefix(label)
+        for (variant, search), seed in itertools.product(self.searches.items(), self.recipe.seeds):
+            trials, begin = self._planned[search], prefix(variant)
             own = [trial for trial in trials if trial.branch != TRANSFERRED]
             searched.append(search_task(seed, own, begin))
-            if source := self._masks_from[label]:
+            if source := self._masks_from[variant]:
                 name, levels = searched[-1].name, [t.level for t in trials if t not in own]
                 transferred = tuple(Trial(seed, begin + TRANSFERRED, level) for level in levels)
                 after = (name, f"{prefix(source)}seed {seed}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tfticket.display import words
 from tfticket.report.expectation import Unit
-from tfticket.report.reading import RunFiles
 from tfticket.studies.locality.schema import READ_OFF, TRANSFERRED
 from tfticket.studies.variants.summary import (
     TICKET,
@@ -17,7 +16,6 @@ from tfticket.studies.variants.summary import (
     VariantCondition,
     VariantsSummary,
     difference,
-    read_levels,
 )
 
 _TIMES = NamedMeasure("", Unit(words.factor, neutral=1.0), Unit(words.signed, neutral=0.0))
@@ -49,6 +47,13 @@ class Summary(VariantsSummary):
 
     VARIANT: ClassVar[str] = "arrangement"
     MEASURES: ClassVar[Mapping[str, NamedMeasure]] = MEASURES
+    RESULTS: ClassVar[Mapping[str, str]] = {"accuracy_at_early_stop": "accuracy"}
+    LAST: ClassVar[str] = "density"
+
+    @staticmethod
+    def variant_name(entry: Mapping[str, Any]) -> str:
+        """See `VariantsSummary`."""
+        return _NAMES[str(entry["arrangement"])]
 
     @property
     def convolutions(self) -> tuple[LevelSummary, ...]:
@@ -79,20 +84,3 @@ class Summary(VariantsSummary):
             if other.level == last.level and (change := difference(other, last, "accuracy"))
         ]
         yield f"{said}; its mask: {', '.join(compared)}." if compared else f"{said}."
-
-
-def summarize_files(files: RunFiles) -> Summary:
-    """Summarize a run that has been read, finished or not.
-
-    Raises:
-        RunError: when its list of branches is damaged.
-    """
-    found = read_levels(
-        files,
-        key=Summary.VARIANT,
-        name=lambda cell: _NAMES[str(cell["arrangement"])],
-        results={"accuracy_at_early_stop": "accuracy"},
-        kept=(*MEASURES, "density", "seconds"),
-        last="density",
-    )
-    return Summary(files, **found)

@@ -349,23 +349,30 @@ MEANINGS = {
 
 def facts(summary: Summary) -> common.Facts:
     """Names and values, in the order of a page; what isn't known is left out."""
-    files, train = summary.files, summary.files.table("train")
-    norm, dense = files.table("model").get("norm"), summary.dense
+    files, dense = summary.files, summary.dense
+    norm = files.table("model").get("norm")
+    network = joined(
+        common.network(files),
+        f"{norm} normalization" if norm and norm != "none" else "",
+        f"{number(dense.prunable)} prunable weights" if dense and dense.prunable else "",
+    )
+    seconds = sum(level.seconds for level in summary.levels)
+    return search_facts(files, ("Network", network), seeds=summary.seeds, seconds=seconds)
+
+
+def search_facts(
+    files: RunFiles, *own: tuple[str, str], seeds: Sequence[int], seconds: float
+) -> common.Facts:
+    """Return the names and values of a run that searches for tickets; see `report.facts.facts`."""
+    train = files.table("train")
     iterations = f"{number(train['steps'])} iterations a level" if "steps" in train else ""
     return common.facts(
         files,
-        (
-            "Network",
-            joined(
-                common.network(files),
-                f"{norm} normalization" if norm and norm != "none" else "",
-                f"{number(dense.prunable)} prunable weights" if dense and dense.prunable else "",
-            ),
-        ),
+        *own,
         ("Training", common.training(files, iterations, files.table("data").get("batch_size"))),
         ("Pruning", pruning(files.table("lottery"))),
-        seeds=summary.seeds,
-        seconds=sum(level.seconds for level in summary.levels),
+        seeds=seeds,
+        seconds=seconds,
     )
 
 

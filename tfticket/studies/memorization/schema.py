@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
 
 from tfticket.recipe.noise import Noise
-from tfticket.recipe.table import Problem, SomeTables, Tables, Text
+from tfticket.recipe.schema import only_searches
+from tfticket.recipe.table import Problem, SomeTables, Tables, Text, twice
 from tfticket.studies.kind import Kind
 from tfticket.studies.lottery.tasks import only_classes
 from tfticket.studies.variants.schema import VariantClaim, VariantsRecipe
@@ -40,13 +41,20 @@ class MemorizationRecipe(VariantsRecipe):
     expect: Tables[Claim] = ()
 
     @property
-    def variants(self) -> tuple[str, ...]:
+    def variants(self) -> Mapping[str, Mapping[str, Any]]:
         """See `VariantsRecipe`."""
-        return tuple(noise.label for noise in self.noise)
+        return {
+            noise.label: {
+                "noise": noise.label, "noise_kind": noise.kind, "nominal_rate": noise.rate,
+            }
+            for noise in self.noise
+        }  # fmt: skip
 
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""
         yield from super().problems()
+        yield from only_searches(self.train)
+        yield from twice({"noise": tuple(noise.label for noise in self.noise)})
         yield from only_classes(self.data, "labels are made wrong")
         for number, noise in enumerate(self.noise):
             if noise.kind == "open_set":
@@ -64,6 +72,6 @@ KIND = Kind(
     table="lottery",
     unit="level",
     study="tfticket.studies.memorization.study:MemorizationStudy",
-    summary="tfticket.studies.memorization.summary:summarize_files",
+    summary="tfticket.studies.memorization.summary:Summary.read",
     page="tfticket.studies.memorization.page:compose",
 )

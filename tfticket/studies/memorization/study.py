@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy import special
@@ -21,16 +21,16 @@ from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.statistics import expected_calibration_error, predict
 from tfticket.studies.labels import relabeled, training_labels, validation_labels
-from tfticket.studies.lottery.several import SeveralSearches, prefix
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.training import search_tickets
 from tfticket.studies.memorization.schema import MemorizationRecipe
+from tfticket.studies.variants.study import VariantsStudy, prefix
 
 _BATCH = 500
 
 
-class MemorizationStudy(SeveralSearches):
-    """A recipe of the kind `memorization` with its data in memory.
+class MemorizationStudy(VariantsStudy):
+    """A recipe of the kind `memorization` with its data in memory; a variant is a noise.
 
     Under each noise and for each seed there is one search, the same as in a study of the kind
     `lottery` of data with these labels.
@@ -48,30 +48,23 @@ class MemorizationStudy(SeveralSearches):
     ) -> None:
         super().__init__(recipe, data, data_dir)
         self.noises = recipe.noise
-        self._by_label = {noise.label: noise for noise in recipe.noise}
-        clean = LotteryStudy(recipe.search(), data)
-        self._searches = dict.fromkeys(self._by_label, clean)
 
-    @property
+    @functools.cached_property
     def searches(self) -> Mapping[str, LotteryStudy]:
-        """See `SeveralSearches`."""
-        return self._searches
-
-    def described(self, label: str) -> Mapping[str, Any]:
-        """See `SeveralSearches`."""
-        noise = self._by_label[label]
-        return {"noise": label, "noise_kind": noise.kind, "nominal_rate": noise.rate}
+        """See `VariantsStudy`."""
+        clean = LotteryStudy(self.recipe.shared_search(), self.data)
+        return dict.fromkeys(self.recipe.variants, clean)
 
     def search(
-        self, label: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
+        self, variant: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
     ) -> None:
-        """See `SeveralSearches`."""
-        noise = self._by_label[label]
+        """See `VariantsStudy`."""
+        (noise,) = (noise for noise in self.recipe.noise if noise.label == variant)
         corruption = training_labels(self.data, noise, seed)
-        search = LotteryStudy(self.recipe.search(), self.relabeled(corruption, noise, seed))
+        search = LotteryStudy(self.recipe.shared_search(), self.relabeled(corruption, noise, seed))
         measure = Measure(search, self.data, corruption)
         search_tickets(
-            search, run, progress, seed, branches, prefix=prefix(label), measure=measure.rows
+            search, run, progress, seed, branches, prefix=prefix(variant), measure=measure.rows
         )
 
     def relabeled(self, corruption: Corruption, noise: Noise, seed: int) -> DataSet:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tfticket.display import words
-from tfticket.report.reading import RunFiles
 from tfticket.studies.noisy.results import noise_name
 from tfticket.studies.variants.summary import (
     TICKET,
     LevelSummary,
     NamedMeasure,
     VariantsSummary,
-    read_levels,
 )
 
 MEASURES: Mapping[str, NamedMeasure] = {
@@ -25,7 +23,6 @@ MEASURES: Mapping[str, NamedMeasure] = {
     "recovered": NamedMeasure("true labels recovered"),
     "right_accuracy": NamedMeasure("right labels learned"),
 }
-_RESULTS = {"accuracy_at_end": "accuracy", "calibration_error_at_end": "calibration_error"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,16 @@ class Summary(VariantsSummary):
 
     VARIANT: ClassVar[str] = "noise"
     MEASURES: ClassVar[Mapping[str, NamedMeasure]] = MEASURES
+    RESULTS: ClassVar[Mapping[str, str]] = {
+        "accuracy_at_end": "accuracy",
+        "calibration_error_at_end": "calibration_error",
+    }
+    LAST: ClassVar[str] = "noise_rate"
+
+    @staticmethod
+    def variant_name(entry: Mapping[str, Any]) -> str:
+        """See `VariantsSummary`."""
+        return noise_name(str(entry["noise_kind"]), float(entry["nominal_rate"]))
 
     def sentences(self, variant: str) -> Iterator[str]:
         """Summarize memorization and accuracy of the dense network and its tickets, by noise."""
@@ -62,20 +69,3 @@ class Summary(VariantsSummary):
 
 def _percent(level: LevelSummary, measure: str) -> str:
     return words.percent(level.measures[measure].mean)
-
-
-def summarize_files(files: RunFiles) -> Summary:
-    """Summarize a run that has been read, finished or not.
-
-    Raises:
-        RunError: when its list of branches is damaged.
-    """
-    found = read_levels(
-        files,
-        key=Summary.VARIANT,
-        name=lambda cell: noise_name(str(cell["noise_kind"]), float(cell["nominal_rate"])),
-        results=_RESULTS,
-        kept=(*MEASURES, "density", "noise_rate", "seconds"),
-        last="noise_rate",
-    )
-    return Summary(files, **found)

@@ -72,7 +72,7 @@ def gains(study: Study, trainings: Sequence[MethodSummary]) -> Figure | None:
         place, baseline, name = len(names), baselines[found.condition.noise], found.condition.method
         shared = sorted(own.keys() & baseline.keys())
         seeds += rows(x=[100 * (own[s] - baseline[s]) for s in shared], y=place, name=name)
-        left, right = (gain.lower, gain.upper) if gain.seeds > 1 else (gain.mean, gain.mean)
+        left, right = gain.ends
         means += rows(x=[100 * gain.mean], left=100 * left, right=100 * right, y=place, name=name)
         noise = f", {found.condition.noise}" if len(study.noises) > 1 else ""
         names.append(f"{found.condition.method_name}{noise}")

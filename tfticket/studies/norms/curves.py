@@ -182,8 +182,7 @@ def _estimates(found: Iterable[tuple[float, Estimate, str]], turn: Turn = float)
     """Places, what was measured there and series: means, intervals (of one seed none), seeds."""
     estimates = []
     for at, spread, name in found:
-        ends = (spread.lower, spread.upper) if spread.seeds > 1 else (spread.mean,)
-        low, high = min(map(turn, ends)), max(map(turn, ends))
+        low, high = sorted(map(turn, spread.ends))
         seeds = [turn(value) for value in spread.values.values()]
         row = {"x": at, "y": turn(spread.mean), "low": low, "high": high, "name": name}
         estimates.append({**row, "seeds": seeds})

@@ -1,32 +1,71 @@
-"""Tables and figures of such a run."""
+"""The page of a run with several variants: its tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tfticket.display import charts, words
-from tfticket.display.charts import WIDE, Axis, Figure, Panel, Rows, density_axis
-from tfticket.display.words import joined, number, percent
+from tfticket.display.charts import WIDE, Figure, Panel, Rows, density_axis
+from tfticket.display.words import joined, percent
 from tfticket.lottery.search_results import branch_looks
-from tfticket.report import facts as common
+from tfticket.report.contents import Contents
 from tfticket.report.expectation import RATE
+from tfticket.report.facts import network
 from tfticket.report.tables import Cell, Table, interval_cell, table
-from tfticket.studies.lottery.page import pruning
+from tfticket.studies.lottery.page import MEANINGS, search_facts
 from tfticket.studies.variants.summary import TICKET, LevelSummary, VariantsSummary, difference
 
 NAMES: Mapping[str, str] = {TICKET: "ticket", "reinit": "reinitialized", "random": "random mask"}
 """Network to what tables call it."""
 
 
-def title(summary: VariantsSummary, measure: str) -> str:
-    """The title of a figure of a measure."""
-    text = summary.MEASURES[measure].title
-    return text[0].upper() + text[1:]
+def contents(
+    summary: VariantsSummary,
+    heading: str,
+    *,
+    drawn: Mapping[str, Sequence[str]],
+    compared: Sequence[str],
+    meanings: Mapping[str, str] = MEANINGS,
+    **more: Any,
+) -> Contents:
+    """Return the page of a run: its facts, figures and tables.
+
+    Args:
+        summary: The numbers.
+        heading: What variants are called there.
+        drawn: Each measure that is drawn, to the branches in its figure; none for all.
+        compared: Measures in the tables by level and of contrasts; their differences are in points.
+        meanings: Meaning of each branch, as far as it needs one.
+        **more: Values of the template beside these.
+    """
+    figures = {}
+    for measure, networks in drawn.items():
+        text = summary.MEASURES[measure].title
+        drawing = by_density(summary, measure, networks or summary.networks)
+        figures[measure] = (text[0].upper() + text[1:], drawing)
+    facts = search_facts(
+        summary.files,
+        (heading, joined(*summary.variants.values())),
+        ("Network", network(summary.files)),
+        seeds=summary.seeds,
+        seconds=sum(level.total("seconds") for level in summary.levels),
+    )
+    return Contents(
+        summary=summary,
+        values={
+            "facts": facts,
+            "meanings": {name: meanings[name] for name in summary.networks if name in meanings},
+            "by_level": level_table(summary, compared, summary.networks),
+            "contrasts": contrast_table(summary, compared),
+            "networks": network_table(summary),
+            **more,
+        },
+        figures=figures,
+    )
 
 
-def by_density(
-    summary: VariantsSummary, measure: str, networks: Sequence[str] = ()
-) -> Figure | None:
+def by_density(summary: VariantsSummary, measure: str, networks: Sequence[str]) -> Figure | None:
     """Draw a measure against density, a panel a variant, a line a branch; None if no run has it.
 
     Bands are the intervals of the means over seeds.
@@ -34,10 +73,9 @@ def by_density(
     Args:
         summary: The numbers.
         measure: What is drawn.
-        networks: The branches, by default all.
+        networks: The branches.
     """
-    networks = networks or summary.networks
-    found = {variant: _drawn(summary, variant, measure, networks) for variant in summary.variants}
+    found = {variant: _rows(summary, variant, measure, networks) for variant in summary.variants}
     lines = {variant: rows for variant, rows in found.items() if rows}
     if not lines:
         return None
@@ -49,41 +87,30 @@ def by_density(
     )
     columns = 2 if len(lines) == 4 else min(3, len(lines))
     densities = density_axis(level.density for level in summary.levels)
-    panels = [
-        _panel(networks, rows, densities, axis, summary.variants[variant], WIDE / columns)
-        for variant, rows in lines.items()
-    ]
+    looks = {_name(network): look for network, look in branch_looks(networks).items()}
+    panels = []
+    for variant, rows in lines.items():
+        title = summary.variants[variant]
+        panel = Panel(densities, axis, looks, width=WIDE / columns, height=190, title=title)
+        panels.append(panel.draw(panel.band(rows), panel.line(rows), panel.points(rows)))
     return charts.wrapped(panels, columns)
 
 
-def _panel(
-    networks: Sequence[str], found: Rows, x: Axis, y: Axis, heading: str, width: float
-) -> Figure:
-    usual = branch_looks(networks)
-    looks = {_name(network): look for network, look in usual.items()}
-    panel = Panel(x, y, looks, width=width, height=190, title=heading)
-    return panel.draw(panel.band(found), panel.line(found), panel.points(found))
-
-
-def _drawn(summary: VariantsSummary, variant: str, measure: str, networks: Sequence[str]) -> Rows:
-    found: Rows = []
+def _rows(summary: VariantsSummary, variant: str, measure: str, networks: Sequence[str]) -> Rows:
     is_rate = summary.MEASURES[measure].unit is RATE
     factor, most = (100, 1.0) if is_rate else (1, float("inf"))
-    for network in networks:
-        for level in summary.of(variant, network):
-            if measure in level.measures:
-                own = level.measures[measure]
-                low, high = (own.lower, own.upper) if own.seeds > 1 else (own.mean, own.mean)
-                found.append(
-                    {
-                        "x": 100 * level.density,
-                        "y": factor * own.mean,
-                        "low": factor * max(0.0, low),
-                        "high": factor * min(most, high),
-                        "name": _name(network),
-                    }
-                )
-    return found
+    return [
+        {
+            "x": 100 * level.density,
+            "y": factor * own.mean,
+            "low": factor * max(0.0, own.ends[0]),
+            "high": factor * min(most, own.ends[1]),
+            "name": _name(network),
+        }
+        for network in networks
+        for level in summary.of(variant, network)
+        if (own := level.measures.get(measure)) is not None
+    ]
 
 
 def _name(network: str) -> str:
@@ -91,9 +118,9 @@ def _name(network: str) -> str:
 
 
 def level_table(
-    summary: VariantsSummary, measures: Sequence[str], networks: Sequence[str] = ()
+    summary: VariantsSummary, measures: Sequence[str], networks: Sequence[str]
 ) -> Table | None:
-    """A row a variant and density: some measures of some networks, by default of all."""
+    """A row a variant and density: some measures of some networks."""
     tickets = [level for variant in summary.variants for level in summary.of(variant, TICKET)]
 
     def cell(network: str, measure: str) -> Callable[[LevelSummary], Cell]:
@@ -111,7 +138,7 @@ def level_table(
         *(
             (f"{summary.MEASURES[measure].title}, {_name(network)}", cell(network, measure))
             for measure in measures
-            for network in networks or summary.networks
+            for network in networks
         ),
         keep_empty=False,
     )
@@ -189,19 +216,4 @@ def network_table(summary: VariantsSummary) -> Table | None:
         ("weights left", lambda level: percent(level.density)),
         *((named.title, cell(measure)) for measure, named in summary.MEASURES.items()),
         ("seeds", lambda level: str(len(level.values("accuracy")))),
-    )
-
-
-def facts(summary: VariantsSummary, heading: str) -> common.Facts:
-    """Names and values, in the order of a page; `heading` is what variants are called there."""
-    files, train = summary.files, summary.files.table("train")
-    iterations = f"{number(train['steps'])} iterations a level" if "steps" in train else ""
-    return common.facts(
-        files,
-        (heading, joined(*summary.variants.values())),
-        ("Network", common.network(files)),
-        ("Training", common.training(files, iterations, files.table("data").get("batch_size"))),
-        ("Pruning", pruning(files.table("lottery"))),
-        seeds=summary.seeds,
-        seconds=sum(level.total("seconds") for level in summary.levels),
     )

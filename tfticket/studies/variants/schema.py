@@ -1,19 +1,19 @@
-"""The schema of recipes whose runs hold a search for tickets in each variant of the data."""
+"""The schema of recipes whose runs hold a search for tickets in each of several variants."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from tfticket.recipe.schema import Expect, Recipe, only_searches
+from tfticket.recipe.schema import Expect, Recipe
 from tfticket.recipe.table import Problem, Tables, Text, listed
 from tfticket.studies.lottery.schema import Controls, Lottery, LotteryRecipe, Model
 
 Density = Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")]
-_OWN = ("name", "title", "seeds", "data", "model", "train", "lottery", "controls")
+_OWN = ("name", "title", "seeds", "data", "model", "train", "lottery", "controls", "verdict")
 
 
 class VariantClaim(Expect):
@@ -35,10 +35,10 @@ class VariantClaim(Expect):
 
 
 class VariantsRecipe(Recipe, abc.ABC):
-    """Searches for tickets in each of several variants of the data. Abstract.
+    """Searches for tickets in each of several variants of the data or the network. Abstract.
 
     Attributes:
-        VARIANT: The table that lists the variants, and the key of a claim that names one.
+        VARIANT: Key of a variant in claims and in `cells.json`: `noise`.
     """
 
     VARIANT: ClassVar[str]
@@ -50,27 +50,27 @@ class VariantsRecipe(Recipe, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def variants(self) -> tuple[str, ...]:
-        """Names of the variants; branches of a run begin with them."""
+    def variants(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name of each variant, which its branches begin with, to its entry in `cells.json`."""
 
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""
-        yield from only_searches(self.train)
         yield from LotteryRecipe.model_construct(**self._own()).problems()
-        names, key = self.variants, self.VARIANT
-        again = sorted({name for name in names if names.count(name) > 1})
-        if again:
-            yield Problem(key, f"must name each {key} once. Received twice: {listed(again)}.")
+        key, known = self.VARIANT, [entry[self.VARIANT] for entry in self.variants.values()]
         for number, claim in enumerate(self.expect):
-            if getattr(claim, key) not in names:
+            if getattr(claim, key) not in known:
                 yield Problem(
                     f"expect[{number}].{key}",
-                    f"must be one of {listed(names)}. Received: {getattr(claim, key)!r}.",
+                    f"must be one of {listed(known)}. Received: {getattr(claim, key)!r}.",
                 )
 
-    def search(self) -> LotteryRecipe:
-        """The search of each variant as a recipe of the kind `lottery`."""
+    def shared_search(self) -> LotteryRecipe:
+        """Return what the searches share as a recipe of the kind `lottery`."""
         return LotteryRecipe(kind="lottery", **self._own())
 
+    def search(self, variant: str) -> LotteryRecipe:
+        """Return the search in a variant as a recipe of the kind `lottery`."""
+        return self.shared_search()
+
     def _own(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _OWN}
+        return {name: getattr(self, name) for name in _OWN if name in type(self).model_fields}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tfticket.display import words
 from tfticket.report.contents import Summary as BaseSummary
@@ -70,17 +70,64 @@ class VariantsSummary(BaseSummary, abc.ABC):
     """The networks of a run, as far as it is finished. Abstract.
 
     Attributes:
-        VARIANT: The table that lists the variants, and the key of a claim that names one.
+        VARIANT: Key of a variant in claims and in `cells.json`.
         MEASURES: Measure of a network to what it is called.
+        RESULTS: Name in the table of measurements to the measure, where the two differ.
+        LAST: Name of what is measured last: a network counts once it is there.
         conditions: In the order of the recipe.
         levels: Those with a finished network; variant by variant, branch by branch, dense first.
     """
 
     VARIANT: ClassVar[str]
     MEASURES: ClassVar[Mapping[str, NamedMeasure]]
+    RESULTS: ClassVar[Mapping[str, str]]
+    LAST: ClassVar[str]
 
     conditions: tuple[VariantCondition, ...] = field(repr=False)
     levels: tuple[LevelSummary, ...]
+
+    @classmethod
+    def read(cls, files: RunFiles) -> Self:
+        """Summarize a run that has been read, finished or not.
+
+        Raises:
+            RunError: when its list of branches is damaged.
+        """
+
+        def made(entry: Mapping[str, Any]) -> VariantCondition:
+            return VariantCondition(
+                **common_fields(files, entry),
+                variant=str(entry[cls.VARIANT]),
+                variant_name=cls.variant_name(entry),
+                network=str(entry["network"]),
+            )
+
+        conditions = read_conditions(files, lambda entries: map(made, entries))
+        levels = [
+            LevelSummary(condition, measures, level, measures["density"].mean)
+            for condition in conditions
+            for level in sorted({n for _, branch, n in files.results if branch == condition.name})
+            if (measures := cls._measures(files, condition, level))
+        ]
+        return cls(files, conditions, tuple(levels))
+
+    @classmethod
+    def _measures(
+        cls, files: RunFiles, condition: VariantCondition, level: int
+    ) -> dict[str, Estimate]:
+        found: dict[int, dict[str, float]] = {}
+        for seed in condition.seeds:
+            values = files.results.get((seed, condition.name, level), {})
+            if cls.LAST in values:
+                renamed = {cls.RESULTS.get(n, n): value for n, (_, value) in values.items()}
+                kept = (*cls.MEASURES, "density", "seconds", cls.LAST)
+                found[seed] = {name: renamed[name] for name in renamed if name in kept}
+        return estimates(found)
+
+    @staticmethod
+    @abc.abstractmethod
+    def variant_name(entry: Mapping[str, Any]) -> str:
+        """Return the name of a variant in a sentence, from an entry of `cells.json`."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -204,54 +251,3 @@ def described(level: LevelSummary) -> str:
     if level.level == 0:
         return "dense network"
     return f"{level.condition.network} at {words.percent(level.density)}"
-
-
-def read_levels(
-    files: RunFiles,
-    *,
-    key: str,
-    name: Callable[[Mapping[str, Any]], str],
-    results: Mapping[str, str],
-    kept: Collection[str],
-    last: str,
-) -> dict[str, Any]:
-    """Read the conditions and levels of a run, as the summary takes them.
-
-    Args:
-        files: The run.
-        key: `VARIANT` of the summary.
-        name: From an entry of `cells.json` to the variant's name in a sentence.
-        results: Name in the table of measurements to the measure, where the two differ.
-        kept: The measures.
-        last: What is measured last: a network counts once it is there.
-
-    Raises:
-        RunError: when the list of branches is damaged.
-    """
-    conditions = read_conditions(
-        files,
-        lambda entries: [
-            VariantCondition(
-                **common_fields(files, entry),
-                variant=str(entry[key]),
-                variant_name=name(entry),
-                network=str(entry["network"]),
-            )
-            for entry in entries
-        ],
-    )
-    levels: list[LevelSummary] = []
-    for condition in conditions:
-        numbers = {level for _, branch, level in files.results if branch == condition.name}
-        for level in sorted(numbers):
-            found: dict[int, dict[str, float]] = {}
-            for seed in condition.seeds:
-                values = files.results.get((seed, condition.name, level), {})
-                if last in values:
-                    renamed = {results.get(n, n): value for n, (_, value) in values.items()}
-                    found[seed] = {n: value for n, value in renamed.items() if n in kept}
-            if found:
-                measures = estimates(found)
-                density = measures["density"].mean
-                levels.append(LevelSummary(condition, measures, level, density))
-    return {"conditions": conditions, "levels": tuple(levels)}

@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from tfticket.display import charts
 from tfticket.display.charts import WIDE, Axis, Figure, Panel, Rows
-from tfticket.display.words import joined, number, percent
+from tfticket.display.words import joined, percent
 from tfticket.lottery.over_seeds.levels import LevelSummary
 from tfticket.lottery.search_results import branch_looks
 from tfticket.lottery.verdict import TWIN
-from tfticket.report import facts as common
 from tfticket.report.contents import Contents
+from tfticket.report.facts import network
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Table, interval_cell, table
-from tfticket.studies.lottery.page import MEANINGS, pruning, results_table
+from tfticket.studies.lottery.page import MEANINGS, results_table, search_facts
 from tfticket.studies.widths.summary import Summary, summarize_files
 
 _Found = tuple[float, LevelSummary, LevelSummary]
@@ -27,10 +27,17 @@ def compose(files: RunFiles) -> Contents:
         files: The run.
     """
     summary = summarize_files(files)
+    levels = [level for search in summary.searches.values() for level in search.levels]
     return Contents(
         summary=summary,
         values={
-            "facts": _facts(summary),
+            "facts": search_facts(
+                files,
+                ("Network", network(files)),
+                ("Widths", joined(*(f"{width:g}" for width in summary.searches))),
+                seeds=summary.seeds,
+                seconds=sum(level.seconds for level in levels),
+            ),
             "meanings": {name: MEANINGS[name] for name in summary.branches if name in MEANINGS},
             "gains": gain_table(summary),
             "networks": {w: results_table(each) for w, each in summary.searches.items()},
@@ -49,9 +56,8 @@ def by_width(summary: Summary) -> Figure | None:
     for width, ticket, _ in summary.compared():
         shares.setdefault(ticket.level, []).append(ticket.density)
         for branch, gain in summary.gains(width, ticket.level).items():
-            ends = (gain.lower, gain.upper) if gain.seeds > 1 else (gain.mean, gain.mean)
-            low, y, high = (scale * value for value in (ends[0], gain.mean, ends[1]))
-            row = {"x": width, "y": y, "low": low, "high": high, "name": branch}
+            low, high = (scale * end for end in gain.ends)
+            row = {"x": width, "y": scale * gain.mean, "low": low, "high": high, "name": branch}
             found.setdefault(ticket.level, []).append(row)
     drawn = [row for rows in found.values() for row in rows]
     if not drawn:
@@ -92,19 +98,4 @@ def gain_table(summary: Summary) -> Table | None:
         ("weights left", lambda found: percent(found[1].density)),
         (f"{TWIN}, {metric.label}", lambda found: interval_cell(found[2].value, metric.say)),
         *((f"{name}{metric.comma_unit}", cell(name)) for name in summary.branches if name != TWIN),
-    )
-
-
-def _facts(summary: Summary) -> common.Facts:
-    files, train = summary.files, summary.files.table("train")
-    iterations = f"{number(train['steps'])} iterations a level" if "steps" in train else ""
-    levels = [level for search in summary.searches.values() for level in search.levels]
-    return common.facts(
-        files,
-        ("Network", common.network(files)),
-        ("Widths", joined(*(f"{width:g}" for width in summary.searches))),
-        ("Training", common.training(files, iterations, files.table("data").get("batch_size"))),
-        ("Pruning", pruning(files.table("lottery"))),
-        seeds=summary.seeds,
-        seconds=sum(level.seconds for level in levels),
     )

@@ -1,8 +1,7 @@
-"""Several searches for tickets in one run: one for each setting, such as a noise, and seed."""
+"""A recipe that searches for tickets in several variants: one search for each variant and seed."""
 
 from __future__ import annotations
 
-import abc
 import functools
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -20,33 +19,42 @@ from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.studies.lottery.plan import plan as plan_search
 from tfticket.studies.lottery.study import LotteryStudy, search_task
+from tfticket.studies.lottery.training import search_tickets
 from tfticket.studies.store import write_conditions
 from tfticket.studies.study import Study
+from tfticket.studies.variants.schema import VariantsRecipe
 
 
-class SeveralSearches(Study):
-    """A recipe that searches for tickets under each of several settings.
+class VariantsStudy(Study):
+    """A recipe that searches for tickets in several variants, with its data in memory.
 
     A task is a search; its parts are its tickets and each of its controls. Branches on disk begin
-    with the label of the setting.
+    with the name of the variant.
+
+    Args:
+        recipe: The recipe.
+        data: Its data, with the labels that they came with.
+        data_dir: The directory of data sets.
     """
 
+    recipe: VariantsRecipe
     noises: Iterable[Noise] = ()
 
-    @property
-    @abc.abstractmethod
+    @functools.cached_property
     def searches(self) -> Mapping[str, LotteryStudy]:
-        """Label of a setting to its search, of the data with the labels that they came with."""
+        """Variant to its search, of the data as they came; the same where only data differ."""
+        return {
+            variant: LotteryStudy(self.recipe.search(variant), self.data)
+            for variant in self.recipe.variants
+        }
 
-    @abc.abstractmethod
-    def described(self, label: str) -> Mapping[str, Any]:
-        """Return what `cells.json` says of a setting."""
-
-    @abc.abstractmethod
     def search(
-        self, label: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
+        self, variant: str, seed: int, run: RunDir, progress: Progress, branches: Collection[str]
     ) -> None:
         """Train what isn't finished of branches of one search; see `search_tickets`."""
+        search_tickets(
+            self.searches[variant], run, progress, seed, branches, prefix=prefix(variant)
+        )
 
     def network(self) -> keras.Model:
         """See `Study`."""
@@ -57,20 +65,20 @@ class SeveralSearches(Study):
         plans: dict[LotteryStudy, Plan] = {}
         conditions: list[PlannedCondition] = []
         steps_left, seconds, size_bytes = 0, 0.0, 0
-        for label, search in self.searches.items():
+        for variant, search in self.searches.items():
             planned = self._planned[search]
-            if search not in plans:  # settings may differ in labels alone
+            if search not in plans:
                 plans[search] = plan_search(search, run, planned, search.network(), timed=timed)
                 forget_graphs()
             steps = sum(trial.steps for trial in planned)
             conditions.append(
-                PlannedCondition(label, self.recipe.seeds, steps, networks=len(planned))
+                PlannedCondition(variant, self.recipe.seeds, steps, networks=len(planned))
             )
             left = sum(
                 trial.steps
                 for seed in self.recipe.seeds
                 for trial in planned
-                if not run.finished(seed, prefix(label) + trial.branch, trial.level)
+                if not run.finished(seed, prefix(variant) + trial.branch, trial.level)
             )
             own = plans[search]  # of a run in which nothing is finished
             seconds += math.nan if own.seconds is None else own.seconds / own.steps_left * left
@@ -88,8 +96,8 @@ class SeveralSearches(Study):
     def tasks(self) -> tuple[Task, ...]:
         """See `Study`."""
         return tuple(
-            search_task(seed, self._planned[search], prefix(label))
-            for label, search in self.searches.items()
+            search_task(seed, self._planned[search], prefix(variant))
+            for variant, search in self.searches.items()
             for seed in self.recipe.seeds
         )
 
@@ -108,27 +116,31 @@ class SeveralSearches(Study):
     def cells(self) -> list[dict[str, Any]]:
         """Return the entries of `cells.json`, one a branch."""
         return [
-            {
-                "branch": prefix(label) + network,
-                **self.described(label),
-                "network": network,
-                "steps": self.recipe.train.steps,
-            }
-            for label, search in self.searches.items()
+            self.cell(variant, network)
+            for variant, search in self.searches.items()
             for network in dict.fromkeys(trial.branch for trial in self._planned[search])
         ]
+
+    def cell(self, variant: str, network: str) -> dict[str, Any]:
+        """Return the entry of one branch: a ticket's, a control's or another's."""
+        return {
+            "branch": prefix(variant) + network,
+            **self.recipe.variants[variant],
+            "network": network,
+            "steps": self.recipe.train.steps,
+        }
 
     def do(self, task: Task, run: RunDir, progress: Progress) -> None:
         """See `Study`."""
         (seed,) = {trial.seed for trial in task.trials}
         begun = {trial.branch for trial in task.trials}
-        for label, search in self.searches.items():
+        for variant, search in self.searches.items():
             own = {trial.branch for trial in self._planned[search]}
-            branches = {name for name in own if prefix(label) + name in begun}
+            branches = {name for name in own if prefix(variant) + name in begun}
             if branches:
-                self.search(label, seed, run, progress, branches)
+                self.search(variant, seed, run, progress, branches)
 
 
-def prefix(label: str) -> str:
-    """Return what the branches of a setting begin with."""
-    return f"{label}-"
+def prefix(variant: str) -> str:
+    """Return what the branches of a variant begin with."""
+    return f"{variant}-"
