@@ -1,4 +1,4 @@
-"""How often the interval of a noise rate holds the true rate, by the family of the noise.
+"""Coverage of the interval of a noise rate, by the family of the noise.
 
     python benchmarks/noise_coverage.py --draws 200
 

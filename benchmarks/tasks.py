@@ -23,7 +23,7 @@ _SHOWN = 2000  # characters of what a failed process wrote
 
 @dataclass(frozen=True)
 class Time:
-    """How long a task took, in seconds.
+    """Time of a task, in seconds.
 
     Attributes:
         cpu: Processor time, summed over all threads.

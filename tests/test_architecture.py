@@ -77,6 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "tfticket.children",
         "tfticket.files",
+        "tfticket.layer_kinds",
         "tfticket.machine",
         "tfticket.scalars",
         "tfticket.seeds",

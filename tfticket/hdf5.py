@@ -46,9 +46,6 @@ class Inspected:
 def inspect_hdf5(path: str | os.PathLike[str]) -> Inspected:
     """Read everything in an HDF5 file, in a child process.
 
-    Args:
-        path: The file.
-
     Raises:
         UnreadableError: when it can't be read, refers to other files, would take too much memory or
             time, or crashes the library.

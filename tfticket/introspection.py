@@ -47,9 +47,6 @@ def overridden(layer: keras.Layer) -> tuple[str, ...]:
     `call` uses. It may override its constructor and its config, and implement what the parent
     leaves open.
 
-    Args:
-        layer: Any layer.
-
     Returns:
         Names of methods and attributes, sorted; none for a class of Keras or of tfticket.
 

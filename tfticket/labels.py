@@ -174,6 +174,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether it is None, NaN, or one of the missing values of pandas."""
+    """Return whether it is None, NaN, or one of the missing values of pandas."""
     nameless = type(value).__name__ in ("NAType", "NaTType")
     return value is None or nameless or (isinstance(value, float) and value != value)

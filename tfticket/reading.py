@@ -54,10 +54,6 @@ class UnreadableError(ValueError):
 def read_text(path: str | os.PathLike[str], *, most_bytes: int = MOST_BYTES) -> str:
     """Read UTF-8 text.
 
-    Args:
-        path: The file.
-        most_bytes: Size limit.
-
     Raises:
         UnreadableError: when it can't be read, is larger, or isn't UTF-8.
     """
@@ -169,9 +165,6 @@ def _check_texts(texts: Iterable[Any]) -> None:
 @contextlib.contextmanager
 def open_archive(path: str | os.PathLike[str]) -> Iterator[zipfile.ZipFile]:
     """Open a zip archive, whose entries may then be read one by one.
-
-    Args:
-        path: The file.
 
     Raises:
         UnreadableError: when it can't be read, is no archive, or unpacks to more than

@@ -83,9 +83,6 @@ def named_variables(model: keras.Model) -> dict[str, keras.Variable]:
     These are weights, moving statistics and the states of seed generators; not masks, metrics or
     the optimizer's variables. A shared layer is listed once, at its first place.
 
-    Args:
-        model: A built model.
-
     Raises:
         ModelError: when the model has no variables yet.
 
@@ -154,9 +151,6 @@ def kernels_of(layer: keras.Layer) -> dict[str, keras.Variable]:
     """Map keys, relative to a layer, to the kernels inside it; empty for most layers.
 
     Weights that have a mask are among them, whatever their name.
-
-    Args:
-        layer: A layer or a model.
 
     Example:
         >>> layer = keras.layers.Dense(3)
@@ -228,9 +222,6 @@ def named_layers(model: keras.Model) -> dict[str, keras.Layer]:
     """Map keys to all layers inside a model, each once, in order; `Masked` wrappers as such.
 
     The key of a layer is that of its variables without the variable's own name.
-
-    Args:
-        model: A model.
 
     Example:
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])

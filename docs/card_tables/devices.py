@@ -131,7 +131,7 @@ def tuned(name: str) -> str:
 
 
 def refused(name: str) -> str:
-    """How many files were made, and how many formats refused a network."""
+    """Count the files that were made, and the formats that refused a network."""
     rows = summary(name)["rows"]
     failed = [row for row in rows if row["failure"] is not None]
     formats = sorted({row["format"] for row in failed})

@@ -243,7 +243,7 @@ def claims(name: str) -> str:
 
 
 def _shown(measure: str) -> tuple[Callable[[Number], str], int]:
-    """How a measure is printed, and with which sign."""
+    """Return the function that prints a measure, and its sign."""
     if measure.startswith("accuracy"):
         return points, -1 if measure == "accuracy_drop" else 1
     if measure == "shift_cosine":

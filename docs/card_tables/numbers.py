@@ -99,7 +99,7 @@ def paired(first: Estimate, second: Estimate) -> dict[str, Any]:
 
 
 def excludes(estimate: Estimate, neutral: int) -> bool:
-    """Whether the interval lies on one side of `neutral`; never with one seed."""
+    """Return whether the interval lies on one side of `neutral`; never with one seed."""
     if estimate["lower"] is None:
         return False
     return bool(estimate["lower"] > neutral or estimate["upper"] < neutral)

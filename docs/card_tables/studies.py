@@ -1,4 +1,4 @@
-"""What holds for the studies of every kind: provenance, deviations, single values."""
+"""Provenance, deviations and single values of studies of every kind."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def published() -> str:
 
 
 def deviations(name: str) -> str:
-    """What the recipe says it does differently from its paper."""
+    """List the deviations of a recipe from its paper."""
     return bullets(recipe(name)["deviations"])
 
 
@@ -121,7 +121,7 @@ def value(show: str, name: str, path: str, digits: str | None = None) -> str:
 
 
 def result(reading: str) -> str:
-    """What came of an expectation, in the words of the documentation."""
+    """Return the result of an expectation, in the words of the documentation."""
     earlier = {
         "pass": "met",
         "fail": "not met",

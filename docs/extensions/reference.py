@@ -62,7 +62,7 @@ def _homes() -> dict[int, str]:
 
 
 def _is_one(value: object) -> bool:
-    """Whether it is a class or function; constants may be the same by chance."""
+    """Return whether it is a class or function; constants may be the same by chance."""
     return inspect.isclass(value) or inspect.isroutine(value)
 
 

@@ -13,20 +13,13 @@ import keras
 import numpy as np
 
 from tfticket.errors import ModelError
+from tfticket.layer_kinds import CONVOLUTIONS, DEPTHWISE, SEPARABLE, TRANSPOSED
 from tfticket.remaking import described
 from tfticket.state import known_class
 
 Axes = tuple[str | None, ...]
 Width = Mapping[str, str] | Callable[[Any, Mapping[str, int]], dict[str, Any]]
 
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
 _GATES = {
     keras.layers.LSTMCell: "4*",
@@ -130,7 +123,7 @@ class Rule:
 
     @property
     def makes(self) -> bool:
-        """Whether the output has other channels than the input."""
+        """True if the output has other channels than the input."""
         return bool(self.names & set(self.outputs))
 
     @property
@@ -267,23 +260,23 @@ def is_elementwise(activation: Any) -> bool:
 def is_affine(layer: Any) -> bool:
     """Tell whether a layer adds up its inputs, so that constant ones can go into its bias."""
     kind = known_class(layer)
-    plain = kind in _CONVOLUTIONS and layer.groups == 1
-    return kind is keras.layers.Dense or plain or kind in _TRANSPOSED
+    plain = kind in CONVOLUTIONS and layer.groups == 1
+    return kind is keras.layers.Dense or plain or kind in TRANSPOSED
 
 
 def is_transposed(layer: Any) -> bool:
     """Tell whether a layer is a transposed convolution."""
-    return type(layer) in _TRANSPOSED
+    return type(layer) in TRANSPOSED
 
 
 def is_depthwise(layer: Any) -> bool:
     """Tell whether a layer is a depthwise convolution."""
-    return type(layer) in _DEPTHWISE
+    return type(layer) in DEPTHWISE
 
 
 def by_group(layer: Any) -> bool:
     """Tell whether a layer is a grouped convolution of one input channel a group."""
-    return known_class(layer) in _CONVOLUTIONS and layer.groups > 1 and layer.kernel.shape[-2] == 1
+    return known_class(layer) in CONVOLUTIONS and layer.groups > 1 and layer.kernel.shape[-2] == 1
 
 
 def _parsed(text: str) -> Axis:
@@ -435,10 +428,10 @@ def _bidirectional_width(layer: Any, counts: Mapping[str, int]) -> dict[str, Any
 
 _BUILT_IN: dict[type, Callable[[Any, Mapping[str, Any]], Rule | None]] = {
     keras.layers.Dense: _dense,
-    **dict.fromkeys(_CONVOLUTIONS, _convolution),
-    **dict.fromkeys(_TRANSPOSED, _transposed),
-    **dict.fromkeys(_DEPTHWISE, _depthwise),
-    **dict.fromkeys(_SEPARABLE, _separable),
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
+    **dict.fromkeys(TRANSPOSED, _transposed),
+    **dict.fromkeys(DEPTHWISE, _depthwise),
+    **dict.fromkeys(SEPARABLE, _separable),
     keras.layers.BatchNormalization: _batch_norm,
     keras.layers.PReLU: _prelu,
     keras.layers.Embedding: _embedding,

@@ -284,7 +284,7 @@ def _of_numbers(
 
 
 def _counts_rows(values: np.ndarray) -> bool:
-    """Whether these are whole numbers without a gap, each once, as indices of data frames are."""
+    """Return whether numbers have no gap and no repeat, as indices of data frames do."""
     return bool(
         len(values) >= _FEWEST_NUMBERED
         and values.max() - values.min() == len(values) - 1

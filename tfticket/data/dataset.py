@@ -132,12 +132,12 @@ class DataSet:
 
     @property
     def regression(self) -> bool:
-        """Whether targets are numbers, not classes."""
+        """True if targets are numbers, not classes."""
         return not self.num_classes
 
     @property
     def segmentation(self) -> bool:
-        """Whether each pixel has a label."""
+        """True if each pixel has a label."""
         return bool(self.num_classes) and self.train.y.ndim > 1
 
     def inputs(self, split: Split, limit: int | None = None) -> np.ndarray:
@@ -159,7 +159,7 @@ class DataSet:
 
     @property
     def as_it_is(self) -> bool:
-        """Whether inputs are the numbers of the source, unscaled."""
+        """True if inputs are the numbers of the source, unscaled."""
         return bool((self.scale == 1).all() and (self.offset == 0).all())
 
     def fraction(self) -> float | None:

@@ -261,12 +261,12 @@ class _Survey:
 
     @property
     def gray(self) -> bool:
-        """Whether all images are gray."""
+        """True if all images are gray."""
         return all(mode in _GRAY_MODES or _is_deep(mode) for mode in self.modes)
 
     @property
     def deep(self) -> bool:
-        """Whether they are gray, and some have more than 8 bits."""
+        """True if they are gray, and some have more than 8 bits."""
         return self.gray and any(_is_deep(mode) for mode in self.modes)
 
     @property

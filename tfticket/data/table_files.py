@@ -37,9 +37,6 @@ def read_csv(path: Path) -> pa.Table:
     Cells are separated by commas, semicolons, tabs or vertical bars, whichever splits the header
     into the most. Empty lines are no rows.
 
-    Args:
-        path: The file.
-
     Raises:
         UnreadableError: when it isn't such a file, or exceeds a limit.
     """
@@ -90,9 +87,6 @@ def read_csv(path: Path) -> pa.Table:
 
 def header_of(path: Path) -> tuple[list[str], str]:
     """Return the cells of the first row of a CSV file that isn't empty, and what separates them.
-
-    Args:
-        path: The file.
 
     Raises:
         UnreadableError: when there is none.
@@ -156,9 +150,6 @@ def _filled(table: pa.Table) -> pa.Table:
 
 def read_parquet(path: Path) -> pa.Table:
     """Read a Parquet file; columns keep their types.
-
-    Args:
-        path: The file.
 
     Raises:
         UnreadableError: when it isn't such a file, or exceeds a limit.

@@ -133,12 +133,7 @@ def _is_number(text: str) -> bool:
 
 
 def _labels(column: pa.ChunkedArray, name: str) -> np.ndarray:
-    """Return names of classes, shape (n,), None where one is missing; refuse what are none.
-
-    Args:
-        column: The column of labels.
-        name: What the error calls it.
-    """
+    """Return names of classes, shape (n,), None where one is missing; refuse what are none."""
     values = column.to_pylist()
     if not all(value is None or isinstance(value, str | int | float) for value in values):
         raise DataError(f"{name} must hold numbers or texts to be labels. Received: {column.type}.")

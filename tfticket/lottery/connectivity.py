@@ -162,7 +162,7 @@ class Connectivity:
 
     @property
     def stable(self) -> bool:
-        """Whether the instability is below the paper's threshold of 2 %."""
+        """True if the instability is below the paper's threshold of 2 %."""
         return self.instability < STABLE_BELOW
 
     def to_dict(self) -> dict[str, Any]:

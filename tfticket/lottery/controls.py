@@ -339,10 +339,6 @@ def draw_initial_weights(model: keras.Model, seed: int) -> dict[str, np.ndarray]
     An initializer of Keras 3 that is made without a seed draws one then, and returns the same
     weights each time it is called; so each is made anew with a seed of its own.
 
-    Args:
-        model: A built model.
-        seed: Random seed.
-
     Returns:
         Key to weights, for kernels and embeddings.
 

@@ -91,12 +91,12 @@ class Metric:
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether it is a share of right answers."""
+        """True if it is a share of right answers."""
         return is_accuracy(self.name)
 
     @property
     def is_share(self) -> bool:
-        """Whether it lies in [0, 1], so that it is written in percent and points."""
+        """True if it lies in [0, 1], so that it is written in percent and points."""
         return self.is_accuracy or self.name in _SHARES
 
     @property

@@ -22,22 +22,14 @@ from tfticket.cloning import clone
 from tfticket.errors import ModelError, RunError
 from tfticket.files import write_json
 from tfticket.internals import Functional, flat_layers
+from tfticket.layer_kinds import CONVOLUTIONAL
 from tfticket.machine import only_cpus, op_threads, processor
 
 _BATCH = 64
 _ROUNDS = 5
 _SECONDS = 0.1  # of a round
-_CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
+_SLOWER = (
+    *CONVOLUTIONAL,
     keras.layers.ConvLSTM1D,
     keras.layers.ConvLSTM2D,
     keras.layers.ConvLSTM3D,
@@ -76,7 +68,7 @@ def jit_choice(
     if (threads or op_threads()) > 1 or not only_cpus():
         return False
     layers = flat_layers(model, itself=False)  # also those of nested models and wrappers
-    return not any(isinstance(layer, _CONVOLUTIONS) for layer in layers)
+    return not any(isinstance(layer, _SLOWER) for layer in layers)
 
 
 def measured_jit(model: keras.Model) -> bool:

@@ -7,15 +7,7 @@ from typing import Any
 import keras
 
 from tfticket.errors import ModelError
-
-_WITH_ACTIVATION = (
-    keras.layers.Activation,
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-)
-
+from tfticket.layer_kinds import WITH_ACTIVATION
 
 REGRESSION_LOSSES: dict[str, type[keras.losses.Loss]] = {
     "mean_squared_error": keras.losses.MeanSquaredError,
@@ -43,7 +35,7 @@ def gives_probabilities(model: keras.Model) -> bool:
             break
     if isinstance(last, keras.layers.Softmax):
         return True
-    activation = last.activation if isinstance(last, _WITH_ACTIVATION) else None
+    activation = last.activation if isinstance(last, WITH_ACTIVATION) else None
     return activation is keras.activations.softmax
 
 

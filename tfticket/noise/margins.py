@@ -154,7 +154,7 @@ class MarginRecord(Displayable):
 
     @property
     def is_issue(self) -> np.ndarray:
-        """Whether the margin is below the cut, shape (n,), bool; never of threshold examples."""
+        """True where the margin is below the cut, shape (n,), bool; never of threshold examples."""
         issue: np.ndarray = ~self._is_threshold & (self.margin < self.cut)  # NaN isn't
         return issue
 

@@ -93,7 +93,7 @@ class LabelTable:
 
     @property
     def whole(self) -> bool:
-        """Whether it is about every example, and not about label issues alone."""
+        """True if it is about every example, and not about label issues alone."""
         return not self.decided and any(not row.is_issue for row in self.rows)
 
 
@@ -115,9 +115,6 @@ def read_label_table(path: str | os.PathLike[str]) -> LabelTable:
     """Read `labels.csv`, `suspects.csv` or `decisions.csv`.
 
     Further columns are allowed, semicolons in place of commas too, as spreadsheets write them.
-
-    Args:
-        path: The file.
 
     Raises:
         DataError: when it can't be read, lacks a column, or a cell doesn't fit its column.

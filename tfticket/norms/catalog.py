@@ -175,12 +175,12 @@ class Norm:
 
     @property
     def standardizes_weights(self) -> bool:
-        """Whether the convolutions in front of it must become `standardized` ones."""
+        """True if the convolutions in front of it must become `standardized` ones."""
         return _KINDS[self.kind].standardizes_weights
 
     @property
     def needs_positions(self) -> bool:
-        """Whether it needs more than one position; behind a dense layer it is constant."""
+        """True if it needs more than one position; behind a dense layer it is constant."""
         return _KINDS[self.kind].needs_positions
 
     def layer(self, channels: int, *, name: str | None = None) -> keras.Layer | None:

@@ -13,8 +13,9 @@ import numpy as np
 from tfticket.errors import ModelError
 from tfticket.internals import get_keras_mask
 from tfticket.introspection import computes_as
+from tfticket.layer_kinds import LINEAR
 from tfticket.norms.catalog import axis_of, groups_of, is_norm, kind_of, own_norms
-from tfticket.norms.graph import LINEAR_LAYERS, Graph, unmasked
+from tfticket.norms.graph import Graph, unmasked
 from tfticket.norms.layers.batch import FrozenBatchNorm
 from tfticket.norms.layers.response import FilterResponseNorm
 from tfticket.state import named_layers, named_variables
@@ -118,7 +119,7 @@ class _PlacedNorm:
 
     @property
     def by_batch(self) -> bool:
-        """Whether it uses statistics of the batch in training."""
+        """True if it uses statistics of the batch in training."""
         return normalizes_by_batch(self.layer)
 
     @property
@@ -186,14 +187,14 @@ def _normalizes_nothing(norm: _PlacedNorm) -> bool:
 
 def _has_plain_bias(operation: Any) -> bool:
     layer = unmasked(operation)
-    if not computes_as(layer, LINEAR_LAYERS) or not layer.use_bias:
+    if not computes_as(layer, LINEAR) or not layer.use_bias:
         return False
     return layer.activation is None or layer.activation is keras.activations.linear
 
 
 def _is_frozen(operation: Any) -> bool:
     layer = unmasked(operation)
-    return computes_as(layer, LINEAR_LAYERS) and not layer.trainable
+    return computes_as(layer, LINEAR) and not layer.trainable
 
 
 def _is_keras_group(norm: _PlacedNorm) -> bool:

@@ -10,21 +10,14 @@ import keras
 import numpy as np
 
 from tfticket.cloning import Copy, clone, require_graph
+from tfticket.layer_kinds import CONVOLUTIONS, DEPTHWISE, LINEAR, SEPARABLE, TRANSPOSED
 from tfticket.norms.catalog import axis_of, is_norm, own_norms
-from tfticket.norms.graph import LINEAR_LAYERS, Graph, copy_masks, unmasked, with_bias
+from tfticket.norms.graph import Graph, copy_masks, unmasked, with_bias
 from tfticket.norms.layers.batch import FrozenBatchNorm
 from tfticket.state import named_layers
 from tfticket.statistics import KeepsScale
 
 _INSTEAD = "Convert it to TFLite, which folds what it can."
-_TRANSPOSED = (
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-)
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 class Folded(NamedTuple):
@@ -122,7 +115,7 @@ def _fold_of(norm: keras.Layer, graph: Graph) -> _Fold | str:
 
 def _takes_from_behind(operation: Any, norm: keras.Layer, graph: Graph) -> bool:
     layer = unmasked(operation)
-    if type(layer) not in LINEAR_LAYERS or len(graph.before(operation)) != 1:
+    if type(layer) not in LINEAR or len(graph.before(operation)) != 1:
         return False
     return _is_linear(layer) and _channel_axes_agree(layer, norm, graph)
 
@@ -132,7 +125,7 @@ def _takes_from_before(operation: Any, norm: keras.Layer, graph: Graph) -> bool:
         return False
     layer = unmasked(operation)
     dense = type(layer) is keras.layers.Dense
-    unpadded = type(layer) in _CONVOLUTIONS and layer.padding == "valid" and layer.groups == 1
+    unpadded = type(layer) in CONVOLUTIONS and layer.padding == "valid" and layer.groups == 1
     return (dense or unpadded) and _channel_axes_agree(layer, norm, graph)
 
 
@@ -149,7 +142,7 @@ def _channel_axes_agree(layer: Any, norm: keras.Layer, graph: Graph) -> bool:
 
 def _write(theirs: Any, ours: Any, folds: list[_Fold]) -> None:
     """Set kernel and bias of a layer for the norm before it, then for the one behind it."""
-    separable = isinstance(theirs, _SEPARABLE)
+    separable = isinstance(theirs, SEPARABLE)
     name = "pointwise_kernel" if separable else "kernel"
     kernel = _exact(getattr(theirs, name))
     bias = _exact(theirs.bias) if theirs.use_bias else np.zeros(ours.bias.shape)
@@ -180,9 +173,9 @@ def _constants(norm: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def _by_output(layer: Any, factor: np.ndarray) -> np.ndarray:
     """Reshape factors of the outputs to broadcast against the layer's kernel."""
-    if isinstance(layer, _DEPTHWISE):
+    if isinstance(layer, DEPTHWISE):
         return factor.reshape(layer.kernel.shape[-2:])
-    return factor[:, None] if isinstance(layer, _TRANSPOSED) else factor
+    return factor[:, None] if isinstance(layer, TRANSPOSED) else factor
 
 
 def _times(kernel: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -10,25 +10,10 @@ import keras
 
 from tfticket.internals import Functional, flat_layers, graph_of, maker_of, nodes_of
 from tfticket.introspection import computes_as
+from tfticket.layer_kinds import CONVOLUTIONS, LINEAR
 from tfticket.norms.layers.convolution import StandardizedConv, standardized
 from tfticket.remaking import remade
 from tfticket.sparsity.wrapper import Masked
-
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-LINEAR_LAYERS = (
-    keras.layers.Dense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-    keras.layers.Conv1DTranspose,
-    keras.layers.Conv2DTranspose,
-    keras.layers.Conv3DTranspose,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-    keras.layers.SeparableConv1D,
-    keras.layers.SeparableConv2D,
-)
-"""Layers of a kernel and a bias by channel, and their children."""
 
 
 class Graph:
@@ -115,7 +100,7 @@ def rebuilt(layer: keras.Layer, change: Callable[[keras.Layer], keras.Layer]) ->
 
 def can_standardize(operation: Any) -> bool:
     """Return whether an operation is a plain convolution, masked or not."""
-    return type(unmasked(operation)) in _CONVOLUTIONS
+    return type(unmasked(operation)) in CONVOLUTIONS
 
 
 def is_standardized(operation: Any) -> bool:
@@ -126,7 +111,7 @@ def is_standardized(operation: Any) -> bool:
 def lacks_bias(operation: Any) -> bool:
     """Return whether an operation could have a bias by channel, but has none."""
     layer = unmasked(operation)
-    return computes_as(layer, LINEAR_LAYERS) and not layer.use_bias
+    return computes_as(layer, LINEAR) and not layer.use_bias
 
 
 def with_standardized_weights(layer: keras.Layer) -> keras.Layer:
@@ -138,7 +123,7 @@ def with_plain_weights(layer: keras.Layer) -> keras.Layer:
     """Return the Keras parent of a standardized convolution, not built."""
 
     def change(conv: keras.Layer) -> keras.Layer:
-        kind = next(kind for kind in _CONVOLUTIONS if isinstance(conv, kind))
+        kind = next(kind for kind in CONVOLUTIONS if isinstance(conv, kind))
         return remade(conv, kind=kind, without=("epsilon",))
 
     return rebuilt(layer, change)

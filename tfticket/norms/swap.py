@@ -312,7 +312,7 @@ class SwapReport:
 
     @property
     def needs_statistics(self) -> bool:
-        """Whether moving statistics are new: measure them by `tfticket.statistics.recalibrate`."""
+        """True if moving statistics are new: measure them by `tfticket.statistics.recalibrate`."""
         return any(
             name.startswith("moving_") for layer in self.layers for name in layer.weights.new
         )

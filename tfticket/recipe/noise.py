@@ -101,3 +101,13 @@ class Noise(Table):
             )
         if self.kind in ("none", *BY_LOOKS, "file", "open_set") and self.exact:
             yield Problem("exact", f"isn't for {self.kind!r}. Remove it.")
+
+
+def only_labels(noise: Noise, key: str) -> Iterator[Problem]:
+    """Yield a problem for a noise that replaces examples, of which nothing can be memorized."""
+    if noise.kind == "open_set":
+        yield Problem(
+            key,
+            "must be a noise of labels: what a network memorizes is told by wrong labels of "
+            "examples that have a class. Received: 'open_set', which is for the kind noisy.",
+        )

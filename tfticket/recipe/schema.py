@@ -7,7 +7,7 @@ is in the kind's rules. `parsing.parse` and `parsing.load` apply both and are th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -24,6 +24,8 @@ from tfticket.recipe.table import (
     Table,
     Text,
     Texts,
+    listed,
+    nearest_divisor,
 )
 from tfticket.recipe.training import Adam, AdamW, LearningRate, RmsProp, Sgd
 
@@ -54,7 +56,7 @@ class Data(Table):
 
     @property
     def task(self) -> Task:
-        """What labels are: a class an example, numbers to be predicted, or a class a pixel."""
+        """Kind of the labels: a class an example, numbers to be predicted, or a class a pixel."""
         return _TASKS.get(self.name, "classes")
 
 
@@ -165,3 +167,34 @@ def only_searches(train: Train, *, loss: bool = True) -> Iterator[Problem]:
             "is for recipes of the kind lottery. Leave it out; --jobs trains several networks of "
             "a study at a time.",
         )
+
+
+def unknown_names(
+    claims: Iterable[Expect], known: Mapping[str, Collection[Any]]
+) -> Iterator[Problem]:
+    """Yield the names in expectations that the recipe doesn't have.
+
+    Args:
+        claims: The expectations.
+        known: Key of an expectation to the names that there are.
+    """
+    for number, claim in enumerate(claims):
+        for key, names in known.items():
+            value = getattr(claim, key)
+            if value is not None and value not in names:
+                yield Problem(
+                    f"expect[{number}].{key}",
+                    f"must be one of {listed(names)}. Received: {value!r}.",
+                )
+
+
+def uneven_steps(train: Train, steps: Mapping[str, int]) -> Iterator[Problem]:
+    """Yield the trainings that wouldn't end at an evaluation, from their key to their steps."""
+    every = train.evaluate_every
+    for key, number in steps.items():
+        if number % every:
+            yield Problem(
+                "train.evaluate_every",
+                f"must divide {key} = {number}, so that training ends at an evaluation. "
+                f"Received: {every}. Try {nearest_divisor(every, number)}.",
+            )

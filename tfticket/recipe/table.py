@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 Text = Annotated[str, Field(min_length=1, description="a text that isn't empty")]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$"
-"""What names a folder: at most 100 characters, which all file systems take."""
+"""Pattern of names of folders: at most 100 characters, which all file systems take."""
 MOST_STEPS = 10**9
 """Of a training, or of examples: years of computing."""
 MOST_REPEATS = 1_000
@@ -44,6 +44,18 @@ _T = TypeVar("_T")
 Tables = Annotated[tuple[_T, ...], Field(strict=False, description="a list of tables")]
 SomeTables = Annotated[
     tuple[_T, ...], Field(strict=False, min_length=1, description="a list of tables")
+]
+Counts = Annotated[
+    tuple[Count, ...],
+    Field(strict=False, min_length=1, description="a list of whole numbers, from 1 on"),
+]
+Steps = Annotated[
+    tuple[Step, ...],
+    Field(strict=False, min_length=1, description="a list of whole numbers, from 0 on"),
+]
+Positives = Annotated[
+    tuple[Positive, ...],
+    Field(strict=False, min_length=1, description="a list of numbers greater than 0"),
 ]
 DataName = Annotated[
     str,

@@ -45,7 +45,7 @@ class Summary(abc.ABC):
 
     @property
     def complete(self) -> bool:
-        """Whether the run wrote its last file."""
+        """True if the run wrote its last file."""
         return self.files.complete
 
     @property
@@ -60,7 +60,7 @@ class Summary(abc.ABC):
 
     @property
     def met(self) -> bool:
-        """Whether there are expectations with a bound, and all are met."""
+        """True if there are expectations with a bound, and all are met."""
         return all_met(self.expectations)
 
     @property

@@ -104,7 +104,7 @@ class Estimate(Interval):
         return replace(self, **(vars(super().reverse()) | {"values": values}))
 
     def includes(self, value: float) -> bool:
-        """Whether the interval of several seeds contains `value`: no significant difference."""
+        """Return whether the interval of several seeds has `value`: no significant difference."""
         return self.seeds > 1 and self.lower <= value <= self.upper
 
     def to_dict(self) -> dict[str, Any]:

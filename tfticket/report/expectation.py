@@ -129,7 +129,7 @@ class Expectation:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the bound is met."""
+        """Verdict on the bound."""
         found, bounds = self.estimate, self.bounds
         if found is None:
             return Verdict.NOT_MEASURED
@@ -212,7 +212,7 @@ def counted(expectations: Sequence[Expectation]) -> list[str]:
 
 
 def all_met(expectations: Sequence[Expectation]) -> bool:
-    """Whether there are bounds and all are met."""
+    """Return whether there are bounds and all are met."""
     return {found.verdict for found in expectations if found.bounds} == {Verdict.MET}
 
 

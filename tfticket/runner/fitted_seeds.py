@@ -58,7 +58,7 @@ class FittedSeeds:
 
     @property
     def met(self) -> bool:
-        """Whether the budget is kept."""
+        """True if the budget is kept."""
         return self.seed is not None
 
     @property

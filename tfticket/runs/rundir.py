@@ -128,15 +128,15 @@ class RunDir:
 
     @property
     def complete(self) -> bool:
-        """Whether the run is finished."""
+        """True if the run is finished."""
         return self.complete_file.is_file()
 
     def finished(self, seed: int, branch: str, level: int) -> bool:
-        """Whether a level is finished."""
+        """Return whether a level is finished."""
         return self.ticket(seed, branch, level).is_file()
 
     def all_finished(self, trials: Iterable[Trial]) -> bool:
-        """Whether all trials are finished."""
+        """Return whether all trials are finished."""
         return all(self.finished(*trial) for trial in trials)
 
     def finished_levels(self) -> set[Trial]:

@@ -234,7 +234,7 @@ def extends(run: RunDir, recipe: Recipe) -> bool:
 
 
 def _extends(run: RunDir, old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether there is more to do than before; raises `RunError` when it is something else."""
+    """Return whether there is only more to do than before; raise `RunError` otherwise."""
     before = {key: value for key, value in old.items() if key not in DESCRIPTIVE}
     after = {key: value for key, value in new.items() if key not in DESCRIPTIVE}
     if not parsing.diff(before, after):

@@ -134,7 +134,26 @@ class MaskBinding:
             model.train_function = None
 
 
-class KeepMask(keras.callbacks.Callback):
+class MaskedFit(keras.callbacks.Callback):
+    """Holds masks during `fit`: `on_train_begin` binds them. Abstract."""
+
+    _binding: MaskBinding | None = None
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Check the zeros, and detach the masks."""
+        try:
+            if self._binding is not None:
+                self._binding.check()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        if self._binding is not None:
+            self._binding.release()
+            self._binding = None
+
+
+class KeepMask(MaskedFit):
     """Callback that keeps a mask during one `fit`, for any model that Keras can train.
 
     A plain or subclassed model has the mask for that `fit` only. A sparsified model keeps its own
@@ -163,7 +182,6 @@ class KeepMask(keras.callbacks.Callback):
         super().__init__()
         require_mask(mask)
         self.mask = mask
-        self._binding: MaskBinding | None = None
 
     def __repr__(self) -> str:
         return f"KeepMask({self.mask})"
@@ -174,14 +192,6 @@ class KeepMask(keras.callbacks.Callback):
         self._binding = MaskBinding(self.model, self._left_dense(), self._covered)
         if self.mask is not None:
             self._binding.set(self.mask)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Check the zeros and detach the mask."""
-        try:
-            if self._binding is not None:
-                self._binding.check()
-        finally:
-            self._release()
 
     def _left_dense(self) -> list[str]:
         """List the kernels that the mask doesn't cover; raise when it doesn't fit the others."""
@@ -201,11 +211,6 @@ class KeepMask(keras.callbacks.Callback):
 
     def _covered(self, key: str, variable: keras.Variable) -> bool:
         return self.mask is not None and key in self.mask
-
-    def _release(self) -> None:
-        if self._binding is not None:
-            self._binding.release()
-            self._binding = None
 
 
 def _dense_mask(kernel: keras.Variable) -> keras.Variable:

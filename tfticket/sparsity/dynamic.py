@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfticket.errors import MaskError
 from tfticket.internals import slots_of
 from tfticket.seeds import generator
-from tfticket.sparsity.binding import MaskBinding
+from tfticket.sparsity.binding import MaskBinding, MaskedFit
 from tfticket.sparsity.convert import require_mask
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.pruner import Pruner
@@ -29,7 +29,7 @@ Method = Literal["rigl", "set", "static"]
 _TRAINED = 0.75  # share of the training in which connections change, as in the paper
 
 
-class SparseTraining(keras.callbacks.Callback):
+class SparseTraining(MaskedFit):
     """Callback that trains a network with a constant number of weights in each layer.
 
     A random mask is drawn when `fit` begins. From then on, every so many steps, each layer drops
@@ -123,7 +123,6 @@ class SparseTraining(keras.callbacks.Callback):
         self.changes = 0
         self._begun = False
         self._until = self._due = 0
-        self._binding: MaskBinding | None = None
         self._gradients: dict[str, tf.Variable] = {}
 
     def __repr__(self) -> str:
@@ -154,14 +153,6 @@ class SparseTraining(keras.callbacks.Callback):
         if self.method != "static" and due > self._due and due * self.every < self._until:
             self._change(due * self.every)
         self._due = due
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Check the zeros, and detach the masks."""
-        try:
-            if self._binding is not None:
-                self._binding.check()
-        finally:
-            self._release()
 
     def _change(self, step: int) -> None:
         assert self._binding is not None
@@ -221,9 +212,7 @@ class SparseTraining(keras.callbacks.Callback):
         return self._step() + round(_TRAINED * total)
 
     def _release(self) -> None:
-        if self._binding is not None:
-            self._binding.release()
-            self._binding = None
+        super()._release()
         self._gradients = {}
 
 

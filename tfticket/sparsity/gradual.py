@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-import keras
 import numpy as np
 
 from tfticket.schedules import PolynomialDecay, PruningSchedule
-from tfticket.sparsity.binding import MaskBinding
+from tfticket.sparsity.binding import MaskBinding, MaskedFit
 from tfticket.sparsity.mask import Mask
 from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.pruners import as_pruner
@@ -21,7 +20,7 @@ from tfticket.wording import brief, named
 _LEVELS = 20  # of a sparsity without a schedule
 
 
-class GradualPruning(keras.callbacks.Callback):
+class GradualPruning(MaskedFit):
     """Callback that prunes more and more weights while `fit` trains, without rewinding any.
 
     Level l of the schedule is pruned after optimizer step `begin + l * every`; with
@@ -92,7 +91,6 @@ class GradualPruning(keras.callbacks.Callback):
         )
         self.skip = tuple(skip)
         self.mask: Mask | None = None
-        self._binding: MaskBinding | None = None
         self._initial: dict[str, np.ndarray] = {}
 
     def __repr__(self) -> str:
@@ -112,11 +110,7 @@ class GradualPruning(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Check the zeros, detach the masks, and warn when the schedule isn't at its end."""
-        try:
-            if self._binding is not None:
-                self._binding.check()
-        finally:
-            self._release()
+        super().on_train_end(logs)
         level = self._level()
         if level < self.schedule.levels:
             warnings.warn(
@@ -144,8 +138,3 @@ class GradualPruning(keras.callbacks.Callback):
     def _weights(self) -> dict[str, np.ndarray]:
         weights = prunable_variables(self.model, self.skip)
         return {key: weights[key].numpy() for key in self.mask or () if key in weights}
-
-    def _release(self) -> None:
-        if self._binding is not None:
-            self._binding.release()
-            self._binding = None

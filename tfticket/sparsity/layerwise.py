@@ -17,6 +17,7 @@ import scipy.linalg
 
 from tfticket.errors import DataError, ModelError
 from tfticket.internals import around_calls
+from tfticket.layer_kinds import CONVOLUTIONS, DEPTHWISE
 from tfticket.sparsity.convert import get_mask, set_mask, sparsify
 from tfticket.sparsity.pruner import Pruner
 from tfticket.sparsity.pruners import as_pruner
@@ -266,12 +267,8 @@ def _input_moments(
             raise DataError(f"No example reaches `{key}`, so its inputs can't be measured.")
         if not np.isfinite(sums[key]).all():
             raise DataError(f"The inputs of `{key}` aren't all finite; look for NaN in `x`.")
-        layers[key] = _Layer(kernel, sums[key], isinstance(owners[key][0], _DEPTHWISE), damping)
+        layers[key] = _Layer(kernel, sums[key], isinstance(owners[key][0], DEPTHWISE), damping)
     return layers
-
-
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 
 def _features(key: str, layer: keras.Layer) -> Callable[[Any], Any]:
@@ -281,7 +278,7 @@ def _features(key: str, layer: keras.Layer) -> Callable[[Any], Any]:
     """
     if isinstance(layer, keras.layers.Dense):
         return lambda inputs: keras.ops.reshape(inputs, (1, -1, inputs.shape[-1]))
-    if not isinstance(layer, (*_CONVOLUTIONS, *_DEPTHWISE)):
+    if not isinstance(layer, (*CONVOLUTIONS, *DEPTHWISE)):
         raise ModelError(
             "The inputs of a weight are known for dense and convolutional layers. Received: "
             f"`{key}` of a {type(layer).__name__}; leave it dense by `skip`."
@@ -294,7 +291,7 @@ def _patches(layer: Any, inputs: Any) -> Any:
     ops = keras.ops
     if layer.data_format == "channels_first":
         inputs = ops.moveaxis(inputs, 1, -1)
-    depthwise = isinstance(layer, _DEPTHWISE)
+    depthwise = isinstance(layer, DEPTHWISE)
     groups = inputs.shape[-1] if depthwise else layer.groups
     channels = inputs.shape[-1] // groups
     size = tuple(layer.kernel_size)

@@ -12,16 +12,8 @@ import tensorflow as tf
 
 from tfticket.errors import ModelError
 from tfticket.internals import Functional, flat_layers, input_structure, maker_of
+from tfticket.layer_kinds import WITH_ACTIVATION
 from tfticket.state import MaskOwner, named_variables
-
-_WITH_ACTIVATION = (
-    keras.layers.Activation,
-    keras.layers.Dense,
-    keras.layers.EinsumDense,
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-)
 
 
 def linearized_flow(
@@ -114,7 +106,7 @@ def _in_float64(model: keras.Model) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_output_activations(model: keras.Model) -> Iterator[None]:
-    layers = [layer for layer in _output_layers(model) if isinstance(layer, _WITH_ACTIVATION)]
+    layers = [layer for layer in _output_layers(model) if isinstance(layer, WITH_ACTIVATION)]
     activations = [layer.activation for layer in layers]
     try:
         for layer in layers:

@@ -70,7 +70,7 @@ class Masked(MaskOwner):
 
     @property
     def trainable(self) -> bool:
-        """Whether the layer is trained; masks aren't."""
+        """True if the layer is trained; masks aren't."""
         return bool(self.layer.trainable) if "layer" in vars(self) else True
 
     @trainable.setter

@@ -48,6 +48,23 @@ def relabeled(split: Split, given: np.ndarray) -> Split:
     return replace(split, y=given.astype(np.int32))
 
 
+def with_labels(data: DataSet, noise: Noise, seed: int, corruption: Corruption) -> DataSet:
+    """Return the data with wrong labels for training and validation.
+
+    Args:
+        data: The data set, with the labels that it came with.
+        noise: How labels are made wrong.
+        seed: Of the run.
+        corruption: The training labels.
+    """
+    held_out = validation_labels(data, noise, seed)
+    return replace(
+        data,
+        train=relabeled(data.train, corruption.given),
+        validation=relabeled(data.validation, held_out.given),
+    )
+
+
 def receipt(corruption: Corruption) -> dict[str, Any]:
     """Return what was asked for and what came out; the matrices would be long as text."""
     facts = corruption.to_dict()

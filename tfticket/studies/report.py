@@ -130,11 +130,7 @@ def portable(command: Sequence[str]) -> list[str]:
 
 
 def draw(figures: Mapping[str, tuple[str, Figure | None]]) -> dict[str, Drawing]:
-    """Draw each figure as PNG and SVG, by name; what there is nothing of is left out.
-
-    Args:
-        figures: Name to title and figure.
-    """
+    """Draw each figure as PNG and SVG, by name; what there is nothing of is left out."""
     drawn = {}
     for place, (name, (title, figure)) in enumerate(figures.items(), start=1):
         if figure is not None:

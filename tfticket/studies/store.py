@@ -113,7 +113,7 @@ def label_files(noises: Iterable[Noise]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Condition:
-    """What trials of several seeds share, read from `cells.json`.
+    """The common part of trials of several seeds, read from `cells.json`.
 
     Attributes:
         name: Names its branch in the table of measurements: `batch-lr0.1`.
@@ -200,10 +200,6 @@ def read_conditions(
     files: RunFiles, make: Callable[[Sequence[Mapping[str, Any]]], Iterable[C]]
 ) -> tuple[C, ...]:
     """Read `cells.json`; nothing when it is missing.
-
-    Args:
-        files: The run.
-        make: Makes conditions of the entries.
 
     Raises:
         RunError: The file is damaged.

@@ -74,7 +74,7 @@ class Study(abc.ABC):
         return contextlib.nullcontext()
 
     def finished(self, task: Task, run: RunDir) -> bool:
-        """Whether a task needs not be done any more."""
+        """Return whether a task needs not be done any more."""
         return RunDir(run.path / task.folder).all_finished(task.trials)
 
     @abc.abstractmethod

@@ -14,7 +14,7 @@ from tfticket.runs.rundir import RunDir
 from tfticket.runs.session import writing
 from tfticket.state import Snapshot
 from tfticket.studies import render, summarize
-from tfticket.studies.labels import training_labels, validation_labels
+from tfticket.studies.labels import training_labels, validation_labels, with_labels
 from tfticket.studies.memorization.study import MemorizationStudy
 
 pytestmark = pytest.mark.slow
@@ -130,7 +130,7 @@ def test_validation_labels_are_wrong_too(run):
     recipe = parse(RECIPE)
     study = MemorizationStudy.load(recipe)
     noise = recipe.noise[1]
-    made = study.relabeled(training_labels(study.data, noise, 0), noise, 0)
+    made = with_labels(study.data, noise, 0, training_labels(study.data, noise, 0))
     np.testing.assert_array_equal(made.validation.y, validation_labels(study.data, noise, 0).given)
     np.testing.assert_array_equal(made.test.y, study.data.test.y)
     assert (made.train.y != study.data.train.y).mean() == pytest.approx(0.4, abs=1e-3)

@@ -42,7 +42,7 @@ class Fitted(Displayable):
 
     @property
     def met(self) -> bool:
-        """Whether the budget is kept."""
+        """True if the budget is kept."""
         return self.chosen is not None
 
     def summary(self) -> str:

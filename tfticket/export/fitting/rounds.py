@@ -46,7 +46,7 @@ class Rounds:
 
     @property
     def taught(self) -> bool:
-        """Whether learning from the dense network helped in the first round."""
+        """True if learning from the dense network helped in the first round."""
         return self.folder is not None and self._told().get("taught") is True
 
     def remember_teacher(self) -> None:

@@ -1,4 +1,4 @@
-"""What a study is judged by: a metric that its models report, and the margin that belongs to it."""
+"""Criteria of a study: a metric that its models report, and its margin."""
 
 from __future__ import annotations
 

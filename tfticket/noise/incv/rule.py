@@ -42,12 +42,7 @@ _BATCHES_AN_EPOCH = 10
 
 
 def usual_batch_size(count: int, most: int) -> int:
-    """Return the examples in a step: an epoch has ten steps at least, if there are as many.
-
-    Args:
-        count: Number of examples.
-        most: Largest batch size.
-    """
+    """Return the examples in a step: an epoch has ten steps at least, if there are as many."""
     return max(1, min(most, count // _BATCHES_AN_EPOCH))
 
 

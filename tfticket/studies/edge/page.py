@@ -18,11 +18,7 @@ from tfticket.studies.edge.summary import Row, Study, summarize_files
 
 
 def compose(files: RunFiles) -> Contents:
-    """Read the table of files and draw it.
-
-    Args:
-        files: The run.
-    """
+    """Read the table of files and draw it."""
     summary = summarize_files(files)
     study, structures = summary.study, [str(found["structure"]) for found in summary.study.searches]
     return Contents(

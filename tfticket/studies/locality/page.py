@@ -26,11 +26,7 @@ _FIELDS = (
 
 
 def compose(files: RunFiles) -> Contents:
-    """Summarize and draw.
-
-    Args:
-        files: The run.
-    """
+    """Summarize and draw."""
     summary = Summary.read(files)
     masks = [name for name in summary.networks if name in ("ticket", *_MEANINGS)]
     return contents(

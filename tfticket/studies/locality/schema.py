@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from tfticket.recipe.schema import only_searches
 from tfticket.recipe.table import (
     Count,
+    Counts,
     Problem,
     Seed,
     SomeTables,
@@ -25,11 +24,6 @@ from tfticket.studies.variants.schema import VariantClaim, VariantsRecipe
 
 TRANSFERRED, WINDOWS, READ_OFF = "transferred", "windows", "convolution"
 """Networks of a run beside those of its searches; `READ_OFF` has the width of the ticket's span."""
-
-_Counts = Annotated[
-    tuple[Count, ...],
-    Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),
-]
 
 
 class Arranged(Table):
@@ -62,8 +56,8 @@ class Convolution(Table):
     """
 
     arrangement: Text = "as_is"
-    levels: _Counts
-    widths: _Counts
+    levels: Counts
+    widths: Counts
 
 
 class Claim(VariantClaim):

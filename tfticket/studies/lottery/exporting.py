@@ -41,10 +41,6 @@ def failure(error: Exception, what: str) -> ExportError:
     made of. So nothing that the libraries below raise ends a run, but what the run itself lacks:
     its data, or a disk that can be written.
 
-    Args:
-        error: The error that was raised.
-        what: Names the file.
-
     Raises:
         DataError, RunError, OSError: when that is what was given.
     """

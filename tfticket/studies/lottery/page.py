@@ -26,11 +26,7 @@ _Column = tuple[str, Callable[[LevelVerdict], Cell]]
 
 
 def compose(files: RunFiles) -> Contents:
-    """Summarize, open the tickets, and draw.
-
-    Args:
-        files: The run.
-    """
+    """Summarize, open the tickets, and draw."""
     summary = summarize_files(files)
     densities = {level.level: level.density for level in summary.branch("ticket")}
     winning = [summary.smallest_winning.level] if summary.smallest_winning else []
@@ -60,7 +56,7 @@ def compose(files: RunFiles) -> Contents:
 
 
 def _margin_share(verdict: Mapping[str, Any]) -> str:
-    """What a relative margin is a share of, behind its size; nothing for an absolute one."""
+    """Return the size of a relative margin and what it is a share of; empty for an absolute one."""
     if verdict.get("margin_is") != "relative":
         return ""
     return f" ({words.rate(verdict['margin'])} of the dense network's mean)"
@@ -377,11 +373,7 @@ def search_facts(
 
 
 def pruning(lottery: Mapping[str, Any]) -> str:
-    """Describe how a search prunes; empty where nothing is known.
-
-    Args:
-        lottery: The table of the recipe.
-    """
+    """Describe how a search prunes; empty where nothing is known."""
     if not lottery:
         return ""
     rate, rates = lottery.get("rate"), lottery.get("rates") or {}

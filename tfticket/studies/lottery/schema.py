@@ -12,6 +12,7 @@ from tfticket.recipe.schema import Expect, Recipe, Train
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
+    Counts,
     Decay,
     NotNegative,
     Problem,
@@ -19,6 +20,7 @@ from tfticket.recipe.table import (
     Share,
     ShareOrNone,
     Step,
+    Steps,
     Table,
     Tables,
     Text,
@@ -245,7 +247,7 @@ class Controls(Table):
     signs: bool = False
     trained_signs: bool = False
     levels: Annotated[
-        Literal["all"] | Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] | None,
+        Literal["all"] | Counts | None,
         Field(description='"all", or a list of levels, one or more, from 1 on'),
     ] = None
 
@@ -269,10 +271,7 @@ def control_levels(levels: Sequence[int] | str | None, last: int) -> tuple[int, 
 class Connectivity(Table):
     """Linear mode connectivity of `pairs` of copies trained on from each of `steps`."""
 
-    steps: Annotated[
-        tuple[Step, ...],
-        Field(strict=False, min_length=1, description="a list of steps, one or more, from 0 on"),
-    ]
+    steps: Steps
     pairs: Repeats = 1
     points: Annotated[
         int, Field(ge=3, le=MOST_REPEATS, description="a whole number of at least 3")
@@ -287,8 +286,7 @@ class Export(Table):
         Field(strict=False, description=f"a list out of {', '.join(get_args(FormatName))}"),
     ] = ("fp32", "int8")
     levels: Annotated[
-        Literal["smallest_winning"]
-        | Annotated[tuple[Step, ...], Field(strict=False, min_length=1)],
+        Literal["smallest_winning"] | Steps,
         Field(description='"smallest_winning", or a list of levels, one or more'),
     ] = "smallest_winning"
 

@@ -117,11 +117,7 @@ class LotteryStudy(Study):
         )
 
     def trials(self, model: keras.Model) -> list[SearchTrial]:
-        """Return the networks of one seed, in the order of training.
-
-        Args:
-            model: A network of the recipe.
-        """
+        """Return the networks of one seed, in the order of training."""
         search = self.search(
             self.recipe.seeds[0],
             model,

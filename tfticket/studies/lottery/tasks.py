@@ -1,4 +1,4 @@
-"""What a search can be judged by, and trained with, where labels are classes, numbers or maps."""
+"""Metrics and losses of a search, where labels are classes, numbers or maps."""
 
 from __future__ import annotations
 

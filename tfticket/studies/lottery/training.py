@@ -149,10 +149,6 @@ def placed_model(study: LotteryStudy, seed: int) -> keras.Model:
     2.21 can't do then is left out: many steps in one call (a placeholder isn't fed), XLA
     (variables of other devices), and batches that don't divide evenly (`evaluate` adds them up).
 
-    Args:
-        study: The study.
-        seed: The seed.
-
     Raises:
         ModelError: when there are no two devices, or batches can't be dealt evenly.
     """

@@ -11,10 +11,6 @@ _COMPARED = ("memorized", "accuracy", "calibration_error")
 
 
 def compose(files: RunFiles) -> Contents:
-    """Summarize and draw.
-
-    Args:
-        files: The run.
-    """
+    """Summarize and draw."""
     drawn = dict.fromkeys((*_COMPARED, "accuracy_at_early_stop"), ())
     return contents(Summary.read(files), "Noise", drawn=drawn, compared=_COMPARED)

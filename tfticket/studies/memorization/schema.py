@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from tfticket.recipe.noise import Noise
+from tfticket.recipe.noise import Noise, only_labels
 from tfticket.recipe.schema import only_searches
 from tfticket.recipe.table import Problem, SomeTables, Tables, Text, twice
 from tfticket.studies.kind import Kind
@@ -57,13 +57,7 @@ class MemorizationRecipe(VariantsRecipe):
         yield from twice({"noise": tuple(noise.label for noise in self.noise)})
         yield from only_classes(self.data, "labels are made wrong")
         for number, noise in enumerate(self.noise):
-            if noise.kind == "open_set":
-                yield Problem(
-                    f"noise[{number}].kind",
-                    "must be a noise of labels: what a network memorizes is told by wrong labels "
-                    "of examples that have a class. Received: 'open_set', which is for the kind "
-                    "noisy.",
-                )
+            yield from only_labels(noise, f"noise[{number}].kind")
 
 
 KIND = Kind(

@@ -16,11 +16,10 @@ from tfticket.lottery.trial import FinishedTrial
 from tfticket.metrics import Row
 from tfticket.noise import Corruption
 from tfticket.noise.theory import memorization
-from tfticket.recipe.noise import Noise
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.statistics import expected_calibration_error, predict
-from tfticket.studies.labels import relabeled, training_labels, validation_labels
+from tfticket.studies.labels import training_labels, with_labels
 from tfticket.studies.lottery.study import LotteryStudy
 from tfticket.studies.lottery.training import search_tickets
 from tfticket.studies.memorization.schema import MemorizationRecipe
@@ -61,25 +60,11 @@ class MemorizationStudy(VariantsStudy):
         """See `VariantsStudy`."""
         (noise,) = (noise for noise in self.recipe.noise if noise.label == variant)
         corruption = training_labels(self.data, noise, seed)
-        search = LotteryStudy(self.recipe.shared_search(), self.relabeled(corruption, noise, seed))
+        data = with_labels(self.data, noise, seed, corruption)
+        search = LotteryStudy(self.recipe.shared_search(), data)
         measure = Measure(search, self.data, corruption)
         search_tickets(
             search, run, progress, seed, branches, prefix=prefix(variant), measure=measure.rows
-        )
-
-    def relabeled(self, corruption: Corruption, noise: Noise, seed: int) -> DataSet:
-        """Return the data with wrong labels for training and validation.
-
-        Args:
-            corruption: The training labels.
-            noise: How they were made wrong.
-            seed: Of the run.
-        """
-        held_out = validation_labels(self.data, noise, seed)
-        return replace(
-            self.data,
-            train=relabeled(self.data.train, corruption.given),
-            validation=relabeled(self.data.validation, held_out.given),
         )
 
 

@@ -19,11 +19,7 @@ from tfticket.studies.noisy.summary import Summary, summarize_files
 
 
 def compose(files: RunFiles) -> Contents:
-    """Open the trainings, summarize and draw.
-
-    Args:
-        files: The run.
-    """
+    """Open the trainings, summarize and draw."""
     summary = summarize_files(files)
     return Contents(
         summary=summary,

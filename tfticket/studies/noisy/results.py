@@ -85,7 +85,7 @@ class MethodCondition(Condition):
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is plain cross-entropy."""
+        """True if it is plain cross-entropy."""
         return self.method_kind == BASELINE
 
 
@@ -231,7 +231,7 @@ class Selection:
 
     @property
     def holds(self) -> bool:
-        """Whether its interval contains the truth."""
+        """True if its interval contains the truth."""
         return self.low <= self.true_rate <= self.high
 
     def to_dict(self) -> dict[str, Any]:

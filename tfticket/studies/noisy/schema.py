@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from tfticket.recipe.noise import Noise, Rate
-from tfticket.recipe.schema import Expect, Recipe, only_searches
+from tfticket.recipe.schema import Expect, Recipe, only_searches, uneven_steps, unknown_names
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -27,7 +27,6 @@ from tfticket.recipe.table import (
     Text,
     Width,
     listed,
-    nearest_divisor,
     twice,
 )
 from tfticket.recipe.training import LearningRate
@@ -148,12 +147,12 @@ class Method(Table):
 
     @property
     def selects_batches(self) -> bool:
-        """Whether it drops a share of each batch."""
+        """True if it drops a share of each batch."""
         return self.name in ("coteaching", "coteaching_plus", "jocor")
 
     @property
     def needs_selection(self) -> bool:
-        """Whether held-out predictions must be there before it begins."""
+        """True if held-out predictions must be there before it begins."""
         estimated = self.selects_batches and self.forget_rate == "estimated"
         corrected = self.name == "forward" and self.matrix == "estimated"
         return estimated or corrected or self.name in ("incv", "held_out")
@@ -215,7 +214,10 @@ class NoisyRecipe(Recipe):
         yield from self._method_problems()
         yield from self._selection_problems()
         yield from self._step_problems()
-        yield from self._claim_problems()
+        methods = sorted({method.label or method.name for method in self.methods})
+        noises = sorted({noise.label for noise in self.noise})
+        known = {"method": methods, "against": methods, "noise": noises}
+        yield from unknown_names(self.expect, known)
         if self.data.task != "classes":
             yield Problem("data.name", "must have classes, since labels are made wrong.")
         if self.train.label_smoothing:
@@ -274,13 +276,8 @@ class NoisyRecipe(Recipe):
 
     def _step_problems(self) -> Iterator[Problem]:
         steps, every = self.train.steps, self.train.evaluate_every
-        if steps % every:
-            yield Problem(
-                "train.evaluate_every",
-                f"must divide train.steps = {steps}, so that training ends at an evaluation. "
-                f"Received: {every}. Try {nearest_divisor(every, steps)}.",
-            )
-        elif self.last > steps // every:
+        yield from uneven_steps(self.train, {"train.steps": steps})
+        if not steps % every and self.last > steps // every:
             yield Problem(
                 "last",
                 f"must not be more than the {steps // every} evaluations there are. Received: "
@@ -293,18 +290,6 @@ class NoisyRecipe(Recipe):
                     f"must not be longer than the training, {steps // every} intervals. Received: "
                     f"{method.warmup}.",
                 )
-
-    def _claim_problems(self) -> Iterator[Problem]:
-        methods = {method.label or method.name for method in self.methods}
-        known = {"method": methods, "against": methods, "noise": {n.label for n in self.noise}}
-        for number, claim in enumerate(self.expect):
-            for name, values in known.items():
-                value = getattr(claim, name)
-                if value is not None and value not in values:
-                    yield Problem(
-                        f"expect[{number}].{name}",
-                        f"must be one of {listed(sorted(values))}. Received: {value!r}.",
-                    )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,17 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field, model_validator
 
 from tfticket.recipe.schema import Data, Train
-from tfticket.recipe.table import Count, Decay, Positive, Problem, Step, Table, twice
+from tfticket.recipe.table import (
+    Count,
+    Counts,
+    Decay,
+    Positive,
+    Positives,
+    Problem,
+    Steps,
+    Table,
+    twice,
+)
 from tfticket.recipe.training import LearningRate, largest, scaled
 
 NormName = Literal[
@@ -69,28 +79,10 @@ class Arm(Table):
         tuple[Norm, ...],
         Field(strict=False, min_length=1, description="a list of names, or tables with a `name`"),
     ]
-    learning_rates: (
-        Annotated[
-            tuple[Positive, ...],
-            Field(strict=False, min_length=1, description="a list of numbers greater than 0"),
-        ]
-        | None
-    ) = None
-    batch_sizes: (
-        Annotated[
-            tuple[Count, ...],
-            Field(strict=False, min_length=1, description="a list of whole numbers, from 1 on"),
-        ]
-        | None
-    ) = None
+    learning_rates: Positives | None = None
+    batch_sizes: Counts | None = None
     learning_rate_rule: Literal["none", "linear"] = "none"
-    seeds: (
-        Annotated[
-            tuple[Step, ...],
-            Field(strict=False, min_length=1, description="a list of whole numbers, one or more"),
-        ]
-        | None
-    ) = None
+    seeds: Steps | None = None
     steps: Count | None = None
     subnetworks: Annotated[
         tuple[Subnetwork, ...],

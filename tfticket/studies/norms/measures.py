@@ -31,7 +31,7 @@ class Measure:
 
     @property
     def ratio(self) -> bool:
-        """Whether networks are compared by a ratio."""
+        """True if networks are compared by a ratio."""
         return self.unit is TIMES
 
 

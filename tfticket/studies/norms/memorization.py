@@ -104,12 +104,7 @@ class MemorizationSummary:
 def summarize_memorization(
     study: Study, conditions: Sequence[NormSummary]
 ) -> MemorizationSummary | None:
-    """Summarize a run with noise; None where no network has a result.
-
-    Args:
-        study: The run.
-        conditions: Their summaries.
-    """
+    """Summarize a run with noise; None where no network has a result."""
     found = tuple(each for each in conditions if each.values("memorized_last"))
     if not found:
         return None

@@ -49,7 +49,7 @@ class Network(Trial):
 
     @property
     def diverged(self) -> bool:
-        """Whether its loss stopped being a number."""
+        """True if its loss stopped being a number."""
         return bool(self.results.get("diverged", 0.0))
 
     @cached_property
@@ -60,7 +60,7 @@ class Network(Trial):
 
     @cached_property
     def shift(self) -> ShiftRecord | None:
-        """What the layers' gradients did; None when it wasn't tracked."""
+        """Shift of the layers' gradients; None when it wasn't tracked."""
         own = self._tracked("shift/")
         return ShiftRecord.from_arrays(own) if own else None
 

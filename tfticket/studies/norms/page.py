@@ -18,11 +18,7 @@ from tfticket.studies.norms.summary import Summary, summarize_files
 
 
 def compose(files: RunFiles) -> Contents:
-    """Open the trials, summarize and draw.
-
-    Args:
-        files: The run.
-    """
+    """Open the trials, summarize and draw."""
     summary = summarize_files(files)
     study = summary.study
     return Contents(

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from tfticket.recipe.noise import Noise
-from tfticket.recipe.schema import Expect, Recipe, only_searches
+from tfticket.recipe.noise import Noise, only_labels
+from tfticket.recipe.schema import Expect, Recipe, only_searches, uneven_steps, unknown_names
 from tfticket.recipe.table import (
     MOST_REPEATS,
     Count,
@@ -23,7 +23,6 @@ from tfticket.recipe.table import (
     Texts,
     Width,
     listed,
-    nearest_divisor,
     twice,
 )
 from tfticket.studies.kind import Kind
@@ -198,7 +197,8 @@ class NormsRecipe(Recipe):
         yield from self._task_problems()
         yield from self._ticket_problems()
         yield from self._noise_problems()
-        yield from self._claim_problems()
+        norms = sorted({norm.name for arm in self.arms for norm in arm.norms})
+        yield from unknown_names(self.expect, {"norm": norms, "against": norms})
 
     def _network_problems(self) -> Iterator[Problem]:
         planned = conditions(self)
@@ -215,16 +215,8 @@ class NormsRecipe(Recipe):
             )
 
     def _step_problems(self) -> Iterator[Problem]:
-        every = self.train.evaluate_every
-        lengths = {"train.steps": self.train.steps}
-        lengths |= {f"arms[{n}].steps": a.steps for n, a in enumerate(self.arms) if a.steps}
-        for key, steps in lengths.items():
-            if steps % every:
-                yield Problem(
-                    "train.evaluate_every",
-                    f"must divide {key} = {steps}, so that training ends at an evaluation. "
-                    f"Received: {every}. Try {nearest_divisor(every, steps)}.",
-                )
+        own = {f"arms[{n}].steps": arm.steps for n, arm in enumerate(self.arms) if arm.steps}
+        yield from uneven_steps(self.train, {"train.steps": self.train.steps, **own})
         for number, arm in enumerate(self.arms):
             yield from self._size_problems(arm, f"arms[{number}]")
 
@@ -295,12 +287,7 @@ class NormsRecipe(Recipe):
                 "noise.kind",
                 'must be another one than "none". Remove [noise] to train on true labels.',
             )
-        if self.noise.kind == "open_set":
-            yield Problem(
-                "noise.kind",
-                "must be a noise of labels: what a network memorizes is told by wrong labels of "
-                "examples that have a class. Received: 'open_set', which is for the kind noisy.",
-            )
+        yield from only_labels(self.noise, "noise.kind")
         yield from self._last_problems()
 
     def _last_problems(self) -> Iterator[Problem]:
@@ -313,17 +300,6 @@ class NormsRecipe(Recipe):
                 f"must not be more than the {evaluations} evaluations of each network. Received: "
                 f"{self.last}.",
             )
-
-    def _claim_problems(self) -> Iterator[Problem]:
-        known = {norm.name for arm in self.arms for norm in arm.norms}
-        for number, claim in enumerate(self.expect):
-            for name in ("norm", "against"):
-                value = getattr(claim, name)
-                if value is not None and value not in known:
-                    yield Problem(
-                        f"expect[{number}].{name}",
-                        f"must be a norm of an arm: {listed(sorted(known))}. Received: {value!r}.",
-                    )
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

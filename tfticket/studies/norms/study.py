@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -24,7 +23,7 @@ from tfticket.runs.plan import Plan, PlannedCondition, Task, Trial
 from tfticket.runs.progress import Progress
 from tfticket.runs.rundir import RunDir
 from tfticket.seeds import sub_seed
-from tfticket.studies.labels import relabeled, training_labels, validation_labels
+from tfticket.studies.labels import training_labels, with_labels
 from tfticket.studies.norms.conditions import Condition, conditions
 from tfticket.studies.norms.schema import Multipliers, NormsRecipe
 from tfticket.studies.norms.tickets import Listener, Tickets
@@ -218,12 +217,7 @@ class NormsStudy(Study):
         noise, corruption = self.recipe.noise, self.corruption(seed)
         if noise is None or corruption is None:
             return self.data
-        held_out = validation_labels(self.data, noise, seed)
-        return replace(
-            self.data,
-            train=relabeled(self.data.train, corruption.given),
-            validation=relabeled(self.data.validation, held_out.given),
-        )
+        return with_labels(self.data, noise, seed, corruption)
 
     def feed(self, seed: int, condition: Condition) -> Feed:
         """Return the training data, in an order that belongs to the seed alone."""

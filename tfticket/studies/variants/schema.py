@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from tfticket.recipe.schema import Expect, Recipe
-from tfticket.recipe.table import Problem, Tables, Text, listed
+from tfticket.recipe.schema import Expect, Recipe, unknown_names
+from tfticket.recipe.table import Problem, Tables, Text
 from tfticket.studies.lottery.schema import Controls, Lottery, LotteryRecipe, Model
 
 Density = Annotated[float, Field(gt=0, le=1, description="a share above 0 and up to 1")]
@@ -56,13 +56,8 @@ class VariantsRecipe(Recipe, abc.ABC):
     def problems(self) -> Iterator[Problem]:
         """See `Table`."""
         yield from LotteryRecipe.model_construct(**self._own()).problems()
-        key, known = self.VARIANT, [entry[self.VARIANT] for entry in self.variants.values()]
-        for number, claim in enumerate(self.expect):
-            if getattr(claim, key) not in known:
-                yield Problem(
-                    f"expect[{number}].{key}",
-                    f"must be one of {listed(known)}. Received: {getattr(claim, key)!r}.",
-                )
+        known = [entry[self.VARIANT] for entry in self.variants.values()]
+        yield from unknown_names(self.expect, {self.VARIANT: known})
 
     def shared_search(self) -> LotteryRecipe:
         """Return what the searches share as a recipe of the kind `lottery`."""

@@ -21,11 +21,7 @@ _Found = tuple[float, LevelSummary, LevelSummary]
 
 
 def compose(files: RunFiles) -> Contents:
-    """Summarize and draw.
-
-    Args:
-        files: The run.
-    """
+    """Summarize and draw."""
     summary = summarize_files(files)
     levels = [level for search in summary.searches.values() for level in search.levels]
     return Contents(
