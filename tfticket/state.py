@@ -32,13 +32,7 @@ from tfticket.internals import (
 from tfticket.introspection import held_variables, is_own
 from tfticket.wording import brief_repr
 
-__all__ = [
-    "Snapshot",
-    "kernels_of",
-    "named_layers",
-    "named_variables",
-    "prunable_variables",
-]
+__all__ = ["Snapshot", "kernels_of", "named_layers", "named_variables", "prunable_variables"]
 
 Also = str | Iterable[str] | Callable[[str, keras.Variable], Any]
 """Weights to prune beside kernels: glob patterns of keys, or a predicate of key and variable."""

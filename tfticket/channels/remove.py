@@ -131,10 +131,7 @@ def removed(
 
 
 def _scored(
-    model: keras.Model,
-    groups: Sequence[ChannelGroup],
-    score: UnitScore,
-    batches: Batches | None,
+    model: keras.Model, groups: Sequence[ChannelGroup], score: UnitScore, batches: Batches | None
 ) -> np.ndarray:
     weights = {key: variable.numpy() for key, variable in named_variables(model).items()}
     found = [

@@ -21,11 +21,7 @@ Axes = tuple[str | None, ...]
 Width = Mapping[str, str] | Callable[[Any, Mapping[str, int]], dict[str, Any]]
 
 _RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
-_GATES = {
-    keras.layers.LSTMCell: "4*",
-    keras.layers.GRUCell: "3*",
-    keras.layers.SimpleRNNCell: "",
-}
+_GATES = {keras.layers.LSTMCell: "4*", keras.layers.GRUCell: "3*", keras.layers.SimpleRNNCell: ""}
 _ELEMENTWISE = frozenset(
     {
         "celu",
@@ -181,9 +177,7 @@ _OWN: dict[type, Rule] = {}
 
 
 def register_rule(
-    kind: type[keras.Layer],
-    weights: Mapping[str, Axes],
-    width: Width | None = None,
+    kind: type[keras.Layer], weights: Mapping[str, Axes], width: Width | None = None
 ) -> None:
     """Tell how the weights of your own layer carry channels, so that its units can be removed.
 

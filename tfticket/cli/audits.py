@@ -40,12 +40,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--label-column", metavar="NAME", help="Column of the labels of csv: and parquet:."
         ),
         click.option("--limit", type=click.IntRange(min=1), help="Use only the first N examples."),
-        click.option(
-            "--seed",
-            type=click.IntRange(min=0),
-            default=0,
-            help="Random seed.",
-        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed."),
         click.argument("data", metavar="DATA"),
     ):
         command = option(command)

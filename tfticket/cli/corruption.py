@@ -143,11 +143,7 @@ def diagnose(
     print_columns(
         [
             ("", "predicted", "observed"),
-            (
-                "accuracy against given labels",
-                share(predicted.accuracy),
-                share(observed.accuracy),
-            ),
+            ("accuracy against given labels", share(predicted.accuracy), share(observed.accuracy)),
             ("label precision", share(predicted.precision), share(observed.precision)),
             ("label recall", share(predicted.recall), share(observed.recall)),
         ]

@@ -299,10 +299,7 @@ def _say(made: Exported, *, as_json: bool) -> None:
     for warning in (each for each in made.report.warnings if each not in told):
         click.echo(warning, err=True)
     if made.micro is not None:
-        click.echo(
-            f"Arena: {made.micro.arena.summary()}.",
-            err=True,
-        )
+        click.echo(f"Arena: {made.micro.arena.summary()}.", err=True)
     for path in (made.report.path, *made.sources):
         click.echo(path)
 

@@ -168,10 +168,7 @@ def parse_seeds(
 @recipe_argument
 @click.option("--seed", type=click.IntRange(min=0), help="Run only this seed.")
 @click.option(
-    "--seeds",
-    callback=parse_seeds,
-    metavar="SEEDS",
-    help="Run only these seeds, like 0,2,5-7.",
+    "--seeds", callback=parse_seeds, metavar="SEEDS", help="Run only these seeds, like 0,2,5-7."
 )
 @click.option(
     "--set",

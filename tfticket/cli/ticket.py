@@ -93,13 +93,7 @@ def _show_file(path: Path, *, as_json: bool) -> None:
 @ticket.command()
 @ticket_argument
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    required=True,
-    type=out_file,
-    help="The .keras file to write.",
-)
+@click.option("-o", "--output", required=True, type=out_file, help="The .keras file to write.")
 def apply(ticket_file: Path, model: Path, output: Path) -> None:
     """Apply a TICKET to a copy of MODEL, and list what doesn't fit.
 

@@ -172,11 +172,7 @@ def _unread(root: Path, parts: list[Path], found: list[_Listing]) -> str:
         others.update(_kind(entry, root) for entry in outside if not entry.is_dir())
         folders += [entry.name for entry in outside if entry.is_dir()]
     empty = [name for listing in found for name, files in listing.images.items() if not files]
-    told = [
-        _counted(others),
-        _listed("folders", folders),
-        _listed("folders without images", empty),
-    ]
+    told = [_counted(others), _listed("folders", folders), _listed("folders without images", empty)]
     return "; ".join(filter(None, told))
 
 

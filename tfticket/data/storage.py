@@ -85,10 +85,7 @@ def _save(entry: Path, source: Source) -> Source | None:
     rest = {key: getattr(source, key) for key in ("description", "class_names", "max_value")}
     rest["unreadable"] = [astuple(each) for each in source.unreadable]
     arrays = {part: _arrays(split) for part, split in splits.items()}
-    header = {
-        "parts": {part: list(each) for part, each in arrays.items()},
-        "rest": rest,
-    }
+    header = {"parts": {part: list(each) for part, each in arrays.items()}, "rest": rest}
     temporary = None
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)

@@ -90,10 +90,7 @@ def write_c_array(
     declared: str = foreign.ask(header_in_child, request).value
     header = path.with_name(f"{path.name}.h")
     source = path.with_name(f"{path.name}.c")
-    texts = {
-        header: declared,
-        source: _source(content, name, header.name),
-    }
+    texts = {header: declared, source: _source(content, name, header.name)}
     with all_or_none(header, source):
         for file, text in texts.items():
             write_text(file, text)

@@ -306,10 +306,7 @@ def t_interval(
 
 
 def compare(
-    first: Mapping[int, Outcome],
-    second: Mapping[int, Outcome],
-    *,
-    criteria: Criteria = USUAL,
+    first: Mapping[int, Outcome], second: Mapping[int, Outcome], *, criteria: Criteria = USUAL
 ) -> Comparison:
     """Compare two networks over the seeds that both were trained with.
 

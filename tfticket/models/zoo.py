@@ -21,11 +21,7 @@ _VGG_REPEATS = {
 }
 
 
-def lenet_300_100(
-    input_shape: Shape,
-    num_classes: int,
-    **options: Unpack[Options],
-) -> keras.Model:
+def lenet_300_100(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build LeNet-300-100: two hidden dense layers, 266,200 kernel weights on MNIST.
 
     LeCun et al. 1998, "Gradient-Based Learning Applied to Document Recognition", with ReLU, as in
@@ -170,11 +166,7 @@ def _conv(
     return keras.Model(inputs, make.logits(x, num_classes), name=name)
 
 
-def cnn9(
-    input_shape: Shape,
-    num_classes: int,
-    **options: Unpack[Options],
-) -> keras.Model:
+def cnn9(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -> keras.Model:
     """Build the nine-layer CNN of co-teaching: 4,428,416 kernel weights on CIFAR-10.
 
     Three 3x3 convolutions of 128 channels, pooling, three of 256, pooling, then 512, 256 and 128
@@ -246,11 +238,7 @@ def resnet32(input_shape: Shape, num_classes: int, **options: Unpack[Options]) -
 
 
 def _resnet(
-    name: str,
-    blocks: int,
-    input_shape: Shape,
-    num_classes: int,
-    **options: Unpack[Options],
+    name: str, blocks: int, input_shape: Shape, num_classes: int, **options: Unpack[Options]
 ) -> keras.Model:
     make = parts(options, norm="batch", initializer="he_normal")
     inputs = image_input(input_shape, smallest=4)
@@ -277,11 +265,7 @@ def _block(make: Parts, inputs: Any, channels: int, name: str, strides: int) -> 
 
 
 def vgg(
-    input_shape: Shape,
-    num_classes: int,
-    *,
-    depth: int = 16,
-    **options: Unpack[Options],
+    input_shape: Shape, num_classes: int, *, depth: int = 16, **options: Unpack[Options]
 ) -> keras.Model:
     """Build VGG (Simonyan & Zisserman, arXiv:1409.1556) as it is used for images of 32x32 pixels.
 

@@ -136,11 +136,7 @@ class MarginAudit(keras.callbacks.Callback):
             )
         if self.outputs is None:
             _kind_of(self.model)  # tells at once
-        self._sums = _Sums(
-            self.examples,
-            start=self.start,
-            probabilities=self.probabilities,
-        )
+        self._sums = _Sums(self.examples, start=self.start, probabilities=self.probabilities)
         self._made, self._looked = {}, False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -88,8 +88,7 @@ _KINDS: dict[str, _Kind] = {
     # Singh & Krishnan, arXiv:1911.09737. The threshold replaces an activation; a layer that takes
     # the place of another norm has its own activation behind it.
     "filter_response": _Kind(
-        FilterResponseNorm,
-        defaults={"epsilon": 1e-6, "threshold": False, "learn_epsilon": False},
+        FilterResponseNorm, defaults={"epsilon": 1e-6, "threshold": False, "learn_epsilon": False}
     ),
     # Qiao et al., arXiv:1903.10520: group normalization behind standardized weights.
     "ws_group": _Kind(GroupNorm, defaults=_EPSILON, options=_GROUPS, standardizes_weights=True),

@@ -157,9 +157,7 @@ def _moments(norm: keras.Layer, outputs: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _set_affine(
-    new: keras.Layer,
-    found: tuple[np.ndarray, np.ndarray],
-    wanted: tuple[np.ndarray, np.ndarray],
+    new: keras.Layer, found: tuple[np.ndarray, np.ndarray], wanted: tuple[np.ndarray, np.ndarray]
 ) -> None:
     variables = variables_of(new)
     (mean, deviation), (wanted_mean, wanted_deviation) = found, wanted

@@ -121,8 +121,7 @@ class Recipe(Table):
     name: Annotated[
         str,
         Field(
-            pattern=NAME,
-            description="letters, digits, `_`, `-` and `.`, since it names a folder",
+            pattern=NAME, description="letters, digits, `_`, `-` and `.`, since it names a folder"
         ),
     ]
     kind: str

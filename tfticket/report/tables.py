@@ -63,9 +63,7 @@ class Table:
 
 
 def table(
-    items: Iterable[T],
-    *columns: tuple[str, Callable[[T], Cell | str]],
-    keep_empty: bool = True,
+    items: Iterable[T], *columns: tuple[str, Callable[[T], Cell | str]], keep_empty: bool = True
 ) -> Table | None:
     """Set a row for each item.
 

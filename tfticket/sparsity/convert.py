@@ -31,11 +31,7 @@ _INSTEAD = (
 
 
 def sparsify(
-    model: keras.Model,
-    mask: Mask | None = None,
-    *,
-    skip: Iterable[str] = (),
-    also: Also = (),
+    model: keras.Model, mask: Mask | None = None, *, skip: Iterable[str] = (), also: Also = ()
 ) -> keras.Model:
     """Copy a model with `Masked` layers, which keep pruned weights at zero.
 

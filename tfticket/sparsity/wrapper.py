@@ -50,11 +50,7 @@ class Masked(MaskOwner):
     also: tuple[str, ...] = ()
 
     def __init__(
-        self,
-        layer: keras.Layer,
-        skip: Sequence[str] = (),
-        also: Sequence[str] = (),
-        **kwargs: Any,
+        self, layer: keras.Layer, skip: Sequence[str] = (), also: Sequence[str] = (), **kwargs: Any
     ) -> None:
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)

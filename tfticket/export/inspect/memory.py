@@ -9,13 +9,7 @@ from typing import Any
 from tfticket.display.charts import Figure
 from tfticket.display.plots import bars
 from tfticket.export.activations import live_tensors
-from tfticket.export.flatbuffer import (
-    dense_bytes,
-    dynamic_tensors,
-    graphs,
-    name_of,
-    states,
-)
+from tfticket.export.flatbuffer import dense_bytes, dynamic_tensors, graphs, name_of, states
 
 _BARS = 40  # of a figure
 _LINES = 12  # of a terminal

@@ -67,10 +67,7 @@ def _shares(view: View, layers: list[Layer]) -> tuple[float, float]:
     """Of all bytes that are stored, and of all multiply-adds, what layers have."""
     stored = sum({id(layer.tensor): layer.stored_bytes for layer in layers}.values())
     computed = sum(layer.multiply_adds for layer in layers)
-    return (
-        stored / max(view.stored_bytes, 1),
-        computed / max(view.cost.multiply_adds, 1),
-    )
+    return (stored / max(view.stored_bytes, 1), computed / max(view.cost.multiply_adds, 1))
 
 
 def _storage(view: View, layer: Layer) -> Iterator[Explanation]:

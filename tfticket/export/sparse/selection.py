@@ -19,12 +19,7 @@ from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, latency
 from tfticket.export.latency import Latency
 from tfticket.export.runtime import Examples
-from tfticket.export.sparse.encoding import (
-    DenseLayer,
-    Encoding,
-    dense_layers,
-    encode_dense_layers,
-)
+from tfticket.export.sparse.encoding import DenseLayer, Encoding, dense_layers, encode_dense_layers
 
 Objective = Literal["fastest", "smallest"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)

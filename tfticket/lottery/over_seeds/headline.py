@@ -15,12 +15,7 @@ from tfticket.display.words import (
 )
 from tfticket.lottery.comparison import Comparison, Interval
 from tfticket.lottery.metric import ACCURACY, Metric
-from tfticket.lottery.verdict import (
-    LevelVerdict,
-    Verdict,
-    smallest_matching,
-    smallest_winning,
-)
+from tfticket.lottery.verdict import LevelVerdict, Verdict, smallest_matching, smallest_winning
 
 
 def headline(

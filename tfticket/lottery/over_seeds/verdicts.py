@@ -40,13 +40,7 @@ class Verdicts:
 
     @classmethod
     def of(
-        cls,
-        results: Results,
-        curves: Curves,
-        *,
-        criteria: Criteria,
-        rewound: bool,
-        **more: Any,
+        cls, results: Results, curves: Curves, *, criteria: Criteria, rewound: bool, **more: Any
     ) -> Self:
         """Judge the networks that are finished.
 

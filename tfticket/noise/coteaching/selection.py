@@ -33,12 +33,7 @@ _ROUNDING = 1e-4
 
 
 def small_loss_mask(
-    losses: Any,
-    forget_rate: Any,
-    *,
-    eligible: Any,
-    labels: Any = None,
-    class_floor: float = 0.0,
+    losses: Any, forget_rate: Any, *, eligible: Any, labels: Any = None, class_floor: float = 0.0
 ) -> tf.Tensor:
     """Keep the samples of smallest loss: floor((1 - forget_rate) * n) of n eligible, at least 1.
 

@@ -57,9 +57,7 @@ def stages(split: CleanSplit, *, warmup_epochs: int = 0, epochs: int = 0) -> tup
 
 
 def fit_stages(
-    pair: CoTeaching,
-    planned: Iterable[Stage],
-    arguments: Callable[[Stage, int], Mapping[str, Any]],
+    pair: CoTeaching, planned: Iterable[Stage], arguments: Callable[[Stage, int], Mapping[str, Any]]
 ) -> list[keras.callbacks.History]:
     """Train a compiled pair stage by stage, each at its forget rate.
 

@@ -191,12 +191,7 @@ _BY_CHANCE = 3.0  # deviations that the choice of a window may hide
 
 
 def interval(
-    rates: np.ndarray,
-    sizes: np.ndarray,
-    *,
-    window: int,
-    resampled: np.ndarray,
-    confidence: float,
+    rates: np.ndarray, sizes: np.ndarray, *, window: int, resampled: np.ndarray, confidence: float
 ) -> tuple[float, float]:
     """Compute the interval of a rate that windows of confident predictions give, in [0, 1].
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfticket.noise.incv.clean_split import CleanSplit
-from tfticket.noise.incv.learners import (
-    best_learner,
-    parts_of,
-    predict_rows,
-    with_mean,
-)
+from tfticket.noise.incv.learners import best_learner, parts_of, predict_rows, with_mean
 from tfticket.noise.incv.rule import CrossValidation, Fold
 from tfticket.noise.labels.given import NO_CLASS
 from tfticket.seeds import generator

@@ -85,12 +85,7 @@ def deal(
 
 
 def decide(
-    ids: np.ndarray,
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    *,
-    removable: int,
-    ratio: float,
+    ids: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, *, removable: int, ratio: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Select what agrees, and remove what agrees least.
 

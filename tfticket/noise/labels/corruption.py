@@ -35,11 +35,7 @@ CHUNK = 1024
 
 
 def corrupt(
-    labels: ArrayLike,
-    transition: TransitionMatrix | ArrayLike,
-    *,
-    seed: int,
-    exact: bool = False,
+    labels: ArrayLike, transition: TransitionMatrix | ArrayLike, *, seed: int, exact: bool = False
 ) -> Corruption:
     """Draw given labels from true ones, by a transition matrix.
 

@@ -24,11 +24,7 @@ _CHECKED_AT_ONCE = 4096  # examples
 
 
 def checked_labels(
-    labels: ArrayLike,
-    num_classes: int | None = None,
-    *,
-    name: str = "labels",
-    least: int = 0,
+    labels: ArrayLike, num_classes: int | None = None, *, name: str = "labels", least: int = 0
 ) -> np.ndarray:
     """Check labels and return them as a new array of shape (n,), int64.
 

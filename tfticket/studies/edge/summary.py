@@ -12,14 +12,7 @@ from tfticket.errors import RunError, TFTicketError
 from tfticket.files import read_table
 from tfticket.report.contents import Summary as BaseSummary
 from tfticket.report.estimate import Estimate
-from tfticket.report.expectation import (
-    POINTS_LOST,
-    Expectation,
-    Measured,
-    Unit,
-    check,
-    counted,
-)
+from tfticket.report.expectation import POINTS_LOST, Expectation, Measured, Unit, check, counted
 from tfticket.report.reading import RunFiles
 
 _TIMES = Unit(lambda value: f"{value:.1f}", neutral=1.0)

@@ -31,12 +31,7 @@ from tfticket.recipe.table import (
     twice,
 )
 from tfticket.studies.kind import Kind, more_seeds
-from tfticket.studies.lottery.tasks import (
-    MetricName,
-    metric_problems,
-    only_classes,
-    task_problems,
-)
+from tfticket.studies.lottery.tasks import MetricName, metric_problems, only_classes, task_problems
 
 FormatName = Literal["fp32", "fp16", "dynamic", "int8", "int4", "sparse_fc", "sparse_fc_fast"]
 
@@ -397,8 +392,7 @@ class LotteryRecipe(Recipe):
             beyond = [n for n in levels if n > last] if isinstance(levels, tuple) else []
             if beyond:
                 yield Problem(
-                    key,
-                    f"must not go beyond lottery.levels = {last}. Received: {listed(beyond)}.",
+                    key, f"must not go beyond lottery.levels = {last}. Received: {listed(beyond)}."
                 )
         yield from task_problems(self.data, self.train, self.model.name)
         yield from metric_problems(self.data, self.verdict.metric, self.verdict.direction)

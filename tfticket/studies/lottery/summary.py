@@ -19,15 +19,7 @@ from tfticket.lottery.over_seeds.verdicts import Verdicts
 from tfticket.report.contents import Summary as BaseSummary
 from tfticket.report.contents import unfinished
 from tfticket.report.estimate import Estimate
-from tfticket.report.expectation import (
-    POINTS,
-    TIMES,
-    Expectation,
-    Measured,
-    Unit,
-    check,
-    counted,
-)
+from tfticket.report.expectation import POINTS, TIMES, Expectation, Measured, Unit, check, counted
 from tfticket.report.reading import DENSE, RunFiles, read_run
 from tfticket.studies.lottery.schema import control_levels
 

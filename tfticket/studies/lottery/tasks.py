@@ -20,12 +20,7 @@ MetricName = Literal[
 ]
 REPORTED: Mapping[Task, tuple[MetricName, ...]] = {
     "classes": ("accuracy", "loss"),
-    "numbers": (
-        "mean_squared_error",
-        "root_mean_squared_error",
-        "mean_absolute_error",
-        "loss",
-    ),
+    "numbers": ("mean_squared_error", "root_mean_squared_error", "mean_absolute_error", "loss"),
     "pixels": ("mean_iou", "accuracy", "loss"),
 }
 """Metrics that the networks of a recipe report on each kind of labels."""
@@ -53,8 +48,7 @@ def task_problems(data: Data, train: Train, network: str | None) -> Iterator[Pro
     has = f"{data.name} has {_LABELS[task]}"
     if train.loss is not None and train.loss not in _LOSSES[task]:
         yield Problem(
-            "train.loss",
-            f"must be {' or '.join(_LOSSES[task])}: {has}. Received: {train.loss!r}.",
+            "train.loss", f"must be {' or '.join(_LOSSES[task])}: {has}. Received: {train.loss!r}."
         )
     if train.label_smoothing and task == "numbers":
         yield Problem("train.label_smoothing", f"needs classes: {has}. Remove it.")

@@ -8,12 +8,7 @@ from typing import Any, ClassVar
 
 from tfticket.display import words
 from tfticket.studies.noisy.results import noise_name
-from tfticket.studies.variants.summary import (
-    TICKET,
-    LevelSummary,
-    NamedMeasure,
-    VariantsSummary,
-)
+from tfticket.studies.variants.summary import TICKET, LevelSummary, NamedMeasure, VariantsSummary
 
 MEASURES: Mapping[str, NamedMeasure] = {
     "memorized": NamedMeasure("wrong labels memorized"),

@@ -127,9 +127,7 @@ class Selections:
         key = (seed, noise.label)
         if key not in self._found:
             found = self._study.incv(seed).select(
-                self._study.inputs(seed, noise),
-                corruption.given,
-                folder=folder(run, seed, noise),
+                self._study.inputs(seed, noise), corruption.given, folder=folder(run, seed, noise)
             )
             self._found = {key: found}  # one at a time
         return self._found[key]

@@ -130,12 +130,7 @@ def headline(
     outcomes = [said for group in grouped for said in outcome(group)]
     if len(outcomes) > _MOST:
         outcomes[_MOST:] = ["The table tells of the other noises."]
-    sentences = [
-        *outcomes,
-        *_theory(trainings),
-        *_estimates(selections),
-        *counted(expectations),
-    ]
+    sentences = [*outcomes, *_theory(trainings), *_estimates(selections), *counted(expectations)]
     return " ".join(sentences) or "Nothing is trained yet: there is nothing to tell."
 
 

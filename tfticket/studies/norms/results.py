@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tfticket.report.estimate import Estimate, estimates
-from tfticket.studies.norms.measures import (
-    MEASURES,
-    MOVING,
-    SMOOTHNESS,
-    measure,
-)
+from tfticket.studies.norms.measures import MEASURES, MOVING, SMOOTHNESS, measure
 from tfticket.studies.norms.median_ratios import MedianRatio, median_ratios
 from tfticket.studies.norms.networks import NormCondition, Study
 from tfticket.studies.norms.stability import curved
@@ -231,9 +226,7 @@ def batch_losses(conditions: tuple[NormSummary, ...]) -> tuple[BatchLoss, ...]:
     return tuple(found)
 
 
-def by_batch_size(
-    conditions: tuple[NormSummary, ...],
-) -> dict[str, dict[int, NormSummary]]:
+def by_batch_size(conditions: tuple[NormSummary, ...]) -> dict[str, dict[int, NormSummary]]:
     """Label to batch size to condition, for norms trained with several batch sizes.
 
     Where one batch size was trained at several learning rates, the one of highest accuracy counts.

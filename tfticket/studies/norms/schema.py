@@ -51,10 +51,7 @@ class Network(Table):
         if self.depth is None:
             return
         if self.name not in ("vgg", "dln"):
-            yield Problem(
-                "depth",
-                f"belongs to vgg and dln; {self.name} has its own. Remove it.",
-            )
+            yield Problem("depth", f"belongs to vgg and dln; {self.name} has its own. Remove it.")
         elif self.depth not in _WITH_DEPTH.get(self.name, (self.depth,)):
             yield Problem(
                 "depth",
@@ -205,8 +202,7 @@ class NormsRecipe(Recipe):
         several = [name for name, n in Counter(each.branch for each in planned).items() if n > 1]
         if several:
             yield Problem(
-                "arms",
-                f"must name each network once. Received twice: {listed(several)}.",
+                "arms", f"must name each network once. Received twice: {listed(several)}."
             )
         if not any(each.seeds for each in planned):
             yield Problem(

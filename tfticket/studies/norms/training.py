@@ -226,12 +226,7 @@ class MemorizationProbe(keras.callbacks.Callback):
     """
 
     def __init__(
-        self,
-        study: NormsStudy,
-        corruption: Corruption,
-        *,
-        first_step: int,
-        chunk_steps: int,
+        self, study: NormsStudy, corruption: Corruption, *, first_step: int, chunk_steps: int
     ) -> None:
         super().__init__()
         self.corruption = corruption
