@@ -51,10 +51,16 @@ def test_plural():
 
 
 def test_the_bounds_of_one_seed_are_not_said():
-    assert words.points_interval(t_interval([0.1])) == ""
-    assert words.factor_interval(t_interval([0.1]).exp()) == ""
+    assert words.interval(t_interval([0.1]), words.points) == ""
+    assert words.interval(t_interval([0.1]).exp(), words.factor) == ""
 
 
 def test_bounds():
-    assert words.points_interval(Interval(0, -0.001, 0.002, 1, 3, 0.95)) == f"{MINUS}0.10 to +0.20"
-    assert words.factor_interval(Interval(1, 0.5, 2, 1, 3, 0.95)) == f"0.50{TIMES} to 2.00{TIMES}"
+    assert (
+        words.interval(Interval(0, -0.001, 0.002, 1, 3, 0.95), words.points)
+        == f"{MINUS}0.10 to +0.20"
+    )
+    assert (
+        words.interval(Interval(1, 0.5, 2, 1, 3, 0.95), words.factor)
+        == f"0.50{TIMES} to 2.00{TIMES}"
+    )

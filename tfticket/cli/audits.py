@@ -2,38 +2,67 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfticket.cli.common import data_dir_option, json_option
+from tfticket.cli.common import data_dir_option, in_file, json_option, out_folder
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tfticket.noise import CleanSplit, LabeledData, LabelIssues, NoiseEstimate
 
+Command = Callable[..., Any]
+
 _ENDLESS, _NARROWEST = 10_000, 20  # columns
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 labels_option = click.option(
     "--labels",
-    type=_file,
+    type=in_file,
     help="File of the labels in question (.npy, .npz, .csv, .txt), in the order of DATA, whose own "
     "labels are then the true ones.",
 )
 
 
-def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for the labels in question."""
-    for option in (
+@dataclass(frozen=True)
+class Asked:
+    """The labels in question, as the command line names them."""
+
+    data: str
+    labels: Path | None
+    data_dir: Path | None
+    limit: int | None
+    label_column: str | None
+
+    def load(self) -> LabeledData:
+        """Load them."""
+        from tfticket.noise import LabeledData
+
+        others = {name: value for name, value in vars(self).items() if name != "data"}
+        labeled = LabeledData.load(self.data, **others)
+        click.echo(labeled.data.description, err=True)
+        return labeled
+
+
+def data_options(command: Command) -> Command:
+    """Add the options for the labels in question, which a command takes as one argument `asked`."""
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        asked = Asked(**{each.name: options.pop(each.name, None) for each in fields(Asked)})
+        command(asked=asked, **options)
+
+    return _with_options(
+        run,
         json_option,
         data_dir_option,
         click.option(
@@ -42,17 +71,16 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--limit", type=click.IntRange(min=1), help="Use only the first N examples."),
         click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed."),
         click.argument("data", metavar="DATA"),
-    ):
-        command = option(command)
-    return command
+    )
 
 
-def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def network_options(command: Command) -> Command:
     """Add the options for the networks of an audit."""
-    for option in (
+    return _with_options(
+        command,
         click.option(
             "--keep",
-            type=click.Path(file_okay=False, path_type=Path),
+            type=out_folder,
             help="Folder for the predictions of finished networks, to resume from.",
         ),
         click.option(
@@ -86,14 +114,13 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="A network of the zoo.  [default: by the data; rows of floats get logistic "
             "regression and nearest neighbors]",
         ),
-    ):
-        command = option(command)
-    return command
+    )
 
 
-def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def source_options(command: Command) -> Command:
     """Add the options for predictions and features that somebody has already."""
-    for option in (
+    return _with_options(
+        command,
         click.option(
             "--backbone",
             metavar="MODEL",
@@ -102,36 +129,24 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--features",
-            type=_file,
+            type=in_file,
             help="Look at these features of the examples (.npy, .npz, .csv, .parquet), such as "
             "embeddings of any network.",
         ),
         click.option(
             "--pred-probs",
-            type=_file,
+            type=in_file,
             help="Use these out-of-sample probabilities (.npy, .npz, .csv, .parquet); nothing is "
             "trained.",
         ),
-    ):
+    )
+
+
+def _with_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """Add options, of which the last one stands first in the help."""
+    for option in options:
         command = option(command)
     return command
-
-
-def load_labeled(
-    data: str,
-    labels: Path | None,
-    data_dir: Path | None,
-    limit: int | None,
-    label_column: str | None,
-) -> LabeledData:
-    """Load the labels in question."""
-    from tfticket.noise import LabeledData
-
-    labeled = LabeledData.load(
-        data, labels=labels, data_dir=data_dir, limit=limit, label_column=label_column
-    )
-    click.echo(labeled.data.description, err=True)
-    return labeled
 
 
 def run_audit(

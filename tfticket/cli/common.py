@@ -31,6 +31,11 @@ class Invocation:
         return shlex.join(["tfticket", *(a for a in self.arguments if a != "--fresh")])
 
 
+in_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+out_file = click.Path(dir_okay=False, path_type=Path)
+out_folder = click.Path(file_okay=False, path_type=Path)
+
+
 class ListByDefault(click.Group):
     """A group whose command `list` runs where none is named, with the options of `list`.
 
@@ -49,7 +54,7 @@ class ListByDefault(click.Group):
 runs_option = click.option(
     "--runs",
     "runs_root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=out_folder,
     default=Path("runs"),
     envvar="TFTICKET_RUNS",
     show_default=True,
@@ -58,7 +63,7 @@ runs_option = click.option(
 )
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=out_folder,
     envvar="TFTICKET_DATA_DIR",
     show_envvar=True,
     help="Folder of the data sets.",
@@ -66,10 +71,7 @@ data_dir_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace existing files.")
 run_argument = click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-model_argument = click.argument(
-    "model_file", metavar="MODEL", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-out_file = click.Path(dir_okay=False, path_type=Path)
+model_argument = click.argument("model_file", metavar="MODEL", type=in_file)
 
 
 def check_output(path: Path, option: str = "--output", *, overwrite: bool) -> None:

@@ -13,7 +13,10 @@ import click
 from tfticket.cli.common import (
     InterruptError,
     data_dir_option,
+    in_file,
     json_option,
+    out_file,
+    out_folder,
     overwrite_option,
     print_columns,
     print_json,
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 _FOLDER_WAYS = ", --copy-to FOLDER or --move"
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 yes_option = click.option(
     "--yes", is_flag=True, help="Do it. Without, only say what would be done."
@@ -40,13 +42,13 @@ data_option = click.option(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=out_file,
     help="Write all labels, corrected, to this file. For csv: and parquet: it is a copy of the "
     "table, else a .csv with the columns id, given, label.",
 )
 @click.option(
     "--copy-to",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=out_folder,
     metavar="FOLDER",
     help="Write a corrected copy of the image folder.",
 )
@@ -64,18 +66,18 @@ data_option = click.option(
 )
 @click.option(
     "--receipt",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=out_file,
     help="The receipt of --move.  [default: moved.json beside the table]",
 )
 @data_option
 @click.option(
-    "--labels", type=_file, help="File of the given labels, if they aren't those of the data."
+    "--labels", type=in_file, help="File of the given labels, if they aren't those of the data."
 )
 @data_dir_option
 @overwrite_option
 @yes_option
 @json_option
-@click.argument("table", type=_file)
+@click.argument("table", type=in_file)
 def apply(
     table: Path,
     output: Path | None,
@@ -165,7 +167,7 @@ def apply(
 @data_option
 @click.option("--changed", is_flag=True, help="Bring back also files that were changed since.")
 @json_option
-@click.argument("receipt", type=_file)
+@click.argument("receipt", type=in_file)
 def undo(receipt: Path, data: str | None, changed: bool, as_json: bool) -> None:
     """Bring moved files back, by the RECEIPT of `apply --move`.
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tfticket.cli.audits import (
+    Asked,
     data_options,
     estimated,
     labels_option,
-    load_labeled,
     network_options,
     print_facts,
     run_audit,
     share,
 )
-from tfticket.cli.common import print_columns, print_json
+from tfticket.cli.common import in_file, out_file, print_columns, print_json
 
 if TYPE_CHECKING:
     from tfticket.noise import LabeledData
@@ -32,7 +32,7 @@ kind_option = click.option(
 )
 matrix_option = click.option(
     "--matrix",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=in_file,
     help="Use any transition matrix instead: a file (.npy, .npz, .csv) whose row i holds the "
     "probabilities of the labels given to class i.",
 )
@@ -46,14 +46,14 @@ matrix_option = click.option(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=out_file,
     required=True,
     help="The .npz file to write: given labels, true labels and their receipt.",
 )
 @click.option("--overwrite", is_flag=True, help="Overwrite an existing file.")
 @data_options
 def corrupt(
-    data: str,
+    asked: Asked,
     kind: str | None,
     rate: float | None,
     matrix: Path | None,
@@ -61,9 +61,6 @@ def corrupt(
     output: Path,
     overwrite: bool,
     seed: int,
-    limit: int | None,
-    data_dir: Path | None,
-    label_column: str | None,
     as_json: bool,
 ) -> None:
     """Make some labels of DATA wrong, for study, with a receipt.
@@ -78,7 +75,7 @@ def corrupt(
         raise click.BadParameter("the name must end in .npz.", param_hint="--output")
     if output.exists() and not overwrite:
         raise click.BadParameter(f"{output} exists; give --overwrite.", param_hint="--output")
-    labeled = load_labeled(data, None, data_dir, limit, label_column)
+    labeled = asked.load()
     made = corrupted(labeled, kind, rate, matrix, seed=seed, exact=exact).corruption
     assert made is not None
     made.save(output)
@@ -107,15 +104,11 @@ def corrupt(
 @network_options
 @data_options
 def diagnose(
-    data: str,
-    labels: Path | None,
+    asked: Asked,
     kind: str | None,
     rate: float | None,
     matrix: Path | None,
     seed: int,
-    limit: int | None,
-    data_dir: Path | None,
-    label_column: str | None,
     as_json: bool,
     **network: Any,
 ) -> None:
@@ -127,10 +120,10 @@ def diagnose(
     \b
     tfticket noise diagnose digits --rate 0.3
     """
-    if [labels, rate, matrix].count(None) != 2:
+    if [asked.labels, rate, matrix].count(None) != 2:
         raise click.UsageError("Give --labels, --rate or --matrix, one of them.")
-    labeled = load_labeled(data, labels, data_dir, limit, label_column)
-    if labels is None:
+    labeled = asked.load()
+    if asked.labels is None:
         labeled = corrupted(labeled, kind, rate, matrix, seed=seed, exact=False)
     split = run_audit(labeled, seed, **network)
     from tfticket.noise import diagnose as compare

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfticket.cli.common import data_dir_option, json_option, out_file, print_columns, print_json
+from tfticket.cli.common import (
+    data_dir_option,
+    in_file,
+    json_option,
+    out_file,
+    print_columns,
+    print_json,
+)
 
 _HEADER = (
     "layer", "weights", "zero", "zero as int", "may be zero", "alone", "moves", "kept", "moves",
@@ -17,12 +24,10 @@ _ALIKE = 3  # reasons of one kind that are shown
 if TYPE_CHECKING:
     from tfticket.export.inspect.sensitivity import Sensitivity
 
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("file", type=_file)
-@click.option("--against", type=_file, help="The dense network's file, to compare with.")
+@click.argument("file", type=in_file)
+@click.option("--against", type=in_file, help="The dense network's file, to compare with.")
 @click.option("--data", "data_name", help="Data to round layers on, as in recipes.")
 @click.option(
     "--normalize",
@@ -135,17 +140,7 @@ def _say(found: Sensitivity, figure: Path | None, *, as_json: bool) -> None:
     click.echo(found.summary())
     print_columns(
         [
-            (
-                "layer",
-                "weights",
-                "zero",
-                "zero as int",
-                "may be zero",
-                "alone",
-                "moves",
-                "kept",
-                "moves",
-            ),
+            _HEADER,
             *(
                 (
                     each.layer,

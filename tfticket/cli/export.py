@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tfticket.cli.common import columns, data_dir_option, json_option, print_columns, print_json
+from tfticket.cli.common import (
+    columns,
+    data_dir_option,
+    in_file,
+    json_option,
+    out_file,
+    print_columns,
+    print_json,
+)
 from tfticket.errors import ExportError
 
 if TYPE_CHECKING:
@@ -76,10 +84,7 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
     "standardized.  [default: none; for a model of a run, as its recipe says]",
 )
 @click.option(
-    "--ticket",
-    "ticket_path",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The ticket that a .keras model was trained with.",
+    "--ticket", "ticket_path", type=in_file, help="The ticket that a .keras model was trained with."
 )
 @click.option(
     "--margin",
@@ -88,9 +93,7 @@ _TARGETS = ("phone", "micro", "smallest", "fastest")
     show_default=True,
     help="Accuracy that a format may cost.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="The file to write."
-)
+@click.option("-o", "--output", type=out_file, help="The file to write.")
 @data_dir_option
 @json_option
 def export(source: Path, only_check: bool, **options: Any) -> None:

@@ -14,6 +14,7 @@ from tfticket.cli.common import (
     data_dir_option,
     interruptible,
     json_option,
+    out_folder,
     print_json,
 )
 from tfticket.cli.recipe import complete_recipe, parse_seeds
@@ -109,10 +110,7 @@ class _Time(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     help="Random seeds, like 0,2,5-7; several give intervals.  [default: 0, or the recipe's]",
 )
 @click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to write to, or to resume.  [default: NAME.fit]",
+    "-o", "--output", type=out_folder, help="Folder to write to, or to resume.  [default: NAME.fit]"
 )
 @data_dir_option
 @json_option

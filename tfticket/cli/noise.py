@@ -10,17 +10,17 @@ from typing import Any
 import click
 
 from tfticket.cli.audits import (
+    Asked,
     data_options,
     estimated,
     labels_option,
-    load_labeled,
     look,
     network_options,
     print_facts,
     share,
     source_options,
 )
-from tfticket.cli.common import print_json
+from tfticket.cli.common import out_folder, print_json
 from tfticket.cli.corrections import apply, undo
 from tfticket.cli.corruption import corrupt, diagnose
 
@@ -39,23 +39,14 @@ def noise() -> None:
 @source_options
 @network_options
 @data_options
-def estimate(
-    data: str,
-    labels: Path | None,
-    seed: int,
-    limit: int | None,
-    data_dir: Path | None,
-    label_column: str | None,
-    as_json: bool,
-    **asked: Any,
-) -> None:
+def estimate(asked: Asked, seed: int, as_json: bool, **models: Any) -> None:
     """Estimate how many labels of DATA are wrong, and in what way.
 
     \b
     tfticket noise estimate folder:photos
     """
-    labeled = load_labeled(data, labels, data_dir, limit, label_column)
-    found = look(labeled, seed, limit=limit, **asked).issues.estimate
+    labeled = asked.load()
+    found = look(labeled, seed, limit=asked.limit, **models).issues.estimate
     if as_json:
         print_json(found.to_dict())
         return
@@ -67,7 +58,7 @@ def estimate(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=out_folder,
     default=Path("noise"),
     show_default=True,
     help="Folder to write to.",
@@ -83,16 +74,7 @@ def estimate(
 @network_options
 @data_options
 def clean(
-    data: str,
-    labels: Path | None,
-    output: Path,
-    iterations: int,
-    seed: int,
-    limit: int | None,
-    data_dir: Path | None,
-    label_column: str | None,
-    as_json: bool,
-    **asked: Any,
+    asked: Asked, output: Path, iterations: int, seed: int, as_json: bool, **models: Any
 ) -> None:
     """Find the label issues of DATA: labels that are probably wrong.
 
@@ -103,15 +85,13 @@ def clean(
     \b
     tfticket noise clean folder:photos -o photos-labels
     """
-    labeled = load_labeled(data, labels, data_dir, limit, label_column)
-    found = look(labeled, seed, limit=limit, iterations=iterations, **asked)
+    labeled = asked.load()
+    found = look(labeled, seed, limit=asked.limit, iterations=iterations, **models)
     from tfticket.noise import compare_with_cleanlab, write_label_report
     from tfticket.noise.origin import Origin
 
     issues = found.issues
-    origin = Origin.of(
-        data, labels=labels, data_dir=data_dir, limit=limit, label_column=label_column
-    )
+    origin = Origin.of(**vars(asked))
     files = write_label_report(
         output, labeled, found.split, issues, origin=origin, features=found.features
     )

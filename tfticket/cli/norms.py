@@ -13,6 +13,7 @@ import click
 from tfticket.cli.common import (
     check_output,
     columns,
+    in_file,
     json_option,
     model_argument,
     out_file,
@@ -83,7 +84,7 @@ def list_kinds(as_json: bool) -> None:
 )
 @click.option(
     "--match",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=in_file,
     help="An .npy file of some hundred inputs: set scales and shifts so that channels keep their "
     "mean and standard deviation on them.",
 )

@@ -9,6 +9,7 @@ import click
 
 from tfticket.cli.common import (
     check_output,
+    in_file,
     json_option,
     out_file,
     overwrite_option,
@@ -17,9 +18,7 @@ from tfticket.cli.common import (
     printable,
 )
 
-ticket_argument = click.argument(
-    "ticket_file", metavar="TICKET", type=click.Path(dir_okay=False, path_type=Path)
-)
+ticket_argument = click.argument("ticket_file", metavar="TICKET", type=out_file)
 
 
 @click.group()
@@ -92,7 +91,7 @@ def _show_file(path: Path, *, as_json: bool) -> None:
 
 @ticket.command()
 @ticket_argument
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=in_file)
 @click.option("-o", "--output", required=True, type=out_file, help="The .keras file to write.")
 def apply(ticket_file: Path, model: Path, output: Path) -> None:
     """Apply a TICKET to a copy of MODEL, and list what doesn't fit.
@@ -119,7 +118,7 @@ def apply(ticket_file: Path, model: Path, output: Path) -> None:
 
 
 @click.command(name="import-tfmot")
-@click.argument("legacy", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("legacy", type=out_file)
 @click.option(
     "-o",
     "--output",

@@ -13,6 +13,7 @@ from tfticket.cli.common import (
     data_dir_option,
     interruptible,
     json_option,
+    out_file,
     print_json,
     runs_option,
 )
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
 @runs_option
 @click.option(
     "--journal",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=out_file,
     help="Optuna's journal; processes that share it share the trials.  [default: tune.journal "
     "beside the runs of the recipe]",
 )

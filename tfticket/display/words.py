@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from tfticket import wording
@@ -105,18 +105,9 @@ def size_in_points(difference: float) -> str:
     return f"{points(abs(difference)).lstrip('+')} points"
 
 
-def points_interval(interval: Interval) -> str:
-    """The bounds of a difference, in percentage points; nothing for a single seed."""
-    if interval.seeds < 2:
-        return ""
-    return f"{points(interval.lower)} to {points(interval.upper)}"
-
-
-def factor_interval(interval: Interval) -> str:
-    """The bounds of a ratio; nothing for a single seed."""
-    if interval.seeds < 2:
-        return ""
-    return f"{factor(interval.lower)} to {factor(interval.upper)}"
+def interval(found: Interval, say: Callable[[float], str]) -> str:
+    """The bounds of an interval, each as `say` has it; nothing for a single seed."""
+    return f"{say(found.lower)} to {say(found.upper)}" if found.seeds > 1 else ""
 
 
 def p_value(p: float) -> str:

@@ -148,9 +148,7 @@ class Metric:
 
     def say_gains(self, interval: Interval) -> str:
         """Write the bounds of a gain; nothing for a single seed."""
-        if interval.seeds < 2:
-            return ""
-        return f"{self.say_gain(interval.lower)} to {self.say_gain(interval.upper)}"
+        return words.interval(interval, self.say_gain)
 
     def say_margin(self, margin: float) -> str:
         """Write a margin: `0.2 points`, `0.01`."""

@@ -101,8 +101,15 @@ def interval_cell(
     """A mean, and beneath it its interval, which a single seed doesn't have."""
     if found is None:
         return Cell(absent)
-    bounds = f"{say(found.lower)} to {say(found.upper)}" if found.seeds > 1 else ""
-    return Cell(say(found.mean), bounds)
+    return Cell(say(found.mean), words.interval(found, say))
+
+
+def gain_cell(gain: Estimate | None) -> Cell:
+    """A difference of rates in points with its interval, marked by whether that leaves out 0."""
+    if gain is None or gain.seeds < 2:
+        return interval_cell(gain, words.points)
+    tag = "cant_tell" if gain.includes(0) else "winning" if gain.mean > 0 else "worse"
+    return Cell(words.points(gain.mean), words.interval(gain, words.points), tag=tag)
 
 
 def range_cell(found: Estimate | None, say: Callable[[float], str]) -> Cell:

@@ -66,7 +66,7 @@ class Summary(BaseSummary):
         }
         if changes:
             found = Estimate.of_extremes(changes)
-            bounds = f" ({words.points_interval(found)})" if found.seeds > 1 else ""
+            bounds = f" ({words.interval(found, words.points)})" if found.seeds > 1 else ""
             sentences.append(
                 f"It changes test accuracy by {words.points(found.mean)} points{bounds}, over "
                 f"{words.plural(found.seeds, 'seed')}."

@@ -75,10 +75,10 @@ class Summary(VariantsSummary):
         said = (
             f"On {self.variants[variant]}, units of the ticket with {words.percent(last.density)} "
             f"of the weights keep {words.factor(found.mean)} as many neighboring points of the "
-            f"signal as by chance ({words.factor_interval(found) or 'one seed'})"
+            f"signal as by chance ({words.interval(found, words.factor) or 'one seed'})"
         )
         compared = [
-            f"{words.points(change.mean)} points {name} ({words.points_interval(change)})"
+            f"{words.points(change.mean)} points {name} ({words.interval(change, words.points)})"
             for network, name in (("reinit", "with new weights"), (TRANSFERRED, "transferred"))
             for other in self.of(variant, network)[1:]
             if other.level == last.level and (change := difference(other, last, "accuracy"))

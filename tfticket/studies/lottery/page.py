@@ -152,7 +152,7 @@ def family_table(summary: Summary) -> Table | None:
             summary.metric.against("dense"),
             lambda found: summary.metric.say_gains(found.family.gain),
         ),
-        ("times as fast", lambda found: words.factor_interval(found.family.speedup)),
+        ("times as fast", lambda found: words.interval(found.family.speedup, factor)),
         ("p, not matching", lambda found: words.p_value(found.family.p_matching)),
         ("p, not winning", winning),
     )

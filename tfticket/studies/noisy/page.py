@@ -9,9 +9,8 @@ from tfticket.display.charts import Figure
 from tfticket.display.words import joined, number, percent, percent2
 from tfticket.report import facts
 from tfticket.report.contents import Contents
-from tfticket.report.estimate import Estimate
 from tfticket.report.reading import RunFiles
-from tfticket.report.tables import Cell, Table, interval_cell, table
+from tfticket.report.tables import Cell, Table, gain_cell, interval_cell, table
 from tfticket.studies.noisy import figures
 from tfticket.studies.noisy.figures import MEASURES, with_theory
 from tfticket.studies.noisy.results import ACCURACY, STOPPED, MethodSummary, Selection, Study
@@ -98,14 +97,6 @@ def accuracy_table(summary: Summary) -> Table | None:
         ),
         ("seeds", _seeds),
     )
-
-
-def gain_cell(gain: Estimate | None) -> Cell:
-    """A difference with its interval, and whether that tells it from none."""
-    if gain is None or gain.seeds < 2:
-        return interval_cell(gain, words.points)
-    tag = "cant_tell" if gain.includes(0) else "winning" if gain.mean > 0 else "worse"
-    return Cell(words.points(gain.mean), words.points_interval(gain), tag=tag)
 
 
 def _seeds(found: MethodSummary) -> Cell:

@@ -171,7 +171,7 @@ def _against(best: MethodSummary, gain: Estimate, baseline: MethodSummary) -> st
     bounds = (
         "one seed, so no interval"
         if gain.seeds < 2
-        else f"{words.points_interval(gain)}, {words.plural(gain.seeds, 'seed')}"
+        else f"{words.interval(gain, words.points)}, {words.plural(gain.seeds, 'seed')}"
     )
     return f"{said} ({bounds}){', which is not significant' if gain.includes(0) else ''}"
 

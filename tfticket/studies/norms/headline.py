@@ -117,7 +117,7 @@ def difference(gain: Estimate) -> str:
     said = f"{words.size_in_points(gain.mean)} {'higher' if gain.mean >= 0 else 'lower'}"
     if gain.seeds < 2:
         return f"{said} in the only seed"
-    interval = words.points_interval(gain)
+    interval = words.interval(gain, words.points)
     if gain.includes(0):
         return f"not significantly different ({words.points(gain.mean)} points, {interval})"
     return f"{said} ({interval})"
@@ -165,7 +165,7 @@ def _batches(losses: Sequence[BatchLoss]) -> list[str]:
 
 def _change(found: Estimate) -> str:
     """`+1.20 points (+0.90 to +1.50)`."""
-    interval = f" ({words.points_interval(found)})" if found.seeds > 1 else ""
+    interval = f" ({words.interval(found, words.points)})" if found.seeds > 1 else ""
     return f"{words.points(found.mean)} points{interval}"
 
 

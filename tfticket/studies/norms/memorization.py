@@ -149,5 +149,5 @@ def _verdict(apart: Estimate) -> str:
 
 def _points(apart: Estimate) -> str:
     """`+6.70 points, +5.10 to +8.30, 3 seeds`."""
-    interval = f", {words.points_interval(apart)}, {words.plural(apart.seeds, 'seed')}"
+    interval = f", {words.interval(apart, words.points)}, {words.plural(apart.seeds, 'seed')}"
     return f"{words.points(apart.mean)} points{interval if apart.seeds > 1 else ''}"

@@ -12,7 +12,7 @@ from tfticket.lottery.search_results import branch_looks
 from tfticket.report.contents import Contents
 from tfticket.report.expectation import RATE
 from tfticket.report.facts import network
-from tfticket.report.tables import Cell, Table, interval_cell, table
+from tfticket.report.tables import Cell, Table, gain_cell, interval_cell, table
 from tfticket.studies.lottery.page import MEANINGS, search_facts
 from tfticket.studies.variants.summary import TICKET, LevelSummary, VariantsSummary, difference
 
@@ -166,7 +166,10 @@ def contrast_table(summary: VariantsSummary, measures: Sequence[str]) -> Table |
                 if network == "dense"
                 else _twin(summary, ticket, network)
             )
-            return _difference(ticket, other, measure)
+            change = None if other is None else difference(ticket, other, measure)
+            if measure == "accuracy":
+                return gain_cell(change)
+            return interval_cell(change, words.points)
 
         return found
 
@@ -182,18 +185,6 @@ def contrast_table(summary: VariantsSummary, measures: Sequence[str]) -> Table |
         ),
         keep_empty=False,
     )
-
-
-def _difference(own: LevelSummary, other: LevelSummary | None, measure: str) -> Cell:
-    """A difference in points, marked where its interval leaves out 0."""
-    found = None if other is None else difference(own, other, measure)
-    if found is None:
-        return Cell(words.NONE)
-    bounds = words.points_interval(found) if found.seeds > 1 else ""
-    if measure != "accuracy" or found.seeds < 2:
-        return Cell(words.points(found.mean), bounds)
-    tag = "cant_tell" if found.includes(0) else "winning" if found.mean > 0 else "worse"
-    return Cell(words.points(found.mean), bounds, tag=tag)
 
 
 def _twin(summary: VariantsSummary, ticket: LevelSummary, network: str) -> LevelSummary | None:
