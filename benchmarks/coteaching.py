@@ -139,11 +139,7 @@ class Training:
 
 
 def coteaching(
-    setting: Setting,
-    *,
-    forget_rate: float = 0.4,
-    gradual: int = 10,
-    batch: Batches = "whole",
+    setting: Setting, *, forget_rate: float = 0.4, gradual: int = 10, batch: Batches = "whole"
 ) -> Training:
     """Return our training."""
     pair = CoTeaching(

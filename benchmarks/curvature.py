@@ -113,10 +113,7 @@ def _against_gradients(name: str, title: str, norm: Callable[[], keras.Layer]) -
     return Benchmark(
         name,
         f"{_PRODUCTS} Hessian-vector products of a VGG with {title}",
-        {
-            "products": lambda: products(norm),
-            "as many gradients": lambda: gradients(norm),
-        },
+        {"products": lambda: products(norm), "as many gradients": lambda: gradients(norm)},
         rounds=5,
         before_memory=lambda: gradients(norm, count=2),
         goals={"as many gradients": 2.5},
@@ -129,10 +126,7 @@ BENCHMARKS = (
     Benchmark(
         "sharpness_aware",
         "a `fit` of 20 steps of the VGG with `SharpnessAware`",
-        {
-            "SharpnessAware": lambda: fitting(wrapped=True),
-            "plain": lambda: fitting(wrapped=False),
-        },
+        {"SharpnessAware": lambda: fitting(wrapped=True), "plain": lambda: fitting(wrapped=False)},
         rounds=5,
     ),
 )

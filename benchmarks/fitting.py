@@ -156,9 +156,7 @@ def run(folder: Path, task: str, seed: int) -> dict[str, Any]:
             tell=lambda line: print(line, flush=True),
         )
         results[str(flash)] = told(fitted)
-    results["dense"] = _row(fitted.candidates[0]) | {
-        "test_accuracy": _test_accuracy(model, test),
-    }
+    results["dense"] = _row(fitted.candidates[0]) | {"test_accuracy": _test_accuracy(model, test)}
     write_json(done, results)
     return results
 

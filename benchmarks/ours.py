@@ -67,11 +67,7 @@ def search(digits: DataSet, networks: int) -> TicketSearch:
         jit_compile=models.jit_choice(model),
     )
     feed = data.Feed(
-        digits.train,
-        batch_size=workload.batch_size,
-        seed=0,
-        chunk_steps=steps,
-        scale=digits.scale,
+        digits.train, batch_size=workload.batch_size, seed=0, chunk_steps=steps, scale=digits.scale
     )
     found = TicketSearch(
         IterativePruning(RATE, levels=networks - 1),

@@ -82,10 +82,7 @@ class ChunkedTraining:
     def __call__(self) -> None:
         """Train the steps of a run."""
         self.model.fit(
-            **self.feed.fit_arguments(),
-            epochs=self._epochs,
-            callbacks=[self._callback],
-            verbose=0,
+            **self.feed.fit_arguments(), epochs=self._epochs, callbacks=[self._callback], verbose=0
         )
 
 

@@ -178,10 +178,7 @@ def vgg6(widths: Mapping[str, int]) -> keras.Model:
 NETWORKS: Mapping[str, tuple[Callable[[Mapping[str, int]], keras.Model], dict[str, int]]] = {
     "resnet8": (
         resnet8,
-        {
-            "conv1": 16,
-            **{f"stage{n}_{part}": 8 * 2**n for n in (1, 2, 3) for part in "ab"},
-        },
+        {"conv1": 16, **{f"stage{n}_{part}": 8 * 2**n for n in (1, 2, 3) for part in "ab"}},
     ),
     "vgg6": (vgg6, {"conv1": 16, "conv2": 16, "conv3": 32, "conv4": 32, "hidden": 32}),
 }

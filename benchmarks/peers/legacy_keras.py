@@ -81,11 +81,7 @@ class PrunedTraining:
     def __call__(self) -> None:
         """Train an epoch."""
         self.model.fit(
-            self._x,
-            self._y,
-            batch_size=self._batch_size,
-            callbacks=self._callbacks,
-            verbose=0,
+            self._x, self._y, batch_size=self._batch_size, callbacks=self._callbacks, verbose=0
         )
 
 

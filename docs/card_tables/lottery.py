@@ -140,11 +140,7 @@ _ARRANGED = {
     "shuffled": "shuffled",
     "chunks": "shuffled chunks",
 }
-_BESIDE = {
-    "reinit": "reinitialized",
-    "transferred": "another's mask",
-    "shuffle": "shuffled mask",
-}
+_BESIDE = {"reinit": "reinitialized", "transferred": "another's mask", "shuffle": "shuffled mask"}
 
 
 def fields(name: str) -> str:

@@ -207,10 +207,7 @@ def batch_drops(name: str, large: str, small: str) -> str:
         for measure, suffix in (("accuracy", ""), ("accuracy_precise", ", exact statistics")):
             if measure not in sizes[small]["measures"]:
                 continue
-            change = paired(
-                sizes[small]["measures"][measure],
-                sizes[large]["measures"][measure],
-            )
+            change = paired(sizes[small]["measures"][measure], sizes[large]["measures"][measure])
             rows.append([_NORMS[norm] + suffix, str(change["seeds"]), interval(points, change)])
     return table(["normalization", "seeds", f"from {large} to {small} examples, points"], rows)
 

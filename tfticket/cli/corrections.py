@@ -242,12 +242,10 @@ def _resumable(receipt: Path, command: str) -> Iterator[None]:
     except KeyboardInterrupt as stopped:
         if not receipt.exists():
             raise
-        again = (
-            f"tfticket noise apply {receipt} --yes"
-            if command == "apply"
-            else (f"tfticket noise undo {receipt}")
-        )
-        raise InterruptError(f"Nothing is lost. Go on by `{again}`.") from stopped
+        yes = " --yes" if command == "apply" else ""
+        raise InterruptError(
+            f"Nothing is lost. Go on by `tfticket noise {command} {receipt}{yes}`."
+        ) from stopped
 
 
 def _say(corrections: Corrections, lines: list[tuple[str, str]]) -> None:

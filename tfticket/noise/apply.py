@@ -268,14 +268,12 @@ class Corrections(Displayable):
                 shutil.copy2(root / source, target, follow_symlinks=not broken)
             partial.rename(copy)
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
             raise RunError(
                 f"`{copy}` could not be written: {error.strerror or error}. "
                 f"{free_space(copy.parent)} Nothing was changed."
             ) from error
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)  # what is there is unfinished
         return copy
 
     def check_copy(self, copy: PathLike) -> None:

@@ -98,7 +98,10 @@ class MoveReceipt(Displayable):
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return a row for each file: its name before, its name after, hash and bytes."""
-        return [_row(move) for move in self.moves]
+        return [
+            {"from": move.source, "to": move.target, "sha256": move.sha256, "size": move.size}
+            for move in self.moves
+        ]
 
     def save(self) -> MoveReceipt:
         """Write it to its file, whole or not at all.
@@ -400,7 +403,3 @@ def rename(old: Path, new: Path) -> None:
         old.rename(new)  # a file system without hard links
         return
     old.unlink()
-
-
-def _row(move: Move) -> dict[str, Any]:
-    return {"from": move.source, "to": move.target, "sha256": move.sha256, "size": move.size}

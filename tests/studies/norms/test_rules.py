@@ -55,7 +55,10 @@ CLAIM = 'expect=[{claim="a", measure="%s", norm="%s"%s}]'
             r"arms\[0\].subnetworks: asks for tickets",
         ),
         (["tickets={levels=1}"], r"tickets: is of use only where an arm has `subnetworks`"),
-        ([CLAIM % ("beta", "group", ', against="none"')], r"expect\[0\].norm: must be a norm of"),
+        (
+            [CLAIM % ("beta", "group", ', against="none"')],
+            r"expect\[0\].norm: must be one of batch, none",
+        ),
         ([CLAIM % ("beta", "batch", "")], r"expect\[0\].against: must say what"),
         ([CLAIM % ("accuracy_drop", "batch", ', against="none"')], r"expect\[0\].against: must"),
         (["noise={kind='pair'}", "last=1"], r"noise.rate: must be greater than 0"),
