@@ -97,23 +97,20 @@ def _joined(outputs: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([each.reshape(len(each), -1) for each in outputs], axis=1)
 
 
-def check_without_avx(
-    content: bytes, x: Arrays | Examples, *, source: str, timeout: float = 300.0
-) -> Emulated:
+def check_without_avx(content: bytes, x: Arrays | Examples, *, source: str) -> Emulated:
     """Compare the answers on a processor without AVX with those of the plain kernels here.
 
     Args:
         content: The bytes of a file that computes in float32.
         x: Examples as real numbers, shape (n, ...); a few are enough.
         source: What to call the file in an error.
-        timeout: Seconds to wait.
 
     Raises:
         ExportError: when nothing can be emulated, the file doesn't run there, or answers otherwise.
     """
     x = Examples.of(x)
     expected = _joined(Loaded(content, source=source, delegate=False).run_all(x))
-    outputs = run_without_avx(content, x, source=source, timeout=timeout)
+    outputs = run_without_avx(content, x, source=source)
     who = f"{source}, run on an emulated processor without AVX ({CPU}),"
     check_finite(outputs, who)
     largest = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))

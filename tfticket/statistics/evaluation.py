@@ -141,7 +141,7 @@ def _mixed(layer: keras.Layer, x: Any, mask: Any, share: float) -> Moments:
     distance = own.mean - moving.mean
     shares = ops.reshape(ops.cast([share, 1.0 - share], x.dtype), (2, *[1] * len(x.shape)))
     spreads = ops.stack([own.spread, ops.broadcast_to(moving.spread, ops.shape(own.spread))])
-    spread = mean_of_spreads(layer, shares, spreads, axis=0)
+    spread = mean_of_spreads(layer, shares, spreads)
     if not isinstance(layer, KeepsScale):
         spread = spread + share * (1.0 - share) * ops.square(distance)
     return Moments(own.count, moving.mean + share * distance, spread)

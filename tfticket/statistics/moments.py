@@ -166,7 +166,7 @@ def normalized(layer: Any, x: Any, moments: Moments) -> Any:
     return outputs + _by_channel(layer, layer.beta, x) if layer.center else outputs
 
 
-def mean_of_spreads(layer: Any, shares: Any, spreads: Any, *, axis: int) -> Any:
+def mean_of_spreads(layer: Any, shares: Any, spreads: Any) -> Any:
     """Join the spreads of parts to that of the whole, without the variance between means.
 
     Variances are averaged, and so are p-th powers of l-p scales; of maxima the largest remains.
@@ -174,14 +174,13 @@ def mean_of_spreads(layer: Any, shares: Any, spreads: Any, *, axis: int) -> Any:
     Args:
         layer: Layer of the spreads.
         shares: Share of each part, which add up to 1; parts with a share of 0 don't count.
-        spreads: Spreads of the parts.
-        axis: Axis of the parts.
+        spreads: Spreads of the parts, along the first axis.
     """
     if not isinstance(layer, KeepsScale):
-        return ops.sum(shares * spreads, axis)
+        return ops.sum(shares * spreads, 0)
     if math.isinf(layer.order):
-        return ops.max(ops.where(shares > 0, spreads, 0.0), axis)
-    return ops.sum(shares * spreads**layer.order, axis) ** (1.0 / layer.order)
+        return ops.max(ops.where(shares > 0, spreads, 0.0), 0)
+    return ops.sum(shares * spreads**layer.order, 0) ** (1.0 / layer.order)
 
 
 def _by_channel(layer: Any, values: Any, x: Any) -> Any:

@@ -159,7 +159,7 @@ def _joined(layer: keras.Layer, parts: list[Moments]) -> Moments:
     count = counts.sum(0)
     shares = counts / np.maximum(count, 1.0)
     mean = (shares * means).sum(0)
-    spread = np.asarray(mean_of_spreads(layer, shares, spreads, axis=0))
+    spread = np.asarray(mean_of_spreads(layer, shares, spreads))
     if not isinstance(layer, KeepsScale):
         spread = spread + (shares * (means - mean) ** 2).sum(0)
     return Moments(count, mean, spread)

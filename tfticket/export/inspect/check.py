@@ -12,16 +12,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
-import numpy as np
-
 from tfticket.display.words import plural
 from tfticket.export import flatbuffer, foreign, latency
 from tfticket.export.contents import check_hazards
 from tfticket.export.flatbuffer import Sizes, State
-from tfticket.export.inspect.data import given_to, labelled, named
+from tfticket.export.inspect.data import Given, arrays_of, given_to, labelled, named
 from tfticket.export.inspect.delegates import Feed, Ways, custom_operators, run_signature
 from tfticket.export.inspect.runtimes import Answers, compare_runtimes
-from tfticket.export.labels import Labels, Quality, check_numbers
+from tfticket.export.labels import Labels, Quality
 from tfticket.export.metadata import beside, provenance_of
 from tfticket.export.micro import Arena, arena_of
 from tfticket.export.runtime import TensorSpec
@@ -122,8 +120,8 @@ class FileCheck:
 def check_file(
     path: str | os.PathLike[str],
     *,
-    raw: np.ndarray | Mapping[str, np.ndarray] | None = None,
-    y: np.ndarray | Mapping[str, np.ndarray] | None = None,
+    raw: Given | None = None,
+    y: Given | None = None,
     timeout: float | None = None,
     runtimes: bool = False,
     target: Literal["micro"] | None = None,
@@ -168,13 +166,7 @@ def check_file(
     """
     path = Path(path)
     content = foreign.read_file(path)
-    arrays = {}
-    if raw is not None:
-        for what, given in (("raw", raw), ("y", {} if y is None else y)):
-            named = given if isinstance(given, Mapping) else {"": given}
-            for name, array in named.items():
-                whose = f"{what}[{name!r}]" if name else what
-                arrays[f"{what}.{name}"] = check_numbers(array, whose)
+    arrays = {} if raw is None else arrays_of(raw, y)
     options = {"provenance": beside(path, content)}
     request = foreign.Request([(f"`{path}`", content)], options, arrays)
     if timeout is None:

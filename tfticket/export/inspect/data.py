@@ -9,7 +9,23 @@ import numpy as np
 
 from tfticket.errors import ExportError
 from tfticket.export.inspect.delegates import Feed
+from tfticket.export.labels import check_numbers
 from tfticket.export.runtime import TensorSpec
+
+Given = np.ndarray | Mapping[str, np.ndarray]
+
+
+def arrays_of(raw: Given, y: Given | None) -> dict[str, np.ndarray]:
+    """Return data and labels under the names that `named` takes apart, once they are numbers.
+
+    Raises:
+        ExportError: when some aren't.
+    """
+    return {
+        f"{what}.{name}": check_numbers(array, f"{what}[{name!r}]" if name else what)
+        for what, given in (("raw", raw), ("y", {} if y is None else y))
+        for name, array in (given if isinstance(given, Mapping) else {"": given}).items()
+    }
 
 
 def named(arrays: Mapping[str, np.ndarray], what: str) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from tfticket.errors import ExportError
 from tfticket.export import flatbuffer, foreign
 from tfticket.export.flatbuffer import type_name
-from tfticket.export.inspect.data import given_to, labelled, named
+from tfticket.export.inspect.data import Given, arrays_of, given_to, labelled, named
 from tfticket.export.inspect.layers import WEIGHTED, View
 from tfticket.export.inspect.sensitivity import (
     LayerSensitivity,
@@ -19,21 +19,20 @@ from tfticket.export.inspect.sensitivity import (
     Sensitivity,
     round_weights,
 )
-from tfticket.export.labels import check_numbers
 from tfticket.export.metadata import beside, provenance_of
 from tfticket.export.runtime import Examples, Loaded
 
 _MOST = 200  # examples
+_SECONDS = 300.0
 
 
 def rounding_of_file(
     path: str | os.PathLike[str],
-    raw: np.ndarray | Mapping[str, np.ndarray],
+    raw: Given,
     y: np.ndarray | None = None,
     *,
     bits: int = 8,
     reach: float | None = None,
-    timeout: float | None = None,
 ) -> Sensitivity:
     """Measure what rounding the weights of a file costs, each layer alone and all but it.
 
@@ -46,7 +45,6 @@ def rounding_of_file(
         y: Their labels; None to compare with the answers as they are. See `check_file`.
         bits: Of the weights.
         reach: See `sensitivity`.
-        timeout: Seconds that it may compute; by default 300.
 
     Raises:
         ExportError: when the file can't be run, has no such layers, or the data doesn't fit.
@@ -60,15 +58,10 @@ def rounding_of_file(
         1.0
     """
     content = foreign.read_file(path)
-    arrays: dict[str, np.ndarray] = {}
-    for what, given in (("raw", raw), ("y", {} if y is None else y)):
-        each = given if isinstance(given, Mapping) else {"": given}
-        arrays |= {f"{what}.{n}": check_numbers(a, f"{what} {n}".strip()) for n, a in each.items()}
-    arrays = {name: array[:_MOST] for name, array in arrays.items()}
+    arrays = {name: array[:_MOST] for name, array in arrays_of(raw, y).items()}
     options = {"bits": bits, "reach": reach, "provenance": beside(path, content)}
     request = foreign.Request([(f"`{path}`", content)], options, arrays)
-    limit = 300.0 if timeout is None else timeout
-    told = foreign.ask(round_in_child, request, timeout=limit).value
+    told = foreign.ask(round_in_child, request, timeout=_SECONDS).value
     layers = tuple(LayerSensitivity(**each) for each in told.pop("layers"))
     keep = None if told["keep"] is None else tuple(told["keep"])
     return Sensitivity(**{**told, "layers": layers, "keep": keep})

@@ -155,7 +155,7 @@ def _speeds(summary: Verdicts) -> Figure:
             name=branch,
         )
     means = [row["y"] for row in found]
-    axis = _ratio_axis("times as fast as dense, logarithmic", min(means) / 1.25, max(means) * 1.25)
+    axis = _ratio_axis(min(means) / 1.25, max(means) * 1.25)
     panel = _density_panel(summary, axis, WIDE / 2)
     return panel.draw(
         panel.band(found), _across(panel, 1), panel.line(found), panel.points(found),
@@ -163,10 +163,10 @@ def _speeds(summary: Verdicts) -> Figure:
     )  # fmt: skip
 
 
-def _ratio_axis(title: str, low: float, high: float) -> Axis:
+def _ratio_axis(low: float, high: float) -> Axis:
     """Logarithmic, with ticks at plain factors."""
     ticks = charts.plain(_FINE if high < 2.5 * low else _COARSE, low, high)
-    return Axis(title, (low, high), log=True, ticks=ticks)
+    return Axis("times as fast as dense, logarithmic", (low, high), log=True, ticks=ticks)
 
 
 def _by_density(
@@ -235,7 +235,7 @@ def _plane_panel(summary: Verdicts, points: np.ndarray) -> Panel:
     margin = 0.1 * (top - bottom) or room
     left, right = min(1.0, float(speeds.min())) / 1.2, max(1.0, float(speeds.max())) * 1.2
     return Panel(
-        _ratio_axis("times as fast as dense, logarithmic", left, right),
+        _ratio_axis(left, right),
         Axis(
             f"{metric.difference} against dense{' (points)' if metric.is_share else ''}",
             (bottom - margin, top + 1.8 * margin),

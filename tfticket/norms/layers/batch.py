@@ -35,9 +35,7 @@ class FrozenBatchNorm(ChannelNorm):
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Create the constants: mean 0 and variance 1 until others are loaded or set."""
         self._affine(input_shape, trainable=False)
-        self.moving_mean, self.moving_variance = _statistics(
-            self, input_shape, "moving_mean", "moving_variance"
-        )
+        self.moving_mean, self.moving_variance = _statistics(self, input_shape, "moving_variance")
 
     def call(self, inputs: Any) -> Any:
         """Normalize by the constants."""
@@ -96,9 +94,7 @@ class LpBatchNorm(ChannelNorm, KeepsScale):
     def build(self, input_shape: Sequence[int | None]) -> None:
         """Create the weights, and the moving averages of mean and scale: 0 and 1."""
         self._affine(input_shape)
-        self.moving_mean, self.moving_scale = _statistics(
-            self, input_shape, "moving_mean", "moving_scale"
-        )
+        self.moving_mean, self.moving_scale = _statistics(self, input_shape, "moving_scale")
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalize by the batch in training, else by the moving averages."""
@@ -139,7 +135,7 @@ class LpBatchNorm(ChannelNorm, KeepsScale):
 
 
 def _statistics(
-    layer: ChannelNorm, input_shape: Sequence[int | None], center: str, spread: str
+    layer: ChannelNorm, input_shape: Sequence[int | None], spread: str
 ) -> tuple[keras.Variable, keras.Variable]:
     """Create two variables that aren't trained, zeros and ones, shape (channels,)."""
     first, second = (
@@ -150,7 +146,7 @@ def _statistics(
             trainable=False,
             autocast=False,
         )
-        for name, initializer in ((center, "zeros"), (spread, "ones"))
+        for name, initializer in (("moving_mean", "zeros"), (spread, "ones"))
     )
     return first, second
 
