@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from tfticket.report.tables import Cell, Table, gain_cell, interval_cell, table
 from tfticket.studies.lottery.page import MEANINGS, search_facts
 from tfticket.studies.variants.summary import TICKET, LevelSummary, VariantsSummary, difference
 
+DENSE = "dense"
 NAMES: Mapping[str, str] = {TICKET: "ticket", "reinit": "reinitialized", "random": "random mask"}
 """Network to what tables call it."""
 
@@ -121,33 +123,13 @@ def level_table(
     summary: VariantsSummary, measures: Sequence[str], networks: Sequence[str]
 ) -> Table | None:
     """A row a variant and density: some measures of some networks."""
-    tickets = [level for variant in summary.variants for level in summary.of(variant, TICKET)]
 
-    def cell(network: str, measure: str) -> Callable[[LevelSummary], Cell]:
-        def found(ticket: LevelSummary) -> Cell:
-            twin = _twin(summary, ticket, network)
-            estimate = None if twin is None else twin.measures.get(measure)
-            return interval_cell(estimate, say(summary, measure))
+    def cell(measure: str, network: str, ticket: LevelSummary) -> Cell:
+        found = _beside(summary, ticket, network)
+        estimate = None if found is None else found.measures.get(measure)
+        return interval_cell(estimate, say(summary, measure))
 
-        return found
-
-    return table(
-        tickets,
-        (f"<{summary.VARIANT}", lambda ticket: ticket.condition.variant),
-        ("weights left", lambda ticket: percent(ticket.density)),
-        *(
-            (f"{summary.MEASURES[measure].title}, {_name(network)}", cell(network, measure))
-            for measure in measures
-            for network in networks
-        ),
-        keep_empty=False,
-    )
-
-
-def say(summary: VariantsSummary, measure: str) -> Callable[[float], str]:
-    """Format of a measure in a table."""
-    unit = summary.MEASURES[measure].unit
-    return percent if unit is RATE else unit.say
+    return _by_ticket(summary, measures, networks, cell)
 
 
 def contrast_table(summary: VariantsSummary, measures: Sequence[str]) -> Table | None:
@@ -157,40 +139,53 @@ def contrast_table(summary: VariantsSummary, measures: Sequence[str]) -> Table |
         summary: The numbers.
         measures: Measures whose differences are in points.
     """
-    tickets = [level for variant in summary.variants for level in summary.of(variant, TICKET)[1:]]
 
-    def cell(network: str, measure: str) -> Callable[[LevelSummary], Cell]:
-        def found(ticket: LevelSummary) -> Cell:
-            other = (
-                next(iter(summary.of(ticket.condition.variant, TICKET)), None)
-                if network == "dense"
-                else _twin(summary, ticket, network)
-            )
-            change = None if other is None else difference(ticket, other, measure)
-            if measure == "accuracy":
-                return gain_cell(change)
-            return interval_cell(change, words.points)
-
-        return found
+    def cell(measure: str, network: str, ticket: LevelSummary) -> Cell:
+        other = _beside(summary, ticket, network)
+        change = None if other is None else difference(ticket, other, measure)
+        return gain_cell(change) if measure == "accuracy" else interval_cell(change, words.points)
 
     controls = [network for network in summary.networks if network != TICKET]
+    return _by_ticket(summary, measures, (DENSE, *controls), cell, least=1, word="against ")
+
+
+def _by_ticket(
+    summary: VariantsSummary,
+    measures: Sequence[str],
+    networks: Sequence[str],
+    cell: Callable[[str, str, LevelSummary], Cell],
+    *,
+    least: int = 0,
+    word: str = "",
+) -> Table | None:
+    """A row a ticket from the level `least` on, a column a measure and network."""
     return table(
-        tickets,
+        [level for variant in summary.variants for level in summary.of(variant, TICKET)[least:]],
         (f"<{summary.VARIANT}", lambda ticket: ticket.condition.variant),
         ("weights left", lambda ticket: percent(ticket.density)),
         *(
-            (f"{summary.MEASURES[measure].title}, against {_name(network)}", cell(network, measure))
+            (
+                f"{summary.MEASURES[measure].title}, {word}{_name(network)}",
+                functools.partial(cell, measure, network),
+            )
             for measure in measures
-            for network in ("dense", *controls)
+            for network in networks
         ),
         keep_empty=False,
     )
 
 
-def _twin(summary: VariantsSummary, ticket: LevelSummary, network: str) -> LevelSummary | None:
-    """The networks of a branch at the level of a ticket."""
-    own = summary.of(ticket.condition.variant, network)
-    return next((level for level in own if level.level == ticket.level), None)
+def _beside(summary: VariantsSummary, ticket: LevelSummary, network: str) -> LevelSummary | None:
+    """The networks of a branch at the level of a ticket, or the dense ones."""
+    level = 0 if network == DENSE else ticket.level
+    found = summary.of(ticket.condition.variant, network)
+    return next((each for each in found if each.level == level), None)
+
+
+def say(summary: VariantsSummary, measure: str) -> Callable[[float], str]:
+    """Format of a measure in a table."""
+    unit = summary.MEASURES[measure].unit
+    return percent if unit is RATE else unit.say
 
 
 def network_table(summary: VariantsSummary) -> Table | None:
