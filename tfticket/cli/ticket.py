@@ -18,7 +18,9 @@ from tfticket.cli.common import (
     printable,
 )
 
-ticket_argument = click.argument("ticket_file", metavar="TICKET", type=out_file)
+ticket_argument = click.argument(
+    "ticket_file", metavar="TICKET", type=click.Path(dir_okay=False, path_type=Path)
+)
 
 
 @click.group()
@@ -118,7 +120,7 @@ def apply(ticket_file: Path, model: Path, output: Path) -> None:
 
 
 @click.command(name="import-tfmot")
-@click.argument("legacy", type=out_file)
+@click.argument("legacy", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "-o",
     "--output",
