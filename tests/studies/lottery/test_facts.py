@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tfticket.studies.lottery.page import MEANINGS, facts, structure
+from tfticket.studies.lottery.facts import MEANINGS, facts, structure
 from tfticket.studies.lottery.summary import summarize
 
 pytestmark = pytest.mark.slow

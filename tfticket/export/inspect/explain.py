@@ -148,9 +148,7 @@ def _same_work(view: View, baseline: View) -> Iterator[Explanation]:
     ours, theirs = (v.cost.effective_multiply_adds for v in (view, baseline))
     types = [{o.arithmetic for o in v.cost.operators if o.multiply_adds} for v in (view, baseline)]
     if theirs and ours >= (1 - _SAME) * theirs and types[0] == types[1]:
-        yield Explanation(
-            "file",
-            "",
+        yield Explanation.of_file(
             "same_work",
             f"It computes {ours:,} multiply-adds an inference, the file it is compared with "
             f"{theirs:,}, of the same type. There is nothing that could make it faster.",
@@ -164,9 +162,7 @@ def _same_work(view: View, baseline: View) -> Iterator[Explanation]:
 def _same_bytes(view: View, baseline: View) -> Iterator[Explanation]:
     zeros, dense = _sparsity(view), _sparsity(baseline)
     if view.stored_bytes >= (1 - _SAME) * baseline.stored_bytes and zeros > dense + PRUNED:
-        yield Explanation(
-            "file",
-            "",
+        yield Explanation.of_file(
             "same_bytes",
             f"It stores {view.stored_bytes:,} bytes, the file it is compared with "
             f"{baseline.stored_bytes:,}: {zeros:.1%} of its weights are zero instead of "
@@ -179,9 +175,7 @@ def _same_bytes(view: View, baseline: View) -> Iterator[Explanation]:
 
 def _no_zeros(view: View) -> Iterator[Explanation]:
     if view.layers and _sparsity(view) < _NO_ZEROS and not _was_cut(view):
-        yield Explanation(
-            "file",
-            "",
+        yield Explanation.of_file(
             "no_zeros",
             f"Only {_sparsity(view):.1%} of its weights are zero: this isn't the file of a pruned "
             "network, or the mask wasn't applied to what was exported.",
@@ -200,9 +194,7 @@ def _other_bytes(view: View) -> Iterator[Explanation]:
     weights = sum({id(layer.tensor): layer.stored_bytes for layer in view.layers}.values())
     other = view.stored_bytes - weights
     if view.stored_bytes and other > view.stored_bytes / 2:
-        yield Explanation(
-            "file",
-            "",
+        yield Explanation.of_file(
             "other_bytes",
             f"{other:,} of the {view.stored_bytes:,} bytes that it stores are no weights of dense "
             "or convolutional layers, but biases, tables and indices, which pruning leaves.",
@@ -216,9 +208,7 @@ def _floats(view: View) -> Iterator[Explanation]:
     floats = sum(o.multiply_adds for o in cost.operators if o.arithmetic == "float32")
     if floats and floats == cost.effective_multiply_adds:
         sides = f" {UNKNOWN_SIDES}" if dynamic_tensors(view.model) else ""
-        yield Explanation(
-            "file",
-            "",
+        yield Explanation.of_file(
             "floats",
             f"All {floats:,} multiply-adds are of float32.{sides}",
             "int8 is what makes a dense network faster: 4.1 to 6.2 times as fast on one x86 "
@@ -230,9 +220,7 @@ def _states(view: View) -> Iterator[Explanation]:
     found = states(view.model)
     if found:
         size = sum(state.size_bytes for state in found)
-        yield Explanation(
-            "file",
-            "",
+        yield Explanation.of_file(
             "state",
             f"It keeps a state between inferences: {len(found)} variables of {size:,} bytes, in "
             "memory beside the activations.",
@@ -245,9 +233,8 @@ def _other_graphs(view: View) -> Iterator[Explanation]:
     calling = [name for name in names if name in _CALLING]
     others = len(view.model.subgraphs) - 1 - names.count("CALL_ONCE")
     if calling and others:
-        yield Explanation(
-            "operator",
-            ", ".join(dict.fromkeys(calling)),
+        yield Explanation.of_operators(
+            calling,
             "other_graphs",
             f"They run {others} other graphs, as often as the inputs decide. What these compute, "
             "and the memory that it takes, isn't counted here.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -70,6 +70,16 @@ class Explanation:
     rule: str
     fact: str
     remedy: str
+
+    @classmethod
+    def of_file(cls, rule: str, fact: str, remedy: str) -> Explanation:
+        """Explain the whole file."""
+        return cls("file", "", rule, fact, remedy)
+
+    @classmethod
+    def of_operators(cls, names: Iterable[str], rule: str, fact: str, remedy: str) -> Explanation:
+        """Explain operators, each name of which is told once."""
+        return cls("operator", ", ".join(dict.fromkeys(names)), rule, fact, remedy)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -207,9 +207,8 @@ def _foreign(view: View) -> Iterator[Explanation]:
     custom = [name for name in _names(view) if name.startswith("custom:")]
     known = [name for name in custom if name.removeprefix("custom:") in IN_LITERT]
     if known:
-        yield Explanation(
-            "operator",
-            ", ".join(known),
+        yield Explanation.of_operators(
+            known,
             "custom_in_litert",
             "They are no operators of the format itself. LiteRT and TensorFlow Lite have kernels "
             "for them; other runtimes and compilers for accelerators may not, and no delegate "
@@ -218,9 +217,8 @@ def _foreign(view: View) -> Iterator[Explanation]:
         )
     foreign = [name for name in custom if name not in known]
     if foreign:
-        yield Explanation(
-            "operator",
-            ", ".join(foreign),
+        yield Explanation.of_operators(
+            foreign,
             "custom",
             "No stock runtime has these operators. Those called Flex need all of TensorFlow beside "
             "the runtime, which is larger than most networks, and no delegate speeds them up.",
@@ -234,9 +232,8 @@ def _sizes(view: View) -> Iterator[Explanation]:
     unknown = dynamic_tensors(view.model)
     if "SHAPE" not in found and not unknown:
         return
-    yield Explanation(
-        "operator",
-        ", ".join(found),
+    yield Explanation.of_operators(
+        found,
         "dynamic_shapes",
         "The batch or another side isn't known before the network runs, so "
         + ("operators compute sizes in each inference, and " if found else "")
@@ -253,9 +250,8 @@ def _unpacked_halves(view: View) -> Iterator[Explanation]:
         for name, operator in view.named()
     )
     if halves:
-        yield Explanation(
-            "operator",
-            "DEQUANTIZE",
+        yield Explanation.of_operators(
+            ("DEQUANTIZE",),
             "half_unpacked",
             f"{halves} tensors are stored as float16 and unpacked to float32 when the file is "
             "loaded: half the bytes in the file, the same memory and the same time on a CPU.",
@@ -278,9 +274,8 @@ def _islands(view: View) -> Iterator[Explanation]:
     integers = any(_INTEGERS & _types_written(view, operator) for _, operator in view.named())
     if not (floats and integers and converting):
         return
-    yield Explanation(
-        "operator",
-        ", ".join(dict.fromkeys(floats)),
+    yield Explanation.of_operators(
+        floats,
         "float_islands",
         f"{len(floats)} operators compute with floats in the middle of a quantized network, and "
         f"{len(converting)} QUANTIZE and DEQUANTIZE convert around them. int8 gains little or "
@@ -300,9 +295,8 @@ def _ends(view: View) -> Iterator[Explanation]:
         and ends & {*indices(operator.inputs), *indices(operator.outputs)}
     ]
     if converting:
-        yield Explanation(
-            "operator",
-            "QUANTIZE, DEQUANTIZE",
+        yield Explanation.of_operators(
+            ("QUANTIZE", "DEQUANTIZE"),
             "float_ends",
             "The network computes with integers but takes or gives floats, and converts them in "
             "each inference.",
@@ -332,9 +326,8 @@ def _normalizations(view: View) -> Iterator[Explanation]:
     if not count or "MEAN" not in names:
         return
     parts = [name for name in names if name in _NORMALIZING]
-    yield Explanation(
-        "operator",
-        ", ".join(dict.fromkeys(parts)),
+    yield Explanation.of_operators(
+        parts,
         "normalization",
         f"{count} normalizations take mean and variance of each input anew: {len(parts)} operators "
         "that pruning doesn't touch. Measured on one x86 machine, group and layer normalization "
@@ -353,9 +346,8 @@ def _wide_activations(view: View) -> Iterator[Explanation]:
         and {type_name(t) for t in view.read(operator)} >= {"INT16", "INT8"}
     ]
     if wide:
-        yield Explanation(
-            "operator",
-            ", ".join(dict.fromkeys(wide)),
+        yield Explanation.of_operators(
+            wide,
             "int16x8",
             "Activations are int16 and weights int8. No runtime here has fast kernels for that: "
             "measured on one x86 machine, such files ran at 0.05 to 0.22 times the speed of fp32.",
@@ -372,9 +364,8 @@ def _hybrid(view: View) -> Iterator[Explanation]:
         and {type_name(t) for t in view.read(operator)} >= {"FLOAT32", "INT8"}
     ]
     if hybrid:
-        yield Explanation(
-            "operator",
-            ", ".join(dict.fromkeys(hybrid)),
+        yield Explanation.of_operators(
+            hybrid,
             "hybrid",
             f"{len(hybrid)} layers have weights of int8 and take floats, which they round in each "
             "inference: the bytes of int8, and less than its speed. TensorFlow Lite Micro has no "
@@ -386,9 +377,8 @@ def _hybrid(view: View) -> Iterator[Explanation]:
 def _old_integers(view: View) -> Iterator[Explanation]:
     old = [layer for layer in view.layers if type_name(layer.tensor) == "UINT8"]
     if old:
-        yield Explanation(
-            "operator",
-            ", ".join(dict.fromkeys(layer.operator for layer in old)),
+        yield Explanation.of_operators(
+            (layer.operator for layer in old),
             "old_uint8",
             f"{len(old)} layers are quantized in the older way: uint8, with one scale for all of a "
             "layer's weights. TensorFlow Lite Micro has no such kernels.",

@@ -9,7 +9,7 @@ from tfticket.report.contents import Contents
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Table, interval_cell, table
 from tfticket.studies.locality.summary import MEASURES, Summary
-from tfticket.studies.lottery.page import MEANINGS
+from tfticket.studies.lottery.facts import MEANINGS
 from tfticket.studies.variants.page import contents, level_table, say
 from tfticket.studies.variants.summary import LevelSummary
 

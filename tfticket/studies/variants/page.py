@@ -14,7 +14,7 @@ from tfticket.report.contents import Contents
 from tfticket.report.expectation import RATE
 from tfticket.report.facts import network
 from tfticket.report.tables import Cell, Table, gain_cell, interval_cell, table
-from tfticket.studies.lottery.page import MEANINGS, search_facts
+from tfticket.studies.lottery.facts import MEANINGS, search_facts
 from tfticket.studies.variants.summary import TICKET, LevelSummary, VariantsSummary, difference
 
 DENSE = "dense"

@@ -14,7 +14,8 @@ from tfticket.report.contents import Contents
 from tfticket.report.facts import network
 from tfticket.report.reading import RunFiles
 from tfticket.report.tables import Cell, Table, interval_cell, table
-from tfticket.studies.lottery.page import MEANINGS, results_table, search_facts
+from tfticket.studies.lottery.facts import MEANINGS, search_facts
+from tfticket.studies.lottery.page import results_table
 from tfticket.studies.widths.summary import Summary, summarize_files
 
 _Found = tuple[float, LevelSummary, LevelSummary]
