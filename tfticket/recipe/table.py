@@ -119,12 +119,15 @@ class Table(BaseModel):
         return bool(getattr(self, key) == type(self).model_fields[key].default)
 
 
-def twice(lists: Mapping[str, Sequence[Any] | None]) -> Iterator[Problem]:
+def twice(
+    lists: Mapping[str, Sequence[Any] | None], *, noun: str = "value", hint: str = ""
+) -> Iterator[Problem]:
     """Names each list, by its key, that has a value more than once; what isn't a list passes."""
     for key, values in lists.items():
         if isinstance(values, tuple) and len(set(values)) < len(values):
             again = sorted({v for v in values if values.count(v) > 1})
-            yield Problem(key, f"must name each value once. Received twice: {listed(again)}.")
+            rule = f"must name each {noun} once. Received twice: {listed(again)}."
+            yield Problem(key, rule + hint)
 
 
 def nearest_divisor(number: int, of: int) -> int:

@@ -102,7 +102,8 @@ class LocalityRecipe(VariantsRecipe):
         """See `Table`."""
         yield from super().problems()
         yield from only_searches(self.train)
-        yield from twice({"arrangement": tuple(each.kind for each in self.arrangement)})
+        kinds = tuple(each.kind for each in self.arrangement)
+        yield from twice({"arrangement": kinds}, noun="arrangement")
         yield from only_classes(self.data, "networks are compared by their accuracy")
         for number, each in enumerate(self.arrangement):
             others = [name for name in self.variants if name != each.kind]

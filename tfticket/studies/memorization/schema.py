@@ -54,7 +54,7 @@ class MemorizationRecipe(VariantsRecipe):
         """See `Table`."""
         yield from super().problems()
         yield from only_searches(self.train)
-        yield from twice({"noise": tuple(noise.label for noise in self.noise)})
+        yield from twice({"noise": tuple(noise.label for noise in self.noise)}, noun="noise")
         yield from only_classes(self.data, "labels are made wrong")
         for number, noise in enumerate(self.noise):
             yield from only_labels(noise, f"noise[{number}].kind")

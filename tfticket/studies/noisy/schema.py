@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -225,14 +224,9 @@ class NoisyRecipe(Recipe):
 
     def _unique_problems(self) -> Iterator[Problem]:
         yield from twice({"seeds": self.seeds})
-        counts = Counter(condition.branch for condition in conditions(self))
-        several = [name for name, count in counts.items() if count > 1]
-        if several:
-            yield Problem(
-                "methods",
-                f"must name each training once. Received twice: {listed(several)}. Give one of "
-                "them a `label`.",
-            )
+        branches = tuple(condition.branch for condition in conditions(self))
+        hint = " Give one of them a `label`."
+        yield from twice({"methods": branches}, noun="training", hint=hint)
 
     def _method_problems(self) -> Iterator[Problem]:
         for number, noise in enumerate(self.noise):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -199,11 +198,7 @@ class NormsRecipe(Recipe):
 
     def _network_problems(self) -> Iterator[Problem]:
         planned = conditions(self)
-        several = [name for name, n in Counter(each.branch for each in planned).items() if n > 1]
-        if several:
-            yield Problem(
-                "arms", f"must name each network once. Received twice: {listed(several)}."
-            )
+        yield from twice({"arms": tuple(each.branch for each in planned)}, noun="network")
         if not any(each.seeds for each in planned):
             yield Problem(
                 "arms",
