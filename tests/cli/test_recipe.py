@@ -4,7 +4,7 @@ import pytest
 from tiny_recipe import TOML
 
 from tfticket.cli import cli, main
-from tfticket.cli.recipe import complete_recipe
+from tfticket.cli.common import complete_recipe
 from tfticket.recipe import catalog
 
 

@@ -16,6 +16,9 @@ from types import FrameType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
+
+from tfticket.errors import TFTicketError
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -167,3 +170,52 @@ def interruptible() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def complete_recipe(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the name of a built-in recipe, or else of a file."""
+    from tfticket.recipe import catalog
+
+    try:
+        entries = catalog.list_recipes()
+    except TFTicketError:
+        entries = []
+    items = [
+        CompletionItem(entry.name, help=entry.title)
+        for entry in entries
+        if entry.name.startswith(incomplete)
+    ]
+    return items or [CompletionItem(incomplete, type="file")]
+
+
+recipe_argument = click.argument("recipe", shell_complete=complete_recipe)
+
+
+def parse_seeds(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Return seeds like `0,2,5-7` as numbers."""
+    if value is None:
+        return None
+    from tfticket.recipe.table import MOST_REPEATS
+
+    seeds: list[int] = []
+    for part in value.split(","):
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        if match is None or (match[2] and int(match[2]) < int(match[1])):
+            raise click.BadParameter(f"{value!r:.80} is not like 0,2,5-7.")
+        named = range(int(match[1]), int(match[2] or match[1]) + 1)
+        if len(seeds) + len(named) > MOST_REPEATS:
+            raise click.BadParameter(f"{value!r:.80} names more than {MOST_REPEATS:,} seeds.")
+        seeds.extend(named)
+    return tuple(dict.fromkeys(seeds))
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow, and say so, since it takes a while."""
+    from tfticket.quiet import start_tensorflow
+
+    click.echo("Loading TensorFlow", err=True)
+    start_tensorflow()

@@ -11,13 +11,14 @@ import click
 from tfticket.cli.common import (
     InterruptError,
     Invocation,
+    complete_recipe,
     data_dir_option,
     interruptible,
     json_option,
     out_folder,
+    parse_seeds,
     print_json,
 )
-from tfticket.cli.recipe import complete_recipe, parse_seeds
 
 if TYPE_CHECKING:
     from tfticket.runner.fitted_seeds import FittedSeeds

@@ -11,46 +11,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from tfticket.cli.common import (
     InterruptError,
     Invocation,
     ListByDefault,
+    complete_recipe,
     data_dir_option,
     interruptible,
     json_option,
+    load_tensorflow,
+    parse_seeds,
     print_columns,
     print_json,
+    recipe_argument,
     runs_option,
 )
-from tfticket.errors import RecipeError, TFTicketError
+from tfticket.errors import RecipeError
 
 if TYPE_CHECKING:
     from tfticket.recipe.schema import Recipe
     from tfticket.runner import Choice, Executor
     from tfticket.runs.rundir import RunDir
-
-
-def complete_recipe(
-    _context: click.Context, _parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Complete the name of a built-in recipe, or else of a file."""
-    from tfticket.recipe import catalog
-
-    try:
-        entries = catalog.list_recipes()
-    except TFTicketError:
-        entries = []
-    items = [
-        CompletionItem(entry.name, help=entry.title)
-        for entry in entries
-        if entry.name.startswith(incomplete)
-    ]
-    return items or [CompletionItem(incomplete, type="file")]
-
-
-recipe_argument = click.argument("recipe", shell_complete=complete_recipe)
 
 
 @click.group(cls=ListByDefault)
@@ -142,26 +124,6 @@ def copy(recipe: str, destination: Path) -> None:
     except OSError as error:
         raise RecipeError(f"{target} could not be written: {error.strerror}.") from error
     click.echo(target)
-
-
-def parse_seeds(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> tuple[int, ...] | None:
-    """Return seeds like `0,2,5-7` as numbers."""
-    if value is None:
-        return None
-    from tfticket.recipe.table import MOST_REPEATS
-
-    seeds: list[int] = []
-    for part in value.split(","):
-        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
-        if match is None or (match[2] and int(match[2]) < int(match[1])):
-            raise click.BadParameter(f"{value!r:.80} is not like 0,2,5-7.")
-        named = range(int(match[1]), int(match[2] or match[1]) + 1)
-        if len(seeds) + len(named) > MOST_REPEATS:
-            raise click.BadParameter(f"{value!r:.80} names more than {MOST_REPEATS:,} seeds.")
-        seeds.extend(named)
-    return tuple(dict.fromkeys(seeds))
 
 
 @recipe.command()
@@ -340,14 +302,6 @@ def _limit_threads(recipe: Recipe, *, joined: bool = False) -> None:
     is_dense = getattr(recipe.model, "name", None) in ("lenet_300_100", "dln")
     if is_dense and recipe.train.jit is not False:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
-
-def load_tensorflow() -> None:
-    """Import TensorFlow, and say so, since it takes a while."""
-    from tfticket.quiet import start_tensorflow
-
-    click.echo("Loading TensorFlow", err=True)
-    start_tensorflow()
 
 
 def _run(

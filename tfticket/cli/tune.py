@@ -13,11 +13,13 @@ from tfticket.cli.common import (
     data_dir_option,
     interruptible,
     json_option,
+    load_tensorflow,
     out_file,
+    parse_seeds,
     print_json,
+    recipe_argument,
     runs_option,
 )
-from tfticket.cli.recipe import load_tensorflow, parse_seeds, recipe_argument
 
 if TYPE_CHECKING:
     from tfticket.runner.tuning import Found
