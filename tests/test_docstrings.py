@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 
 import keras
@@ -39,7 +40,16 @@ def test_examples_run(name, tmp_path, monkeypatch):
     assert long == []
 
 
+@pytest.mark.parametrize("folder", ["tfticket", "benchmarks", "tools", "docs"])
+def test_none_begins_with_a_question_word(folder):
+    files = sorted((PACKAGE.parent / folder).rglob("*.py"))
+    assert files
+    first = re.compile(r'^ *"""(What|Whether|How|Who) .*', re.MULTILINE)
+    found = {str(path): first.search(path.read_text(encoding="utf-8")) for path in files}
+    assert [f"{path}: {match[0]}" for path, match in found.items() if match] == []
+
+
 def is_short(text, value):
-    """Whether the `repr` of a value of ours says what it is in a line, without its arrays."""
+    """Return whether the `repr` of a value of ours is one line, without its arrays."""
     ours = type(value).__module__.startswith("tfticket.")
     return not ours or (len(text) <= 250 and " at 0x" not in text and "array([" not in text)
