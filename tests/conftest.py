@@ -24,8 +24,14 @@ import hypothesis
 import pytest
 import synthetic_runs
 
+from tfticket.display import charts
+
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("tests")
+
+
+# What is imported until then stays: see `pytest_collection_finish`.
+gc.disable()
 
 
 def pytest_collection_finish():
@@ -33,9 +39,9 @@ def pytest_collection_finish():
 
     Tracing makes many objects and little garbage.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    gc.enable()
 
 
 @pytest.fixture
@@ -50,6 +56,14 @@ def seeded():
     keras.utils.set_random_seed(7)
     yield
     keras.config.set_dtype_policy(policy)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def dots_per_inch():
+    """What PNG files have for users. Those of tests have fewer: half of a page's time is theirs."""
+    users = charts._DOTS_PER_INCH
+    charts._DOTS_PER_INCH = 40
+    return users
 
 
 @pytest.fixture(scope="session")

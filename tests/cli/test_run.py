@@ -38,7 +38,7 @@ export.formats = ["fp32"]
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "tiny.toml"
-    path.write_text(TOML.replace("steps = 300", "steps = 300\njit = false") + SMALL)
+    path.write_text(TOML + SMALL)
     return path
 
 
@@ -282,6 +282,6 @@ def test_a_seed_of_any_length_is_told_of(capsys, seed, told):
 ])  # fmt: skip
 def test_small_networks_that_xla_compiles_run_on_one_thread(monkeypatch, name, jit, threads):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS")
-    toml = TOML.replace("steps = 300", f"steps = 300\njit = {jit}")
+    toml = TOML.replace("jit = false", f"jit = {jit}")
     _limit_threads(parse(tomllib.loads(toml.replace("lenet_300_100", name))))
     assert os.environ.get("TF_NUM_INTRAOP_THREADS") == threads

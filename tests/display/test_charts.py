@@ -84,7 +84,8 @@ def test_points_speak_of_themselves():
     assert told[0]["description"] == f"a; speed: \N{MINUS SIGN}1{thin}235; zero (zero to 2.5)"
 
 
-def test_a_png_is_on_white_paper(tmp_path):
+def test_a_png_is_on_white_paper(tmp_path, monkeypatch, dots_per_inch):
+    monkeypatch.setattr(charts, "_DOTS_PER_INCH", dots_per_inch)
     (tmp_path / "a.png").write_bytes(charts.to_png(charts.to_svg(drawing(), name="a")))
     with Image.open(tmp_path / "a.png") as image:
         assert image.convert("RGB").getpixel((2, 2)) == (255, 255, 255)

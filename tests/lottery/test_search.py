@@ -75,7 +75,7 @@ def test_more_threads_than_serve_a_small_network_are_warned_of(monkeypatch):
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "2")
     x, y = np.zeros((2_000, 2), "float32"), np.zeros(2_000, "int32")
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
     model.build()
     search = TicketSearch(IterativePruning(0.5, levels=1), 1_000, skip=())
     with pytest.warns(UserWarning, match="one thread trains it faster than 2") as told:

@@ -33,7 +33,7 @@ def linear(last=None, units=3, loss=None, dtype=None, **options):
     kernel = np.linspace(-1, 1, 18).reshape(6, 3)[:, :units]
     model.set_weights([kernel, np.zeros(units)])
     loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=last is None)
-    model.compile(keras.optimizers.SGD(0.5), loss, **options)
+    model.compile(keras.optimizers.SGD(0.5), loss, **{"jit_compile": False, **options})
     return model
 
 
@@ -128,7 +128,7 @@ def trained(options, policy="float32", *, audit=None, order=None):
     return [np.array(v.numpy()) for v in state], history, model
 
 
-POLICIES = [(way, "float32") for way in WAYS] + [("graph", "mixed_float16")]
+POLICIES = [(way, "float32") for way in WAYS if way != "XLA"] + [("graph", "mixed_float16")]
 
 
 @pytest.mark.parametrize(("way", "policy"), POLICIES)

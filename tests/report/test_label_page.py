@@ -1,5 +1,6 @@
 """The page of label issues in a real browser: looked at, decided on, and the decisions followed."""
 
+import contextlib
 import csv
 import json
 import pathlib
@@ -52,9 +53,9 @@ def pages(tmp_path_factory):
     write_photos(folder / "photos")
     (folder / "photos" / "bar" / "broken.png").write_bytes(b"no image")
     write_rows(folder)
-    for name, data in (("images", "folder:photos"), ("table", "csv:rows.csv")):
-        place, _, path = data.partition(":")
-        assert main(["noise", "clean", f"{place}:{folder / path}", "-o", str(folder / name)]) == 0
+    with contextlib.chdir(folder):
+        for name, data in (("images", "folder:photos"), ("table", "csv:rows.csv")):
+            assert main(["noise", "clean", data, "-o", name]) == 0
     labeled = LabeledData.load("digits", limit=300)
     issues = find_label_issues(labeled.given, pred_probs=0.01 + 0.9 * np.eye(10)[labeled.given])
     write_label_report(folder / "clean", labeled, None, issues)
@@ -225,15 +226,14 @@ def content(folder):
     }
 
 
-def test_a_persons_way_from_a_folder_to_a_corrected_one_and_back(browser, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    photos = tmp_path / "photos"
-    write_photos(photos)
+def test_a_persons_way_from_a_folder_to_a_corrected_one_and_back(browser, pages, monkeypatch):
+    out = pages["images"].parent
+    monkeypatch.chdir(out.parent)
+    photos = out.parent / "photos"
     before = content(photos)
-    assert main(["noise", "clean", "folder:photos", "-o", "out"]) == 0
 
     tab = browser.new_page()
-    tab.goto((tmp_path / "out/index.html").as_uri())
+    tab.goto((out / "index.html").as_uri())
     cards = [
         {key: card.get_attribute(f"data-{key}") for key in ("file", "given", "suggested")}
         for card in tab.locator(".card").all()
@@ -251,15 +251,15 @@ def test_a_persons_way_from_a_folder_to_a_corrected_one_and_back(browser, tmp_pa
     with tab.expect_download() as download:
         tab.get_by_text("Save decisions", exact=True).click()
     assert download.value.suggested_filename == "decisions.csv"
-    download.value.save_as(tmp_path / "out/decisions.csv")
+    download.value.save_as(out / "decisions.csv")
     tab.close()
-    rows = read_label_table("out/decisions.csv").rows
+    rows = read_label_table("images/decisions.csv").rows
     assert [row.decision for row in rows] == ["confirm", "reject", "correct"]
     assert [row.file for row in rows] == [card["file"] for card in cards[:3]]
-    with (tmp_path / "out/decisions.csv").open(newline="") as file:
+    with (out / "decisions.csv").open(newline="") as file:
         assert [row["label_name"] for row in csv.DictReader(file)] == ["", "", "'=odd, one"]
 
-    apply = ["noise", "apply", "out/decisions.csv", "--move", "--new-classes"]
+    apply = ["noise", "apply", "images/decisions.csv", "--move", "--new-classes"]
     assert main(apply) == 0
     assert content(photos) == before
     assert main([*apply, "--yes"]) == 0
@@ -268,8 +268,8 @@ def test_a_persons_way_from_a_folder_to_a_corrected_one_and_back(browser, tmp_pa
         old = cards[place]["file"]
         after[f"{name}/{old.partition('/')[2]}"] = after.pop(old)
     assert content(photos) == after
-    receipt = json.loads((tmp_path / "out/moved.json").read_text())
+    receipt = json.loads((out / "moved.json").read_text())
     assert receipt["created"] == ["=odd, one"]
-    assert main(["noise", "undo", "out/moved.json"]) == 0
+    assert main(["noise", "undo", "images/moved.json"]) == 0
     assert content(photos) == before
     assert sorted(each.name for each in photos.iterdir()) == sorted(NAMES)

@@ -12,6 +12,7 @@ import traps
 
 from tfticket.errors import RunError
 from tfticket.runner import Processes, pool, runner, suited
+from tfticket.runner.executor import Serial
 from tfticket.runner.pool import ProcessWorker
 from tfticket.runs.progress import Silence
 from tfticket.runs.rundir import RunDir
@@ -26,6 +27,7 @@ LOTTERY = tiny_recipe.recipe(
     "model={name='lenet_300_100', width=0.1, dropout=0.1}",
     "train.steps=20",
     "train.evaluate_every=10",
+    "train.jit=auto",
     "lottery.levels=1",
     "lottery.rewind_step=10",
     "lottery.optimizer_state=restore",
@@ -143,21 +145,22 @@ class Kills(Told):
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", ["norms", "noisy"])
 def test_two_processes_leave_what_one_does(name, serial, workers, tmp_path, monkeypatch):
-    expected, executor, progress = serial(name), Processes(2), Told()
     snapped = traps.lay(tmp_path / "traps")
     monkeypatch.chdir(tmp_path / "traps")
-    if name == "lottery" and executor.jobs == 2:  # they are chosen where nobody is named
-        monkeypatch.setattr(pool, "_FEWEST_STEPS", 1)
-        monkeypatch.setattr(pool, "available_memory", lambda: math.inf)
-        executor = suited
-    if name == "norms":  # convolutions, one of which is begun again
-        progress = Kills(workers)
-    run, told = run_in(tmp_path / "run", ALL[name], executor, progress)
+    # Convolutions, one of which is begun again.
+    progress = Kills(workers) if name == "norms" else Told()
+    run, told = run_in(tmp_path / "run", ALL[name], Processes(2), progress)
     if name == "norms":
         assert "The process of seed 0, none ended by SIGKILL" in told.messages[-1]
     assert not snapped.exists()
+    leaves_what_one_process_does(run, serial(name))
+    networks = {place for part in told.parts for place in part.ended}
+    assert networks == run.finished_levels()
+
+
+def leaves_what_one_process_does(run, expected):
     assert content(run) == content(expected)
     assert table(run) == table(expected)
     assert run.complete
@@ -170,11 +173,9 @@ def test_two_processes_leave_what_one_does(name, serial, workers, tmp_path, monk
         "jobs": min(2, len(os.sched_getaffinity(0))),
         "threads": 1,
     }
-    networks = {place for part in told.parts for place in part.ended}
-    assert networks == run.finished_levels()
 
 
-def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
+def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path, monkeypatch):
     class Stops(Told):
         """When seed 1 has begun its second network."""
 
@@ -186,8 +187,11 @@ def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
         def part(self, name):
             return self
 
+    # Processes are chosen where nobody is named.
+    monkeypatch.setattr(pool, "_FEWEST_STEPS", 1)
+    monkeypatch.setattr(pool, "available_memory", lambda: math.inf)
     pids = []
-    for executor in (Processes(2), None):
+    for executor in (suited, Serial()):
         with pytest.raises(KeyboardInterrupt):
             run_in(tmp_path / "run", LOTTERY, executor, Stops())
         run = RunDir(tmp_path / "run")
@@ -199,8 +203,7 @@ def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path):
         assert not any(alive(pid) for pid in pids)
         workers.clear()
     _, told = run_in(run.path, LOTTERY, Processes(1000))
-    assert content(run) == content(serial("lottery"))
-    assert table(run) == table(serial("lottery"))
+    leaves_what_one_process_does(run, serial("lottery"))
     say_more_jobs_than_processors_or_tasks(told)
 
 

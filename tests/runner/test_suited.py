@@ -16,6 +16,7 @@ from tfticket.studies.study import make_study
 
 LONG = (
     "train.steps=10_000",
+    "train.jit=auto",
     "data.limit=100",
     "data.batch_size=32",
     "data.validation=100",

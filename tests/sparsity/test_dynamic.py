@@ -26,7 +26,7 @@ def model(optimizer=None, **options):
     made = keras.Sequential(
         [keras.Input((12,)), layers.Dense(10, "tanh", name="a"), layers.Dense(6, name="b")]
     )
-    made.compile(optimizer or keras.optimizers.SGD(0.1), "mse", **options)
+    made.compile(optimizer or keras.optimizers.SGD(0.1), "mse", **{"jit_compile": False, **options})
     return made
 
 
@@ -63,7 +63,7 @@ def test_drop_and_growth_are_those_of_ten_lines_of_numpy():
     rate, every, until, share = 0.5, 3, 9, 0.4
     keras.utils.set_random_seed(1)
     made = keras.Sequential([keras.Input((12,)), keras.layers.Dense(6, use_bias=False, name="b")])
-    made.compile(keras.optimizers.SGD(rate, momentum=0.9), "mse")
+    made.compile(keras.optimizers.SGD(rate, momentum=0.9), "mse", jit_compile=False)
     w = made.layers[0].kernel.numpy()
     start = Mask({"b/kernel": np.random.default_rng(5).random((12, 6)) < 0.3})
     training = SparseTraining(0.7, every=every, until=until, fraction=share, mask=start)

@@ -17,6 +17,7 @@ model = { name = "lenet_300_100" }
 optimizer = { name = "sgd", momentum = 0.9 }
 learning_rate = 0.1
 steps = 300
+jit = false
 
 [lottery]
 levels = 2

@@ -31,6 +31,7 @@ NARROW = 345
 TALL = 205
 """Usual height of a panel."""
 
+_DOTS_PER_INCH = 200  # of a PNG
 _WIDE = 300.0  # a range that a linear axis can't show
 _LOCALE = {"decimal": ".", "thousands": THIN, "grouping": [3], "currency": ["", ""], "minus": MINUS}
 _AXIS = {
@@ -80,7 +81,7 @@ def to_png(svg: str) -> bytes:
     """Rasterize what `to_svg` gave, in the light colors, at 200 dots per inch."""
     import vl_convert
 
-    return bytes(vl_convert.svg_to_png(light(svg), scale=200 / 72))
+    return bytes(vl_convert.svg_to_png(light(svg), scale=_DOTS_PER_INCH / 72))
 
 
 def standalone(figure: Figure) -> Figure:

@@ -198,7 +198,8 @@ def test_only_the_widest_activations_give_way_to_a_limit_of_ram(options, tmp_pat
             layers.Dense(4, name="output"),
         ]
     )
-    wide.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    wide.compile("adam", loss, jit_compile=False)
     wide.fit(*drawn(400, 0), epochs=4, batch_size=20, verbose=0)
     budget = Budget(0.9, ram_bytes=112)
     found = fit(wide, tmp_path / "net.tflite", budget, control=False, **options)

@@ -32,6 +32,7 @@ RECIPE = {
         "learning_rate": 2e-3,
         "steps": 20,
         "evaluate_every": 10,
+        "jit": False,
     },
     "arrangement": [
         {"kind": "as_is", "masks_from": "shuffled"},

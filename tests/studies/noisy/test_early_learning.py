@@ -39,7 +39,7 @@ def test_its_numbers_are_those_of_two_models_trained_by_hand(run):
         count = len(study.data.train)
         by_hand = EarlyLearning(network, examples=count, strength=2.0, momentum=0.5)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        by_hand.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+        by_hand.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, jit_compile=False)
         feed = study.feed(0, noise, labels, beside="id")
         by_hand.fit(
             feed.dataset(endless=True), epochs=1, steps_per_epoch=20, shuffle=False, verbose=0

@@ -42,6 +42,7 @@ RECIPE = {
         "learning_rate": 2e-3,
         "steps": 40,
         "evaluate_every": 20,
+        "jit": False,
     },
     "lottery": {"rate": 0.5, "levels": 1},
     "controls": {"aligned": True, "trained_signs": True},

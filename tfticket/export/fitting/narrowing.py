@@ -33,6 +33,7 @@ from tfticket.state import kernels_of, prunable_variables
 from tfticket.wording import brief_repr
 
 _CHUNK = 100  # most steps of a call
+_WORTH_XLA = 2_000  # steps from which on it saves the second that it takes to compile
 _HOT = 0.7  # of the largest activations, from which others count as large
 _NONE = 1e-9  # a share must be above 0
 _COUNTED = (Role.MIX, Role.DEPTHWISE, Role.MERGE, Role.CONCATENATE, Role.OPAQUE)
@@ -245,7 +246,7 @@ def train(
     model.compile(
         keras.optimizers.Adam(rate),
         loss,
-        jit_compile=jit_choice(model, "auto"),
+        jit_compile=steps >= _WORTH_XLA and jit_choice(model, "auto"),
         metrics=[],
         steps_per_execution=chunk,
     )

@@ -96,7 +96,7 @@ class Network:
         model.compile(
             optimizer=keras.optimizers.Adam(self.learning_rate),
             loss=GeneralizedCrossentropy(_ROBUSTNESS, from_logits=True),
-            jit_compile=models.jit_choice(model, "auto"),
+            jit_compile=False,  # compiling it takes longer than XLA saves in some hundred steps
         )
         return model
 
