@@ -139,10 +139,10 @@ def test_shares_of_mixup_follow_their_beta():
     np.testing.assert_allclose(np.sort(learner(mixup=1.0)._shares)[[0, -1]], [0.5, 1], atol=1e-3)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision_and_mixup_in_one_compiled_call(policy):
+@pytest.mark.parametrize(("policy", "jit"), [("mixed_float16", True), ("mixed_bfloat16", False)])
+def test_mixed_precision_and_mixup_in_one_compiled_call(policy, jit):
     keras.config.set_dtype_policy(policy)
-    options = {"jit_compile": True, "steps_per_execution": 3}
+    options = {"jit_compile": jit, "steps_per_execution": 3}
     model = learner(noisy_convnet(), optimizer="adam", mixup=1.0, compile=options)
     x, y = batch((6, 6, 2), examples=20)
     logs = fit(model, x, y, epochs=2, validation_data=(x, y))

@@ -19,7 +19,7 @@ SHOTS = pathlib.Path(__file__).parents[2] / "build" / "screenshots"
 NAMES = ("bar", "box", "dot")
 
 
-def write_photos(folder, *, per_class=40, wrong=9):
+def write_photos(folder, *, per_class=90, wrong=12):
     """Gray images of 8x8 pixels, 0 to 16, whose class is a bright part; some in a wrong folder."""
     rng = np.random.default_rng(0)
     bright = (np.s_[3:5, :], np.s_[1:7, 1:7], np.s_[5:8, 5:8])

@@ -55,10 +55,14 @@ def dense_of_bytes(model: keras.Model, like: Candidate, maker: Maker) -> keras.M
     """
     low, high, found, goal = 0.0, 1.0, None, like.taken.flash_bytes
     share = math.sqrt(like.model.count_params() / model.count_params())
+    sizes: dict[int, int] = {}  # by parameters: shares that are close give the same widths
     for _ in range(_TRIES):
         narrow = uniformly_narrow(model, share, seed=maker.training.seed)
-        sized = maker.sketch(narrow, like.storage)
-        size = goal if sized is None else sized.flash_bytes
+        count = narrow.count_params()
+        if count not in sizes:
+            sized = maker.sketch(narrow, like.storage)
+            sizes[count] = goal if sized is None else sized.flash_bytes
+        size = sizes[count]
         if size <= goal - _SLACK:
             low, found = share, narrow
             if size > _NEAR * goal:
