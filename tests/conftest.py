@@ -8,6 +8,7 @@ something of each area is among them.
 import gc
 import os
 import signal
+import sys
 
 os.environ.pop("TFTICKET_DATA_DIR", None)  # whoever runs the tests may have set it
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -42,6 +43,18 @@ def pytest_collection_finish():
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected():
+    """What a file leaves behind for good isn't searched for garbage in each run of the next ones.
+
+    Studies collect garbage after each network.
+    """
+    yield
+    if "tensorflow" in sys.modules:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
