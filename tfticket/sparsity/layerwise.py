@@ -30,6 +30,7 @@ _BATCH = 32  # examples that pass at once: a convolution's patches are many time
 _ROUNDS = 8  # more prune better, and cost as much again
 _STEPS = 200  # of conjugate gradients, at most
 _ENOUGH = 1e-7  # residual that is left, relative
+_ROUGHLY = 1e-3  # ... between rounds, where corrected weights are only ranked
 _TINY = 1e-300
 
 
@@ -134,7 +135,7 @@ def prune_one_shot(
         mask = rule.prune(scores, mask, so_far, since=dense)
         if method == "surgeon":
             for key, layer in layers.items():
-                layer.correct(mask[key])
+                layer.correct(mask[key], _ENOUGH if number == rounds else _ROUGHLY)
     for layer in layers.values():
         layer.kernel.assign(layer.weights)
     set_mask(sparse, mask)
@@ -188,7 +189,7 @@ class _Layer:
         used = self._squares > 0  # else the error is that of damping alone
         return self._join(self._matrices**2 * (used / (2 * self._inverse))[:, :, None])
 
-    def correct(self, mask: np.ndarray) -> None:
+    def correct(self, mask: np.ndarray, tolerance: float = _ENOUGH) -> None:
         """Set the kept weights to the least squares solution for the outputs that were.
 
         By conjugate gradients for all units at once: a solution for each unit would invert a part
@@ -198,7 +199,7 @@ class _Layer:
             self._products = self._moments @ self._matrices
         kept = self._split(mask)
         scale = np.diagonal(self._moments, axis1=1, axis2=2)[:, :, None]
-        enough = _ENOUGH * np.linalg.norm(self._products, axis=1)
+        enough = tolerance * np.linalg.norm(self._products, axis=1)
         found = self._matrices * kept
         rest = (self._products - self._moments @ found) * kept
         way = scaled = rest / scale
