@@ -24,6 +24,7 @@ def result(fitted, control):
         "control": row | {"test_accuracy": control, "flash_bytes": 7_900},
         "chosen": "pruned",
         "tried": 3,
+        "seconds": 90.0,
     }
     return {str(flash): found for flash in fitting.FLASH} | {"dense": {"test_accuracy": 0.98}}
 
@@ -37,4 +38,4 @@ def test_the_table_has_the_intervals_of_paired_differences():
     assert rows[0]["gain"]["lower"] == pytest.approx(low)
     text = fitting.markdown(rows)
     assert f"{100 * differences.mean():+.2f} ({100 * low:+.2f} to {100 * high:+.2f})" in text
-    assert "8,000 to 8,000; 7,900 to 7,900" in text
+    assert "8,000 to 8,000; 7,900 to 7,900 | pruned pruned pruned | 1.5 to 1.5 |" in text
