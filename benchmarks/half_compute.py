@@ -2,8 +2,8 @@
 
     python -m benchmarks.half_compute RUNS/half --network resnet20
 
-A dense network is trained, then channels are removed by the Taylor score in rounds, the same share
-of each layer, to multiples of 8, with a training behind each round that learns from the labels and
+A dense network is trained, then channels are removed by the Taylor score in rounds, all units
+competing, to multiples of 8, with a training behind each round that learns from the labels and
 from the dense network's outputs, by the dense network's schedule and as long (learning-rate
 rewinding, Renda et al. 2020, arXiv:2003.02389). Dense layers keep their units: they do few of the
 multiply-adds.
@@ -49,7 +49,7 @@ _SCORED = 16  # batches
 @click.option("--keep", default=0.5, show_default=True, help="Share of the multiply-adds.")
 @click.option("--multiple-of", default=8, show_default=True, help="What widths are rounded to.")
 @click.option(
-    "--scope", type=click.Choice(["layerwise", "global"]), default="layerwise", show_default=True
+    "--scope", type=click.Choice(["layerwise", "global"]), default="global", show_default=True
 )
 @click.option("--control/--no-control", default=True, help="Train the control too.")
 @click.option("--cores", default=1, show_default=True, help="Number of CPU cores to use.")
