@@ -9,9 +9,9 @@ rewinding, Renda et al. 2020, arXiv:2003.02389). Dense layers keep their units: 
 multiply-adds.
 
 The control is what came of it with new weights, trained for as many steps as the dense network and
-all rounds together (Liu et al. 2019, arXiv:1810.05270). All settings were fixed before test
-accuracy was seen, and nothing is chosen by it. Networks are kept in the folder, and a second call
-goes on with the next.
+all rounds together (Liu et al. 2019, arXiv:1810.05270). That rounds are as long, and that all units
+compete, was settled after test results of shorter rounds had been seen; within a run nothing is
+chosen by test data. Networks are kept in the folder, and a second call goes on with the next.
 """
 
 from __future__ import annotations
