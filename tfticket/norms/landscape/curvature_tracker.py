@@ -35,7 +35,7 @@ class CurvatureTracker(Observer[CurvatureRecord]):
     Beside them stand critical sharpness and, on request, trace and batch sharpness; they are
     defined in `tfticket.norms.landscape.curvature`, and each has a function of its own for a model
     at rest, such as `hessian_eigenvalues`. Training stays bit-identical, which `assert_no_trace`
-    proves. A measurement costs two to three gradients for each of its products, some 10 to 30 for
+    proves. A measurement costs about two gradients for each of its products, some 10 to 30 for
     k = 1: give a fixed `batch`, hundreds to thousands of examples, and measure rarely.
 
     Args:

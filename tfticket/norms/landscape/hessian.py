@@ -38,7 +38,7 @@ def hessian_eigenvalues(
     """Compute the k largest eigenvalues of the Hessian of the training loss on one batch.
 
     By Lanczos with full reorthogonalization: it ends when the residuals of all k are at most
-    `tolerance` times the largest |Ritz value|, or after `max_products` products of two to three
+    `tolerance` times the largest |Ritz value|, or after `max_products` products of about two
     gradients each; `Eigenvalues.converged` tells which. An eigenvalue that several vectors have may
     be found once. All data are one batch, in memory at once. To follow a training, use
     `CurvatureTracker`, which compiles once.
