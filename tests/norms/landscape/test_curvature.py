@@ -108,6 +108,27 @@ def test_float32_and_layers_with_kernels_of_their_own_give_the_same(known):
     np.testing.assert_allclose(found.values, np.linalg.eigvalsh(hessian)[::-1][:2], rtol=1e-4)
 
 
+@pytest.mark.parametrize("left_out", ["scale", "center"])
+def test_batch_norm_of_rows_without_a_scale_or_a_center(left_out):
+    def rows(dtype):
+        parts = [
+            keras.Input((50,), dtype=dtype),
+            layers.Dense(3, activation="tanh", dtype=dtype),
+            layers.BatchNormalization(**{left_out: False}, dtype=dtype),
+            layers.Dense(3, activation="tanh", dtype=dtype),
+            layers.Dense(3, dtype=dtype),
+        ]
+        return compiled(keras.Sequential(parts), jit_compile=False)
+
+    model, exact = rows("float32"), rows("float64")
+    exact.set_weights(model.get_weights())
+    # float64 takes Keras' operations, whose second derivative is TensorFlow's.
+    values = [
+        hessian_eigenvalues(each, X.reshape(len(X), -1), Y, k=3).values for each in (model, exact)
+    ]
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-4)
+
+
 def test_a_layer_alone_has_its_block_of_the_hessian(known):
     model, _, hessian = known
     size = model.get_layer("output").count_params()
