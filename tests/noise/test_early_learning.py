@@ -19,7 +19,7 @@ X, Y = batch(examples=20)
 
 def learner(network=None, *, optimizer=None, loss=None, eager=True, **settings):
     """A linear classifier, eagerly by default: a few steps take less time than a trace."""
-    options = settings.pop("compile", {"run_eagerly": eager})
+    options = settings.pop("compile", {"run_eagerly": eager, "jit_compile": False})
     model = EarlyLearning(network or mlp((6, 3)), **{"examples": 20, **settings})
     model.compile(
         optimizer or keras.optimizers.SGD(0.5),

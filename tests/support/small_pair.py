@@ -20,7 +20,7 @@ def pair(first=None, second=None, *, forget_rate=0.5, gradual=0, **settings):
 
 def compiled_pair(*networks, optimizer=None, metrics=("accuracy",), eager=True, **settings):
     """Step by step in Python by default: a few steps take less time than a trace."""
-    options = settings.pop("compile", {"run_eagerly": eager})
+    options = settings.pop("compile", {"run_eagerly": eager, "jit_compile": False})
     model = pair(*networks, **settings)
     optimizer = keras.optimizers.SGD(0.5) if optimizer is None else optimizer
     model.compile(optimizer, logits_loss(), metrics=list(metrics), **options)
