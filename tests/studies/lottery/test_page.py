@@ -8,6 +8,7 @@ import synthetic_runs
 from parsed_page import Page
 from PIL import Image
 
+from tfticket.display import charts
 from tfticket.errors import RunError
 from tfticket.studies.lottery.summary import summarize
 from tfticket.studies.report import render
@@ -75,7 +76,7 @@ def test_the_figures_are_files_too(full_run, page):
     for file in files:
         with Image.open(file) as image:
             assert image.format == "PNG"
-            assert min(image.size) > 200
+            assert min(image.size) > charts._DOTS_PER_INCH  # an inch
 
 
 def test_rendering_again_gives_the_same_page_and_drops_old_figures(full_run, page):

@@ -8,6 +8,7 @@ from parsed_page import Page
 from PIL import Image
 from synthetic_runs import cell, write_norms
 
+from tfticket.display import charts
 from tfticket.studies.report import render
 from tfticket.studies.summaries import summarize
 
@@ -70,7 +71,7 @@ def test_the_figures_are_files_too(full_run, page):
     for file in files:
         with Image.open(file) as image:
             assert image.format == "PNG"
-            assert min(image.size) > 200
+            assert min(image.size) > charts._DOTS_PER_INCH  # an inch
 
 
 def test_batch_sizes_have_their_figures_and_rendering_again_gives_the_same(batches_run, tmp_path):
