@@ -142,9 +142,12 @@ def test_output_on_a_full_disk_is_told_in_a_sentence(arguments):
     )
 
 
-def test_errors_on_a_full_disk_have_their_status_all_the_same():
+@pytest.mark.parametrize("buffered", [True, False])
+def test_errors_on_a_full_disk_have_their_status_all_the_same(buffered):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        assert in_a_process("recipe", "show", "nonsense", stderr=full).returncode == 1
+        done = in_a_process("recipe", "show", "nonsense", stderr=full, env=environment)
+    assert done.returncode == 1
 
 
 def test_a_language_that_lacks_letters_is_no_error(tmp_path):

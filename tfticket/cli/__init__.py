@@ -13,6 +13,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import click
 from click.shell_completion import get_completion_class
@@ -99,12 +100,14 @@ def run_command(command: click.Command, arguments: Sequence[str], *, name: str) 
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has enough of it (`| head`)
-        _drop_output()
+        _drop(sys.stdout)
         return 1
     except OSError as error:  # `> /dev/full`, or a folder of somebody else
-        _drop_output()
-        with contextlib.suppress(OSError):
+        _drop(sys.stdout)
+        try:
             click.echo(f"Error: {_in_words(error)}", err=True)
+        except OSError:
+            _drop(sys.stderr)
         return 1
     return status
 
@@ -131,10 +134,10 @@ def _run(command: click.Command, given: tuple[str, ...], name: str) -> int:
         return 130
 
 
-def _drop_output() -> None:
+def _drop(stream: TextIO) -> None:
     """Drop buffered output, which must not raise when the interpreter ends."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _in_words(error: OSError) -> str:

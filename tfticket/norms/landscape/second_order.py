@@ -29,14 +29,14 @@ def differentiable_twice(model: keras.Model) -> Iterator[None]:
     `tf.nn.moments` and `tf.nn.max_pool` are replaced for the whole process while the block lasts;
     who else traces a graph then gets operations of equal values and gradients.
     """
-    before = tf.nn.moments, tf.nn.max_pool
+    before = tf.nn.moments, tf.nn.max_pool, tf.nn.relu
     batch = [layer for layer in flat_layers(model) if type(layer) in _BATCH_NORMS]
     try:
-        tf.nn.moments, tf.nn.max_pool = _moments, _max_pool
+        tf.nn.moments, tf.nn.max_pool, tf.nn.relu = _moments, _max_pool, _relu
         with around_calls(batch, _batch_norm):
             yield
     finally:
-        tf.nn.moments, tf.nn.max_pool = before
+        tf.nn.moments, tf.nn.max_pool, tf.nn.relu = before
 
 
 def _batch_norm(
@@ -121,6 +121,23 @@ def _moments(
     if keepdims:
         return mean, variance
     return tf.squeeze(mean, axes), tf.squeeze(variance, axes)
+
+
+def _relu(features: Any, name: str | None = None) -> Any:
+    """Rectify as `tf.nn.relu` does, without the zeros that its second derivative adds."""
+
+    @tf.custom_gradient
+    def rectified(x: Any) -> Any:
+        y = tf.raw_ops.Relu(features=x)
+
+        @tf.custom_gradient
+        def gradient(upstream: Any) -> Any:
+            to_x = tf.raw_ops.ReluGrad(gradients=upstream, features=y)
+            return to_x, lambda second: tf.raw_ops.ReluGrad(gradients=second, features=y)
+
+        return y, gradient
+
+    return rectified(features)
 
 
 def _max_pool(
