@@ -110,7 +110,7 @@ class Curvature(Probe):
     """The measurements of curvature of one model, each compiled at its first use.
 
     The first derivative is computed once and kept for all products of a call. A product is a
-    backward pass through it: about two gradients, in about four times the memory of one.
+    backward pass through it: about two gradients, in about three times the memory of one.
 
     Args:
         model: As for `Probe`.
