@@ -187,7 +187,7 @@ def test_runs_go_on_whoever_stopped_them(workers, serial, tmp_path, monkeypatch)
         def part(self, name):
             return self
 
-    # Processes are chosen where nobody is named.
+    # Without an executor, `suited` chooses worker processes.
     monkeypatch.setattr(pool, "_FEWEST_STEPS", 1)
     monkeypatch.setattr(pool, "available_memory", lambda: math.inf)
     pids = []

@@ -191,7 +191,7 @@ class RunDir:
         )
 
     def unlock_rows(self, tasks: Iterable[Task]) -> None:
-        """Remove the lock files of the tables that tasks add to; nobody may be at them."""
+        """Delete the lock files of the tables that tasks append to, once no task is running."""
         for folder in {task.folder for task in tasks}:
             RunDir(self.path / folder).rows.lock_file.unlink(missing_ok=True)
 

@@ -30,7 +30,7 @@ _BATCH = 32  # examples that pass at once: a convolution's patches are many time
 _ROUNDS = 8  # more prune better, and cost as much again
 _STEPS = 200  # of conjugate gradients, at most
 _ENOUGH = 1e-7  # residual that is left, relative
-_ROUGHLY = 1e-3  # ... between rounds, where corrected weights are only ranked
+_ROUGHLY = 1e-3  # the same between rounds, where corrected weights are only ranked
 _TINY = 1e-300
 
 
@@ -147,8 +147,8 @@ class _Layer:
 
     Args:
         kernel: The variable.
-        moments: H of the inputs of each group, shape (groups, inputs, inputs), or its diagonal,
-            shape (groups, inputs), which the surgeon can't do with.
+        moments: H of the inputs of each group, shape (groups, inputs, inputs). Its diagonal,
+            shape (groups, inputs), is enough for all methods but the surgeon.
         depthwise: Whether each channel is a group.
         damping: Share of its mean that the surgeon adds to the diagonal.
     """

@@ -3,7 +3,7 @@
 `tf.nn.moments` stops the gradient of the mean inside the variance. Values and gradients are right,
 since the term is zero, but its derivative isn't: Hessians through Keras' batch and group
 normalization lack a part. Max pooling is right and slow: the second derivative of its kernel
-searches each window again.
+searches each window again. That of a rectifier adds a tensor of zeros.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _BATCH_NORMS = (keras.layers.BatchNormalization, FusedBatchNorm)
 def differentiable_twice(model: keras.Model) -> Iterator[None]:
     """Trace a model meanwhile with operations of the same values and right second derivatives.
 
-    `tf.nn.moments` and `tf.nn.max_pool` are replaced for the whole process while the block lasts;
-    who else traces a graph then gets operations of equal values and gradients.
+    `tf.nn.moments`, `tf.nn.max_pool` and `tf.nn.relu` are replaced for the whole process while the
+    block lasts. Other graphs that are traced meanwhile get equal values and gradients.
     """
     before = tf.nn.moments, tf.nn.max_pool, tf.nn.relu
     batch = [layer for layer in flat_layers(model) if type(layer) in _BATCH_NORMS]
@@ -49,7 +49,7 @@ def _batch_norm(
     """Normalize as the layer does in training, without the moving statistics, which are discarded.
 
     Between the derivatives, Keras' operations keep six tensors of the size of the inputs. The fused
-    kernel keeps one, but its own second derivative takes three times as long as this one.
+    kernel keeps one, and its own second derivative takes longer than the one that is used here.
     """
     last = layer.axis % len(inputs.shape) == len(inputs.shape) - 1
     plain = last and mask is None and not (layer.renorm or layer.synchronized)
